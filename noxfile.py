@@ -1,0 +1,76 @@
+"""The checks, each in an environment of its own: ``nox``, or ``nox -s lint`` for one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.options.error_on_external_run = True
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "docs", "tests"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)
+DOCS = ("tests/test_docs.py", "tests/test_examples.py")
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group."""
+    return list(nox.project.dependency_groups(PYPROJECT, name))
+
+
+def install_wheel(session: nox.Session) -> None:
+    """Install what a user would get: the built wheel, not this folder."""
+    folder = Path(session.create_tmp())
+    for old in folder.glob("*.whl"):
+        old.unlink()
+    session.run(
+        "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), ".", silent=True
+    )
+    (wheel,) = folder.glob("selectools_observe-*.whl")
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+    session.install(f"{wheel}[selectools]")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run all tests against the built wheel, on every Python that the classifiers name."""
+    install_wheel(session)
+    session.install(*group("test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the code's style and format."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types, and what a type checker sees of the public names."""
+    session.install("-e", ".[selectools]", *group("types"))
+    session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run the snippets of the README and of docs/, and the examples."""
+    install_wheel(session)
+    session.install(*group("test"))
+    session.run("pytest", *DOCS, *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure this package beside its peers: ``nox -s bench -- --quick`` for a short run."""
+    session.install(".", "-r", "benchmarks/requirements.txt")
+    apart = Path(session.create_tmp()) / "openai-agents"  # its requirements clash with the others'
+    session.run("python", "-m", "venv", str(apart))
+    python = str(apart / "bin" / "python")
+    requirements = "benchmarks/requirements-openai-agents.txt"
+    session.run(python, "-m", "pip", "install", "--quiet", "-r", requirements, external=True)
+    session.run("python", "-m", "benchmarks", f"--python=openai_agents={python}", *session.posargs)

@@ -1,0 +1,1 @@
+"""The three backends, as coroutines; none imports another."""

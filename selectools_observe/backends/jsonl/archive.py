@@ -1,0 +1,415 @@
+"""The file, and the index of it that is held in memory. All of this blocks; nothing here waits.
+
+One archive serves all threads and event loops of a process, one at a time. Between processes,
+writers take a lock on the file; readers need none: a line that is not finished is not there yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import BinaryIO, NamedTuple, TypeAlias
+
+from ...codec import EncodedTrace
+from ...errors import CorruptTraceError, StoreClosedError
+from ...forking import rest_during_forks
+from ...models import TraceFacts, TraceSummary
+from ...pages import Position
+from .. import clock
+from ..saveorder import Entry, Look, SaveOrder, Slice
+from .filelock import locked
+from .lines import read_line, run_id_of, shared, to_line, trace_of
+
+log = logging.getLogger("selectools_observe")
+
+Unit: TypeAlias = Sequence[EncodedTrace]
+Progress: TypeAlias = Callable[[int, int], None]
+
+_LINES_AT_ONCE = 256
+_COPY_BYTES = 1024 * 1024
+_BYTES_REMEMBERED = 256  # of the line read last: run id and time tell if another took its place
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+
+
+class Place(NamedTuple):
+    """Where a line stands in the file, in bytes; its newline is not counted."""
+
+    offset: int
+    length: int
+
+
+class Line(Entry):
+    """A line of the file, as the index holds it."""
+
+    __slots__ = ("_facts", "_summary", "place", "rank")
+
+    def __init__(self, summary: TraceSummary, facts: TraceFacts, place: Place) -> None:
+        self.run_id = summary.run_id
+        self._summary = summary
+        self._facts = facts
+        self.place = place
+        self.rank = 0
+
+    @property
+    def summary(self) -> TraceSummary:
+        return self._summary
+
+    @property
+    def facts(self) -> TraceFacts:
+        return self._facts
+
+
+class Archive:
+    """A JSONL file with an index: which line holds which run."""
+
+    def __init__(self, path: str, *, sync: bool, progress: Progress | None) -> None:
+        self.path = path
+        self._sync = sync
+        self._progress = progress
+        self._turn = threading.RLock()
+        self._fd: int | None = None
+        self._closed = False
+        self._forget()
+        rest_during_forks(self)
+
+    def before_fork(self) -> None:
+        self._turn.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        self._turn.release()
+
+    def after_fork_in_child(self) -> None:
+        # The file is shared with the parent: so would a lock on it be.
+        self._turn = threading.RLock()
+        self._let_go()
+
+    def _forget(self) -> None:
+        """Begin a new index."""
+        self._order: SaveOrder[Line] = SaveOrder(uuid.uuid4().hex)
+        self._damaged: dict[str, tuple[Place, str]] = {}
+        self._read_to = 0
+        self._read_last = (0, b"")
+        self._ends_in_newline = True
+        self._last_created: datetime | None = None
+        self._last_rank = 0
+
+    # Verbs.
+
+    def append(self, units: Sequence[Unit]) -> list[None]:
+        """Write the traces' lines in one go, all or none."""
+        with self._turn, self._locked() as fd:
+            self._read_on(fd)
+            traces = [trace for unit in units for trace in unit]
+            now = clock.now()
+            lines = [to_line(trace, now) for trace in traces]
+            start = self._write(fd, lines)
+            for trace, line in zip(traces, lines, strict=True):
+                place = Place(start, len(line) - 1)
+                self._index(Line(trace.summary(now), shared(trace.facts), place))
+                start += len(line)
+            return [None] * len(units)
+
+    def load(self, run_ids: Sequence[str]) -> list[bytes | Exception | None]:
+        """The JSON of traces; None for each that is not there."""
+        with self._turn:
+            fd = self._refreshed()
+            return [self._load(fd, run_id) for run_id in run_ids]
+
+    def look(self, look: Look) -> Slice:
+        """Look through a part of the traces."""
+        with self._turn:
+            self._refreshed()
+            return self._order.look(look)
+
+    def newest(self, kind: str) -> Position | None:
+        """The place of the newest trace."""
+        with self._turn:
+            self._refreshed()
+            return self._order.newest(kind)
+
+    def delete(self, run_id: str) -> bool:
+        """Remove all lines of a run by writing the file anew."""
+        with self._turn, self._locked() as fd:
+            self._read_on(fd)
+            if self._order.get(run_id) is None and run_id not in self._damaged:
+                return False
+            self._rewrite(fd, lambda line: run_id_of(line) == run_id)
+            self._damaged.pop(run_id, None)
+            self._order.remove(run_id)
+            return True
+
+    def epoch(self) -> str:
+        """Which numbering the keys of pages belong to."""
+        return self._order.epoch
+
+    def open(self) -> None:
+        """Open the file, making it and its folders if need be, and read what is there."""
+        with self._turn:
+            self._refreshed()
+
+    def close(self) -> None:
+        """Close the file, for good."""
+        with self._turn:
+            self._closed = True
+            self._let_go()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a file is held open."""
+        return self._fd is not None
+
+    def place_of(self, run_id: str) -> str:
+        """Where a run's line stands, for people."""
+        entry = self._order.get(run_id)
+        place = entry.place if entry is not None else self._damaged.get(run_id, (None,))[0]
+        return self.path if place is None else f"{self.path}, byte {place.offset}"
+
+    # The file.
+
+    def _descriptor(self) -> int:
+        """The file, opened anew if another took its place, or if a fork shares it."""
+        if self._closed:
+            raise StoreClosedError(self.path)
+        if self._fd is not None and not _is_at(self._fd, self.path):
+            self._let_go()
+        if self._fd is None:
+            self._fd = self._open()
+            self._forget()
+        return self._fd
+
+    def _let_go(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def _open(self) -> int:
+        if os.path.isdir(self.path):
+            raise IsADirectoryError(21, "Is a directory")
+        folder = os.path.dirname(os.path.abspath(self.path))
+        os.makedirs(folder, exist_ok=True)
+        is_new = not os.path.exists(self.path)
+        fd = os.open(self.path, _FLAGS, 0o644)
+        if is_new and self._sync:
+            _sync_folder(folder)
+        return fd
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[int]:
+        while True:
+            fd = self._descriptor()
+            with locked(fd):
+                if _is_at(fd, self.path):  # else it was replaced while we waited
+                    yield fd
+                    break
+        if fd != self._fd:  # we replaced it ourselves, and its lock is free now
+            os.close(fd)
+
+    def _refreshed(self) -> int:
+        fd = self._descriptor()
+        self._read_on(fd)
+        return fd
+
+    def _write(self, fd: int, lines: Sequence[bytes]) -> int:
+        """Append; where the first line begins. What fails half way is taken back."""
+        end = os.fstat(fd).st_size
+        if end and not self._ends_in_newline:
+            self._give_up_torn_line(fd, end)
+            lines = [b"\n", *lines]
+        try:
+            _write_all(fd, b"".join(lines))
+            if self._sync:
+                os.fsync(fd)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, end)
+            raise
+        self._read_to = os.fstat(fd).st_size
+        self._read_last = (self._read_to - len(lines[-1]), lines[-1][:_BYTES_REMEMBERED])
+        start = end + (0 if self._ends_in_newline else 1)
+        self._ends_in_newline = True
+        return start
+
+    def _give_up_torn_line(self, fd: int, end: int) -> None:
+        """What stands after the last newline stays there, and the file goes on below it."""
+        if self._read_to < end:
+            place = Place(self._read_to, end - self._read_to)
+            self._note_damage(_read_at(fd, place), place, "cut short")
+
+    def _load(self, fd: int, run_id: str) -> bytes | Exception | None:
+        entry = self._order.get(run_id)
+        if entry is None and run_id not in self._damaged:
+            return None
+        if entry is None:
+            place, reason = self._damaged[run_id]
+            return CorruptTraceError(run_id, f"{self.path}, byte {place.offset}", reason)
+        line = _read_at(fd, entry.place)
+        try:
+            if run_id_of(line) in (run_id, None):
+                return trace_of(line)
+            reason = "another line stands in its place: the file was changed by hand"
+        except ValueError as error:
+            reason = str(error)
+        return CorruptTraceError(run_id, self.place_of(run_id), reason)
+
+    # Reading.
+
+    def _read_on(self, fd: int) -> None:
+        """Index what was appended since; all of it, if the file is shorter than it was."""
+        size = os.fstat(fd).st_size
+        if size < self._read_to or (size > self._read_to and not self._is_continued(fd)):
+            log.warning("%s: another program rewrote the file; reading it again", self.path)
+            self._forget()
+        if size > self._read_to:
+            with open(os.dup(fd), "rb", buffering=_COPY_BYTES) as file:
+                self._read_lines(file, size)
+
+    def _is_continued(self, fd: int) -> bool:
+        """Whether what was read last still stands where it stood."""
+        offset, head = self._read_last
+        return os.pread(fd, len(head), offset) == head
+
+    def _read_lines(self, file: BinaryIO, size: int) -> None:
+        file.seek(self._read_to)
+        skipped = 0
+        for number, line in enumerate(file, 1):
+            if not number % _LINES_AT_ONCE:
+                self._tell_progress(size)
+            finished = line.endswith(b"\n")
+            if not self._read(line, finished=finished):
+                if not finished:
+                    break  # being written, or torn: the next append decides
+                skipped += 1
+        self._tell_progress(size)
+        if skipped:
+            log.warning("%s: %d unreadable lines skipped", self.path, skipped)
+
+    def _read(self, line: bytes, *, finished: bool) -> bool:
+        """Index one line; whether it could be read."""
+        place = Place(self._read_to, len(line.rstrip(b"\r\n")))
+        try:
+            if line.strip():
+                summary, facts = read_line(line)
+                self._index(Line(summary, facts, place))
+            readable = True
+        except ValueError as error:
+            readable = False
+            if finished:
+                self._note_damage(line, place, str(error))
+            else:
+                self._ends_in_newline = False
+                return False
+        self._read_last = (self._read_to, line[:_BYTES_REMEMBERED])
+        self._read_to += len(line)
+        self._ends_in_newline = finished
+        return readable
+
+    def _note_damage(self, line: bytes, place: Place, reason: str) -> None:
+        run_id = run_id_of(line)
+        log.warning("%s, byte %d: unreadable line (%s)", self.path, place.offset, reason)
+        # An older line of the run is good: a torn write was never acknowledged.
+        if run_id is not None and self._order.get(run_id) is None:
+            self._damaged[run_id] = (place, reason)
+
+    def _index(self, line: Line) -> None:
+        self._damaged.pop(line.run_id, None)
+        if line.summary.created_at == self._last_created:
+            self._last_rank += 1
+        else:
+            self._last_created, self._last_rank = line.summary.created_at, 0
+        line.rank = self._last_rank
+        self._order.add(line)
+
+    def _tell_progress(self, size: int) -> None:
+        time.sleep(0)  # lets an event loop that shares the interpreter run
+        if self._progress is not None:
+            self._progress(self._read_to, size)
+
+    # Writing anew.
+
+    def _rewrite(self, fd: int, drop: Callable[[bytes], bool]) -> None:
+        """Replace the file by a copy without some lines, at once for all who look."""
+        folder = os.path.dirname(os.path.abspath(self.path))
+        name = os.path.join(folder, f".{os.path.basename(self.path)}.{uuid.uuid4().hex}")
+        try:
+            with open(name, "xb", buffering=_COPY_BYTES) as target:
+                os.chmod(name, os.fstat(fd).st_mode & 0o777)
+                with open(os.dup(fd), "rb", buffering=_COPY_BYTES) as source:
+                    moved = _copy_lines(source, target, drop)
+                target.flush()
+                os.fsync(target.fileno())
+            replacement = os.open(name, _FLAGS)
+            os.replace(name, self.path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+        _sync_folder(folder)
+        self._fd = replacement
+        self._read_to = os.fstat(replacement).st_size
+        self._read_last = (0, b"")
+        self._move(moved)
+
+    def _move(self, moved: dict[int, int]) -> None:
+        """The same index, at new places."""
+        for entry in self._order:
+            if entry.place.offset in moved:
+                entry.place = entry.place._replace(offset=moved[entry.place.offset])
+        self._damaged = {
+            run_id: (place._replace(offset=moved.get(place.offset, place.offset)), reason)
+            for run_id, (place, reason) in self._damaged.items()
+        }
+
+
+def _copy_lines(
+    source: BinaryIO, target: BinaryIO, drop: Callable[[bytes], bool]
+) -> dict[int, int]:
+    """Copy the lines that stay; where each stood and stands now."""
+    source.seek(0)
+    moved: dict[int, int] = {}
+    old = new = 0
+    for line in source:
+        if not drop(line):
+            moved[old] = new
+            new += target.write(line)
+        old += len(line)
+    return moved
+
+
+def _is_at(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _read_at(fd: int, place: Place) -> bytes:
+    parts, offset, end = [], place.offset, place.offset + place.length
+    while offset < end:
+        part = os.pread(fd, end - offset, offset)
+        if not part:
+            break
+        parts.append(part)
+        offset += len(part)
+    return b"".join(parts)
+
+
+def _sync_folder(folder: str) -> None:
+    """Make a new name in a folder durable, where the system has a way to."""
+    if os.name == "posix":
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,0 +1,67 @@
+"""An advisory lock between processes, on the file itself."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+
+_TIMEOUT = 30.0  # seconds to wait for another program
+
+if sys.platform == "win32":
+    import msvcrt
+
+    # Locks there keep others from reading too: take a byte far beyond the end.
+    _FAR = 2**62
+
+    def _try_lock(fd: int) -> None:
+        _at_lock(fd, msvcrt.LK_NBLCK)
+
+    def _unlock(fd: int) -> None:
+        _at_lock(fd, msvcrt.LK_UNLCK)
+
+    def _at_lock(fd: int, how: int) -> None:
+        os.lseek(fd, _FAR, os.SEEK_SET)
+        msvcrt.locking(fd, how, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+class LockTimeoutError(OSError):
+    """Another program held the lock for too long."""
+
+
+@contextlib.contextmanager
+def locked(fd: int) -> Iterator[None]:
+    """Hold the lock.
+
+    Raises:
+        LockTimeoutError: It was not to be had in time.
+    """
+    deadline = time.monotonic() + _TIMEOUT
+    while True:
+        try:
+            _try_lock(fd)
+            break
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+                raise
+            if time.monotonic() > deadline:
+                problem = "another program has held its lock for too long"
+                raise LockTimeoutError(errno.EAGAIN, problem) from error
+        time.sleep(random.uniform(0.0005, 0.005))  # noqa: S311
+    try:
+        yield
+    finally:
+        _unlock(fd)

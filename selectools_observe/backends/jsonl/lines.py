@@ -1,0 +1,108 @@
+"""One line of the file: a trace to it and back."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from ...codec import EncodedTrace, decode, facts_of
+from ...jsonvalue import dumps, loads
+from ...models import TraceFacts, TraceSummary
+from .. import clock
+
+_RUN_ID = re.compile(rb'\s*\{\s*"run_id"\s*:\s*("(?:[^"\\]|\\.)*")')
+
+
+class _Line(msgspec.Struct):
+    run_id: str
+    created_at: str
+    trace: msgspec.Raw
+    steps: int = 0
+    total_ms: float = 0.0
+    metadata: Any = None
+
+
+_decoder = msgspec.json.Decoder(_Line)
+
+# Many traces share the same few sets; held once, a large file's index stays small.
+_shared_facts: dict[TraceFacts, TraceFacts] = {}
+
+
+def to_line(trace: EncodedTrace, created_at: datetime) -> bytes:
+    """The line of a trace, with its newline."""
+    return (
+        b'{"run_id":%b,"steps":%d,"total_ms":%b,"created_at":"%b","metadata":%b,"trace":%b}\n'
+        % (
+            dumps(trace.run_id),
+            trace.steps,
+            dumps(trace.total_ms),
+            clock.to_text(created_at).encode(),
+            trace.metadata,
+            trace.trace,
+        )
+    )
+
+
+def read_line(line: bytes) -> tuple[TraceSummary, TraceFacts]:
+    """What the index keeps of a line.
+
+    Raises:
+        ValueError: The line cannot be read; the text says why.
+    """
+    fields = _fields(line)
+    if not fields.run_id:
+        raise ValueError("it has no run_id")
+    facts = facts_of(decode(bytes(fields.trace)))
+    metadata = fields.metadata if isinstance(fields.metadata, dict) else {}
+    created_at = clock.from_text(fields.created_at)
+    summary = TraceSummary(fields.run_id, fields.steps, fields.total_ms, created_at, metadata)
+    return summary, shared(facts)
+
+
+def trace_of(line: bytes) -> bytes:
+    """The trace's own JSON in a line.
+
+    Raises:
+        ValueError: The line cannot be read.
+    """
+    return bytes(_fields(line).trace)
+
+
+def _fields(line: bytes) -> _Line:
+    try:
+        return _decoder.decode(line)
+    except (msgspec.MsgspecError, RecursionError):
+        return _fields_slowly(line)
+
+
+def _fields_slowly(line: bytes) -> _Line:
+    entry = loads(line)
+    if not isinstance(entry, dict) or "trace" not in entry:
+        raise ValueError("it holds no trace")
+    trace = msgspec.Raw(dumps(entry.pop("trace")))
+    try:
+        return msgspec.convert({**entry, "trace": trace}, _Line)
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from error
+
+
+def run_id_of(line: bytes) -> str | None:
+    """The run id of a line; of an unreadable one, if it begins with it."""
+    found = _RUN_ID.match(line)
+    try:
+        run_id = loads(found[1]) if found else loads(line).get("run_id")
+    except (ValueError, AttributeError):
+        return None
+    return run_id if isinstance(run_id, str) else None
+
+
+def shared(facts: TraceFacts) -> TraceFacts:
+    """An equal one that others may hold too; those of one trace alone are left as they are."""
+    if facts.parent_run_id is not None:
+        return facts
+    if len(_shared_facts) > 10_000:
+        _shared_facts.clear()
+    return _shared_facts.setdefault(facts, facts)

@@ -1,0 +1,133 @@
+"""The JSONL store's coroutines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from ...codec import EncodedTrace, TraceType, encode
+from ...filters import TraceFilter
+from ...grouping import Grouper, Work
+from ...pages import Position
+from ...protocols import Durability
+from ...runtime import Lanes, Runtime
+from .. import faults
+from ..asking import Ask, Found
+from ..core import StoreCore, checked_path
+from ..saveorder import Look, Slice, count_in_slices, page_in_slices
+from .archive import Archive, Progress, Unit
+
+T = TypeVar("T")
+Args = ParamSpec("Args")
+
+
+class JSONLStore(StoreCore[EncodedTrace]):
+    """Traces as lines of a file that grows, with an index of it in memory."""
+
+    _kind = "jsonl"
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        path: str | os.PathLike[str],
+        durability: Durability,
+        trace_type: TraceType,
+        progress: Progress | None,
+    ) -> None:
+        if durability not in ("full", "normal"):
+            raise ValueError(f"durability must be 'full' or 'normal', not {durability!r}")
+        super().__init__(runtime, checked_path(path), trace_type)
+        self._archive = Archive(self._where, sync=durability == "full", progress=progress)
+        self._lanes = Lanes(runtime, self._new_lane, lambda _: None)
+
+    def _new_lane(self) -> _Lane:
+        self._check_open()
+        return _Lane(
+            self._runtime,
+            lambda units: self._explained(self._archive.append, units),
+            lambda run_ids: self._explained(self._archive.load, run_ids),
+        )
+
+    async def _open(self) -> None:
+        self._check_open()
+        await self._do(self._archive.open)
+
+    def _prepare(self, trace: object) -> EncodedTrace:
+        return encode(trace)
+
+    async def _save(self, traces: Sequence[EncodedTrace]) -> None:
+        await self._lanes.current().saves.ask(traces)
+
+    async def _load(self, run_id: str) -> bytes | None:
+        return await self._lanes.current().loads.ask(run_id)
+
+    async def _load_many(self, run_ids: Sequence[str]) -> dict[str, bytes]:
+        loaded = await self._do(self._archive.load, run_ids)
+        found: dict[str, bytes] = {}
+        for run_id, data in zip(run_ids, loaded, strict=True):
+            if isinstance(data, Exception):
+                raise data
+            if data is not None:
+                found[run_id] = data
+        return found
+
+    async def _page(self, ask: Ask) -> Sequence[Found]:
+        return await page_in_slices(self._look, ask)
+
+    async def _count(self, filters: TraceFilter) -> int:
+        return await count_in_slices(self._look, filters)
+
+    async def _look(self, look: Look) -> Slice:
+        return await self._do(self._archive.look, look)
+
+    async def _delete(self, run_id: str) -> bool:
+        return await self._do(self._archive.delete, run_id)
+
+    async def _newest(self) -> Position | None:
+        return await self._do(self._archive.newest, self._kind)
+
+    async def _close(self) -> None:
+        self._lanes.take_all()
+        await self._do(self._archive.close)
+
+    async def _do(self, work: Callable[Args, T], *args: Args.args, **kwargs: Args.kwargs) -> T:
+        """Do file work in a thread or where we stand."""
+        return await self._runtime.call(partial(self._explained, work, *args, **kwargs))
+
+    def _explained(self, work: Callable[Args, T], *args: Args.args, **kwargs: Args.kwargs) -> T:
+        """Do it, putting what the operating system says in words."""
+        try:
+            return work(*args, **kwargs)
+        except OSError as error:
+            raise faults.from_os(self._where, error) from error
+
+    def _place_of(self, run_id: str) -> str:
+        return self._archive.place_of(run_id)
+
+    def _epoch(self) -> str:
+        return self._archive.epoch()
+
+    def _is_open(self) -> bool:
+        return self._archive.is_open
+
+    def _abandon(self) -> None:
+        self._archive.close()
+
+
+class _Lane:
+    """The batches that are forming in one event loop."""
+
+    def __init__(self, runtime: Runtime, save: Work[Unit, None], load: Work[str, Any]) -> None:
+        self._runtime = runtime
+        self._save_now = save
+        self._load_now = load
+        self.saves: Grouper[Unit, None] = Grouper(runtime, self._save)
+        self.loads: Grouper[str, bytes | None] = Grouper(runtime, self._load)
+
+    async def _save(self, answer: Callable[[Work[Unit, None]], None]) -> None:
+        await self._runtime.call(partial(answer, self._save_now))
+
+    async def _load(self, answer: Callable[[Work[str, Any]], None]) -> None:
+        await self._runtime.call(partial(answer, self._load_now))

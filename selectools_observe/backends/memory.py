@@ -1,0 +1,120 @@
+"""The in-memory backend: the newest or most used traces, gone with the process."""
+
+from __future__ import annotations
+
+import uuid
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+
+from ..codec import Snapshot, TraceType, snapshot
+from ..filters import TraceFilter
+from ..forking import ForkSafeLock
+from ..models import TraceFacts, TraceSummary
+from ..pages import Position
+from ..runtime import Runtime
+from . import clock
+from .asking import Ask, Found
+from .core import StoreCore
+from .saveorder import Entry, Look, SaveOrder, Slice, count_in_slices, page_in_slices
+
+
+class _Kept(Entry):
+    """A snapshot; its summary and facts are made when somebody asks."""
+
+    __slots__ = ("_created_at", "_facts", "_summary", "kept")
+
+    def __init__(self, kept: Snapshot, created_at: datetime) -> None:
+        self.run_id = kept.run_id
+        self.kept = kept
+        self._created_at = created_at
+        self._summary: TraceSummary | None = None
+        self._facts: TraceFacts | None = None
+
+    @property
+    def summary(self) -> TraceSummary:
+        if self._summary is None:
+            self._summary = self.kept.summary(self._created_at)
+        return self._summary
+
+    @property
+    def facts(self) -> TraceFacts:
+        if self._facts is None:
+            self._facts = self.kept.facts()
+        return self._facts
+
+
+class MemoryStore(StoreCore[Snapshot]):
+    """Keeps snapshots in a dictionary, evicting the least recently used.
+
+    Saving and loading count as use. A thread lock guards it, held for microseconds, so that all
+    event loops and threads may share one store.
+    """
+
+    _kind = "memory"
+
+    def __init__(self, runtime: Runtime, max_size: int, trace_type: TraceType) -> None:
+        if isinstance(max_size, bool) or not isinstance(max_size, int):
+            raise TypeError(f"max_size must be an integer, not {max_size!r}")
+        if max_size < 1:
+            raise ValueError(f"max_size must be at least 1: {max_size}")
+        super().__init__(runtime, "memory", trace_type)
+        self._max_size = max_size
+        self._lock = ForkSafeLock()
+        self._order: SaveOrder[_Kept] = SaveOrder(uuid.uuid4().hex)
+        self._by_use: OrderedDict[str, Snapshot] = OrderedDict()
+
+    def _prepare(self, trace: object) -> Snapshot:
+        return snapshot(trace)
+
+    async def _save(self, traces: Sequence[Snapshot]) -> None:
+        now = clock.now()
+        with self._lock:
+            for trace in traces:
+                self._order.add(_Kept(trace, now))
+                self._by_use[trace.run_id] = trace
+                self._by_use.move_to_end(trace.run_id)
+            while len(self._by_use) > self._max_size:
+                evicted, _ = self._by_use.popitem(last=False)
+                self._order.remove(evicted)
+
+    async def _load(self, run_id: str) -> bytes | None:
+        with self._lock:
+            if run_id not in self._by_use:
+                return None
+            self._by_use.move_to_end(run_id)
+            kept = self._by_use[run_id]
+        return kept.trace()
+
+    async def _load_many(self, run_ids: Sequence[str]) -> dict[str, bytes]:
+        loaded = {run_id: await self._load(run_id) for run_id in run_ids}
+        return {run_id: data for run_id, data in loaded.items() if data is not None}
+
+    async def _page(self, ask: Ask) -> Sequence[Found]:
+        return await page_in_slices(self._look, ask)
+
+    async def _count(self, filters: TraceFilter) -> int:
+        return await count_in_slices(self._look, filters)
+
+    async def _look(self, look: Look) -> Slice:
+        if look.goes_on is not None:
+            await self._runtime.breathe()
+        with self._lock:
+            return self._order.look(look)
+
+    async def _delete(self, run_id: str) -> bool:
+        with self._lock:
+            self._by_use.pop(run_id, None)
+            return self._order.remove(run_id)
+
+    async def _newest(self) -> Position | None:
+        with self._lock:
+            return self._order.newest(self._kind)
+
+    async def _close(self) -> None:
+        with self._lock:
+            self._order = SaveOrder(uuid.uuid4().hex)
+            self._by_use.clear()
+
+    def _epoch(self) -> str:
+        return self._order.epoch

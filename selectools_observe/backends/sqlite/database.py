@@ -1,0 +1,149 @@
+"""Opening the file: one connection, set up and migrated, with its troubles put in words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from typing import Concatenate, ParamSpec, TypeVar
+
+from ...errors import StorageError
+from ...forking import ForkSafeLock
+from ...protocols import Durability
+from .. import faults
+from .schema import ForeignTableError, NewerVersionError, check, migrate
+from .writing import index_everything
+
+T = TypeVar("T")
+HeldT = TypeVar("HeldT")
+Args = ParamSpec("Args")
+
+BUSY_TIMEOUT = 30.0  # seconds to wait for another program's transaction
+_PAGE_SIZE = 4096  # of new files: traces are long rows, and a commit writes whole pages
+_WAL_BYTES = 4 * 1024 * 1024  # bytes of write-ahead log that a commit moves into the file
+_WAL_LIMIT = 64 * 1024 * 1024  # bytes that the log keeps when it was larger for a while
+
+
+class Database:
+    """Where the traces are: makes connections that are ready for use."""
+
+    def __init__(self, path: str, durability: Durability) -> None:
+        if durability not in ("full", "normal"):
+            raise ValueError(f"durability must be 'full' or 'normal', not {durability!r}")
+        self.where = path
+        self._durability = durability
+        self._private = path == ":memory:"
+        self._shared: sqlite3.Connection | None = None
+        self._turn = ForkSafeLock()
+
+    def connect(self) -> sqlite3.Connection:
+        """A connection of one's own; for ``:memory:``, the one that all share.
+
+        Raises:
+            StorageError: The file cannot be opened, or is not ours to use.
+        """
+        if not self._private:
+            return self._open()
+        with self._turn:
+            if self._shared is None:
+                self._shared = self._open()
+            return self._shared
+
+    def release(self, connection: sqlite3.Connection) -> None:
+        """Close a connection; the shared one lives as long as the store."""
+        if connection is not self._shared:
+            connection.close()
+
+    def close(self) -> None:
+        """Let go of a private database."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.close()
+
+    def do(
+        self,
+        held: HeldT,
+        work: Callable[Concatenate[HeldT, Args], T],
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> T:
+        """Do work on what holds a connection, taking turns if shared, errors put in words."""
+        if self._private:
+            with self._turn, self.explained():
+                return work(held, *args, **kwargs)
+        try:
+            return work(held, *args, **kwargs)
+        except (sqlite3.Error, OSError) as error:
+            raise self._in_words(error) from error
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn what SQLite and the operating system say into `StorageError`."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise self._in_words(error) from error
+
+    def _in_words(self, error: sqlite3.Error | OSError) -> StorageError:
+        if isinstance(error, sqlite3.Error):
+            return faults.from_sqlite(self.where, error)
+        return faults.from_os(self.where, error)
+
+    def _open(self) -> sqlite3.Connection:
+        with self.explained():
+            if not self._private:
+                if os.path.isdir(self.where):
+                    raise IsADirectoryError(21, "Is a directory")
+                os.makedirs(os.path.dirname(os.path.abspath(self.where)), exist_ok=True)
+            connection = sqlite3.connect(
+                self.where,
+                timeout=BUSY_TIMEOUT,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+            # Text that is damaged and no longer UTF-8 must not break what reads its neighbours.
+            connection.text_factory = bytes
+            try:
+                self._set_up(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        try:
+            check(connection)
+            connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")  # heeded by new files only
+            _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
+            _patiently(lambda: migrate(connection))
+            _patiently(lambda: index_everything(connection, self.where))
+        except NewerVersionError as error:
+            problem = f"it was written by a newer version ({error})"
+            raise StorageError(self.where, problem, "Upgrade selectools-observe") from error
+        except ForeignTableError as error:
+            problem = f"its table 'traces' is not one of ours ({error})"
+            raise StorageError(self.where, problem, "Give the path of another file") from error
+        page_size = connection.execute("PRAGMA page_size").fetchone()[0]
+        connection.execute(f"PRAGMA synchronous = {self._durability}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // page_size}")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
+
+
+def _patiently(step: Callable[[], T]) -> T:
+    """Repeat a step that SQLite refuses at once, without waiting, when others open the file too."""
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            return step()
+        except sqlite3.OperationalError as error:
+            busy = (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (
+                sqlite3.SQLITE_BUSY,
+                sqlite3.SQLITE_LOCKED,
+            )
+            if not busy or time.monotonic() > deadline:
+                raise
+        time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - no secret

@@ -1,0 +1,194 @@
+"""What a reader's connection does: loads, pages and counts."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from typing import TypeVar
+
+from ...breath import Breath
+from ...codec import is_storable_id
+from ...filters import TraceFilter, matches_facts, matches_summary
+from ..asking import Ask, Found
+from .narrowing import Narrowing, bounds_of
+from .rows import SUMMARY_COLUMNS, facts_of_stored, stored_bytes, to_summary
+
+ItemT = TypeVar("ItemT")
+
+# Counting keys is faster than counting facets; what nobody can read stays pending for ever.
+_COUNT_INDEXED = "SELECT (SELECT count(*) FROM traces) - (SELECT count(*) FROM trace_pending)"
+
+# Rows read at once, between two moments in which other threads may run.
+_ROWS_AT_ONCE = 256
+
+
+def load_one(connection: sqlite3.Connection, run_id: str) -> bytes | None:
+    """The JSON of a trace."""
+    row = connection.execute("SELECT trace_json FROM traces WHERE run_id = ?", (run_id,)).fetchone()
+    return None if row is None else stored_bytes(row[0])
+
+
+def load(connection: sqlite3.Connection, run_ids: Sequence[str]) -> list[bytes | None]:
+    """The JSON of traces; None for each that is not there."""
+    if len(run_ids) == 1:
+        return [load_one(connection, run_ids[0])]
+    found: dict[str, bytes] = {}
+    for chunk in _chunks(run_ids, _ROWS_AT_ONCE):
+        marks = ",".join("?" * len(chunk))
+        rows = connection.execute(
+            f"SELECT run_id, trace_json FROM traces WHERE run_id IN ({marks})", chunk
+        ).fetchall()
+        found |= {row[0].decode(): stored_bytes(row[1]) for row in rows}
+    return [found.get(run_id) for run_id in run_ids]
+
+
+def newest_id(connection: sqlite3.Connection) -> int:
+    """The place of the newest trace in the order of saving."""
+    (newest,) = connection.execute("SELECT max(rowid) FROM traces").fetchone()
+    return newest or 0
+
+
+def page(connection: sqlite3.Connection, where: str, ask: Ask) -> list[Found]:
+    """The summaries of a page, read at one moment; unreadable rows are skipped."""
+    if ask.limit == 0:
+        return []
+    connection.execute("BEGIN")  # one moment for all statements
+    try:
+        with closing(_found(connection, where, ask)) as found:
+            stop = None if ask.limit is None else min(ask.offset + ask.limit, sys.maxsize)
+            return list(islice(found, min(ask.offset, sys.maxsize), stop))
+    finally:
+        connection.execute("COMMIT")
+
+
+def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> int:
+    """How many traces match."""
+    connection.execute("BEGIN")
+    try:
+        if filters == TraceFilter(limit=filters.limit):
+            (number,) = connection.execute(_COUNT_INDEXED).fetchone()
+            foreign = Narrowing(connection, Ask(filters)).foreign_rows()
+            number += sum(1 for row_id in foreign if _is_match(connection, where, row_id, filters))
+            return min(int(number), _most(filters.limit))
+        with closing(_matching_ids(connection, where, filters)) as ids:
+            return sum(1 for _ in islice(ids, _most(filters.limit)))
+    finally:
+        connection.execute("COMMIT")
+
+
+def _matching_ids(
+    connection: sqlite3.Connection, where: str, filters: TraceFilter
+) -> Generator[int, None, None]:
+    if filters.run_ids is not None:
+        for found in _by_run_ids(connection, where, Ask(filters)):
+            yield found.key
+        return
+    breath = Breath()
+    for row_id, sure in Narrowing(connection, Ask(filters)).candidates():
+        breath.take()
+        if sure or _is_match(connection, where, row_id, filters):
+            yield row_id
+
+
+def _is_match(
+    connection: sqlite3.Connection, where: str, row_id: int, filters: TraceFilter
+) -> bool:
+    return any(True for _ in _summaries(connection, where, [(row_id, False)], filters))
+
+
+def _found(connection: sqlite3.Connection, where: str, ask: Ask) -> Generator[Found, None, None]:
+    if ask.filters.run_ids is not None:
+        return _by_run_ids(connection, where, ask)
+    narrowing = Narrowing(connection, ask)
+    if narrowing.is_everything:
+        return _everything(connection, where, ask)
+    return _matching(connection, where, ask, narrowing)
+
+
+def _everything(
+    connection: sqlite3.Connection, where: str, ask: Ask
+) -> Generator[Found, None, None]:
+    condition, values = bounds_of(ask, "rowid")
+    order = "ASC" if ask.oldest_first else "DESC"
+    rows = connection.execute(
+        f"SELECT rowid, {SUMMARY_COLUMNS} FROM traces WHERE {condition} ORDER BY rowid {order}",
+        values,
+    )
+    breath = Breath()
+    for row_id, *row in rows:
+        breath.take()
+        summary = to_summary(tuple(row), where)
+        if summary is not None:
+            yield Found(row_id, summary)
+
+
+def _matching(
+    connection: sqlite3.Connection, where: str, ask: Ask, narrowing: Narrowing
+) -> Generator[Found, None, None]:
+    # A small page should not read many rows to give few; a large one should not ask often.
+    wanted = ask.offset + ask.limit + 1 if ask.limit is not None else _ROWS_AT_ONCE
+    breath = Breath()
+    for candidates in _chunks(narrowing.candidates(), min(wanted, _ROWS_AT_ONCE)):
+        for found in _summaries(connection, where, candidates, ask.filters):
+            breath.take()
+            yield found
+
+
+def _summaries(
+    connection: sqlite3.Connection,
+    where: str,
+    candidates: Sequence[tuple[int, bool]],
+    filters: TraceFilter,
+) -> Iterator[Found]:
+    """The summaries of those candidates that match, in the candidates' order."""
+    marks = ",".join("?" * len(candidates))
+    rows = connection.execute(
+        f"SELECT rowid, {SUMMARY_COLUMNS} FROM traces WHERE rowid IN ({marks})",
+        [row_id for row_id, _ in candidates],
+    ).fetchall()
+    by_id = {row[0]: row[1:] for row in rows}
+    for row_id, sure in candidates:
+        summary = to_summary(by_id[row_id], where) if row_id in by_id else None
+        if (
+            summary is not None
+            and matches_summary(filters, summary)
+            and (sure or _facts_match(connection, row_id, filters))
+        ):
+            yield Found(row_id, summary)
+
+
+def _by_run_ids(
+    connection: sqlite3.Connection, where: str, ask: Ask
+) -> Generator[Found, None, None]:
+    places: list[int] = []
+    storable = filter(is_storable_id, ask.filters.run_ids or ())
+    for chunk in _chunks(sorted(storable), _ROWS_AT_ONCE):
+        marks = ",".join("?" * len(chunk))
+        condition, values = bounds_of(ask, "rowid")
+        rows = connection.execute(
+            f"SELECT rowid FROM traces WHERE run_id IN ({marks}) AND {condition}",
+            [*chunk, *values],
+        ).fetchall()
+        places += [row[0] for row in rows]
+    places.sort(reverse=not ask.oldest_first)
+    for some in _chunks(places, _ROWS_AT_ONCE):
+        candidates = [(row_id, False) for row_id in some]
+        yield from _summaries(connection, where, candidates, ask.filters)
+
+
+def _facts_match(connection: sqlite3.Connection, row_id: int, filters: TraceFilter) -> bool:
+    row = connection.execute("SELECT trace_json FROM traces WHERE rowid = ?", (row_id,)).fetchone()
+    return row is not None and matches_facts(filters, facts_of_stored(stored_bytes(row[0])))
+
+
+def _most(limit: int | None) -> int:
+    return sys.maxsize if limit is None else min(limit, sys.maxsize)
+
+
+def _chunks(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

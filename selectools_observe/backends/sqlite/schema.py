@@ -1,0 +1,166 @@
+"""The tables, and the way from older files to this version's.
+
+``traces`` and its index are the page's. Beside them, versioned by ``PRAGMA user_version``:
+
+* ``trace_facets``: a narrow row for each trace, under the same rowid: what ranges ask for, and the
+  trace's terms (see `terms`).
+* ``trace_postings``: for each term and each full block of 256 ids, one byte for each trace that has
+  the term: its place in the block.
+* ``trace_blocks``: for each full block, the bounds of what ranges ask for.
+* ``trace_newest``: the newest id that was ever deleted, so that none is given twice.
+* ``trace_pending``: rows that another program wrote and whose facets nobody has made yet, or that
+  nobody can make.
+
+Triggers notice other programs' writes; they cost our own rows one look-up each. What the index
+says is a superset of the truth at all times: an id may be stale, never missing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+VERSION = 1
+
+_TRACES = (
+    """
+    CREATE TABLE IF NOT EXISTS traces (
+        run_id TEXT PRIMARY KEY,
+        steps INTEGER NOT NULL,
+        total_ms REAL NOT NULL,
+        created_at TEXT NOT NULL,
+        metadata TEXT NOT NULL DEFAULT '{}',
+        trace_json TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS idx_traces_created ON traces(created_at DESC)",
+)
+
+_COLUMNS = {"run_id", "steps", "total_ms", "created_at", "metadata", "trace_json"}
+
+# A dump that was read back has our tables but no version: make them anew.
+_INDEX = (
+    "DROP TRIGGER IF EXISTS trace_facets_replace",
+    "DROP TRIGGER IF EXISTS trace_facets_insert",
+    "DROP TRIGGER IF EXISTS trace_facets_update",
+    "DROP TRIGGER IF EXISTS trace_facets_delete",
+    "DROP TABLE IF EXISTS trace_facets",
+    "DROP TABLE IF EXISTS trace_postings",
+    "DROP TABLE IF EXISTS trace_blocks",
+    "DROP TABLE IF EXISTS trace_pending",
+    "DROP TABLE IF EXISTS trace_newest",
+    """
+    CREATE TABLE trace_facets (
+        id INTEGER PRIMARY KEY,
+        created_us INTEGER NOT NULL,
+        steps INTEGER NOT NULL,
+        total_ms REAL NOT NULL,
+        has_error INTEGER NOT NULL,
+        terms BLOB NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE trace_postings (
+        term INTEGER NOT NULL,
+        block INTEGER NOT NULL,
+        places BLOB NOT NULL,
+        PRIMARY KEY (term, block)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE trace_blocks (
+        block INTEGER PRIMARY KEY,
+        min_created_us INTEGER, max_created_us INTEGER,
+        min_steps INTEGER, max_steps INTEGER,
+        min_total_ms REAL, max_total_ms REAL,
+        min_has_error INTEGER, max_has_error INTEGER
+    )
+    """,
+    """
+    CREATE TABLE trace_pending (
+        id INTEGER PRIMARY KEY,
+        unreadable INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+    "CREATE TABLE trace_newest (deleted INTEGER NOT NULL)",
+    "INSERT INTO trace_newest VALUES (0)",
+    # INSERT OR REPLACE fires no delete trigger: what it will replace is forgotten beforehand.
+    """
+    CREATE TRIGGER trace_facets_replace BEFORE INSERT ON traces
+    WHEN EXISTS (SELECT 1 FROM traces WHERE run_id = NEW.run_id) BEGIN
+        DELETE FROM trace_facets WHERE id = (SELECT rowid FROM traces WHERE run_id = NEW.run_id);
+        DELETE FROM trace_pending WHERE id = (SELECT rowid FROM traces WHERE run_id = NEW.run_id);
+    END
+    """,
+    # Our own rows bring their facets first. A foreign row may have been given the id of a deleted
+    # one: it moves up, since the order of ids is the order of saving.
+    """
+    CREATE TRIGGER trace_facets_insert AFTER INSERT ON traces
+    WHEN NOT EXISTS (SELECT 1 FROM trace_facets WHERE id = NEW.rowid) BEGIN
+        INSERT OR REPLACE INTO trace_pending (id) VALUES (NEW.rowid);
+        UPDATE traces SET rowid = (SELECT deleted FROM trace_newest) + 1
+        WHERE rowid = NEW.rowid AND rowid <= (SELECT deleted FROM trace_newest);
+    END
+    """,
+    """
+    CREATE TRIGGER trace_facets_update AFTER UPDATE ON traces BEGIN
+        DELETE FROM trace_facets WHERE id IN (OLD.rowid, NEW.rowid);
+        DELETE FROM trace_pending WHERE id = OLD.rowid;
+        INSERT OR REPLACE INTO trace_pending (id) VALUES (NEW.rowid);
+    END
+    """,
+    """
+    CREATE TRIGGER trace_facets_delete AFTER DELETE ON traces BEGIN
+        DELETE FROM trace_facets WHERE id = OLD.rowid;
+        DELETE FROM trace_pending WHERE id = OLD.rowid;
+        UPDATE trace_newest SET deleted = OLD.rowid WHERE deleted < OLD.rowid;
+    END
+    """,
+    "INSERT INTO trace_pending (id) SELECT rowid FROM traces",
+)
+
+
+class NewerVersionError(Exception):
+    """The file was written by a newer version of this package."""
+
+
+class ForeignTableError(Exception):
+    """The file has a table ``traces`` of another shape."""
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The version of the file's schema; 0 for a new file and for selectools' own."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def check(connection: sqlite3.Connection) -> None:
+    """Make sure, by reading only, that the file can be brought to this version.
+
+    Raises:
+        NewerVersionError: It is ahead of this version.
+        ForeignTableError: It has a table ``traces`` that is not the page's.
+    """
+    version = version_of(connection)
+    if version > VERSION:
+        raise NewerVersionError(f"schema version {version}, this package knows {VERSION}")
+    present = {row[1].decode() for row in connection.execute("PRAGMA table_info(traces)")}
+    if present and not present >= _COLUMNS:
+        raise ForeignTableError(f"its columns are {', '.join(sorted(present))}")
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to this version, in one transaction."""
+    if version_of(connection) == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        check(connection)
+        if version_of(connection) < VERSION:  # nobody else did it meanwhile
+            for statement in (*_TRACES, *_INDEX):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,196 @@
+"""The SQLite store's coroutines."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec, TypeVar
+
+from ...codec import TraceType, encode
+from ...filters import TraceFilter
+from ...grouping import Grouper, Work
+from ...pages import Position
+from ...protocols import Durability
+from ...runtime import Lanes, Runtime, Worker
+from ..asking import Ask, Found
+from ..core import StoreCore, checked_path
+from . import reading
+from .database import Database
+from .rows import WrittenTrace, to_write
+from .writing import Unit, Writer
+
+T = TypeVar("T")
+Args = ParamSpec("Args")
+HeldT = TypeVar("HeldT")
+AskedT = TypeVar("AskedT")
+AnswerT = TypeVar("AnswerT")
+Connection = sqlite3.Connection
+
+
+class SQLiteStore(StoreCore[WrittenTrace]):
+    """Traces in the page's table, found by an index of ours beside it."""
+
+    _kind = "sqlite"
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        db_path: str | os.PathLike[str],
+        durability: Durability,
+        trace_type: TraceType,
+    ) -> None:
+        path = checked_path(db_path)
+        self._database = Database(path, durability)
+        super().__init__(runtime, path, trace_type)
+        self._lanes = Lanes(runtime, self._new_lane, _Lane.abandon)
+
+    def _new_lane(self) -> _Lane:
+        self._check_open()
+        return _Lane(self._runtime, self._database)
+
+    async def _open(self) -> None:
+        self._check_open()
+        await self._lanes.current().write(lambda _: None)
+
+    def _prepare(self, trace: object) -> WrittenTrace:
+        return to_write(encode(trace))
+
+    async def _save(self, traces: Sequence[WrittenTrace]) -> None:
+        await self._lanes.current().saves.ask(traces)
+
+    async def _load(self, run_id: str) -> bytes | None:
+        return await self._lanes.current().load(run_id)
+
+    async def _load_many(self, run_ids: Sequence[str]) -> dict[str, bytes]:
+        stored = await self._lanes.current().scan(reading.load, run_ids)
+        return {
+            run_id: data for run_id, data in zip(run_ids, stored, strict=True) if data is not None
+        }
+
+    async def _page(self, ask: Ask) -> Sequence[Found]:
+        return await self._lanes.current().scan(reading.page, self._where, ask)
+
+    async def _count(self, filters: TraceFilter) -> int:
+        return await self._lanes.current().scan(reading.count, self._where, filters)
+
+    async def _delete(self, run_id: str) -> bool:
+        return await self._lanes.current().write(Writer.delete, run_id)
+
+    async def _newest(self) -> Position | None:
+        newest = await self._lanes.current().scan(reading.newest_id)
+        return Position(self._kind, newest) if newest else None
+
+    async def _close(self) -> None:
+        mine, others = self._lanes.take_all()
+        for lane in others:
+            lane.abandon()
+        try:
+            if mine is not None:
+                await mine.close()
+        finally:
+            self._database.close()
+
+    def _place_of(self, run_id: str) -> str:
+        return f"{self._where}, table traces, run_id {run_id!r}"
+
+    def _is_open(self) -> bool:
+        return any(lane.is_open for lane in self._lanes)
+
+    def _abandon(self) -> None:
+        mine, others = self._lanes.take_all()
+        for lane in [*others, *([mine] if mine else [])]:
+            lane.abandon()
+
+
+class _Lane:
+    """What belongs to one event loop: its connections, and the batches that are forming.
+
+    Three connections, each opened at first use: no load waits for a commit or for a long query.
+    """
+
+    def __init__(self, runtime: Runtime, database: Database) -> None:
+        self._database = database
+        where = database.where
+        self._writer: Worker[Writer] = runtime.worker(
+            where, self._new_writer, lambda writer: database.release(writer.connection)
+        )
+        self._loader: Worker[Connection] = runtime.worker(where, database.connect, database.release)
+        self._scanner: Worker[Connection] = runtime.worker(
+            where, database.connect, database.release
+        )
+        self.saves: Grouper[Unit, None] = Grouper(runtime, self._save)
+        self._loads: Grouper[str, bytes | None] | None = None
+        if runtime.hops:
+            self._loads = Grouper(runtime, self._load)
+
+    def _new_writer(self) -> Writer:
+        return self._database.do(self._database.connect(), Writer, self._database.where)
+
+    async def _save(self, answer: Callable[[Work[Unit, None]], None]) -> None:
+        await self._answer(self._writer, answer, Writer.save)
+
+    async def _load(self, answer: Callable[[Work[str, bytes | None]], None]) -> None:
+        await self._answer(self._loader, answer, reading.load)
+
+    async def _answer(
+        self,
+        worker: Worker[HeldT],
+        answer: Callable[[Work[AskedT, AnswerT]], None],
+        work: Callable[[HeldT, Sequence[AskedT]], Sequence[AnswerT | Exception]],
+    ) -> None:
+        """Answer a batch of requests in a worker."""
+        await worker.run(lambda held: answer(lambda asked: self._database.do(held, work, asked)))
+
+    async def load(self, run_id: str) -> bytes | None:
+        """Load one trace, together with others that are asked for at the same time."""
+        if self._loads is not None:
+            return await self._loads.ask(run_id)
+        return await self._do(self._loader, reading.load_one, run_id)
+
+    async def write(
+        self,
+        work: Callable[Concatenate[Writer, Args], T],
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> T:
+        """Do work that changes the database."""
+        return await self._do(self._writer, work, *args, **kwargs)
+
+    async def scan(
+        self,
+        work: Callable[Concatenate[Connection, Args], T],
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> T:
+        """Do work that reads much of it."""
+        return await self._do(self._scanner, work, *args, **kwargs)
+
+    async def _do(
+        self,
+        worker: Worker[HeldT],
+        work: Callable[Concatenate[HeldT, Args], T],
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> T:
+        return await worker.run(lambda held: self._database.do(held, work, *args, **kwargs))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection is open."""
+        return self._writer.is_holding or self._loader.is_holding or self._scanner.is_holding
+
+    async def close(self) -> None:
+        """Finish what was begun, and close the connections."""
+        try:
+            await self._writer.close()
+            await self._loader.close()
+            await self._scanner.close()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close without waiting."""
+        self._writer.abandon()
+        self._loader.abandon()
+        self._scanner.abandon()

@@ -1,0 +1,88 @@
+"""The words of the index: a 64-bit number for each thing that a filter can ask for.
+
+A trace has one term for each metadata pair, step type, tool, model, and for its parent. 64 bits of
+BLAKE2b: among a million traces of twenty terms, the chance that one query meets a false match is
+about one in 10**12. Metadata is compared literally as well.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+from ...filters import TraceFilter
+from ...jsonvalue import canonical
+from ...models import TraceFacts
+
+_WIDTH = 8
+_LONG = 200  # characters; what is longer is not remembered
+_METADATA, _PARENT, _TYPE, _TOOL, _MODEL = "mpyto"
+
+
+def terms_of(metadata: Mapping[str, Any], facts: TraceFacts) -> bytes:
+    """All terms of a trace, packed and sorted: what the index keeps for it."""
+    terms = [_pair(key, metadata[key]) for key in metadata]
+    terms += [_term(_TYPE, name) for name in facts.step_types]
+    terms += [_term(_TOOL, name) for name in facts.tool_names]
+    terms += [_term(_MODEL, name) for name in facts.models]
+    if facts.parent_run_id is not None:
+        terms.append(_term(_PARENT, facts.parent_run_id))
+    return array("q", terms).tobytes()
+
+
+def wanted_terms(filters: TraceFilter) -> list[int]:
+    """The terms that a trace must have to match the filter."""
+    terms = [_pair(key, value) for key, value in (filters.metadata_match or {}).items()]
+    for kind, name in (
+        (_PARENT, filters.parent_run_id),
+        (_TYPE, filters.step_type),
+        (_TOOL, filters.tool_name),
+        (_MODEL, filters.model),
+    ):
+        if name is not None:
+            terms.append(_term(kind, name))
+    return terms
+
+
+def unpack(packed: bytes) -> array[int]:
+    """The terms of a packed sequence."""
+    terms = array("q")
+    terms.frombytes(packed)
+    return terms
+
+
+def holds_all(packed: bytes, wanted: Iterable[int]) -> bool:
+    """Whether a packed sequence has every wanted term."""
+    terms = unpack(packed)
+    return all([term in terms for term in wanted])
+
+
+def _pair(key: str, value: Any) -> int:
+    if value.__class__ is str and len(value) < _LONG:
+        return _remembered_pair(key, value)
+    return _hash(_METADATA, f"{len(key)}:{key}{canonical(value)}")
+
+
+@lru_cache(maxsize=16384)
+def _remembered_pair(key: str, value: str) -> int:
+    return _hash(_METADATA, f"{len(key)}:{key}{canonical(value)}")
+
+
+@lru_cache(maxsize=16384)
+def _remembered(kind: str, text: str) -> int:
+    return _hash(kind, text)
+
+
+def _term(kind: str, text: str) -> int:
+    # Long texts are seldom seen twice, and would fill the memory.
+    return _remembered(kind, text) if len(text) < _LONG else _hash(kind, text)
+
+
+def _hash(kind: str, text: str) -> int:
+    # A lone surrogate has no UTF-8 form but is a value like any other.
+    data = text.encode("utf-8", "surrogatepass")
+    digest = blake2b(data, digest_size=_WIDTH, person=kind.encode()).digest()
+    return int.from_bytes(digest, "big", signed=True)

@@ -1,0 +1,171 @@
+"""What a writer's connection does: batches of saves, deletes, and the upkeep of the index."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+
+from ...errors import TraceStoreError
+from .. import clock, faults
+from .index import fill_blocks, index_pending
+from .rows import WrittenTrace
+
+# What one caller saves together, to be stored whole or not at all.
+Unit: TypeAlias = Sequence[WrittenTrace]
+
+_TRACES_PER_STATEMENT = 128
+_BYTES_PER_STATEMENT = 16 * 1024 * 1024
+_SAVES_BETWEEN_UPKEEP = 128
+_FOREIGN_ROWS_AT_ONCE = 256
+
+# Saves go through a view, so that a batch is one statement and thereby one transaction: one call
+# into SQLite, during all of which other threads run. Each further call would have to win the
+# interpreter back from a busy event loop, which can take milliseconds.
+#
+# The facets come first: by them the triggers on `traces` know our rows from other programs'.
+_INTAKE = (
+    """
+    CREATE TEMP VIEW IF NOT EXISTS incoming_traces AS SELECT
+        '' AS run_id, 0 AS steps, 0.0 AS total_ms, '' AS created_at, '' AS metadata,
+        '' AS trace_json, 0 AS created_us, 0 AS has_error, '' AS terms
+    """,
+    """
+    CREATE TEMP TRIGGER IF NOT EXISTS incoming_traces_insert INSTEAD OF INSERT ON incoming_traces
+    WHEN NEW.run_id IS NOT NULL BEGIN
+        INSERT INTO trace_facets VALUES (
+            max(
+                ifnull((SELECT max(rowid) FROM traces), 0), (SELECT deleted FROM trace_newest)
+            ) + 1,
+            NEW.created_us, NEW.steps, NEW.total_ms, NEW.has_error, NEW.terms
+        );
+        INSERT OR REPLACE INTO traces
+            (rowid, run_id, steps, total_ms, created_at, metadata, trace_json)
+        VALUES (
+            last_insert_rowid(), NEW.run_id, NEW.steps, NEW.total_ms, NEW.created_at,
+            CAST(NEW.metadata AS TEXT), CAST(NEW.trace_json AS TEXT)
+        );
+    END
+    """,
+)
+_COLUMNS = 9
+
+
+class Writer:
+    """A connection for writing, and how much was written since the index was last looked after."""
+
+    def __init__(self, connection: sqlite3.Connection, where: str) -> None:
+        self.connection = connection
+        self._where = where
+        self._saved = 0
+        connection.execute("PRAGMA temp_store = MEMORY")
+        for statement in _INTAKE:
+            connection.execute(statement)
+
+    def save(self, units: Sequence[Unit]) -> list[Exception | None]:
+        """Save a batch in one transaction; if a row is refused, unit by unit.
+
+        Raises:
+            sqlite3.Error: The database refused the batch as a whole; nothing was saved.
+        """
+        self._keep_up()
+        try:
+            self._save([row for unit in units for row in unit])
+        except sqlite3.Error as error:
+            if len(units) == 1 or not _is_about_a_row(error):
+                raise
+            return [self._save_alone(unit) for unit in units]
+        return [None] * len(units)
+
+    def _save_alone(self, unit: Unit) -> TraceStoreError | None:
+        try:
+            self._save(unit)
+        except sqlite3.Error as error:
+            refused = faults.from_sqlite(self._where, error)
+            refused.__cause__ = error
+            return refused
+        return None
+
+    def _save(self, rows: Sequence[WrittenTrace]) -> None:
+        chunks = list(_chunks(rows))
+        with transaction(self.connection) if len(chunks) > 1 else contextlib.nullcontext():
+            for chunk in chunks:
+                self._insert(chunk)
+        self._saved += len(rows)
+
+    def _insert(self, rows: Sequence[WrittenTrace]) -> None:
+        now = clock.now()
+        created_at, created_us = clock.to_text(now), clock.to_microseconds(now)
+        values: list[Any] = []
+        for row in rows:
+            trace = row.encoded
+            values += (
+                trace.run_id, trace.steps, trace.total_ms, created_at, trace.metadata, trace.trace,
+                created_us, trace.facts.has_error, row.terms,
+            )  # fmt: skip
+        # Sizes are powers of two, so that few statements are prepared; empty rows do nothing.
+        size = 1 << (len(rows) - 1).bit_length()
+        values += [None] * (_COLUMNS * (size - len(rows)))
+        self.connection.execute(_insert_sql(size), values)
+
+    def _keep_up(self) -> None:
+        """Now and then, index what other programs wrote, and the blocks that became full."""
+        if self._saved < _SAVES_BETWEEN_UPKEEP:
+            return
+        with transaction(self.connection):
+            index_pending(self.connection, self._where, _FOREIGN_ROWS_AT_ONCE)
+            fill_blocks(self.connection)
+        self._saved = 0
+
+    def delete(self, run_id: str) -> bool:
+        """Remove a trace; whether there was one."""
+        deleted = self.connection.execute("DELETE FROM traces WHERE run_id = ?", (run_id,))
+        return deleted.rowcount > 0
+
+
+def index_everything(connection: sqlite3.Connection, where: str) -> None:
+    """Index what other programs wrote while we were not looking, some at a time."""
+    while connection.execute("SELECT 1 FROM trace_pending WHERE NOT unreadable LIMIT 1").fetchone():
+        with transaction(connection):
+            index_pending(connection, where, _FOREIGN_ROWS_AT_ONCE)
+            fill_blocks(connection)
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """A write transaction, undone by any exception."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+        raise
+
+
+def _is_about_a_row(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is None or code & 0xFF in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM)
+
+
+@cache
+def _insert_sql(rows: int) -> str:
+    one = f"({','.join('?' * _COLUMNS)})"
+    return f"INSERT INTO incoming_traces VALUES {','.join([one] * rows)}"
+
+
+def _chunks(rows: Sequence[WrittenTrace]) -> Iterator[Sequence[WrittenTrace]]:
+    """The rows, so many at once as one statement should hold."""
+    start = size = 0
+    for number, row in enumerate(rows):
+        size += len(row.encoded.trace)
+        full = number - start >= _TRACES_PER_STATEMENT or size > _BYTES_PER_STATEMENT
+        if full and number > start:
+            yield rows[start:number]
+            start, size = number, len(row.encoded.trace)
+    if rows:
+        yield rows[start:]

@@ -1,0 +1,322 @@
+"""JSON without loss: any Python value to JSON text, JSON text to plain values, and their equality.
+
+msgspec does the ordinary work. What it refuses (lone surrogates, integers of any length, keys and
+values of foreign types) goes through the slower functions here, which write the same text for
+whatever both can write; a property test holds them to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from enum import Enum
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+# Below what the interpreter can follow from any reasonable depth of its own stack.
+DEEPEST = 256
+"""How deep containers may be nested in a value."""
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+# Python refuses longer integers as decimal text, for safety from slow conversions.
+_LONGEST_PLAIN_INTEGER = 4000
+
+
+class UnstorableValueError(ValueError):
+    """A value has no JSON form at all; ``path`` says where it stands, ``reason`` why."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.reason}"
+
+
+def replace_foreign(value: object) -> object:
+    """The hook of msgspec for types it does not know: a readable stand-in for the value."""
+    # Subclasses by their base's own conversion: an overridden __str__ may lie about the value.
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bool):
+        return str(value)  # asked for keys only
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    return str(value)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=replace_foreign)
+
+
+def dumps(value: object, path: str = "") -> bytes:
+    """The value as JSON, compact, UTF-8.
+
+    Raises:
+        UnstorableValueError: It has no JSON form: a cycle, or a ``__str__`` that fails.
+    """
+    try:
+        return _encoder.encode(value)
+    except Exception:  # noqa: BLE001 - whatever it was, the slow way does it or says why not
+        return dumps_slowly(value, path)
+
+
+def dumps_slowly(value: object, path: str = "") -> bytes:
+    """`dumps` without msgspec's limits."""
+    try:
+        return _write(value, path)
+    except RecursionError:
+        pass
+    try:
+        return on_fresh_stack(lambda: _write(value, path))
+    except RecursionError:
+        raise UnstorableValueError(path or "it", "is nested too deeply") from None
+
+
+def _write(value: object, path: str) -> bytes:
+    written: list[str] = []
+    _Writer(written.append).write(value, path)
+    return "".join(written).encode()
+
+
+class _Writer:
+    """Writes JSON text piece by piece, knowing at every moment where it is."""
+
+    def __init__(self, out: Callable[[str], object]) -> None:
+        self._out = out
+        self._open: set[int] = set()
+
+    def write(self, value: object, path: str) -> None:
+        if isinstance(value, Enum):
+            self.write(value.value, path)
+        elif value is None or isinstance(value, bool | int | float | str):
+            self._out(_scalar(value))
+        elif isinstance(value, dict):
+            self._container(value, path, self._object)
+        elif isinstance(value, list | tuple | set | frozenset):
+            self._container(value, path, self._array)
+        elif isinstance(value, msgspec.Struct):
+            self._container(value, path, lambda v, p: self._object(_struct_fields(v), p))
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            self._container(value, path, lambda v, p: self._object(_dataclass_fields(v), p))
+        else:
+            self._out(_foreign(value, path))
+
+    def _container(self, value: Any, path: str, write: Callable[[Any, str], None]) -> None:
+        if id(value) in self._open:
+            raise UnstorableValueError(path, "contains itself")
+        self._open.add(id(value))
+        write(value, path)
+        self._open.discard(id(value))
+
+    def _object(self, fields: Mapping[Any, object], path: str) -> None:
+        self._out("{")
+        for number, (key, value) in enumerate(fields.items()):
+            name = key if key.__class__ is str else _key(key, path)
+            self._out(f"{',' if number else ''}{_string(name)}:")
+            self.write(value, f"{path}.{name}" if path else name)
+        self._out("}")
+
+    def _array(self, items: Any, path: str) -> None:
+        self._out("[")
+        for number, item in enumerate(items):
+            if number:
+                self._out(",")
+            self.write(item, f"{path}[{number}]")
+        self._out("]")
+
+
+def _scalar(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _string(str.__str__(value))
+    if isinstance(value, int):
+        return _integer(int.__int__(value))
+    number = float.__float__(value)  # type: ignore[arg-type]
+    return msgspec.json.encode(number).decode() if math.isfinite(number) else "null"
+
+
+def _string(text: str) -> str:
+    try:
+        return msgspec.json.encode(text).decode()
+    except UnicodeEncodeError:
+        return json.dumps(text)
+
+
+def _integer(value: int) -> str:
+    try:
+        return int.__repr__(value)
+    except ValueError:
+        return str(Decimal(value))
+
+
+def _key(key: object, path: str) -> str:
+    """A key as msgspec writes it, or else as text."""
+    try:
+        plain = msgspec.to_builtins({key: None}, str_keys=True, enc_hook=replace_foreign)
+        return str(next(iter(plain)))
+    except Exception:  # noqa: BLE001 - foreign code may raise anything
+        return _text(key, path)
+
+
+def _foreign(value: object, path: str) -> str:
+    try:
+        plain = msgspec.to_builtins(value, enc_hook=replace_foreign)
+    except Exception:  # noqa: BLE001 - foreign code may raise anything
+        plain = _text(value, path)
+    return _scalar(plain) if not isinstance(plain, dict | list) else dumps(plain, path).decode()
+
+
+def _text(value: object, path: str) -> str:
+    try:
+        return str(value)
+    except Exception as error:
+        problem = f"({type(value).__name__}) has no text form: {error!r}"
+        raise UnstorableValueError(path, problem) from error
+
+
+def _struct_fields(value: msgspec.Struct) -> Mapping[Any, object]:
+    return msgspec.structs.asdict(value)
+
+
+def _dataclass_fields(value: Any) -> Mapping[Any, object]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def loads(data: bytes | str) -> Any:
+    """The plain value of JSON text: dicts, lists, strings, numbers, booleans, None.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, RecursionError):
+        return loads_slowly(data)
+
+
+def loads_slowly(data: bytes | str) -> Any:
+    """`loads` without msgspec's limits, and with its stricter errors."""
+    text = data if isinstance(data, str) else data.decode("utf-8", "surrogatepass")
+    try:
+        return json.loads(text, parse_int=_parse_integer)
+    except RecursionError:
+        pass
+    try:
+        return on_fresh_stack(lambda: json.loads(text, parse_int=_parse_integer))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _parse_integer(digits: str) -> int:
+    return int(digits) if len(digits) < _LONGEST_PLAIN_INTEGER else int(Decimal(digits))
+
+
+def plain(value: object, path: str = "") -> Any:
+    """The value as it would come back from a store: a deep copy made of plain JSON values.
+
+    Raises:
+        UnstorableValueError: It has no JSON form.
+    """
+    return loads(dumps(value, path))
+
+
+def is_nested_deeply(value: object) -> bool:
+    """Whether containers are nested beyond `DEEPEST`."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [
+            child
+            for container in level
+            if isinstance(container, dict | list | tuple | set | frozenset)
+            for child in (container.values() if isinstance(container, dict) else container)
+            if child.__class__ not in _SCALARS
+        ]
+        if not level:
+            return False
+    return True
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of a plain value."""
+    try:
+        return msgspec.to_builtins(value)
+    except RecursionError:
+        return on_fresh_stack(lambda: msgspec.to_builtins(value))
+
+
+def on_fresh_stack(function: Callable[[], T]) -> T:
+    """The function's result, with all of the depth that Python allows for itself.
+
+    What was nested as deep as could be written must also be read by callers who are deep already.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - slow, seldom used
+
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(function).result()
+
+
+def canonical(value: Json) -> str:
+    """A text that is the same for equal JSON values and for no others.
+
+    ``1`` equals ``1.0``; ``true`` is not ``1``; the order of keys does not count.
+    """
+    if not isinstance(value, list | dict):
+        return _canonical_scalar(value)
+    # Not recursive: values may be nested as deep as Python can go.
+    out: list[str] = []
+    todo: list[Any] = [value]
+    while todo:
+        item = todo.pop()
+        if item.__class__ is _Written:
+            out.append(item)
+        elif isinstance(item, list):
+            out.append("[")
+            todo.append(_Written("]"))
+            todo.extend(reversed(item))
+        elif isinstance(item, dict):
+            out.append("{")
+            todo.append(_Written("}"))
+            for key in sorted(item, reverse=True):
+                todo += (item[key], _Written(_canonical_scalar(key)))
+        else:
+            out.append(_canonical_scalar(item))
+    return ",".join(out)
+
+
+class _Written(str):
+    """Text that stands for itself, among values that are yet to be written."""
+
+    __slots__ = ()
+
+
+def _canonical_scalar(value: float | str | None) -> str:
+    if isinstance(value, str):
+        return f"s{len(value)}:{value}"
+    if value is None:
+        return "n"
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    if isinstance(value, int):
+        return f"i{value:x}"  # hexadecimal has no limit of length
+    return _canonical_float(value)
+
+
+def _canonical_float(value: float) -> str:
+    if not math.isfinite(value):
+        return "n"  # as it would be stored
+    return f"i{int(value):x}" if value.is_integer() else f"d{value!r}"

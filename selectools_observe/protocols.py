@@ -1,0 +1,213 @@
+"""What a store promises. These docstrings are normative; backends do not repeat them.
+
+`AsyncTraceStore` and `TraceStore` are the five verbs a backend must have, in coroutines and
+blocking. `AsyncTraceArchive` and `TraceArchive` add the verbs that scale; every store of this
+package has them.
+
+Promises common to all verbs:
+
+* **Order.** Newest first is the order of saving, also when the clock stands still or steps back.
+  Saving a run again makes it the newest.
+* **Snapshots.** Nothing done to a trace after `save`, or to one that was loaded, reaches the store.
+* **Durability.** When `save` returns, the trace is durable at the store's level, never later.
+* **Cancellation** (async). A cancelled call leaves no lock and no transaction behind and loses no
+  other caller's save; a cancelled save is either whole or absent.
+* **Errors.** All are `TraceStoreError`s, but for a `TypeError` or `ValueError` about an argument.
+  Any verb raises `StorageError` when the disk or the database refuses, and `StoreClosedError`
+  after close.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+from .filters import TraceFilter
+from .models import AgentTrace, TraceSummary
+from .pages import TracePage
+
+# Inside a class with a method named `list`, `list[...]` would mean that method.
+Summaries: TypeAlias = list[TraceSummary]
+RunIds: TypeAlias = list[str]
+
+Durability: TypeAlias = Literal["full", "normal"]
+"""What an acknowledged save survives: ``full``, power loss; ``normal``, a crash of the program."""
+
+
+@runtime_checkable
+class AsyncTraceStore(Protocol):
+    """Keeps traces, for code that runs in an event loop.
+
+    ``isinstance`` looks at names only, so a blocking store passes too: ask `is_async_store`.
+    """
+
+    async def save(self, trace: AgentTrace) -> str:
+        """Store a trace, replacing the one with the same run id; return the run id.
+
+        Takes an `AgentTrace` or any object with its shape.
+
+        Raises:
+            InvalidTraceError: The trace cannot be stored; the store is unchanged.
+        """
+        ...
+
+    async def load(self, run_id: str) -> AgentTrace:
+        """Return the trace with this run id.
+
+        Raises:
+            TraceNotFoundError: There is none.
+            CorruptTraceError: There is one, and it cannot be read.
+        """
+        ...
+
+    async def list(self, limit: int = 50, offset: int = 0) -> Summaries:
+        """Return summaries, newest first, leaving out the newest ``offset``.
+
+        What cannot be read is skipped and logged once.
+
+        Raises:
+            ValueError: A negative limit or offset.
+        """
+        ...
+
+    async def query(self, filters: TraceFilter) -> Summaries:
+        """Return the summaries of all traces that match (see `matches`), newest first."""
+        ...
+
+    async def delete(self, run_id: str) -> bool:
+        """Remove a trace; return whether there was one."""
+        ...
+
+
+@runtime_checkable
+class TraceStore(Protocol):
+    """Keeps traces, for code that blocks: `AsyncTraceStore` without the ``await``."""
+
+    def save(self, trace: AgentTrace) -> str:
+        """See `AsyncTraceStore.save`."""
+        ...
+
+    def load(self, run_id: str) -> AgentTrace:
+        """See `AsyncTraceStore.load`."""
+        ...
+
+    def list(self, limit: int = 50, offset: int = 0) -> Summaries:
+        """See `AsyncTraceStore.list`."""
+        ...
+
+    def query(self, filters: TraceFilter) -> Summaries:
+        """See `AsyncTraceStore.query`."""
+        ...
+
+    def delete(self, run_id: str) -> bool:
+        """See `AsyncTraceStore.delete`."""
+        ...
+
+
+class AsyncTraceArchive(AsyncTraceStore, Protocol):
+    """A store with the verbs that scale: many at once, pages that hold still, streams."""
+
+    async def save_many(self, traces: Iterable[AgentTrace]) -> RunIds:
+        """Store traces, in their order, as one; return their run ids.
+
+        Of two with the same run id the later stays.
+
+        Raises:
+            InvalidTraceError: One of them cannot be stored; none is.
+        """
+        ...
+
+    async def load_many(self, run_ids: Iterable[str]) -> dict[str, AgentTrace]:
+        """Return the traces with these run ids, in the order asked; absent ones are left out.
+
+        Raises:
+            CorruptTraceError: One of them cannot be read.
+        """
+        ...
+
+    async def list(
+        self, limit: int = 50, offset: int = 0, *, cursor: str | None = None
+    ) -> TracePage:
+        """`AsyncTraceStore.list`, as a page: its ``next_cursor`` leads to the page after it.
+
+        A page costs the same at any depth, and traces saved meanwhile neither repeat nor hide any.
+        ``offset`` counts from the cursor.
+
+        Raises:
+            ValueError: The cursor is not one of this kind of store.
+        """
+        ...
+
+    async def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
+        """`AsyncTraceStore.query`, as a page of ``filters.limit`` summaries, or all."""
+        ...
+
+    async def count(self, filters: TraceFilter | None = None) -> int:
+        """Return how many traces match; ``filters.limit`` is where it stops counting."""
+        ...
+
+    def iter_summaries(
+        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
+    ) -> AsyncIterator[TraceSummary]:
+        """Stream the summaries of all that match, in bounded memory.
+
+        Nothing is locked between two items. Traces saved after the stream began are left out; a
+        run saved again meanwhile is left out too, unless it was given already.
+        """
+        ...
+
+    def iter_traces(
+        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
+    ) -> AsyncIterator[AgentTrace]:
+        """Stream whole traces, as `iter_summaries` does; what cannot be read is logged, skipped."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close; every later verb raises `StoreClosedError`. Closing again does nothing."""
+        ...
+
+
+class TraceArchive(TraceStore, Protocol):
+    """`AsyncTraceArchive` for code that blocks."""
+
+    def save_many(self, traces: Iterable[AgentTrace]) -> RunIds:
+        """See `AsyncTraceArchive.save_many`."""
+        ...
+
+    def load_many(self, run_ids: Iterable[str]) -> dict[str, AgentTrace]:
+        """See `AsyncTraceArchive.load_many`."""
+        ...
+
+    def list(self, limit: int = 50, offset: int = 0, *, cursor: str | None = None) -> TracePage:
+        """See `AsyncTraceArchive.list`."""
+        ...
+
+    def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
+        """See `AsyncTraceArchive.query`."""
+        ...
+
+    def count(self, filters: TraceFilter | None = None) -> int:
+        """See `AsyncTraceArchive.count`."""
+        ...
+
+    def iter_summaries(
+        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
+    ) -> Iterator[TraceSummary]:
+        """See `AsyncTraceArchive.iter_summaries`."""
+        ...
+
+    def iter_traces(
+        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
+    ) -> Iterator[AgentTrace]:
+        """See `AsyncTraceArchive.iter_traces`."""
+        ...
+
+    def close(self) -> None:
+        """See `AsyncTraceArchive.aclose`."""
+        ...
+
+
+def is_async_store(store: Any) -> bool:
+    """Whether a store's verbs are to be awaited, told by its ``save``."""
+    return inspect.iscoroutinefunction(getattr(store, "save", None))

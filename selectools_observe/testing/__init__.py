@@ -1,0 +1,51 @@
+"""The conformance suite: pytest classes that show a backend keeps what the protocols promise.
+
+Inherit one, give it a fixture ``store``, and its checks run against your backend::
+
+    class TestMyStore(AsyncTraceStoreConformance):
+        @pytest.fixture
+        def store(self):
+            return MyStore()
+
+`AsyncTraceStoreConformance` and `TraceStoreConformance` check the five verbs;
+`AsyncTraceArchiveConformance` and `TraceArchiveConformance` add the verbs that scale. See `Backend`
+for the fixtures and flags that a suite can be given. The async suites need pytest-asyncio, in
+either of its modes; the blocking ones need pytest only.
+"""
+
+import pytest
+
+# Before they are imported: a failed check is to show its values.
+pytest.register_assert_rewrite(
+    *(
+        f"{__name__}.{module}"
+        for module in (
+            "archive",
+            "closing",
+            "concurrency",
+            "filtering",
+            "persistence",
+            "reading",
+            "saving",
+            "values",
+        )
+    )
+)
+
+from .backend import Backend  # noqa: E402
+from .faces import Face  # noqa: E402
+from .suites import (  # noqa: E402
+    AsyncTraceArchiveConformance,
+    AsyncTraceStoreConformance,
+    TraceArchiveConformance,
+    TraceStoreConformance,
+)
+
+__all__ = [
+    "AsyncTraceArchiveConformance",
+    "AsyncTraceStoreConformance",
+    "Backend",
+    "Face",
+    "TraceArchiveConformance",
+    "TraceStoreConformance",
+]

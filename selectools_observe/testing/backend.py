@@ -1,0 +1,90 @@
+"""What a suite is told about the backend it checks: fixtures and flags."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import datetime
+from typing import Any, ClassVar, TypeAlias
+
+import pytest
+
+from ..models import AgentTrace
+from .faces import Face
+
+Reopen: TypeAlias = Callable[[], Any]
+Damage: TypeAlias = Callable[[str], object]
+SetClock: TypeAlias = Callable[[datetime], object]
+
+
+class Backend:
+    """The base of all suites. Give ``store``; give or set the others where they apply.
+
+    Fixtures:
+
+    * ``store``: a fresh, empty store. Close it in the fixture; it may be closed already by then.
+    * ``reopen``: a callable that gives a second store on the same data, or None (the default) when
+      the data is gone with the store. The suite closes the stores it was given.
+    * ``damage``: a callable that spoils the stored trace with this run id, past the store's back,
+      so that it cannot be read; or None (the default).
+    * ``set_clock``: a callable that makes the store's clock stand still at an aware datetime; or
+      None (the default).
+
+    Checks that need an optional fixture are skipped without it, and say so.
+    """
+
+    closes: ClassVar[bool] = True
+    """Whether the store has a close: not part of the five verbs, but of a good backend."""
+
+    shared: ClassVar[bool] = True
+    """Whether two stores may have the same data open at once and see each other's saves. Asked only
+    of a backend with a ``reopen``."""
+
+    many_loops: ClassVar[bool] = True
+    """Whether one async store may be used from several event loops. Often a network client may not.
+    """
+
+    capacity: ClassVar[int | None] = None
+    """How many traces the store keeps, the least recently saved or loaded being evicted first; None
+    if it keeps all. The suite needs room for 700."""
+
+    text_size: ClassVar[int] = 2_000_000
+    """Characters in the longest text that the suite saves. Lower it for a backend with a limit."""
+
+    face_type: ClassVar[type[Face]]
+
+    @pytest.fixture
+    def reopen(self) -> Reopen | None:
+        """A second store on the same data; see `Backend`."""
+        return None
+
+    @pytest.fixture
+    def damage(self) -> Damage | None:
+        """Spoils a stored trace; see `Backend`."""
+        return None
+
+    @pytest.fixture
+    def set_clock(self) -> SetClock | None:
+        """Stops the store's clock; see `Backend`."""
+        return None
+
+    @pytest.fixture
+    def face(self, store: Any) -> Face:
+        """The store, every verb of which is awaited."""
+        return self.face_type(store)
+
+    @contextlib.asynccontextmanager
+    async def another(self, reopen: Reopen | None) -> AsyncIterator[Face]:
+        """A second store on the same data, closed at the end."""
+        if reopen is None:
+            pytest.skip("no fixture `reopen`: the data is gone with the store")
+        face = self.face_type(reopen())
+        try:
+            yield face
+        finally:
+            if self.closes:
+                await face.close()
+
+    async def save_all(self, face: Face, traces: Iterable[AgentTrace]) -> list[str]:
+        """Save traces one after another; their run ids, newest first."""
+        return [await face.save(trace) for trace in traces][::-1]

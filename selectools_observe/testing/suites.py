@@ -1,0 +1,80 @@
+"""The four suites: the same checks for both kinds of store."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import pytest
+
+from ..runtime import drive
+from .archive import ManyChecks, PageChecks, StreamChecks
+from .closing import ClosingChecks
+from .concurrency import ConcurrencyChecks, TaskChecks, ThreadChecks
+from .faces import AsyncFace, BlockingFace
+from .filtering import FilteringChecks
+from .persistence import PersistenceChecks
+from .reading import ReadingChecks
+from .saving import SavingChecks
+from .values import ValueChecks
+
+SuiteT = TypeVar("SuiteT")
+
+
+class _StoreChecks(
+    SavingChecks,
+    ValueChecks,
+    ReadingChecks,
+    FilteringChecks,
+    ClosingChecks,
+    PersistenceChecks,
+    ConcurrencyChecks,
+):
+    """All checks of the five verbs that both kinds of store must pass."""
+
+
+class _ArchiveChecks(ManyChecks, PageChecks, StreamChecks):
+    """All checks of the verbs that scale."""
+
+
+def _blocking(suite: type[SuiteT]) -> type[SuiteT]:
+    """The suite with its coroutines driven where they stand, without an event loop."""
+    for name in dir(suite):
+        check = getattr(suite, name)
+        if name.startswith("test_") and inspect.iscoroutinefunction(check):
+            setattr(suite, name, _driven(check))
+    return suite
+
+
+def _driven(check: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    @functools.wraps(check)
+    def driven(*args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
+        drive(check(*args, **kwargs))
+
+    return driven
+
+
+class AsyncTraceStoreConformance(_StoreChecks, TaskChecks):
+    """What every `AsyncTraceStore` must pass; give the fixture ``store``."""
+
+    face_type = AsyncFace
+    pytestmark = pytest.mark.asyncio
+
+
+@_blocking
+class TraceStoreConformance(_StoreChecks, ThreadChecks):
+    """What every `TraceStore` must pass; give the fixture ``store``."""
+
+    face_type = BlockingFace
+
+
+class AsyncTraceArchiveConformance(_ArchiveChecks, AsyncTraceStoreConformance):
+    """What every `AsyncTraceArchive` must pass; give the fixture ``store``."""
+
+
+@_blocking
+class TraceArchiveConformance(_ArchiveChecks, TraceStoreConformance):
+    """What every `TraceArchive` must pass; give the fixture ``store``."""

@@ -1,0 +1,134 @@
+"""The six faces of the three backends, behind one blocking handle, so that one test drives all."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import time
+from pathlib import Path
+from typing import Self
+
+import selectools_observe as so
+
+BACKENDS = ["memory", "sqlite", "jsonl"]
+FACES = [f"{backend}-{face}" for backend in BACKENDS for face in ("blocking", "async")]
+ON_DISK = [face for face in FACES if not face.startswith("memory")]
+
+_CLASSES = {
+    "memory-blocking": so.InMemoryTraceStore,
+    "memory-async": so.AsyncInMemoryTraceStore,
+    "sqlite-blocking": so.SQLiteTraceStore,
+    "sqlite-async": so.AsyncSQLiteTraceStore,
+    "jsonl-blocking": so.JSONLTraceStore,
+    "jsonl-async": so.AsyncJSONLTraceStore,
+}
+_SUFFIX = {"sqlite": ".db", "jsonl": ".jsonl"}
+
+
+def make(face: str, path: str | Path | None = None, **options):
+    """A store of this face: in memory, or in the file."""
+    if face.startswith("memory"):
+        return _CLASSES[face](**{"max_size": 1_000_000, **options})
+    return _CLASSES[face](path, **options)
+
+
+def file_of(face: str, folder: Path) -> Path:
+    """The file in a folder that a face on disk uses."""
+    return folder / f"traces{_SUFFIX[face.split('-', maxsplit=1)[0]]}"
+
+
+class Handle:
+    """A store of either face, called as if it blocked; an async one on a loop of its own."""
+
+    def __init__(self, face: str, folder: Path | None = None, **options) -> None:
+        self.face = face
+        self.path = file_of(face, folder) if folder is not None and face in ON_DISK else None
+        self.options = options
+        self.loop = asyncio.new_event_loop() if face.endswith("async") else None
+        self.store = None
+        self.open()
+
+    def open(self) -> None:
+        self.store = make(self.face, self.path, **self.options)
+        if self.loop is not None:
+            self.loop.run_until_complete(self.store.__aenter__())
+
+    def reopen(self) -> None:
+        """Close, and open again what is on disk; a store in memory stays as it is."""
+        if self.path is not None:
+            self.close_store()
+            self.open()
+
+    def __getattr__(self, verb: str):
+        found = getattr(self.store, verb)
+        if self.loop is None:
+            if verb.startswith("iter_"):
+                return lambda *args, **kwargs: list(found(*args, **kwargs))
+            return found
+
+        def call(*args, **kwargs):
+            given = found(*args, **kwargs)
+            return self.loop.run_until_complete(
+                given if inspect.isawaitable(given) else _collect(given)
+            )
+
+        return call
+
+    def close_store(self) -> None:
+        if self.loop is None:
+            self.store.close()
+        else:
+            self.loop.run_until_complete(self.store.aclose())
+
+    def close(self) -> None:
+        self.close_store()
+        if self.loop is not None:
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+            self.loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+async def _collect(items) -> list:
+    return [item async for item in items]
+
+
+def trace(run_id: str, *, tool: str | None = None, **metadata) -> so.AgentTrace:
+    """A small trace of one step."""
+    step = so.TraceStep(
+        type=so.StepType.TOOL_EXECUTION if tool else so.StepType.LLM_CALL,
+        timestamp=1.0,
+        duration_ms=2.5,
+        tool_name=tool,
+    )
+    return so.AgentTrace(steps=[step], start_time=1.0, run_id=run_id, metadata=metadata)
+
+
+def ids(summaries) -> list[str]:
+    return [summary.run_id for summary in summaries]
+
+
+def open_files() -> set[str]:
+    """What this process holds open."""
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found.add(f"{fd} {os.readlink(f'/proc/self/fd/{fd}')}")
+        except OSError:
+            continue
+    return found
+
+
+def eventually(holds, seconds: float = 10.0) -> bool:
+    """Whether a condition comes true, given generous time: threads end in their own time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

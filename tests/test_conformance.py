@@ -1,0 +1,299 @@
+"""Every store of ours, and the examples of backends, run the conformance suite whole."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import re
+import sqlite3
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import pytest_asyncio
+from conftest import ROOT, load_example
+
+from selectools_observe import (
+    AsyncInMemoryTraceStore,
+    AsyncJSONLTraceStore,
+    AsyncSQLiteTraceStore,
+    InMemoryTraceStore,
+    JSONLTraceStore,
+    SQLiteTraceStore,
+    SyncTraceStore,
+)
+from selectools_observe.backends import clock
+from selectools_observe.sync import _portals
+from selectools_observe.testing import (
+    AsyncTraceArchiveConformance,
+    AsyncTraceStoreConformance,
+    TraceArchiveConformance,
+    TraceStoreConformance,
+)
+
+
+@contextlib.contextmanager
+def background_loop():
+    """The loop that a `SyncTraceStore` runs its store on."""
+    with contextlib.ExitStack() as stack:
+        yield _portals.lease(stack)
+
+
+class OurClock:
+    """All our stores ask one function what time it is."""
+
+    @pytest.fixture
+    def set_clock(self, monkeypatch):
+        return lambda moment: monkeypatch.setattr(clock, "now", lambda: moment)
+
+
+class Memory(OurClock):
+    capacity = 1000
+
+
+class File(OurClock):
+    """A store in a file; `opener` gives another on the same."""
+
+    name: str
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return tmp_path / self.name
+
+    @pytest.fixture
+    def reopen(self, opener):
+        return opener
+
+
+class SQLiteFile(File):
+    name = "traces.db"
+
+    @pytest.fixture
+    def damage(self, path: Path):
+        def damage(run_id: str) -> None:
+            connection = sqlite3.connect(path, isolation_level=None)
+            connection.execute(
+                "UPDATE traces SET trace_json = substr(trace_json, 1, 20) WHERE run_id = ?",
+                (run_id,),
+            )
+            connection.close()
+
+        return damage
+
+
+class JSONLFile(File):
+    name = "traces.jsonl"
+
+    @pytest.fixture
+    def damage(self, path: Path):
+        def damage(run_id: str) -> None:
+            """Cut the middle out of its line: a change of length, as an editor makes it."""
+            lines = path.read_text().splitlines()
+            spoiled = [
+                line[: len(line) // 2] if json.loads(line)["run_id"] == run_id else line
+                for line in lines
+            ]
+            path.write_text("".join(f"{line}\n" for line in spoiled))
+
+        return damage
+
+
+class Durable:
+    @pytest.fixture(params=["full", "normal"])
+    def durability(self, request) -> str:
+        return request.param
+
+
+class Async:
+    @pytest_asyncio.fixture
+    async def store(self, opener):
+        async with opener() as store:
+            yield store
+
+
+class Blocking:
+    @pytest.fixture
+    def store(self, opener):
+        with opener() as store:
+            yield store
+
+
+# In memory.
+
+
+class TestAsyncInMemory(Memory, Async, AsyncTraceArchiveConformance):
+    @pytest.fixture
+    def opener(self):
+        return AsyncInMemoryTraceStore
+
+
+class TestInMemory(Memory, Blocking, TraceArchiveConformance):
+    @pytest.fixture
+    def opener(self):
+        return InMemoryTraceStore
+
+
+class TestSyncOfInMemory(Memory, Blocking, TraceArchiveConformance):
+    @pytest.fixture
+    def opener(self):
+        return lambda: SyncTraceStore(AsyncInMemoryTraceStore())
+
+
+# SQLite.
+
+
+class TestAsyncSQLite(Durable, SQLiteFile, Async, AsyncTraceArchiveConformance):
+    @pytest.fixture
+    def opener(self, path, durability):
+        return lambda: AsyncSQLiteTraceStore(path, durability=durability)
+
+
+class TestSQLite(Durable, SQLiteFile, Blocking, TraceArchiveConformance):
+    @pytest.fixture
+    def opener(self, path, durability):
+        return lambda: SQLiteTraceStore(path, durability=durability)
+
+
+class TestSyncOfSQLite(SQLiteFile, Blocking, TraceArchiveConformance):
+    @pytest.fixture
+    def opener(self, path):
+        return lambda: SyncTraceStore(AsyncSQLiteTraceStore(path))
+
+
+class TestAsyncSQLiteInMemory(OurClock, Async, AsyncTraceArchiveConformance):
+    @pytest.fixture
+    def opener(self):
+        return lambda: AsyncSQLiteTraceStore(":memory:")
+
+
+class TestSQLiteInMemory(OurClock, Blocking, TraceArchiveConformance):
+    @pytest.fixture
+    def opener(self):
+        return lambda: SQLiteTraceStore(":memory:")
+
+
+# JSONL.
+
+
+class TestAsyncJSONL(Durable, JSONLFile, Async, AsyncTraceArchiveConformance):
+    @pytest.fixture
+    def opener(self, path, durability):
+        return lambda: AsyncJSONLTraceStore(path, durability=durability)
+
+
+class TestJSONL(Durable, JSONLFile, Blocking, TraceArchiveConformance):
+    @pytest.fixture
+    def opener(self, path, durability):
+        return lambda: JSONLTraceStore(path, durability=durability)
+
+
+class TestSyncOfJSONL(JSONLFile, Blocking, TraceArchiveConformance):
+    @pytest.fixture
+    def opener(self, path):
+        return lambda: SyncTraceStore(AsyncJSONLTraceStore(path))
+
+
+# Redis: the example of a backend of one's own.
+
+
+class Redis:
+    """A prefix of its own for each test, and clients that are closed at its end."""
+
+    numbers = itertools.count()
+
+    @pytest.fixture
+    def example(self, redis_socket):
+        return load_example("redis_store")
+
+    @pytest.fixture
+    def prefix(self) -> str:
+        return f"test-{next(self.numbers)}:"
+
+    @pytest.fixture
+    def set_clock(self, example, monkeypatch):
+        return lambda moment: monkeypatch.setattr(example, "now", lambda: moment)
+
+    @pytest.fixture
+    def reopen(self, opener):
+        return opener
+
+    @pytest.fixture
+    def damage(self, redis_socket, prefix):
+        import redis
+
+        def damage(run_id: str) -> None:
+            with redis.Redis(unix_socket_path=redis_socket) as client:
+                client.hset(f"{prefix}traces", run_id, "{half")
+                client.hset(f"{prefix}summaries", run_id, "{half")
+
+        return damage
+
+
+class TestAsyncRedis(Redis, Async, AsyncTraceStoreConformance):
+    many_loops = False
+
+    @pytest_asyncio.fixture
+    async def opener(self, redis_socket, example, prefix):
+        import redis.asyncio
+
+        clients = []
+
+        def open_one():
+            clients.append(redis.asyncio.Redis(unix_socket_path=redis_socket))
+            return example.AsyncRedisTraceStore(clients[-1], prefix)
+
+        yield open_one
+        for client in clients:
+            await client.aclose()
+
+
+class TestRedis(Redis, Blocking, TraceStoreConformance):
+    @pytest.fixture
+    def opener(self, redis_socket, example, prefix):
+        import redis
+
+        with redis.Redis(unix_socket_path=redis_socket) as client:
+            yield lambda: example.RedisTraceStore(client, prefix)
+
+
+class TestSyncOfRedis(Redis, Blocking, TraceStoreConformance):
+    @pytest.fixture
+    def opener(self, redis_socket, example, prefix):
+        import redis.asyncio
+
+        clients = []
+
+        def open_one():
+            clients.append(redis.asyncio.Redis(unix_socket_path=redis_socket))
+            return SyncTraceStore(example.AsyncRedisTraceStore(clients[-1], prefix))
+
+        with background_loop() as portal:  # the clients must be closed in the loop that used them
+            yield open_one
+            for client in clients:
+                portal.call(client.aclose)
+
+
+# The backend of docs/backends.md.
+
+
+class Page:
+    @pytest.fixture
+    def documented(self):
+        text = (ROOT / "docs" / "backends.md").read_text()
+        namespace = {"__name__": "backends_page"}
+        for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            exec(compile(block, "docs/backends.md", "exec"), namespace)
+        return SimpleNamespace(**namespace)
+
+
+class TestAsyncPage(Page, Async, AsyncTraceStoreConformance):
+    @pytest.fixture
+    def opener(self, documented):
+        return documented.DictTraceStore
+
+
+class TestSyncOfPage(Page, Blocking, TraceStoreConformance):
+    @pytest.fixture
+    def opener(self, documented):
+        return lambda: SyncTraceStore(documented.DictTraceStore())

@@ -1,0 +1,105 @@
+"""The two faces have the same verbs, with the same signatures; only the waiting differs."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+import selectools_observe as so
+
+STORES = [
+    pytest.param(so.AsyncInMemoryTraceStore, so.InMemoryTraceStore, id="memory"),
+    pytest.param(so.AsyncSQLiteTraceStore, so.SQLiteTraceStore, id="sqlite"),
+    pytest.param(so.AsyncJSONLTraceStore, so.JSONLTraceStore, id="jsonl"),
+]
+PROTOCOLS = [
+    pytest.param(so.AsyncTraceStore, so.TraceStore, id="store"),
+    pytest.param(so.AsyncTraceArchive, so.TraceArchive, id="archive"),
+]
+ARCHIVES = [pytest.param(so.AsyncTraceArchive, p.values[0], id=p.id) for p in STORES] + [
+    pytest.param(so.TraceArchive, p.values[1], id=f"{p.id}-blocking") for p in STORES
+]
+BLOCKING_NAME = {"aclose": "close"}
+
+
+def verbs(cls: type) -> dict[str, object]:
+    """The public methods of a class, under their blocking names."""
+    names = [name for name in dir(cls) if not name.startswith("_")]
+    return {
+        BLOCKING_NAME.get(name, name): getattr(cls, name)
+        for name in names
+        if inspect.isfunction(getattr(cls, name))
+    }
+
+
+def parameters(verb) -> list[tuple]:
+    """Names, kinds and defaults; for a constructor and for most verbs the annotations too."""
+    found = inspect.signature(verb).parameters.values()
+    return [(p.name, p.kind, p.default, p.annotation) for p in found]
+
+
+def returned(verb) -> str:
+    """What a verb returns, without the waiting."""
+    return re.sub(r"\bAsyncIterator\b", "Iterator", str(inspect.signature(verb).return_annotation))
+
+
+@pytest.mark.parametrize(("asynchronous", "blocking"), STORES + PROTOCOLS)
+class TestFaces:
+    def test_verbs_are_the_same(self, asynchronous, blocking):
+        assert verbs(asynchronous).keys() == verbs(blocking).keys()
+
+    def test_parameters_are_the_same(self, asynchronous, blocking):
+        ours = verbs(blocking)
+        for name, verb in verbs(asynchronous).items():
+            if name in ours:
+                assert parameters(verb) == parameters(ours[name]), name
+
+    def test_results_are_the_same(self, asynchronous, blocking):
+        ours = verbs(blocking)
+        for name, verb in verbs(asynchronous).items():
+            if name in ours:
+                assert returned(verb) == returned(ours[name]), name
+
+    def test_one_waits_and_the_other_does_not(self, asynchronous, blocking):
+        for name, verb in verbs(asynchronous).items():
+            waits = inspect.iscoroutinefunction(verb) or inspect.isasyncgenfunction(verb)
+            assert waits or "Iterator" in returned(verb), name
+        for name, verb in verbs(blocking).items():
+            waits = inspect.iscoroutinefunction(verb) or inspect.isasyncgenfunction(verb)
+            assert not waits, name
+
+
+@pytest.mark.parametrize(("asynchronous", "blocking"), STORES)
+class TestConstructors:
+    def test_constructors_are_the_same(self, asynchronous, blocking):
+        assert parameters(asynchronous.__init__) == parameters(blocking.__init__)
+
+    def test_constructors_are_documented(self, asynchronous, blocking):
+        for cls in (asynchronous, blocking):
+            for name in list(inspect.signature(cls).parameters):
+                assert f"    {name}: " in cls.__doc__, (cls, name)
+
+
+@pytest.mark.parametrize(("protocol", "store"), ARCHIVES)
+def test_stores_have_the_protocols_signatures(protocol, store):
+    for name, verb in verbs(protocol).items():
+        promised, given = parameters(verb), parameters(verbs(store)[name])
+        # A store may take and give more than ours: only the annotations may differ.
+        assert [p[:3] for p in given] == [p[:3] for p in promised], name
+
+
+def test_the_face_of_any_store_has_the_archives_signatures():
+    for name, verb in verbs(so.TraceArchive).items():
+        given = parameters(verbs(so.SyncTraceStore)[name])
+        assert [p[:3] for p in given] == [p[:3] for p in parameters(verb)], name
+
+
+def test_context_managers_are_in_pairs():
+    for pair in STORES:
+        asynchronous, blocking = pair.values
+        assert hasattr(asynchronous, "__aenter__")
+        assert not hasattr(asynchronous, "__enter__")
+        assert hasattr(blocking, "__enter__")
+        assert not hasattr(blocking, "__aenter__")

@@ -1,0 +1,120 @@
+"""What a type checker makes of the public names. Read by mypy, run by nobody."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import assert_type
+
+from selectools_observe import (
+    AgentTrace,
+    AsyncInMemoryTraceStore,
+    AsyncJSONLTraceStore,
+    AsyncSQLiteTraceStore,
+    AsyncTraceArchive,
+    AsyncTraceStore,
+    InMemoryTraceStore,
+    InvalidTraceError,
+    JSONLTraceStore,
+    SQLiteTraceStore,
+    StepType,
+    StorageError,
+    SyncTraceStore,
+    TraceArchive,
+    TraceFilter,
+    TraceNotFoundError,
+    TracePage,
+    TraceStep,
+    TraceStore,
+    TraceStoreError,
+    TraceSummary,
+    is_async_store,
+)
+
+
+def models() -> None:
+    trace = AgentTrace(run_id="run-1", parent_run_id=None, metadata={"user": "ada"})
+    trace.add(TraceStep(type=StepType.LLM_CALL, model="gpt-4o", duration_ms=12))
+    trace.add(TraceStep("llm_call"))
+    assert_type(trace.filter(type=StepType.ERROR), list[TraceStep])
+    assert_type(trace.filter(type="error"), list[TraceStep])
+    assert_type(trace.timeline(), str)
+    assert_type(AgentTrace.from_dict(trace.to_dict()), AgentTrace)
+    assert_type([step.type for step in trace], list[StepType])
+
+
+def filters() -> TraceFilter:
+    return TraceFilter(
+        metadata_match={"user": "ada", "attempt": 1},
+        min_steps=1,
+        max_ms=2.5,
+        since=datetime.now(UTC),
+        run_ids=["run-1"],
+        step_type="error",
+        has_error=True,
+        limit=10,
+    )
+
+
+def protocols() -> None:
+    blocking: list[TraceArchive] = [
+        InMemoryTraceStore(max_size=10),
+        SQLiteTraceStore(Path("traces.db"), durability="normal"),
+        JSONLTraceStore("traces.jsonl", durability="full", progress=lambda done, total: None),
+    ]
+    five_verbs: list[TraceStore] = [*blocking, SyncTraceStore(AsyncInMemoryTraceStore())]
+    waiting: list[AsyncTraceArchive] = [
+        AsyncInMemoryTraceStore(),
+        AsyncSQLiteTraceStore(":memory:"),
+        AsyncJSONLTraceStore(Path("traces.jsonl")),
+    ]
+    five_awaited: list[AsyncTraceStore] = [*waiting]
+    assert_type(is_async_store(five_awaited[0]), bool)
+    SQLiteTraceStore("traces.db", durability="often")  # type: ignore[arg-type]
+    TraceFilter(user="ada")  # type: ignore[call-arg]
+    del five_verbs
+
+
+def blocking(store: TraceArchive, trace: AgentTrace) -> None:
+    assert_type(store.save(trace), str)
+    assert_type(store.save_many([trace]), list[str])
+    assert_type(store.load("run-1"), AgentTrace)
+    assert_type(store.load_many({"run-1"}), dict[str, AgentTrace])
+    page = store.list(10, cursor=store.query(filters()).next_cursor)
+    assert_type(page, TracePage)
+    assert_type(page[0], TraceSummary)
+    assert_type(page.next_cursor, str | None)
+    assert_type(store.count(), int)
+    assert_type(store.iter_summaries(oldest_first=True), Iterator[TraceSummary])
+    assert_type(store.iter_traces(filters()), Iterator[AgentTrace])
+    assert_type(store.delete("run-1"), bool)
+
+
+async def awaited(store: AsyncTraceArchive, trace: AgentTrace) -> None:
+    assert_type(await store.save(trace), str)
+    assert_type(await store.save_many([trace]), list[str])
+    assert_type(await store.load("run-1"), AgentTrace)
+    assert_type(await store.load_many(["run-1"]), dict[str, AgentTrace])
+    page = await store.list(10, cursor=(await store.query(filters())).next_cursor)
+    assert_type(page, TracePage)
+    assert_type(await store.count(filters()), int)
+    assert_type(store.iter_summaries(), AsyncIterator[TraceSummary])
+    assert_type(store.iter_traces(filters()), AsyncIterator[AgentTrace])
+    assert_type(await store.delete("run-1"), bool)
+    await store.aclose()
+
+
+async def context_managers() -> None:
+    async with AsyncSQLiteTraceStore("traces.db") as store:
+        assert_type(store, AsyncSQLiteTraceStore)
+    with SQLiteTraceStore("traces.db") as blocking_store:
+        assert_type(blocking_store, SQLiteTraceStore)
+
+
+def errors(error: TraceStoreError) -> ValueError | str:
+    if isinstance(error, TraceNotFoundError | InvalidTraceError):
+        return error
+    if isinstance(error, StorageError):
+        return error.remedy
+    return str(error)
