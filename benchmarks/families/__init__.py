@@ -1,0 +1,19 @@
+"""What is measured and compared: one module a family, one picture each."""
+
+from benchmarks.families import footprint, jsonl, load, loop, memory, save, scale
+from benchmarks.families.base import Family, Group, Metric, Probe, Row
+
+FAMILIES: dict[str, Family] = {
+    family.key: family
+    for family in (
+        save.FAMILY,
+        load.FAMILY,
+        scale.FAMILY,
+        jsonl.FAMILY,
+        memory.FAMILY,
+        loop.FAMILY,
+        footprint.FAMILY,
+    )
+}
+
+__all__ = ["FAMILIES", "Family", "Group", "Metric", "Probe", "Row"]
