@@ -91,6 +91,10 @@ class _PackedTrace(msgspec.Struct, omit_defaults=True):
     metadata: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+class _PackedMetadata(msgspec.Struct):
+    metadata: Any = msgspec.field(default_factory=dict)
+
+
 class _TraceHead(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     run_id: str
     start_time: Number
@@ -111,6 +115,8 @@ class _SplitTrace(_TraceHead, kw_only=True):
 _encoder = msgspec.json.Encoder(enc_hook=replace_foreign)
 _decoder = msgspec.json.Decoder(_ReadTrace)
 _packer = msgspec.msgpack.Encoder(enc_hook=replace_foreign)
+_unpacker = msgspec.msgpack.Decoder()
+_metadata_unpacker = msgspec.msgpack.Decoder(_PackedMetadata)
 _TIMESTAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
 _splitter = msgspec.json.Decoder(_SplitTrace)
 _step_decoder = msgspec.json.Decoder(TraceStep)
@@ -186,13 +192,21 @@ class Snapshot:
         self._packed = packed
         self._json = json
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it holds."""
+        return len(self._json if self._packed is None else self._packed)
+
     def trace(self) -> bytes:
         """The trace, a JSON object."""
-        return self._json if self._packed is None else dumps(msgspec.msgpack.decode(self._packed))
+        return self._json if self._packed is None else dumps(_unpacker.decode(self._packed))
 
     def summary(self, created_at: datetime) -> TraceSummary:
         """The summary of this trace, saved at that time."""
-        metadata = loads(self.trace()).get("metadata", {})
+        if self._packed is None:
+            metadata = loads(self._json).get("metadata", {})
+        else:
+            metadata = loads(dumps(_metadata_unpacker.decode(self._packed).metadata))
         return TraceSummary(self.run_id, self.steps, self.total_ms, created_at, metadata)
 
     def facts(self) -> TraceFacts:
@@ -345,12 +359,14 @@ def _is_set(value: object) -> bool:
 def _texts(values: list[Any]) -> frozenset[str]:
     """The strings among the values, as they are stored."""
     try:
-        distinct = frozenset(values)
+        distinct = set(values)
     except TypeError:  # some cannot be hashed
-        distinct = frozenset(filter(_is_text, map(plain, values)))
-    if all([value.__class__ is str and value.isascii() for value in distinct]):
-        return distinct
-    return frozenset(filter(_is_text, map(plain, distinct)))
+        distinct = set(filter(_is_text, map(plain, values)))
+    distinct.discard(None)
+    for value in distinct:
+        if value.__class__ is not str or not value.isascii():
+            return frozenset(filter(_is_text, map(plain, distinct)))
+    return frozenset(distinct)
 
 
 def _is_text(value: object) -> bool:

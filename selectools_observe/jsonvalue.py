@@ -238,7 +238,11 @@ def plain(value: object, path: str = "") -> Any:
 def is_nested_deeply(value: object) -> bool:
     """Whether containers are nested beyond `DEEPEST`."""
     level = [value]
-    for _ in range(DEEPEST + 1):
+    if isinstance(value, dict):  # most are flat
+        level = [child for child in value.values() if child.__class__ not in _SCALARS]
+        if not level:
+            return False
+    for _ in range(DEEPEST):
         level = [
             child
             for container in level

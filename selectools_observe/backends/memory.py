@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 
-from ..codec import Snapshot, TraceType, snapshot
+from ..codec import LARGE, Snapshot, TraceType, snapshot
 from ..filters import TraceFilter
 from ..forking import ForkSafeLock
 from ..models import TraceFacts, TraceSummary
@@ -84,6 +84,8 @@ class MemoryStore(StoreCore[Snapshot]):
                 return None
             self._by_use.move_to_end(run_id)
             kept = self._by_use[run_id]
+        if self._runtime.hops and kept.size > LARGE:
+            return await self._runtime.call(kept.trace)
         return kept.trace()
 
     async def _load_many(self, run_ids: Sequence[str]) -> dict[str, bytes]:
@@ -97,10 +99,11 @@ class MemoryStore(StoreCore[Snapshot]):
         return await count_in_slices(self._look, filters)
 
     async def _look(self, look: Look) -> Slice:
-        if look.goes_on is not None:
-            await self._runtime.breathe()
         with self._lock:
-            return self._order.look(look)
+            found = self._order.look(look)
+        if not found.is_last:
+            await self._runtime.breathe()
+        return found
 
     async def _delete(self, run_id: str) -> bool:
         with self._lock:

@@ -23,7 +23,7 @@ from . import clock
 from .asking import Ask, Found
 
 _CLOSE_UP_AT = 64  # gaps
-_ENTRIES_AT_ONCE = 1000
+_ENTRIES_AT_ONCE = 250
 
 
 class Entry(ABC):
@@ -69,6 +69,7 @@ class Slice(msgspec.Struct, frozen=True, gc=False):
     found: list[Found]
     count: int
     goes_on: int | None
+    is_last: bool
 
 
 class SaveOrder(Generic[EntryT]):
@@ -133,11 +134,13 @@ class SaveOrder(Generic[EntryT]):
     def look(self, look: Look) -> Slice:
         """Look through a limited number of entries."""
         ask = look.ask
+        if ask.filters.metadata_match and not self._index_pairs():
+            return Slice([], 0, look.goes_on, is_last=False)
         numbers = self._candidates(ask, look.goes_on)
         part, rest = numbers[:_ENTRIES_AT_ONCE], numbers[_ENTRIES_AT_ONCE : _ENTRIES_AT_ONCE + 1]
         matching = [entry for entry in self._at(part) if self._matches(entry, ask.filters)]
         found = [] if look.counts_only else [self._found(entry) for entry in matching]
-        return Slice(found, len(matching), rest[0] if rest else None)
+        return Slice(found, len(matching), rest[0] if rest else None, is_last=not rest)
 
     def _candidates(self, ask: Ask, goes_on: int | None) -> Sequence[int]:
         """The numbers that may match, in the page's order, from where the last slice ended."""
@@ -162,18 +165,20 @@ class SaveOrder(Generic[EntryT]):
         """All numbers, or those that the rarest of the wanted metadata pairs has."""
         if not filters.metadata_match:
             return self._numbers
-        self._index_pairs()
         pairs = [_pair(key, value) for key, value in filters.metadata_match.items()]
         return min((self._pairs.get(pair, []) for pair in pairs), key=len)
 
-    def _index_pairs(self) -> None:
-        """Index the metadata of entries that came since."""
+    def _index_pairs(self) -> bool:
+        """Index the metadata of some entries that came since; whether all are indexed."""
         begin = self._index_of(self._pairs_to)
-        for entry in self._entries[begin:]:
+        end = begin + _ENTRIES_AT_ONCE
+        for entry in self._entries[begin:end]:
             if entry is not None:
                 for key, value in entry.summary.metadata.items():
                     self._pairs.setdefault(_pair(key, value), []).append(entry.number)
-        self._pairs_to = self._next
+        is_done = end >= len(self._numbers)
+        self._pairs_to = self._next if is_done else self._numbers[end]
+        return is_done
 
     def _at(self, numbers: Sequence[int]) -> Iterator[EntryT]:
         for number in numbers:
@@ -212,7 +217,7 @@ async def page_in_slices(look: Callable[[Look], Awaitable[Slice]], ask: Ask) -> 
         part = await look(Look(ask, goes_on))
         found += part.found
         goes_on = part.goes_on
-        if goes_on is None or (enough is not None and len(found) >= enough):
+        if part.is_last or (enough is not None and len(found) >= enough):
             return found[ask.offset : enough]
 
 
@@ -226,7 +231,7 @@ async def count_in_slices(look: Callable[[Look], Awaitable[Slice]], filters: Tra
         goes_on = part.goes_on
         if filters.limit is not None and count >= filters.limit:
             return filters.limit
-        if goes_on is None:
+        if part.is_last:
             return count
 
 

@@ -23,13 +23,21 @@ _METADATA, _PARENT, _TYPE, _TOOL, _MODEL = "mpyto"
 
 
 def terms_of(metadata: Mapping[str, Any], facts: TraceFacts) -> bytes:
-    """All terms of a trace, packed and sorted: what the index keeps for it."""
-    terms = [_pair(key, metadata[key]) for key in metadata]
-    terms += [_term(_TYPE, name) for name in facts.step_types]
-    terms += [_term(_TOOL, name) for name in facts.tool_names]
-    terms += [_term(_MODEL, name) for name in facts.models]
+    """All terms of a trace, packed: what the index keeps for it."""
+    terms = [_pair(key, value) for key, value in metadata.items()]
     if facts.parent_run_id is not None:
         terms.append(_term(_PARENT, facts.parent_run_id))
+    of_steps = _terms_of_steps(facts.step_types, facts.tool_names, facts.models)
+    return array("q", terms).tobytes() + of_steps
+
+
+@lru_cache(maxsize=4096)  # most runs of an agent have the same
+def _terms_of_steps(
+    step_types: frozenset[str], tool_names: frozenset[str], models: frozenset[str]
+) -> bytes:
+    terms = [_term(_TYPE, name) for name in step_types]
+    terms += [_term(_TOOL, name) for name in tool_names]
+    terms += [_term(_MODEL, name) for name in models]
     return array("q", terms).tobytes()
 
 
@@ -61,13 +69,13 @@ def holds_all(packed: bytes, wanted: Iterable[int]) -> bool:
 
 
 def _pair(key: str, value: Any) -> int:
-    if value.__class__ is str and len(value) < _LONG:
-        return _remembered_pair(key, value)
-    return _hash(_METADATA, f"{len(key)}:{key}{canonical(value)}")
+    if isinstance(value, list | dict) or (isinstance(value, str) and len(value) >= _LONG):
+        return _hash(_METADATA, f"{len(key)}:{key}{canonical(value)}")
+    return _remembered_pair(key, value)
 
 
-@lru_cache(maxsize=16384)
-def _remembered_pair(key: str, value: str) -> int:
+@lru_cache(maxsize=16384, typed=True)
+def _remembered_pair(key: str, value: float | str | None) -> int:
     return _hash(_METADATA, f"{len(key)}:{key}{canonical(value)}")
 
 
