@@ -12,10 +12,11 @@ from .backends.jsonl.archive import Progress
 from .backends.memory import MemoryStore
 from .backends.sqlite import SQLiteStore
 from .backends.sqlite.rows import WrittenTrace
-from .codec import EncodedTrace, Snapshot, TraceType
+from .codec import EncodedTrace, TraceType
 from .models import AgentTrace
 from .protocols import Durability
 from .runtime import AsyncioRuntime
+from .snapshots import Snapshot
 
 
 class _Closing(StoreCore[PreparedT]):

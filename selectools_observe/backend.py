@@ -11,10 +11,12 @@ from datetime import datetime
 import msgspec
 
 from .backends.clock import from_text, to_text
-from .codec import EncodedTrace, decode, encode, facts_of, is_storable_id
+from .codec import EncodedTrace, decode, encode
+from .facts import facts_of
 from .filters import TraceFilter, check_filter, check_page, matches
 from .jsonvalue import dumps, loads
 from .models import TraceFacts, TraceSummary
+from .shapes import is_storable_id
 
 __all__ = [
     "EncodedTrace",

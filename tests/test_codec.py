@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectools_observe import AgentTrace, InvalidTraceError, StepType, TraceStep
-from selectools_observe.codec import _as_dict, decode, encode, facts_of
+from selectools_observe.codec import _as_dict, decode, encode
+from selectools_observe.facts import facts_of
 from selectools_observe.jsonvalue import dumps_slowly, loads_slowly
 from selectools_observe.models import total_ms
 

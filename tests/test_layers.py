@@ -17,10 +17,12 @@ NAME = PACKAGE.name
 # From the bottom up. What stands in one line must not import each other.
 LAYERS = [
     {"breath", "errors", "forking", "jsonvalue", "models"},
-    {"codec", "filters", "pages"},
-    {"protocols"},
+    {"facts", "filters", "pages", "shapes"},
+    {"codec"},
+    {"protocols", "snapshots"},
+    {"workers"},
     {"runtime"},
-    {"grouping"},
+    {"grouping", "lanes"},
     {"backends"},
     {"aio", "backend", "sync"},
     {NAME},

@@ -612,3 +612,16 @@ def test_times_of_two_saves_in_one_tick(tmp_path, monkeypatch):
             assert ids(handle.query(TraceFilter(min_steps=1))) == expected
             times = [summary.created_at for summary in handle.list()]
             assert any(newer < older for newer, older in pairwise(times))
+
+
+def test_who_only_reads_indexes_what_selectools_wrote(tmp_path, theirs):
+    """A program that never saves must not read all foreign rows again at each query."""
+    path = tmp_path / "traces.db"
+    with SQLiteTraceStore(path) as ours:
+        their_store = theirs.SQLiteTraceStore(str(path))
+        for n in range(100):
+            their_store.save(trace(f"{n}", user="x"))
+        assert ours.count(TraceFilter(metadata_match={"user": "x"})) == 100
+        with closing(sqlite3.connect(path)) as raw:
+            assert raw.execute("SELECT count(*) FROM trace_pending").fetchone() == (0,)
+        assert len(ours.query(TraceFilter(metadata_match={"user": "x"}))) == 100

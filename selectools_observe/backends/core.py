@@ -16,13 +16,14 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from ..codec import LARGE, TraceType, decode, decode_in_pieces, is_storable_id
+from ..codec import LARGE, TraceType, decode, decode_in_pieces
 from ..errors import CorruptTraceError, StoreClosedError, TraceNotFoundError
 from ..filters import TraceFilter, check_filter, check_page
 from ..models import TraceSummary
 from ..pages import Position, TracePage, from_cursor, to_cursor
 from ..protocols import RunIds
 from ..runtime import Runtime
+from ..shapes import is_storable_id
 from . import clock
 from .asking import Ask, Found
 

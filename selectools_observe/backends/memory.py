@@ -7,12 +7,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 
-from ..codec import LARGE, Snapshot, TraceType, snapshot
+from ..codec import LARGE, TraceType
 from ..filters import TraceFilter
 from ..forking import ForkSafeLock
 from ..models import TraceFacts, TraceSummary
 from ..pages import Position
 from ..runtime import Runtime
+from ..snapshots import Snapshot, snapshot
 from . import clock
 from .asking import Ask, Found
 from .core import StoreCore

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ..codec import facts_of
 from ..errors import InvalidTraceError, StoreClosedError, TraceNotFoundError
+from ..facts import facts_of
 from ..filters import TraceFilter, matches
 from ..models import AgentTrace, TraceSummary
 from ..pages import TracePage

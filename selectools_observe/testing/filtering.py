@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ..codec import facts_of
+from ..facts import facts_of
 from ..filters import TraceFilter, matches
 from .backend import Backend
 from .faces import Face

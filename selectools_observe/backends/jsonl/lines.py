@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from ...codec import EncodedTrace, decode, facts_of
+from ...codec import EncodedTrace, decode
+from ...facts import facts_of
 from ...jsonvalue import dumps, loads
 from ...models import TraceFacts, TraceSummary
 from .. import clock

@@ -10,9 +10,10 @@ from typing import Any, ParamSpec, TypeVar
 from ...codec import EncodedTrace, TraceType, encode
 from ...filters import TraceFilter
 from ...grouping import Grouper, Work
+from ...lanes import Lanes
 from ...pages import Position
 from ...protocols import Durability
-from ...runtime import Lanes, Runtime
+from ...runtime import Runtime
 from .. import faults
 from ..asking import Ask, Found
 from ..core import StoreCore, checked_path

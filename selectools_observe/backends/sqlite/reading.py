@@ -5,21 +5,28 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 from typing import TypeVar
 
 from ...breath import Breath
-from ...codec import is_storable_id
 from ...filters import TraceFilter, matches_facts, matches_summary
+from ...shapes import is_storable_id
 from ..asking import Ask, Found
 from .narrowing import Narrowing, bounds_of
 from .rows import SUMMARY_COLUMNS, facts_of_stored, stored_bytes, to_summary
+from .writing import index_everything
 
 ItemT = TypeVar("ItemT")
 
 # Counting keys is faster than counting facets; what nobody can read stays pending for ever.
 _COUNT_INDEXED = "SELECT (SELECT count(*) FROM traces) - (SELECT count(*) FROM trace_pending)"
+
+# Rows of other programs that a query reads rather than indexing them.
+_FOREIGN_ROWS_READ = 64
+_COUNT_FOREIGN = """
+    SELECT count(*) FROM (SELECT 1 FROM trace_pending WHERE NOT unreadable LIMIT ? + 1)
+"""
 
 # Rows read at once, between two moments in which other threads may run.
 _ROWS_AT_ONCE = 256
@@ -55,6 +62,7 @@ def page(connection: sqlite3.Connection, where: str, ask: Ask) -> list[Found]:
     """The summaries of a page, read at one moment; unreadable rows are skipped."""
     if ask.limit == 0:
         return []
+    _catch_up(connection, where)
     connection.execute("BEGIN")  # one moment for all statements
     try:
         with closing(_found(connection, where, ask)) as found:
@@ -66,6 +74,7 @@ def page(connection: sqlite3.Connection, where: str, ask: Ask) -> list[Found]:
 
 def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> int:
     """How many traces match."""
+    _catch_up(connection, where)
     connection.execute("BEGIN")
     try:
         if filters == TraceFilter(limit=filters.limit):
@@ -77,6 +86,14 @@ def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> i
             return sum(1 for _ in islice(ids, _most(filters.limit)))
     finally:
         connection.execute("COMMIT")
+
+
+def _catch_up(connection: sqlite3.Connection, where: str) -> None:
+    """Index what other programs wrote, if it is so much that reading it each time would be slow."""
+    (foreign,) = connection.execute(_COUNT_FOREIGN, (_FOREIGN_ROWS_READ,)).fetchone()
+    if foreign > _FOREIGN_ROWS_READ:
+        with suppress(sqlite3.Error):  # it cannot be written now: then it is slow
+            index_everything(connection, where)
 
 
 def _matching_ids(

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ...codec import EncodedTrace, decode, facts_of
+from ...codec import EncodedTrace, decode
 from ...errors import CorruptTraceError
+from ...facts import facts_of
 from ...jsonvalue import loads
 from ...models import TraceFacts, TraceSummary
 from .. import clock

@@ -10,9 +10,11 @@ from typing import Concatenate, ParamSpec, TypeVar
 from ...codec import TraceType, encode
 from ...filters import TraceFilter
 from ...grouping import Grouper, Work
+from ...lanes import Lanes
 from ...pages import Position
 from ...protocols import Durability
-from ...runtime import Lanes, Runtime, Worker
+from ...runtime import Runtime
+from ...workers import Worker
 from ..asking import Ask, Found
 from ..core import StoreCore, checked_path
 from . import reading
