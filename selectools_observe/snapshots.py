@@ -32,7 +32,8 @@ class _PackedMetadata(msgspec.Struct):
 _packer = msgspec.msgpack.Encoder(enc_hook=replace_foreign)
 _unpacker = msgspec.msgpack.Decoder()
 _metadata_unpacker = msgspec.msgpack.Decoder(_PackedMetadata)
-_TIMESTAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
+# What stands before the 0xff of a timestamp, in its three sizes.
+_BEFORE_TIMESTAMPS = frozenset({0xD6, 0xD7, 0x0C})
 
 
 def snapshot(trace: object) -> Snapshot:
@@ -115,5 +116,14 @@ def _pack(trace: _PackedTrace) -> bytes | None:
         packed = _packer.encode(trace)
     except Exception:  # noqa: BLE001 - the slow way does it or says why not
         return None
-    # Timestamps lose their zone there.
-    return None if any([mark in packed for mark in _TIMESTAMPS]) else packed
+    return None if _may_hold_timestamp(packed) else packed
+
+
+def _may_hold_timestamp(packed: bytes) -> bool:
+    """Whether there may be a timestamp, which has lost its zone; some numbers look like one."""
+    place = packed.find(b"\xff")
+    while place > 0:
+        if packed[place - 1] in _BEFORE_TIMESTAMPS:
+            return True
+        place = packed.find(b"\xff", place + 1)
+    return False

@@ -24,6 +24,7 @@ Args = ParamSpec("Args")
 BUSY_TIMEOUT = 30.0  # seconds to wait for another program's transaction
 _PAGE_SIZE = 4096  # of new files: traces are long rows, and a commit writes whole pages
 _WAL_BYTES = 4 * 1024 * 1024  # bytes of write-ahead log that a commit moves into the file
+_CACHE_KIB = 16 * 1024  # at most, for each connection: the index of a million traces is larger
 _WAL_LIMIT = 64 * 1024 * 1024  # bytes that the log keeps when it was larger for a while
 
 
@@ -128,6 +129,7 @@ class Database:
             problem = f"its table 'traces' is not one of ours ({error})"
             raise StorageError(self.where, problem, "Give the path of another file") from error
         page_size = connection.execute("PRAGMA page_size").fetchone()[0]
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute(f"PRAGMA synchronous = {self._durability}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // page_size}")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")

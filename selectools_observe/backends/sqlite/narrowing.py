@@ -18,7 +18,7 @@ from ...models import Number
 from .. import clock
 from ..asking import Ask
 from .index import BLOCK, first_open_id
-from .terms import holds_all, wanted_terms
+from .terms import holds_all, pack, wanted_terms
 
 # (id, whether the index vouches for what it knows)
 Candidate: TypeAlias = tuple[int, bool]
@@ -165,10 +165,11 @@ class Narrowing:
         )
         columns = "".join(f", p{n}.places" for n in range(len(others)))
         condition, values = self._ranges.of_blocks()
+        if self._ranges:
+            joins += " CROSS JOIN trace_blocks b ON b.block = p.block"
         in_page, page_values = self._block_bounds("p.block")
         return self._connection.execute(
             f"SELECT p.block, p.places{columns} FROM trace_postings p{joins} "
-            f"CROSS JOIN trace_blocks b ON b.block = p.block "
             f"WHERE p.term = ? AND p.block < ? AND {in_page} AND {condition} "
             f"ORDER BY p.block {self._order}",
             [*others, first, first_open // BLOCK, *page_values, *values],
@@ -195,6 +196,9 @@ class Narrowing:
     def _facets(self, where: str, values: Sequence[int]) -> Iterator[int]:
         """Ids in the page's order whose facets hold what the filter asks."""
         condition, range_values = self._ranges.of_facets()
+        # SQLite finds the bytes of a term, if not only where one begins: most rows end here.
+        condition += " AND instr(terms, ?)" * len(self._terms)
+        range_values += [pack([term]) for term in self._terms]
         in_page, page_values = self._bounds("id")
         rows = self._connection.execute(
             f"SELECT id, terms FROM trace_facets WHERE {where} AND {condition} AND {in_page} "

@@ -7,6 +7,7 @@ about one in 10**12. Metadata is compared literally as well.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -28,7 +29,7 @@ def terms_of(metadata: Mapping[str, Any], facts: TraceFacts) -> bytes:
     if facts.parent_run_id is not None:
         terms.append(_term(_PARENT, facts.parent_run_id))
     of_steps = _terms_of_steps(facts.step_types, facts.tool_names, facts.models)
-    return array("q", terms).tobytes() + of_steps
+    return pack(terms) + of_steps
 
 
 @lru_cache(maxsize=4096)  # most runs of an agent have the same
@@ -38,7 +39,7 @@ def _terms_of_steps(
     terms = [_term(_TYPE, name) for name in step_types]
     terms += [_term(_TOOL, name) for name in tool_names]
     terms += [_term(_MODEL, name) for name in models]
-    return array("q", terms).tobytes()
+    return pack(terms)
 
 
 def wanted_terms(filters: TraceFilter) -> list[int]:
@@ -55,10 +56,20 @@ def wanted_terms(filters: TraceFilter) -> list[int]:
     return terms
 
 
+def pack(terms: Iterable[int]) -> bytes:
+    """Terms one after another, eight bytes each, little-endian on every machine."""
+    packed = array("q", terms)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
 def unpack(packed: bytes) -> array[int]:
     """The terms of a packed sequence."""
     terms = array("q")
     terms.frombytes(packed)
+    if sys.byteorder == "big":
+        terms.byteswap()
     return terms
 
 
