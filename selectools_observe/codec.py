@@ -230,10 +230,10 @@ def decode_in_pieces(data: bytes, trace_type: TraceType = AgentTrace) -> Any:
 
 def _from_dict(trace_type: TraceType, data: bytes) -> Any:
     fields = loads(data)
-    if isinstance(fields, dict) and not is_storable_id(fields.get("run_id")):
-        raise ValueError("it has no run_id")
     if not isinstance(fields, dict):
         raise ValueError("it is not a JSON object")  # noqa: TRY004 - of the data, not of a caller
+    if not is_storable_id(fields.get("run_id")):
+        raise ValueError("it has no run_id")
     try:
         return trace_type.from_dict(fields)
     except (TypeError, KeyError, AttributeError) as error:

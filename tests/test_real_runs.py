@@ -14,6 +14,7 @@ import pytest
 from faces import FACES, ON_DISK, Handle, file_of, ids, trace
 
 from selectools_observe import JSONLTraceStore, SQLiteTraceStore, TraceFilter
+from selectools_observe.backends.jsonl import archive
 
 BLOCK = 256
 """Ids in a full block of the index: what is interesting happens around its ends."""
@@ -625,3 +626,22 @@ def test_who_only_reads_indexes_what_selectools_wrote(tmp_path, theirs):
         with closing(sqlite3.connect(path)) as raw:
             assert raw.execute("SELECT count(*) FROM trace_pending").fetchone() == (0,)
         assert len(ours.query(TraceFilter(metadata_match={"user": "x"}))) == 100
+
+
+def test_selectools_appends_while_we_append(tmp_path, theirs, monkeypatch):
+    """It takes no lock: its line may come between our look at the file's end and our write."""
+    path = tmp_path / "traces.jsonl"
+    with JSONLTraceStore(path) as ours:
+        ours.save(trace("first"))
+        write_all = archive._write_all
+
+        def come_between(fd, data):
+            monkeypatch.setattr(archive, "_write_all", write_all)
+            theirs.JSONLTraceStore(str(path)).save(trace("theirs"))
+            write_all(fd, data)
+
+        monkeypatch.setattr(archive, "_write_all", come_between)
+        ours.save(trace("ours"))
+        assert ids(ours.list()) == ["ours", "theirs", "first"]
+        for run_id in ("ours", "theirs", "first"):
+            assert ours.load(run_id).run_id == run_id

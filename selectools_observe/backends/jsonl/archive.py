@@ -109,6 +109,9 @@ class Archive:
             now = clock.now()
             lines = [to_line(trace, now) for trace in traces]
             start = self._write(fd, lines)
+            if start is None:
+                self._forget()
+                return [None] * len(units)
             for trace, line in zip(traces, lines, strict=True):
                 place = Place(start, len(line) - 1)
                 self._index(Line(trace.summary(now), shared(trace.facts), place))
@@ -215,14 +218,18 @@ class Archive:
         self._read_on(fd)
         return fd
 
-    def _write(self, fd: int, lines: Sequence[bytes]) -> int:
-        """Append; where the first line begins. What fails half way is taken back."""
+    def _write(self, fd: int, lines: Sequence[bytes]) -> int | None:
+        """Append; where the first line begins, or None if a program without a lock came between.
+
+        What fails half way is taken back.
+        """
         end = os.fstat(fd).st_size
         if end and not self._ends_in_newline:
             self._give_up_torn_line(fd, end)
             lines = [b"\n", *lines]
+        data = b"".join(lines)
         try:
-            _write_all(fd, b"".join(lines))
+            _write_all(fd, data)
             if self._sync:
                 os.fsync(fd)
         except BaseException:
@@ -230,6 +237,8 @@ class Archive:
                 os.ftruncate(fd, end)
             raise
         self._read_to = os.fstat(fd).st_size
+        if self._read_to != end + len(data):
+            return None
         self._read_last = (self._read_to - len(lines[-1]), lines[-1][:_BYTES_REMEMBERED])
         start = end + (0 if self._ends_in_newline else 1)
         self._ends_in_newline = True
