@@ -224,7 +224,8 @@ class SyncTraceStore:
         self._store = cast("AsyncTraceArchive", store)  # as far as it goes: five verbs may be all
         self._portal: BlockingPortal | None = None
         self._stack = ExitStack()
-        self._lock = threading.Lock()
+        self._idle = threading.Condition(threading.Lock())
+        self._under_way = 0
         self._closed = False
         rest_during_forks(self, holds_others=True)
 
@@ -276,8 +277,9 @@ class SyncTraceStore:
 
     def close(self) -> None:
         """Close the async store, if it can be, and let go of the background loop."""
-        with self._lock:
+        with self._idle:
             closed, self._closed = self._closed, True
+            self._idle.wait_for(lambda: self._under_way == 0)
         if not closed:
             if hasattr(self._store, "aclose"):
                 self._call(self._store.aclose)
@@ -298,20 +300,28 @@ class SyncTraceStore:
         return f"SyncTraceStore({self._store!r})"
 
     def before_fork(self) -> None:
-        self._lock.acquire()
+        self._idle.acquire()
 
     def after_fork_in_parent(self) -> None:
-        self._lock.release()
+        self._idle.release()
 
     def after_fork_in_child(self) -> None:
-        self._lock = threading.Lock()
+        self._idle = threading.Condition(threading.Lock())
+        self._under_way = 0
         _inherited.append(self._stack)
         self._portal, self._stack = None, ExitStack()
 
     def _run(self, verb: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
-        if self._closed:
-            raise StoreClosedError(repr(self._store))
-        return self._call(verb, *args, **kwargs)
+        with self._idle:
+            if self._closed:
+                raise StoreClosedError(repr(self._store))
+            self._under_way += 1
+        try:
+            return self._call(verb, *args, **kwargs)
+        finally:
+            with self._idle:
+                self._under_way -= 1
+                self._idle.notify_all()
 
     def _call(self, verb: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         async def run() -> T:
@@ -328,7 +338,7 @@ class SyncTraceStore:
             yield item
 
     def _loop(self) -> BlockingPortal:
-        with self._lock:
+        with self._idle:
             if self._portal is None:
                 self._portal = _portals.lease(self._stack)
             return self._portal
