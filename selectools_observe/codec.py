@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import msgspec
 
 from .breath import Breath
-from .errors import InvalidTraceError
 from .facts import facts_of_parts
 from .jsonvalue import (
     UnstorableValueError,
@@ -32,13 +31,7 @@ from .models import (
     TraceSummary,
     total_ms,
 )
-from .shapes import (
-    as_agent_trace,
-    check_metadata_depth,
-    checked_run_id,
-    is_storable_id,
-    settle,
-)
+from .shapes import check_metadata_depth, fit_to_store, is_storable_id, settle
 
 
 class TraceType(Protocol):
@@ -74,14 +67,16 @@ class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-class _WrittenTrace(msgspec.Struct, omit_defaults=True):
+class WrittenTrace(msgspec.Struct, omit_defaults=True):
+    """A trace in the shape that is written, its metadata as it is or encoded already."""
+
     run_id: str
     start_time: Number
     total_duration_ms: Number
     step_count: int
     steps: list[TraceStep]
     parent_run_id: str | None = None
-    metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    metadata: dict[str, Any] | msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class _TraceHead(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -116,12 +111,7 @@ def encode(trace: object) -> EncodedTrace:
     Raises:
         InvalidTraceError: It is no trace, or holds a value that cannot be stored.
     """
-    own = as_agent_trace(trace)
-    run_id = checked_run_id(own.run_id)
-    try:
-        return _encode(own, run_id)
-    except UnstorableValueError as error:
-        raise InvalidTraceError(run_id, error.path, error.reason) from error.__cause__
+    return fit_to_store(trace, _encode)
 
 
 def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
@@ -144,7 +134,7 @@ def _encode_fast(
 ) -> bytes | None:
     """The trace as JSON; None if msgspec will not take it."""
     raw = msgspec.Raw(metadata) if trace.metadata else msgspec.UNSET
-    written = _WrittenTrace(
+    written = WrittenTrace(
         run_id, trace.start_time, total, len(steps), steps, trace.parent_run_id, raw
     )
     try:

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from .errors import InvalidTraceError
 from .jsonvalue import UnstorableValueError, dumps_slowly, is_nested_deeply
 from .models import STEP_FIELDS, AgentTrace, StepType, TraceStep, step_type
+
+T = TypeVar("T")
+
+
+def fit_to_store(trace: object, store: Callable[[AgentTrace, str], T]) -> T:
+    """What becomes of a trace, or of any object with its shape, once it is known to be fit.
+
+    Raises:
+        InvalidTraceError: It is no trace, or holds a value that cannot be stored.
+    """
+    own = as_agent_trace(trace)
+    run_id = checked_run_id(own.run_id)
+    try:
+        return store(own, run_id)
+    except UnstorableValueError as error:
+        raise InvalidTraceError(run_id, error.path, error.reason) from error.__cause__
 
 
 def as_agent_trace(trace: object) -> AgentTrace:

@@ -7,22 +7,11 @@ from typing import Any
 
 import msgspec
 
-from .codec import decode, encode
-from .errors import InvalidTraceError
+from .codec import WrittenTrace, decode, encode
 from .facts import facts_of
-from .jsonvalue import UnstorableValueError, dumps, loads, replace_foreign
-from .models import AgentTrace, Number, TraceFacts, TraceStep, TraceSummary, total_ms
-from .shapes import as_agent_trace, check_metadata_depth, checked_run_id, settle
-
-
-class _PackedTrace(msgspec.Struct, omit_defaults=True):
-    run_id: str
-    start_time: Number
-    total_duration_ms: Number
-    step_count: int
-    steps: list[TraceStep]
-    parent_run_id: str | None = None
-    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+from .jsonvalue import dumps, loads, replace_foreign
+from .models import AgentTrace, TraceFacts, TraceSummary, total_ms
+from .shapes import check_metadata_depth, fit_to_store, settle
 
 
 class _PackedMetadata(msgspec.Struct):
@@ -42,12 +31,7 @@ def snapshot(trace: object) -> Snapshot:
     Raises:
         InvalidTraceError: As `encode`.
     """
-    own = as_agent_trace(trace)
-    run_id = checked_run_id(own.run_id)
-    try:
-        return _snapshot(own, run_id)
-    except UnstorableValueError as error:
-        raise InvalidTraceError(run_id, error.path, error.reason) from error.__cause__
+    return fit_to_store(trace, _snapshot)
 
 
 def _snapshot(own: AgentTrace, run_id: str) -> Snapshot:
@@ -57,8 +41,14 @@ def _snapshot(own: AgentTrace, run_id: str) -> Snapshot:
     total = total_ms(steps)
     packed = None
     if plain and not own.extra:
-        written = _PackedTrace(
-            run_id, own.start_time, total, len(steps), steps, own.parent_run_id, own.metadata or {}
+        written = WrittenTrace(
+            run_id,
+            own.start_time,
+            total,
+            len(steps),
+            steps,
+            own.parent_run_id,
+            own.metadata or msgspec.UNSET,
         )
         packed = _pack(written)
     json = encode(own).trace if packed is None else b""
@@ -110,7 +100,7 @@ class Snapshot:
         return facts_of(decode(self.trace()))
 
 
-def _pack(trace: _PackedTrace) -> bytes | None:
+def _pack(trace: WrittenTrace) -> bytes | None:
     """The trace in msgpack; None if that would keep less of it than JSON does."""
     try:
         packed = _packer.encode(trace)
