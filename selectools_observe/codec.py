@@ -31,7 +31,7 @@ from .models import (
     TraceSummary,
     total_ms,
 )
-from .shapes import check_metadata_depth, fit_to_store, is_storable_id, settle
+from .shapes import check_metadata_depth, fit_to_store, is_storable_id, settle_steps
 
 
 class TraceType(Protocol):
@@ -116,7 +116,7 @@ def encode(trace: object) -> EncodedTrace:
 
 def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
     steps = list(trace.steps)
-    plain = settle(steps, run_id)
+    plain = settle_steps(steps, run_id)
     check_metadata_depth(trace.metadata)
     metadata = dumps(trace.metadata, "metadata") if trace.metadata else b"{}"
     total = total_ms(steps)

@@ -237,12 +237,10 @@ def plain(value: object, path: str = "") -> Any:
 
 def is_nested_deeply(value: object) -> bool:
     """Whether containers are nested beyond `DEEPEST`."""
+    if isinstance(value, dict) and _SCALARS.issuperset(map(type, value.values())):
+        return False  # as most are
     level = [value]
-    if isinstance(value, dict):  # most are flat
-        level = [child for child in value.values() if child.__class__ not in _SCALARS]
-        if not level:
-            return False
-    for _ in range(DEEPEST):
+    for _ in range(DEEPEST + 1):
         level = [
             child
             for container in level

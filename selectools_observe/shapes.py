@@ -101,7 +101,7 @@ def _names(slots: object) -> Iterable[str]:
     return (slots,) if isinstance(slots, str) else slots or ()  # type: ignore[return-value]
 
 
-def settle(steps: list[TraceStep], run_id: str) -> bool:
+def settle_steps(steps: list[TraceStep], run_id: str) -> bool:
     """Make sure that all steps have a proper type; whether none has unknown fields."""
     plain = True
     for number, step in enumerate(steps):
@@ -143,10 +143,8 @@ def is_storable_id(run_id: object) -> bool:
 def checked_run_id(run_id: object) -> str:
     if not isinstance(run_id, str) or not run_id:
         raise InvalidTraceError(run_id, "run_id", "must be a non-empty string")
-    try:
-        run_id.encode()
-    except UnicodeEncodeError:
-        raise InvalidTraceError(run_id, "run_id", "holds a lone surrogate") from None
+    if not is_storable_id(run_id):
+        raise InvalidTraceError(run_id, "run_id", "holds a lone surrogate")
     return str.__str__(run_id)
 
 

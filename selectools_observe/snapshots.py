@@ -11,7 +11,7 @@ from .codec import WrittenTrace, decode, encode
 from .facts import facts_of
 from .jsonvalue import dumps, loads, replace_foreign
 from .models import AgentTrace, TraceFacts, TraceSummary, total_ms
-from .shapes import check_metadata_depth, fit_to_store, settle
+from .shapes import check_metadata_depth, fit_to_store, settle_steps
 
 
 class _PackedMetadata(msgspec.Struct):
@@ -36,7 +36,7 @@ def snapshot(trace: object) -> Snapshot:
 
 def _snapshot(own: AgentTrace, run_id: str) -> Snapshot:
     steps = list(own.steps)
-    plain = settle(steps, run_id)
+    plain = settle_steps(steps, run_id)
     check_metadata_depth(own.metadata)
     total = total_ms(steps)
     packed = None

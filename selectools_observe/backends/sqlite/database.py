@@ -14,8 +14,8 @@ from ...errors import StorageError
 from ...forking import ForkSafeLock
 from ...protocols import Durability
 from .. import faults
+from .index import index_everything
 from .schema import ForeignTableError, NewerVersionError, check, migrate
-from .writing import index_everything
 
 T = TypeVar("T")
 HeldT = TypeVar("HeldT")

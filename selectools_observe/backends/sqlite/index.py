@@ -6,9 +6,10 @@ save writes one narrow row to the index and not one entry for each term.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from binascii import unhexlify
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from .rows import SUMMARY_COLUMNS, facets_of, facts_of_stored, stored_bytes, to_
 from .terms import unpack
 
 BLOCK = 256
+FOREIGN_ROWS_AT_ONCE = 256
 _POSTINGS_PER_STATEMENT = 512
 
 
@@ -139,3 +141,25 @@ def _postings(
         for term in set(unpack(unhexlify(packed))):
             places.setdefault(term, bytearray()).append(place)
     return [(term, block, bytes(found)) for term, found in places.items()]
+
+
+def index_everything(connection: sqlite3.Connection, where: str) -> None:
+    """Index what other programs wrote while we were not looking, some at a time."""
+    while connection.execute("SELECT 1 FROM trace_pending WHERE NOT unreadable LIMIT 1").fetchone():
+        with transaction(connection):
+            index_pending(connection, where, FOREIGN_ROWS_AT_ONCE)
+            fill_blocks(connection)
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """A write transaction, undone by any exception."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+        raise

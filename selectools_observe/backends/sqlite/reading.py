@@ -13,9 +13,9 @@ from ...breath import Breath
 from ...filters import TraceFilter, matches_facts, matches_summary
 from ...shapes import is_storable_id
 from ..asking import Ask, Found
+from .index import index_everything
 from .narrowing import Narrowing, bounds_of
 from .rows import SUMMARY_COLUMNS, facts_of_stored, stored_bytes, to_summary
-from .writing import index_everything
 
 ItemT = TypeVar("ItemT")
 

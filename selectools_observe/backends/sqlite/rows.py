@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ...codec import EncodedTrace, decode
-from ...errors import CorruptTraceError
 from ...facts import facts_of
 from ...jsonvalue import loads
 from ...models import TraceFacts, TraceSummary
@@ -91,11 +90,6 @@ def facets_of(row_id: int, summary: TraceSummary, facts: TraceFacts) -> FacetsRo
         int(facts.has_error),
         terms_of(summary.metadata, facts),
     )
-
-
-def corrupt(where: str, run_id: str, error: object) -> CorruptTraceError:
-    """The error for a row whose JSON cannot be read."""
-    return CorruptTraceError(run_id, f"{where}, table traces", str(error))
 
 
 _warned: set[tuple[str, object]] = set()

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from ...errors import TraceStoreError
 from .. import clock, faults
-from .index import fill_blocks, index_pending
+from .index import FOREIGN_ROWS_AT_ONCE, fill_blocks, index_pending, transaction
 from .rows import WrittenTrace
 
 # What one caller saves together, to be stored whole or not at all.
@@ -19,7 +19,6 @@ Unit: TypeAlias = Sequence[WrittenTrace]
 _TRACES_PER_STATEMENT = 128
 _BYTES_PER_STATEMENT = 16 * 1024 * 1024
 _SAVES_BETWEEN_UPKEEP = 128
-_FOREIGN_ROWS_AT_ONCE = 256
 
 # Saves go through a view, so that a batch is one statement and thereby one transaction: one call
 # into SQLite, during all of which other threads run. Each further call would have to win the
@@ -115,7 +114,7 @@ class Writer:
         if self._saved < _SAVES_BETWEEN_UPKEEP:
             return
         with transaction(self.connection):
-            index_pending(self.connection, self._where, _FOREIGN_ROWS_AT_ONCE)
+            index_pending(self.connection, self._where, FOREIGN_ROWS_AT_ONCE)
             fill_blocks(self.connection)
         self._saved = 0
 
@@ -123,28 +122,6 @@ class Writer:
         """Remove a trace; whether there was one."""
         deleted = self.connection.execute("DELETE FROM traces WHERE run_id = ?", (run_id,))
         return deleted.rowcount > 0
-
-
-def index_everything(connection: sqlite3.Connection, where: str) -> None:
-    """Index what other programs wrote while we were not looking, some at a time."""
-    while connection.execute("SELECT 1 FROM trace_pending WHERE NOT unreadable LIMIT 1").fetchone():
-        with transaction(connection):
-            index_pending(connection, where, _FOREIGN_ROWS_AT_ONCE)
-            fill_blocks(connection)
-
-
-@contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """A write transaction, undone by any exception."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-        raise
 
 
 def _is_about_a_row(error: sqlite3.Error) -> bool:
