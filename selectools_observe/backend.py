@@ -53,6 +53,9 @@ def summary_to_bytes(encoded: EncodedTrace, created_at: datetime) -> bytes:
             "total_ms": encoded.total_ms,
             "created_at": to_text(created_at),
             "metadata": loads(encoded.metadata),
+            "prompt_tokens": encoded.usage.prompt_tokens,
+            "completion_tokens": encoded.usage.completion_tokens,
+            "cost_usd": encoded.usage.cost_usd,
             "facts": facts,
         }
     )
@@ -73,6 +76,10 @@ def summary_from_bytes(data: bytes) -> tuple[TraceSummary, TraceFacts]:
             kept["total_ms"],
             from_text(kept["created_at"]),
             kept["metadata"],
+            kept.get("prompt_tokens", 0),
+            kept.get("completion_tokens", 0),
+            kept.get("cost_usd", 0.0),
+            facts.has_error,
         )
     except (TypeError, KeyError, msgspec.MsgspecError) as error:
         raise ValueError(f"not a kept summary: {error!r}") from error

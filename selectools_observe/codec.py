@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from .breath import Breath
-from .facts import facts_of_parts
+from .facts import facts_of_parts, usage_of
 from .jsonvalue import (
     UnstorableValueError,
     dumps,
@@ -29,6 +29,7 @@ from .models import (
     TraceFacts,
     TraceStep,
     TraceSummary,
+    TraceUsage,
     total_ms,
 )
 from .shapes import check_metadata_depth, fit_to_store, is_storable_id, settle_steps
@@ -51,6 +52,7 @@ class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
         metadata: The metadata, a JSON object.
         trace: The whole trace, a JSON object.
         facts: What filters ask of the steps.
+        usage: Their tokens and costs.
     """
 
     run_id: str
@@ -59,11 +61,20 @@ class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
     metadata: bytes
     trace: bytes
     facts: TraceFacts
+    usage: TraceUsage
 
     def summary(self, created_at: datetime) -> TraceSummary:
         """The summary of this trace, saved at that time; its metadata is a fresh copy."""
         return TraceSummary(
-            self.run_id, self.steps, self.total_ms, created_at, loads(self.metadata)
+            self.run_id,
+            self.steps,
+            self.total_ms,
+            created_at,
+            loads(self.metadata),
+            self.usage.prompt_tokens,
+            self.usage.completion_tokens,
+            self.usage.cost_usd,
+            self.facts.has_error,
         )
 
 
@@ -126,7 +137,7 @@ def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
     if whole is None:
         whole = dumps_slowly(_as_dict(trace, run_id, steps, total))
     facts = facts_of_parts(trace.parent_run_id, steps)
-    return EncodedTrace(run_id, len(steps), float(total), metadata, whole, facts)
+    return EncodedTrace(run_id, len(steps), float(total), metadata, whole, facts, usage_of(steps))
 
 
 def _encode_fast(

@@ -31,6 +31,8 @@ class TraceFilter:
         until: Saved at or before this instant; timezone-aware.
         min_ms: The steps' durations sum to at least this, milliseconds.
         max_ms: They sum to at most this.
+        min_cost_usd: The steps' costs sum to at least this, US dollars.
+        max_cost_usd: They sum to at most this.
         parent_run_id: Started by this run.
         run_ids: One of these runs.
         has_error: True: some step is of type ``error`` or carries an error; False: none.
@@ -52,6 +54,8 @@ class TraceFilter:
     until: datetime | None = None
     min_ms: Number | None = None
     max_ms: Number | None = None
+    min_cost_usd: Number | None = None
+    max_cost_usd: Number | None = None
     parent_run_id: str | None = None
     run_ids: Iterable[str] | None = None
     has_error: bool | None = None
@@ -77,6 +81,7 @@ def matches_summary(filters: TraceFilter, summary: TraceSummary) -> bool:
     return (
         _within(summary.steps, filters.min_steps, filters.max_steps)
         and _within(summary.total_ms, filters.min_ms, filters.max_ms)
+        and _within(summary.cost_usd, filters.min_cost_usd, filters.max_cost_usd)
         and _within(summary.created_at, filters.since, filters.until)
         and (filters.run_ids is None or summary.run_id in filters.run_ids)
         and (filters.metadata_match is None or _holds(summary.metadata, filters.metadata_match))
@@ -218,6 +223,8 @@ _CHECKS = {
     "until": _instant,
     "min_ms": _number,
     "max_ms": _number,
+    "min_cost_usd": _number,
+    "max_cost_usd": _number,
     "parent_run_id": _text,
     "run_ids": _texts,
     "has_error": _flag,

@@ -332,6 +332,12 @@ class TraceSummary(msgspec.Struct, gc=False):
         total_ms: The sum of their durations, milliseconds.
         created_at: When the trace was saved, an aware UTC datetime.
         metadata: The run's metadata.
+        prompt_tokens: Tokens sent to models, all steps together.
+        completion_tokens: Tokens that models wrote.
+        cost_usd: What the steps cost, US dollars.
+        has_error: Some step is of type ``error`` or carries an ``error`` text.
+
+    The last four come from the steps; a backend that does not know them leaves them at zero.
     """
 
     run_id: str
@@ -339,6 +345,24 @@ class TraceSummary(msgspec.Struct, gc=False):
     total_ms: float
     created_at: datetime
     metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    has_error: bool = False
+
+
+class TraceUsage(msgspec.Struct, frozen=True, gc=False):
+    """What the steps of a run used, all together.
+
+    Attributes:
+        prompt_tokens: Tokens sent to models.
+        completion_tokens: Tokens that models wrote.
+        cost_usd: US dollars.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
 
 
 class TraceFacts(msgspec.Struct, frozen=True, gc=False):
@@ -379,13 +403,14 @@ def total_ms(steps: Iterable[TraceStep]) -> Number:
     if set(map(type, durations)) <= {int, float}:
         with contextlib.suppress(OverflowError):
             total = sum(durations)
-            if _is_finite(total):
+            if is_finite(total):
                 return total
-    total = sum(duration for duration in durations if _is_finite(duration))
-    return total if _is_finite(total) else 0.0
+    total = sum(duration for duration in durations if is_finite(duration))
+    return total if is_finite(total) else 0.0
 
 
-def _is_finite(value: object) -> bool:
+def is_finite(value: object) -> bool:
+    """Whether it is a number that can be added to others."""
     try:
         return isinstance(value, int | float) and math.isfinite(value)
     except OverflowError:

@@ -8,19 +8,28 @@ from typing import Any
 import msgspec
 
 from .codec import WrittenTrace, decode, encode
-from .facts import facts_of
+from .facts import facts_of, has_error, usage_of
 from .jsonvalue import dumps, loads, replace_foreign
 from .models import AgentTrace, TraceFacts, TraceSummary, total_ms
 from .shapes import check_metadata_depth, fit_to_store, settle_steps
 
 
-class _PackedMetadata(msgspec.Struct):
+class _PackedStep(msgspec.Struct, gc=False):
+    type: str
+    error: Any = None
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    cost_usd: Any = None
+
+
+class _PackedSummary(msgspec.Struct):
+    steps: list[_PackedStep]
     metadata: Any = msgspec.field(default_factory=dict)
 
 
 _packer = msgspec.msgpack.Encoder(enc_hook=replace_foreign)
 _unpacker = msgspec.msgpack.Decoder()
-_metadata_unpacker = msgspec.msgpack.Decoder(_PackedMetadata)
+_summary_unpacker = msgspec.msgpack.Decoder(_PackedSummary)
 # What stands before the 0xff of a timestamp, in its three sizes.
 _BEFORE_TIMESTAMPS = frozenset({0xD6, 0xD7, 0x0C})
 
@@ -90,10 +99,23 @@ class Snapshot:
     def summary(self, created_at: datetime) -> TraceSummary:
         """The summary of this trace, saved at that time."""
         if self._packed is None:
-            metadata = loads(self._json).get("metadata", {})
+            trace = decode(self._json)
+            metadata, steps = trace.metadata, trace.steps
         else:
-            metadata = loads(dumps(_metadata_unpacker.decode(self._packed).metadata))
-        return TraceSummary(self.run_id, self.steps, self.total_ms, created_at, metadata)
+            unpacked = _summary_unpacker.decode(self._packed)
+            metadata, steps = loads(dumps(unpacked.metadata)), unpacked.steps
+        usage = usage_of(steps)
+        return TraceSummary(
+            self.run_id,
+            self.steps,
+            self.total_ms,
+            created_at,
+            metadata,
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            usage.cost_usd,
+            has_error(steps),
+        )
 
     def facts(self) -> TraceFacts:
         """What filters ask of the steps."""

@@ -348,3 +348,21 @@ def facts_as_stored(trace) -> TraceFacts:
         frozenset(step["tool_name"] for step in stored if "tool_name" in step),
         frozenset(step["model"] for step in stored if "model" in step),
     )
+
+
+def usage_as_stored(trace) -> tuple[int, int, float]:
+    """The tokens and the cost that its summary must tell."""
+    stored = [step_as_stored(step) for step in trace.steps]
+
+    def whole(name: str) -> int:
+        given = [step[name] for step in stored if name in step]
+        if any(type(value) is not int for value in given):
+            given = [int(value) for value in given if _is_number(value)]
+        return max(-(2**63) + 1, min(sum(given), 2**63 - 1))
+
+    costs = [float(s["cost_usd"]) for s in stored if _is_number(s.get("cost_usd"))]
+    return whole("prompt_tokens"), whole("completion_tokens"), total(costs)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and _finite(value)

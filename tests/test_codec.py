@@ -10,7 +10,16 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
-from hostile import as_stored, equal, facts_as_stored, nested, profile, traces, values
+from hostile import (
+    as_stored,
+    equal,
+    facts_as_stored,
+    nested,
+    profile,
+    traces,
+    usage_as_stored,
+    values,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +65,13 @@ def test_facts_are_those_of_what_is_stored(trace):
     encoded = encode(trace)
     assert encoded.facts == facts_as_stored(trace)
     assert facts_of(decode(encoded.trace)) == encoded.facts
+
+
+@given(traces())
+@profile(300)
+def test_usage_is_that_of_what_is_stored(trace):
+    usage = encode(trace).usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.cost_usd) == usage_as_stored(trace)
 
 
 @given(traces())

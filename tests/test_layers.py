@@ -16,7 +16,7 @@ NAME = PACKAGE.name
 
 # From the bottom up. What stands in one line must not import each other.
 LAYERS = [
-    {"breath", "errors", "forking", "jsonvalue", "models"},
+    {"breath", "checksums", "errors", "forking", "jsonvalue", "models"},
     {"facts", "filters", "pages", "shapes"},
     {"codec"},
     {"protocols", "snapshots"},

@@ -544,7 +544,7 @@ def test_reference_of_filters_and_summaries():
     assert [field.name for field in ours[: len(theirs)]] == [field.name for field in theirs]
     assert all(field.default is None for field in ours)
     names = [field.name for field in dataclasses.fields(selectools.observe.TraceSummary)]
-    assert list(TraceSummary.__struct_fields__) == names
+    assert list(TraceSummary.__struct_fields__[: len(names)]) == names
     assert TraceSummary("a", 1, 2.0, datetime.now(UTC)).metadata == {}
 
 

@@ -27,6 +27,7 @@ from hostile import (
     profile,
     scalars,
     traces,
+    usage_as_stored,
     values,
 )
 from hypothesis import strategies as st
@@ -53,6 +54,7 @@ class Saved:
         self.data = as_stored(trace)
         self.metadata = as_json(trace.metadata)
         self.facts = facts_as_stored(trace)
+        self.usage = usage_as_stored(trace)
         self.created_at: dict[str, object] = {}
 
     def summary(self, face: str) -> TraceSummary:
@@ -62,16 +64,18 @@ class Saved:
             float(self.data["total_duration_ms"]),
             self.created_at[face],
             self.metadata,
+            *self.usage,
+            self.facts.has_error,
         )
 
 
 def same_summary(one: TraceSummary, other: TraceSummary) -> bool:
-    return (one.run_id, one.steps, one.total_ms, one.created_at) == (
-        other.run_id,
-        other.steps,
-        other.total_ms,
-        other.created_at,
-    ) and equal(one.metadata, other.metadata)
+    numbers = [
+        (s.run_id, s.steps, s.total_ms, s.created_at, s.prompt_tokens, s.completion_tokens,
+         s.cost_usd, s.has_error)
+        for s in (one, other)
+    ]  # fmt: skip
+    return numbers[0] == numbers[1] and equal(one.metadata, other.metadata)
 
 
 class Stores(RuleBasedStateMachine):
@@ -348,6 +352,8 @@ class Stores(RuleBasedStateMachine):
                 "until": moments,
                 "min_ms": st.one_of(bounds, st.sampled_from(totals), st.floats(allow_nan=False)),
                 "max_ms": st.one_of(bounds, st.sampled_from(totals), st.floats(allow_nan=False)),
+                "min_cost_usd": st.one_of(bounds, st.floats(allow_nan=False)),
+                "max_cost_usd": st.one_of(bounds, st.floats(allow_nan=False)),
                 "parent_run_id": st.sampled_from(["parent", "", "p\x00", "\ud800", "crowd-0"]),
                 "run_ids": st.lists(st.one_of(RUN_IDS, st.just("crowd-0-255")), max_size=4),
                 "has_error": st.booleans(),

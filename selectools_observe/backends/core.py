@@ -12,7 +12,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -40,6 +40,9 @@ class Prepared(Protocol):
     @property
     def run_id(self) -> str: ...
 
+
+Loaded: TypeAlias = bytes | CorruptTraceError | None
+"""A trace's JSON, or why there is none."""
 
 PreparedT = TypeVar("PreparedT", bound=Prepared)
 
@@ -84,12 +87,12 @@ class StoreCore(ABC, Generic[PreparedT]):
         """See `AsyncTraceArchive.load_many`."""
         self._check_open()
         asked = list(dict.fromkeys(run_ids))
-        stored = await self._load_many([run_id for run_id in asked if is_storable_id(run_id)])
-        return {
-            run_id: await self._decoded(run_id, stored[run_id])
-            for run_id in asked
-            if run_id in stored
-        }
+        traces: dict[str, Any] = {}
+        async for run_id, loaded in self._loaded(asked):
+            if isinstance(loaded, CorruptTraceError):
+                raise loaded
+            traces[run_id] = loaded
+        return traces
 
     async def list(
         self, limit: int = 50, offset: int = 0, *, cursor: str | None = None
@@ -120,17 +123,12 @@ class StoreCore(ABC, Generic[PreparedT]):
     ) -> AsyncIterator[Any]:
         """See `AsyncTraceArchive.iter_traces`."""
         async for found in self._stream(filters, _TRACES_AT_ONCE, oldest_first=oldest_first):
-            run_ids = [item.summary.run_id for item in found]
-            stored = await self._load_many(run_ids)
-            for run_id in run_ids:
-                # One that was deleted meanwhile is left out.
-                if run_id in stored:
-                    try:
-                        trace = await self._decoded(run_id, stored[run_id])
-                    except CorruptTraceError as error:
-                        log.warning("%s: skipped", error)
-                        continue
-                    yield trace
+            # One that was deleted meanwhile is left out.
+            async for _, loaded in self._loaded([item.summary.run_id for item in found]):
+                if isinstance(loaded, CorruptTraceError):
+                    log.warning("%s: skipped", loaded)
+                else:
+                    yield loaded
 
     async def delete(self, run_id: str) -> bool:
         """See `AsyncTraceStore.delete`."""
@@ -219,6 +217,23 @@ class StoreCore(ABC, Generic[PreparedT]):
             raise CorruptTraceError(run_id, self._place_of(run_id), reason)
         return trace
 
+    async def _loaded(self, run_ids: Sequence[str]) -> AsyncIterator[tuple[str, Any]]:
+        """Those of the runs that are there, decoded, or what is wrong with them."""
+        storable = [run_id for run_id in run_ids if is_storable_id(run_id)]
+        stored = await self._load_many(storable)
+        for run_id, loaded in zip(storable, stored, strict=True):
+            if loaded is None:
+                continue
+            if isinstance(loaded, CorruptTraceError):
+                yield run_id, loaded
+                continue
+            try:
+                trace = await self._decoded(run_id, loaded)
+            except CorruptTraceError as error:
+                yield run_id, error
+            else:
+                yield run_id, trace
+
     def _call_it(self, name: str) -> None:
         """Go by another name in messages: that of the face people see."""
         self._name = name
@@ -247,11 +262,15 @@ class StoreCore(ABC, Generic[PreparedT]):
 
     @abstractmethod
     async def _load(self, run_id: str) -> bytes | None:
-        """The JSON of a trace."""
+        """The JSON of a trace.
+
+        Raises:
+            CorruptTraceError: It is not what was saved.
+        """
 
     @abstractmethod
-    async def _load_many(self, run_ids: Sequence[str]) -> dict[str, bytes]:
-        """The JSON of those traces that are there."""
+    async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
+        """The JSON of each trace, in this order."""
 
     @abstractmethod
     async def _page(self, ask: Ask) -> Sequence[Found]:

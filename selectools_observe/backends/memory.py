@@ -16,7 +16,7 @@ from ..runtime import Runtime
 from ..snapshots import Snapshot, snapshot
 from . import clock
 from .asking import Ask, Found
-from .core import StoreCore
+from .core import Loaded, StoreCore
 from .saveorder import Entry, Look, SaveOrder, Slice, count_in_slices, page_in_slices
 
 
@@ -89,9 +89,8 @@ class MemoryStore(StoreCore[Snapshot]):
             return await self._runtime.call(kept.trace)
         return kept.trace()
 
-    async def _load_many(self, run_ids: Sequence[str]) -> dict[str, bytes]:
-        loaded = {run_id: await self._load(run_id) for run_id in run_ids}
-        return {run_id: data for run_id, data in loaded.items() if data is not None}
+    async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
+        return [await self._load(run_id) for run_id in run_ids]
 
     async def _page(self, ask: Ask) -> Sequence[Found]:
         return await page_in_slices(self._look, ask)

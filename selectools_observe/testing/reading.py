@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -98,6 +99,27 @@ class ReadingChecks(Backend):
             assert (summary.run_id, summary.steps, summary.metadata) == ("run", 3, {"a": [1]})
             assert summary.total_ms == 26.0
             assert isinstance(summary.total_ms, float)
+
+    async def test_summaries_sum_up_tokens_and_costs(self, face: Face) -> None:
+        of = [
+            make_step(prompt_tokens=100, completion_tokens=20, cost_usd=0.25),
+            make_step(prompt_tokens=11, completion_tokens=2, cost_usd=1),
+            make_step("error"),
+        ]
+        await face.save(make_trace("used", of=of))
+        await face.save(make_trace("unused"))
+        unused, used = await face.list()
+        assert (used.prompt_tokens, used.completion_tokens, used.cost_usd) == (111, 22, 1.25)
+        assert used.has_error is True
+        assert (unused.prompt_tokens, unused.completion_tokens, unused.cost_usd) == (0, 0, 0.0)
+        assert unused.has_error is False
+
+    async def test_what_is_no_number_adds_nothing(self, face: Face) -> None:
+        odd: dict[str, Any] = {"prompt_tokens": "many", "completion_tokens": None, "cost_usd": "1"}
+        nan = make_step(prompt_tokens=1, completion_tokens=2, cost_usd=float("nan"))
+        await face.save(make_trace("odd", of=[make_step(**odd), nan]))
+        (summary,) = await face.list()
+        assert (summary.prompt_tokens, summary.completion_tokens, summary.cost_usd) == (1, 2, 0.0)
 
     # Order and time.
 

@@ -387,6 +387,7 @@ def various_traces(number: int, seed: int = 1) -> Iterator[AgentTrace]:
                 tool_name=chance.choice([None, "search", "book", "a'b"]),
                 model=chance.choice([None, "gpt-4o", "gpt-4o-mini"]),
                 error=chance.choice([None, None, None, "Timeout"]),
+                cost_usd=chance.choice([None, 0, 0.125, 0.5, 2]),
             )
             for _ in range(chance.randrange(4))
         ]
@@ -415,6 +416,8 @@ def various_filters(number: int, seed: int = 2) -> Iterator[dict[str, Any]]:
             "max_steps": lambda: chance.randrange(4),
             "min_ms": lambda: chance.choice([0, 0.5, 1, 20.25, 40.5]),
             "max_ms": lambda: chance.choice([0, 0.5, 1, 20.25, 40.5]),
+            "min_cost_usd": lambda: chance.choice([0, 0.25, 0.625, 1]),
+            "max_cost_usd": lambda: chance.choice([0, 0.25, 0.625, 1]),
             "parent_run_id": lambda: chance.choice(["parent-1", "parent-2", "parent-3"]),
             "run_ids": lambda: [f"various-{chance.randrange(700):03}" for _ in range(100)],
             "has_error": lambda: chance.random() < 0.5,

@@ -22,6 +22,7 @@ from ...forking import rest_during_forks
 from ...models import TraceFacts, TraceSummary
 from ...pages import Position
 from .. import clock
+from ..core import Loaded
 from ..saveorder import Entry, Look, SaveOrder, Slice
 from .filelock import locked
 from .lines import read_line, run_id_of, shared, to_line, trace_of
@@ -118,7 +119,7 @@ class Archive:
                 start += len(line)
             return [None] * len(units)
 
-    def load(self, run_ids: Sequence[str]) -> list[bytes | Exception | None]:
+    def load(self, run_ids: Sequence[str]) -> list[Loaded]:
         """The JSON of traces; None for each that is not there."""
         with self._turn:
             fd = self._refreshed()
@@ -250,7 +251,7 @@ class Archive:
             place = Place(self._read_to, end - self._read_to)
             self._note_damage(_read_at(fd, place), place, "cut short")
 
-    def _load(self, fd: int, run_id: str) -> bytes | Exception | None:
+    def _load(self, fd: int, run_id: str) -> Loaded:
         entry = self._order.get(run_id)
         if entry is None and run_id not in self._damaged:
             return None

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from ...checksums import checksum
 from ...codec import EncodedTrace, decode
-from ...facts import facts_of
+from ...facts import facts_of, usage_of
 from ...jsonvalue import dumps, loads
 from ...models import TraceFacts, TraceSummary
 from .. import clock
@@ -28,23 +29,29 @@ class _Line(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(_Line)
 
+# A line of ours has its checksum before the last brace, written in blanks: a space is 0, a tab 1.
+# Readers of JSON pass over them, and the line has the page's keys and no others.
+_CRC_LENGTH = 32
+_TO_BLANKS = bytes.maketrans(b"01", b" \t")
+_FROM_BLANKS = bytes.maketrans(b" \t", b"01")
+_DAMAGED = "its checksum does not match: it was damaged, or edited by hand"
+
 # Many traces share the same few sets; held once, a large file's index stays small.
 _shared_facts: dict[TraceFacts, TraceFacts] = {}
 
 
 def to_line(trace: EncodedTrace, created_at: datetime) -> bytes:
     """The line of a trace, with its newline."""
-    return (
-        b'{"run_id":%b,"steps":%d,"total_ms":%b,"created_at":"%b","metadata":%b,"trace":%b}\n'
-        % (
-            dumps(trace.run_id),
-            trace.steps,
-            dumps(trace.total_ms),
-            clock.to_text(created_at).encode(),
-            trace.metadata,
-            trace.trace,
-        )
+    line = b'{"run_id":%b,"steps":%d,"total_ms":%b,"created_at":"%b","metadata":%b,"trace":%b' % (
+        dumps(trace.run_id),
+        trace.steps,
+        dumps(trace.total_ms),
+        clock.to_text(created_at).encode(),
+        trace.metadata,
+        trace.trace,
     )
+    blanks = f"{checksum(line):032b}".encode().translate(_TO_BLANKS)
+    return b"%b%b}\n" % (line, blanks)
 
 
 def read_line(line: bytes) -> tuple[TraceSummary, TraceFacts]:
@@ -56,10 +63,21 @@ def read_line(line: bytes) -> tuple[TraceSummary, TraceFacts]:
     fields = _fields(line)
     if not fields.run_id:
         raise ValueError("it has no run_id")
-    facts = facts_of(decode(bytes(fields.trace)))
+    trace = decode(bytes(fields.trace))
+    facts, usage = facts_of(trace), usage_of(trace.steps)
     metadata = fields.metadata if isinstance(fields.metadata, dict) else {}
     created_at = clock.from_text(fields.created_at)
-    summary = TraceSummary(fields.run_id, fields.steps, fields.total_ms, created_at, metadata)
+    summary = TraceSummary(
+        fields.run_id,
+        fields.steps,
+        fields.total_ms,
+        created_at,
+        metadata,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cost_usd,
+        facts.has_error,
+    )
     return summary, shared(facts)
 
 
@@ -72,7 +90,21 @@ def trace_of(line: bytes) -> bytes:
     return bytes(_fields(line).trace)
 
 
+def _check(line: bytes) -> None:
+    """Refuse a line of ours that is not as we wrote it; others' lines have no checksum.
+
+    Raises:
+        ValueError: It was damaged or edited.
+    """
+    inside = line.rstrip(b"\r\n").removesuffix(b"}")
+    body = inside.rstrip(b" \t")
+    blanks = inside[len(body) :]
+    if len(blanks) == _CRC_LENGTH and int(blanks.translate(_FROM_BLANKS), 2) != checksum(body):
+        raise ValueError(_DAMAGED)
+
+
 def _fields(line: bytes) -> _Line:
+    _check(line)
     try:
         return _decoder.decode(line)
     except (msgspec.MsgspecError, RecursionError):

@@ -16,7 +16,7 @@ from ...protocols import Durability
 from ...runtime import Runtime
 from .. import faults
 from ..asking import Ask, Found
-from ..core import StoreCore, checked_path
+from ..core import Loaded, StoreCore, checked_path
 from ..saveorder import Look, Slice, count_in_slices, page_in_slices
 from .archive import Archive, Progress, Unit
 
@@ -64,15 +64,8 @@ class JSONLStore(StoreCore[EncodedTrace]):
     async def _load(self, run_id: str) -> bytes | None:
         return await self._lanes.current().loads.ask(run_id)
 
-    async def _load_many(self, run_ids: Sequence[str]) -> dict[str, bytes]:
-        loaded = await self._do(self._archive.load, run_ids)
-        found: dict[str, bytes] = {}
-        for run_id, data in zip(run_ids, loaded, strict=True):
-            if isinstance(data, Exception):
-                raise data
-            if data is not None:
-                found[run_id] = data
-        return found
+    async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
+        return await self._do(self._archive.load, run_ids)
 
     async def _page(self, ask: Ask) -> Sequence[Found]:
         return await page_in_slices(self._look, ask)

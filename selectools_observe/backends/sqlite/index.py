@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from .rows import SUMMARY_COLUMNS, facets_of, facts_of_stored, stored_bytes, to_summary
+from .rows import TRACE_COLUMNS, facets_of, stored_bytes, to_summary, told_by_steps
 from .terms import unpack
 
 BLOCK = 256
@@ -68,18 +68,20 @@ def index_pending(connection: sqlite3.Connection, where: str, most: int) -> int:
 
 def _index_foreign(connection: sqlite3.Connection, where: str, ids: Sequence[int]) -> None:
     rows = connection.execute(
-        f"SELECT rowid, {SUMMARY_COLUMNS}, trace_json FROM traces "
+        f"SELECT rowid, {TRACE_COLUMNS}, trace_json FROM traces t "
         f"WHERE rowid IN ({','.join('?' * len(ids))})",
         ids,
     ).fetchall()
     facets = []
     done = set(ids)
-    for row_id, *summary_row, trace_json in rows:
-        summary = to_summary(tuple(summary_row), where)
+    for row_id, *columns, stored in rows:
+        trace_json = stored_bytes(stored)
+        facts, usage = told_by_steps(trace_json)
+        summary = to_summary(columns, where, usage, has_error=facts.has_error)
         if summary is None:
             done.remove(row_id)
         else:
-            facets.append(facets_of(row_id, summary, facts_of_stored(stored_bytes(trace_json))))
+            facets.append(facets_of(row_id, columns, summary, facts, trace_json))
     insert_rows(connection, "INSERT OR REPLACE INTO trace_facets VALUES", facets, 128)
     for statement, chosen in (
         ("DELETE FROM trace_pending WHERE id = ?", done),
@@ -127,7 +129,8 @@ def _index_blocks(connection: sqlite3.Connection, blocks: Iterable[int]) -> None
 _BLOCK_FACETS = """
     SELECT
         min(created_us), max(created_us), min(steps), max(steps), min(total_ms), max(total_ms),
-        min(has_error), max(has_error), group_concat(id), group_concat(hex(terms))
+        min(cost_usd), max(cost_usd), min(has_error), max(has_error),
+        group_concat(id), group_concat(hex(terms))
     FROM (SELECT * FROM trace_facets WHERE id BETWEEN ? AND ? ORDER BY id)
 """
 

@@ -51,6 +51,7 @@ class Ranges:
             ("created_us", since, until),
             ("steps", filters.min_steps, filters.max_steps),
             ("total_ms", filters.min_ms, filters.max_ms),
+            ("cost_usd", filters.min_cost_usd, filters.max_cost_usd),
             ("has_error", error, error),
         ]
 

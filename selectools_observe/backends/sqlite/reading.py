@@ -7,15 +7,18 @@ import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ...breath import Breath
+from ...checksums import checksum
+from ...errors import CorruptTraceError
 from ...filters import TraceFilter, matches_facts, matches_summary
+from ...models import TraceSummary, TraceUsage
 from ...shapes import is_storable_id
 from ..asking import Ask, Found
 from .index import index_everything
 from .narrowing import Narrowing, bounds_of
-from .rows import SUMMARY_COLUMNS, facts_of_stored, stored_bytes, to_summary
+from .rows import SUMMARIES, WRONG_CHECKSUM, stored_bytes, to_summary, told_by_steps
 
 ItemT = TypeVar("ItemT")
 
@@ -32,24 +35,49 @@ _COUNT_FOREIGN = """
 _ROWS_AT_ONCE = 256
 
 
-def load_one(connection: sqlite3.Connection, run_id: str) -> bytes | None:
-    """The JSON of a trace."""
-    row = connection.execute("SELECT trace_json FROM traces WHERE run_id = ?", (run_id,)).fetchone()
-    return None if row is None else stored_bytes(row[0])
+_LOAD = """
+    SELECT t.run_id, t.trace_json, f.trace_crc
+    FROM traces t LEFT JOIN trace_facets f ON f.id = t.rowid WHERE t.run_id
+"""
+_LOAD_ONE = f"{_LOAD} = ?"
 
 
-def load(connection: sqlite3.Connection, run_ids: Sequence[str]) -> list[bytes | None]:
+def load_one(connection: sqlite3.Connection, where: str, run_id: str) -> bytes | None:
+    """The JSON of a trace.
+
+    Raises:
+        CorruptTraceError: It is not what was saved.
+    """
+    row = connection.execute(_LOAD_ONE, (run_id,)).fetchone()
+    return None if row is None else _checked(where, run_id, *row[1:])
+
+
+def load(
+    connection: sqlite3.Connection, where: str, run_ids: Sequence[str]
+) -> list[bytes | CorruptTraceError | None]:
     """The JSON of traces; None for each that is not there."""
-    if len(run_ids) == 1:
-        return [load_one(connection, run_ids[0])]
-    found: dict[str, bytes] = {}
+    found: dict[str, bytes | CorruptTraceError] = {}
     for chunk in _chunks(run_ids, _ROWS_AT_ONCE):
         marks = ",".join("?" * len(chunk))
-        rows = connection.execute(
-            f"SELECT run_id, trace_json FROM traces WHERE run_id IN ({marks})", chunk
-        ).fetchall()
-        found |= {row[0].decode(): stored_bytes(row[1]) for row in rows}
+        for stored_id, *stored in connection.execute(f"{_LOAD} IN ({marks})", chunk).fetchall():
+            run_id = stored_id.decode(errors="replace")
+            try:
+                found[run_id] = _checked(where, run_id, *stored)
+            except CorruptTraceError as error:
+                found[run_id] = error
     return [found.get(run_id) for run_id in run_ids]
+
+
+def _checked(where: str, run_id: str, stored: object, trace_crc: int | None) -> bytes:
+    trace_json = stored_bytes(stored)
+    if trace_crc is not None and checksum(trace_json) != trace_crc:
+        raise CorruptTraceError(run_id, place_of(where, run_id), WRONG_CHECKSUM)
+    return trace_json
+
+
+def place_of(where: str, run_id: str) -> str:
+    """Where a trace stands, for people."""
+    return f"{where}, table traces, run_id {run_id!r}"
 
 
 def newest_id(connection: sqlite3.Connection) -> int:
@@ -128,18 +156,18 @@ def _found(connection: sqlite3.Connection, where: str, ask: Ask) -> Generator[Fo
 def _everything(
     connection: sqlite3.Connection, where: str, ask: Ask
 ) -> Generator[Found, None, None]:
-    condition, values = bounds_of(ask, "rowid")
+    condition, values = bounds_of(ask, "t.rowid")
     order = "ASC" if ask.oldest_first else "DESC"
     rows = connection.execute(
-        f"SELECT rowid, {SUMMARY_COLUMNS} FROM traces WHERE {condition} ORDER BY rowid {order}",
+        f"{SUMMARIES} WHERE {condition} ORDER BY t.rowid {order}",
         values,
     )
     breath = Breath()
-    for row_id, *row in rows:
+    for row in rows:
         breath.take()
-        summary = to_summary(tuple(row), where)
+        summary = _summary(connection, where, row)
         if summary is not None:
-            yield Found(row_id, summary)
+            yield Found(row[0], summary)
 
 
 def _matching(
@@ -163,18 +191,30 @@ def _summaries(
     """The summaries of those candidates that match, in the candidates' order."""
     marks = ",".join("?" * len(candidates))
     rows = connection.execute(
-        f"SELECT rowid, {SUMMARY_COLUMNS} FROM traces WHERE rowid IN ({marks})",
+        f"{SUMMARIES} WHERE t.rowid IN ({marks})",
         [row_id for row_id, _ in candidates],
     ).fetchall()
-    by_id = {row[0]: row[1:] for row in rows}
+    by_id = {row[0]: row for row in rows}
     for row_id, sure in candidates:
-        summary = to_summary(by_id[row_id], where) if row_id in by_id else None
+        summary = _summary(connection, where, by_id[row_id]) if row_id in by_id else None
         if (
             summary is not None
             and matches_summary(filters, summary)
             and (sure or _facts_match(connection, row_id, filters))
         ):
             yield Found(row_id, summary)
+
+
+def _summary(
+    connection: sqlite3.Connection, where: str, row: tuple[Any, ...]
+) -> TraceSummary | None:
+    """The summary of a row of `SUMMARIES`; None if it is damaged."""
+    row_id, *columns, prompt_tokens, completion_tokens, cost_usd, has_error, summary_crc = row
+    if summary_crc is None:  # another program's, not indexed yet
+        facts, usage = told_by_steps(_trace_json(connection, row_id))
+        return to_summary(columns, where, usage, has_error=facts.has_error)
+    usage = TraceUsage(prompt_tokens, completion_tokens, cost_usd)
+    return to_summary(columns, where, usage, has_error=bool(has_error), summary_crc=summary_crc)
 
 
 def _by_run_ids(
@@ -197,8 +237,13 @@ def _by_run_ids(
 
 
 def _facts_match(connection: sqlite3.Connection, row_id: int, filters: TraceFilter) -> bool:
+    facts, _ = told_by_steps(_trace_json(connection, row_id))
+    return matches_facts(filters, facts)
+
+
+def _trace_json(connection: sqlite3.Connection, row_id: int) -> bytes:
     row = connection.execute("SELECT trace_json FROM traces WHERE rowid = ?", (row_id,)).fetchone()
-    return row is not None and matches_facts(filters, facts_of_stored(stored_bytes(row[0])))
+    return b"" if row is None else stored_bytes(row[0])
 
 
 def _most(limit: int | None) -> int:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import struct
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import msgspec
 
+from ...checksums import checksum
 from ...codec import EncodedTrace, decode
-from ...facts import facts_of
+from ...facts import facts_of, usage_of
 from ...jsonvalue import loads
-from ...models import TraceFacts, TraceSummary
+from ...models import TraceFacts, TraceSummary, TraceUsage
 from .. import clock
 from .terms import terms_of
 
@@ -18,11 +21,19 @@ _NO_FACTS = TraceFacts(None, has_error=False)
 
 log = logging.getLogger("selectools_observe")
 
-# run_id, steps, total_ms, created_at, metadata: enough for a summary.
-SUMMARY_COLUMNS = "run_id, steps, total_ms, created_at, metadata"
+# What `to_summary` takes, and what the facets add to it.
+TRACE_COLUMNS = "t.run_id, t.steps, t.total_ms, t.created_at, t.metadata"
+SUMMARIES = (
+    f"SELECT t.rowid, {TRACE_COLUMNS}, f.prompt_tokens, f.completion_tokens, f.cost_usd, "
+    "f.has_error, f.summary_crc FROM traces t LEFT JOIN trace_facets f ON f.id = t.rowid"
+)
 
-# id, created_us, steps, total_ms, has_error, terms
-FacetsRow: TypeAlias = tuple[int, int, int, float, int, bytes]
+# The columns of ``trace_facets``.
+FacetsRow: TypeAlias = tuple[int, int, int, float, int, int, int, float, int, int, bytes]
+
+# created_us, steps, total_ms, has_error, prompt_tokens, completion_tokens, cost_usd
+SummaryNumbers: TypeAlias = tuple[int, int, float, bool, int, int, float]
+_NUMBERS = struct.Struct("<qqd?qqd")
 
 
 class WrittenTrace(msgspec.Struct, frozen=True, gc=False):
@@ -30,6 +41,7 @@ class WrittenTrace(msgspec.Struct, frozen=True, gc=False):
 
     encoded: EncodedTrace
     terms: bytes
+    trace_crc: int
 
     @property
     def run_id(self) -> str:
@@ -38,24 +50,78 @@ class WrittenTrace(msgspec.Struct, frozen=True, gc=False):
 
 def to_write(encoded: EncodedTrace) -> WrittenTrace:
     """The trace with its index terms, which are those of what is stored, not of what was given."""
-    return WrittenTrace(encoded, terms_of(loads(encoded.metadata), encoded.facts))
+    terms = terms_of(loads(encoded.metadata), encoded.facts)
+    return WrittenTrace(encoded, terms, checksum(encoded.trace))
 
 
-def to_summary(row: tuple[Any, ...], where: str) -> TraceSummary | None:
-    """The summary of a row of `SUMMARY_COLUMNS`; None, and a line in the log, if it is damaged."""
-    run_id, steps, total_ms, created_at, metadata = row
+def summary_checksum(run_id: bytes, metadata: bytes, numbers: SummaryNumbers) -> int:
+    """The checksum of what a summary is made of.
+
+    Raises:
+        ValueError: Not all of the numbers are of the type they were written with.
+    """
+    try:
+        packed = _NUMBERS.pack(*numbers)
+    except struct.error as error:
+        raise ValueError(str(error)) from error
+    return checksum(metadata, checksum(run_id, checksum(packed)))
+
+
+def to_summary(
+    columns: Sequence[Any],
+    where: str,
+    usage: TraceUsage,
+    *,
+    has_error: bool,
+    summary_crc: int | None = None,
+) -> TraceSummary | None:
+    """The summary of a row's `TRACE_COLUMNS`; None, and a line in the log, if it is damaged."""
+    run_id, steps, total_ms, created_at, metadata = columns
     try:
         _check_columns(steps, total_ms)
-        created = clock.from_text(created_at.decode())
-        return TraceSummary(run_id.decode(), steps, float(total_ms), created, to_metadata(metadata))
+        summary = TraceSummary(
+            run_id.decode(),
+            steps,
+            float(total_ms),
+            clock.from_text(created_at.decode()),
+            to_metadata(metadata),
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            usage.cost_usd,
+            has_error,
+        )
+        if summary_crc is not None:
+            _compare(summary_crc, _checksum_of(columns, summary))
     except (TypeError, ValueError, AttributeError) as error:
         warn_once(where, run_id, f"row skipped: {error}")
         return None
+    return summary
+
+
+WRONG_CHECKSUM = "its checksum does not match: it was damaged after it was saved"
 
 
 def _check_columns(steps: object, total_ms: object) -> None:
     if not isinstance(steps, int) or not isinstance(total_ms, int | float):
         raise TypeError("steps and total_ms must be numbers")
+
+
+def _compare(stored: int, computed: int) -> None:
+    if stored != computed:
+        raise ValueError(WRONG_CHECKSUM)
+
+
+def _checksum_of(columns: Sequence[Any], summary: TraceSummary) -> int:
+    numbers = (
+        clock.to_microseconds(summary.created_at),
+        summary.steps,
+        summary.total_ms,
+        summary.has_error,
+        summary.prompt_tokens,
+        summary.completion_tokens,
+        summary.cost_usd,
+    )
+    return summary_checksum(columns[0], stored_bytes(columns[4]), numbers)
 
 
 def to_metadata(stored: object) -> dict[str, Any]:
@@ -72,22 +138,34 @@ def stored_bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-def facts_of_stored(trace_json: bytes) -> TraceFacts:
-    """The facts of a stored trace; one that cannot be read has none."""
+def told_by_steps(trace_json: bytes) -> tuple[TraceFacts, TraceUsage]:
+    """The facts and the usage of a stored trace; one that cannot be read has none."""
     try:
-        return facts_of(decode(trace_json))
+        trace = decode(trace_json)
     except ValueError:
-        return _NO_FACTS
+        return _NO_FACTS, TraceUsage()
+    return facts_of(trace), usage_of(trace.steps)
 
 
-def facets_of(row_id: int, summary: TraceSummary, facts: TraceFacts) -> FacetsRow:
+def facets_of(
+    row_id: int,
+    columns: Sequence[Any],
+    summary: TraceSummary,
+    facts: TraceFacts,
+    trace_json: bytes,
+) -> FacetsRow:
     """The facets of a row that another program wrote."""
     return (
         row_id,
         clock.to_microseconds(summary.created_at),
         summary.steps,
         summary.total_ms,
-        int(facts.has_error),
+        int(summary.has_error),
+        summary.prompt_tokens,
+        summary.completion_tokens,
+        summary.cost_usd,
+        _checksum_of(columns, summary),
+        checksum(trace_json),
         terms_of(summary.metadata, facts),
     )
 

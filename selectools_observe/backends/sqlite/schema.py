@@ -2,8 +2,8 @@
 
 ``traces`` and its index are the page's. Beside them, versioned by ``PRAGMA user_version``:
 
-* ``trace_facets``: a narrow row for each trace, under the same rowid: what ranges ask for, and the
-  trace's terms (see `terms`).
+* ``trace_facets``: a narrow row for each trace, under the same rowid: what ranges ask for, what a
+  summary tells of the steps, the trace's terms (see `terms`), and checksums (see `rows`).
 * ``trace_postings``: for each term and each full block of 256 ids, one byte for each trace that has
   the term: its place in the block.
 * ``trace_blocks``: for each full block, the bounds of what ranges ask for.
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import sqlite3
 
-VERSION = 1
+VERSION = 2
 
 _TRACES = (
     """
@@ -47,7 +47,6 @@ _INDEX = (
     "DROP TABLE IF EXISTS trace_postings",
     "DROP TABLE IF EXISTS trace_blocks",
     "DROP TABLE IF EXISTS trace_pending",
-    "DROP TABLE IF EXISTS trace_newest",
     """
     CREATE TABLE trace_facets (
         id INTEGER PRIMARY KEY,
@@ -55,6 +54,11 @@ _INDEX = (
         steps INTEGER NOT NULL,
         total_ms REAL NOT NULL,
         has_error INTEGER NOT NULL,
+        prompt_tokens INTEGER NOT NULL,
+        completion_tokens INTEGER NOT NULL,
+        cost_usd REAL NOT NULL,
+        summary_crc INTEGER NOT NULL,
+        trace_crc INTEGER NOT NULL,
         terms BLOB NOT NULL
     )
     """,
@@ -72,6 +76,7 @@ _INDEX = (
         min_created_us INTEGER, max_created_us INTEGER,
         min_steps INTEGER, max_steps INTEGER,
         min_total_ms REAL, max_total_ms REAL,
+        min_cost_usd REAL, max_cost_usd REAL,
         min_has_error INTEGER, max_has_error INTEGER
     )
     """,
@@ -81,8 +86,9 @@ _INDEX = (
         unreadable INTEGER NOT NULL DEFAULT 0
     )
     """,
-    "CREATE TABLE trace_newest (deleted INTEGER NOT NULL)",
-    "INSERT INTO trace_newest VALUES (0)",
+    # The only one that an older version's file keeps: ids must not be given twice.
+    "CREATE TABLE IF NOT EXISTS trace_newest (deleted INTEGER NOT NULL)",
+    "INSERT INTO trace_newest SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM trace_newest)",
     # INSERT OR REPLACE fires no delete trigger: what it will replace is forgotten beforehand.
     """
     CREATE TRIGGER trace_facets_replace BEFORE INSERT ON traces

@@ -16,7 +16,7 @@ from ...protocols import Durability
 from ...runtime import Runtime
 from ...workers import Worker
 from ..asking import Ask, Found
-from ..core import StoreCore, checked_path
+from ..core import Loaded, StoreCore, checked_path
 from . import reading
 from .database import Database
 from .rows import WrittenTrace, to_write
@@ -64,11 +64,8 @@ class SQLiteStore(StoreCore[WrittenTrace]):
     async def _load(self, run_id: str) -> bytes | None:
         return await self._lanes.current().load(run_id)
 
-    async def _load_many(self, run_ids: Sequence[str]) -> dict[str, bytes]:
-        stored = await self._lanes.current().scan(reading.load, run_ids)
-        return {
-            run_id: data for run_id, data in zip(run_ids, stored, strict=True) if data is not None
-        }
+    async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
+        return await self._lanes.current().scan(reading.load, self._where, run_ids)
 
     async def _page(self, ask: Ask) -> Sequence[Found]:
         return await self._lanes.current().scan(reading.page, self._where, ask)
@@ -94,7 +91,7 @@ class SQLiteStore(StoreCore[WrittenTrace]):
             self._database.close()
 
     def _place_of(self, run_id: str) -> str:
-        return f"{self._where}, table traces, run_id {run_id!r}"
+        return reading.place_of(self._where, run_id)
 
     def _is_open(self) -> bool:
         return any(lane.is_open for lane in self._lanes)
@@ -133,7 +130,10 @@ class _Lane:
         await self._answer(self._writer, answer, Writer.save)
 
     async def _load(self, answer: Callable[[Work[str, bytes | None]], None]) -> None:
-        await self._answer(self._loader, answer, reading.load)
+        await self._answer(self._loader, answer, self._load_batch)
+
+    def _load_batch(self, connection: Connection, run_ids: Sequence[str]) -> Sequence[Loaded]:
+        return reading.load(connection, self._database.where, run_ids)
 
     async def _answer(
         self,
@@ -148,7 +148,7 @@ class _Lane:
         """Load one trace, together with others that are asked for at the same time."""
         if self._loads is not None:
             return await self._loads.ask(run_id)
-        return await self._do(self._loader, reading.load_one, run_id)
+        return await self._do(self._loader, reading.load_one, self._database.where, run_id)
 
     async def write(
         self,

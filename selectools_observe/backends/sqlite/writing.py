@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from ...errors import TraceStoreError
 from .. import clock, faults
 from .index import FOREIGN_ROWS_AT_ONCE, fill_blocks, index_pending, transaction
-from .rows import WrittenTrace
+from .rows import WrittenTrace, summary_checksum
 
 # What one caller saves together, to be stored whole or not at all.
 Unit: TypeAlias = Sequence[WrittenTrace]
@@ -29,7 +29,8 @@ _INTAKE = (
     """
     CREATE TEMP VIEW IF NOT EXISTS incoming_traces AS SELECT
         '' AS run_id, 0 AS steps, 0.0 AS total_ms, '' AS created_at, '' AS metadata,
-        '' AS trace_json, 0 AS created_us, 0 AS has_error, '' AS terms
+        '' AS trace_json, 0 AS created_us, 0 AS has_error, 0 AS prompt_tokens,
+        0 AS completion_tokens, 0.0 AS cost_usd, 0 AS summary_crc, 0 AS trace_crc, '' AS terms
     """,
     """
     CREATE TEMP TRIGGER IF NOT EXISTS incoming_traces_insert INSTEAD OF INSERT ON incoming_traces
@@ -38,7 +39,8 @@ _INTAKE = (
             max(
                 ifnull((SELECT max(rowid) FROM traces), 0), (SELECT deleted FROM trace_newest)
             ) + 1,
-            NEW.created_us, NEW.steps, NEW.total_ms, NEW.has_error, NEW.terms
+            NEW.created_us, NEW.steps, NEW.total_ms, NEW.has_error, NEW.prompt_tokens,
+            NEW.completion_tokens, NEW.cost_usd, NEW.summary_crc, NEW.trace_crc, NEW.terms
         );
         INSERT OR REPLACE INTO traces
             (rowid, run_id, steps, total_ms, created_at, metadata, trace_json)
@@ -49,7 +51,7 @@ _INTAKE = (
     END
     """,
 )
-_COLUMNS = 9
+_COLUMNS = 14
 
 
 class Writer:
@@ -100,9 +102,19 @@ class Writer:
         values: list[Any] = []
         for row in rows:
             trace = row.encoded
+            has_error, usage = trace.facts.has_error, trace.usage
+            summary_crc = summary_checksum(
+                trace.run_id.encode(),
+                trace.metadata,
+                (
+                    created_us, trace.steps, trace.total_ms, has_error, usage.prompt_tokens,
+                    usage.completion_tokens, usage.cost_usd,
+                ),
+            )  # fmt: skip
             values += (
                 trace.run_id, trace.steps, trace.total_ms, created_at, trace.metadata, trace.trace,
-                created_us, trace.facts.has_error, row.terms,
+                created_us, has_error, usage.prompt_tokens, usage.completion_tokens,
+                usage.cost_usd, summary_crc, row.trace_crc, row.terms,
             )  # fmt: skip
         # Sizes are powers of two, so that few statements are prepared; empty rows do nothing.
         size = 1 << (len(rows) - 1).bit_length()
