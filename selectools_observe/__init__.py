@@ -1,6 +1,7 @@
 """Keep what your agents did: an async-first store for agent traces, with a blocking face."""
 
-from .aio import AsyncInMemoryTraceStore, AsyncJSONLTraceStore, AsyncSQLiteTraceStore
+from typing import TYPE_CHECKING
+
 from .errors import (
     CorruptTraceError,
     InvalidTraceError,
@@ -20,6 +21,9 @@ from .protocols import (
     is_async_store,
 )
 from .sync import InMemoryTraceStore, JSONLTraceStore, SQLiteTraceStore, SyncTraceStore
+
+if TYPE_CHECKING:
+    from .aio import AsyncInMemoryTraceStore, AsyncJSONLTraceStore, AsyncSQLiteTraceStore
 
 __version__ = "0.1.0"
 
@@ -49,3 +53,19 @@ __all__ = [
     "TraceSummary",
     "is_async_store",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # asyncio, ssl and what else an event loop needs take longer to import than all of the rest:
+    # only who uses an async store waits for them.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import aio  # noqa: PLC0415
+
+    found: object = getattr(aio, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

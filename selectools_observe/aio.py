@@ -13,9 +13,9 @@ from .backends.memory import MemoryStore
 from .backends.sqlite import SQLiteStore
 from .backends.sqlite.rows import WrittenTrace
 from .codec import EncodedTrace, TraceType
+from .loops import AsyncioRuntime
 from .models import AgentTrace
 from .protocols import Durability
-from .runtime import AsyncioRuntime
 from .snapshots import Snapshot
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from zlib import crc32
 
 # zlib gives the interpreter away for more than this, and has to win it back.
-_AT_ONCE = 4096
+_AT_ONCE = 5 * 1024
 _LARGE = 256 * 1024
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from .jsonvalue import plain
-from .models import AgentTrace, Number, TraceFacts, TraceStep, TraceUsage, is_finite
+from .models import AgentTrace, Number, TraceFacts, TraceStep, TraceUsage, is_finite, total_of
 
 _LARGEST = 2**63 - 1  # that a database's integer holds
+_INTEGERS = frozenset({int})
+_FLOATS = frozenset({float})
 
 
 class UsedStep(Protocol):
@@ -43,35 +45,34 @@ def facts_of_parts(parent_run_id: object, steps: list[TraceStep]) -> TraceFacts:
     )
 
 
-def has_error(steps: Iterable[UsedStep]) -> bool:
+def has_error(steps: Sequence[UsedStep]) -> bool:
     """Whether some step is of type ``error`` or carries an error."""
-    return any([step.type == "error" or _is_set(step.error) for step in steps])
+    if any([_is_set(step.error) for step in steps if step.error is not None]):
+        return True
+    return "error" in [step.type for step in steps]
 
 
-def usage_of(steps: Iterable[UsedStep]) -> TraceUsage:
+def usage_of(steps: Sequence[UsedStep]) -> TraceUsage:
     """The sums of tokens and costs; what is no finite number counts as 0."""
-    prompt, completion, cost = [], [], []
-    for step in steps:
-        if step.prompt_tokens is not None:
-            prompt.append(step.prompt_tokens)
-        if step.completion_tokens is not None:
-            completion.append(step.completion_tokens)
-        if step.cost_usd is not None:
-            cost.append(step.cost_usd)
-    return TraceUsage(_whole(prompt), _whole(completion), _dollars(cost))
+    return TraceUsage(
+        _whole([step.prompt_tokens for step in steps if step.prompt_tokens is not None]),
+        _whole([step.completion_tokens for step in steps if step.completion_tokens is not None]),
+        _dollars([step.cost_usd for step in steps if step.cost_usd is not None]),
+    )
 
 
-def _whole(values: list[int]) -> int:
-    if set(map(type, values)) <= {int}:
-        total = sum(values)
-    else:
-        total = int(sum(int(value) for value in values if is_finite(value)))
-    return max(-_LARGEST, min(total, _LARGEST))
+def _whole(values: Sequence[Number]) -> int:
+    if not _INTEGERS.issuperset(map(type, values)):
+        values = [int(value) for value in values if is_finite(value)]
+    return max(-_LARGEST, min(int(sum(values)), _LARGEST))
 
 
-def _dollars(values: list[Number]) -> float:
-    total = sum(float(value) for value in values if is_finite(value))
-    return total if is_finite(total) else 0.0
+def _dollars(values: Sequence[Number]) -> float:
+    if not values:
+        return 0.0
+    if not _FLOATS.issuperset(map(type, values)):
+        values = [float(value) for value in values if is_finite(value)]
+    return float(total_of(values))
 
 
 def _is_set(value: object) -> bool:

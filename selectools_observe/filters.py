@@ -79,12 +79,16 @@ def matches(filters: TraceFilter, summary: TraceSummary, facts: TraceFacts) -> b
 def matches_summary(filters: TraceFilter, summary: TraceSummary) -> bool:
     """The part of `matches` that needs the summary only."""
     return (
-        _within(summary.steps, filters.min_steps, filters.max_steps)
-        and _within(summary.total_ms, filters.min_ms, filters.max_ms)
-        and _within(summary.cost_usd, filters.min_cost_usd, filters.max_cost_usd)
-        and _within(summary.created_at, filters.since, filters.until)
+        (filters.metadata_match is None or _holds(summary.metadata, filters.metadata_match))
         and (filters.run_ids is None or summary.run_id in filters.run_ids)
-        and (filters.metadata_match is None or _holds(summary.metadata, filters.metadata_match))
+        and (filters.min_steps is None or summary.steps >= filters.min_steps)
+        and (filters.max_steps is None or summary.steps <= filters.max_steps)
+        and (filters.since is None or summary.created_at >= filters.since)
+        and (filters.until is None or summary.created_at <= filters.until)
+        and (filters.min_ms is None or summary.total_ms >= filters.min_ms)
+        and (filters.max_ms is None or summary.total_ms <= filters.max_ms)
+        and (filters.min_cost_usd is None or summary.cost_usd >= filters.min_cost_usd)
+        and (filters.max_cost_usd is None or summary.cost_usd <= filters.max_cost_usd)
     )
 
 
@@ -111,12 +115,11 @@ def asks_for_facts(filters: TraceFilter) -> bool:
     return any(value is not None for value in asked)
 
 
-def _within(value: Any, low: Any, high: Any) -> bool:
-    return (low is None or value >= low) and (high is None or value <= high)
-
-
 def _holds(metadata: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    return all([key in metadata and _equal(metadata[key], wanted[key]) for key in wanted])
+    for key, value in wanted.items():
+        if key not in metadata or not _equal(metadata[key], value):
+            return False
+    return True
 
 
 def _equal(one: Any, other: Any) -> bool:

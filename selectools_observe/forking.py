@@ -39,29 +39,27 @@ def rest_during_forks(holder: Forkable, *, holds_others: bool = False) -> None:
 
 
 class ForkSafeLock:
-    """A reentrant lock that no child inherits locked."""
+    """A reentrant lock that no child inherits locked: ``with lock.held:``.
+
+    Attributes:
+        held: The lock itself; a child gets another, so do not keep it.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self.held = threading.RLock()
         rest_during_forks(self)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.release()
 
     def before_fork(self) -> None:
         """Wait for whoever holds it."""
-        self._lock.acquire()
+        self.held.acquire()
 
     def after_fork_in_parent(self) -> None:
         """Let others have it."""
-        self._lock.release()
+        self.held.release()
 
     def after_fork_in_child(self) -> None:
         """Be free."""
-        self._lock = threading.RLock()
+        self.held = threading.RLock()
 
 
 def _before() -> None:

@@ -6,12 +6,11 @@ other's files. What this version does not know is kept in ``extra`` and written 
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 import time
 import uuid
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -397,14 +396,23 @@ def step_type(value: object) -> StepType:
     return StepType(plain)
 
 
+_NUMBERS = frozenset({int, float})
+
+
 def total_ms(steps: Iterable[TraceStep]) -> Number:
-    """The sum of durations, milliseconds; what is no finite number counts as 0."""
-    durations = [step.duration_ms for step in steps]
-    if set(map(type, durations)) <= {int, float}:
-        with contextlib.suppress(OverflowError):
+    """The sum of the steps' durations, milliseconds."""
+    return total_of([step.duration_ms for step in steps])
+
+
+def total_of(durations: Sequence[Number]) -> Number:
+    """The sum of durations; what is no finite number counts as 0."""
+    if _NUMBERS.issuperset(map(type, durations)):
+        try:
             total = sum(durations)
-            if is_finite(total):
+            if math.isfinite(total):
                 return total
+        except OverflowError:
+            pass
     total = sum(duration for duration in durations if is_finite(duration))
     return total if is_finite(total) else 0.0
 

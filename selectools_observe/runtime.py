@@ -1,21 +1,20 @@
 """The two worlds a backend runs in, and all that differs between them.
 
-A backend is written once, as coroutines. Under `AsyncioRuntime` they wait on asyncio's locks and
-hand blocking work to threads (aiosqlite's for a database, aiofiles' for a file). Under
-`BlockingRuntime` the same coroutines take thread locks, do the work where they stand, and so never
-suspend: `drive` runs one to its end without an event loop.
+A backend is written once, as coroutines. Under `loops.AsyncioRuntime` they wait on asyncio's locks
+and hand blocking work to threads. Under `BlockingRuntime` the same coroutines take thread locks, do
+the work where they stand, and so never suspend: `drive` runs one to its end without an event loop,
+and without importing asyncio.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from .workers import DirectWorker, Hold, ThreadWorker, Worker, deliver, settle
+from .workers import DirectWorker, Hold, Worker
 
 T = TypeVar("T")
 ResourceT = TypeVar("ResourceT")
@@ -58,53 +57,6 @@ class Runtime(Protocol):
 
     async def breathe(self) -> None:
         """Let others run."""
-
-
-class AsyncioRuntime:
-    """For code that runs in an event loop; all objects belong to the loop that made them."""
-
-    hops = True
-
-    def lock(self) -> asyncio.Lock:
-        return asyncio.Lock()
-
-    def event(self) -> asyncio.Event:
-        return asyncio.Event()
-
-    def here(self) -> asyncio.AbstractEventLoop:
-        return asyncio.get_running_loop()
-
-    def is_gone(self, here: object) -> bool:
-        return isinstance(here, asyncio.AbstractEventLoop) and here.is_closed()
-
-    def worker(
-        self,
-        where: str,
-        acquire: Callable[[], ResourceT],
-        release: Callable[[ResourceT], None],
-    ) -> ThreadWorker[ResourceT]:
-        return ThreadWorker(Hold(where, acquire, release))
-
-    async def call(self, function: Callable[[], T]) -> T:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        begun: list[bool] = []
-
-        def work() -> None:
-            begun.append(True)
-            deliver(loop, future, function)
-
-        def stop_waiting(carrier: asyncio.Task[None]) -> None:
-            if carrier.cancelled() and not begun:
-                future.cancel()
-
-        # The task only carries the work to aiofiles' thread: a loop that shuts down cancels it like
-        # every task, but what began goes on, and the bare future tells its end.
-        loop.create_task(_in_thread(work)).add_done_callback(stop_waiting)
-        return await settle(future)
-
-    async def breathe(self) -> None:
-        await asyncio.sleep(0)
 
 
 class BlockingRuntime:
@@ -188,13 +140,3 @@ class BlockingEvent:
 
     async def wait(self) -> None:
         self._event.wait()
-
-
-def _run(function: Callable[[], T]) -> T:
-    return function()
-
-
-async def _in_thread(function: Callable[[], None]) -> None:
-    import aiofiles.os  # noqa: PLC0415 - slow to import, and not needed for a database
-
-    await aiofiles.os.wrap(_run)(function)

@@ -14,6 +14,8 @@ from .models import STEP_FIELDS, AgentTrace, StepType, TraceStep, step_type
 
 T = TypeVar("T")
 
+_STEPS = frozenset({TraceStep})
+
 
 def fit_to_store(trace: object, store: Callable[[AgentTrace, str], T]) -> T:
     """What becomes of a trace, or of any object with its shape, once it is known to be fit.
@@ -38,7 +40,7 @@ def as_agent_trace(trace: object) -> AgentTrace:
     if (
         type(trace) is AgentTrace
         and type(trace.steps) is list
-        and set(map(type, trace.steps)) <= {TraceStep}
+        and _STEPS.issuperset(map(type, trace.steps))
     ):
         _check_metadata(trace.run_id, trace.metadata)
         return trace
@@ -141,6 +143,8 @@ def is_storable_id(run_id: object) -> bool:
 
 
 def checked_run_id(run_id: object) -> str:
+    if run_id.__class__ is str and run_id.isascii() and run_id:  # as most are
+        return run_id
     if not isinstance(run_id, str) or not run_id:
         raise InvalidTraceError(run_id, "run_id", "must be a non-empty string")
     if not is_storable_id(run_id):

@@ -22,7 +22,7 @@ LAYERS = [
     {"protocols", "snapshots"},
     {"workers"},
     {"runtime"},
-    {"grouping", "lanes"},
+    {"grouping", "lanes", "loops"},
     {"backends"},
     {"aio", "backend", "sync"},
     {NAME},

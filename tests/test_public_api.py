@@ -37,11 +37,13 @@ PUBLIC = [pytest.param(so, id="package"), pytest.param(testing, id="testing")]
 
 
 def public(module: types.ModuleType) -> set[str]:
-    """The public names of a module, but for its own modules."""
+    """The public names of a module, but for its own modules and what only type checkers see."""
     return {
         name
-        for name, value in vars(module).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
+        for name in dir(module)
+        if not name.startswith("_")
+        and name != "TYPE_CHECKING"
+        and not inspect.ismodule(getattr(module, name))
     }
 
 

@@ -70,17 +70,18 @@ class MemoryStore(StoreCore[Snapshot]):
 
     async def _save(self, traces: Sequence[Snapshot]) -> None:
         now = clock.now()
-        with self._lock:
+        with self._lock.held:
+            by_use, order = self._by_use, self._order
             for trace in traces:
-                self._order.add(_Kept(trace, now))
-                self._by_use[trace.run_id] = trace
-                self._by_use.move_to_end(trace.run_id)
-            while len(self._by_use) > self._max_size:
-                evicted, _ = self._by_use.popitem(last=False)
-                self._order.remove(evicted)
+                if order.add(_Kept(trace, now)):
+                    by_use.move_to_end(trace.run_id)
+                by_use[trace.run_id] = trace
+            while len(by_use) > self._max_size:
+                evicted, _ = by_use.popitem(last=False)
+                order.remove(evicted)
 
     async def _load(self, run_id: str) -> bytes | None:
-        with self._lock:
+        with self._lock.held:
             if run_id not in self._by_use:
                 return None
             self._by_use.move_to_end(run_id)
@@ -99,23 +100,23 @@ class MemoryStore(StoreCore[Snapshot]):
         return await count_in_slices(self._look, filters)
 
     async def _look(self, look: Look) -> Slice:
-        with self._lock:
+        with self._lock.held:
             found = self._order.look(look)
         if not found.is_last:
             await self._runtime.breathe()
         return found
 
     async def _delete(self, run_id: str) -> bool:
-        with self._lock:
+        with self._lock.held:
             self._by_use.pop(run_id, None)
             return self._order.remove(run_id)
 
     async def _newest(self) -> Position | None:
-        with self._lock:
+        with self._lock.held:
             return self._order.newest(self._kind)
 
     async def _close(self) -> None:
-        with self._lock:
+        with self._lock.held:
             self._order = SaveOrder(uuid.uuid4().hex)
             self._by_use.clear()
 

@@ -85,15 +85,17 @@ class SaveOrder(Generic[EntryT]):
         self._pairs: dict[tuple[str, str], list[int]] = {}
         self._pairs_to = 0
 
-    def add(self, entry: EntryT) -> None:
-        """Put an entry at the end; one with the same run id gives way."""
-        if entry.run_id in self._by_id:
+    def add(self, entry: EntryT) -> bool:
+        """Put an entry at the end; whether one with the same run id gave way."""
+        replaces = entry.run_id in self._by_id
+        if replaces:
             self.remove(entry.run_id)
         entry.number = self._next
         self._next += 1
         self._by_id[entry.run_id] = entry
         self._entries.append(entry)
         self._numbers.append(entry.number)
+        return replaces
 
     def remove(self, run_id: str) -> bool:
         """Take an entry out; whether it was there."""
@@ -138,7 +140,9 @@ class SaveOrder(Generic[EntryT]):
             return Slice([], 0, look.goes_on, is_last=False)
         numbers = self._candidates(ask, look.goes_on)
         part, rest = numbers[:_ENTRIES_AT_ONCE], numbers[_ENTRIES_AT_ONCE : _ENTRIES_AT_ONCE + 1]
-        matching = [entry for entry in self._at(part) if self._matches(entry, ask.filters)]
+        matching = [e for e in self._at(part) if matches_summary(ask.filters, e.summary)]
+        if asks_for_facts(ask.filters):
+            matching = [e for e in matching if matches_facts(ask.filters, e.facts)]
         found = [] if look.counts_only else [self._found(entry) for entry in matching]
         return Slice(found, len(matching), rest[0] if rest else None, is_last=not rest)
 
@@ -198,11 +202,6 @@ class SaveOrder(Generic[EntryT]):
         key = (place.created_us, place.rank)
         later = (entry.number for entry in self if (_created_us(entry), entry.rank) >= key)
         return next(later, self._next)
-
-    def _matches(self, entry: EntryT, filters: TraceFilter) -> bool:
-        return matches_summary(filters, entry.summary) and (
-            not asks_for_facts(filters) or matches_facts(filters, entry.facts)
-        )
 
     def _found(self, entry: EntryT) -> Found:
         return Found(entry.number, _copied(entry.summary), entry.rank)

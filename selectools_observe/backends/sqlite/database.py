@@ -48,7 +48,7 @@ class Database:
         """
         if not self._private:
             return self._open()
-        with self._turn:
+        with self._turn.held:
             if self._shared is None:
                 self._shared = self._open()
             return self._shared
@@ -73,7 +73,7 @@ class Database:
     ) -> T:
         """Do work on what holds a connection, taking turns if shared, errors put in words."""
         if self._private:
-            with self._turn, self.explained():
+            with self._turn.held, self.explained():
                 return work(held, *args, **kwargs)
         try:
             return work(held, *args, **kwargs)

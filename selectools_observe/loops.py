@@ -1,0 +1,201 @@
+"""The runtime of code that runs in an event loop: asyncio's locks, and threads beside the loop.
+
+aiosqlite's threads do the work on databases, aiofiles' that on files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import aiosqlite
+from aiosqlite.core import _STOP_RUNNING_SENTINEL
+
+from .errors import StoreClosedError
+from .forking import rest_during_forks
+from .workers import Hold
+
+T = TypeVar("T")
+ResourceT = TypeVar("ResourceT")
+
+
+class AsyncioRuntime:
+    """For code that runs in an event loop; all objects belong to the loop that made them."""
+
+    hops = True
+
+    def lock(self) -> asyncio.Lock:
+        return asyncio.Lock()
+
+    def event(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    def here(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    def is_gone(self, here: object) -> bool:
+        return isinstance(here, asyncio.AbstractEventLoop) and here.is_closed()
+
+    def worker(
+        self,
+        where: str,
+        acquire: Callable[[], ResourceT],
+        release: Callable[[ResourceT], None],
+    ) -> ThreadWorker[ResourceT]:
+        return ThreadWorker(Hold(where, acquire, release))
+
+    async def call(self, function: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        begun: list[bool] = []
+
+        def work() -> None:
+            begun.append(True)
+            deliver(loop, future, function)
+
+        def stop_waiting(carrier: asyncio.Task[None]) -> None:
+            if carrier.cancelled() and not begun:
+                future.cancel()
+
+        # The task only carries the work to aiofiles' thread: a loop that shuts down cancels it like
+        # every task, but what began goes on, and the bare future tells its end.
+        loop.create_task(_in_thread(work)).add_done_callback(stop_waiting)
+        return await settle(future)
+
+    async def breathe(self) -> None:
+        await asyncio.sleep(0)
+
+
+class ThreadWorker(aiosqlite.Connection, Generic[ResourceT]):
+    """A worker that works in the thread of an aiosqlite connection.
+
+    aiosqlite completes each call by itself, on a future which cancellation can take away and in a
+    thread that dies with the loop it reports to. This one hands it functions that report for
+    themselves, so that a caller can wait for the end of what it began, and the thread goes on.
+    """
+
+    def __init__(self, hold: Hold[ResourceT]) -> None:
+        super().__init__(_nothing_to_connect, iter_chunk_size=64)
+        self._thread.daemon = True  # a store left open must not keep the interpreter alive
+        self._hold = hold
+        self._turn = threading.Lock()
+        self._forked = threading.Event()
+        rest_during_forks(self, holds_others=True)
+
+    async def run(self, function: Callable[[ResourceT], T]) -> T:
+        return await self._submit(partial(self._hold.run, function))
+
+    async def close(self) -> None:
+        try:
+            if self._thread.ident is not None and self._running:
+                await self._submit(self._hold.release)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        with self._turn:
+            if self._running:
+                self._tx.put_nowait((None, self._hold.release))
+                self.stop()
+
+    async def _submit(self, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        with self._turn:
+            if not self._running:
+                raise StoreClosedError(self._hold.where)
+            if self._thread.ident is None:
+                self._thread.start()
+            self._tx.put_nowait((None, partial(deliver, loop, future, work)))
+        return await settle(future)
+
+    @property
+    def is_holding(self) -> bool:
+        return self._hold.is_holding
+
+    def stop(self) -> None:
+        """End the thread once what was queued is done."""
+        self._running = False
+        self._tx.put_nowait((None, lambda: _STOP_RUNNING_SENTINEL))
+
+    def before_fork(self) -> None:
+        self._turn.acquire()
+        if self._thread.is_alive() and self._running:
+            resting = threading.Event()
+            self._forked.clear()
+            self._tx.put_nowait((None, partial(self._rest, resting)))
+            resting.wait()
+
+    def _rest(self, resting: threading.Event) -> None:
+        self._hold.let_go()
+        resting.set()
+        self._forked.wait()
+
+    def after_fork_in_parent(self) -> None:
+        self._forked.set()
+        self._turn.release()
+
+    def after_fork_in_child(self) -> None:
+        # Its thread is not here: nobody will use it, since lanes begin anew too.
+        self._turn = threading.Lock()
+        self._running = False
+
+    def __del__(self) -> None:
+        # The store warns of what was left open; here the thread only has to end.
+        self.abandon()
+
+
+def _nothing_to_connect() -> sqlite3.Connection:
+    raise RuntimeError("a worker acquires its resource itself")
+
+
+def deliver(
+    loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], function: Callable[[], T]
+) -> None:
+    """In a worker's thread: run, and tell the loop, if it is still there."""
+    try:
+        tell: Callable[[], None] = partial(_set_result, future, function())
+    except BaseException as error:  # noqa: BLE001 - all of it belongs to the caller
+        tell = partial(_set_exception, future, error)
+    with contextlib.suppress(RuntimeError):  # the loop was closed; nobody waits any more
+        loop.call_soon_threadsafe(tell)
+
+
+def _set_result(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _set_exception(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+async def settle(future: asyncio.Future[T]) -> T:
+    """The future's result, waiting for it also when cancelled, and only then being cancelled."""
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait((future,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not future.cancelled():
+            future.exception()  # seen: no warning that nobody looked
+        raise cancelled
+    return future.result()
+
+
+def _run(function: Callable[[], T]) -> T:
+    return function()
+
+
+async def _in_thread(function: Callable[[], None]) -> None:
+    import aiofiles.os  # noqa: PLC0415 - slow to import, and not needed for a database
+
+    await aiofiles.os.wrap(_run)(function)
