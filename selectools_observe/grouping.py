@@ -1,8 +1,8 @@
 """Group commit: what is asked at the same time is done at once.
 
-The first to ask opens a batch and waits for the lock; whoever comes meanwhile joins the batch. With
-the lock in hand the first one closes the batch and does all of it in one go. There is no background
-task, so nothing has to be flushed and nothing is lost at exit.
+The first to ask opens a batch and hands it to the worker; whoever comes before the worker is free
+joins the batch. When the worker begins, it closes the batch and does all of it in one go. There is
+no background task, so nothing has to be flushed and nothing is lost at exit.
 """
 
 from __future__ import annotations
@@ -60,14 +60,18 @@ class Work(Protocol[GivenT_contra, ReturnedT_co]):
 class Grouper(Generic[AskedT, AnswerT]):
     """Does requests of one kind in batches.
 
-    ``run`` must finish what it began before a cancellation goes on.
+    ``run`` must finish what it began before a cancellation goes on. With ``queues``, it does one
+    batch after another by itself; without, a lock sees to that.
     """
 
     def __init__(
         self,
         runtime: Runtime,
         run: Callable[[Callable[[Work[AskedT, AnswerT]], None]], Awaitable[None]],
+        *,
+        queues: bool = False,
     ) -> None:
+        self._queues = queues
         self._runtime = runtime
         self._run = run
         self._lock = runtime.lock()
@@ -95,11 +99,12 @@ class Grouper(Generic[AskedT, AnswerT]):
 
     async def _lead(self, batch: _Batch[AskedT, AnswerT]) -> None:
         try:
-            async with self._lock:
-                await self._await_company(batch)
-                self._close(batch)
-                self._company = len(batch.entries)
-                await self._run(partial(_answer, batch.entries))
+            if self._queues:
+                await self._run(partial(self._answer, batch))
+            else:
+                async with self._lock:
+                    await self._await_company(batch)
+                    await self._run(partial(self._answer, batch))
         finally:
             # After an interruption some entries have no answer; their callers ask again.
             self._close(batch)
@@ -122,21 +127,22 @@ class Grouper(Generic[AskedT, AnswerT]):
                     batch.entries.remove(entry)
             raise
 
+    def _answer(self, batch: _Batch[AskedT, AnswerT], work: Work[AskedT, AnswerT]) -> None:
+        """In a worker: do the batch and note the answers, before anything can interrupt."""
+        self._close(batch)
+        self._company = len(batch.entries)
+        answers: Sequence[AnswerT | Exception]
+        try:
+            answers = work([entry.asked for entry in batch.entries])
+        except Exception as error:  # noqa: BLE001 - each caller raises it
+            answers = [error] * len(batch.entries)
+        for entry, answer in zip(batch.entries, answers, strict=True):
+            entry.answer = answer
+
     def _close(self, batch: _Batch[AskedT, AnswerT]) -> None:
         with self._guard:
             if self._open is batch:
                 self._open = None
-
-
-def _answer(entries: Sequence[_Entry[AskedT, AnswerT]], work: Work[AskedT, AnswerT]) -> None:
-    """In a worker: do the batch and note the answers, before anything can interrupt."""
-    answers: Sequence[AnswerT | Exception]
-    try:
-        answers = work([entry.asked for entry in entries])
-    except Exception as error:  # noqa: BLE001 - each caller raises it
-        answers = [error] * len(entries)
-    for entry, answer in zip(entries, answers, strict=True):
-        entry.answer = answer
 
 
 def _own_copy(error: Exception) -> Exception:

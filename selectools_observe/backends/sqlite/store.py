@@ -118,10 +118,10 @@ class _Lane:
         self._scanner: Worker[Connection] = runtime.worker(
             where, database.connect, database.release
         )
-        self.saves: Grouper[Unit, None] = Grouper(runtime, self._save)
+        self.saves: Grouper[Unit, None] = Grouper(runtime, self._save, queues=runtime.hops)
         self._loads: Grouper[str, bytes | None] | None = None
         if runtime.hops:
-            self._loads = Grouper(runtime, self._load)
+            self._loads = Grouper(runtime, self._load, queues=True)
 
     def _new_writer(self) -> Writer:
         return self._database.do(self._database.connect(), Writer, self._database.where)
