@@ -11,6 +11,7 @@ from .errors import (
     TraceStoreError,
 )
 from .filters import TraceFilter
+from .histograms import TraceHistogram
 from .models import AgentTrace, StepType, TraceStep, TraceSummary
 from .pages import TracePage
 from .protocols import (
@@ -45,6 +46,7 @@ __all__ = [
     "SyncTraceStore",
     "TraceArchive",
     "TraceFilter",
+    "TraceHistogram",
     "TraceNotFoundError",
     "TracePage",
     "TraceStep",

@@ -24,6 +24,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from .filters import TraceFilter
+from .histograms import TraceHistogram
 from .models import AgentTrace, TraceSummary
 from .pages import TracePage
 
@@ -147,6 +148,21 @@ class AsyncTraceArchive(AsyncTraceStore, Protocol):
         """Return how many traces match; ``filters.limit`` is where it stops counting."""
         ...
 
+    async def histogram(
+        self, filters: TraceFilter | None = None, *, buckets: int = 60
+    ) -> TraceHistogram:
+        """Return how many traces that match were saved when, and how many of them have an error.
+
+        It spans from ``filters.since`` to ``filters.until``; a bound that is not given is the first
+        or the last instant at which any trace of the store was saved, matching or not. The time is
+        cut into ``buckets`` equal parts, a whole number of microseconds each. With a bound missing
+        and nothing stored, there are no buckets.
+
+        Raises:
+            ValueError: ``buckets`` is not from 1 to 10,000, or the filter has a limit.
+        """
+        ...
+
     def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> AsyncIterator[TraceSummary]:
@@ -189,6 +205,10 @@ class TraceArchive(TraceStore, Protocol):
 
     def count(self, filters: TraceFilter | None = None) -> int:
         """See `AsyncTraceArchive.count`."""
+        ...
+
+    def histogram(self, filters: TraceFilter | None = None, *, buckets: int = 60) -> TraceHistogram:
+        """See `AsyncTraceArchive.histogram`."""
         ...
 
     def iter_summaries(

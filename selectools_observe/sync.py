@@ -23,6 +23,7 @@ from .codec import TraceType
 from .errors import StoreClosedError
 from .filters import TraceFilter
 from .forking import rest_during_forks
+from .histograms import TraceHistogram
 from .models import AgentTrace, TraceSummary
 from .pages import TracePage
 from .protocols import (
@@ -81,6 +82,10 @@ class _BlockingFace(Generic[CoreT]):
     def count(self, filters: TraceFilter | None = None) -> int:
         """See `TraceArchive.count`."""
         return drive(self._core.count(filters))
+
+    def histogram(self, filters: TraceFilter | None = None, *, buckets: int = 60) -> TraceHistogram:
+        """See `TraceArchive.histogram`."""
+        return drive(self._core.histogram(filters, buckets=buckets))
 
     def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
@@ -258,6 +263,10 @@ class SyncTraceStore:
     def count(self, filters: TraceFilter | None = None) -> int:
         """See `TraceArchive.count`."""
         return self._run(self._store.count, filters)
+
+    def histogram(self, filters: TraceFilter | None = None, *, buckets: int = 60) -> TraceHistogram:
+        """See `TraceArchive.histogram`."""
+        return self._run(self._store.histogram, filters, buckets=buckets)
 
     def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False

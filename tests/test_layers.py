@@ -18,7 +18,7 @@ NAME = PACKAGE.name
 LAYERS = [
     {"breath", "checksums", "errors", "forking", "jsonvalue", "models"},
     {"facts", "filters", "pages", "shapes"},
-    {"codec"},
+    {"codec", "histograms"},
     {"protocols", "snapshots"},
     {"workers"},
     {"runtime"},

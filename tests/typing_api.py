@@ -23,6 +23,7 @@ from selectools_observe import (
     SyncTraceStore,
     TraceArchive,
     TraceFilter,
+    TraceHistogram,
     TraceNotFoundError,
     TracePage,
     TraceStep,
@@ -86,6 +87,7 @@ def blocking(store: TraceArchive, trace: AgentTrace) -> None:
     assert_type(page[0], TraceSummary)
     assert_type(page.next_cursor, str | None)
     assert_type(store.count(), int)
+    assert_type(store.histogram(buckets=10), TraceHistogram)
     assert_type(store.iter_summaries(oldest_first=True), Iterator[TraceSummary])
     assert_type(store.iter_traces(filters()), Iterator[AgentTrace])
     assert_type(store.delete("run-1"), bool)
@@ -99,6 +101,7 @@ async def awaited(store: AsyncTraceArchive, trace: AgentTrace) -> None:
     page = await store.list(10, cursor=(await store.query(filters())).next_cursor)
     assert_type(page, TracePage)
     assert_type(await store.count(filters()), int)
+    assert_type(await store.histogram(filters()), TraceHistogram)
     assert_type(store.iter_summaries(), AsyncIterator[TraceSummary])
     assert_type(store.iter_traces(filters()), AsyncIterator[AgentTrace])
     assert_type(await store.delete("run-1"), bool)

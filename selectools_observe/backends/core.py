@@ -19,6 +19,7 @@ import msgspec
 from ..codec import LARGE, TraceType, decode, decode_in_pieces
 from ..errors import CorruptTraceError, StoreClosedError, TraceNotFoundError
 from ..filters import TraceFilter, check_filter, check_page
+from ..histograms import TraceHistogram, check_histogram
 from ..models import TraceSummary
 from ..pages import Position, TracePage, from_cursor, to_cursor
 from ..protocols import RunIds
@@ -109,6 +110,15 @@ class StoreCore(ABC, Generic[PreparedT]):
         """See `AsyncTraceArchive.count`."""
         self._check_open()
         return await self._count(check_filter(_EVERYTHING if filters is None else filters))
+
+    async def histogram(
+        self, filters: TraceFilter | None = None, *, buckets: int = 60
+    ) -> TraceHistogram:
+        """See `AsyncTraceArchive.histogram`."""
+        filters = check_filter(_EVERYTHING if filters is None else filters)
+        check_histogram(filters, buckets)
+        self._check_open()
+        return await self._histogram(filters, buckets)
 
     async def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
@@ -279,6 +289,10 @@ class StoreCore(ABC, Generic[PreparedT]):
     @abstractmethod
     async def _count(self, filters: TraceFilter) -> int:
         """How many match, up to the filter's limit."""
+
+    @abstractmethod
+    async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
+        """How many match, over time."""
 
     @abstractmethod
     async def _delete(self, run_id: str) -> bool:

@@ -10,6 +10,7 @@ from datetime import datetime
 from ..codec import LARGE, TraceType
 from ..filters import TraceFilter
 from ..forking import ForkSafeLock
+from ..histograms import TraceHistogram
 from ..models import TraceFacts, TraceSummary
 from ..pages import Position
 from ..runtime import Runtime
@@ -17,7 +18,15 @@ from ..snapshots import Snapshot, snapshot
 from . import clock
 from .asking import Ask, Found
 from .core import Loaded, StoreCore
-from .saveorder import Entry, Look, SaveOrder, Slice, count_in_slices, page_in_slices
+from .saveorder import (
+    Entry,
+    Look,
+    SaveOrder,
+    Slice,
+    count_in_slices,
+    histogram_in_slices,
+    page_in_slices,
+)
 
 
 class _Kept(Entry):
@@ -98,6 +107,9 @@ class MemoryStore(StoreCore[Snapshot]):
 
     async def _count(self, filters: TraceFilter) -> int:
         return await count_in_slices(self._look, filters)
+
+    async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
+        return await histogram_in_slices(self._look, filters, buckets)
 
     async def _look(self, look: Look) -> Slice:
         with self._lock.held:

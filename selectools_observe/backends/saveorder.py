@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from ..filters import TraceFilter, asks_for_facts, matches_facts, matches_summary
+from ..histograms import Tally, TraceHistogram, bounds_of
 from ..jsonvalue import canonical, copied
 from ..models import TraceFacts, TraceSummary
 from ..pages import Position
 from . import clock
 from .asking import Ask, Found
 
+_EVERYTHING = TraceFilter()
 _CLOSE_UP_AT = 64  # gaps
 _ENTRIES_AT_ONCE = 250
 
@@ -60,13 +62,23 @@ class Look(msgspec.Struct, frozen=True):
 
     ask: Ask
     goes_on: int | None = None
-    counts_only: bool = False
+    wants: Literal["summaries", "times", "number"] = "summaries"
 
 
 class Slice(msgspec.Struct, frozen=True, gc=False):
-    """What was found in a part of the order, and where the next part begins, if there is one."""
+    """What was found in a part of the order, and where the next part begins, if there is one.
+
+    Attributes:
+        found: What matches, if summaries were wanted.
+        times: When each that matches was saved, in microseconds since 1970, and whether it has an
+            error, if times were wanted.
+        count: How many match.
+        goes_on: Where the next part begins.
+        is_last: Whether there is none.
+    """
 
     found: list[Found]
+    times: list[tuple[int, bool]]
     count: int
     goes_on: int | None
     is_last: bool
@@ -137,14 +149,18 @@ class SaveOrder(Generic[EntryT]):
         """Look through a limited number of entries."""
         ask = look.ask
         if ask.filters.metadata_match and not self._index_pairs():
-            return Slice([], 0, look.goes_on, is_last=False)
+            return Slice([], [], 0, look.goes_on, is_last=False)
         numbers = self._candidates(ask, look.goes_on)
         part, rest = numbers[:_ENTRIES_AT_ONCE], numbers[_ENTRIES_AT_ONCE : _ENTRIES_AT_ONCE + 1]
         matching = [e for e in self._at(part) if matches_summary(ask.filters, e.summary)]
         if asks_for_facts(ask.filters):
             matching = [e for e in matching if matches_facts(ask.filters, e.facts)]
-        found = [] if look.counts_only else [self._found(entry) for entry in matching]
-        return Slice(found, len(matching), rest[0] if rest else None, is_last=not rest)
+        found, times = [], []
+        if look.wants == "summaries":
+            found = [self._found(entry) for entry in matching]
+        elif look.wants == "times":
+            times = [(_created_us(entry), entry.summary.has_error) for entry in matching]
+        return Slice(found, times, len(matching), rest[0] if rest else None, is_last=not rest)
 
     def _candidates(self, ask: Ask, goes_on: int | None) -> Sequence[int]:
         """The numbers that may match, in the page's order, from where the last slice ended."""
@@ -225,13 +241,43 @@ async def count_in_slices(look: Callable[[Look], Awaitable[Slice]], filters: Tra
     count = 0
     goes_on: int | None = None
     while True:
-        part = await look(Look(Ask(filters), goes_on, counts_only=True))
+        part = await look(Look(Ask(filters), goes_on, "number"))
         count += part.count
         goes_on = part.goes_on
         if filters.limit is not None and count >= filters.limit:
             return filters.limit
         if part.is_last:
             return count
+
+
+async def histogram_in_slices(
+    look: Callable[[Look], Awaitable[Slice]], filters: TraceFilter, buckets: int
+) -> TraceHistogram:
+    """How many match, over time, slice by slice."""
+    since, until = bounds_of(filters)
+    if since is None or until is None:
+        every = [moment async for moment, _ in _times(look, _EVERYTHING)]
+        if not every:
+            return TraceHistogram()
+        since = min(every) if since is None else since
+        until = max(every) if until is None else until
+    tally = Tally(since, until, buckets)
+    async for moment, has_error in _times(look, filters):
+        tally.add_run(moment, has_error=has_error)
+    return tally.result()
+
+
+async def _times(
+    look: Callable[[Look], Awaitable[Slice]], filters: TraceFilter
+) -> AsyncIterator[tuple[int, bool]]:
+    goes_on: int | None = None
+    while True:
+        part = await look(Look(Ask(filters), goes_on, "times"))
+        for item in part.times:
+            yield item
+        goes_on = part.goes_on
+        if part.is_last:
+            return
 
 
 def _created_us(entry: Entry) -> int:

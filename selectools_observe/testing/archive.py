@@ -154,6 +154,7 @@ class ManyChecks(Backend):
             partial(face.save_many, []),
             partial(face.load_many, ["run-000"]),
             face.count,
+            face.histogram,
             partial(anext, stream),
             partial(anext, face.iter_summaries()),
             partial(anext, face.iter_traces()),

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 from ..filters import TraceFilter
+from ..histograms import TraceHistogram
 from ..models import AgentTrace, TraceSummary
 from ..protocols import RunIds
 from ..runtime import drive
@@ -70,6 +71,13 @@ class Face(ABC):
         __tracebackhide__ = True
         number: int = await _done(self.store.count(filters))
         return number
+
+    async def histogram(
+        self, filters: TraceFilter | None = None, *, buckets: int = 60
+    ) -> TraceHistogram:
+        __tracebackhide__ = True
+        counted: TraceHistogram = await _done(self.store.histogram(filters, buckets=buckets))
+        return counted
 
     def iter_summaries(self, *args: Any, **options: Any) -> AsyncIterator[TraceSummary]:
         return _stream(self.store.iter_summaries(*args, **options))

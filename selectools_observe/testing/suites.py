@@ -15,6 +15,7 @@ from .closing import ClosingChecks
 from .concurrency import ConcurrencyChecks, TaskChecks, ThreadChecks
 from .faces import AsyncFace, BlockingFace
 from .filtering import FilteringChecks
+from .histograms import HistogramChecks
 from .persistence import PersistenceChecks
 from .reading import ReadingChecks
 from .saving import SavingChecks
@@ -35,7 +36,7 @@ class _StoreChecks(
     """All checks of the five verbs that both kinds of store must pass."""
 
 
-class _ArchiveChecks(ManyChecks, PageChecks, StreamChecks):
+class _ArchiveChecks(ManyChecks, PageChecks, StreamChecks, HistogramChecks):
     """All checks of the verbs that scale."""
 
 

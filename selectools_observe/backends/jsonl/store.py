@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from ...codec import EncodedTrace, TraceType, encode
 from ...filters import TraceFilter
 from ...grouping import Grouper, Work
+from ...histograms import TraceHistogram
 from ...lanes import Lanes
 from ...pages import Position
 from ...protocols import Durability
@@ -17,7 +18,7 @@ from ...runtime import Runtime
 from .. import faults
 from ..asking import Ask, Found
 from ..core import Loaded, StoreCore, checked_path
-from ..saveorder import Look, Slice, count_in_slices, page_in_slices
+from ..saveorder import Look, Slice, count_in_slices, histogram_in_slices, page_in_slices
 from .archive import Archive, Progress, Unit
 
 T = TypeVar("T")
@@ -72,6 +73,9 @@ class JSONLStore(StoreCore[EncodedTrace]):
 
     async def _count(self, filters: TraceFilter) -> int:
         return await count_in_slices(self._look, filters)
+
+    async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
+        return await histogram_in_slices(self._look, filters, buckets)
 
     async def _look(self, look: Look) -> Slice:
         return await self._do(self._archive.look, look)

@@ -123,6 +123,24 @@ class Narrowing:
             ).fetchall()
         ]
 
+    def of_facets(self) -> tuple[str, list[Any]]:
+        """The condition on a row of ``trace_facets`` that matches, as surely as terms can tell."""
+        condition, values = self._ranges.of_facets()
+        # SQLite finds the bytes of a term, if not only where one begins.
+        condition += " AND instr(terms, ?)" * len(self._terms)
+        return condition, [*values, *(pack([term]) for term in self._terms)]
+
+    def blocks_over_time(self, first_open: int) -> list[tuple[int, int, int]]:
+        """The full blocks that may hold what matches, and the microseconds that each spans."""
+        condition, values = self._ranges.of_blocks()
+        terms = self._rarest_first()[:_TERMS_JOINED]
+        condition += " AND block IN (SELECT block FROM trace_postings WHERE term = ?)" * len(terms)
+        return self._connection.execute(
+            "SELECT block, min_created_us, max_created_us FROM trace_blocks "
+            f"WHERE block < ? AND min_created_us IS NOT NULL AND {condition} ORDER BY block",
+            [first_open // BLOCK, *values, *terms],
+        ).fetchall()
+
     def _newer_rows(self, first_open: int) -> Iterator[int]:
         return self._facets("id >= ?", [first_open])
 
@@ -196,15 +214,12 @@ class Narrowing:
 
     def _facets(self, where: str, values: Sequence[int]) -> Iterator[int]:
         """Ids in the page's order whose facets hold what the filter asks."""
-        condition, range_values = self._ranges.of_facets()
-        # SQLite finds the bytes of a term, if not only where one begins: most rows end here.
-        condition += " AND instr(terms, ?)" * len(self._terms)
-        range_values += [pack([term]) for term in self._terms]
+        condition, facet_values = self.of_facets()
         in_page, page_values = self._bounds("id")
         rows = self._connection.execute(
             f"SELECT id, terms FROM trace_facets WHERE {where} AND {condition} AND {in_page} "
             f"ORDER BY id {self._order}",
-            [*values, *range_values, *page_values],
+            [*values, *facet_values, *page_values],
         ).fetchall()
         wanted = self._terms
         return (row[0] for row in rows if not wanted or holds_all(row[1], wanted))

@@ -90,7 +90,7 @@ def page(connection: sqlite3.Connection, where: str, ask: Ask) -> list[Found]:
     """The summaries of a page, read at one moment; unreadable rows are skipped."""
     if ask.limit == 0:
         return []
-    _catch_up(connection, where)
+    catch_up(connection, where)
     connection.execute("BEGIN")  # one moment for all statements
     try:
         with closing(_found(connection, where, ask)) as found:
@@ -102,7 +102,7 @@ def page(connection: sqlite3.Connection, where: str, ask: Ask) -> list[Found]:
 
 def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> int:
     """How many traces match."""
-    _catch_up(connection, where)
+    catch_up(connection, where)
     connection.execute("BEGIN")
     try:
         if filters == TraceFilter(limit=filters.limit):
@@ -116,7 +116,7 @@ def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> i
         connection.execute("COMMIT")
 
 
-def _catch_up(connection: sqlite3.Connection, where: str) -> None:
+def catch_up(connection: sqlite3.Connection, where: str) -> None:
     """Index what other programs wrote, if it is so much that reading it each time would be slow."""
     (foreign,) = connection.execute(_COUNT_FOREIGN, (_FOREIGN_ROWS_READ,)).fetchone()
     if foreign > _FOREIGN_ROWS_READ:
@@ -136,6 +136,20 @@ def _matching_ids(
         breath.take()
         if sure or _is_match(connection, where, row_id, filters):
             yield row_id
+
+
+def matching(
+    connection: sqlite3.Connection,
+    where: str,
+    row_ids: Sequence[int] | None,
+    filters: TraceFilter,
+) -> Iterator[Found]:
+    """Those rows that match, told by reading them; if None is given, those of its run ids."""
+    if row_ids is None:
+        yield from _by_run_ids(connection, where, Ask(filters))
+        return
+    for some in _chunks(row_ids, _ROWS_AT_ONCE):
+        yield from _summaries(connection, where, [(row_id, False) for row_id in some], filters)
 
 
 def _is_match(

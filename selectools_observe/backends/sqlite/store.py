@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from ...codec import TraceType, encode
 from ...filters import TraceFilter
 from ...grouping import Grouper, Work
+from ...histograms import TraceHistogram
 from ...lanes import Lanes
 from ...pages import Position
 from ...protocols import Durability
@@ -17,7 +18,7 @@ from ...runtime import Runtime
 from ...workers import Worker
 from ..asking import Ask, Found
 from ..core import Loaded, StoreCore, checked_path
-from . import reading
+from . import counting, reading
 from .database import Database
 from .rows import WrittenTrace, to_write
 from .writing import Unit, Writer
@@ -71,7 +72,10 @@ class SQLiteStore(StoreCore[WrittenTrace]):
         return await self._lanes.current().scan(reading.page, self._where, ask)
 
     async def _count(self, filters: TraceFilter) -> int:
-        return await self._lanes.current().scan(reading.count, self._where, filters)
+        return await self._lanes.current().scan(counting.count, self._where, filters)
+
+    async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
+        return await self._lanes.current().scan(counting.histogram, self._where, filters, buckets)
 
     async def _delete(self, run_id: str) -> bool:
         return await self._lanes.current().write(Writer.delete, run_id)

@@ -1,0 +1,111 @@
+"""Runs over time: what `histogram` returns, and the counting that all backends share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from .filters import TraceFilter
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LAST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+
+MOST_BUCKETS = 10_000
+
+
+class TraceHistogram(msgspec.Struct, frozen=True):
+    """How many runs were saved when.
+
+    Attributes:
+        since: When the first bucket begins, aware.
+        until: The last instant that counts.
+        bucket: How long each bucket is. Each begins where the one before it ends.
+        runs: How many runs of each bucket match, oldest first.
+        errors: How many of them have an error.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    bucket: timedelta = timedelta(0)
+    runs: list[int] = []
+    errors: list[int] = []
+
+    @property
+    def total(self) -> int:
+        """How many runs match."""
+        return sum(self.runs)
+
+
+class Tally:
+    """Counts runs by the microsecond at which they were saved.
+
+    Args:
+        since: The first microsecond that counts, since 1970.
+        until: The last.
+        buckets: How many parts of that time.
+    """
+
+    def __init__(self, since: int, until: int, buckets: int) -> None:
+        self.since = since
+        self.until = until
+        # Whole microseconds, so that every backend finds the same bucket for a run.
+        self.width = max(0, until - since) // buckets + 1
+        self._runs = [0] * buckets
+        self._errors = [0] * buckets
+
+    def bucket_of(self, moment: int) -> int | None:
+        """The bucket of a microsecond; None if it is outside."""
+        return (moment - self.since) // self.width if self.since <= moment <= self.until else None
+
+    def add(self, bucket: int, runs: int, errors: int) -> None:
+        """Count runs, and those of them that have an error."""
+        self._runs[bucket] += runs
+        self._errors[bucket] += errors
+
+    def add_run(self, moment: int, *, has_error: bool) -> None:
+        """Count one run, if it is inside."""
+        bucket = self.bucket_of(moment)
+        if bucket is not None:
+            self.add(bucket, 1, int(has_error))
+
+    @property
+    def total(self) -> int:
+        """How many runs were counted."""
+        return sum(self._runs)
+
+    def result(self) -> TraceHistogram:
+        """What was counted."""
+        width = self.width * _MICROSECOND
+        return TraceHistogram(
+            _moment(self.since), _moment(self.until), width, self._runs, self._errors
+        )
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=min(microseconds, _LAST_US))
+
+
+def bounds_of(filters: TraceFilter) -> tuple[int | None, int | None]:
+    """The filter's own bounds of time, in microseconds since 1970."""
+    since = None if filters.since is None else (filters.since - _EPOCH) // _MICROSECOND
+    until = None if filters.until is None else (filters.until - _EPOCH) // _MICROSECOND
+    return since, until
+
+
+def check_histogram(filters: TraceFilter, buckets: int) -> None:
+    """Refuse what no histogram can be made of.
+
+    Raises:
+        TypeError: ``buckets`` is no integer.
+        ValueError: There are none, or too many; or the filter has a limit.
+    """
+    if isinstance(buckets, bool) or not isinstance(buckets, int):
+        raise TypeError(
+            f"buckets must be an integer, not {type(buckets).__name__}: {buckets!r:.80}"
+        )
+    if not 1 <= buckets <= MOST_BUCKETS:
+        raise ValueError(f"buckets must be from 1 to {MOST_BUCKETS}: {buckets!r:.80}")
+    if filters.limit is not None:
+        raise ValueError("a histogram has no limit: it counts all runs that match")
