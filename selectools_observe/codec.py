@@ -17,7 +17,6 @@ from .facts import facts_of_parts, usage_of
 from .jsonvalue import (
     UnstorableValueError,
     dumps,
-    dumps_slowly,
     loads,
     replace_foreign,
 )
@@ -135,7 +134,7 @@ def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
     if plain and not trace.extra:
         whole = _encode_fast(trace, run_id, steps, total, metadata)
     if whole is None:
-        whole = dumps_slowly(_as_dict(trace, run_id, steps, total))
+        whole = dumps(_as_dict(trace, run_id, steps, total))
     facts = facts_of_parts(trace.parent_run_id, steps)
     return EncodedTrace(run_id, len(steps), float(total), metadata, whole, facts, usage_of(steps))
 

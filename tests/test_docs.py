@@ -31,7 +31,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-OPTIONAL = {"selectools", "redis"}
+OPTIONAL = {"langchain", "langchain_core", "langgraph", "redis", "selectools", "starlette"}
 
 BLOCK = re.compile(
     r"(?:^<!-- *(?P<note>[^\n]*?) *-->\n+)?^```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^```$",
