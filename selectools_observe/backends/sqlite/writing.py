@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from ...errors import TraceStoreError
 from .. import clock, faults
 from .index import FOREIGN_ROWS_AT_ONCE, fill_blocks, index_pending, transaction
+from .log import Log
 from .rows import WrittenTrace, summary_checksum
 
 # What one caller saves together, to be stored whole or not at all.
@@ -60,6 +61,7 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, where: str) -> None:
         self.connection = connection
         self._where = where
+        self._log = Log(connection, where)
         self._saved = 0
         connection.execute("PRAGMA temp_store = MEMORY")
         for statement in _INTAKE:
@@ -95,6 +97,7 @@ class Writer:
             for chunk in chunks:
                 self._insert(chunk)
         self._saved += len(rows)
+        self._log.grew(sum(len(row.encoded.trace) for row in rows))
 
     def _insert(self, rows: Sequence[WrittenTrace]) -> None:
         now = clock.now()
@@ -123,6 +126,7 @@ class Writer:
 
     def _keep_up(self) -> None:
         """Now and then, index what other programs wrote, and the blocks that became full."""
+        self._log.keep_short()
         if self._saved < _SAVES_BETWEEN_UPKEEP:
             return
         with transaction(self.connection):

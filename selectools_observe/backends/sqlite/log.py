@@ -1,0 +1,57 @@
+"""The write-ahead log, kept from growing for ever.
+
+SQLite moves the log into the file as it goes, but begins it anew only at a moment when nobody reads
+from it. Where readers come and go without a pause there is no such moment, so a writer makes one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+
+log = logging.getLogger("selectools_observe")
+
+LIMIT = 16 * 1024 * 1024  # bytes of log beyond which a writer sees to it
+_LOOK_AFTER = 1024 * 1024  # bytes that were written since it was looked at last
+_PATIENCE = 1000  # milliseconds that one attempt may wait for a slow reader
+_PAUSE = 1.0  # seconds between attempts: while a reader stays for long, writers go on
+
+
+class Log:
+    """The log of a database, as one connection that writes sees it."""
+
+    def __init__(self, connection: sqlite3.Connection, where: str) -> None:
+        self._connection = connection
+        self._where = where
+        (self._busy_timeout,) = connection.execute("PRAGMA busy_timeout").fetchone()
+        self._unseen = 0
+        self._not_before = 0.0
+
+    def grew(self, size: int) -> None:
+        """So many bytes more were committed."""
+        self._unseen += size
+
+    def keep_short(self) -> None:
+        """Begin the log anew if it has become too long."""
+        if self._unseen > _LOOK_AFTER and time.monotonic() > self._not_before:
+            self._unseen = 0
+            if self._size() > LIMIT:
+                self._begin_anew()
+                self._not_before = time.monotonic() + _PAUSE
+
+    def _begin_anew(self) -> None:
+        self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:  # nothing is lost: what was committed stays in the log
+            log.warning("%s: the log could not be moved into the file (%s)", self._where, error)
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
+
+    def _size(self) -> int:
+        try:
+            return os.stat(f"{self._where}-wal").st_size
+        except OSError:
+            return 0
