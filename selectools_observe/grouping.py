@@ -102,14 +102,16 @@ class Grouper(Generic[AskedT, AnswerT]):
             if self._queues:
                 await self._run(partial(self._answer, batch))
             else:
-                async with self._lock:
-                    await self._await_company(batch)
-                    await self._run(partial(self._answer, batch))
+                await self._runtime.under(self._lock, partial(self._do, batch))
         finally:
             # After an interruption some entries have no answer; their callers ask again.
             self._close(batch)
             if batch.done is not None:
                 batch.done.set()
+
+    async def _do(self, batch: _Batch[AskedT, AnswerT]) -> None:
+        await self._await_company(batch)
+        await self._run(partial(self._answer, batch))
 
     async def _await_company(self, batch: _Batch[AskedT, AnswerT]) -> None:
         """Let those join who came along last time: just released, they are about to ask again."""
@@ -120,23 +122,29 @@ class Grouper(Generic[AskedT, AnswerT]):
 
     async def _follow(self, batch: _Batch[AskedT, AnswerT], entry: _Entry[AskedT, AnswerT]) -> None:
         try:
-            await cast("Event", batch.done).wait()
+            is_done = await cast("Event", batch.done).wait()
         except BaseException:
             with self._guard:
                 if self._open is batch:
                     batch.entries.remove(entry)
             raise
+        if not is_done:
+            # Is the leader slow? Then we wait for the lock behind it, and find our answer. Or did
+            # a signal handler raise in its thread before it could lead? Then we do it.
+            await self._lead(batch)
 
     def _answer(self, batch: _Batch[AskedT, AnswerT], work: Work[AskedT, AnswerT]) -> None:
         """In a worker: do the batch and note the answers, before anything can interrupt."""
         self._close(batch)
         self._company = len(batch.entries)
+        # Some have an answer if the one who led them was interrupted, and another does the rest.
+        left = [entry for entry in batch.entries if entry.answer is _UNANSWERED]
         answers: Sequence[AnswerT | Exception]
         try:
-            answers = work([entry.asked for entry in batch.entries])
+            answers = work([entry.asked for entry in left]) if left else []
         except Exception as error:  # noqa: BLE001 - each caller raises it
-            answers = [error] * len(batch.entries)
-        for entry, answer in zip(batch.entries, answers, strict=True):
+            answers = [error] * len(left)
+        for entry, answer in zip(left, answers, strict=True):
             entry.answer = answer
 
     def _close(self, batch: _Batch[AskedT, AnswerT]) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -31,6 +31,10 @@ class AsyncioRuntime:
 
     def lock(self) -> asyncio.Lock:
         return asyncio.Lock()
+
+    async def under(self, lock: asyncio.Lock, work: Callable[[], Awaitable[T]]) -> T:
+        async with lock:
+            return await work()
 
     def event(self) -> asyncio.Event:
         return asyncio.Event()

@@ -8,7 +8,6 @@ and without importing asyncio.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -19,16 +18,19 @@ from .workers import DirectWorker, Hold, Worker
 T = TypeVar("T")
 ResourceT = TypeVar("ResourceT")
 
+_PATIENCE = 1.0  # seconds after which one who waits for another thread looks for itself
 
-Lock: TypeAlias = contextlib.AbstractAsyncContextManager[None]
-"""A lock for coroutines."""
+
+Lock: TypeAlias = object
+"""A lock that `Runtime.under` takes."""
 
 
 class Event(Protocol):
     """A flag that coroutines wait for."""
 
     def set(self) -> None: ...
-    async def wait(self) -> Any: ...
+    async def wait(self) -> bool:
+        """Whether it was set; False after a while in which it was not."""
 
 
 class Runtime(Protocol):
@@ -41,6 +43,9 @@ class Runtime(Protocol):
     hops: bool
 
     def lock(self) -> Lock: ...
+    async def under(self, lock: Any, work: Callable[[], Awaitable[T]]) -> T:
+        """Do work while nobody else has the lock."""
+
     def event(self) -> Event: ...
     def here(self) -> object:
         """What a lane belongs to: the running event loop, or the one lane of all threads."""
@@ -64,8 +69,14 @@ class BlockingRuntime:
 
     hops = False
 
-    def lock(self) -> BlockingLock:
-        return BlockingLock()
+    def lock(self) -> threading.Lock:
+        return threading.Lock()
+
+    async def under(self, lock: threading.Lock, work: Callable[[], Awaitable[T]]) -> T:
+        # As it stands here, with a lock written in C, no signal can come between taking the lock
+        # and the block that gives it back. A context manager in Python could be left half way.
+        with lock:
+            return await work()
 
     def event(self) -> BlockingEvent:
         return BlockingEvent()
@@ -116,19 +127,6 @@ def drive_iterator(items: AsyncIterator[T]) -> Iterator[T]:
         yield item
 
 
-class BlockingLock(contextlib.AbstractAsyncContextManager[None]):
-    """A thread lock in a coroutine's clothes."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    async def __aenter__(self) -> None:
-        self._lock.acquire()
-
-    async def __aexit__(self, *error: object) -> None:
-        self._lock.release()
-
-
 class BlockingEvent:
     """A thread event in a coroutine's clothes."""
 
@@ -138,5 +136,5 @@ class BlockingEvent:
     def set(self) -> None:
         self._event.set()
 
-    async def wait(self) -> None:
-        self._event.wait()
+    async def wait(self) -> bool:
+        return self._event.wait(_PATIENCE)

@@ -73,24 +73,43 @@ class MemoryStore(StoreCore[Snapshot]):
         self._lock = ForkSafeLock()
         self._order: SaveOrder[_Kept] = SaveOrder(uuid.uuid4().hex)
         self._by_use: OrderedDict[str, Snapshot] = OrderedDict()
+        # What is under way. A signal handler may raise in the midst of it: the next verb does it
+        # again, from the beginning.
+        self._arriving: Sequence[_Kept] = ()
+        self._leaving: str | None = None
 
     def _prepare(self, trace: object) -> Snapshot:
         return snapshot(trace)
 
     async def _save(self, traces: Sequence[Snapshot]) -> None:
         now = clock.now()
+        arriving = [_Kept(trace, now) for trace in traces]
         with self._lock.held:
-            by_use, order = self._by_use, self._order
-            for trace in traces:
-                if order.add(_Kept(trace, now)):
-                    by_use.move_to_end(trace.run_id)
-                by_use[trace.run_id] = trace
+            self._settle()
+            self._arriving = arriving
+            self._settle()
+
+    def _settle(self) -> None:
+        """Bring what is under way to its end."""
+        by_use, order = self._by_use, self._order
+        if self._arriving:
+            for entry in self._arriving:
+                by_use[entry.run_id] = entry.kept
+                if order.add(entry):
+                    by_use.move_to_end(entry.run_id)
             while len(by_use) > self._max_size:
-                evicted, _ = by_use.popitem(last=False)
+                evicted = next(iter(by_use))
                 order.remove(evicted)
+                del by_use[evicted]
+            self._arriving = ()
+        if self._leaving is not None:
+            order.remove(self._leaving)
+            by_use.pop(self._leaving, None)
+            self._leaving = None
 
     async def _load(self, run_id: str) -> bytes | None:
         with self._lock.held:
+            self._settle()
             if run_id not in self._by_use:
                 return None
             self._by_use.move_to_end(run_id)
@@ -113,6 +132,7 @@ class MemoryStore(StoreCore[Snapshot]):
 
     async def _look(self, look: Look) -> Slice:
         with self._lock.held:
+            self._settle()
             found = self._order.look(look)
         if not found.is_last:
             await self._runtime.breathe()
@@ -120,11 +140,16 @@ class MemoryStore(StoreCore[Snapshot]):
 
     async def _delete(self, run_id: str) -> bool:
         with self._lock.held:
-            self._by_use.pop(run_id, None)
-            return self._order.remove(run_id)
+            self._settle()
+            if run_id not in self._by_use:
+                return False
+            self._leaving = run_id
+            self._settle()
+            return True
 
     async def _newest(self) -> Position | None:
         with self._lock.held:
+            self._settle()
             return self._order.newest(self._kind)
 
     async def _close(self) -> None:

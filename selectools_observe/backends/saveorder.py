@@ -96,29 +96,45 @@ class SaveOrder(Generic[EntryT]):
         self._gaps = 0
         self._pairs: dict[tuple[str, str], list[int]] = {}
         self._pairs_to = 0
+        self._is_changing = False
 
     def add(self, entry: EntryT) -> bool:
         """Put an entry at the end; whether one with the same run id gave way."""
         replaces = entry.run_id in self._by_id
-        if replaces:
+        if replaces or self._is_changing:
             self.remove(entry.run_id)
+        self._is_changing = True
         entry.number = self._next
         self._next += 1
         self._by_id[entry.run_id] = entry
         self._entries.append(entry)
         self._numbers.append(entry.number)
+        self._is_changing = False
         return replaces
 
     def remove(self, run_id: str) -> bool:
         """Take an entry out; whether it was there."""
-        entry = self._by_id.pop(run_id, None)
-        if entry is None:
+        self._mend()
+        if run_id not in self._by_id:
             return False
+        self._is_changing = True
+        entry = self._by_id.pop(run_id)
         self._entries[self._index_of(entry.number)] = None
         self._gaps += 1
         if self._gaps > _CLOSE_UP_AT and self._gaps * 2 > len(self._entries):
             self._close_up()
+        self._is_changing = False
         return True
+
+    def _mend(self) -> None:
+        """Make the rest anew from the dictionary, if a signal handler raised in a change of it.
+
+        The dictionary is in the order of saving, and each change of it is one step.
+        """
+        if self._is_changing:
+            self._entries = list(self._by_id.values())
+            self._close_up()
+            self._is_changing = False
 
     def _index_of(self, number: int) -> int:
         return bisect_left(self._numbers, number)
@@ -139,14 +155,17 @@ class SaveOrder(Generic[EntryT]):
         return len(self._by_id)
 
     def __iter__(self) -> Iterator[EntryT]:
+        self._mend()
         return (entry for entry in self._entries if entry is not None)
 
     def newest(self, kind: str) -> Position | None:
         """The place after which everything is newer than now."""
+        self._mend()
         return Position(kind, self._next - 1, self.epoch) if self._by_id else None
 
     def look(self, look: Look) -> Slice:
         """Look through a limited number of entries."""
+        self._mend()
         ask = look.ask
         if ask.filters.metadata_match and not self._index_pairs():
             return Slice([], [], 0, look.goes_on, is_last=False)
@@ -190,6 +209,7 @@ class SaveOrder(Generic[EntryT]):
 
     def _index_pairs(self) -> bool:
         """Index the metadata of some entries that came since; whether all are indexed."""
+        self._is_changing = True
         begin = self._index_of(self._pairs_to)
         end = begin + _ENTRIES_AT_ONCE
         for entry in self._entries[begin:end]:
@@ -198,6 +218,7 @@ class SaveOrder(Generic[EntryT]):
                     self._pairs.setdefault(_pair(key, value), []).append(entry.number)
         is_done = end >= len(self._numbers)
         self._pairs_to = self._next if is_done else self._numbers[end]
+        self._is_changing = False
         return is_done
 
     def _at(self, numbers: Sequence[int]) -> Iterator[EntryT]:

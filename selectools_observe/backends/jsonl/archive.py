@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import BinaryIO, NamedTuple, TypeAlias
+from typing import BinaryIO, NamedTuple, TypeAlias, TypeVar
 
 from ...codec import EncodedTrace
 from ...errors import CorruptTraceError, StoreClosedError
@@ -24,13 +25,14 @@ from ...pages import Position
 from .. import clock
 from ..core import Loaded
 from ..saveorder import Entry, Look, SaveOrder, Slice
-from .filelock import locked
+from .filelock import lock, unlock
 from .lines import read_line, run_id_of, shared, to_line, trace_of
 
 log = logging.getLogger("selectools_observe")
 
 Unit: TypeAlias = Sequence[EncodedTrace]
 Progress: TypeAlias = Callable[[int, int], None]
+T = TypeVar("T")
 
 _LINES_AT_ONCE = 256
 _COPY_BYTES = 1024 * 1024
@@ -104,49 +106,57 @@ class Archive:
 
     def append(self, units: Sequence[Unit]) -> list[None]:
         """Write the traces' lines in one go, all or none."""
-        with self._turn, self._locked() as fd:
-            self._read_on(fd)
-            traces = [trace for unit in units for trace in unit]
-            now = clock.now()
-            lines = [to_line(trace, now) for trace in traces]
-            start = self._write(fd, lines)
-            if start is None:
-                self._forget()
-                return [None] * len(units)
-            for trace, line in zip(traces, lines, strict=True):
-                place = Place(start, len(line) - 1)
-                self._index(Line(trace.summary(now), shared(trace.facts), place))
-                start += len(line)
+        return self._do(lambda: self._locked(lambda fd: self._append(fd, units)))
+
+    def _append(self, fd: int, units: Sequence[Unit]) -> list[None]:
+        self._read_on(fd)
+        traces = [trace for unit in units for trace in unit]
+        now = clock.now()
+        lines = [to_line(trace, now) for trace in traces]
+        start = self._write(fd, lines)
+        if start is None:
+            self._forget()
             return [None] * len(units)
+        for trace, line in zip(traces, lines, strict=True):
+            place = Place(start, len(line) - 1)
+            self._index(Line(trace.summary(now), shared(trace.facts), place))
+            start += len(line)
+        return [None] * len(units)
 
     def load(self, run_ids: Sequence[str]) -> list[Loaded]:
         """The JSON of traces; None for each that is not there."""
-        with self._turn:
-            fd = self._refreshed()
-            return [self._load(fd, run_id) for run_id in run_ids]
+        return self._do(lambda: self._loaded(self._refreshed(), run_ids))
 
     def look(self, look: Look) -> Slice:
         """Look through a part of the traces."""
-        with self._turn:
-            self._refreshed()
-            return self._order.look(look)
+        return self._do(lambda: self._refreshed_order().look(look))
 
     def newest(self, kind: str) -> Position | None:
         """The place of the newest trace."""
-        with self._turn:
-            self._refreshed()
-            return self._order.newest(kind)
+        return self._do(lambda: self._refreshed_order().newest(kind))
 
     def delete(self, run_id: str) -> bool:
         """Remove all lines of a run by writing the file anew."""
-        with self._turn, self._locked() as fd:
-            self._read_on(fd)
-            if self._order.get(run_id) is None and run_id not in self._damaged:
-                return False
-            self._rewrite(fd, lambda line: run_id_of(line) == run_id)
-            self._damaged.pop(run_id, None)
-            self._order.remove(run_id)
-            return True
+        return self._do(lambda: self._locked(lambda fd: self._delete(fd, run_id)))
+
+    def _delete(self, fd: int, run_id: str) -> bool:
+        self._read_on(fd)
+        if self._order.get(run_id) is None and run_id not in self._damaged:
+            return False
+        self._rewrite(fd, lambda line: run_id_of(line) == run_id)
+        self._damaged.pop(run_id, None)
+        self._order.remove(run_id)
+        return True
+
+    def _do(self, work: Callable[[], T]) -> T:
+        with self._turn:
+            try:
+                return work()
+            except Exception:
+                raise
+            except BaseException:
+                self._forget()  # a signal handler raised, and may have left the index half made
+                raise
 
     def epoch(self) -> str:
         """Which numbering the keys of pages belong to."""
@@ -154,8 +164,7 @@ class Archive:
 
     def open(self) -> None:
         """Open the file, making it and its folders if need be, and read what is there."""
-        with self._turn:
-            self._refreshed()
+        self._do(self._refreshed)
 
     def close(self) -> None:
         """Close the file, for good."""
@@ -197,27 +206,36 @@ class Archive:
             raise IsADirectoryError(21, "Is a directory")
         folder = os.path.dirname(os.path.abspath(self.path))
         os.makedirs(folder, exist_ok=True)
-        is_new = not os.path.exists(self.path)
         fd = os.open(self.path, _FLAGS, 0o644)
-        if is_new and self._sync:
-            _sync_folder(folder)
+        if self._sync:
+            try:
+                _sync_folder(folder)
+            except BaseException:
+                os.close(fd)
+                raise
         return fd
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[int]:
+    def _locked(self, work: Callable[[int], T]) -> T:
+        """Do work on the file while no other program writes."""
         while True:
             fd = self._descriptor()
-            with locked(fd):
+            try:
+                lock(fd)
                 if _is_at(fd, self.path):  # else it was replaced while we waited
-                    yield fd
-                    break
-        if fd != self._fd:  # we replaced it ourselves, and its lock is free now
-            os.close(fd)
+                    return work(fd)
+            finally:
+                unlock(fd)
+                if fd != self._fd:  # we replaced it ourselves
+                    os.close(fd)
 
     def _refreshed(self) -> int:
         fd = self._descriptor()
         self._read_on(fd)
         return fd
+
+    def _refreshed_order(self) -> SaveOrder[Line]:
+        self._refreshed()
+        return self._order
 
     def _write(self, fd: int, lines: Sequence[bytes]) -> int | None:
         """Append; where the first line begins, or None if a program without a lock came between.
@@ -234,8 +252,7 @@ class Archive:
             if self._sync:
                 os.fsync(fd)
         except BaseException:
-            with contextlib.suppress(OSError):
-                os.ftruncate(fd, end)
+            _take_back(fd, end, len(data))
             raise
         self._read_to = os.fstat(fd).st_size
         if self._read_to != end + len(data):
@@ -250,6 +267,9 @@ class Archive:
         if self._read_to < end:
             place = Place(self._read_to, end - self._read_to)
             self._note_damage(_read_at(fd, place), place, "cut short")
+
+    def _loaded(self, fd: int, run_ids: Sequence[str]) -> list[Loaded]:
+        return [self._load(fd, run_id) for run_id in run_ids]
 
     def _load(self, fd: int, run_id: str) -> Loaded:
         entry = self._order.get(run_id)
@@ -344,24 +364,37 @@ class Archive:
 
     def _rewrite(self, fd: int, drop: Callable[[bytes], bool]) -> None:
         """Replace the file by a copy without some lines, at once for all who look."""
-        folder = os.path.dirname(os.path.abspath(self.path))
-        name = os.path.join(folder, f".{os.path.basename(self.path)}.{uuid.uuid4().hex}")
+        folder, base = os.path.split(os.path.abspath(self.path))
+        _clear_away(folder, base)
+        name = os.path.join(folder, f".{base}.{uuid.uuid4().hex}")
+        copy = os.open(name, _FLAGS | os.O_EXCL, 0o600)
         try:
-            with open(name, "xb", buffering=_COPY_BYTES) as target:
-                os.chmod(name, os.fstat(fd).st_mode & 0o777)
-                with open(os.dup(fd), "rb", buffering=_COPY_BYTES) as source:
-                    moved = _copy_lines(source, target, drop)
-                target.flush()
-                os.fsync(target.fileno())
-            replacement = os.open(name, _FLAGS)
-            os.replace(name, self.path)
+            os.chmod(name, os.fstat(fd).st_mode & 0o777)
+            with (
+                open(os.dup(fd), "rb", buffering=_COPY_BYTES) as source,
+                open(copy, "wb", buffering=_COPY_BYTES, closefd=False) as target,
+            ):
+                source.seek(0)  # the descriptors share their place
+                moved = _copy_lines(source, target, drop)
+                os.fsync(copy)
+                size = os.fstat(copy).st_size
+                os.replace(name, self.path)
+                self._fd = copy
+                # What a program without a lock has appended meanwhile.
+                _copy_lines(source, target, drop)
         except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
+            if self._fd != copy:
+                os.close(copy)
+                with contextlib.suppress(OSError):
+                    os.unlink(name)
+            self._forget()
             raise
-        _sync_folder(folder)
-        self._fd = replacement
-        self._read_to = os.fstat(replacement).st_size
+        try:
+            _sync_folder(folder)
+        except BaseException:
+            self._forget()
+            raise
+        self._read_to = size
         self._read_last = (0, b"")
         self._move(moved)
 
@@ -380,15 +413,31 @@ def _copy_lines(
     source: BinaryIO, target: BinaryIO, drop: Callable[[bytes], bool]
 ) -> dict[int, int]:
     """Copy the lines that stay; where each stood and stands now."""
-    source.seek(0)
     moved: dict[int, int] = {}
-    old = new = 0
+    old, new = source.tell(), target.tell()
     for line in source:
         if not drop(line):
             moved[old] = new
             new += target.write(line)
         old += len(line)
+    target.flush()
     return moved
+
+
+def _clear_away(folder: str, base: str) -> None:
+    """Remove the copies that killed programs left half made; nobody else makes one: see `lock`."""
+    copies = re.compile(rf"\.{re.escape(base)}\.[0-9a-f]{{32}}")
+    for name in os.listdir(folder):
+        if copies.fullmatch(name):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+
+
+def _take_back(fd: int, end: int, length: int) -> None:
+    """Cut off what was appended, unless a program without a lock has appended something after."""
+    with contextlib.suppress(OSError):
+        if os.fstat(fd).st_size <= end + length:
+            os.ftruncate(fd, end)
 
 
 def _is_at(fd: int, path: str) -> bool:

@@ -8,7 +8,6 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
 
 _TIMEOUT = 30.0  # seconds to wait for another program
 
@@ -42,9 +41,8 @@ class LockTimeoutError(OSError):
     """Another program held the lock for too long."""
 
 
-@contextlib.contextmanager
-def locked(fd: int) -> Iterator[None]:
-    """Hold the lock.
+def lock(fd: int) -> None:
+    """Take the lock; taking it again does nothing.
 
     Raises:
         LockTimeoutError: It was not to be had in time.
@@ -53,15 +51,18 @@ def locked(fd: int) -> Iterator[None]:
     while True:
         try:
             _try_lock(fd)
-            break
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
                 raise
             if time.monotonic() > deadline:
                 problem = "another program has held its lock for too long"
                 raise LockTimeoutError(errno.EAGAIN, problem) from error
+        else:
+            return
         time.sleep(random.uniform(0.0005, 0.005))  # noqa: S311
-    try:
-        yield
-    finally:
+
+
+def unlock(fd: int) -> None:
+    """Give the lock back, if it was taken."""
+    with contextlib.suppress(OSError):
         _unlock(fd)

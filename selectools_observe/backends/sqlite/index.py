@@ -6,15 +6,15 @@ save writes one narrow row to the index and not one entry for each term.
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from binascii import unhexlify
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from .rows import TRACE_COLUMNS, facets_of, stored_bytes, to_summary, told_by_steps
 from .terms import unpack
+from .transactions import transaction
 
 BLOCK = 256
 FOREIGN_ROWS_AT_ONCE = 256
@@ -152,17 +152,3 @@ def index_everything(connection: sqlite3.Connection, where: str) -> None:
         with transaction(connection):
             index_pending(connection, where, FOREIGN_ROWS_AT_ONCE)
             fill_blocks(connection)
-
-
-@contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """A write transaction, undone by any exception."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-        raise

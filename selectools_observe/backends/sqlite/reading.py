@@ -19,6 +19,7 @@ from ..asking import Ask, Found
 from .index import index_everything
 from .narrowing import Narrowing, bounds_of
 from .rows import SUMMARIES, WRONG_CHECKSUM, stored_bytes, to_summary, told_by_steps
+from .transactions import transaction
 
 ItemT = TypeVar("ItemT")
 
@@ -91,20 +92,15 @@ def page(connection: sqlite3.Connection, where: str, ask: Ask) -> list[Found]:
     if ask.limit == 0:
         return []
     catch_up(connection, where)
-    connection.execute("BEGIN")  # one moment for all statements
-    try:
-        with closing(_found(connection, where, ask)) as found:
-            stop = None if ask.limit is None else min(ask.offset + ask.limit, sys.maxsize)
-            return list(islice(found, min(ask.offset, sys.maxsize), stop))
-    finally:
-        connection.execute("COMMIT")
+    with _one_moment(connection), closing(_found(connection, where, ask)) as found:
+        stop = None if ask.limit is None else min(ask.offset + ask.limit, sys.maxsize)
+        return list(islice(found, min(ask.offset, sys.maxsize), stop))
 
 
 def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> int:
     """How many traces match."""
     catch_up(connection, where)
-    connection.execute("BEGIN")
-    try:
+    with _one_moment(connection):
         if filters == TraceFilter(limit=filters.limit):
             (number,) = connection.execute(_COUNT_INDEXED).fetchone()
             foreign = Narrowing(connection, Ask(filters)).foreign_rows()
@@ -112,8 +108,11 @@ def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> i
             return min(int(number), _most(filters.limit))
         with closing(_matching_ids(connection, where, filters)) as ids:
             return sum(1 for _ in islice(ids, _most(filters.limit)))
-    finally:
-        connection.execute("COMMIT")
+
+
+def _one_moment(connection: sqlite3.Connection) -> transaction:
+    """All statements see the database as it is at one moment."""
+    return transaction(connection, "BEGIN")
 
 
 def catch_up(connection: sqlite3.Connection, where: str) -> None:

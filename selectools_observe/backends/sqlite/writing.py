@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 
 from ...errors import TraceStoreError
 from .. import clock, faults
-from .index import FOREIGN_ROWS_AT_ONCE, fill_blocks, index_pending, transaction
+from .index import FOREIGN_ROWS_AT_ONCE, fill_blocks, index_pending
 from .log import Log
 from .rows import WrittenTrace, summary_checksum
+from .transactions import transaction, undo
 
 # What one caller saves together, to be stored whole or not at all.
 Unit: TypeAlias = Sequence[WrittenTrace]
@@ -126,6 +127,7 @@ class Writer:
 
     def _keep_up(self) -> None:
         """Now and then, index what other programs wrote, and the blocks that became full."""
+        undo(self.connection)  # a transaction that a signal handler's exception left open
         self._log.keep_short()
         if self._saved < _SAVES_BETWEEN_UPKEEP:
             return
@@ -136,6 +138,7 @@ class Writer:
 
     def delete(self, run_id: str) -> bool:
         """Remove a trace; whether there was one."""
+        undo(self.connection)
         deleted = self.connection.execute("DELETE FROM traces WHERE run_id = ?", (run_id,))
         return deleted.rowcount > 0
 

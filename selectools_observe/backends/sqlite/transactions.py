@@ -1,0 +1,41 @@
+"""Transactions that no exception leaves open, also one that a signal handler raises anywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+
+
+class transaction:  # noqa: N801 - read as a verb
+    """A transaction, by default one that writes; undone by any exception.
+
+    Not a generator: one that was left half way would undo whatever goes on when it is freed.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> None:
+        self._connection = connection
+        self._begin = begin
+
+    def __enter__(self) -> None:
+        undo(self._connection)
+        self._do(self._begin)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._do("COMMIT")
+        else:
+            undo(self._connection)
+
+    def _do(self, statement: str) -> None:
+        try:
+            self._connection.execute(statement)
+        except BaseException:
+            undo(self._connection)
+            raise
+
+
+def undo(connection: sqlite3.Connection) -> None:
+    """Roll back what is not committed, if there is something."""
+    if connection.in_transaction:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
