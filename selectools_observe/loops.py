@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
@@ -50,8 +51,9 @@ class AsyncioRuntime:
         where: str,
         acquire: Callable[[], ResourceT],
         release: Callable[[ResourceT], None],
+        is_current: Callable[[ResourceT], bool],
     ) -> ThreadWorker[ResourceT]:
-        return ThreadWorker(Hold(where, acquire, release))
+        return ThreadWorker(Hold(where, acquire, release, is_current))
 
     async def call(self, function: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
@@ -63,8 +65,12 @@ class AsyncioRuntime:
             deliver(loop, future, function)
 
         def stop_waiting(carrier: asyncio.Task[None]) -> None:
-            if carrier.cancelled() and not begun:
+            if begun or future.done():
+                return
+            if carrier.cancelled():
                 future.cancel()
+            elif error := carrier.exception():  # no thread was to be had
+                future.set_exception(_no_thread(error))
 
         # The task only carries the work to aiofiles' thread: a loop that shuts down cancels it like
         # every task, but what began goes on, and the bare future tells its end.
@@ -107,6 +113,12 @@ class ThreadWorker(aiosqlite.Connection, Generic[ResourceT]):
                 self._tx.put_nowait((None, self._hold.release))
                 self.stop()
 
+    def _start(self) -> None:
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise _no_thread(error) from error
+
     async def _submit(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -114,7 +126,7 @@ class ThreadWorker(aiosqlite.Connection, Generic[ResourceT]):
             if not self._running:
                 raise StoreClosedError(self._hold.where)
             if self._thread.ident is None:
-                self._thread.start()
+                self._start()
             self._tx.put_nowait((None, partial(deliver, loop, future, work)))
         return await settle(future)
 
@@ -156,6 +168,13 @@ class ThreadWorker(aiosqlite.Connection, Generic[ResourceT]):
 
 def _nothing_to_connect() -> sqlite3.Connection:
     raise RuntimeError("a worker acquires its resource itself")
+
+
+def _no_thread(error: BaseException) -> OSError:
+    """What a store says in words of its own: an error of the operating system."""
+    no_thread = OSError(errno.EAGAIN, f"no thread could be started: {error}")
+    no_thread.__cause__ = error
+    return no_thread
 
 
 def deliver(

@@ -56,6 +56,7 @@ class Runtime(Protocol):
         where: str,
         acquire: Callable[[], ResourceT],
         release: Callable[[ResourceT], None],
+        is_current: Callable[[ResourceT], bool],
     ) -> Worker[ResourceT]: ...
     async def call(self, function: Callable[[], T]) -> T:
         """Run blocking file work to its end."""
@@ -92,8 +93,9 @@ class BlockingRuntime:
         where: str,
         acquire: Callable[[], ResourceT],
         release: Callable[[ResourceT], None],
+        is_current: Callable[[ResourceT], bool],
     ) -> DirectWorker[ResourceT]:
-        return DirectWorker(Hold(where, acquire, release))
+        return DirectWorker(Hold(where, acquire, release, is_current))
 
     async def call(self, function: Callable[[], T]) -> T:
         return function()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from .errors import StoreClosedError
 from .forking import rest_during_forks
+
+log = logging.getLogger("selectools_observe")
 
 T = TypeVar("T")
 ResourceT = TypeVar("ResourceT")
@@ -31,23 +34,31 @@ class Worker(Protocol[HeldT_co]):
 
 
 class Hold(Generic[ResourceT]):
-    """A resource acquired at first use, in the thread that uses it, and released once."""
+    """A resource acquired at first use, in the thread that uses it, and released once.
+
+    One that is no longer current is released, and acquired anew.
+    """
 
     def __init__(
         self,
         where: str,
         acquire: Callable[[], ResourceT],
         release: Callable[[ResourceT], None],
+        is_current: Callable[[ResourceT], bool],
     ) -> None:
         self.where = where
         self._acquire = acquire
         self._release = release
+        self._is_current = is_current
         self._resource: ResourceT | None = None
         self._released = False
 
     def run(self, function: Callable[[ResourceT], T]) -> T:
         if self._released:
             raise StoreClosedError(self.where)
+        if self._resource is not None and not self._is_current(self._resource):
+            log.warning("%s: was removed or replaced; going on with what is there now", self.where)
+            self.let_go()
         if self._resource is None:
             self._resource = self._acquire()
         return function(self._resource)

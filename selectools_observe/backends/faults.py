@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import errno
+import os
+import shutil
 import sqlite3
 
 from ..errors import StorageError
 
+_ROOM = 64 * 1024  # bytes without which SQLite cannot open a database
 _FREE_SPACE = "Free some space and try again; what was saved before is not affected"
 _PERMISSION = "Check the permissions of the file and of its folder"
 _MALFORMED = "Restore it from a backup, or save what can be saved into a new file"
 
 _SQLITE_REMEDIES = {
     sqlite3.SQLITE_FULL: ("the disk is full", _FREE_SPACE),
-    sqlite3.SQLITE_READONLY: ("the database is read-only", _PERMISSION),
+    sqlite3.SQLITE_READONLY: (
+        "the database is read-only",
+        "Check the permissions of the file, of its -wal and -shm, and of the folder",
+    ),
     sqlite3.SQLITE_BUSY: (
         "the database is locked",
         "Another program has held its lock for too long: let it finish, or close it",
@@ -49,6 +55,14 @@ _OS_REMEDIES = {
     errno.EEXIST: ("a part of the path is not a directory", "Give another path"),
     errno.ENOENT: ("the file or its folder does not exist", "Check the path"),
     errno.ENAMETOOLONG: ("the path is too long", "Give a shorter one"),
+    errno.EBUSY: (
+        "the file is locked",
+        "Another program has held its lock for too long: let it finish, or close it",
+    ),
+    errno.EAGAIN: (
+        "the system gives no more of what is needed",
+        "Let other work finish, or raise the limit (ulimit)",
+    ),
     errno.EMFILE: ("too many files are open", "Close some, or raise the limit"),
 }
 
@@ -56,6 +70,8 @@ _OS_REMEDIES = {
 def from_sqlite(where: str, error: sqlite3.Error) -> StorageError:
     """The `StorageError` for what SQLite said; the caller raises it ``from`` that."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extended part
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and _is_full(where):
+        code = sqlite3.SQLITE_FULL  # it does not say so when its shared memory finds no room
     problem, remedy = _SQLITE_REMEDIES.get(code, ("the database refused", "See the cause"))
     return StorageError(where, f"{problem} ({error})", remedy)
 
@@ -66,3 +82,10 @@ def from_os(where: str, error: OSError) -> StorageError:
         error.errno or 0, ("the operating system refused", "See the cause")
     )
     return StorageError(where, f"{problem} ({error.strerror or error})", remedy)
+
+
+def _is_full(where: str) -> bool:
+    try:
+        return shutil.disk_usage(os.path.dirname(os.path.abspath(where))).free < _ROOM
+    except OSError:
+        return False

@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
+import disks
 import report as counting
 from children import Zygote
 
@@ -46,6 +47,16 @@ def zygote() -> Iterator[Zygote]:
     """A program that has loaded the package and forks children that do what they are told."""
     with Zygote() as parent:
         yield parent
+
+
+@pytest.fixture(scope="session")
+def failing(tmp_path_factory) -> Iterator[tuple[Zygote, disks.Control]]:
+    """A zygote whose disk and clock the control makes fail; for files with ``traces.`` in the path."""
+    folder = tmp_path_factory.mktemp("failing")
+    control = disks.Control(folder / "control")
+    environment = {"FAULTS_CONTROL": str(folder / "control"), "FAULTS_PATH": "/traces."}
+    with Zygote(preload=disks.build(folder), **environment) as parent:
+        yield parent, control
 
 
 def pytest_collection_modifyitems(items) -> None:

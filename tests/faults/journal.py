@@ -18,6 +18,7 @@ class Journal:
     """The journal of one program. Versions of a run begin at 1; `ABSENT` is a deletion."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
 
     def begin(self, version: int, *run_ids: str) -> None:

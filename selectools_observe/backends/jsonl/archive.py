@@ -296,7 +296,7 @@ class Archive:
             log.warning("%s: another program rewrote the file; reading it again", self.path)
             self._forget()
         if size > self._read_to:
-            with open(os.dup(fd), "rb", buffering=_COPY_BYTES) as file:
+            with open(fd, "rb", buffering=_COPY_BYTES, closefd=False) as file:
                 self._read_lines(file, size)
 
     def _is_continued(self, fd: int) -> bool:
@@ -371,7 +371,7 @@ class Archive:
         try:
             os.chmod(name, os.fstat(fd).st_mode & 0o777)
             with (
-                open(os.dup(fd), "rb", buffering=_COPY_BYTES) as source,
+                open(fd, "rb", buffering=_COPY_BYTES, closefd=False) as source,
                 open(copy, "wb", buffering=_COPY_BYTES, closefd=False) as target,
             ):
                 source.seek(0)  # the descriptors share their place

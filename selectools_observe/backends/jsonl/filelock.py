@@ -55,8 +55,8 @@ def lock(fd: int) -> None:
             if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
                 raise
             if time.monotonic() > deadline:
-                problem = "another program has held its lock for too long"
-                raise LockTimeoutError(errno.EAGAIN, problem) from error
+                waited = f"not to be had in {_TIMEOUT:g} seconds"
+                raise LockTimeoutError(errno.EBUSY, waited) from error
         else:
             return
         time.sleep(random.uniform(0.0005, 0.005))  # noqa: S311

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -60,10 +61,12 @@ class JSONLStore(StoreCore[EncodedTrace]):
         return encode(trace)
 
     async def _save(self, traces: Sequence[EncodedTrace]) -> None:
-        await self._lanes.current().saves.ask(traces)
+        with self._in_words():
+            await self._lanes.current().saves.ask(traces)
 
     async def _load(self, run_id: str) -> bytes | None:
-        return await self._lanes.current().loads.ask(run_id)
+        with self._in_words():
+            return await self._lanes.current().loads.ask(run_id)
 
     async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
         return await self._do(self._archive.load, run_ids)
@@ -92,12 +95,18 @@ class JSONLStore(StoreCore[EncodedTrace]):
 
     async def _do(self, work: Callable[Args, T], *args: Args.args, **kwargs: Args.kwargs) -> T:
         """Do file work in a thread or where we stand."""
-        return await self._runtime.call(partial(self._explained, work, *args, **kwargs))
+        with self._in_words():
+            return await self._runtime.call(partial(work, *args, **kwargs))
 
     def _explained(self, work: Callable[Args, T], *args: Args.args, **kwargs: Args.kwargs) -> T:
-        """Do it, putting what the operating system says in words."""
-        try:
+        with self._in_words():
             return work(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """Put what the operating system says in words."""
+        try:
+            yield
         except OSError as error:
             raise faults.from_os(self._where, error) from error
 

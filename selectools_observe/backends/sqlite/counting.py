@@ -19,6 +19,7 @@ from .index import BLOCK, first_open_id
 from .narrowing import Narrowing
 from .reading import catch_up, matching
 from .reading import count as count_by_reading
+from .transactions import one_moment
 
 _EVERYTHING = TraceFilter()
 _ALL_TIME = (-(2**80), 2**80)  # microseconds
@@ -38,8 +39,7 @@ def histogram(
 ) -> TraceHistogram:
     """How many runs match, over time, read at one moment."""
     catch_up(connection, where)
-    connection.execute("BEGIN")
-    try:
+    with one_moment(connection):
         bounds = _bounds(connection, where, filters)
         if bounds is None:
             return TraceHistogram()
@@ -48,8 +48,6 @@ def histogram(
             _count_indexed(connection, filters, tally)
         _count_read(connection, where, filters, tally)
         return tally.result()
-    finally:
-        connection.execute("COMMIT")
 
 
 def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> int:
@@ -59,14 +57,11 @@ def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> i
     if asked == _EVERYTHING or asked.run_ids is not None or (limit is not None and limit <= _FEW):
         return count_by_reading(connection, where, filters)
     catch_up(connection, where)
-    connection.execute("BEGIN")
-    try:
+    with one_moment(connection):
         tally = Tally(*_ALL_TIME, 1)
         _count_indexed(connection, asked, tally)
         _count_read(connection, where, asked, tally)
         total = tally.total
-    finally:
-        connection.execute("COMMIT")
     return total if limit is None else min(limit, total)
 
 

@@ -14,6 +14,7 @@ from ...errors import StorageError
 from ...forking import ForkSafeLock
 from ...protocols import Durability
 from .. import faults
+from .connections import Connection, Identity, identity_of
 from .index import index_everything
 from .schema import ForeignTableError, NewerVersionError, check, migrate
 
@@ -37,10 +38,10 @@ class Database:
         self.where = path
         self._durability = durability
         self._private = path == ":memory:"
-        self._shared: sqlite3.Connection | None = None
+        self._shared: Connection | None = None
         self._turn = ForkSafeLock()
 
-    def connect(self) -> sqlite3.Connection:
+    def connect(self) -> Connection:
         """A connection of one's own; for ``:memory:``, the one that all share.
 
         Raises:
@@ -53,7 +54,7 @@ class Database:
                 self._shared = self._open()
             return self._shared
 
-    def release(self, connection: sqlite3.Connection) -> None:
+    def release(self, connection: Connection) -> None:
         """Close a connection; the shared one lives as long as the store."""
         if connection is not self._shared:
             connection.close()
@@ -93,14 +94,16 @@ class Database:
             return faults.from_sqlite(self.where, error)
         return faults.from_os(self.where, error)
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Connection:
         with self.explained():
             if not self._private:
                 if os.path.isdir(self.where):
                     raise IsADirectoryError(21, "Is a directory")
                 os.makedirs(os.path.dirname(os.path.abspath(self.where)), exist_ok=True)
+            before = identity_of(self.where)
             connection = sqlite3.connect(
                 self.where,
+                factory=Connection,
                 timeout=BUSY_TIMEOUT,
                 isolation_level=None,
                 check_same_thread=False,
@@ -110,10 +113,19 @@ class Database:
             connection.text_factory = bytes
             try:
                 self._set_up(connection)
+                self._settle(connection, before)
             except BaseException:
                 connection.close()
                 raise
             return connection
+
+    def _settle(self, connection: Connection, before: Identity | None) -> None:
+        if self._private:
+            return
+        connection.settle(self.where)
+        if before is not None and before != identity_of(self.where):
+            problem = "the file was replaced while it was being opened"
+            raise StorageError(self.where, problem, "Try again")
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         try:

@@ -19,7 +19,7 @@ from ..asking import Ask, Found
 from .index import index_everything
 from .narrowing import Narrowing, bounds_of
 from .rows import SUMMARIES, WRONG_CHECKSUM, stored_bytes, to_summary, told_by_steps
-from .transactions import transaction
+from .transactions import one_moment
 
 ItemT = TypeVar("ItemT")
 
@@ -92,7 +92,7 @@ def page(connection: sqlite3.Connection, where: str, ask: Ask) -> list[Found]:
     if ask.limit == 0:
         return []
     catch_up(connection, where)
-    with _one_moment(connection), closing(_found(connection, where, ask)) as found:
+    with one_moment(connection), closing(_found(connection, where, ask)) as found:
         stop = None if ask.limit is None else min(ask.offset + ask.limit, sys.maxsize)
         return list(islice(found, min(ask.offset, sys.maxsize), stop))
 
@@ -100,7 +100,7 @@ def page(connection: sqlite3.Connection, where: str, ask: Ask) -> list[Found]:
 def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> int:
     """How many traces match."""
     catch_up(connection, where)
-    with _one_moment(connection):
+    with one_moment(connection):
         if filters == TraceFilter(limit=filters.limit):
             (number,) = connection.execute(_COUNT_INDEXED).fetchone()
             foreign = Narrowing(connection, Ask(filters)).foreign_rows()
@@ -108,11 +108,6 @@ def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> i
             return min(int(number), _most(filters.limit))
         with closing(_matching_ids(connection, where, filters)) as ids:
             return sum(1 for _ in islice(ids, _most(filters.limit)))
-
-
-def _one_moment(connection: sqlite3.Connection) -> transaction:
-    """All statements see the database as it is at one moment."""
-    return transaction(connection, "BEGIN")
 
 
 def catch_up(connection: sqlite3.Connection, where: str) -> None:

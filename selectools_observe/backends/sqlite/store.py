@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -19,6 +18,7 @@ from ...workers import Worker
 from ..asking import Ask, Found
 from ..core import Loaded, StoreCore, checked_path
 from . import counting, reading
+from .connections import Connection
 from .database import Database
 from .rows import WrittenTrace, to_write
 from .writing import Unit, Writer
@@ -28,7 +28,6 @@ Args = ParamSpec("Args")
 HeldT = TypeVar("HeldT")
 AskedT = TypeVar("AskedT")
 AnswerT = TypeVar("AnswerT")
-Connection = sqlite3.Connection
 
 
 class SQLiteStore(StoreCore[WrittenTrace]):
@@ -116,12 +115,14 @@ class _Lane:
         self._database = database
         where = database.where
         self._writer: Worker[Writer] = runtime.worker(
-            where, self._new_writer, lambda writer: database.release(writer.connection)
+            where,
+            self._new_writer,
+            lambda writer: database.release(writer.connection),
+            lambda writer: writer.connection.is_current(),
         )
-        self._loader: Worker[Connection] = runtime.worker(where, database.connect, database.release)
-        self._scanner: Worker[Connection] = runtime.worker(
-            where, database.connect, database.release
-        )
+        to_read = (where, database.connect, database.release, Connection.is_current)
+        self._loader: Worker[Connection] = runtime.worker(*to_read)
+        self._scanner: Worker[Connection] = runtime.worker(*to_read)
         self.saves: Grouper[Unit, None] = Grouper(runtime, self._save, queues=runtime.hops)
         self._loads: Grouper[str, bytes | None] | None = None
         if runtime.hops:
@@ -146,7 +147,10 @@ class _Lane:
         work: Callable[[HeldT, Sequence[AskedT]], Sequence[AnswerT | Exception]],
     ) -> None:
         """Answer a batch of requests in a worker."""
-        await worker.run(lambda held: answer(lambda asked: self._database.do(held, work, asked)))
+        with self._database.explained():
+            await worker.run(
+                lambda held: answer(lambda asked: self._database.do(held, work, asked))
+            )
 
     async def load(self, run_id: str) -> bytes | None:
         """Load one trace, together with others that are asked for at the same time."""
@@ -179,7 +183,8 @@ class _Lane:
         *args: Args.args,
         **kwargs: Args.kwargs,
     ) -> T:
-        return await worker.run(lambda held: self._database.do(held, work, *args, **kwargs))
+        with self._database.explained():
+            return await worker.run(lambda held: self._database.do(held, work, *args, **kwargs))
 
     @property
     def is_open(self) -> bool:

@@ -34,6 +34,11 @@ class transaction:  # noqa: N801 - read as a verb
             raise
 
 
+def one_moment(connection: sqlite3.Connection) -> transaction:
+    """A transaction in which all statements see the database as it is at one moment."""
+    return transaction(connection, "BEGIN")
+
+
 def undo(connection: sqlite3.Connection) -> None:
     """Roll back what is not committed, if there is something."""
     if connection.in_transaction:

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
-from ...errors import TraceStoreError
+from ...errors import StorageError, TraceStoreError
 from .. import clock, faults
+from .connections import Connection
 from .index import FOREIGN_ROWS_AT_ONCE, fill_blocks, index_pending
 from .log import Log
 from .rows import WrittenTrace, summary_checksum
@@ -59,7 +60,7 @@ _COLUMNS = 14
 class Writer:
     """A connection for writing, and how much was written since the index was last looked after."""
 
-    def __init__(self, connection: sqlite3.Connection, where: str) -> None:
+    def __init__(self, connection: Connection, where: str) -> None:
         self.connection = connection
         self._where = where
         self._log = Log(connection, where)
@@ -73,15 +74,24 @@ class Writer:
 
         Raises:
             sqlite3.Error: The database refused the batch as a whole; nothing was saved.
+            StorageError: The file was taken away meanwhile.
         """
         self._keep_up()
+        answers: list[Exception | None] = [None] * len(units)
         try:
             self._save([row for unit in units for row in unit])
         except sqlite3.Error as error:
             if len(units) == 1 or not _is_about_a_row(error):
                 raise
-            return [self._save_alone(unit) for unit in units]
-        return [None] * len(units)
+            answers = [self._save_alone(unit) for unit in units]
+        self._check_place()
+        return answers
+
+    def _check_place(self) -> None:
+        """Acknowledge nothing that went into a file which nobody finds any more."""
+        if not self.connection.is_current():
+            problem = "the file was removed or replaced in this moment"
+            raise StorageError(self._where, problem, "Do it again, with the file that is there now")
 
     def _save_alone(self, unit: Unit) -> TraceStoreError | None:
         try:
@@ -140,6 +150,7 @@ class Writer:
         """Remove a trace; whether there was one."""
         undo(self.connection)
         deleted = self.connection.execute("DELETE FROM traces WHERE run_id = ?", (run_id,))
+        self._check_place()
         return deleted.rowcount > 0
 
 

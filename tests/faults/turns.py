@@ -1,0 +1,79 @@
+"""A child that takes turns with the test: one request, one answer."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Self
+
+import truth
+from children import DEADLINE, Child, Zygote
+from faces import file_of
+from report import Report
+
+
+class Refused(Exception):
+    """What the child's store raised."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(kind, text)
+        self.kind = kind
+        self.text = text
+
+
+class Turns:
+    """A store in a child, used step by step: see `roles.Steps` for the requests."""
+
+    def __init__(self, zygote: Zygote, face: str, folder: Path, **options: Any) -> None:
+        self.face, self.path = face, file_of(face, folder)
+        number = len(list(folder.parent.glob("*.journal")))
+        self.journal = Path(f"{folder}{number}.journal")
+        self.journal.touch()
+        self.journal.chmod(0o666)
+        pipes = Path(f"{folder}{number}.asked"), Path(f"{folder}{number}.told")
+        for pipe in pipes:
+            os.mkfifo(pipe)
+            pipe.chmod(0o666)
+        self.child: Child = zygote.start(
+            "steps",
+            face=face,
+            path=self.path,
+            journal=self.journal,
+            asked=pipes[0],
+            told=pipes[1],
+            deadline=options.pop("deadline", DEADLINE),
+            **options,
+        )
+        self._asked = pipes[0].open("w")
+        self._told = pipes[1].open()
+
+    def do(self, what: str, *words: object) -> list:
+        """The answer to a request.
+
+        Raises:
+            Refused: The store said no.
+        """
+        print(what, *words, file=self._asked, flush=True)
+        line = self._told.readline()
+        assert line, self.child.said
+        kind, *answer = json.loads(line)
+        if kind != "ok":
+            raise Refused(kind, answer[0])
+        return answer
+
+    def truth(self, report: Report, *others: Path) -> truth.Expected:
+        """What a fresh store of this process finds."""
+        return truth.check(self.face, self.path, [self.journal, *others], report)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._asked.close()
+        self._told.close()
+        if kind is None:
+            self.child.check()
+        else:
+            self.child.kill()
+            self.child.wait()
