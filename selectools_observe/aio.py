@@ -23,7 +23,11 @@ class _Closing(StoreCore[PreparedT]):
     """``async with``: open, and close at the end."""
 
     async def __aenter__(self) -> Self:
-        await self._open()
+        try:
+            await self._open()
+        except BaseException:
+            await self.aclose()  # nobody else will: what was begun is finished, also when cancelled
+            raise
         return self
 
     async def __aexit__(

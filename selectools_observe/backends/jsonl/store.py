@@ -91,7 +91,11 @@ class JSONLStore(StoreCore[EncodedTrace]):
 
     async def _close(self) -> None:
         self._lanes.take_all()
-        await self._do(self._archive.close)
+        try:
+            await self._do(self._archive.close)
+        except BaseException:
+            self._archive.close()  # a loop that ends may take away the call before it began
+            raise
 
     async def _do(self, work: Callable[Args, T], *args: Args.args, **kwargs: Args.kwargs) -> T:
         """Do file work in a thread or where we stand."""
