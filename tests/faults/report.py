@@ -67,6 +67,7 @@ def totals() -> dict[str, Counter[str]]:
 
 def text() -> list[str]:
     return [
-        f"{part}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in counts.items())
+        f"{part}: "
+        + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in counts.items())
         for part, counts in totals().items()
     ]

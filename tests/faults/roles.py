@@ -315,7 +315,11 @@ class Steps:
 
 
 def steps(
-    become: str = "", size_limit: int = 0, no_threads: bool = False, options: dict | None = None, **arguments
+    become: str = "",
+    size_limit: int = 0,
+    no_threads: bool = False,
+    options: dict | None = None,
+    **arguments,
 ) -> None:
     """Take turns with the test; as a user without rights, or with a limit to the size of files."""
     import concurrent.futures.thread

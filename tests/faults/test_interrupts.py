@@ -36,7 +36,9 @@ class Interrupted(KeyboardInterrupt):
 
 # In C, so that the signal is not noticed before the traced code goes on. Called as a trace function
 # is; the three arguments are ignored.
-_interrupt = ctypes.PYFUNCTYPE(None, *[ctypes.py_object] * 3)(("PyErr_SetInterrupt", ctypes.pythonapi))
+_interrupt = ctypes.PYFUNCTYPE(None, *[ctypes.py_object] * 3)(
+    ("PyErr_SetInterrupt", ctypes.pythonapi)
+)
 
 
 class Interrupter:
@@ -48,7 +50,10 @@ class Interrupter:
     def run(self, work: Callable[[], object]) -> bool:
         """Whether it was interrupted; else it came to its end before."""
         tracing, handler = sys.gettrace(), signal.signal(signal.SIGINT, self._handle)
-        sys.unraisablehook, unraisable = lambda _: None, sys.unraisablehook  # it may strike in those
+        sys.unraisablehook, unraisable = (
+            lambda _: None,
+            sys.unraisablehook,
+        )  # it may strike in those
         sys.settrace(self._begin)
         try:
             work()

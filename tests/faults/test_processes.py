@@ -14,7 +14,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 
 BACKENDS = ["sqlite", "jsonl"]
 OPENERS = 16
-LOG = 160 * 1024 * 1024  # bytes of write-ahead log, never to be exceeded: without care, 2 GB a minute
+LOG = (
+    160 * 1024 * 1024
+)  # bytes of write-ahead log, never to be exceeded: without care, 2 GB a minute
 
 
 @pytest.mark.parametrize("face", ON_DISK)
@@ -64,7 +66,11 @@ def test_writers_readers_and_deleters(backend, zygote, chance, many, report, tmp
     for n in range(2):
         options = {"face": both(backend, n), "journal": given[n], "name": f"g{n}"}
         children.append(zygote.start("give_away", **common, **options))
-        options = {"face": both(backend, n + 1), "journal": cleared[n], "seed": f"{chance.random()}"}
+        options = {
+            "face": both(backend, n + 1),
+            "journal": cleared[n],
+            "seed": f"{chance.random()}",
+        }
         children.append(zygote.start("clear", **common, journals=[str(given[n])], **options))
     most_log = watch_log(path, seconds=many(3, 60))
     stop.touch()

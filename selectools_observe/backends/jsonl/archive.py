@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
+import secrets
 import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import BinaryIO, NamedTuple, TypeAlias, TypeVar
+from typing import BinaryIO, TypeAlias, TypeVar
 
 from ...codec import EncodedTrace
 from ...errors import CorruptTraceError, StoreClosedError
@@ -26,7 +26,17 @@ from .. import clock
 from ..core import Loaded
 from ..saveorder import Entry, Look, SaveOrder, Slice
 from .filelock import lock, unlock
-from .lines import read_line, run_id_of, shared, to_line, trace_of
+from .files import (
+    Place,
+    clear_away,
+    copy_lines,
+    is_at,
+    read_at,
+    sync_folder,
+    take_back,
+    write_all,
+)
+from .lines import Group, goes_on, group_of, read_line, run_id_of, shared, to_line, trace_of
 
 log = logging.getLogger("selectools_observe")
 
@@ -38,13 +48,6 @@ _LINES_AT_ONCE = 256
 _COPY_BYTES = 1024 * 1024
 _BYTES_REMEMBERED = 256  # of the line read last: run id and time tell if another took its place
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-
-
-class Place(NamedTuple):
-    """Where a line stands in the file, in bytes; its newline is not counted."""
-
-    offset: int
-    length: int
 
 
 class Line(Entry):
@@ -66,6 +69,25 @@ class Line(Entry):
     @property
     def facts(self) -> TraceFacts:
         return self._facts
+
+
+class _Together:
+    """Lines of one saving that were read, until it is known whether all of them are there."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.start: tuple[int, tuple[int, bytes]] = (0, (0, b""))
+        self._group: Group | None = None
+
+    def add(self, line: bytes, entry: Line, start: tuple[int, tuple[int, bytes]]) -> None:
+        if not self.lines:
+            self.start = start
+        self.lines.append(entry)
+        self._group = group_of(line)
+
+    def goes_on(self, line: bytes) -> bool:
+        """Whether a line, perhaps cut short, is the next of those."""
+        return bool(self.lines) and self._group is not None and goes_on(self._group, line)
 
 
 class Archive:
@@ -99,6 +121,7 @@ class Archive:
         self._read_to = 0
         self._read_last = (0, b"")
         self._ends_in_newline = True
+        self._half_saved = False
         self._last_created: datetime | None = None
         self._last_rank = 0
 
@@ -112,7 +135,7 @@ class Archive:
         self._read_on(fd)
         traces = [trace for unit in units for trace in unit]
         now = clock.now()
-        lines = [to_line(trace, now) for trace in traces]
+        lines = [line for unit in units for line in _lines_of(unit, now)]
         start = self._write(fd, lines)
         if start is None:
             self._forget()
@@ -189,7 +212,7 @@ class Archive:
         """The file, opened anew if another took its place, or if a fork shares it."""
         if self._closed:
             raise StoreClosedError(self.path)
-        if self._fd is not None and not _is_at(self._fd, self.path):
+        if self._fd is not None and not is_at(self._fd, self.path):
             self._let_go()
         if self._fd is None:
             self._fd = self._open()
@@ -209,7 +232,7 @@ class Archive:
         fd = os.open(self.path, _FLAGS, 0o644)
         if self._sync:
             try:
-                _sync_folder(folder)
+                sync_folder(folder)
             except BaseException:
                 os.close(fd)
                 raise
@@ -221,7 +244,7 @@ class Archive:
             fd = self._descriptor()
             try:
                 lock(fd)
-                if _is_at(fd, self.path):  # else it was replaced while we waited
+                if is_at(fd, self.path):  # else it was replaced while we waited
                     return work(fd)
             finally:
                 unlock(fd)
@@ -243,16 +266,20 @@ class Archive:
         What fails half way is taken back.
         """
         end = os.fstat(fd).st_size
+        if self._half_saved:
+            log.warning("%s, byte %d: half a save_many taken back", self.path, self._read_to)
+            os.ftruncate(fd, self._read_to)
+            self._half_saved, self._ends_in_newline, end = False, True, self._read_to
         if end and not self._ends_in_newline:
             self._give_up_torn_line(fd, end)
             lines = [b"\n", *lines]
         data = b"".join(lines)
         try:
-            _write_all(fd, data)
+            write_all(fd, data)
             if self._sync:
                 os.fsync(fd)
         except BaseException:
-            _take_back(fd, end, len(data))
+            take_back(fd, end, len(data))
             raise
         self._read_to = os.fstat(fd).st_size
         if self._read_to != end + len(data):
@@ -266,7 +293,7 @@ class Archive:
         """What stands after the last newline stays there, and the file goes on below it."""
         if self._read_to < end:
             place = Place(self._read_to, end - self._read_to)
-            self._note_damage(_read_at(fd, place), place, "cut short")
+            self._note_damage(read_at(fd, place), place, "cut short")
 
     def _loaded(self, fd: int, run_ids: Sequence[str]) -> list[Loaded]:
         return [self._load(fd, run_id) for run_id in run_ids]
@@ -278,7 +305,7 @@ class Archive:
         if entry is None:
             place, reason = self._damaged[run_id]
             return CorruptTraceError(run_id, f"{self.path}, byte {place.offset}", reason)
-        line = _read_at(fd, entry.place)
+        line = read_at(fd, entry.place)
         try:
             if run_id_of(line) in (run_id, None):
                 return trace_of(line)
@@ -306,38 +333,55 @@ class Archive:
 
     def _read_lines(self, file: BinaryIO, size: int) -> None:
         file.seek(self._read_to)
+        self._half_saved = False
         skipped = 0
+        together = _Together()
         for number, line in enumerate(file, 1):
             if not number % _LINES_AT_ONCE:
                 self._tell_progress(size)
-            finished = line.endswith(b"\n")
-            if not self._read(line, finished=finished):
-                if not finished:
+            if not line.endswith(b"\n") and together.goes_on(line):
+                self._read_to, self._read_last = together.start
+                self._half_saved, self._ends_in_newline = True, False
+                together.lines = []
+                break
+            before = self._read_to, self._read_last
+            if not together.goes_on(line):
+                self._index_all(together)
+            entry = self._read(line)
+            if entry is None:
+                if not line.endswith(b"\n"):
                     break  # being written, or torn: the next append decides
-                skipped += 1
+                skipped += bool(line.strip())
+            else:
+                together.add(line, entry, before)
+        self._index_all(together)
         self._tell_progress(size)
         if skipped:
             log.warning("%s: %d unreadable lines skipped", self.path, skipped)
 
-    def _read(self, line: bytes, *, finished: bool) -> bool:
-        """Index one line; whether it could be read."""
+    def _index_all(self, together: _Together) -> None:
+        for entry in together.lines:
+            self._index(entry)
+        together.lines = []
+
+    def _read(self, line: bytes) -> Line | None:
+        """Go past one line; None if there is no trace in it, or if it is torn: then stay."""
         place = Place(self._read_to, len(line.rstrip(b"\r\n")))
+        finished = line.endswith(b"\n")
+        entry = None
         try:
             if line.strip():
                 summary, facts = read_line(line)
-                self._index(Line(summary, facts, place))
-            readable = True
+                entry = Line(summary, facts, place)
         except ValueError as error:
-            readable = False
-            if finished:
-                self._note_damage(line, place, str(error))
-            else:
-                self._ends_in_newline = False
-                return False
+            self._ends_in_newline = finished
+            if not finished:
+                return None
+            self._note_damage(line, place, str(error))
         self._read_last = (self._read_to, line[:_BYTES_REMEMBERED])
         self._read_to += len(line)
         self._ends_in_newline = finished
-        return readable
+        return entry
 
     def _note_damage(self, line: bytes, place: Place, reason: str) -> None:
         run_id = run_id_of(line)
@@ -365,7 +409,7 @@ class Archive:
     def _rewrite(self, fd: int, drop: Callable[[bytes], bool]) -> None:
         """Replace the file by a copy without some lines, at once for all who look."""
         folder, base = os.path.split(os.path.abspath(self.path))
-        _clear_away(folder, base)
+        clear_away(folder, base)
         name = os.path.join(folder, f".{base}.{uuid.uuid4().hex}")
         copy = os.open(name, _FLAGS | os.O_EXCL, 0o600)
         try:
@@ -375,13 +419,13 @@ class Archive:
                 open(copy, "wb", buffering=_COPY_BYTES, closefd=False) as target,
             ):
                 source.seek(0)  # the descriptors share their place
-                moved = _copy_lines(source, target, drop)
+                moved = copy_lines(source, target, drop)
                 os.fsync(copy)
                 size = os.fstat(copy).st_size
                 os.replace(name, self.path)
                 self._fd = copy
                 # What a program without a lock has appended meanwhile.
-                _copy_lines(source, target, drop)
+                copy_lines(source, target, drop)
         except BaseException:
             if self._fd != copy:
                 os.close(copy)
@@ -390,7 +434,7 @@ class Archive:
             self._forget()
             raise
         try:
-            _sync_folder(folder)
+            sync_folder(folder)
         except BaseException:
             self._forget()
             raise
@@ -409,66 +453,8 @@ class Archive:
         }
 
 
-def _copy_lines(
-    source: BinaryIO, target: BinaryIO, drop: Callable[[bytes], bool]
-) -> dict[int, int]:
-    """Copy the lines that stay; where each stood and stands now."""
-    moved: dict[int, int] = {}
-    old, new = source.tell(), target.tell()
-    for line in source:
-        if not drop(line):
-            moved[old] = new
-            new += target.write(line)
-        old += len(line)
-    target.flush()
-    return moved
-
-
-def _clear_away(folder: str, base: str) -> None:
-    """Remove the copies that killed programs left half made; nobody else makes one: see `lock`."""
-    copies = re.compile(rf"\.{re.escape(base)}\.[0-9a-f]{{32}}")
-    for name in os.listdir(folder):
-        if copies.fullmatch(name):
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(folder, name))
-
-
-def _take_back(fd: int, end: int, length: int) -> None:
-    """Cut off what was appended, unless a program without a lock has appended something after."""
-    with contextlib.suppress(OSError):
-        if os.fstat(fd).st_size <= end + length:
-            os.ftruncate(fd, end)
-
-
-def _is_at(fd: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(fd), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def _read_at(fd: int, place: Place) -> bytes:
-    parts, offset, end = [], place.offset, place.offset + place.length
-    while offset < end:
-        part = os.pread(fd, end - offset, offset)
-        if not part:
-            break
-        parts.append(part)
-        offset += len(part)
-    return b"".join(parts)
-
-
-def _sync_folder(folder: str) -> None:
-    """Make a new name in a folder durable, where the system has a way to."""
-    if os.name == "posix":
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+def _lines_of(unit: Unit, now: datetime) -> list[bytes]:
+    if len(unit) == 1:
+        return [to_line(unit[0], now)]
+    number, last = secrets.randbits(32), len(unit) - 1
+    return [to_line(trace, now, Group(number, last - n)) for n, trace in enumerate(unit)]

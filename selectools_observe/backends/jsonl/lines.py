@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -36,13 +36,46 @@ _TO_BLANKS = bytes.maketrans(b"01", b" \t")
 _FROM_BLANKS = bytes.maketrans(b" \t", b"01")
 _DAMAGED = "its checksum does not match: it was damaged, or edited by hand"
 
+# Lines that were saved together begin with blanks of the same kind: a number that they share, and
+# how many more of them follow. So a line that a crash cut short tells which lines before it were
+# never acknowledged either.
+_MARK_HALF = 32
+_MARK = re.compile(rb"\{([ \t]{64})\"")
+
 # Many traces share the same few sets; held once, a large file's index stays small.
 _shared_facts: dict[TraceFacts, TraceFacts] = {}
 
 
-def to_line(trace: EncodedTrace, created_at: datetime) -> bytes:
+class Group(NamedTuple):
+    """What a line says of those it was saved with: their number, and how many of them follow."""
+
+    number: int
+    left: int
+
+    def mark(self) -> bytes:
+        """As it stands in the line."""
+        return f"{self.number:032b}{self.left:032b}".encode().translate(_TO_BLANKS)
+
+
+def group_of(line: bytes) -> Group | None:
+    """The group of a line; None if it was saved alone."""
+    found = _MARK.match(line)
+    if found is None:
+        return None
+    bits = found[1].translate(_FROM_BLANKS)
+    return Group(int(bits[:_MARK_HALF], 2), int(bits[_MARK_HALF:], 2))
+
+
+def goes_on(group: Group, fragment: bytes) -> bool:
+    """Whether a line that was cut short is the next one of a group."""
+    begin = b"{" + Group(group.number, group.left - 1).mark() + b'"'
+    return group.left > 0 and fragment[: len(begin)] == begin[: len(fragment)]
+
+
+def to_line(trace: EncodedTrace, created_at: datetime, group: Group | None = None) -> bytes:
     """The line of a trace, with its newline."""
-    line = b'{"run_id":%b,"steps":%d,"total_ms":%b,"created_at":"%b","metadata":%b,"trace":%b' % (
+    line = b'{%b"run_id":%b,"steps":%d,"total_ms":%b,"created_at":"%b","metadata":%b,"trace":%b' % (
+        b"" if group is None else group.mark(),
         dumps(trace.run_id),
         trace.steps,
         dumps(trace.total_ms),

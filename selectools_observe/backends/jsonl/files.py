@@ -1,0 +1,79 @@
+"""Small pieces of work on files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable
+from typing import BinaryIO, NamedTuple
+
+
+class Place(NamedTuple):
+    """Where a line stands in the file, in bytes; its newline is not counted."""
+
+    offset: int
+    length: int
+
+
+def copy_lines(source: BinaryIO, target: BinaryIO, drop: Callable[[bytes], bool]) -> dict[int, int]:
+    """Copy the lines that stay; where each stood and stands now."""
+    moved: dict[int, int] = {}
+    old, new = source.tell(), target.tell()
+    for line in source:
+        if not drop(line):
+            moved[old] = new
+            new += target.write(line)
+        old += len(line)
+    target.flush()
+    return moved
+
+
+def clear_away(folder: str, base: str) -> None:
+    """Remove the copies that killed programs left half made; nobody else makes one: see `lock`."""
+    copies = re.compile(rf"\.{re.escape(base)}\.[0-9a-f]{{32}}")
+    for name in os.listdir(folder):
+        if copies.fullmatch(name):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+
+
+def take_back(fd: int, end: int, length: int) -> None:
+    """Cut off what was appended, unless a program without a lock has appended something after."""
+    with contextlib.suppress(OSError):
+        if os.fstat(fd).st_size <= end + length:
+            os.ftruncate(fd, end)
+
+
+def is_at(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def read_at(fd: int, place: Place) -> bytes:
+    parts, offset, end = [], place.offset, place.offset + place.length
+    while offset < end:
+        part = os.pread(fd, end - offset, offset)
+        if not part:
+            break
+        parts.append(part)
+        offset += len(part)
+    return b"".join(parts)
+
+
+def sync_folder(folder: str) -> None:
+    """Make a new name in a folder durable, where the system has a way to."""
+    if os.name == "posix":
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
