@@ -13,7 +13,7 @@ from .backends.memory import MemoryStore
 from .backends.sqlite import SQLiteStore
 from .backends.sqlite.rows import WrittenTrace
 from .codec import EncodedTrace, TraceType
-from .loops import AsyncioRuntime
+from .loops import AsyncioRuntime, load_file_work
 from .models import AgentTrace
 from .protocols import Durability
 from .snapshots import Snapshot
@@ -94,4 +94,5 @@ class AsyncJSONLTraceStore(JSONLStore, _Closing[EncodedTrace]):
         trace_type: TraceType = AgentTrace,
         progress: Progress | None = None,
     ) -> None:
+        load_file_work()
         super().__init__(AsyncioRuntime(), path, durability, trace_type, progress)

@@ -218,6 +218,16 @@ def _run(function: Callable[[], T]) -> T:
     return function()
 
 
+def load_file_work() -> None:
+    """Import what file work needs, while nobody works.
+
+    A fork while another thread imports leaves the child with a module's lock that nobody releases.
+    """
+    import concurrent.futures.thread  # noqa: F401, PLC0415 - asyncio loads it at first use
+
+    import aiofiles.os  # noqa: F401, PLC0415 - slow to import, and not needed for a database
+
+
 async def _in_thread(function: Callable[[], None]) -> None:
     import aiofiles.os  # noqa: PLC0415 - slow to import, and not needed for a database
 

@@ -6,8 +6,8 @@ import os
 import random
 from collections.abc import Iterator
 
-import pytest
 import disks
+import pytest
 import report as counting
 from children import Zygote
 

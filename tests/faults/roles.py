@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
+import gc
 import json
 import os
 import random
 import re
 import resource
+import signal
 import sqlite3
 import threading
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -21,7 +25,7 @@ from faces import make as make_store
 from journal import ABSENT, Expected, Journal, acknowledged_in
 from samples import make, version_of
 
-from selectools_observe import TraceFilter, TraceNotFoundError, TraceStoreError
+from selectools_observe import StoreClosedError, TraceFilter, TraceNotFoundError, TraceStoreError
 
 FOR_EVER = 10**9
 
@@ -134,8 +138,8 @@ def in_threads(work: list[Callable[[], None]]) -> None:
 def open_at_once(face: str, path: str, journal: str, name: str, gate: str) -> None:
     """Wait for the gate, open the file, save one run and look for it."""
     told = Journal(journal)
-    with open(gate) as pipe:
-        pipe.read()  # until the test closes its end
+    while not Path(gate).exists():
+        time.sleep(0.001)
     use(face, path, lambda store: _save_one(store, told, name))
 
 
@@ -191,7 +195,7 @@ def _check_load(store: Handle, run_id: str, journals: list[str]) -> None:
     try:
         trace = store.load(run_id)
     except TraceNotFoundError:
-        told = "".join(Path(journal).read_text() for journal in journals)
+        told = "".join(Path(journal).read_text() for journal in journals if Path(journal).exists())
         assert re.search(rf"^begin {ABSENT} {run_id}$", told, re.MULTILINE), f"lost: {run_id}"
     else:
         assert trace == make(run_id, version_of(trace))
@@ -276,7 +280,7 @@ class Steps:
                     answer = [type(error).__name__, str(error)]
                 print(json.dumps(answer), file=told, flush=True)
 
-    def save(self, store, many: str, size: str = "0"):
+    def save(self, store, many: str):
         """Save so many, one by one; how many were acknowledged."""
         for _ in range(int(many)):
             self.number += 1
@@ -293,6 +297,21 @@ class Steps:
         store.save_many([make(run_id) for run_id in run_ids])
         self.journal.done(1, *run_ids)
         return [many]
+
+    def save_named(self, store, many: str):
+        """Save so many, one by one; their run ids."""
+        first = self.number + 1
+        self.save(store, many)
+        return [f"s{os.getpid()}-{n}" for n in range(first, self.number + 1)]
+
+    def order(self, store, size: str):
+        """All run ids, newest first, page by page."""
+        page = store.list(int(size))
+        seen = list(page)
+        while page.next_cursor:
+            page = store.list(int(size), cursor=page.next_cursor)
+            seen += page
+        return [summary.run_id for summary in seen]
 
     def check(self, store):
         """Load all that must be there, from this very store."""
@@ -322,7 +341,6 @@ def steps(
     **arguments,
 ) -> None:
     """Take turns with the test; as a user without rights, or with a limit to the size of files."""
-    import concurrent.futures.thread
 
     import aiofiles.os  # noqa: F401 - before the folders they are in may be out of reach
 
@@ -333,3 +351,159 @@ def steps(
     if no_threads:
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     Steps(options=options or {}, **arguments).run()
+
+
+# Signals and forks.
+
+
+def stop_when_told(face: str, how: str, journal: str, **arguments) -> None:
+    """Save until a signal comes, and end as a program does that takes it so."""
+    took: list[int] = []
+
+    def take(number: int, _) -> None:
+        took.append(number)
+        if how == "exit":
+            raise SystemExit(3)
+        if how == "stubborn" and len(took) == 1:
+            os.kill(os.getpid(), number)  # the user is impatient
+        raise KeyboardInterrupt
+
+    if how != "default":
+        signal.signal(signal.SIGTERM if how == "exit" else signal.SIGINT, take)
+        if face.endswith("async") and how == "interrupt":
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio sees to it itself
+    try:
+        save_in_this_thread(face, journal=journal, **arguments)
+    except KeyboardInterrupt:
+        raise SystemExit(4) from None
+
+
+def save_in_this_thread(face: str, path: str, journal: str, name: str, seed: str) -> None:
+    """As `save`, but here, where signal handlers raise."""
+    store = make_store(face, path)
+    told = Journal(journal)
+    writers = [Writer(store, told, f"{name}{n}", f"{seed}/{n}") for n in range(4)]
+    if face.endswith("async"):
+        asyncio.run(_async_writers(store, writers, FOR_EVER, None))
+        return
+    others = [threading.Thread(target=_until_closed, args=(w,), daemon=True) for w in writers[1:]]
+    for thread in others:
+        thread.start()
+    try:
+        writers[0].work(FOR_EVER)
+    finally:
+        store.close()
+        for thread in others:
+            thread.join()
+
+
+def _until_closed(writer: Writer) -> None:
+    with contextlib.suppress(StoreClosedError):
+        writer.work(FOR_EVER)
+
+
+def fork_while_saving(face: str, path: str, journal: str, name: str, seed: str) -> None:
+    """Fork, again and again, with the store open and others saving."""
+    store = make_store(face, path)
+    stop = threading.Event()
+    told = Journal(journal)
+
+    def go_on() -> None:
+        writers = [Writer(store, told, f"{name}t{n}", f"{seed}/{n}") for n in range(2)]
+
+        async def in_loop() -> None:
+            async def work(writer: Writer) -> None:
+                while not stop.is_set():
+                    await writer.work_async(1)
+
+            await asyncio.gather(*map(work, writers))
+
+        if face.endswith("async"):
+            asyncio.run(in_loop())
+        else:
+            while not stop.wait(0.0005):
+                writers[0].work(1)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    for number, what in enumerate(("save", "exit", "killed", "save", "killed", "save")):
+        time.sleep(0.01)
+        pid = os.fork()
+        if pid == 0:
+            _be_a_child(face, store, f"{journal}.{number}", f"{name}c{number}", seed, what)
+        if what == "killed":
+            time.sleep(0.01)
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        assert status == (signal.SIGKILL if what == "killed" else 0), (what, status)
+    stop.set()
+    thread.join()
+    closed = store.aclose() if face.endswith("async") else store.close()
+    if face.endswith("async"):
+        asyncio.run(closed)
+
+
+def _be_a_child(face: str, store, journal: str, name: str, seed: str, what: str) -> None:
+    faulthandler.register(signal.SIGALRM, chain=True)
+    signal.alarm(20)  # says where a child hangs, and ends it
+    code = 1
+    try:
+        if what != "exit":
+            writer = Writer(store, Journal(journal), name, f"{seed}/{name}")
+            times = FOR_EVER if what == "killed" else 5
+            if face.endswith("async"):
+                asyncio.run(writer.work_async(times))
+            else:
+                writer.work(times)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+# Soak.
+
+KEPT = 100  # runs; the oldest beyond them are deleted
+
+
+def soak(face: str, path: str, journal: str, measures: str, seed: str, runs: int) -> None:
+    """Save, load, query, page, stream and delete; measure now and then."""
+    chance, told = random.Random(seed), Journal(journal)
+    kept: list[str] = []
+    with Handle(face, Path(path).parent) as store, open(measures, "w") as file:
+        for number in range(runs):
+            run_id = f"s-{number}"
+            told.begin(1, run_id)
+            store.save(make(run_id))
+            told.done(1, run_id)
+            kept.append(run_id)
+            if number % 5 == 0:
+                wanted = chance.choice(kept)
+                assert store.load(wanted) == make(wanted)
+            if number % 20 == 0:
+                page = store.list(20, cursor=store.list(20).next_cursor)
+                store.query(TraceFilter(metadata_match={"who": "s"}, min_steps=1, limit=10))
+                assert len(store.load_many([summary.run_id for summary in page])) == len(page)
+            if number % 200 == 0:
+                assert store.count() == len(list(store.iter_summaries()))
+            if number % 50 == 0:
+                _retain(store, told, kept)
+            if number % (runs // 20) == runs // 20 - 1:
+                _measure(path, file)
+
+
+def _retain(store: Handle, told: Journal, kept: list[str]) -> None:
+    while len(kept) > KEPT:
+        run_id = kept.pop(0)
+        told.begin(ABSENT, run_id)
+        assert store.delete(run_id)
+        told.done(ABSENT, run_id)
+
+
+def _measure(path: str, file) -> None:
+    gc.collect()
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    files, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+    sizes = [os.stat(name).st_size if os.path.exists(name) else 0 for name in (f"{path}-wal", path)]
+    print(resident, files, threads, *sizes, file=file, flush=True)

@@ -131,7 +131,7 @@ def test_a_disk_that_fails(face, fault, durability, failing, chance, many, repor
     with Turns(zygote, face, folder, options={"durability": durability}) as turns:
         turns.do("open")
         turns.do("save", 20)
-        for _ in range(many(6, 250)):
+        for _ in range(many(6, 60)):
             control.clear()
             control.set(**FAULTS[fault], **numbers)
             before = control.get("failed")

@@ -18,11 +18,11 @@ from pathlib import Path
 from types import CodeType
 
 import pytest
-import selectools_observe
 import truth
 from faces import Handle, trace
 from faces import make as make_store
 
+import selectools_observe
 from selectools_observe import TraceFilter
 
 PACKAGE = str(Path(selectools_observe.__file__).parent)
@@ -80,11 +80,11 @@ class Interrupter:
         return _interrupt if self._is_the_one() else self._step
 
     def _step(self, frame, event: str, _):
-        if event == "opcode" and frame.f_lasti in _before_a_look(frame.f_code):
-            if self._is_the_one():
-                frame.f_trace = _interrupt
-                return None
-        return self._step
+        looks = event == "opcode" and frame.f_lasti in _before_a_look(frame.f_code)
+        if not looks or not self._is_the_one():
+            return self._step
+        frame.f_trace = _interrupt
+        return None
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Programs killed at any moment: what was acknowledged is there, whole, and nothing is half there."""
+"""Programs killed at any moment: what was acknowledged is there, and nothing is half there."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from faces import file_of
 from report import Report
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - as the test says it
     """What the child's store raised."""
 
     def __init__(self, kind: str, text: str) -> None:
