@@ -8,7 +8,6 @@ import contextlib
 import gc
 import os
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -148,33 +147,6 @@ class TestProgramsThatNeverClose:
         done = run_program(program, file_of(face, tmp_path), expect=3)
         assert "Traceback" not in done.stderr
         assert stored(face, file_of(face, tmp_path)) == set("01234")
-
-    @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
-    @pytest.mark.parametrize("face", ON_DISK)
-    @pytest.mark.parametrize("durability", ["full", "normal"])
-    def test_killed_in_the_middle(self, face, durability, tmp_path):
-        program = f"""
-            import asyncio, sys
-            import selectools_observe as so
-            store = so.{CLASSES[face]}(sys.argv[1], durability="{durability}")
-            async def save(n):
-                for m in range(10**9):
-                    saved = store.save(so.AgentTrace(run_id=f"{{n}}-{{m}}"))
-                    print(await saved if {face.endswith("async")} else saved, flush=True)
-            async def main():
-                await asyncio.gather(*(save(n) for n in range(8)))
-            asyncio.run(main())
-        """
-        with subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(program), file_of(face, tmp_path)],
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as child:
-            acknowledged = [child.stdout.readline().strip() for _ in range(200)]
-            child.kill()
-            rest = child.stdout.read()
-        acknowledged += rest[: rest.rfind("\n") + 1].split()
-        assert set(acknowledged) <= stored(face, file_of(face, tmp_path))
 
     def test_a_store_that_was_closed_says_nothing(self, tmp_path):
         for face in FACES:
@@ -821,37 +793,3 @@ async def test_opening_from_many_tasks_at_once(store_type, tmp_path):
     )
     assert await store.count() == 64
     await asyncio.gather(*(store.aclose() for _ in range(4)))
-
-
-@pytest.mark.parametrize("face", ON_DISK)
-def test_several_programs_at_once(face, tmp_path):
-    """They all open a new file in the same moment, and all write to it."""
-    program = f"""
-        import asyncio, sys
-        import selectools_observe as so
-        async def main():
-            store = so.{CLASSES[face]}(sys.argv[1])
-            for n in range(30):
-                saved = store.save(so.AgentTrace(run_id=f"{{sys.argv[2]}}-{{n}}"))
-                if {face.endswith("async")}:
-                    await saved
-            closed = store.aclose() if {face.endswith("async")} else store.close()
-            if {face.endswith("async")}:
-                await closed
-        sys.stdin.readline()
-        asyncio.run(main())
-    """
-    path = file_of(face, tmp_path)
-    command = [sys.executable, "-c", textwrap.dedent(program), str(path)]
-    children = [
-        subprocess.Popen(
-            [*command, f"{number}"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for number in range(6)
-    ]
-    for child in children:
-        child.stdin.write("go\n")
-        child.stdin.flush()
-    errors = [child.communicate(timeout=HANG)[1] for child in children]
-    assert errors == [""] * 6
-    assert stored(face, path) == {f"{number}-{n}" for number in range(6) for n in range(30)}

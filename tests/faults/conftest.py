@@ -51,7 +51,7 @@ def zygote() -> Iterator[Zygote]:
 
 @pytest.fixture(scope="session")
 def failing(tmp_path_factory) -> Iterator[tuple[Zygote, disks.Control]]:
-    """A zygote whose disk and clock the control makes fail; for files with ``traces.`` in the path."""
+    """A zygote whose disk and clock the control makes fail, for files named ``traces.*``."""
     folder = tmp_path_factory.mktemp("failing")
     control = disks.Control(folder / "control")
     environment = {"FAULTS_CONTROL": str(folder / "control"), "FAULTS_PATH": "/traces."}

@@ -1,4 +1,4 @@
-"""Disks that fill up, fail and may not be written: real ones, as far as this machine allows them."""
+"""Disks that fill up, fail and may not be written: real ones, as far as the machine allows."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ DAY = 86_400
 
 
 def steps(chance):
-    """What the clock does from now on: a shift in seconds, or an instant at which it stands still."""
+    """What the clock does from now on: it is off by seconds, or it stands still."""
     now = int(time.time())
     return chance.choice(
         [
@@ -28,7 +28,7 @@ def steps(chance):
 
 @pytest.mark.parametrize("face", ON_DISK)
 def test_the_order_of_saving_holds(face, failing, chance, many, report, tmp_path):
-    """Two programs save in turns, each under the same odd clock; pages and cursors show the order."""
+    """Two programs save in turns under the same odd clock; pages and cursors show the order."""
     zygote, control = failing
     folder = tmp_path / "store"
     folder.mkdir()

@@ -89,6 +89,11 @@ class _Together:
         """Whether a line, perhaps cut short, is the next of those."""
         return bool(self.lines) and self._group is not None and goes_on(self._group, line)
 
+    def lacks(self, end: bytes) -> bool:
+        """Whether the end of the file is a part of a saving that was cut short."""
+        group = group_of(end)
+        return self.goes_on(end) or (group is not None and group.left > 0)
+
 
 class Archive:
     """A JSONL file with an index: which line holds which run."""
@@ -339,14 +344,14 @@ class Archive:
         for number, line in enumerate(file, 1):
             if not number % _LINES_AT_ONCE:
                 self._tell_progress(size)
-            if not line.endswith(b"\n") and together.goes_on(line):
-                self._read_to, self._read_last = together.start
-                self._half_saved, self._ends_in_newline = True, False
-                together.lines = []
-                break
             before = self._read_to, self._read_last
             if not together.goes_on(line):
                 self._index_all(together)
+            if not line.endswith(b"\n") and together.lacks(line):
+                self._read_to, self._read_last = together.start if together.lines else before
+                self._half_saved, self._ends_in_newline = True, False
+                together.lines = []
+                break
             entry = self._read(line)
             if entry is None:
                 if not line.endswith(b"\n"):
