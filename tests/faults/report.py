@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -71,3 +72,22 @@ def text() -> list[str]:
         + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in counts.items())
         for part, counts in totals().items()
     ]
+
+
+def table(lines: list[str]) -> list[str]:
+    """The totals of such a file as a table of Markdown; only what was counted in all parts."""
+    columns = ("rounds", "faults", "acknowledged", *HARMS)
+    parts: dict[str, Counter[str]] = {}
+    for line in lines:
+        counts = json.loads(line)
+        parts.setdefault(counts["part"], Counter()).update({n: counts.get(n, 0) for n in columns})
+    rows = [[part, *(f"{counts[name]:,}" for name in columns)] for part, counts in parts.items()]
+    together = sum(parts.values(), Counter())
+    rows.append(["together", *(f"{together[name]:,}" for name in columns)])
+    heads = ["part", *(name.replace("_", " ") for name in columns)]
+    return [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
+
+
+if __name__ == "__main__":
+    found = [line for name in sys.argv[1:] for line in Path(name).read_text().splitlines()]
+    print("\n".join(table(found)))

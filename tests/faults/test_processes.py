@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import time
 from pathlib import Path
 
 import pytest
 import truth
-from faces import ON_DISK, file_of
+from faces import ON_DISK, Handle, file_of, ids, trace
+
+from selectools_observe import StorageError
+from selectools_observe.backends.jsonl import filelock
+from selectools_observe.backends.sqlite import database
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
@@ -80,6 +86,35 @@ def test_writers_readers_and_deleters(backend, zygote, chance, many, report, tmp
     assert most_log < LOG
     truth.check(face, path, [*writers, *given, *cleared], report)
     assert truth.leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("face", ON_DISK)
+def test_a_lock_that_another_program_keeps(face, report, tmp_path, monkeypatch):
+    """A save waits for it; then it says so, has saved nothing, and may be done again."""
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.2)
+    monkeypatch.setattr(filelock, "_TIMEOUT", 0.2)
+    with Handle(face, tmp_path) as store:
+        store.save(trace("before"))
+        with kept_lock(face, store.path):
+            with pytest.raises(StorageError, match=r"locked.*Another program has held its lock"):
+                store.save(trace("refused"))
+            assert ids(store.list()) == ["before"]
+            report.add(rounds=1, faults=1)
+        store.save(trace("after"))
+        assert ids(store.list()) == ["after", "before"]
+
+
+@contextlib.contextmanager
+def kept_lock(face: str, path: Path):
+    if face.startswith("sqlite"):
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
+            raw.execute("BEGIN IMMEDIATE")
+            yield
+    else:
+        fcntl = pytest.importorskip("fcntl", reason="locks are others here")
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
 
 def both(backend: str, number: int) -> str:
