@@ -26,7 +26,7 @@ ENDINGS = {
 def test_told_to_stop_while_saving(face, ending, zygote, chance, many, report, tmp_path):
     how, which, status = ENDINGS[ending]
     journals = []
-    for number in range(many(3, 40)):
+    for number in range(many(3, 20)):
         journals.append(tmp_path / f"{number}.journal")
         child = zygote.start(
             "stop_when_told",
