@@ -15,8 +15,10 @@ from .histograms import TraceHistogram
 from .models import AgentTrace, StepType, TraceStep, TraceSummary
 from .pages import TracePage
 from .protocols import (
+    AsyncFileArchive,
     AsyncTraceArchive,
     AsyncTraceStore,
+    FileArchive,
     TraceArchive,
     TraceStore,
     is_async_store,
@@ -30,12 +32,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AgentTrace",
+    "AsyncFileArchive",
     "AsyncInMemoryTraceStore",
     "AsyncJSONLTraceStore",
     "AsyncSQLiteTraceStore",
     "AsyncTraceArchive",
     "AsyncTraceStore",
     "CorruptTraceError",
+    "FileArchive",
     "InMemoryTraceStore",
     "InvalidTraceError",
     "JSONLTraceStore",

@@ -8,7 +8,6 @@ from typing import Self
 
 from .backends.core import PreparedT, StoreCore
 from .backends.jsonl import JSONLStore
-from .backends.jsonl.archive import Progress
 from .backends.memory import MemoryStore
 from .backends.sqlite import SQLiteStore
 from .backends.sqlite.rows import WrittenTrace
@@ -16,6 +15,7 @@ from .codec import EncodedTrace, TraceType
 from .loops import AsyncioRuntime, load_file_work
 from .models import AgentTrace
 from .protocols import Durability
+from .reports import Progress
 from .snapshots import Snapshot
 
 

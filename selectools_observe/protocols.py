@@ -2,7 +2,8 @@
 
 `AsyncTraceStore` and `TraceStore` are the five verbs a backend must have, in coroutines and
 blocking. `AsyncTraceArchive` and `TraceArchive` add the verbs that scale; every store of this
-package has them.
+package has them. `AsyncFileArchive` and `FileArchive` add the verbs for trust that a store in a
+file has; a store in memory has nothing to verify, copy or repair, and does not have them.
 
 Promises common to all verbs:
 
@@ -20,6 +21,7 @@ Promises common to all verbs:
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -27,6 +29,7 @@ from .filters import TraceFilter
 from .histograms import TraceHistogram
 from .models import AgentTrace, TraceSummary
 from .pages import TracePage
+from .reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
 
 # Inside a class with a method named `list`, `list[...]` would mean that method.
 Summaries: TypeAlias = list[TraceSummary]
@@ -225,6 +228,99 @@ class TraceArchive(TraceStore, Protocol):
 
     def close(self) -> None:
         """See `AsyncTraceArchive.aclose`."""
+        ...
+
+
+class AsyncFileArchive(AsyncTraceArchive, Protocol):
+    """An archive in a file, with the verbs for trust. The SQLite and the JSONL store are ones.
+
+    Each is done in short steps beside which all other verbs go on, here and in other processes. A
+    cancelled one stops after the step that was begun and leaves nothing behind. ``progress`` is
+    called with how much is done and how much there is: runs of a database, bytes of a JSONL file.
+    `selectools_observe.trust` has the same for files that no longer open.
+    """
+
+    async def verify(self, *, progress: Progress | None = None) -> VerifyReport:
+        """Check all of the file, by reading only, in bounded memory; what is damaged, by run.
+
+        Every trace is read, compared with its checksum and its summary, and decoded; of a database
+        also the structure, and the index against the rows.
+        """
+        ...
+
+    async def backup(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> BackupReport:
+        """Copy what is saved by now to a new file, also while others save.
+
+        The copy is of one moment, is verified and made durable, and takes its place whole or not
+        at all. That of a damaged store is as damaged: see the report's ``ok``.
+
+        Raises:
+            StorageError: The path is taken and ``overwrite`` was not asked for, or is the store's
+                own; or a damaged copy would take the place of an earlier file.
+        """
+        ...
+
+    async def repair(
+        self,
+        into: str | os.PathLike[str],
+        *,
+        keep_doubtful: bool = True,
+        progress: Progress | None = None,
+    ) -> RepairReport:
+        """Save what can be saved into a new file; nothing is written to this one.
+
+        The order of saving and the times of saving stay. ``keep_doubtful=False`` leaves out what
+        can be read and may not be what was saved; it is listed all the same.
+
+        Raises:
+            StorageError: The path is taken.
+        """
+        ...
+
+    async def compact(self, *, progress: Progress | None = None) -> CompactReport:
+        """Give space back that deleted and replaced runs held, and mend the index if need be.
+
+        A damaged run stays as it is. Other programs may have the file open; their saves wait while
+        a database is written anew.
+        """
+        ...
+
+
+class FileArchive(TraceArchive, Protocol):
+    """`AsyncFileArchive` for code that blocks."""
+
+    def verify(self, *, progress: Progress | None = None) -> VerifyReport:
+        """See `AsyncFileArchive.verify`."""
+        ...
+
+    def backup(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> BackupReport:
+        """See `AsyncFileArchive.backup`."""
+        ...
+
+    def repair(
+        self,
+        into: str | os.PathLike[str],
+        *,
+        keep_doubtful: bool = True,
+        progress: Progress | None = None,
+    ) -> RepairReport:
+        """See `AsyncFileArchive.repair`."""
+        ...
+
+    def compact(self, *, progress: Progress | None = None) -> CompactReport:
+        """See `AsyncFileArchive.compact`."""
         ...
 
 

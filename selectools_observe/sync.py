@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from .backends.core import StoreCore
+from .backends.filecore import FileCore
 from .backends.jsonl import JSONLStore
-from .backends.jsonl.archive import Progress
 from .backends.memory import MemoryStore
 from .backends.sqlite import SQLiteStore
 from .codec import TraceType
@@ -27,19 +27,21 @@ from .histograms import TraceHistogram
 from .models import AgentTrace, TraceSummary
 from .pages import TracePage
 from .protocols import (
-    AsyncTraceArchive,
+    AsyncFileArchive,
     AsyncTraceStore,
     Durability,
     RunIds,
     Summaries,
     is_async_store,
 )
+from .reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
 from .runtime import BlockingRuntime, drive, drive_iterator
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal, BlockingPortalProvider
 
 CoreT = TypeVar("CoreT", bound=StoreCore[Any])
+FileCoreT = TypeVar("FileCoreT", bound=FileCore[Any])
 T = TypeVar("T")
 
 
@@ -122,6 +124,38 @@ class _BlockingFace(Generic[CoreT]):
         return repr(self._core)
 
 
+class _FileFace(_BlockingFace[FileCoreT]):
+    """The verbs for trust too."""
+
+    def verify(self, *, progress: Progress | None = None) -> VerifyReport:
+        """See `FileArchive.verify`."""
+        return drive(self._core.verify(progress=progress))
+
+    def backup(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> BackupReport:
+        """See `FileArchive.backup`."""
+        return drive(self._core.backup(path, overwrite=overwrite, progress=progress))
+
+    def repair(
+        self,
+        into: str | os.PathLike[str],
+        *,
+        keep_doubtful: bool = True,
+        progress: Progress | None = None,
+    ) -> RepairReport:
+        """See `FileArchive.repair`."""
+        return drive(self._core.repair(into, keep_doubtful=keep_doubtful, progress=progress))
+
+    def compact(self, *, progress: Progress | None = None) -> CompactReport:
+        """See `FileArchive.compact`."""
+        return drive(self._core.compact(progress=progress))
+
+
 class InMemoryTraceStore(_BlockingFace[MemoryStore]):
     """`AsyncInMemoryTraceStore` for code that blocks; safe to share between threads.
 
@@ -134,7 +168,7 @@ class InMemoryTraceStore(_BlockingFace[MemoryStore]):
         super().__init__(MemoryStore(BlockingRuntime(), max_size, trace_type))
 
 
-class SQLiteTraceStore(_BlockingFace[SQLiteStore]):
+class SQLiteTraceStore(_FileFace[SQLiteStore]):
     """`AsyncSQLiteTraceStore` for code that blocks; safe to share between threads and to use in a
     child after a fork. Opens when it is made, so that a bad path fails there.
 
@@ -156,7 +190,7 @@ class SQLiteTraceStore(_BlockingFace[SQLiteStore]):
         super().__init__(SQLiteStore(BlockingRuntime(), db_path, durability, trace_type))
 
 
-class JSONLTraceStore(_BlockingFace[JSONLStore]):
+class JSONLTraceStore(_FileFace[JSONLStore]):
     """`AsyncJSONLTraceStore` for code that blocks; safe to share between threads and to use in a
     child after a fork. Opens when it is made, so that a bad path fails there.
 
@@ -226,7 +260,7 @@ class SyncTraceStore:
     def __init__(self, store: AsyncTraceStore) -> None:
         if not is_async_store(store):
             raise TypeError(f"not an async trace store: {store!r}")
-        self._store = cast("AsyncTraceArchive", store)  # as far as it goes: five verbs may be all
+        self._store = cast("AsyncFileArchive", store)  # as far as it goes: five verbs may be all
         self._portal: BlockingPortal | None = None
         self._stack = ExitStack()
         self._idle = threading.Condition(threading.Lock())
@@ -283,6 +317,34 @@ class SyncTraceStore:
     def delete(self, run_id: str) -> bool:
         """See `TraceStore.delete`."""
         return self._run(self._store.delete, run_id)
+
+    def verify(self, *, progress: Progress | None = None) -> VerifyReport:
+        """See `FileArchive.verify`."""
+        return self._run(self._store.verify, progress=progress)
+
+    def backup(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> BackupReport:
+        """See `FileArchive.backup`."""
+        return self._run(self._store.backup, path, overwrite=overwrite, progress=progress)
+
+    def repair(
+        self,
+        into: str | os.PathLike[str],
+        *,
+        keep_doubtful: bool = True,
+        progress: Progress | None = None,
+    ) -> RepairReport:
+        """See `FileArchive.repair`."""
+        return self._run(self._store.repair, into, keep_doubtful=keep_doubtful, progress=progress)
+
+    def compact(self, *, progress: Progress | None = None) -> CompactReport:
+        """See `FileArchive.compact`."""
+        return self._run(self._store.compact, progress=progress)
 
     def close(self) -> None:
         """Close the async store, if it can be, and let go of the background loop."""

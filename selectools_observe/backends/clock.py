@@ -38,3 +38,15 @@ def from_text(text: str) -> datetime:
 def to_microseconds(moment: datetime) -> int:
     """Microseconds since 1970, exactly."""
     return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(number: int) -> datetime:
+    """The instant so many microseconds after 1970.
+
+    Raises:
+        ValueError: No calendar reaches it.
+    """
+    try:
+        return _EPOCH + timedelta(microseconds=number)
+    except OverflowError as error:
+        raise ValueError(f"out of range: {number}") from error

@@ -12,7 +12,15 @@ from ..errors import StorageError
 _ROOM = 64 * 1024  # bytes without which SQLite cannot open a database
 _FREE_SPACE = "Free some space and try again; what was saved before is not affected"
 _PERMISSION = "Check the permissions of the file and of its folder"
-_MALFORMED = "Restore it from a backup, or save what can be saved into a new file"
+_MALFORMED = (
+    "Restore it from a backup, or save what can be saved: "
+    "selectools_observe.trust.repair(path, into=...)"
+)
+
+_NO_DATABASE = (
+    "Give the path of a database, or of a file that does not exist yet; if it was a database, save "
+    "what can be saved: selectools_observe.trust.repair(path, into=...)"
+)
 
 _SQLITE_REMEDIES = {
     sqlite3.SQLITE_FULL: ("the disk is full", _FREE_SPACE),
@@ -27,7 +35,7 @@ _SQLITE_REMEDIES = {
     sqlite3.SQLITE_LOCKED: ("the database is locked", "Let the other operation finish"),
     sqlite3.SQLITE_NOTADB: (
         "the file is not an SQLite database",
-        "Give the path of a database, or of a file that does not exist yet",
+        _NO_DATABASE,
     ),
     sqlite3.SQLITE_CORRUPT: ("the database is damaged", _MALFORMED),
     sqlite3.SQLITE_CANTOPEN: (
@@ -74,6 +82,20 @@ def from_sqlite(where: str, error: sqlite3.Error) -> StorageError:
         code = sqlite3.SQLITE_FULL  # it does not say so when its shared memory finds no room
     problem, remedy = _SQLITE_REMEDIES.get(code, ("the database refused", "See the cause"))
     return StorageError(where, f"{problem} ({error})", remedy)
+
+
+def malformed(problem: str) -> sqlite3.DatabaseError:
+    """What SQLite would say of a damage that it did not notice."""
+    error = sqlite3.DatabaseError(problem)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def from_text(error: UnicodeDecodeError) -> sqlite3.DatabaseError:
+    """What SQLite said in bytes that are no text: names in a damaged schema."""
+    said = malformed(f"a damaged name: {error}")
+    said.__cause__ = error
+    return said
 
 
 def from_os(where: str, error: OSError) -> StorageError:

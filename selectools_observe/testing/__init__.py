@@ -8,7 +8,8 @@ Inherit one, give it a fixture ``store``, and its checks run against your backen
             return MyStore()
 
 `AsyncTraceStoreConformance` and `TraceStoreConformance` check the five verbs;
-`AsyncTraceArchiveConformance` and `TraceArchiveConformance` add the verbs that scale. See `Backend`
+`AsyncTraceArchiveConformance` and `TraceArchiveConformance` add the verbs that scale;
+`AsyncFileArchiveConformance` and `FileArchiveConformance` those for trust in a file. See `Backend`
 for the fixtures and flags that a suite can be given. The async suites need pytest-asyncio, in
 either of its modes; the blocking ones need pytest only.
 """
@@ -27,6 +28,7 @@ pytest.register_assert_rewrite(
             "persistence",
             "reading",
             "saving",
+            "trust",
             "values",
         )
     )
@@ -35,17 +37,21 @@ pytest.register_assert_rewrite(
 from .backend import Backend  # noqa: E402
 from .faces import Face  # noqa: E402
 from .suites import (  # noqa: E402
+    AsyncFileArchiveConformance,
     AsyncTraceArchiveConformance,
     AsyncTraceStoreConformance,
+    FileArchiveConformance,
     TraceArchiveConformance,
     TraceStoreConformance,
 )
 
 __all__ = [
+    "AsyncFileArchiveConformance",
     "AsyncTraceArchiveConformance",
     "AsyncTraceStoreConformance",
     "Backend",
     "Face",
+    "FileArchiveConformance",
     "TraceArchiveConformance",
     "TraceStoreConformance",
 ]

@@ -7,12 +7,14 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..filters import TraceFilter
 from ..histograms import TraceHistogram
 from ..models import AgentTrace, TraceSummary
 from ..protocols import RunIds
+from ..reports import BackupReport, CompactReport, RepairReport, VerifyReport
 from ..runtime import drive
 
 Call: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
@@ -78,6 +80,26 @@ class Face(ABC):
         __tracebackhide__ = True
         counted: TraceHistogram = await _done(self.store.histogram(filters, buckets=buckets))
         return counted
+
+    async def verify(self, **options: Any) -> VerifyReport:
+        __tracebackhide__ = True
+        report: VerifyReport = await _done(self.store.verify(**options))
+        return report
+
+    async def backup(self, path: Path, **options: Any) -> BackupReport:
+        __tracebackhide__ = True
+        report: BackupReport = await _done(self.store.backup(path, **options))
+        return report
+
+    async def repair(self, into: Path, **options: Any) -> RepairReport:
+        __tracebackhide__ = True
+        report: RepairReport = await _done(self.store.repair(into, **options))
+        return report
+
+    async def compact(self, **options: Any) -> CompactReport:
+        __tracebackhide__ = True
+        report: CompactReport = await _done(self.store.compact(**options))
+        return report
 
     def iter_summaries(self, *args: Any, **options: Any) -> AsyncIterator[TraceSummary]:
         return _stream(self.store.iter_summaries(*args, **options))

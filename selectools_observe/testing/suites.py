@@ -19,6 +19,7 @@ from .histograms import HistogramChecks
 from .persistence import PersistenceChecks
 from .reading import ReadingChecks
 from .saving import SavingChecks
+from .trust import TrustChecks
 from .values import ValueChecks
 
 SuiteT = TypeVar("SuiteT")
@@ -79,3 +80,12 @@ class AsyncTraceArchiveConformance(_ArchiveChecks, AsyncTraceStoreConformance):
 @_blocking
 class TraceArchiveConformance(_ArchiveChecks, TraceStoreConformance):
     """What every `TraceArchive` must pass; give the fixture ``store``."""
+
+
+class AsyncFileArchiveConformance(TrustChecks, AsyncTraceArchiveConformance):
+    """What every `AsyncFileArchive` must pass; give the fixture ``store``."""
+
+
+@_blocking
+class FileArchiveConformance(TrustChecks, TraceArchiveConformance):
+    """What every `FileArchive` must pass; give the fixture ``store``."""

@@ -22,26 +22,37 @@ from ...errors import CorruptTraceError, StoreClosedError
 from ...forking import rest_during_forks
 from ...models import TraceFacts, TraceSummary
 from ...pages import Position
+from ...reports import Progress
 from .. import clock
 from ..core import Loaded
+from ..placing import sync_folder
 from ..saveorder import Entry, Look, SaveOrder, Slice
 from .filelock import lock, unlock
 from .files import (
+    Drop,
     Place,
     clear_away,
     copy_lines,
     is_at,
     read_at,
-    sync_folder,
     take_back,
     write_all,
 )
-from .lines import Group, goes_on, group_of, read_line, run_id_of, shared, to_line, trace_of
+from .lines import (
+    Group,
+    goes_on,
+    group_of,
+    has_checksum,
+    read_line,
+    run_id_of,
+    shared,
+    to_line,
+    trace_of,
+)
 
 log = logging.getLogger("selectools_observe")
 
 Unit: TypeAlias = Sequence[EncodedTrace]
-Progress: TypeAlias = Callable[[int, int], None]
 T = TypeVar("T")
 
 _LINES_AT_ONCE = 256
@@ -100,6 +111,7 @@ class Archive:
 
     def __init__(self, path: str, *, sync: bool, progress: Progress | None) -> None:
         self.path = path
+        self.file = os.path.abspath(path)  # the working directory may change
         self._sync = sync
         self._progress = progress
         self._turn = threading.RLock()
@@ -171,7 +183,7 @@ class Archive:
         self._read_on(fd)
         if self._order.get(run_id) is None and run_id not in self._damaged:
             return False
-        self._rewrite(fd, lambda line: run_id_of(line) == run_id)
+        self._rewrite(fd, lambda _, line: run_id_of(line) == run_id)
         self._damaged.pop(run_id, None)
         self._order.remove(run_id)
         return True
@@ -185,6 +197,30 @@ class Archive:
             except BaseException:
                 self._forget()  # a signal handler raised, and may have left the index half made
                 raise
+
+    def compact(self) -> tuple[int, int, int]:
+        """Drop the lines that newer ones replace; bytes before and after, and lines dropped."""
+        return self._do(lambda: self._locked(self._compact))
+
+    def _compact(self, fd: int) -> tuple[int, int, int]:
+        self._read_on(fd)
+        before, dropped = os.fstat(fd).st_size, 0
+        current = {entry.place.offset for entry in self._order}
+
+        def is_superseded(offset: int, line: bytes) -> bool:
+            nonlocal dropped
+            if offset in current or offset >= self._read_to:
+                return False
+            gone = not line.strip() or _is_readable(line)
+            dropped += gone and bool(line.strip())
+            return gone
+
+        self._rewrite(fd, is_superseded)
+        return before, self._read_to, dropped
+
+    def snapshot(self) -> tuple[int, int]:
+        """A descriptor of one's own, and how many bytes nobody will change any more."""
+        return self._do(lambda: self._locked(lambda fd: (os.dup(fd), os.fstat(fd).st_size)))
 
     def epoch(self) -> str:
         """Which numbering the keys of pages belong to."""
@@ -217,7 +253,7 @@ class Archive:
         """The file, opened anew if another took its place, or if a fork shares it."""
         if self._closed:
             raise StoreClosedError(self.path)
-        if self._fd is not None and not is_at(self._fd, self.path):
+        if self._fd is not None and not is_at(self._fd, self.file):
             self._let_go()
         if self._fd is None:
             self._fd = self._open()
@@ -230,11 +266,11 @@ class Archive:
             os.close(fd)
 
     def _open(self) -> int:
-        if os.path.isdir(self.path):
+        if os.path.isdir(self.file):
             raise IsADirectoryError(21, "Is a directory")
-        folder = os.path.dirname(os.path.abspath(self.path))
+        folder = os.path.dirname(self.file)
         os.makedirs(folder, exist_ok=True)
-        fd = os.open(self.path, _FLAGS, 0o644)
+        fd = os.open(self.file, _FLAGS, 0o644)
         if self._sync:
             try:
                 sync_folder(folder)
@@ -249,7 +285,7 @@ class Archive:
             fd = self._descriptor()
             try:
                 lock(fd)
-                if is_at(fd, self.path):  # else it was replaced while we waited
+                if is_at(fd, self.file):  # else it was replaced while we waited
                     return work(fd)
             finally:
                 unlock(fd)
@@ -391,8 +427,12 @@ class Archive:
     def _note_damage(self, line: bytes, place: Place, reason: str) -> None:
         run_id = run_id_of(line)
         log.warning("%s, byte %d: unreadable line (%s)", self.path, place.offset, reason)
-        # An older line of the run is good: a torn write was never acknowledged.
-        if run_id is not None and self._order.get(run_id) is None:
+        if run_id is None:
+            return
+        if has_checksum(line):
+            self._order.remove(run_id)  # it was whole once: what stands before it was replaced
+        # Else an older line of the run is good: a torn write was never acknowledged.
+        if self._order.get(run_id) is None:
             self._damaged[run_id] = (place, reason)
 
     def _index(self, line: Line) -> None:
@@ -411,9 +451,9 @@ class Archive:
 
     # Writing anew.
 
-    def _rewrite(self, fd: int, drop: Callable[[bytes], bool]) -> None:
+    def _rewrite(self, fd: int, drop: Drop) -> None:
         """Replace the file by a copy without some lines, at once for all who look."""
-        folder, base = os.path.split(os.path.abspath(self.path))
+        folder, base = os.path.split(self.file)
         clear_away(folder, base)
         name = os.path.join(folder, f".{base}.{uuid.uuid4().hex}")
         copy = os.open(name, _FLAGS | os.O_EXCL, 0o600)
@@ -427,7 +467,7 @@ class Archive:
                 moved = copy_lines(source, target, drop)
                 os.fsync(copy)
                 size = os.fstat(copy).st_size
-                os.replace(name, self.path)
+                os.replace(name, self.file)
                 self._fd = copy
                 # What a program without a lock has appended meanwhile.
                 copy_lines(source, target, drop)
@@ -463,3 +503,11 @@ def _lines_of(unit: Unit, now: datetime) -> list[bytes]:
         return [to_line(unit[0], now)]
     number, last = secrets.randbits(32), len(unit) - 1
     return [to_line(trace, now, Group(number, last - n)) for n, trace in enumerate(unit)]
+
+
+def _is_readable(line: bytes) -> bool:
+    try:
+        read_line(line)
+    except ValueError:
+        return False
+    return True

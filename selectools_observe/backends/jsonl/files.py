@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 
 class Place(NamedTuple):
@@ -16,12 +16,16 @@ class Place(NamedTuple):
     length: int
 
 
-def copy_lines(source: BinaryIO, target: BinaryIO, drop: Callable[[bytes], bool]) -> dict[int, int]:
+Drop: TypeAlias = Callable[[int, bytes], bool]
+"""Whether to leave out the line that begins at this byte."""
+
+
+def copy_lines(source: BinaryIO, target: BinaryIO, drop: Drop) -> dict[int, int]:
     """Copy the lines that stay; where each stood and stands now."""
     moved: dict[int, int] = {}
     old, new = source.tell(), target.tell()
     for line in source:
-        if not drop(line):
+        if not drop(old, line):
             moved[old] = new
             new += target.write(line)
         old += len(line)
@@ -67,13 +71,3 @@ def read_at(fd: int, place: Place) -> bytes:
         parts.append(part)
         offset += len(part)
     return b"".join(parts)
-
-
-def sync_folder(folder: str) -> None:
-    """Make a new name in a folder durable, where the system has a way to."""
-    if os.name == "posix":
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

@@ -10,9 +10,9 @@ import msgspec
 
 from ...checksums import checksum
 from ...codec import EncodedTrace, decode
-from ...facts import facts_of, usage_of
+from ...facts import facts_of, has_error, usage_of
 from ...jsonvalue import dumps, loads
-from ...models import TraceFacts, TraceSummary
+from ...models import AgentTrace, TraceFacts, TraceSummary
 from .. import clock
 
 _RUN_ID = re.compile(rb'\s*\{\s*"run_id"\s*:\s*("(?:[^"\\]|\\.)*")')
@@ -41,6 +41,11 @@ _DAMAGED = "its checksum does not match: it was damaged, or edited by hand"
 # never acknowledged either.
 _MARK_HALF = 32
 _MARK = re.compile(rb"\{([ \t]{64})\"")
+
+
+class WrongChecksumError(ValueError):
+    """A line is not as it was written."""
+
 
 # Many traces share the same few sets; held once, a large file's index stays small.
 _shared_facts: dict[TraceFacts, TraceFacts] = {}
@@ -83,8 +88,36 @@ def to_line(trace: EncodedTrace, created_at: datetime, group: Group | None = Non
         trace.metadata,
         trace.trace,
     )
-    blanks = f"{checksum(line):032b}".encode().translate(_TO_BLANKS)
-    return b"%b%b}\n" % (line, blanks)
+    return _sealed(line)
+
+
+def _sealed(body: bytes) -> bytes:
+    """A line without its last brace, with its checksum and the brace."""
+    blanks = f"{checksum(body):032b}".encode().translate(_TO_BLANKS)
+    return b"%b%b}\n" % (body, blanks)
+
+
+def sealed_anew(line: bytes) -> bytes:
+    """A line that can be read but for its checksum, with the one that it should have."""
+    return _sealed(line.rstrip(b"\r\n").removesuffix(b"}").rstrip(b" \t"))
+
+
+def has_checksum(line: bytes) -> bool:
+    """Whether a line carries a checksum, right or wrong."""
+    return _checksum_in(line) is not None
+
+
+def parse_line(line: bytes) -> tuple[TraceSummary, AgentTrace]:
+    """What a line says of a trace, and the trace.
+
+    Raises:
+        ValueError: The line cannot be read; the text says why.
+    """
+    fields = _fields(line)
+    if not fields.run_id:
+        raise ValueError("it has no run_id")
+    trace: AgentTrace = decode(bytes(fields.trace))
+    return _summary(fields, trace), trace
 
 
 def read_line(line: bytes) -> tuple[TraceSummary, TraceFacts]:
@@ -93,14 +126,15 @@ def read_line(line: bytes) -> tuple[TraceSummary, TraceFacts]:
     Raises:
         ValueError: The line cannot be read; the text says why.
     """
-    fields = _fields(line)
-    if not fields.run_id:
-        raise ValueError("it has no run_id")
-    trace = decode(bytes(fields.trace))
-    facts, usage = facts_of(trace), usage_of(trace.steps)
+    summary, trace = parse_line(line)
+    return summary, shared(facts_of(trace))
+
+
+def _summary(fields: _Line, trace: AgentTrace) -> TraceSummary:
+    usage = usage_of(trace.steps)
     metadata = fields.metadata if isinstance(fields.metadata, dict) else {}
     created_at = clock.from_text(fields.created_at)
-    summary = TraceSummary(
+    return TraceSummary(
         fields.run_id,
         fields.steps,
         fields.total_ms,
@@ -109,9 +143,8 @@ def read_line(line: bytes) -> tuple[TraceSummary, TraceFacts]:
         usage.prompt_tokens,
         usage.completion_tokens,
         usage.cost_usd,
-        facts.has_error,
+        has_error(trace.steps),
     )
-    return summary, shared(facts)
 
 
 def trace_of(line: bytes) -> bytes:
@@ -129,11 +162,17 @@ def _check(line: bytes) -> None:
     Raises:
         ValueError: It was damaged or edited.
     """
+    found = _checksum_in(line)
+    if found is not None and found[0] != checksum(found[1]):
+        raise WrongChecksumError(_DAMAGED)
+
+
+def _checksum_in(line: bytes) -> tuple[int, bytes] | None:
+    """The checksum that a line carries, and what it is of."""
     inside = line.rstrip(b"\r\n").removesuffix(b"}")
     body = inside.rstrip(b" \t")
     blanks = inside[len(body) :]
-    if len(blanks) == _CRC_LENGTH and int(blanks.translate(_FROM_BLANKS), 2) != checksum(body):
-        raise ValueError(_DAMAGED)
+    return (int(blanks.translate(_FROM_BLANKS), 2), body) if len(blanks) == _CRC_LENGTH else None
 
 
 def _fields(line: bytes) -> _Line:

@@ -15,18 +15,24 @@ from ...histograms import TraceHistogram
 from ...lanes import Lanes
 from ...pages import Position
 from ...protocols import Durability
+from ...reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
 from ...runtime import Runtime
 from .. import faults
 from ..asking import Ask, Found
-from ..core import Loaded, StoreCore, checked_path
+from ..core import Loaded, checked_path
+from ..filecore import FileCore
 from ..saveorder import Look, Slice, count_in_slices, histogram_in_slices, page_in_slices
-from .archive import Archive, Progress, Unit
+from ..steps import Done, Steps, take
+from .archive import Archive, Unit
+from .backing_up import backing_up
+from .repairing import repairing
+from .verifying import verifying
 
 T = TypeVar("T")
 Args = ParamSpec("Args")
 
 
-class JSONLStore(StoreCore[EncodedTrace]):
+class JSONLStore(FileCore[EncodedTrace]):
     """Traces as lines of a file that grows, with an index of it in memory."""
 
     _kind = "jsonl"
@@ -96,6 +102,28 @@ class JSONLStore(StoreCore[EncodedTrace]):
         except BaseException:
             self._archive.close()  # a loop that ends may take away the call before it began
             raise
+
+    def _verifying(self) -> Steps[VerifyReport]:
+        self._archive.open()  # at first use
+        return (yield from verifying(self._archive.file, self._where))
+
+    def _backing_up(self, path: str, *, overwrite: bool) -> Steps[BackupReport]:
+        fd, size = self._archive.snapshot()
+        try:
+            return (yield from backing_up(fd, size, self._where, path, overwrite=overwrite))
+        finally:
+            os.close(fd)
+
+    def _repairing(self, into: str, *, keep_doubtful: bool) -> Steps[RepairReport]:
+        return repairing(self._archive.file, self._where, into, keep_doubtful=keep_doubtful)
+
+    def _compacting(self) -> Steps[CompactReport]:
+        before, after, dropped = self._archive.compact()
+        yield after, after
+        return CompactReport(self._where, before, after, dropped)
+
+    def _take(self, steps: Steps[T]) -> tuple[int, int] | Done[T]:
+        return self._explained(take, steps)
 
     async def _do(self, work: Callable[Args, T], *args: Args.args, **kwargs: Args.kwargs) -> T:
         """Do file work in a thread or where we stand."""

@@ -15,6 +15,7 @@ from ...forking import ForkSafeLock
 from ...protocols import Durability
 from .. import faults
 from .connections import Connection, Identity, identity_of
+from .drift import mend_drift, warn_of_new_checksums
 from .index import index_everything
 from .schema import ForeignTableError, NewerVersionError, check, migrate
 
@@ -36,8 +37,11 @@ class Database:
         if durability not in ("full", "normal"):
             raise ValueError(f"durability must be 'full' or 'normal', not {durability!r}")
         self.where = path
+        # Absolute: the working directory may change, and a name like file:x?mode=memory is a file's
+        # name here and a URI to some builds of SQLite.
+        self.file = os.path.abspath(path)
         self._durability = durability
-        self._private = path == ":memory:"
+        self.is_private = path == ":memory:"
         self._shared: Connection | None = None
         self._turn = ForkSafeLock()
 
@@ -47,7 +51,7 @@ class Database:
         Raises:
             StorageError: The file cannot be opened, or is not ours to use.
         """
-        if not self._private:
+        if not self.is_private:
             return self._open()
         with self._turn.held:
             if self._shared is None:
@@ -73,12 +77,12 @@ class Database:
         **kwargs: Args.kwargs,
     ) -> T:
         """Do work on what holds a connection, taking turns if shared, errors put in words."""
-        if self._private:
+        if self.is_private:
             with self._turn.held, self.explained():
                 return work(held, *args, **kwargs)
         try:
             return work(held, *args, **kwargs)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             raise self._in_words(error) from error
 
     @contextlib.contextmanager
@@ -86,23 +90,25 @@ class Database:
         """Turn what SQLite and the operating system say into `StorageError`."""
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             raise self._in_words(error) from error
 
-    def _in_words(self, error: sqlite3.Error | OSError) -> StorageError:
+    def _in_words(self, error: sqlite3.Error | OSError | UnicodeDecodeError) -> StorageError:
+        if isinstance(error, UnicodeDecodeError):
+            return faults.from_sqlite(self.where, faults.from_text(error))
         if isinstance(error, sqlite3.Error):
             return faults.from_sqlite(self.where, error)
         return faults.from_os(self.where, error)
 
     def _open(self) -> Connection:
         with self.explained():
-            if not self._private:
-                if os.path.isdir(self.where):
+            if not self.is_private:
+                if os.path.isdir(self.file):
                     raise IsADirectoryError(21, "Is a directory")
-                os.makedirs(os.path.dirname(os.path.abspath(self.where)), exist_ok=True)
-            before = identity_of(self.where)
+                os.makedirs(os.path.dirname(self.file), exist_ok=True)
+            before = identity_of(self.file)
             connection = sqlite3.connect(
-                self.where,
+                ":memory:" if self.is_private else self.file,
                 factory=Connection,
                 timeout=BUSY_TIMEOUT,
                 isolation_level=None,
@@ -120,10 +126,10 @@ class Database:
             return connection
 
     def _settle(self, connection: Connection, before: Identity | None) -> None:
-        if self._private:
+        if self.is_private:
             return
-        connection.settle(self.where)
-        if before is not None and before != identity_of(self.where):
+        connection.settle(self.file)
+        if before is not None and before != identity_of(self.file):
             problem = "the file was replaced while it was being opened"
             raise StorageError(self.where, problem, "Try again")
 
@@ -133,7 +139,10 @@ class Database:
             connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")  # heeded by new files only
             _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
             _patiently(lambda: migrate(connection))
+            drifted = _patiently(lambda: mend_drift(connection, self.where))
             _patiently(lambda: index_everything(connection, self.where))
+            if drifted:
+                warn_of_new_checksums(connection, self.where)
         except NewerVersionError as error:
             problem = f"it was written by a newer version ({error})"
             raise StorageError(self.where, problem, "Upgrade selectools-observe") from error

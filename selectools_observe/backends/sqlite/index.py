@@ -89,7 +89,7 @@ def _index_foreign(connection: sqlite3.Connection, where: str, ids: Sequence[int
     ):
         connection.executemany(statement, [(row_id,) for row_id in chosen])
     first_open = first_open_id(connection)
-    _index_blocks(connection, {row[0] // BLOCK for row in facets if row[0] < first_open})
+    index_blocks(connection, {row[0] // BLOCK for row in facets if row[0] < first_open})
 
 
 def fill_blocks(connection: sqlite3.Connection) -> None:
@@ -101,10 +101,10 @@ def fill_blocks(connection: sqlite3.Connection) -> None:
     end = (newest or 0) // BLOCK
     if pending is not None:
         end = min(end, pending // BLOCK)
-    _index_blocks(connection, range(first_open_id(connection) // BLOCK, end))
+    index_blocks(connection, range(first_open_id(connection) // BLOCK, end))
 
 
-def _index_blocks(connection: sqlite3.Connection, blocks: Iterable[int]) -> None:
+def index_blocks(connection: sqlite3.Connection, blocks: Iterable[int]) -> None:
     postings: list[tuple[int, int, bytes]] = []
     bounds: list[tuple[Any, ...]] = []
     for block in blocks:

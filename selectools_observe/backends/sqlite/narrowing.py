@@ -11,17 +11,18 @@ import heapq
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf, nextafter
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from ...filters import TraceFilter
 from ...models import Number
-from .. import clock
+from .. import clock, faults
 from ..asking import Ask
 from .index import BLOCK, first_open_id
 from .terms import holds_all, pack, wanted_terms
 
 # (id, whether the index vouches for what it knows)
 Candidate: TypeAlias = tuple[int, bool]
+RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 _FULL_BLOCKS_AT_ONCE = 64
 _TERMS_JOINED = 8
@@ -38,6 +39,23 @@ def bounds_of(ask: Ask, column: str) -> tuple[str, list[Any]]:
         conditions.append(f"{column} <= ?")
         values.append(ask.newest.key)
     return " AND ".join(conditions), values
+
+
+def in_order(rows: Iterable[RowT], ask: Ask) -> Iterator[RowT]:
+    """The rows, which begin with their ids, as long as they come in the page's order.
+
+    A page of the file that stands in another's place gives rows twice, and SQLite does not notice.
+
+    Raises:
+        sqlite3.DatabaseError: They do not.
+    """
+    last: int | None = None
+    for row in rows:
+        row_id: int = row[0]
+        if last is not None and (row_id <= last if ask.oldest_first else row_id >= last):
+            raise faults.malformed("rows are out of order")
+        last = row_id
+        yield row
 
 
 class Ranges:
@@ -109,7 +127,8 @@ class Narrowing:
             indexed.reverse()
         sure = ((row_id, True) for part in indexed for row_id in part)
         foreign = ((row_id, False) for row_id in self.foreign_rows())
-        return heapq.merge(sure, foreign, key=_id_of, reverse=not self._ask.oldest_first)
+        merged = heapq.merge(sure, foreign, key=_id_of, reverse=not self._ask.oldest_first)
+        return in_order(merged, self._ask)
 
     def foreign_rows(self) -> list[int]:
         """Ids that only reading can tell about, in the page's order."""

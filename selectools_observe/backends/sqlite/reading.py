@@ -17,7 +17,7 @@ from ...models import TraceSummary, TraceUsage
 from ...shapes import is_storable_id
 from ..asking import Ask, Found
 from .index import index_everything
-from .narrowing import Narrowing, bounds_of
+from .narrowing import Narrowing, bounds_of, in_order
 from .rows import SUMMARIES, WRONG_CHECKSUM, stored_bytes, to_summary, told_by_steps
 from .transactions import one_moment
 
@@ -171,7 +171,7 @@ def _everything(
         values,
     )
     breath = Breath()
-    for row in rows:
+    for row in in_order(rows, ask):
         breath.take()
         summary = _summary(connection, where, row)
         if summary is not None:
@@ -238,7 +238,7 @@ def _by_run_ids(
             [*chunk, *values],
         ).fetchall()
         places += [row[0] for row in rows]
-    places.sort(reverse=not ask.oldest_first)
+    places = sorted(set(places), reverse=not ask.oldest_first)
     for some in _chunks(places, _ROWS_AT_ONCE):
         candidates = [(row_id, False) for row_id in some]
         yield from _summaries(connection, where, candidates, ask.filters)

@@ -124,6 +124,21 @@ def _checksum_of(columns: Sequence[Any], summary: TraceSummary) -> int:
     return summary_checksum(columns[0], stored_bytes(columns[4]), numbers)
 
 
+def has_its_checksum(row: Sequence[Any]) -> bool:
+    """Whether a row of `SUMMARIES` that has facets agrees with their checksum."""
+    _, *columns, prompt_tokens, completion_tokens, cost_usd, has_error, summary_crc = row
+    run_id, steps, total_ms, created_at, metadata = columns
+    try:
+        created_us = clock.to_microseconds(clock.from_text(created_at.decode()))
+        numbers = (
+            created_us, steps, total_ms, has_error, prompt_tokens, completion_tokens, cost_usd,
+        )  # fmt: skip
+        found = summary_checksum(run_id, stored_bytes(metadata), numbers)
+    except (TypeError, ValueError, AttributeError):
+        return False
+    return bool(found == summary_crc)
+
+
 def to_metadata(stored: object) -> dict[str, Any]:
     """The metadata of a row; unreadable metadata counts as none."""
     try:

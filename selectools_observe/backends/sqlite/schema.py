@@ -35,6 +35,14 @@ _TRACES = (
     "CREATE INDEX IF NOT EXISTS idx_traces_created ON traces(created_at DESC)",
 )
 
+TABLES = ("trace_facets", "trace_postings", "trace_blocks", "trace_pending", "trace_newest")
+TRIGGERS = (
+    "trace_facets_replace",
+    "trace_facets_insert",
+    "trace_facets_update",
+    "trace_facets_delete",
+)
+
 _COLUMNS = {"run_id", "steps", "total_ms", "created_at", "metadata", "trace_json"}
 
 # A dump that was read back has our tables but no version: make them anew.
@@ -125,6 +133,14 @@ _INDEX = (
 )
 
 
+# No id may be given twice, nor one that the index knew of a row that is gone.
+_KEEP_NEWEST = """
+    UPDATE trace_newest SET deleted = (
+        SELECT max(deleted, ifnull(max(id), 0)) FROM trace_facets
+    )
+"""
+
+
 class NewerVersionError(Exception):
     """The file was written by a newer version of this package."""
 
@@ -137,6 +153,15 @@ def version_of(connection: sqlite3.Connection) -> int:
     """The version of the file's schema; 0 for a new file and for selectools' own."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
+
+
+def has_tables(connection: sqlite3.Connection, *names: str) -> bool:
+    """Whether all these tables are there."""
+    marks = ",".join("?" * len(names))
+    (many,) = connection.execute(
+        f"SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ({marks})", names
+    ).fetchone()
+    return bool(many == len(names))
 
 
 def check(connection: sqlite3.Connection) -> None:
@@ -154,6 +179,14 @@ def check(connection: sqlite3.Connection) -> None:
         raise ForeignTableError(f"its columns are {', '.join(sorted(present))}")
 
 
+def make_index(connection: sqlite3.Connection) -> None:
+    """Make the index anew, empty, with all rows to be indexed; in the caller's transaction."""
+    if has_tables(connection, "trace_facets", "trace_newest"):
+        connection.execute(_KEEP_NEWEST)
+    for statement in _INDEX:
+        connection.execute(statement)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the file to this version, in one transaction."""
     if version_of(connection) == VERSION:
@@ -162,8 +195,9 @@ def migrate(connection: sqlite3.Connection) -> None:
     try:
         check(connection)
         if version_of(connection) < VERSION:  # nobody else did it meanwhile
-            for statement in (*_TRACES, *_INDEX):
+            for statement in _TRACES:
                 connection.execute(statement)
+            make_index(connection)
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:

@@ -7,20 +7,28 @@ from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 from ...codec import TraceType, encode
+from ...errors import StorageError
 from ...filters import TraceFilter
 from ...grouping import Grouper, Work
 from ...histograms import TraceHistogram
 from ...lanes import Lanes
 from ...pages import Position
 from ...protocols import Durability
+from ...reports import BackupReport, CompactReport, RepairReport, VerifyReport
 from ...runtime import Runtime
 from ...workers import Worker
 from ..asking import Ask, Found
-from ..core import Loaded, StoreCore, checked_path
+from ..core import Loaded, checked_path
+from ..filecore import FileCore
+from ..steps import Done, Steps, take
 from . import counting, reading
+from .backing_up import backing_up
+from .compacting import compacting
 from .connections import Connection
 from .database import Database
+from .repairing import repairing
 from .rows import WrittenTrace, to_write
+from .verifying import verifying
 from .writing import Unit, Writer
 
 T = TypeVar("T")
@@ -30,7 +38,7 @@ AskedT = TypeVar("AskedT")
 AnswerT = TypeVar("AnswerT")
 
 
-class SQLiteStore(StoreCore[WrittenTrace]):
+class SQLiteStore(FileCore[WrittenTrace]):
     """Traces in the page's table, found by an index of ours beside it."""
 
     _kind = "sqlite"
@@ -92,6 +100,33 @@ class SQLiteStore(StoreCore[WrittenTrace]):
                 await mine.close()
         finally:
             self._database.close()
+
+    def _verifying(self) -> Steps[VerifyReport]:
+        return self._on_connection(lambda held: verifying(held, self._where))
+
+    def _backing_up(self, path: str, *, overwrite: bool) -> Steps[BackupReport]:
+        return self._on_connection(
+            lambda held: backing_up(held, self._where, path, overwrite=overwrite)
+        )
+
+    def _repairing(self, into: str, *, keep_doubtful: bool) -> Steps[RepairReport]:
+        if self._database.is_private:
+            raise StorageError(self._where, "it is in no file", "Write one with backup(path)")
+        return repairing(self._database.file, self._where, into, keep_doubtful=keep_doubtful)
+
+    def _compacting(self) -> Steps[CompactReport]:
+        return self._on_connection(lambda held: compacting(held, self._where))
+
+    def _on_connection(self, begin: Callable[[Connection], Steps[T]]) -> Steps[T]:
+        """Long work on a connection of its own, so that no other verb waits for it."""
+        connection = self._database.connect()
+        try:
+            return (yield from begin(connection))
+        finally:
+            self._database.release(connection)
+
+    def _take(self, steps: Steps[T]) -> tuple[int, int] | Done[T]:
+        return self._database.do(steps, take)
 
     def _place_of(self, run_id: str) -> str:
         return reading.place_of(self._where, run_id)
