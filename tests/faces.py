@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
+import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -111,6 +114,21 @@ def trace(run_id: str, *, tool: str | None = None, **metadata) -> so.AgentTrace:
 
 def ids(summaries) -> list[str]:
     return [summary.run_id for summary in summaries]
+
+
+@contextlib.contextmanager
+def past_the_triggers(path: str | Path) -> Iterator[sqlite3.Connection]:
+    """A connection that changes a database as damage does: no trigger fires."""
+    question = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        triggers = raw.execute(question).fetchall()
+        raw.execute("BEGIN")
+        for name, _ in triggers:
+            raw.execute(f"DROP TRIGGER {name}")
+        yield raw
+        for _, sql in triggers:
+            raw.execute(sql)
+        raw.execute("COMMIT")
 
 
 def open_files() -> set[str]:

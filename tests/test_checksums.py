@@ -8,6 +8,7 @@ import sqlite3
 import zlib
 
 import pytest
+from faces import past_the_triggers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,8 +63,7 @@ def damaged(tmp_path, caplog):
 )
 def test_a_damaged_summary_is_skipped(column, value, tmp_path, caplog, damaged):
     path = damaged(SQLiteTraceStore)
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        raw.execute("DROP TRIGGER trace_facets_update")  # damage fires none
+    with past_the_triggers(path) as raw:
         raw.execute(f"UPDATE traces SET {column} = ? WHERE run_id = 'two'", (value,))
     with SQLiteTraceStore(path) as store:
         assert [summary.run_id for summary in store.list()] == ["three", "one"]
@@ -74,8 +74,7 @@ def test_a_damaged_summary_is_skipped(column, value, tmp_path, caplog, damaged):
 
 def test_a_damaged_trace_is_corrupt(damaged):
     path = damaged(SQLiteTraceStore)
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        raw.execute("DROP TRIGGER trace_facets_update")
+    with past_the_triggers(path) as raw:
         raw.execute(
             "UPDATE traces SET trace_json = replace(trace_json, 'plain', 'plaid') "
             "WHERE run_id = 'two'"

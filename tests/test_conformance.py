@@ -26,8 +26,10 @@ from selectools_observe import (
 from selectools_observe.backends import clock
 from selectools_observe.sync import _portals
 from selectools_observe.testing import (
+    AsyncFileArchiveConformance,
     AsyncTraceArchiveConformance,
     AsyncTraceStoreConformance,
+    FileArchiveConformance,
     TraceArchiveConformance,
     TraceStoreConformance,
 )
@@ -53,13 +55,17 @@ class Memory(OurClock):
 
 
 class File(OurClock):
-    """A store in a file; `opener` gives another on the same."""
+    """A store in a file; `open_at` gives a store on any, `opener` another on the same."""
 
     name: str
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
         return tmp_path / self.name
+
+    @pytest.fixture
+    def opener(self, open_at, path):
+        return lambda: open_at(path)
 
     @pytest.fixture
     def reopen(self, opener):
@@ -143,22 +149,22 @@ class TestSyncOfInMemory(Memory, Blocking, TraceArchiveConformance):
 # SQLite.
 
 
-class TestAsyncSQLite(Durable, SQLiteFile, Async, AsyncTraceArchiveConformance):
+class TestAsyncSQLite(Durable, SQLiteFile, Async, AsyncFileArchiveConformance):
     @pytest.fixture
-    def opener(self, path, durability):
-        return lambda: AsyncSQLiteTraceStore(path, durability=durability)
+    def open_at(self, durability):
+        return lambda path: AsyncSQLiteTraceStore(path, durability=durability)
 
 
-class TestSQLite(Durable, SQLiteFile, Blocking, TraceArchiveConformance):
+class TestSQLite(Durable, SQLiteFile, Blocking, FileArchiveConformance):
     @pytest.fixture
-    def opener(self, path, durability):
-        return lambda: SQLiteTraceStore(path, durability=durability)
+    def open_at(self, durability):
+        return lambda path: SQLiteTraceStore(path, durability=durability)
 
 
-class TestSyncOfSQLite(SQLiteFile, Blocking, TraceArchiveConformance):
+class TestSyncOfSQLite(SQLiteFile, Blocking, FileArchiveConformance):
     @pytest.fixture
-    def opener(self, path):
-        return lambda: SyncTraceStore(AsyncSQLiteTraceStore(path))
+    def open_at(self):
+        return lambda path: SyncTraceStore(AsyncSQLiteTraceStore(path))
 
 
 class TestAsyncSQLiteInMemory(OurClock, Async, AsyncTraceArchiveConformance):
@@ -176,22 +182,22 @@ class TestSQLiteInMemory(OurClock, Blocking, TraceArchiveConformance):
 # JSONL.
 
 
-class TestAsyncJSONL(Durable, JSONLFile, Async, AsyncTraceArchiveConformance):
+class TestAsyncJSONL(Durable, JSONLFile, Async, AsyncFileArchiveConformance):
     @pytest.fixture
-    def opener(self, path, durability):
-        return lambda: AsyncJSONLTraceStore(path, durability=durability)
+    def open_at(self, durability):
+        return lambda path: AsyncJSONLTraceStore(path, durability=durability)
 
 
-class TestJSONL(Durable, JSONLFile, Blocking, TraceArchiveConformance):
+class TestJSONL(Durable, JSONLFile, Blocking, FileArchiveConformance):
     @pytest.fixture
-    def opener(self, path, durability):
-        return lambda: JSONLTraceStore(path, durability=durability)
+    def open_at(self, durability):
+        return lambda path: JSONLTraceStore(path, durability=durability)
 
 
-class TestSyncOfJSONL(JSONLFile, Blocking, TraceArchiveConformance):
+class TestSyncOfJSONL(JSONLFile, Blocking, FileArchiveConformance):
     @pytest.fixture
-    def opener(self, path):
-        return lambda: SyncTraceStore(AsyncJSONLTraceStore(path))
+    def open_at(self):
+        return lambda path: SyncTraceStore(AsyncJSONLTraceStore(path))
 
 
 # Redis: the example of a backend of one's own.

@@ -17,14 +17,14 @@ NAME = PACKAGE.name
 # From the bottom up. What stands in one line must not import each other.
 LAYERS = [
     {"breath", "checksums", "errors", "forking", "jsonvalue", "models"},
-    {"facts", "filters", "pages", "shapes"},
+    {"facts", "filters", "pages", "reports", "shapes"},
     {"codec", "histograms"},
     {"protocols", "snapshots"},
     {"workers"},
     {"runtime"},
     {"grouping", "lanes", "loops"},
     {"backends"},
-    {"aio", "backend", "sync"},
+    {"aio", "backend", "sync", "trust"},
     {"integrations"},
     {NAME},
 ]

@@ -1,0 +1,59 @@
+"""A child that opens a database of an earlier version and dies at a moment that it was told.
+
+``statement N`` kills it when SQLite begins the Nth statement, ``after SECONDS`` after that time.
+What it says on its way out is how many statements it began.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import time
+
+import selectools_observe as so
+from selectools_observe.backends.sqlite import database
+
+begun: list[str] = []
+
+
+def note(statement: str) -> None:
+    begun.append(statement)
+    if len(begun) == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Traced(sqlite3.Connection):
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.set_trace_callback(note)
+
+
+how, moment, path = sys.argv[1:]
+number = int(moment) if how == "statement" else 0
+
+
+class Module:
+    """sqlite3, its connections traced: each statement, those of triggers too, is told."""
+
+    def __getattr__(self, name: str):
+        return getattr(sqlite3, name)
+
+    @staticmethod
+    def connect(*args, **kwargs):
+        return sqlite3.connect(*args, factory=Traced, **kwargs)
+
+
+database.sqlite3 = Module()
+if how == "after":
+
+    def kill() -> None:
+        time.sleep(float(moment))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=kill, daemon=True).start()
+with so.SQLiteTraceStore(path) as store:
+    store.list(1)
+print(len(begun))
