@@ -16,6 +16,8 @@ _MOST_BEGINNINGS = 50  # looked at in one damaged line
 _LINES_AT_ONCE = 256
 _OLDER = "a newer line of the run is damaged; this is the one before it"
 
+_UNFINISHED = "it was saved together with runs of which one has no end: perhaps never acknowledged"
+
 
 class _Piece(NamedTuple):
     """Bytes that hold a run."""
@@ -68,19 +70,23 @@ class _Found:
         if self._group is None or not goes_on(self._group, line):
             self._before = {}
         elif not line.endswith(b"\n"):
-            self._take_back()
+            self._doubt_group()
         self._group = group_of(line)
         try:
             self._take(offset, line, inside=False)
         except ValueError as error:
             self._look_inside(offset, line, str(error))
 
-    def _take_back(self) -> None:
-        """Lines that were saved together with one that was never finished were not acknowledged."""
-        for run_id, piece in self._before.items():
-            self._best.pop(run_id, None)
-            if piece is not None:
+    def _doubt_group(self) -> None:
+        """Lines saved together with one that has no end: a store takes none of them for saved."""
+        for run_id, before in self._before.items():
+            piece = self._best.pop(run_id)._replace(doubt=_UNFINISHED)
+            if self._keep_doubtful:
                 self._best[run_id] = piece
+                continue
+            self._left_out[run_id] = piece
+            if before is not None:
+                self._best[run_id] = before
 
     def _look_inside(self, offset: int, line: bytes, reason: str) -> None:
         """Whole records in a line that is none: after a torn one, after NULs, two on one line."""
