@@ -174,9 +174,9 @@ class Look:
                     self.same(trace.run_id, trace)
             found = [s for s in store.list(10_000) if s.run_id not in doubtful]
             self.listed(found)
-        if verified is not None and self.exact and (verified.ok or verified.index_only):
-            if [s.run_id for s in found] != self.truth["order"]:
-                raise WrongError("no run is damaged, and repair does not save them all")
+        is_whole = verified is not None and (verified.ok or verified.index_only)
+        if self.exact and is_whole and [s.run_id for s in found] != self.truth["order"]:
+            raise WrongError("no run is damaged, and repair does not save them all")
         if verified is not None and report.saved < verified.checked:
             raise WrongError(f"{verified.checked} are whole, and repair saves {report.saved}")
         named = {problem.run_id for problem in report.lost}

@@ -15,6 +15,7 @@ import time
 
 import selectools_observe as so
 from selectools_observe.backends.sqlite import database
+from selectools_observe.backends.sqlite.connections import Connection
 
 begun: list[str] = []
 
@@ -25,7 +26,7 @@ def note(statement: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Traced(sqlite3.Connection):
+class Traced(Connection):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.set_trace_callback(note)
@@ -42,7 +43,8 @@ class Module:
         return getattr(sqlite3, name)
 
     @staticmethod
-    def connect(*args, **kwargs):
+    def connect(*args, factory, **kwargs):
+        assert factory is Connection
         return sqlite3.connect(*args, factory=Traced, **kwargs)
 
 

@@ -14,9 +14,11 @@ from ..comparing import wrong_in_summary
 from ..steps import Problems, Steps
 from .filelock import lock, unlock
 from .lines import Group, goes_on, group_of, parse_line, run_id_of
+from .mending import mended
 
 COPY_BYTES = 1024 * 1024
 _AT_A_STRETCH = 0.05  # seconds of one step
+_SOME_TIME = b"1970-01-01T00:00:00+00:00"
 CUT_SHORT = "it has no end: a write that was never finished, or the file was cut"
 
 
@@ -67,7 +69,7 @@ class _Verification:
             return
         if not line.endswith(b"\n"):
             problem = CUT_SHORT
-        run_id = run_id_of(line)
+        run_id = _name_of(line)
         if run_id is not None:
             self._runs.discard(run_id)  # what stands before it is not what was saved last
         self._problems.add(run_id, f"{self._where}, byte {offset}", problem)
@@ -85,6 +87,14 @@ class _Verification:
         self._superseded += summary.run_id in self._runs
         self._runs.add(summary.run_id)
         self._together.append(summary.run_id)
+        return None
+
+
+def _name_of(line: bytes) -> str | None:
+    """The run of a damaged line, told by its beginning or by its trace."""
+    try:
+        return run_id_of(line) or mended(line, _SOME_TIME).run_id
+    except ValueError:
         return None
 
 
