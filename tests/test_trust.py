@@ -136,6 +136,21 @@ class TestAnIndexThatNoLongerBelongs:
             assert problem.run_id == "run-399"
 
 
+def test_rows_of_any_number_are_looked_at(database, tmp_path):
+    """Another program may number its rows as it likes."""
+    with raw(database) as connection:
+        for number in (-5, 0, 2**40):
+            connection.execute(
+                "INSERT INTO traces (rowid, run_id, steps, total_ms, created_at, trace_json) "
+                "VALUES (?, ?, 0, 0, '2026-01-01T00:00:00+00:00', ?)",
+                (number, f"r{number}", f'{{"run_id": "r{number}", "start_time": 0, "steps": []}}'),
+            )
+    assert trust.verify(database).checked == MANY - 17
+    assert trust.repair(database, tmp_path / "new.db").saved == MANY - 17
+    with SQLiteTraceStore(tmp_path / "new.db") as store:
+        assert store.count() == MANY - 17
+
+
 class TestADamagedIndex:
     @pytest.mark.parametrize(
         "damage",
@@ -148,6 +163,7 @@ class TestADamagedIndex:
             "DELETE FROM trace_postings",
             "UPDATE trace_postings SET places = x'00'",
             "UPDATE trace_blocks SET max_steps = 0",
+            "UPDATE trace_blocks SET min_has_error = NULL",
         ],
     )
     def test_is_told_apart_and_mended(self, damage, database):

@@ -9,11 +9,13 @@ from typing import assert_type
 
 from selectools_observe import (
     AgentTrace,
+    AsyncFileArchive,
     AsyncInMemoryTraceStore,
     AsyncJSONLTraceStore,
     AsyncSQLiteTraceStore,
     AsyncTraceArchive,
     AsyncTraceStore,
+    FileArchive,
     InMemoryTraceStore,
     InvalidTraceError,
     JSONLTraceStore,
@@ -31,6 +33,7 @@ from selectools_observe import (
     TraceStoreError,
     TraceSummary,
     is_async_store,
+    trust,
 )
 
 
@@ -121,3 +124,23 @@ def errors(error: TraceStoreError) -> ValueError | str:
     if isinstance(error, StorageError):
         return error.remedy
     return str(error)
+
+
+def verbs_for_trust(path: Path) -> None:
+    stores: list[FileArchive] = [SQLiteTraceStore(path), JSONLTraceStore(path)]
+    for store in stores:
+        verified = store.verify(progress=lambda done, total: print(done / total))
+        assert_type(verified, trust.VerifyReport)
+        assert_type([problem.run_id for problem in verified.problems], list[str | None])
+        assert_type(store.backup(path, overwrite=True), trust.BackupReport)
+        assert_type(store.repair(into="new.db", keep_doubtful=False), trust.RepairReport)
+        assert_type(store.compact().size_after, int)
+    assert_type(trust.verify("traces.db"), trust.VerifyReport)
+    assert_type(trust.repair("traces.db", into=path), trust.RepairReport)
+
+
+async def verbs_for_trust_async(path: Path) -> None:
+    stores: list[AsyncFileArchive] = [AsyncSQLiteTraceStore(path), AsyncJSONLTraceStore(path)]
+    for store in stores:
+        assert_type(await store.verify(), trust.VerifyReport)
+        assert_type((await store.backup(path)).ok, bool)

@@ -101,7 +101,12 @@ def fill_blocks(connection: sqlite3.Connection) -> None:
     end = (newest or 0) // BLOCK
     if pending is not None:
         end = min(end, pending // BLOCK)
-    index_blocks(connection, range(first_open_id(connection) // BLOCK, end))
+    # Only those that have rows: another program may number its own far beyond ours.
+    blocks = connection.execute(
+        "SELECT DISTINCT id / ? FROM trace_facets WHERE id BETWEEN ? AND ?",
+        (BLOCK, first_open_id(connection), end * BLOCK - 1),
+    )
+    index_blocks(connection, [block for (block,) in blocks.fetchall()])
 
 
 def index_blocks(connection: sqlite3.Connection, blocks: Iterable[int]) -> None:

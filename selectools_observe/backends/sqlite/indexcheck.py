@@ -17,7 +17,7 @@ ROW_IS_GONE = "the row is gone; the index knows of it"
 _TERMS_AT_ONCE = 256
 _BOUNDED = ("created_us", "steps", "total_ms", "cost_usd", "has_error")
 _OUT_OF_BOUNDS = " OR ".join(
-    f"f.{column} NOT BETWEEN b.min_{column} AND b.max_{column}" for column in _BOUNDED
+    f"NOT ifnull(f.{column} BETWEEN b.min_{column} AND b.max_{column}, 0)" for column in _BOUNDED
 )
 
 

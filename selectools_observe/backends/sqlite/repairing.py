@@ -30,9 +30,9 @@ from .salvage import (
     DATABASE_ERRORS,
     Gap,
     StoredRow,
+    ids_known,
     is_damage,
     named_gaps,
-    newest_id_known,
     rows_and_gaps,
 )
 from .schema import VERSION, version_of
@@ -117,9 +117,9 @@ class _Repair:
             except DATABASE_ERRORS:
                 return
             has_index = version_of(source) == VERSION
-            newest = newest_id_known(source)
+            oldest, newest = ids_known(source)
             gaps: list[Gap] = []
-            for item in rows_and_gaps(source, -_LARGEST_ID, newest):
+            for item in rows_and_gaps(source, oldest, newest):
                 if isinstance(item, Gap):
                     gaps.append(item)
                     continue

@@ -84,22 +84,23 @@ def is_damage(error: sqlite3.DatabaseError | UnicodeDecodeError) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG)
 
 
-def newest_id_known(connection: sqlite3.Connection) -> int:
-    """The largest id that the table, its indexes or ours speak of."""
-    newest = 0
-    for question in (
-        "SELECT max(rowid) FROM traces NOT INDEXED",
-        "SELECT max(rowid) FROM traces",
-        "SELECT max(id) FROM trace_facets",
-        "SELECT max(id) FROM trace_pending",
+def ids_known(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The smallest and the largest id that the table, its indexes or ours speak of."""
+    oldest, newest = 1, 0
+    for source in (
+        "rowid) FROM traces NOT INDEXED",
+        "rowid) FROM traces",
+        "id) FROM trace_facets",
+        "id) FROM trace_pending",
     ):
-        try:
-            (found,) = connection.execute(question).fetchone()
-        except DATABASE_ERRORS:
-            continue
-        if isinstance(found, int) and found < _LARGEST_ID:
-            newest = max(newest, found)
-    return newest
+        for edge in ("min", "max"):
+            try:
+                (found,) = connection.execute(f"SELECT {edge}({source}").fetchone()
+            except DATABASE_ERRORS:
+                continue
+            if isinstance(found, int) and abs(found) < _LARGEST_ID:
+                oldest, newest = min(oldest, found), max(newest, found)
+    return oldest, newest
 
 
 def named_gaps(

@@ -111,7 +111,9 @@ _INDEX = (
     CREATE TRIGGER trace_facets_insert AFTER INSERT ON traces
     WHEN NOT EXISTS (SELECT 1 FROM trace_facets WHERE id = NEW.rowid) BEGIN
         INSERT OR REPLACE INTO trace_pending (id) VALUES (NEW.rowid);
-        UPDATE traces SET rowid = (SELECT deleted FROM trace_newest) + 1
+        UPDATE traces SET rowid = max(
+            (SELECT deleted FROM trace_newest), (SELECT max(rowid) FROM traces)
+        ) + 1
         WHERE rowid = NEW.rowid AND rowid <= (SELECT deleted FROM trace_newest);
     END
     """,

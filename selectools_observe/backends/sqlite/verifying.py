@@ -18,9 +18,9 @@ from .salvage import (
     DATABASE_ERRORS,
     Gap,
     StoredRow,
+    ids_known,
     is_damage,
     named_gaps,
-    newest_id_known,
     rows_and_gaps,
 )
 from .schema import VERSION, version_of
@@ -62,12 +62,11 @@ class Verification:
     def steps(self) -> Steps[VerifyReport]:
         """All of it."""
         messages = structure(self._connection)
-        newest = newest_id_known(self._connection)
+        place, newest = ids_known(self._connection)
         yield 0, newest
-        place = 1
         while place <= newest:
             place = self._some_rows(place, newest)
-            yield min(place - 1, newest), newest
+            yield max(0, min(place - 1, newest)), newest
         self._tell_gaps()
         for message in messages:
             # Every row was read and is whole: what is damaged is something else.
