@@ -377,6 +377,25 @@ class TestRepairOfLines:
                 store.load("run-005")
 
 
+@pytest.mark.parametrize("verb", ["compact", "delete"])
+def test_half_a_save_many_is_taken_back_before_the_file_is_written_anew(verb, tmp_path):
+    """Else the next save would be appended to what a crash has left of the last line."""
+    path = tmp_path / "traces.jsonl"
+    with JSONLTraceStore(path) as store:
+        store.save_many([trace("a"), trace("b")])
+        store.save(trace("a"))
+        store.save_many(trace(f"half-{n}") for n in range(5))
+    path.write_bytes(path.read_bytes()[:-40])
+    with JSONLTraceStore(path) as store:
+        assert store.compact() if verb == "compact" else store.delete("b")
+        store.save(trace("new"))
+        expected = ["new", "a", "b"] if verb == "compact" else ["new", "a"]
+        assert ids(store.list()) == expected
+        assert store.verify().ok
+    with JSONLTraceStore(path) as store:
+        assert ids(store.list()) == expected
+
+
 class TestInUse:
     def test_compaction_is_followed_by_others(self, lines):
         with JSONLTraceStore(lines) as one, JSONLTraceStore(lines) as other:

@@ -306,11 +306,8 @@ class Archive:
 
         What fails half way is taken back.
         """
+        self._take_back_half(fd)
         end = os.fstat(fd).st_size
-        if self._half_saved:
-            log.warning("%s, byte %d: half a save_many taken back", self.path, self._read_to)
-            os.ftruncate(fd, self._read_to)
-            self._half_saved, self._ends_in_newline, end = False, True, self._read_to
         if end and not self._ends_in_newline:
             self._give_up_torn_line(fd, end)
             lines = [b"\n", *lines]
@@ -329,6 +326,13 @@ class Archive:
         start = end + (0 if self._ends_in_newline else 1)
         self._ends_in_newline = True
         return start
+
+    def _take_back_half(self, fd: int) -> None:
+        """What a crash has left of lines that were to be there together."""
+        if self._half_saved:
+            log.warning("%s, byte %d: half a save_many taken back", self.path, self._read_to)
+            os.ftruncate(fd, self._read_to)
+            self._half_saved, self._ends_in_newline = False, True
 
     def _give_up_torn_line(self, fd: int, end: int) -> None:
         """What stands after the last newline stays there, and the file goes on below it."""
@@ -453,6 +457,7 @@ class Archive:
 
     def _rewrite(self, fd: int, drop: Drop) -> None:
         """Replace the file by a copy without some lines, at once for all who look."""
+        self._take_back_half(fd)
         folder, base = os.path.split(self.file)
         clear_away(folder, base)
         name = os.path.join(folder, f".{base}.{uuid.uuid4().hex}")
