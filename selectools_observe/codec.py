@@ -6,6 +6,7 @@ newer version, values of foreign types, lone surrogates) goes through plain dict
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Protocol
@@ -29,6 +30,7 @@ from .models import (
     TraceStep,
     TraceSummary,
     TraceUsage,
+    step_type,
     total_ms,
 )
 from .shapes import check_metadata_depth, fit_to_store, is_storable_id, settle_steps
@@ -122,6 +124,36 @@ def encode(trace: object) -> EncodedTrace:
         InvalidTraceError: It is no trace, or holds a value that cannot be stored.
     """
     return fit_to_store(trace, _encode)
+
+
+def encode_step(step: TraceStep) -> bytes:
+    """A step as JSON, as it stands in a trace.
+
+    Raises:
+        TypeError: Its ``type`` is not a string.
+        UnstorableValueError: It holds a value that cannot be stored.
+    """
+    step.type = step_type(step.type)
+    if not step.extra:
+        with contextlib.suppress(Exception):  # the slow way does it or says why not
+            return _encoder.encode(step)
+    return dumps(_step_as_dict(step, 0))
+
+
+def decode_step(data: bytes) -> TraceStep:
+    """The step of a JSON object written by `encode_step`.
+
+    Raises:
+        ValueError: It is no JSON, or not of a step's shape.
+    """
+    try:
+        return _step_decoder.decode(data)
+    except (msgspec.MsgspecError, RecursionError):
+        pass
+    try:
+        return TraceStep.from_dict(loads(data))
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"it is not of a step's shape: {error}") from error
 
 
 def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:

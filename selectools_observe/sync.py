@@ -45,7 +45,7 @@ FileCoreT = TypeVar("FileCoreT", bound=FileCore[Any])
 T = TypeVar("T")
 
 
-class _BlockingFace(Generic[CoreT]):
+class BlockingFace(Generic[CoreT]):
     """The verbs, blocking, over the same coroutines that the async stores run."""
 
     def __init__(self, core: CoreT) -> None:
@@ -56,6 +56,11 @@ class _BlockingFace(Generic[CoreT]):
         except BaseException:
             self.close()
             raise
+
+    @property
+    def path(self) -> str | None:
+        """The file that the traces are in; None in memory."""
+        return self._core.path
 
     def save(self, trace: Any) -> str:
         """See `TraceStore.save`."""
@@ -105,6 +110,16 @@ class _BlockingFace(Generic[CoreT]):
         """See `TraceStore.delete`."""
         return drive(self._core.delete(run_id))
 
+    def recover(self) -> RunIds:
+        """Put runs into the store whose programs were killed while a live record was kept.
+
+        Happens by itself at the first verb. They carry ``"unfinished": true`` in their metadata.
+
+        Returns:
+            The ids of these runs.
+        """
+        return drive(self._core.recover())
+
     def close(self) -> None:
         """See `TraceArchive.close`."""
         drive(self._core.aclose())
@@ -124,7 +139,7 @@ class _BlockingFace(Generic[CoreT]):
         return repr(self._core)
 
 
-class _FileFace(_BlockingFace[FileCoreT]):
+class _FileFace(BlockingFace[FileCoreT]):
     """The verbs for trust too."""
 
     def verify(self, *, progress: Progress | None = None) -> VerifyReport:
@@ -156,7 +171,7 @@ class _FileFace(_BlockingFace[FileCoreT]):
         return drive(self._core.compact(progress=progress))
 
 
-class InMemoryTraceStore(_BlockingFace[MemoryStore]):
+class InMemoryTraceStore(BlockingFace[MemoryStore]):
     """`AsyncInMemoryTraceStore` for code that blocks; safe to share between threads.
 
     Args:

@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectools_observe import AgentTrace, InvalidTraceError, StepType, TraceStep
-from selectools_observe.codec import _as_dict, decode, encode
+from selectools_observe.codec import _as_dict, decode, decode_step, encode, encode_step
 from selectools_observe.facts import facts_of
 from selectools_observe.jsonvalue import dumps_slowly, loads_slowly
 from selectools_observe.models import total_ms
@@ -180,6 +180,22 @@ class TestUnknown:
         assert equal(again.to_dict(), as_stored(trace))
         assert again.extra.keys() == extra.keys()
         assert again.steps[0].extra.keys() == extra.keys()
+
+    @given(extra=st.dictionaries(st.sampled_from(["new", "a.b", "", 5, "é"]), values, min_size=1))
+    @profile(50)
+    def test_fields_are_written_as_the_slow_way_writes_them(self, extra):
+        trace = example_trace(extra=extra)
+        trace.steps[0].extra = extra
+        slowly = dumps_slowly(_as_dict(trace, trace.run_id, trace.steps, total_ms(trace.steps)))
+        assert equal(loads_slowly(encode(trace).trace), loads_slowly(slowly))
+
+    def test_a_step_alone_is_written_as_in_a_trace(self):
+        trace = example_trace()
+        trace.steps[0].extra = {"new": {1, 2}}
+        trace.add(TraceStep("llm_call", 1.0, reasoning="\ud800", prompt_tokens=10**30))
+        for step, written in zip(trace, loads_slowly(encode(trace).trace)["steps"], strict=True):
+            assert loads_slowly(encode_step(step)) == written
+            assert decode_step(encode_step(step)).to_dict() == written
 
     def test_extra_does_not_stand_in_for_a_known_field(self):
         trace = example_trace(extra={"run_id": "another", "step_count": 99, "new": 1})

@@ -25,6 +25,7 @@ LAYERS = [
     {"grouping", "lanes", "loops"},
     {"backends"},
     {"aio", "backend", "sync", "trust"},
+    {"capture"},
     {"integrations"},
     {NAME},
 ]

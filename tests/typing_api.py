@@ -35,6 +35,13 @@ from selectools_observe import (
     is_async_store,
     trust,
 )
+from selectools_observe.capture import (
+    BackgroundTraceStore,
+    FlushResult,
+    PreparedTraceStore,
+    Recorder,
+    common_redactors,
+)
 
 
 def models() -> None:
@@ -144,3 +151,31 @@ async def verbs_for_trust_async(path: Path) -> None:
     for store in stores:
         assert_type(await store.verify(), trust.VerifyReport)
         assert_type((await store.backup(path)).ok, bool)
+
+
+def capture(store: SQLiteTraceStore) -> None:
+    prepared = PreparedTraceStore(store, redact=common_redactors(), sample=0.5)
+    with BackgroundTraceStore(prepared, on_full="drop_oldest") as background:
+        assert_type(background.flush(), FlushResult)
+        recorder = Recorder(background, live=True)
+
+        @recorder.tool
+        def find(number: int) -> str:
+            return str(number)
+
+        @recorder.agent(name="shop")
+        def answer(question: str) -> str:
+            return question
+
+        assert_type(find(5), str)
+        assert_type(answer("?"), str)
+        with recorder.run(metadata={"user": "ada"}) as run, run.llm_call("gpt-4o") as call:
+            assert_type(call, TraceStep)
+            run.add(TraceStep("cache_hit"))
+
+
+async def capture_async(store: AsyncSQLiteTraceStore) -> None:
+    recorder = Recorder(store)
+    async with recorder.run() as run, run.tool("search", {"q": "x"}) as call:
+        assert_type(call, TraceStep)
+        await run.aadd(TraceStep("cache_hit"))

@@ -6,11 +6,12 @@ a verb means (snapshots, errors, pages, cursors, streams) is here.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -20,12 +21,12 @@ from ..codec import LARGE, TraceType, decode, decode_in_pieces
 from ..errors import CorruptTraceError, StoreClosedError, TraceNotFoundError
 from ..filters import TraceFilter, check_filter, check_page
 from ..histograms import TraceHistogram, check_histogram
-from ..models import TraceSummary
+from ..models import AgentTrace, TraceSummary
 from ..pages import Position, TracePage, from_cursor, to_cursor
 from ..protocols import RunIds
 from ..runtime import Runtime
 from ..shapes import is_storable_id
-from . import clock
+from . import clock, liverecords
 from .asking import Ask, Found
 
 log = logging.getLogger("selectools_observe")
@@ -59,12 +60,19 @@ class StoreCore(ABC, Generic[PreparedT]):
         self._where = where
         self._trace_type = trace_type
         self._closed = False
+        self._has_recovered = False
         self._name = type(self).__name__
+
+    @property
+    def path(self) -> str | None:
+        """The file that the traces are in; None in memory."""
+        return None
 
     async def save(self, trace: Any) -> str:
         """See `AsyncTraceStore.save`."""
         self._check_open()
         prepared = self._prepare(trace)
+        await self._begin()
         await self._save((prepared,))
         return prepared.run_id
 
@@ -72,13 +80,14 @@ class StoreCore(ABC, Generic[PreparedT]):
         """See `AsyncTraceArchive.save_many`."""
         self._check_open()
         prepared = [self._prepare(trace) for trace in traces]
+        await self._begin()
         if prepared:
             await self._save(prepared)
         return [trace.run_id for trace in prepared]
 
     async def load(self, run_id: str) -> Any:
         """See `AsyncTraceStore.load`."""
-        self._check_open()
+        await self._begin()
         data = await self._load(_stored_id(run_id, self._where))
         if data is None:
             raise TraceNotFoundError(run_id, self._where)
@@ -86,7 +95,7 @@ class StoreCore(ABC, Generic[PreparedT]):
 
     async def load_many(self, run_ids: Iterable[str]) -> dict[str, Any]:
         """See `AsyncTraceArchive.load_many`."""
-        self._check_open()
+        await self._begin()
         asked = list(dict.fromkeys(run_ids))
         traces: dict[str, Any] = {}
         async for run_id, loaded in self._loaded(asked):
@@ -108,7 +117,7 @@ class StoreCore(ABC, Generic[PreparedT]):
 
     async def count(self, filters: TraceFilter | None = None) -> int:
         """See `AsyncTraceArchive.count`."""
-        self._check_open()
+        await self._begin()
         return await self._count(check_filter(_EVERYTHING if filters is None else filters))
 
     async def histogram(
@@ -117,7 +126,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         """See `AsyncTraceArchive.histogram`."""
         filters = check_filter(_EVERYTHING if filters is None else filters)
         check_histogram(filters, buckets)
-        self._check_open()
+        await self._begin()
         return await self._histogram(filters, buckets)
 
     async def iter_summaries(
@@ -142,7 +151,7 @@ class StoreCore(ABC, Generic[PreparedT]):
 
     async def delete(self, run_id: str) -> bool:
         """See `AsyncTraceStore.delete`."""
-        self._check_open()
+        await self._begin()
         return is_storable_id(run_id) and await self._delete(run_id)
 
     async def aclose(self) -> None:
@@ -161,7 +170,7 @@ class StoreCore(ABC, Generic[PreparedT]):
     async def _give_page(
         self, filters: TraceFilter, limit: int | None, offset: int, cursor: str | None
     ) -> TracePage:
-        self._check_open()
+        await self._begin()
         beyond = None if cursor is None else from_cursor(cursor, self._kind)
         # One more than asked tells whether there is another page.
         more = None if limit is None else limit + 1
@@ -176,7 +185,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         self, filters: TraceFilter | None, at_once: int, *, oldest_first: bool
     ) -> AsyncIterator[Sequence[Found]]:
         filters = check_filter(_EVERYTHING if filters is None else filters)
-        self._check_open()
+        await self._begin()
         newest = await self._newest()
         beyond: Position | None = None
         left = filters.limit
@@ -247,6 +256,33 @@ class StoreCore(ABC, Generic[PreparedT]):
     def _call_it(self, name: str) -> None:
         """Go by another name in messages: that of the face people see."""
         self._name = name
+
+    async def _begin(self) -> None:
+        """Before each verb: refuse if closed; at the first, take in what killed programs left."""
+        self._check_open()
+        if not self._has_recovered:
+            self._has_recovered = True
+            await self.recover()
+
+    async def recover(self) -> RunIds:
+        """Put runs into the store whose programs were killed while a live record was kept.
+
+        Happens by itself at the first verb. They carry ``"unfinished": true`` in their metadata.
+
+        Returns:
+            The ids of these runs.
+        """
+        self._check_open()
+        folder = None if self.path is None else liverecords.folder_of(self.path)
+        if folder is None or not os.path.isdir(folder):  # noqa: ASYNC240 - one stat
+            return []
+        keeper = _Keeper(self._load_many, self._save_all)
+        return await liverecords.recover(folder, keeper, self._runtime.call)
+
+    async def _save_all(self, traces: Iterable[object]) -> None:
+        prepared = [self._prepare(trace) for trace in traces]
+        if prepared:
+            await self._save(prepared)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -320,6 +356,29 @@ class StoreCore(ABC, Generic[PreparedT]):
 
     def _abandon(self) -> None:
         """Let go without waiting."""
+
+
+class _Keeper:
+    """A store as runs are recovered into it: it has begun already, and gives traces of ours."""
+
+    def __init__(
+        self,
+        load: Callable[[Sequence[str]], Awaitable[Sequence[Loaded]]],
+        save: Callable[[Sequence[AgentTrace]], Awaitable[None]],
+    ) -> None:
+        self._load = load
+        self._save = save
+
+    async def stored(self, run_ids: Sequence[str]) -> dict[str, AgentTrace]:
+        found: dict[str, AgentTrace] = {}
+        for run_id, data in zip(run_ids, await self._load(run_ids), strict=True):
+            if isinstance(data, bytes):
+                with contextlib.suppress(ValueError):
+                    found[run_id] = decode(data)
+        return found
+
+    async def keep(self, traces: Sequence[AgentTrace]) -> None:
+        await self._save(traces)
 
 
 def checked_path(path: str | os.PathLike[str]) -> str:

@@ -25,9 +25,9 @@ from ...pages import Position
 from ...reports import Progress
 from .. import clock
 from ..core import Loaded
+from ..filelock import lock, unlock
 from ..placing import sync_folder
 from ..saveorder import Entry, Look, SaveOrder, Slice
-from .filelock import lock, unlock
 from .files import (
     Drop,
     Place,

@@ -51,6 +51,11 @@ class JSONLStore(FileCore[EncodedTrace]):
         self._archive = Archive(self._where, sync=durability == "full", progress=progress)
         self._lanes = Lanes(runtime, self._new_lane, lambda _: None)
 
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self._where
+
     def _new_lane(self) -> _Lane:
         self._check_open()
         return _Lane(

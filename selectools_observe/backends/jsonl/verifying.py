@@ -11,8 +11,8 @@ from typing import BinaryIO
 from ...breath import Breath
 from ...reports import VerifyReport
 from ..comparing import wrong_in_summary
+from ..filelock import lock, unlock
 from ..steps import Problems, Steps
-from .filelock import lock, unlock
 from .lines import Group, goes_on, group_of, parse_line, run_id_of
 from .mending import mended
 

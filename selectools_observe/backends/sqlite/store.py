@@ -55,6 +55,11 @@ class SQLiteStore(FileCore[WrittenTrace]):
         super().__init__(runtime, path, trace_type)
         self._lanes = Lanes(runtime, self._new_lane, _Lane.abandon)
 
+    @property
+    def path(self) -> str | None:
+        """The file; None in memory."""
+        return None if self._where == ":memory:" else self._where
+
     def _new_lane(self) -> _Lane:
         self._check_open()
         return _Lane(self._runtime, self._database)

@@ -10,6 +10,7 @@ import sys
 import time
 
 _TIMEOUT = 30.0  # seconds to wait for another program
+_TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 
 if sys.platform == "win32":
     import msvcrt
@@ -41,6 +42,17 @@ class LockTimeoutError(OSError):
     """Another program held the lock for too long."""
 
 
+def try_to_lock(fd: int) -> bool:
+    """Take the lock if nobody has it; whoever took it holds it until the file is closed."""
+    try:
+        _try_lock(fd)
+    except OSError as error:
+        if error.errno not in _TAKEN:
+            raise
+        return False
+    return True
+
+
 def lock(fd: int) -> None:
     """Take the lock; taking it again does nothing.
 
@@ -48,17 +60,10 @@ def lock(fd: int) -> None:
         LockTimeoutError: It was not to be had in time.
     """
     deadline = time.monotonic() + _TIMEOUT
-    while True:
-        try:
-            _try_lock(fd)
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-                raise
-            if time.monotonic() > deadline:
-                waited = f"not to be had in {_TIMEOUT:g} seconds"
-                raise LockTimeoutError(errno.EBUSY, waited) from error
-        else:
-            return
+    while not try_to_lock(fd):
+        if time.monotonic() > deadline:
+            waited = f"not to be had in {_TIMEOUT:g} seconds"
+            raise LockTimeoutError(errno.EBUSY, waited)
         time.sleep(random.uniform(0.0005, 0.005))  # noqa: S311
 
 

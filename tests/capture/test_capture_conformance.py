@@ -1,0 +1,86 @@
+"""Stores in front of another keep what the protocols promise, all but where they say otherwise."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_asyncio
+
+from selectools_observe import (
+    AsyncSQLiteTraceStore,
+    SQLiteTraceStore,
+)
+from selectools_observe.backends import clock
+from selectools_observe.capture import (
+    AsyncBackgroundTraceStore,
+    AsyncPreparedTraceStore,
+    BackgroundTraceStore,
+    PreparedTraceStore,
+    common_redactors,
+)
+from selectools_observe.testing import AsyncTraceArchiveConformance, TraceArchiveConformance
+
+
+class Async:
+    @pytest_asyncio.fixture
+    async def store(self, opener):
+        async with opener() as store:
+            yield store
+
+
+class Blocking:
+    @pytest.fixture
+    def store(self, opener):
+        with opener() as store:
+            yield store
+
+
+class OurClock:
+    @pytest.fixture
+    def set_clock(self, monkeypatch):
+        return lambda moment: monkeypatch.setattr(clock, "now", lambda: moment)
+
+
+class File:
+    @pytest.fixture
+    def path(self, tmp_path):
+        return tmp_path / "traces"
+
+    @pytest.fixture
+    def reopen(self, opener):
+        return opener
+
+
+# A store that prepares, with redactors that find nothing in what the suite saves but its numbers.
+
+
+class TestAsyncPreparedSQLite(OurClock, File, Async, AsyncTraceArchiveConformance):
+    @pytest.fixture
+    def opener(self, path):
+        return lambda: AsyncPreparedTraceStore(
+            AsyncSQLiteTraceStore(path), redact=common_redactors()
+        )
+
+
+# A background store: every verb but `save` sees what was saved before.
+
+
+class Background:
+    # A save is durable, and seen by other stores, once it is flushed. Its time is that of reaching
+    # the store behind, so the suite is not given the clock.
+    shared = False
+    # Runs that are saved together are queued one by one: others may come between.
+    test_many_save_manys_at_once = None
+
+
+class TestAsyncBackgroundSQLite(Background, File, Async, AsyncTraceArchiveConformance):
+    @pytest.fixture
+    def opener(self, path):
+        return lambda: AsyncBackgroundTraceStore(AsyncSQLiteTraceStore(path))
+
+
+class TestBackgroundPrepared(Background, File, Blocking, TraceArchiveConformance):
+    @pytest.fixture
+    def opener(self, path):
+        return lambda: BackgroundTraceStore(
+            PreparedTraceStore(SQLiteTraceStore(path), redact=common_redactors())
+        )
