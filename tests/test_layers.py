@@ -38,6 +38,10 @@ EXTRAS = {
     "integrations.langchain": {"langchain_core"},
     "integrations.selectools": {"selectools"},
     "integrations.serve": {"selectools"},
+    "integrations.openai_agents": {"agents"},
+    "integrations.opentelemetry.exporter": {"opentelemetry"},
+    "integrations.opentelemetry.otlp_proto": {"google", "opentelemetry"},
+    "integrations.opentelemetry.sending": {"urllib3"},
 }
 # What those four need themselves.
 BENEATH = {"exceptiongroup", "idna", "sniffio", "typing_extensions"}

@@ -1,0 +1,92 @@
+"""The body of an OTLP/HTTP request as spans, and as runs."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+
+from ...jsonvalue import loads
+from ...models import AgentTrace
+from .otlp_json import spans_of_json
+from .outgoing import as_many, spans_of_run
+from .records import SpanRecord
+from .runs import OtherSpans, runs_of_spans
+
+log = logging.getLogger("selectools_observe")
+
+
+class OtlpRequest(msgspec.Struct):
+    """What a request says.
+
+    Attributes:
+        spans: Its spans.
+        rejected: Why other spans of it could not be read, one text a span.
+    """
+
+    spans: list[SpanRecord]
+    rejected: list[str]
+
+
+def read_otlp(body: bytes | str | dict[str, Any]) -> OtlpRequest:
+    """The spans of an ``ExportTraceServiceRequest``.
+
+    Args:
+        body: Protobuf or JSON as bytes (JSON begins with ``{``), JSON as text, or as a dictionary.
+
+    Raises:
+        ValueError: It is no such request.
+        ImportError: It is protobuf and opentelemetry-proto is not installed.
+    """
+    rejected: list[str] = []
+    if isinstance(body, bytes) and body.lstrip()[:1] != b"{":
+        from .otlp_proto import spans_of_protobuf  # noqa: PLC0415 - JSON needs no protobuf
+
+        return OtlpRequest(list(spans_of_protobuf(body, rejected.append)), rejected)
+    if isinstance(body, bytes | str):
+        try:
+            body = loads(body)
+        except ValueError as error:
+            raise ValueError(f"the body is no JSON: {error}") from None
+    return OtlpRequest(list(spans_of_json(body, rejected.append)), rejected)
+
+
+def runs_of_otlp(
+    body: bytes | str | dict[str, Any], *, other_spans: OtherSpans = "beside"
+) -> list[AgentTrace]:
+    """The runs that one request tells of; spans that cannot be read are logged and left out.
+
+    A run's spans may come in several requests: `OtlpReceiver` puts those together.
+
+    Args:
+        body: See `read_otlp`.
+        other_spans: What becomes of spans that are not of the GenAI conventions.
+
+    Raises:
+        ValueError: It is no such request.
+    """
+    request = read_otlp(body)
+    log_rejected(request.rejected)
+    return runs_of_spans(request.spans, other_spans=other_spans)
+
+
+def otlp_of_runs(traces: object) -> bytes:
+    """The request, in protobuf, that sends these runs: the way back of `runs_of_otlp`.
+
+    Args:
+        traces: A trace, or an iterable of them.
+
+    Raises:
+        InvalidTraceError: One of them is no trace, or holds what cannot be stored.
+        ImportError: opentelemetry-proto is not installed.
+    """
+    from .otlp_proto import protobuf_of_spans  # noqa: PLC0415 - JSON needs no protobuf
+
+    return protobuf_of_spans(span for trace in as_many(traces) for span in spans_of_run(trace))
+
+
+def log_rejected(rejected: list[str]) -> None:
+    """Say how many spans were left out, and why the first was."""
+    if rejected:
+        log.warning("%d OTLP spans cannot be read, the first: %s", len(rejected), rejected[0])
