@@ -1,19 +1,27 @@
-"""Draw the README's pictures: runs the first example and makes an SVG of what it prints.
+"""Draw the pictures of terminals: run the first example and the command, and make an SVG of what
+they print.
 
-pip install -e ".[selectools]" --group pictures && python docs/make_pictures.py
+pip install -e ".[selectools,cli]" && python docs/make_pictures.py
+
+With the path of a store, the command is shown on that instead of on the demo's.
 """
 
 from __future__ import annotations
 
+import io
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 ROOT = Path(__file__).resolve().parent.parent
+PICTURES = ROOT / "docs" / "images"
 COMMAND = "python examples/first_run.py"
 
 STYLES = {
@@ -58,10 +66,59 @@ FRAME = """\
 """
 
 
+COMMANDS = {
+    "demo": ("demo", 100),
+    "list": ("list -n 12", 120),
+    "show": ("show @1", 100),
+    "stats": ("stats", 90),
+    "compare": ("compare @1 @2", 110),
+}
+"""Pictures of the command: what is typed, and how wide the terminal is."""
+
+
 def main() -> None:
-    pictures = ROOT / "docs" / "images"
-    pictures.mkdir(exist_ok=True)
-    draw(f"$ {COMMAND}\n{output_of_first_run()}", pictures / "first-run.svg")
+    PICTURES.mkdir(exist_ok=True)
+    lines = [styled(line) for line in f"$ {COMMAND}\n{output_of_first_run()}".splitlines()]
+    draw(lines, COMMAND, PICTURES / "first-run.svg")
+    draw_commands(sys.argv[1] if len(sys.argv) > 1 else None)
+
+
+def draw_commands(store: str | None) -> None:
+    """A picture of each of `COMMANDS`, on a copy of the store or on the demo's."""
+    with tempfile.TemporaryDirectory() as folder:
+        if store is None:
+            printed("demo demo.db", 100, folder)
+        else:
+            shutil.copy(store, f"{folder}/demo.db")
+        for name, (typed, width) in COMMANDS.items():
+            lines = Text.from_ansi(printed(typed, width, folder)).split()
+            typed_line = Text(f"$ selectools-observe {typed}", "bold")
+            path = PICTURES / f"command-{name}.svg"
+            draw([typed_line, *lines], f"selectools-observe {typed}", path)
+
+
+def printed(typed: str, width: int, folder: str) -> str:
+    """What the command prints in a terminal so wide, with its colours."""
+    surroundings = {
+        **os.environ, "COLUMNS": str(width), "SELECTOOLS_OBSERVE_STORE": "demo.db", "TZ": "UTC",
+    }  # fmt: skip
+    return subprocess.run(
+        [
+            sys.executable,
+            "-X",
+            "utf8",
+            "-m",
+            "selectools_observe.cli",
+            "--color",
+            "always",
+            *typed.split(),
+        ],
+        cwd=folder,
+        env=surroundings,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        check=False,  # compare tells by its exit code that runs differ
+    ).stdout
 
 
 def output_of_first_run() -> str:
@@ -75,13 +132,13 @@ def output_of_first_run() -> str:
         ).stdout
 
 
-def draw(output: str, path: Path) -> None:
-    lines = [styled(line) for line in output.splitlines()]
+def draw(lines: Iterable[Text], title: str, path: Path) -> None:
+    lines = list(lines)
     width = max(line.cell_len for line in lines) + 2
-    console = Console(record=True, width=width, file=Path("/dev/null").open("w"))  # noqa: SIM115
+    console = Console(record=True, width=width, file=io.StringIO())
     for line in lines:
         console.print(line, soft_wrap=True)
-    svg = console.export_svg(title=COMMAND, code_format=FRAME, unique_id="first-run")
+    svg = console.export_svg(title=title, code_format=FRAME, unique_id=path.stem)
     path.write_text(svg, encoding="utf-8")
     print(f"{path.relative_to(ROOT)}: {len(lines)} lines, {len(svg) // 1024} KB")
 

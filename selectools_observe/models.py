@@ -300,6 +300,12 @@ class AgentTrace(msgspec.Struct):
     def __bool__(self) -> bool:
         return True
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .notebook import trace_html  # noqa: PLC0415 - only notebooks need it
+
+        return trace_html(self)
+
     def __repr__(self) -> str:
         return (
             f"AgentTrace(run_id={self.run_id!r}, steps={len(self.steps)}, "

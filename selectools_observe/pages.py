@@ -22,6 +22,12 @@ class TracePage(list[TraceSummary]):
         super().__init__(summaries)
         self.next_cursor = next_cursor
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .notebook import runs_html  # noqa: PLC0415 - only notebooks need it
+
+        return runs_html(self)
+
 
 class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A place in a store's order of saving: what a cursor carries.

@@ -34,10 +34,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 OPTIONAL = {
     "agents",
+    "fastapi",
+    "httpx",
     "langchain",
     "langchain_core",
     "langgraph",
     "opentelemetry",
+    "pandas",
+    "polars",
     "pydantic_ai",
     "redis",
     "selectools",

@@ -16,6 +16,8 @@ NAME = PACKAGE.name
 
 # From the bottom up. What stands in one line must not import each other.
 LAYERS = [
+    {"escaping"},
+    {"notebook"},
     {"breath", "checksums", "errors", "forking", "jsonvalue", "models"},
     {"facts", "filters", "pages", "reports", "shapes"},
     {"codec", "histograms"},
@@ -25,19 +27,24 @@ LAYERS = [
     {"grouping", "lanes", "loops"},
     {"backends"},
     {"aio", "backend", "sync", "trust"},
-    {"capture"},
+    {"analytics", "capture", "dataframes", "opening"},
     {"integrations"},
     {NAME},
+    {"server"},
+    {"cli"},
 ]
 ROOMS = {"memory", "jsonl", "sqlite"}
 DEPENDENCIES = {"aiofiles", "aiosqlite", "anyio", "msgspec"}
 # What a module needs beyond them is an extra of its own.
 EXTRAS = {
+    "cli": {"click", "rich"},
+    "dataframes": {"pandas", "polars"},
     "integrations._langchain_events": {"langchain_core"},
     "integrations._langchain_values": {"langchain_core", "pydantic"},
     "integrations.langchain": {"langchain_core"},
     "integrations.selectools": {"selectools"},
     "integrations.serve": {"selectools"},
+    "server": {"h11", "starlette", "uvicorn"},
     "integrations.openai_agents": {"agents"},
     "integrations.opentelemetry.exporter": {"opentelemetry"},
     "integrations.opentelemetry.otlp_proto": {"google", "opentelemetry"},
@@ -115,7 +122,8 @@ def test_backends_do_not_import_each_other(path):
 @pytest.mark.parametrize("path", MODULES, ids=dotted)
 def test_only_the_dependencies_are_imported(path):
     foreign = {target.split(".")[0] for target in imports(path)} - sys.stdlib_module_names
-    extra = EXTRAS.get(dotted(path).removeprefix(f"{NAME}."), set())
+    name = dotted(path).removeprefix(f"{NAME}.")
+    extra = EXTRAS.get(name, set()) | EXTRAS.get(part_of(dotted(path)), set())
     assert foreign <= {NAME, *DEPENDENCIES, *extra}
 
 

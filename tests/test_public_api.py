@@ -8,7 +8,7 @@ import types
 import pytest
 
 import selectools_observe as so
-from selectools_observe import testing
+from selectools_observe import analytics, testing
 
 PROMISED = {
     "AgentTrace",
@@ -33,7 +33,11 @@ PROMISED = {
     "StorageError",
 }
 
-PUBLIC = [pytest.param(so, id="package"), pytest.param(testing, id="testing")]
+PUBLIC = [
+    pytest.param(so, id="package"),
+    pytest.param(analytics, id="analytics"),
+    pytest.param(testing, id="testing"),
+]
 
 
 def public(module: types.ModuleType) -> set[str]:

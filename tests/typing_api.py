@@ -35,6 +35,7 @@ from selectools_observe import (
     is_async_store,
     trust,
 )
+from selectools_observe.analytics import Comparison, Statistics, collect, collect_async, compare
 from selectools_observe.capture import (
     BackgroundTraceStore,
     FlushResult,
@@ -42,6 +43,7 @@ from selectools_observe.capture import (
     Recorder,
     common_redactors,
 )
+from selectools_observe.opening import open_async_store, open_store
 
 
 def models() -> None:
@@ -123,6 +125,19 @@ async def context_managers() -> None:
         assert_type(store, AsyncSQLiteTraceStore)
     with SQLiteTraceStore("traces.db") as blocking_store:
         assert_type(blocking_store, SQLiteTraceStore)
+
+
+def opened_by_name() -> None:
+    assert_type(open_store("traces.db", must_exist=True), TraceArchive)
+    assert_type(open_async_store(Path("runs.jsonl")), AsyncTraceArchive)
+
+
+async def told_of_many(store: TraceArchive, asynchronous: AsyncTraceArchive) -> None:
+    assert_type(collect(store, filters(), by=["day", "tool"]), Statistics)
+    assert_type(await collect_async(asynchronous), Statistics)
+    compared = compare(store.load("run-1"), store.load("run-2"))
+    assert_type(compared, Comparison)
+    assert_type(compared.first_difference, int | None)
 
 
 def errors(error: TraceStoreError) -> ValueError | str:

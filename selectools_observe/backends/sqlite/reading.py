@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ...breath import Breath
 from ...checksums import checksum
 from ...errors import CorruptTraceError
-from ...filters import TraceFilter, matches_facts, matches_summary
+from ...filters import TraceFilter, asks_for_facts, matches_facts, matches_summary
 from ...models import TraceSummary, TraceUsage
 from ...shapes import is_storable_id
 from ..asking import Ask, Found
@@ -203,12 +203,13 @@ def _summaries(
         [row_id for row_id, _ in candidates],
     ).fetchall()
     by_id = {row[0]: row for row in rows}
+    asks_steps = asks_for_facts(filters)
     for row_id, sure in candidates:
         summary = _summary(connection, where, by_id[row_id]) if row_id in by_id else None
         if (
             summary is not None
             and matches_summary(filters, summary)
-            and (sure or _facts_match(connection, row_id, filters))
+            and (sure or not asks_steps or _facts_match(connection, row_id, filters))
         ):
             yield Found(row_id, summary)
 

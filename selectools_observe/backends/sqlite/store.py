@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ...codec import TraceType, encode
 from ...errors import StorageError
@@ -84,10 +84,11 @@ class SQLiteStore(FileCore[WrittenTrace]):
         return await self._lanes.current().scan(reading.page, self._where, ask)
 
     async def _count(self, filters: TraceFilter) -> int:
-        return await self._lanes.current().scan(counting.count, self._where, filters)
+        return await self._lanes.current().count(counting.count, self._where, filters)
 
     async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
-        return await self._lanes.current().scan(counting.histogram, self._where, filters, buckets)
+        work = counting.histogram
+        return await self._lanes.current().count(work, self._where, filters, buckets)
 
     async def _delete(self, run_id: str) -> bool:
         return await self._lanes.current().write(Writer.delete, run_id)
@@ -148,7 +149,8 @@ class SQLiteStore(FileCore[WrittenTrace]):
 class _Lane:
     """What belongs to one event loop: its connections, and the batches that are forming.
 
-    Three connections, each opened at first use: no load waits for a commit or for a long query.
+    Four connections, each opened at first use: no load waits for a commit or for a long query, and
+    no page waits for a count of a million rows.
     """
 
     def __init__(self, runtime: Runtime, database: Database) -> None:
@@ -163,6 +165,7 @@ class _Lane:
         to_read = (where, database.connect, database.release, Connection.is_current)
         self._loader: Worker[Connection] = runtime.worker(*to_read)
         self._scanner: Worker[Connection] = runtime.worker(*to_read)
+        self._counter: Worker[Connection] = runtime.worker(*to_read)
         self.saves: Grouper[Unit, None] = Grouper(runtime, self._save, queues=runtime.hops)
         self._loads: Grouper[str, bytes | None] | None = None
         if runtime.hops:
@@ -216,6 +219,15 @@ class _Lane:
         """Do work that reads much of it."""
         return await self._do(self._scanner, work, *args, **kwargs)
 
+    async def count(
+        self,
+        work: Callable[Concatenate[Connection, Args], T],
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> T:
+        """Do work that may read all of it."""
+        return await self._do(self._counter, work, *args, **kwargs)
+
     async def _do(
         self,
         worker: Worker[HeldT],
@@ -229,19 +241,21 @@ class _Lane:
     @property
     def is_open(self) -> bool:
         """Whether a connection is open."""
-        return self._writer.is_holding or self._loader.is_holding or self._scanner.is_holding
+        return any(worker.is_holding for worker in self._workers)
 
     async def close(self) -> None:
         """Finish what was begun, and close the connections."""
         try:
-            await self._writer.close()
-            await self._loader.close()
-            await self._scanner.close()
+            for worker in self._workers:
+                await worker.close()
         finally:
             self.abandon()
 
     def abandon(self) -> None:
         """Close without waiting."""
-        self._writer.abandon()
-        self._loader.abandon()
-        self._scanner.abandon()
+        for worker in self._workers:
+            worker.abandon()
+
+    @property
+    def _workers(self) -> tuple[Worker[Any], ...]:
+        return (self._writer, self._loader, self._scanner, self._counter)

@@ -1,0 +1,45 @@
+"""Write the help texts of the command into docs/command.md, as the command prints them.
+
+pip install -e ".[cli]" && python docs/make_help.py
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parent / "command.md"
+WIDTH = 90
+# A comment that names a command line, and the text block that shows what it prints.
+SHOWN = re.compile(r"<!-- help of: ([a-z -]+?) -->\n\n?```text\n.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def main() -> None:
+    text = PAGE.read_text("utf-8")
+    PAGE.write_text(with_help(text), encoding="utf-8")
+    print(f"{PAGE.name}: {len(SHOWN.findall(text))} help texts")
+
+
+def with_help(text: str) -> str:
+    """The page with each help text as the command prints it today."""
+    return SHOWN.sub(
+        lambda found: f"<!-- help of: {found[1]} -->\n```text\n{help_of(found[1])}```", text
+    )
+
+
+def help_of(typed: str) -> str:
+    """What the command prints when asked for help."""
+    return subprocess.run(
+        [sys.executable, "-m", "selectools_observe.cli", *typed.split()[1:], "--help"],
+        env={**os.environ, "COLUMNS": str(WIDTH)},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    ).stdout
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""What many runs say together, and where two runs part.
+
+Nothing here knows a command line or a page: both show what these functions return.
+"""
+
+from .comparing import Comparison, StepPair, compare
+from .nesting import depths
+from .spreads import Spread, SpreadBuilder
+from .statistics import Collector, Group, Statistics, collect, collect_async
+from .totals import RunTotals, totals_of
+
+__all__ = [
+    "Collector",
+    "Comparison",
+    "Group",
+    "RunTotals",
+    "Spread",
+    "SpreadBuilder",
+    "Statistics",
+    "StepPair",
+    "collect",
+    "collect_async",
+    "compare",
+    "depths",
+    "totals_of",
+]

@@ -1,0 +1,114 @@
+"""How a quantity is spread over many runs, in bounded memory.
+
+As long as the values are few they are all kept, and percentiles are exact. After that they are
+counted in buckets whose bounds grow by a constant factor, so that a percentile is off by 1 % of its
+own value at most (the idea of DDSketch: Masson, Rim and Lee, VLDB 2019).
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from dataclasses import dataclass
+
+EXACT_UP_TO = 1000
+"""So many values are kept as they are."""
+
+_ERROR = 0.01
+_LOG_FACTOR = math.log((1 + _ERROR) / (1 - _ERROR))
+_SMALLEST = 1e-9  # what is closer to zero counts as zero
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How a quantity is spread; all are 0 where there was no value.
+
+    Attributes:
+        count: How many values there were.
+        total: Their sum.
+        mean: Their mean.
+        min: The smallest.
+        p50: The median: half of the values are at most this. Always one of the values, or within
+            1 % of one; never something between two.
+        p90: Nine tenths are at most this.
+        p99: 99 hundredths are at most this.
+        max: The largest.
+    """
+
+    count: int = 0
+    total: float = 0.0
+    mean: float = 0.0
+    min: float = 0.0
+    p50: float = 0.0
+    p90: float = 0.0
+    p99: float = 0.0
+    max: float = 0.0
+
+
+class SpreadBuilder:
+    """Takes values one by one and says how they are spread.
+
+    Values are finite and not negative: durations, tokens, costs. Others count as 0.
+    """
+
+    __slots__ = ("_buckets", "_count", "_exact", "_max", "_min", "_total")
+
+    def __init__(self) -> None:
+        self._exact: array[float] | None = array("d")
+        self._buckets: Counter[int | None] = Counter()
+        self._count = 0
+        self._total = 0.0
+        self._min = math.inf
+        self._max = 0.0
+
+    def add(self, value: float) -> None:
+        """Take a value."""
+        if not 0 < value < math.inf:
+            value = 0.0
+        self._count += 1
+        self._total += value
+        self._min = min(self._min, value)
+        self._max = max(self._max, value)
+        if self._exact is None:
+            self._buckets[_bucket(value)] += 1
+        else:
+            self._exact.append(value)
+            if len(self._exact) > EXACT_UP_TO:
+                self._buckets.update(map(_bucket, self._exact))
+                self._exact = None
+
+    def spread(self) -> Spread:
+        """How the values so far are spread."""
+        if not self._count:
+            return Spread()
+        p50, p90, p99 = self._percentiles((0.5, 0.9, 0.99))
+        mean = self._total / self._count
+        return Spread(self._count, self._total, mean, self._min, p50, p90, p99, self._max)
+
+    def _percentiles(self, shares: tuple[float, ...]) -> list[float]:
+        """The values at those shares of all values, by nearest rank."""
+        ranks = [max(1, math.ceil(share * self._count)) for share in shares]
+        if self._exact is not None:
+            ordered = sorted(self._exact)
+            return [ordered[rank - 1] for rank in ranks]
+        found: list[float] = []
+        passed = 0
+        for bucket in sorted(self._buckets, key=_order):
+            passed += self._buckets[bucket]
+            while len(found) < len(ranks) and passed >= ranks[len(found)]:
+                found.append(min(max(_middle(bucket), self._min), self._max))
+        return found
+
+
+def _bucket(value: float) -> int | None:
+    return None if value < _SMALLEST else math.ceil(math.log(value) / _LOG_FACTOR)
+
+
+def _order(bucket: int | None) -> float:
+    return -math.inf if bucket is None else bucket
+
+
+def _middle(bucket: int | None) -> float:
+    """The value that no value of the bucket is further from than the error allowed."""
+    return 0.0 if bucket is None else math.exp((bucket - 1) * _LOG_FACTOR) * (1 + _ERROR)

@@ -1,0 +1,5 @@
+"""``python -m selectools_observe.cli`` is ``selectools-observe``."""
+
+from . import main
+
+main()

@@ -1,0 +1,192 @@
+"""``delete``, ``verify``, ``backup``, ``repair`` and ``compact``: the store looked after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import click
+from msgspec import structs
+from rich.text import Text
+
+from ... import trust
+from ...escaping import one_line, printable_lines
+from ...filters import TraceFilter
+from ...protocols import FileArchive, TraceArchive
+from ..answers import as_json
+from ..codes import NOTHING, OK
+from ..completion import complete_run_ids
+from ..finding import find_run
+from ..options import filter_options, said, store_argument, store_option, with_session
+from ..session import Session, existing
+
+_SHOWN = 10
+
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do it without asking.")
+
+
+@click.command(short_help="Delete runs.")
+@click.argument("runs", nargs=-1, shell_complete=complete_run_ids)
+@store_option
+@filter_options()
+@yes_option
+@click.option("--dry-run", is_flag=True, help="Only show which runs it would be.")
+@with_session
+def delete(
+    session: Session, runs: Sequence[str], filters: TraceFilter, *, yes: bool, dry_run: bool
+) -> int:
+    """Delete runs: those named, or all that match the filters.
+
+    A run is named by its id or its beginning. Asks first, unless --yes is given.
+    """
+    chosen = filters != TraceFilter()
+    if bool(runs) == chosen:
+        raise click.UsageError(
+            "name runs, or give filters" if not runs else "name runs or give filters, not both"
+        )
+    terminal = session.terminal
+    with session.store() as store:
+        ids = _named(store, runs, session.name) if runs else _matching(store, filters)
+        if not ids:
+            terminal.note(" ".join(filter(None, ["No runs match.", said(filters)])))
+            return NOTHING
+        if dry_run:
+            terminal.lines(one_line(run_id) for run_id in ids)
+            return OK
+        some = ", ".join(ids[:_SHOWN]) + (", ..." if len(ids) > _SHOWN else "")
+        if not agreed(session, f"Delete {len(ids):,} of {store.count():,} runs ({some})?", yes=yes):
+            return NOTHING
+        deleted = 0
+        with terminal.progress("Deleting") as progress:
+            for done, run_id in enumerate(ids, 1):
+                deleted += store.delete(run_id)
+                progress(done, len(ids))
+    terminal.note(f"{deleted:,} deleted")
+    return OK if deleted else NOTHING
+
+
+def _named(store: TraceArchive, names: Sequence[str], where: str) -> list[str]:
+    return list(dict.fromkeys(find_run(store, name, where).run_id for name in names))
+
+
+def _matching(store: TraceArchive, filters: TraceFilter) -> list[str]:
+    return [summary.run_id for summary in store.iter_summaries(filters)]
+
+
+def agreed(session: Session, question: str, *, yes: bool) -> bool:
+    """Whether a person wants it, or has said so beforehand.
+
+    Raises:
+        click.UsageError: There is nobody to ask.
+    """
+    if yes:
+        return True
+    if not session.terminal.can_ask:
+        raise click.UsageError("there is nobody to ask: give --yes")
+    if session.terminal.ask(question):
+        return True
+    session.terminal.note("Nothing was done.")
+    return False
+
+
+@click.command(short_help="Read every run and tell which are damaged.")
+@store_argument
+@store_option
+@click.option("--json", "as_data", is_flag=True, help="The report, one JSON object.")
+@with_session
+def verify(session: Session, *, as_data: bool) -> int:
+    """Read all of a store and tell what in it is damaged. Exits with 1 if anything is.
+
+    Nothing is written, and the file need not open as a store any more.
+    """
+    file = _file(session)
+    with session.terminal.progress("Verifying") as progress:
+        report = trust.verify(file.path, kind=file.kind, progress=progress)
+    if as_data:
+        session.terminal.json(as_json({"ok": report.ok, **structs.asdict(report)}))
+    else:
+        _tell(session, report, damaged=not report.ok)
+    return OK if report.ok else NOTHING
+
+
+@click.command(short_help="Copy the store while it is in use.")
+@click.argument("path", type=click.Path())
+@store_option
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@with_session
+def backup(session: Session, path: str, *, force: bool) -> int:
+    """Copy the store to PATH, also while others save into it.
+
+    The copy is of one moment, is verified, and appears whole or not at all. Exits with 1 if it is
+    as damaged as the store.
+    """
+    _file(session)
+    with session.store() as store, session.terminal.progress("Copying") as progress:
+        report = cast("FileArchive", store).backup(path, overwrite=force, progress=progress)
+    _tell(session, report, damaged=not report.ok)
+    return OK if report.ok else NOTHING
+
+
+@click.command(short_help="Save what can be read of a damaged store.")
+@click.argument("into", type=click.Path())
+@store_option
+@yes_option
+@click.option(
+    "--drop-doubtful",
+    is_flag=True,
+    help="Leave out runs that can be read and may not be what was saved.",
+)
+@with_session
+def repair(session: Session, into: str, *, yes: bool, drop_doubtful: bool) -> int:
+    """Save what can be read of a damaged store into the new file INTO.
+
+    Nothing is written to the damaged one. Asks first, unless --yes is given. Exits with 1 if
+    something was lost or is doubtful.
+    """
+    file = _file(session)
+    if not agreed(session, f"Save what can be read of {file.path} into {into}?", yes=yes):
+        return NOTHING
+    with session.terminal.progress("Repairing") as progress:
+        report = trust.repair(
+            file.path, into, kind=file.kind, keep_doubtful=not drop_doubtful, progress=progress
+        )
+    _tell(session, report, damaged=not report.ok)
+    return OK if report.ok else NOTHING
+
+
+@click.command(short_help="Give unused room back to the disk.")
+@store_argument
+@store_option
+@with_session
+def compact(session: Session) -> int:
+    """Give the room of deleted and replaced runs back to the disk, and mend the index."""
+    _file(session)
+    with session.store() as store, session.terminal.progress("Compacting") as progress:
+        report = cast("FileArchive", store).compact(progress=progress)
+    _tell(session, report, damaged=False)
+    return OK
+
+
+class _File(NamedTuple):
+    path: str
+    kind: trust.Kind
+
+
+def _file(session: Session) -> _File:
+    """The file that the command is about.
+
+    Raises:
+        click.UsageError: The store is none.
+        StorageError: There is no such file.
+    """
+    found = existing(session.name)
+    if found.kind == "memory" or found.path == ":memory:":
+        raise click.UsageError(f"{session.name} is in memory: there is no file to look after")
+    return _File(found.path, found.kind)
+
+
+def _tell(session: Session, report: object, *, damaged: bool) -> None:
+    """Print a report."""
+    for number, line in enumerate(printable_lines(str(report))):
+        style = "red" if damaged and (number or not line.endswith("no problems")) else ""
+        session.terminal.line(Text(line, style))

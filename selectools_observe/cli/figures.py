@@ -1,0 +1,49 @@
+"""Quantities as people read them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+def duration(milliseconds: float) -> str:
+    """Such as ``0.4 ms``, ``261 ms``, ``5.38 s``, ``2m 05s`` and ``3h 20m``; a dash for nothing."""
+    if not milliseconds:
+        return "-"
+    if milliseconds < 99.95:
+        return f"{milliseconds:.1f} ms"
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    if seconds < 59.995:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02}m" if hours < 100_000 else f"{hours:.3g}h"
+
+
+def count(number: float) -> str:
+    """Such as ``9,500``, ``12.3k`` and ``4.56M``."""
+    if number < 9_999.5:
+        return f"{number:,.0f}"
+    for size, unit in ((1e3, "k"), (1e6, "M"), (1e9, "G")):
+        if number < size * 999.5:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:.2g}"
+
+
+def dollars(amount: float) -> str:
+    """Such as ``$0.0041`` and ``$12.30``; a dash for nothing."""
+    if not amount:
+        return "-"
+    if amount < 0.00005:
+        return "<$0.0001"
+    if amount < 1_000_000:
+        return f"${amount:.4f}" if amount < 1 else f"${amount:.2f}"
+    return f"${amount:.3g}"
+
+
+def local_time(moment: datetime, *, seconds: bool = False) -> str:
+    """A moment by the clock on the wall."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")

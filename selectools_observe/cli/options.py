@@ -1,0 +1,201 @@
+"""Options that several commands share: the store, and all fields of `TraceFilter`."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from ..filters import TraceFilter
+from ..jsonvalue import loads
+from ..models import StepType
+from .completion import complete_models, complete_run_ids, complete_tools
+from .session import VARIABLE, Session
+from .times import FORMS, parse_time
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+with_session = click.make_pass_decorator(Session, ensure=True)
+
+
+def moment(text: str) -> datetime:
+    """A time as people write it, the beginning of a day."""
+    return _moment(text, end_of_day=False)
+
+
+def moment_at_end(text: str) -> datetime:
+    """A time as people write it, the end of a day."""
+    return _moment(text, end_of_day=True)
+
+
+def _moment(text: str, *, end_of_day: bool) -> datetime:
+    try:
+        return parse_time(text, end_of_day=end_of_day)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def pair(text: str) -> tuple[str, Any]:
+    """``KEY=VALUE``; the value is read as JSON if it is JSON, and as text if not."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise click.BadParameter(f"{text!r} is not of the form KEY=VALUE")
+    try:
+        return key, loads(value)
+    except ValueError:
+        return key, value
+
+
+def store_option(command: CommandT) -> CommandT:
+    """``--store``, which names the store that the command is about."""
+    return click.option(
+        "-s",
+        "--store",
+        metavar="STORE",
+        expose_value=False,
+        callback=_name_store,
+        shell_complete=_complete_files,
+        help=f"Path or URL of the store (traces.db, runs.jsonl, sqlite:///...) [env: {VARIABLE}].",
+    )(command)
+
+
+def store_argument(command: CommandT) -> CommandT:
+    """The same as an argument, for commands that take no other."""
+    argument = click.argument(
+        "place",
+        metavar="[STORE]",
+        required=False,
+        expose_value=False,
+        callback=_name_store,
+        shell_complete=_complete_files,
+    )
+    return argument(command)
+
+
+def _name_store(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Session).named = value
+
+
+def _complete_files(*_: object) -> list[Any]:
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 - for completion only
+
+    return [CompletionItem("", type="file")]
+
+
+_FILTERS = (
+    click.option(
+        "-m", "--match", "metadata_match", type=pair, metavar="KEY=VALUE", multiple=True,
+        help="Runs whose metadata has this pair. The value is read as JSON if it is JSON: "
+        "trial=3 is a number, 'trial=\"3\"' a text. May be repeated.",
+    ),
+    click.option(
+        "--since", type=moment, metavar="TIME", help=f"Saved at or after this time: {FORMS}."
+    ),
+    click.option(
+        "--until", type=moment_at_end, metavar="TIME",
+        help="Saved at or before this time; a date is meant to its end.",
+    ),
+    click.option(
+        "--error/--no-error", "has_error", default=None,
+        help="Runs in which some step failed, or in which none did.",
+    ),
+    click.option(
+        "--tool", "--tool-name", "tool_name", metavar="NAME", shell_complete=complete_tools,
+        help="Runs in which some step has this tool.",
+    ),
+    click.option(
+        "--model", metavar="NAME", shell_complete=complete_models,
+        help="Runs in which some step has this model.",
+    ),
+    click.option(
+        "--step-type", metavar="TYPE",
+        shell_complete=lambda _ctx, _param, start: [
+            kind.value for kind in StepType if kind.value.startswith(start)
+        ],
+        help="Runs in which some step is of this type, such as llm_call.",
+    ),
+    click.option("--min-steps", type=int, metavar="N", help="At least so many steps."),
+    click.option("--max-steps", type=int, metavar="N", help="At most so many steps."),
+    click.option("--min-ms", type=float, metavar="MS", help="Took at least so long in all."),
+    click.option("--max-ms", type=float, metavar="MS", help="Took at most so long in all."),
+    click.option(
+        "--min-cost", "--min-cost-usd", "min_cost_usd", type=float, metavar="USD",
+        help="Cost at least so much.",
+    ),
+    click.option(
+        "--max-cost", "--max-cost-usd", "max_cost_usd", type=float, metavar="USD",
+        help="Cost at most so much.",
+    ),
+    click.option(
+        "--parent", "--parent-run-id", "parent_run_id", metavar="RUN",
+        shell_complete=complete_run_ids, help="Started by this run.",
+    ),
+    click.option(
+        "--run-id", "run_ids", metavar="RUN", multiple=True, shell_complete=complete_run_ids,
+        help="This run; may be repeated. A whole id, not an abbreviation.",
+    ),
+)  # fmt: skip
+
+
+def filter_options(limit: int | None = None) -> Callable[[CommandT], CommandT]:
+    """Options for all fields of `TraceFilter`, handed to the command as ``filters``.
+
+    Args:
+        limit: The limit where none is given.
+    """
+    help_text = "The newest so many" + (f" [default: {limit}]." if limit else "; all if not given.")
+    limited = click.option("-n", "--limit", type=click.IntRange(0), default=limit, help=help_text)
+
+    def decorate(command: CommandT) -> CommandT:
+        @functools.wraps(command)
+        def with_filters(*args: Any, **options: Any) -> Any:
+            chosen = {name: options.pop(name) for name in FILTER_FIELDS}
+            return command(*args, filters=make_filter(**chosen), **options)
+
+        made: Any = with_filters
+        for option in reversed((*_FILTERS, limited)):
+            made = option(made)
+        return made  # type: ignore[no-any-return]
+
+    return decorate
+
+
+FILTER_FIELDS = (
+    "metadata_match", "since", "until", "has_error", "tool_name", "model", "step_type",
+    "min_steps", "max_steps", "min_ms", "max_ms", "min_cost_usd", "max_cost_usd",
+    "parent_run_id", "run_ids", "limit",
+)  # fmt: skip
+
+
+def make_filter(
+    metadata_match: Iterable[tuple[str, Any]] = (), run_ids: Iterable[str] = (), **fields: Any
+) -> TraceFilter:
+    """The filter of what was given.
+
+    Raises:
+        click.UsageError: It is no filter.
+    """
+    pairs = dict(metadata_match)
+    try:
+        return TraceFilter(metadata_match=pairs or None, run_ids=tuple(run_ids) or None, **fields)
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def said(filters: TraceFilter) -> str:
+    """What the filter reads in metadata values that may have been meant as text."""
+    numbers = {
+        key: value
+        for key, value in (filters.metadata_match or {}).items()
+        if not isinstance(value, str)
+    }
+    return ", ".join(
+        f"{key} was read as JSON ({json.dumps(value)}); "
+        f"for the text write '{key}={json.dumps(str(value))}'"
+        for key, value in numbers.items()
+    )

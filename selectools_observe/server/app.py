@@ -1,0 +1,167 @@
+"""The ASGI app: its routes, and the guard in front of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+
+from ..protocols import AsyncTraceStore, TraceStore
+from . import comparing, live, login, overview, reading, streaming, telemetry, writing
+from .answers import Problem, answer, problem_of
+from .bodies import Held
+from .document import document
+from .guard import Guard, Rules
+from .receiving import Telemetry
+from .state import State, state_of
+from .stores import EVERYTHING, reach
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+MAX_BODY = 64 * 1024 * 1024
+_BODIES_AT_ONCE = 4  # of the largest size
+_OPEN = ("/", "/login", "/health")  # they look after themselves
+
+
+class Service:
+    """The ASGI app that `create_app` makes."""
+
+    def __init__(self, state: State, rules: Rules) -> None:
+        self._state = state
+        app = Starlette(
+            routes=_routes(),
+            exception_handlers={HTTPException: _http_error},
+            lifespan=self._lifespan,
+        )
+        app.router.redirect_slashes = False
+        app.state.shared = state
+        self._guarded = Guard(app, rules, open_paths=_OPEN)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._guarded(scope, receive, send)
+
+    def end_streams(self) -> None:
+        """End all live streams: they would keep a server from stopping."""
+        self._state.hub.close()
+
+    async def aclose(self) -> None:
+        """Let go of everything but the store. A server that runs the app itself does this."""
+        self.end_streams()
+        await anyio.to_thread.run_sync(self._state.telemetry.close)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await self.aclose()
+
+
+def create_app(
+    store: AsyncTraceStore | TraceStore,
+    *,
+    token: str | None = None,
+    read_only: bool = False,
+    allowed_hosts: Collection[str] = (),
+    allowed_origins: Collection[str] = (),
+    max_body: int = MAX_BODY,
+    live_interval: float = live.INTERVAL,
+    live_heartbeat: float = live.HEARTBEAT,
+) -> Service:
+    """The HTTP service as an ASGI app, to run or to mount in another; see ``docs/http.md``.
+
+    Args:
+        store: Any store, async or blocking; stays the caller's to close. An async one is better.
+        token: What clients must know; None if all who reach the app may ask.
+        read_only: Refuse everything that changes the store.
+        allowed_hosts: Names by which the app may be called beside ``localhost`` and IP addresses;
+            ``*.example.org`` for all under it, ``*`` for any.
+        allowed_origins: Sites, such as ``https://example.org``, whose pages may ask too.
+        max_body: The most bytes of a body, or of one of its lines; also when unpacked.
+        live_interval: Seconds between two looks for new runs while somebody listens.
+        live_heartbeat: Seconds after which a quiet stream shows that it lives.
+
+    Raises:
+        TypeError: ``store`` is no store.
+        ValueError: The token is empty.
+    """
+    if token is not None and not token:
+        raise ValueError("the token is empty: give a long random one, or None for none")
+    reached = reach(store)
+    hub = live.Hub(reached, interval=live_interval, heartbeat=live_heartbeat)
+    state = State(
+        store=reached,
+        hub=hub,
+        telemetry=Telemetry(store, max_body),
+        token=token,
+        read_only=read_only,
+        max_body=max_body,
+        bodies=Held(_BODIES_AT_ONCE * max_body),
+    )
+    return Service(state, Rules(token, allowed_hosts, allowed_origins))
+
+
+def _routes() -> list[BaseRoute]:
+    change = writing.changing
+    return [
+        _route("/", GET=login.page),
+        _route("/login", POST=login.login),
+        _route("/health", GET=health),
+        _route("/api/about", GET=reading.about),
+        _route("/api/openapi.json", GET=openapi),
+        _route("/api/traces", GET=reading.list_traces, POST=change(writing.save_traces)),
+        _route("/api/count", GET=reading.count),
+        _route("/api/histogram", GET=overview.histogram),
+        _route("/api/stats", GET=overview.stats),
+        _route("/api/compare", GET=comparing.compare_traces),
+        _route("/api/live", GET=streaming.live),
+        _route("/api/traces/{run_id}", GET=reading.get_trace, DELETE=change(writing.delete_trace)),
+        _route("/api/traces/{run_id}/children", GET=reading.children),
+        _route("/api/traces/{run_id}/steps/{index}", GET=reading.get_step),
+        _route("/v1/traces", POST=change(telemetry.take_spans)),
+        Mount("/static", StaticFiles(directory=login.STATIC, check_dir=False)),
+    ]
+
+
+def _route(path: str, **endpoints: Endpoint) -> Route:
+    """A route whose methods have endpoints of their own, and whose errors are told as JSON."""
+
+    async def answered(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        try:
+            return await endpoints[method](request)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the client is told
+            return problem_of(error).response()
+
+    return Route(path, answered, methods=list(endpoints))
+
+
+async def health(request: Request) -> Response:
+    """Whether the store answers."""
+    await state_of(request).store.page(EVERYTHING, 1, None)
+    return answer({"status": "ok"})
+
+
+async def openapi(request: Request) -> Response:
+    """The document that says all this to programs."""
+    has_token = state_of(request).token is not None
+    return answer(document(request.scope.get("root_path", ""), has_token=has_token))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    if status == 405:
+        allowed = error.headers or {} if isinstance(error, HTTPException) else {}
+        message = f"{request.method} is not possible here"
+        return Problem(405, "method_not_allowed", message, None, dict(allowed)).response()
+    return Problem(
+        404, "not_found", "There is nothing here", "api/openapi.json says what there is"
+    ).response()

@@ -1,0 +1,154 @@
+"""The JSON schemas of bodies and answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TEXT = {"type": "string"}
+_WHOLE = {"type": "integer"}
+_COUNT = {"type": "integer", "minimum": 0}
+_REAL = {"type": "number"}
+_FLAG = {"type": "boolean"}
+_WHEN = {"type": "string", "format": "date-time"}
+_OBJECT = {"type": "object"}
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _exactly(**fields: Any) -> dict[str, Any]:
+    """An object with these fields and no others."""
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": list(fields),
+        "additionalProperties": False,
+    }
+
+
+def _at_least(needed: list[str], **fields: Any) -> dict[str, Any]:
+    """An object that may have others: fields of other versions are kept."""
+    return {"type": "object", "properties": fields, "required": needed}
+
+
+_STEP_TEXTS = (
+    "tool_name", "tool_result", "model", "reasoning", "error", "summary", "node_name",
+    "checkpoint_id", "interrupt_key", "from_node", "to_node",
+)  # fmt: skip
+_STEP_COUNTS = ("prompt_tokens", "completion_tokens", "step_number")
+
+_STEP: dict[str, Any] = {
+    **{name: _or_null(_TEXT) for name in _STEP_TEXTS},
+    **{name: _or_null(_WHOLE) for name in _STEP_COUNTS},
+    "type": _TEXT,
+    "timestamp": _or_null(_REAL),
+    "duration_ms": _or_null(_REAL),
+    "cost_usd": _or_null(_REAL),
+    "tool_args": _or_null(_OBJECT),
+    "children": _or_null(_list(_TEXT)),
+}
+
+_SUM = _or_null(_REAL)  # what is beyond any number is null
+_SPREAD = _exactly(
+    count=_COUNT, total=_SUM, mean=_SUM, min=_REAL, p50=_REAL, p90=_REAL, p99=_REAL, max=_REAL
+)
+
+SCHEMAS: dict[str, Any] = {
+    "Error": _exactly(
+        error={
+            "type": "object",
+            "properties": {"type": _TEXT, "message": _TEXT, "remedy": _TEXT},
+            "required": ["type", "message"],
+            "additionalProperties": False,
+        }
+    ),
+    "Health": _exactly(status={"const": "ok"}),
+    "About": _exactly(version=_TEXT, read_only=_FLAG, runs=_COUNT),
+    "Document": _at_least(["openapi", "info", "paths"]),
+    "Saved": _exactly(run_id=_TEXT),
+    "Count": _exactly(count=_COUNT, is_complete=_FLAG),
+    "Summary": _exactly(
+        run_id=_TEXT,
+        steps=_COUNT,
+        total_ms=_REAL,
+        created_at=_WHEN,
+        metadata=_OBJECT,
+        prompt_tokens=_WHOLE,
+        completion_tokens=_WHOLE,
+        cost_usd=_REAL,
+        has_error=_FLAG,
+    ),
+    "Page": _exactly(traces=_list(_ref("Summary")), next_cursor=_or_null(_TEXT)),
+    "Histogram": _exactly(
+        since=_or_null(_WHEN),
+        until=_or_null(_WHEN),
+        bucket_ms=_REAL,
+        runs=_list(_COUNT),
+        errors=_list(_COUNT),
+        total=_COUNT,
+    ),
+    "Spread": _SPREAD,
+    "Group": _exactly(
+        key=_TEXT,
+        start=_or_null(_WHEN),
+        runs=_COUNT,
+        calls=_COUNT,
+        errors=_COUNT,
+        prompt_tokens=_WHOLE,
+        completion_tokens=_WHOLE,
+        cost_usd=_ref("Spread"),
+        duration_ms=_ref("Spread"),
+        tokens=_ref("Spread"),
+    ),
+    "Statistics": _exactly(
+        runs=_COUNT,
+        matching_runs=_COUNT,
+        total=_ref("Group"),
+        days=_list(_ref("Group")),
+        models=_list(_ref("Group")),
+        tools=_list(_ref("Group")),
+    ),
+    "Step": _at_least(["type"], **_STEP, cut={"type": "object", "additionalProperties": _COUNT}),
+    "Trace": _at_least(
+        ["run_id", "start_time", "step_count", "steps"],
+        run_id=_TEXT,
+        start_time=_or_null(_REAL),
+        total_duration_ms=_REAL,
+        step_count=_COUNT,
+        step_offset=_COUNT,
+        parent_run_id=_TEXT,
+        metadata=_OBJECT,
+        steps=_list(_ref("Step")),
+    ),
+    "SentStep": _at_least(["type"], **_STEP),
+    "SentTrace": _at_least(
+        ["steps"],
+        run_id={"type": "string", "minLength": 1},
+        start_time=_or_null(_REAL),
+        parent_run_id=_or_null(_TEXT),
+        metadata=_or_null(_OBJECT),
+        steps=_list(_ref("SentStep")),
+    ),
+    "Pair": _exactly(
+        one=_or_null(_COUNT),
+        other=_or_null(_COUNT),
+        change={"enum": ["same", "changed", "removed", "added"]},
+        fields=_list(_TEXT),
+    ),
+    "Comparison": _exactly(
+        one=_ref("Summary"),
+        other=_ref("Summary"),
+        first_difference=_or_null(_COUNT),
+        metadata=_list(_TEXT),
+        pairs=_list(_ref("Pair")),
+    ),
+}

@@ -1,0 +1,98 @@
+"""What the routes of one app share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+
+from ..models import AgentTrace
+from .bodies import Held
+from .live import Hub
+from .receiving import Telemetry
+from .stores import Reach
+
+_FEW_STEPS = 500  # a run with fewer is read again as quickly
+_RUNS_KEPT = 2
+_ANSWERS_KEPT = 32
+
+
+class RecentRuns:
+    """The large runs that were looked at last: a page asks for them step by step."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[str, AgentTrace]] = OrderedDict()
+
+    def get(self, run_id: str, version: str) -> AgentTrace | None:
+        """The run, if it is kept in this version."""
+        kept = self._kept.get(run_id)
+        if kept is None or kept[0] != version:
+            return None
+        self._kept.move_to_end(run_id)
+        return kept[1]
+
+    def keep(self, run_id: str, version: str, trace: AgentTrace) -> None:
+        """Keep a run if it is large."""
+        if len(trace.steps) < _FEW_STEPS:
+            return
+        self._kept[run_id] = version, trace
+        self._kept.move_to_end(run_id)
+        while len(self._kept) > _RUNS_KEPT:
+            self._kept.popitem(last=False)
+
+
+class Remembered:
+    """Answers that stay right while nothing is saved or deleted."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, bytes], tuple[object, Any]] = OrderedDict()
+
+    def get(self, route: str, query: bytes, version: object) -> Any | None:
+        """The answer to that query, if it is kept and the store is as it was."""
+        kept = self._kept.get((route, query))
+        return kept[1] if kept is not None and kept[0] == version else None
+
+    def keep(self, route: str, query: bytes, version: object, value: Any) -> None:
+        """Keep an answer; the one kept longest goes."""
+        self._kept[route, query] = version, value
+        self._kept.move_to_end((route, query))
+        while len(self._kept) > _ANSWERS_KEPT:
+            self._kept.popitem(last=False)
+
+
+@dataclass
+class State:
+    """What the routes of one app share.
+
+    Attributes:
+        store: The store, as the routes use it.
+        hub: Who tells of new runs.
+        telemetry: Who takes OpenTelemetry spans.
+        token: What a client must know.
+        read_only: Whether nothing may change it.
+        max_body: The most bytes of a body, also when unpacked.
+        bodies: The bodies that are in memory.
+        recent: Large runs that were looked at lately.
+        remembered: Sums over many runs.
+        summing: Held while many runs are read, so that it is done once at a time.
+    """
+
+    store: Reach
+    hub: Hub
+    telemetry: Telemetry
+    token: str | None
+    read_only: bool
+    max_body: int
+    bodies: Held
+    recent: RecentRuns = field(default_factory=RecentRuns)
+    remembered: Remembered = field(default_factory=Remembered)
+    summing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+def state_of(request: Request) -> State:
+    """The state of the app that a request is for."""
+    state: State = request.app.state.shared
+    return state

@@ -1,0 +1,59 @@
+"""Many clients at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+
+import httpx
+import pytest
+from served import run_of
+
+LONG = os.environ.get("SELECTOOLS_OBSERVE_TESTS") == "long"
+pytestmark = pytest.mark.timeout(300)
+CLIENTS = 200
+SECONDS = 60 if LONG else 3
+
+
+async def visit(client, number, until, outcomes):
+    chance = random.Random(number)
+    while time.monotonic() < until:
+        n = chance.randrange(300)
+        method, path, options = chance.choice(
+            [
+                ("GET", "/api/traces", {"params": {"limit": 20}}),
+                ("GET", "/api/traces", {"params": {"metadata.n": n}}),
+                ("GET", f"/api/traces/run-{n}", {}),
+                ("GET", f"/api/traces/run-{n}/steps/1", {}),
+                ("GET", "/api/histogram", {}),
+                ("GET", "/api/count", {"params": {"model": "gpt-4o"}}),
+                ("POST", "/api/traces", {"json": run_of(f"new-{number}").to_dict()}),
+                ("GET", "/health", {}),
+            ]
+        )
+        response = await client.request(method, path, **options)
+        outcomes.append(response.status_code)
+        if response.status_code >= 400:
+            outcomes.append(response.text)
+
+
+def test_two_hundred_clients_at_once(store, service):
+    store.save_many([run_of(f"run-{n}", n=n) for n in range(300)])
+    outcomes = []
+
+    async def crowd():
+        # One pool of connections, kept open: as many as there are clients.
+        limits = httpx.Limits(max_connections=CLIENTS, max_keepalive_connections=CLIENTS)
+        async with httpx.AsyncClient(
+            base_url=service.client.base_url, timeout=60, limits=limits
+        ) as client:
+            until = time.monotonic() + SECONDS
+            visits = [visit(client, n, until, outcomes) for n in range(CLIENTS)]
+            await asyncio.gather(*visits)
+
+    asyncio.run(crowd())
+    assert set(outcomes) == {200, 201}
+    assert len(outcomes) > CLIENTS
+    print(f"{len(outcomes)} answers in {SECONDS} s")

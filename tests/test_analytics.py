@@ -1,0 +1,277 @@
+"""Totals, percentiles, comparisons: held against the plain way to compute them."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta, timezone
+from random import Random
+
+import pytest
+from hostile import profile
+from hypothesis import given
+from hypothesis import strategies as st
+
+import selectools_observe as so
+from selectools_observe.analytics import (
+    Collector,
+    Spread,
+    SpreadBuilder,
+    collect,
+    collect_async,
+    compare,
+    depths,
+    statistics,
+    totals_of,
+)
+from selectools_observe.analytics.spreads import EXACT_UP_TO
+
+T = so.StepType
+
+
+def built(values) -> Spread:
+    builder = SpreadBuilder()
+    for value in values:
+        builder.add(value)
+    return builder.spread()
+
+
+def nearest_rank(values, share):
+    return sorted(values)[max(1, math.ceil(share * len(values))) - 1]
+
+
+class TestSpread:
+    @profile(50)
+    @given(st.lists(st.floats(0, 1e12), min_size=1, max_size=200))
+    def test_few_values_are_exact(self, values):
+        spread = built(values)
+        assert (spread.count, spread.min, spread.max) == (len(values), min(values), max(values))
+        assert math.isclose(spread.total, math.fsum(values), rel_tol=1e-9, abs_tol=1e-9)
+        found = (spread.p50, spread.p90, spread.p99)
+        assert found == tuple(nearest_rank(values, share) for share in (0.5, 0.9, 0.99))
+
+    @profile(15)
+    @given(st.integers(), st.floats(0.1, 6))
+    def test_many_values_are_within_one_percent(self, seed, spreads):
+        random = Random(seed)
+        values = [random.lognormvariate(3, spreads) for _ in range(EXACT_UP_TO * 3)] + [0.0] * 40
+        random.shuffle(values)
+        spread = built(values)
+        for share, found in ((0.5, spread.p50), (0.9, spread.p90), (0.99, spread.p99)):
+            assert math.isclose(found, nearest_rank(values, share), rel_tol=0.0101)
+        assert (spread.min, spread.max) == (min(values), max(values))
+
+    def test_its_memory_is_bounded(self):
+        builder = SpreadBuilder()
+        for exponent in range(-300, 300):
+            for digit in range(1, 100):
+                builder.add(digit * 10.0**exponent)
+        assert len(builder._buckets) < 40_000
+        assert builder._exact is None
+
+    def test_what_is_no_quantity_counts_as_nothing(self):
+        assert built([math.nan, -5, math.inf]) == Spread(3, 0, 0, 0, 0, 0, 0, 0)
+        assert built([]) == Spread()
+
+
+def sample_runs() -> list[so.AgentTrace]:
+    runs = []
+    for number in range(6):
+        trace = so.AgentTrace(run_id=f"run-{number}", metadata={"even": number % 2 == 0})
+        trace.add(
+            so.TraceStep(
+                "llm_call", model="large" if number < 4 else "small",
+                duration_ms=100 * (number + 1), prompt_tokens=10, completion_tokens=5,
+                cost_usd=0.25,
+            )
+        )  # fmt: skip
+        trace.add(so.TraceStep("tool_selection", tool_name="search"))
+        trace.add(so.TraceStep("tool_execution", tool_name="search", duration_ms=7))
+        trace.add(so.TraceStep("tool_execution", tool_name="search", duration_ms=9))
+        if number == 2:
+            trace.add(so.TraceStep("error", tool_name="refund", error="no money", duration_ms=1))
+        runs.append(trace)
+    return runs
+
+
+@pytest.fixture
+def store():
+    with so.InMemoryTraceStore() as store:
+        store.save_many(sample_runs())
+        yield store
+
+
+class TestCollect:
+    def test_all_runs_together(self, store):
+        total = collect(store).total
+        assert (total.runs, total.calls, total.errors) == (6, 25, 1)
+        assert (total.prompt_tokens, total.completion_tokens) == (60, 30)
+        assert total.cost_usd.total == 1.5
+        assert total.tokens.p50 == 15
+        assert total.duration_ms.max == 616
+        assert total.duration_ms.p50 == 317
+
+    def test_by_model_and_tool(self, store):
+        found = collect(store)
+        assert [(g.key, g.runs, g.calls, g.errors) for g in found.models] == [
+            ("large", 4, 4, 0),
+            ("small", 2, 2, 0),
+        ]
+        assert [(g.key, g.runs, g.calls, g.errors) for g in found.tools] == [
+            ("search", 6, 12, 0),
+            ("refund", 1, 1, 1),
+        ]
+        assert found.tools[0].duration_ms.p50 == 7
+        assert found.models[0].duration_ms.p99 == 400
+
+    def test_a_filter_chooses_the_runs(self, store):
+        found = collect(store, so.TraceFilter(metadata_match={"even": True}))
+        assert found.total.runs == 3
+        assert sum(group.calls for group in found.models) == 3
+
+    def test_the_async_way_gives_the_same(self, store):
+        import asyncio
+
+        async def main():
+            async with so.AsyncInMemoryTraceStore() as other:
+                large = so.AgentTrace(run_id="large")
+                for _ in range(1500):
+                    large.add(so.TraceStep("tool_execution", tool_name="dig", duration_ms=1))
+                await other.save_many([*sample_runs(), large])
+                store.save(large)
+                return await collect_async(other, by=("model", "tool"))
+
+        assert asyncio.run(main()) == collect(store, by=("model", "tool"))
+
+    def test_only_what_is_asked_for_is_made(self, store, monkeypatch):
+        monkeypatch.setattr(store, "iter_traces", lambda *_: pytest.fail("no trace is needed"))
+        found = collect(store, by=("day",))
+        assert (found.hours, found.models, found.tools) == ((), (), ())
+        assert sum(group.runs for group in found.days) == 6
+
+    def test_a_dimension_that_is_none(self, store):
+        with pytest.raises(ValueError, match="not by 'week'"):
+            collect(store, by=("week",))
+
+    def test_days_and_hours_are_those_of_the_zone(self):
+        collector = Collector(("day", "hour"), zone=timezone(timedelta(hours=2)))
+        for hour in (21, 22, 23):
+            moment = datetime(2026, 3, 1, hour, 30, tzinfo=UTC)
+            collector.add_summary(so.TraceSummary("a", 1, 5.0, moment, has_error=hour == 23))
+        found = collector.result()
+        assert [(g.key, g.runs, g.errors) for g in found.days] == [
+            ("2026-03-01", 1, 0),
+            ("2026-03-02", 2, 1),
+        ]
+        assert [g.key for g in found.hours] == [
+            "2026-03-01T23:00+02:00", "2026-03-02T00:00+02:00", "2026-03-02T01:00+02:00",
+        ]  # fmt: skip
+        assert found.days[1].start == datetime(2026, 3, 1, 22, tzinfo=UTC)
+
+    def test_the_number_of_groups_is_bounded(self, monkeypatch):
+        monkeypatch.setattr(statistics, "MOST_NAMES", 3)
+        collector = Collector(("tool",))
+        trace = so.AgentTrace()
+        for number in range(10):
+            trace.add(so.TraceStep("tool_execution", tool_name=f"tool-{number}"))
+        collector.add_trace(trace)
+        tools = collector.result().tools
+        assert len(tools) == 4
+        assert (tools[-1].key, tools[-1].calls, tools[-1].runs) == (statistics.OTHERS, 7, 1)
+
+    def test_figures_that_are_none_count_as_nothing(self):
+        trace = so.AgentTrace()
+        trace.add(so.TraceStep("llm_call", model="m", cost_usd=math.nan, duration_ms=math.inf))
+        assert totals_of(trace) == totals_of(so.AgentTrace(steps=[so.TraceStep(T.LLM_CALL)]))
+
+
+STEPS = st.builds(
+    lambda kind, name, result: so.TraceStep(T(kind), tool_name=name, tool_result=result),
+    st.sampled_from(["llm_call", "tool_execution", "error"]),
+    st.sampled_from([None, "a", "b"]),
+    st.sampled_from([None, "x", "y"]),
+)
+RUNS = st.lists(STEPS, max_size=12).map(lambda steps: so.AgentTrace(steps=steps))
+
+
+class TestCompare:
+    @profile(200)
+    @given(RUNS, RUNS)
+    def test_every_step_stands_once_and_in_order(self, left, right):
+        found = compare(left, right)
+        assert [p.left for p in found.pairs if p.left is not None] == list(range(len(left)))
+        assert [p.right for p in found.pairs if p.right is not None] == list(range(len(right)))
+        different = [at for at, pair in enumerate(found.pairs) if pair.change != "same"]
+        assert found.first_difference == (different[0] if different else None)
+
+    @profile(200)
+    @given(RUNS, RUNS)
+    def test_as_many_steps_as_can_be_have_a_counterpart(self, left, right):
+        found = compare(left, right)
+        paired = sum(p.left is not None and p.right is not None for p in found.pairs)
+        assert paired == longest_common([_kind(s) for s in left], [_kind(s) for s in right])
+
+    @profile(50)
+    @given(RUNS)
+    def test_a_run_did_what_it_did(self, run):
+        assert compare(run, run).first_difference is None
+
+    def test_when_and_how_long_is_no_difference(self):
+        one = so.AgentTrace(steps=[so.TraceStep(T.LLM_CALL, 1.0, 5.0, cost_usd=1.0, summary="a")])
+        other = so.AgentTrace(steps=[so.TraceStep(T.LLM_CALL, 2.0, 9.0, cost_usd=2.0, summary="b")])
+        assert compare(one, other).first_difference is None
+
+    def test_what_differs_is_named(self):
+        one = so.AgentTrace(metadata={"a": 1, "b": True, "c": 1})
+        other = so.AgentTrace(metadata={"a": 1.0, "b": 1, "d": 2})
+        one.add(so.TraceStep("tool_execution", tool_name="t", tool_args={"n": 1}, tool_result="x"))
+        other.add(
+            so.TraceStep("tool_execution", tool_name="t", tool_args={"n": 2}, tool_result="y")
+        )
+        found = compare(one, other)
+        assert found.metadata == ("b", "c", "d")
+        assert found.pairs[0].fields == ("tool_args", "tool_result")
+
+    def test_large_runs_are_compared_in_a_band(self):
+        steps = [so.TraceStep(T.TOOL_EXECUTION, tool_name=f"t{n % 7}") for n in range(6000)]
+        other = [
+            so.TraceStep(T.ERROR),
+            *steps[:3000],
+            so.TraceStep(T.ERROR),
+            *steps[3001:],
+            so.TraceStep(T.ERROR),
+        ]
+        found = compare(so.AgentTrace(steps=steps), so.AgentTrace(steps=other))
+        assert sum(pair.change == "same" for pair in found.pairs) == 5999
+        assert [p.change for p in found.pairs if p.change != "same"] == [
+            "added", "removed", "added", "added",
+        ]  # fmt: skip
+
+
+def _kind(step):
+    return (step.type, step.tool_name)
+
+
+def longest_common(one, other):
+    """The textbook's table."""
+    rows = [[0] * (len(other) + 1) for _ in range(len(one) + 1)]
+    for i, a in enumerate(one):
+        for j, b in enumerate(other):
+            rows[i + 1][j + 1] = max(rows[i][j] + (a == b), rows[i][j + 1], rows[i + 1][j])
+    return rows[-1][-1]
+
+
+class TestDepths:
+    def test_a_node_holds_what_is_in_it(self):
+        kinds = [
+            ("graph_node_start", "a"), ("llm_call", None), ("graph_node_start", "b"),
+            ("tool_execution", None), ("graph_node_end", "b"), ("graph_node_end", "a"),
+            ("llm_call", None), ("graph_node_end", "never begun"), ("graph_node_start", "open"),
+            ("llm_call", None),
+        ]  # fmt: skip
+        steps = [so.TraceStep(T(kind), node_name=name) for kind, name in kinds]
+        assert depths(steps) == [0, 1, 1, 2, 1, 0, 0, 0, 0, 1]
+
+    def test_a_step_stands_in_the_step_that_it_names(self):
+        numbers = [None, 1, 2, 1, 99, "1", -1]
+        steps = [so.TraceStep(T.LLM_CALL, extra={"parent_step": number}) for number in numbers]
+        assert depths(steps) == [0, 1, 2, 1, 0, 0, 0]

@@ -1,0 +1,127 @@
+"""A store is opened by its name."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+import selectools_observe as so
+from selectools_observe.opening import StoreName, open_async_store, open_store, store_name
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "path"),
+    [
+        ("traces.db", "sqlite", "traces.db"),
+        ("a folder/traces.SQLite3", "sqlite", "a folder/traces.SQLite3"),
+        ("runs.jsonl", "jsonl", "runs.jsonl"),
+        ("runs.ndjson", "jsonl", "runs.ndjson"),
+        ("sqlite:///traces", "sqlite", "traces"),
+        ("sqlite:////var/traces", "sqlite", "/var/traces"),
+        ("SQLITE:///traces.jsonl", "sqlite", "traces.jsonl"),
+        ("sqlite:traces.odd", "sqlite", "traces.odd"),
+        ("jsonl:///a/b.txt", "jsonl", "a/b.txt"),
+        ("jsonl:///100%25.log", "jsonl", "100%25.log"),
+        ("file:///var/x.db", "sqlite", "/var/x.db"),
+        ("memory:", "memory", ""),
+        ("memory://", "memory", ""),
+        (":memory:", "sqlite", ":memory:"),
+        (r"C:\traces.db", "sqlite", r"C:\traces.db"),
+    ],
+)
+def test_names(name, kind, path):
+    assert store_name(name) == StoreName(kind, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("", "needs a name"),
+        ("traces", "sqlite:///traces"),
+        ("postgres://host/db", "names no store that can be opened here"),
+        ("sqlite://host/x.db", "names a machine"),
+        ("sqlite://", "names a machine"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:///x.db?mode=ro", "durability"),
+        ("sqlite:///x.db?durability=much", "durability"),
+        ("a\0.db", "no file can have this name"),
+    ],
+)
+def test_names_that_are_none_say_what_to_write(name, says):
+    with pytest.raises(ValueError, match=says):
+        store_name(name)
+
+
+def test_a_name_must_be_text():
+    with pytest.raises(TypeError, match="must be text"):
+        store_name(b"traces.db")
+
+
+def test_durability_can_be_said():
+    assert store_name("sqlite:///x?durability=normal") == StoreName("sqlite", "x", "normal")
+
+
+def test_what_is_in_the_file_decides(tmp_path):
+    database = tmp_path / "looks-like.jsonl"
+    with so.SQLiteTraceStore(database) as store:
+        store.save(so.AgentTrace(run_id="in the database"))
+    lines = tmp_path / "no-ending"
+    with so.JSONLTraceStore(lines) as store:
+        store.save(so.AgentTrace(run_id="in the lines"))
+    for path, run_id in ((database, "in the database"), (lines, "in the lines")):
+        for name in (path, str(path)):
+            store = open_store(name)
+            try:
+                assert [run.run_id for run in store.list()] == [run_id]
+            finally:
+                store.close()
+
+
+def test_a_packed_file_is_to_be_unpacked(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    path.write_bytes(gzip.compress(b"{}"))
+    with pytest.raises(ValueError, match=r"gzip: unpack it first"):
+        store_name(path)
+
+
+def test_a_file_of_something_else_names_the_way_to_insist(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("buy milk")
+    with pytest.raises(ValueError, match=r"neither .* sqlite:///"):
+        store_name(path)
+    assert store_name(f"jsonl:///{path}").kind == "jsonl"
+
+
+def test_a_directory_is_no_store(tmp_path):
+    with pytest.raises(so.StorageError, match="directory"):
+        store_name(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["missing.db", "missing.jsonl", "sqlite:///missing"])
+@pytest.mark.parametrize("opens", [open_store, open_async_store])
+def test_a_missing_file_is_not_made_if_it_must_exist(name, opens, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(so.StorageError, match="there is no such file"):
+        opens(name, must_exist=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_named_like_a_url_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("odd:name.db").touch()
+    assert store_name("odd:name.db") == StoreName("sqlite", "odd:name.db")
+
+
+@pytest.mark.parametrize("name", ["x.db", "x.jsonl", "memory:"])
+async def test_the_async_store_is_of_the_same_kind(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = open_async_store(name)
+    assert so.is_async_store(store)
+    await store.save(so.AgentTrace(run_id="a"))
+    await store.aclose()
+    if name != "memory:":
+        blocking = open_store(name, must_exist=True)
+        assert blocking.count() == 1
+        blocking.close()
