@@ -1,0 +1,156 @@
+/** The frame around the views: where one is, live or not, light or dark, help. */
+
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Help } from "./parts/help";
+import { useKeys, useLoaded } from "./parts/hooks";
+import type { Known } from "./parts/filterbar";
+import { go, useRoute, write, type Route } from "./route";
+import type { LiveState, Source } from "./source";
+import type { Summary } from "./types";
+import { Compare } from "./views/compare";
+import { Run } from "./views/run";
+import { Runs } from "./views/runs";
+import { Stats } from "./views/stats";
+
+const THEMES = ["auto", "light", "dark"] as const;
+type Theme = (typeof THEMES)[number];
+
+export function App({ source, title }: { source: Source; title: string }) {
+  const route = useRoute();
+  const [following, setFollowing] = useState(source.live);
+  const [live, setLive] = useState<LiveState | "idle">("idle");
+  const [theme, setTheme] = useTheme();
+  const help = useRef<HTMLDialogElement>(null);
+  const known = useKnown(source, route.view);
+  const isRun = route.view === "run";
+  const about = useLoaded(async () => (isRun ? source.about() : null), [source, isRun]);
+  useEffect(() => {
+    document.title = titleOf(route, title);
+  }, [route]);
+  useKeys({
+    "?": () => help.current?.showModal(),
+    "1": () => go({ view: "runs", q: route.q }),
+    "2": () => go({ view: "stats", q: route.q }),
+    l: () => setFollowing(!following),
+  });
+  const here = (view: Route["view"]) => (route.view === view ? "page" : undefined);
+  return (
+    <>
+      <header class="top">
+        <a class="name" href="#/runs">
+          {title}
+        </a>
+        <nav aria-label="Views">
+          <a href={write({ view: "runs", q: route.q })} aria-current={here("runs")}>
+            Runs
+          </a>
+          <a href={write({ view: "stats", q: route.q })} aria-current={here("stats")}>
+            Statistics
+          </a>
+        </nav>
+        <div class="actions">
+          {source.live && route.view === "runs" && (
+            <button
+              type="button"
+              class={`quiet live ${following ? live : "idle"}`}
+              aria-pressed={following}
+              title="Follow new runs (l)"
+              onClick={() => setFollowing(!following)}
+            >
+              <i aria-hidden="true" />
+              {following && live === "lost" ? "Reconnecting" : "Live"}
+            </button>
+          )}
+          <button
+            type="button"
+            class="quiet"
+            title="Light, dark, or as the system has it"
+            onClick={() => setTheme(THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]!)}
+          >
+            Theme: {theme}
+          </button>
+          <button type="button" class="quiet" onClick={() => help.current?.showModal()}>
+            Help <kbd>?</kbd>
+          </button>
+        </div>
+      </header>
+      {route.view === "run" ? (
+        <Run source={source} route={route} readOnly={about.value?.read_only ?? true} />
+      ) : route.view === "compare" ? (
+        <Compare source={source} route={route} />
+      ) : route.view === "stats" ? (
+        <Stats source={source} route={route} known={known} />
+      ) : (
+        <Runs source={source} route={route} known={known} following={following} onLive={setLive} />
+      )}
+      <Help dialog={help} />
+    </>
+  );
+}
+
+function titleOf(route: Route, title: string): string {
+  if (route.view === "run") return `${route.run.slice(0, 60)} – ${title}`;
+  if (route.view === "compare") return `Comparison – ${title}`;
+  if (route.view === "stats") return `Statistics – ${title}`;
+  return route.q ? `${route.q.slice(0, 60)} – ${title}` : title;
+}
+
+const NONE: Known = { models: [], tools: [], metadata: new Map() };
+const LOOKED_AT = 200;
+
+/** What the newest runs are made of, for completion; asked for once the page stands. */
+function useKnown(source: Source, view: Route["view"]): Known {
+  const [wanted, setWanted] = useState(false);
+  useEffect(() => {
+    if (view !== "runs" && view !== "stats") return;
+    const timer = setTimeout(() => setWanted(true), 400);
+    return () => clearTimeout(timer);
+  }, [view]);
+  const { value } = useLoaded(async () => {
+    if (!wanted) return NONE;
+    const [page, stats] = await Promise.all([
+      source.list({ limit: LOOKED_AT }),
+      source.stats(source.live ? { max_runs: LOOKED_AT } : {}),
+    ]);
+    const names = (groups: { key: string }[]) => groups.map((group) => group.key);
+    return { models: names(stats.models), tools: names(stats.tools), metadata: valuesOf(page.traces) };
+  }, [source, wanted]);
+  return useMemo(() => value ?? NONE, [value]);
+}
+
+const MOST_VALUES = 100;
+
+function valuesOf(runs: Summary[]): Map<string, unknown[]> {
+  const found = new Map<string, Set<unknown>>();
+  for (const { metadata } of runs) {
+    for (const [key, value] of Object.entries(metadata)) {
+      if (typeof value === "object" || String(value).length > 80) continue;
+      const values = found.get(key) ?? new Set();
+      if (values.size < MOST_VALUES) values.add(value);
+      found.set(key, values);
+    }
+  }
+  return new Map([...found].map(([key, values]) => [key, [...values]]));
+}
+
+function useTheme(): [Theme, (theme: Theme) => void] {
+  const [theme, setTheme] = useState<Theme>(() => remembered("theme"));
+  useEffect(() => {
+    document.documentElement.dataset.theme = theme;
+    try {
+      localStorage.setItem("selectools-observe-theme", theme);
+    } catch {
+      // Files and private windows may have no storage: the choice lasts as long as the page.
+    }
+  }, [theme]);
+  return [theme, setTheme];
+}
+
+function remembered(name: string): Theme {
+  try {
+    const kept = localStorage.getItem(`selectools-observe-${name}`) as Theme;
+    return THEMES.includes(kept) ? kept : "auto";
+  } catch {
+    return "auto";
+  }
+}

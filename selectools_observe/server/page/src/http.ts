@@ -1,0 +1,79 @@
+/** Asking the service. All addresses are relative to where the page was mounted. */
+
+import { PageError } from "./errors";
+import type { Json } from "./types";
+
+export type Query = Record<string, string | string[] | number | boolean | undefined>;
+
+export async function getJson<Answer>(base: string, path: string, query: Query = {}, signal?: AbortSignal) {
+  const response = await get(base, path, query, signal);
+  try {
+    return (await response.json()) as Answer;
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new PageError("broken", "The service's answer broke off or is not JSON. Try again.");
+  }
+}
+
+export async function remove(base: string, path: string): Promise<void> {
+  await check(await reach(base + path, { method: "DELETE" }));
+}
+
+export function address(path: string, query: Query): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== undefined) parameters.append(name, String(one));
+    }
+  }
+  const text = parameters.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+export function tracePath(runId: string): string {
+  return `api/traces/${encoded(runId)}`;
+}
+
+/** One part of an address. Half a character, which no address can hold, becomes a mark. */
+export function encoded(text: string): string {
+  return encodeURIComponent(text.replace(/[\ud800-\udfff]/gu, "\ufffd"));
+}
+
+async function get(base: string, path: string, query: Query, signal?: AbortSignal) {
+  const response = await reach(base + address(path, query), { signal: signal ?? null });
+  return check(response);
+}
+
+async function reach(url: string, options: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, { credentials: "same-origin", ...options });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new PageError("unreachable", "The service does not answer. Is it still running?");
+  }
+}
+
+async function check(response: Response): Promise<Response> {
+  if (response.ok) return response;
+  const told = await errorIn(response);
+  if (response.status === 401) {
+    throw new PageError("token", "The service asks for its token: open this page again with ?token=…");
+  }
+  const trouble = told.type === "trace_not_found" ? "missing" : "refused";
+  throw new PageError(trouble, [told.message, told.remedy].filter(Boolean).join(" "));
+}
+
+async function errorIn(response: Response) {
+  const fallback = { type: "", message: `The service answered ${response.status}.`, remedy: "" };
+  try {
+    const body = (await response.json()) as { error?: { [name: string]: Json } };
+    const error = body.error ?? {};
+    return {
+      type: String(error.type ?? ""),
+      message: String(error.message ?? fallback.message),
+      remedy: String(error.remedy ?? ""),
+    };
+  } catch {
+    return fallback;
+  }
+}

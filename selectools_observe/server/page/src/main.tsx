@@ -1,0 +1,35 @@
+/** One script in three places: on the served page, in a file of its own, and as the worker of both. */
+
+import { render } from "preact";
+import { App } from "./app";
+import type { Block, Facts } from "./reader/embedded";
+import { answer } from "./reader/remote";
+import { embedded, served } from "./source";
+import type { Summary } from "./types";
+import "./app.css";
+
+if (typeof document === "undefined") answer(globalThis as never);
+else start();
+
+function start(): void {
+  const script = document.currentScript as HTMLScriptElement | null;
+  const root = document.getElementById("app")!;
+  const title = root.dataset.title ?? "selectools-observe";
+  if (root.dataset.embedded === undefined) {
+    // The script stands in `static/`, the API beside it.
+    const base = new URL(".", document.baseURI).href;
+    return render(<App source={served(base, script?.src ?? null)} title={title} />, root);
+  }
+  const url = script ? URL.createObjectURL(new Blob([script.textContent], { type: "text/javascript" })) : null;
+  render(<App source={embedded(blocks(), url)} title={title} />, root);
+}
+
+/** The runs of this file: two data blocks each, a summary and the whole. */
+function blocks(): Block[] {
+  const texts = Array.from(document.querySelectorAll("script[type='application/json']"), (one) => one.textContent!);
+  const found: Block[] = [];
+  for (let at = 0; at + 1 < texts.length; at += 2) {
+    found.push({ summary: JSON.parse(texts[at]!) as Summary & Facts, trace: texts[at + 1]! });
+  }
+  return found;
+}

@@ -1,0 +1,75 @@
+/** What the keys do and what can be typed into the filter. */
+
+import type { Ref } from "preact";
+import { KEYS } from "../query";
+
+const KEYBOARD: [string, string][] = [
+  ["j k ↓ ↑", "next, previous"],
+  ["g G", "first, last"],
+  ["Enter", "open the run"],
+  ["Esc", "back, close, clear"],
+  ["/", "filter runs, find steps"],
+  ["e E", "next, previous failed step"],
+  ["← →", "fold, unfold what a step holds"],
+  ["t", "clock time or work only"],
+  ["r", "the run as JSON"],
+  ["c", "compare this run with another"],
+  ["n p f", "next, previous, first difference"],
+  ["x", "swap the two runs"],
+  ["1 2", "runs, statistics"],
+  ["l", "follow new runs"],
+  ["?", "this help"],
+];
+
+export function Help({ dialog }: { dialog: Ref<HTMLDialogElement> }) {
+  return (
+    <dialog ref={dialog} class="help" aria-label="Help">
+      <div class="both">
+        <section>
+          <h2>Keys</h2>
+          <dl>
+            {KEYBOARD.map(([keys, about]) => (
+              <div key={keys}>
+                <dt>
+                  {keys.split(" ").map((key) => (
+                    <kbd key={key}>{key}</kbd>
+                  ))}
+                </dt>
+                <dd>{about}</dd>
+              </div>
+            ))}
+          </dl>
+        </section>
+        <section>
+          <h2>Filter</h2>
+          <dl>
+            {KEYS.map(([key, about]) => (
+              <div key={key}>
+                <dt>
+                  <code>{key}</code>
+                </dt>
+                <dd>{about}</dd>
+              </div>
+            ))}
+            <div>
+              <dt>
+                <code>user_id:alice</code>
+              </dt>
+              <dd>this pair is in the metadata; quotes make a text: trial:"3"</dd>
+            </div>
+            <div>
+              <dt>
+                <code>refund</code>
+              </dt>
+              <dd>a word in the run id or the metadata</dd>
+            </div>
+          </dl>
+          <p class="note">All parts must hold. The address holds the filter, the run, the step and the comparison: it can be sent to others who reach this page.</p>
+        </section>
+      </div>
+      <form method="dialog" class="actions">
+        <button type="submit">Close</button>
+      </form>
+    </dialog>
+  );
+}

@@ -1,0 +1,55 @@
+/** Texts made safe to read: JSON in colours, and control characters as names. */
+
+import type { ComponentChildren } from "preact";
+
+const TOKEN = /("(?:[^"\\\n]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b/g;
+const MOST_TOKENS = 1_500;
+
+// What moves the cursor of a terminal, turns the direction of writing, or cannot be seen.
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+export function highlight(text: string): ComponentChildren {
+  const parts: ComponentChildren[] = [];
+  let at = 0;
+  let tokens = 0;
+  for (const match of text.matchAll(TOKEN)) {
+    if (++tokens > MOST_TOKENS) break;
+    if (match.index > at) parts.push(text.slice(at, match.index));
+    const [whole, string, colon] = match;
+    if (string !== undefined && colon !== undefined) {
+      parts.push(<span class="jk">{visible(string)}</span>, colon);
+    } else if (string !== undefined) parts.push(<span class="js">{visible(string)}</span>);
+    else parts.push(<span class="jn">{whole}</span>);
+    at = match.index + whole.length;
+  }
+  parts.push(visible(text.slice(at)));
+  return parts;
+}
+
+/** The text, with characters that cannot be seen written out: a mark that turns text around does not. */
+export function visible(text: string): ComponentChildren {
+  UNSEEN.lastIndex = 0;
+  if (!UNSEEN.test(text)) return text;
+  const parts: ComponentChildren[] = [];
+  let at = 0;
+  let marks = 0;
+  for (const match of text.matchAll(UNSEEN)) {
+    if (++marks > MOST_TOKENS) break;
+    parts.push(text.slice(at, match.index), <span class="unseen">{nameOf(match[0])}</span>);
+    at = match.index + match[0].length;
+  }
+  parts.push(text.slice(at).replace(UNSEEN, nameOf));
+  return parts;
+}
+
+/** The same as plain text, for one line. */
+export function seen(text: string): string {
+  return text.replace(UNSEEN, nameOf);
+}
+
+function nameOf(character: string): string {
+  const code = character.charCodeAt(0);
+  if (code < 0x20) return String.fromCharCode(0x2400 + code);
+  if (code === 0x7f) return "\u2421";
+  return `<U+${code.toString(16).toUpperCase().padStart(4, "0")}>`;
+}

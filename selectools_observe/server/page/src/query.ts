@@ -1,0 +1,177 @@
+/**
+ * What is typed into the search box, and the filter that it means.
+ *
+ * `model:gpt-4o error:yes ms>2s user_id:alice since:2h refund`: words with a colon or a comparison
+ * are filters, in the API's meaning; the rest is looked for in run ids and metadata.
+ */
+
+import type { Query } from "./http";
+
+export interface Term {
+  key: string;
+  operator: string;
+  value: string;
+  quoted: boolean;
+  from: number;
+  to: number;
+}
+
+export interface Parsed {
+  query: Query;
+  words: string[];
+  problems: string[];
+  terms: Term[];
+}
+
+const TERM = /(-?[^\s:<>="]+)(:|>=|<=|>|<|=)("(?:[^"\\]|\\.)*"?|\S*)|("(?:[^"\\]|\\.)*"?|\S+)/g;
+
+type Reading = (term: Term, now: number) => Query;
+
+const READINGS: Record<string, Reading> = {
+  model: ({ value }) => ({ model: value }),
+  tool: ({ value }) => ({ tool_name: value }),
+  type: ({ value }) => ({ step_type: value }),
+  error: ({ value }) => ({ has_error: yesOrNo(value) }),
+  parent: ({ value }) => ({ parent_run_id: value }),
+  run: ({ value }) => ({ run_ids: value }),
+  steps: (term) => bounds(term, "min_steps", "max_steps", wholeNumber),
+  ms: (term) => bounds(term, "min_ms", "max_ms", duration),
+  cost: (term) => bounds(term, "min_cost_usd", "max_cost_usd", dollars),
+  since: ({ value }, now) => ({ since: instant(value, now) }),
+  until: ({ value }, now) => ({ until: instant(value, now) }),
+};
+
+export const KEYS: [string, string][] = [
+  ["model:", "some step called this model"],
+  ["tool:", "some step used this tool"],
+  ["type:", "some step is of this type, such as llm_call"],
+  ["error:", "yes or no"],
+  ["ms>", "the steps took longer; ms<, ms>=2s, ms>1m"],
+  ["cost>", "the steps cost more, US dollars; cost<0.01"],
+  ["steps>", "it has more steps; steps<5"],
+  ["since:", "saved since: 2h, 7d, 2026-03-01"],
+  ["until:", "saved until"],
+  ["parent:", "started by this run"],
+  ["run:", "this run"],
+];
+
+export function parse(text: string, now = Date.now()): Parsed {
+  const parsed: Parsed = { query: {}, words: [], problems: [], terms: [] };
+  for (const match of text.matchAll(TERM)) {
+    const [whole, key, operator, value, word] = match;
+    if (key === undefined || operator === undefined) {
+      parsed.words.push(unquote(word ?? whole));
+      continue;
+    }
+    const quoted = value!.startsWith('"');
+    const from = match.index;
+    const term = { key, operator, value: unquote(value!), quoted, from, to: from + whole.length };
+    parsed.terms.push(term);
+    if (term.value === "" && !quoted) continue; // still being typed
+    try {
+      add(parsed.query, read(term, now));
+    } catch (error) {
+      parsed.problems.push((error as Error).message);
+    }
+  }
+  return parsed;
+}
+
+/** The text with one key's terms replaced; no value takes them out. */
+export function withTerm(text: string, key: string, term: string | null): string {
+  const kept = parse(text).terms.filter((one) => one.key === key);
+  let rest = text;
+  for (const { from, to } of kept.reverse()) rest = rest.slice(0, from) + rest.slice(to);
+  return [rest.trim(), term].filter(Boolean).join(" ").replace(/\s+/g, " ");
+}
+
+export function termOf(key: string, value: string): string {
+  return `${key}:${/[\s"]/.test(value) || value === "" ? JSON.stringify(value) : value}`;
+}
+
+/** The term that finds runs by one pair of their metadata. */
+export function metadataTerm(key: string, value: unknown): string {
+  const name = READINGS[key] ? `meta.${key}` : key;
+  if (typeof value !== "string") return `${name}:${JSON.stringify(value)}`;
+  return looksTyped(value) || /[\s"]/.test(value) || value === ""
+    ? `${name}:${JSON.stringify(value)}`
+    : `${name}:${value}`;
+}
+
+export function canBeTerm(key: string): boolean {
+  return /^[^\s:<>="-][^\s:<>="]*$/.test(key);
+}
+
+function read(term: Term, now: number): Query {
+  const reading = READINGS[term.key];
+  if (reading) return reading(term, now);
+  if (term.operator !== ":" && term.operator !== "=") {
+    throw new Error(`${term.key} is metadata: write ${term.key}:value, only ms, cost and steps compare`);
+  }
+  const key = term.key.replace(/^meta\./, "");
+  const value = term.quoted || !looksTyped(term.value) ? JSON.stringify(term.value) : term.value;
+  return { [`metadata.${key}`]: value };
+}
+
+function add(query: Query, more: Query): void {
+  for (const [name, value] of Object.entries(more)) {
+    if (name in query) throw new Error(`${name} is asked for twice`);
+    query[name] = value;
+  }
+}
+
+function looksTyped(value: string): boolean {
+  return /^(true|false|null|-?\d+(\.\d+)?([eE][+-]?\d+)?|[[{].*[\]}])$/.test(value);
+}
+
+function unquote(value: string): string {
+  if (!value.startsWith('"')) return value;
+  const closed = value.length > 1 && /[^\\]"$|^""$/.test(value) ? value : `${value}"`;
+  try {
+    return JSON.parse(closed) as string;
+  } catch {
+    return value.slice(1);
+  }
+}
+
+function yesOrNo(value: string): boolean {
+  if (/^(y|yes|true|1)$/i.test(value)) return true;
+  if (/^(n|no|false|0)$/i.test(value)) return false;
+  throw new Error(`error takes yes or no, not ${value}`);
+}
+
+function bounds(term: Term, low: string, high: string, read: (value: string) => number): Query {
+  const number = read(term.value);
+  if (term.operator.startsWith(">")) return { [low]: number };
+  if (term.operator.startsWith("<")) return { [high]: number };
+  return { [low]: number, [high]: number };
+}
+
+function wholeNumber(value: string): number {
+  if (/^\d+$/.test(value)) return Number(value);
+  throw new Error(`steps takes a whole number, not ${value}`);
+}
+
+function dollars(value: string): number {
+  const number = Number(value.replace(/^\$/, ""));
+  if (Number.isFinite(number)) return number;
+  throw new Error(`cost takes US dollars such as 0.05, not ${value}`);
+}
+
+const UNITS: Record<string, number> = { ms: 1, s: 1e3, m: 6e4, min: 6e4, h: 3.6e6, d: 8.64e7, w: 6.048e8 };
+
+function duration(value: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|min|m|h|d|w)?$/.exec(value);
+  if (!match) throw new Error(`ms takes 250, 2s or 1.5m, not ${value}`);
+  return Number(match[1]) * UNITS[match[2] ?? "ms"]!;
+}
+
+function instant(value: string, now: number): string {
+  const ago = /^(\d+(?:\.\d+)?)(s|min|m|h|d|w)$/.exec(value);
+  if (ago) return new Date(now - Number(ago[1]) * UNITS[ago[2]!]!).toISOString();
+  // A day alone begins at midnight where the reader is.
+  const local = /^\d{4}-\d\d-\d\d$/.test(value) ? `${value}T00:00` : value;
+  const time = /^\d{4}-/.test(value) ? Date.parse(local) : NaN;
+  if (Number.isNaN(time)) throw new Error(`a time is 2h, 7d, 2026-03-01 or 2026-03-01T10:30, not ${value}`);
+  return new Date(time).toISOString();
+}

@@ -1,0 +1,195 @@
+/**
+ * Two runs beside each other, as the package's `analytics.compare` lays them: when a step ran, how
+ * long it took and what it cost are no differences.
+ */
+
+import { diffWordsWithSpace } from "diff";
+import type { Comparison, DiffPart, FieldDifference, Step } from "../types";
+import { textOf } from "./details";
+
+const COMPARED = [
+  "type", "tool_name", "tool_args", "tool_result", "model", "reasoning", "error",
+  "node_name", "step_number", "interrupt_key", "from_node", "to_node", "children",
+];
+const KIND = ["type", "tool_name", "node_name", "from_node", "to_node"];
+const LONGEST_TO_MARK = 20_000;
+const MOST_CELLS = 500_000;
+const PAIR = 1 << 20;
+
+type Place = [number, number];
+
+export function compareSteps(left: Step[], right: Step[]): Comparison {
+  const ours = left.map((step) => contentOf(step, COMPARED));
+  const theirs = right.map((step) => contentOf(step, COMPARED));
+  const places = aligned(left, right, ours, theirs);
+  return rowsOf(places, ([one, other]) => {
+    if (one < 0) return 3;
+    if (other < 0) return 2;
+    return ours[one] === theirs[other] ? 0 : 1;
+  });
+}
+
+export interface ServedComparison {
+  pairs: { one: number | null; other: number | null; fields: string[] }[];
+}
+
+/** The service's answer as rows. */
+export function comparisonOf({ pairs }: ServedComparison): Comparison {
+  const places = pairs.map(({ one, other }): Place => [one ?? -1, other ?? -1]);
+  return rowsOf(places, ([one, other], at) =>
+    one < 0 ? 3 : other < 0 ? 2 : Number(pairs[at]!.fields.length > 0),
+  );
+}
+
+function rowsOf(places: Place[], stateOf: (place: Place, at: number) => number): Comparison {
+  const state = Uint8Array.from(places, stateOf);
+  const counts: [number, number, number, number] = [0, 0, 0, 0];
+  for (const one of state) counts[one as 0]++;
+  return {
+    left: Int32Array.from(places, ([one]) => one),
+    right: Int32Array.from(places, ([, other]) => other),
+    state,
+    first: state.findIndex((one) => one !== 0),
+    counts,
+  };
+}
+
+/** All steps in order, counterparts together: steps of one kind, as many as can be in this order. */
+function aligned(left: Step[], right: Step[], ours: string[], theirs: string[]): Place[] {
+  const kinds = left.map((step) => contentOf(step, KIND));
+  const others = right.map((step) => contentOf(step, KIND));
+  const shorter = Math.min(kinds.length, others.length);
+  let head = 0;
+  while (head < shorter && kinds[head] === others[head]) head++;
+  let tail = 0;
+  while (tail < shorter - head && kinds.at(-1 - tail) === others.at(-1 - tail)) tail++;
+  const table = new Table(kinds, others, ours, theirs, head, tail);
+  const places: Place[] = [];
+  for (let at = 0; at < head; at++) places.push([at, at]);
+  for (const place of table.best()) places.push(place);
+  for (let at = tail; at > 0; at--) places.push([left.length - at, right.length - at]);
+  return places;
+}
+
+/** The best alignment by dynamic programming, in a band about the diagonal. */
+class Table {
+  private readonly scores: Float64Array[] = [];
+  private readonly slope: number;
+  private readonly reach: number;
+  private readonly rows: number;
+  private readonly columns: number;
+
+  constructor(
+    private readonly kinds: string[],
+    private readonly others: string[],
+    private readonly ours: string[],
+    private readonly theirs: string[],
+    private readonly head: number,
+    tail: number,
+  ) {
+    this.rows = kinds.length - head - tail;
+    this.columns = others.length - head - tail;
+    this.slope = this.rows ? this.columns / this.rows : 0;
+    const narrowest = Math.trunc(this.slope) + 2;
+    this.reach = Math.max(narrowest, Math.floor(MOST_CELLS / (2 * (this.rows + 1))));
+  }
+
+  best(): Place[] {
+    this.fill();
+    const places: Place[] = [];
+    let row = 0;
+    let column = 0;
+    while (row < this.rows && column < this.columns) {
+      const here = this.score(row, column);
+      if (here === this.ifPaired(row, column)) places.push(this.moved(row++, column++));
+      else if (here === this.score(row + 1, column)) places.push(this.moved(row++, -1));
+      else places.push(this.moved(-1, column++));
+    }
+    while (row < this.rows) places.push(this.moved(row++, -1));
+    while (column < this.columns) places.push(this.moved(-1, column++));
+    return places;
+  }
+
+  private fill(): void {
+    for (let row = this.rows - 1; row >= 0; row--) {
+      const [first, last] = this.band(row);
+      const scores = new Float64Array(Math.max(0, last - first + 1));
+      let beside = 0;
+      for (let column = last; column >= first; column--) {
+        beside = Math.max(beside, this.score(row + 1, column), this.ifPaired(row, column));
+        scores[column - first] = beside;
+      }
+      this.scores[row] = scores;
+    }
+  }
+
+  private band(row: number): [number, number] {
+    const middle = Math.trunc(row * this.slope);
+    return [Math.max(0, middle - this.reach), Math.min(this.columns - 1, middle + this.reach)];
+  }
+
+  private score(row: number, column: number): number {
+    if (row >= this.rows) return 0;
+    const [first, last] = this.band(row);
+    return first <= column && column <= last ? this.scores[row]![column - first]! : 0;
+  }
+
+  private ifPaired(row: number, column: number): number {
+    const [one, other] = [row + this.head, column + this.head];
+    if (this.kinds[one] !== this.others[other]) return -1;
+    // An equal pair counts for a little more; so little that it never costs another pair.
+    return PAIR + Number(this.ours[one] === this.theirs[other]) + this.score(row + 1, column + 1);
+  }
+
+  private moved(one: number, other: number): Place {
+    return [one < 0 ? -1 : one + this.head, other < 0 ? -1 : other + this.head];
+  }
+}
+
+export function differencesOf(left: Step, right: Step): FieldDifference[] {
+  const differing = COMPARED.filter((name) => !same(left[name], right[name]));
+  return differing.map((name) => fieldDifference(name, left, right));
+}
+
+function contentOf(step: Step, names: string[]): string {
+  return JSON.stringify(names.map((name) => ordered(step[name] ?? null)));
+}
+
+function same(one: unknown, other: unknown): boolean {
+  return JSON.stringify(ordered(one ?? null)) === JSON.stringify(ordered(other ?? null));
+}
+
+/** The same value with the keys of its objects sorted, as far down as arguments go. */
+function ordered(value: unknown, depth = 0): unknown {
+  if (typeof value !== "object" || value === null || depth > 50) return value;
+  if (Array.isArray(value)) return value.map((inner) => ordered(inner, depth + 1));
+  const entries = Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1));
+  return entries.map(([key, inner]) => [key, ordered(inner, depth + 1)]);
+}
+
+function fieldDifference(name: string, left: Step, right: Step): FieldDifference {
+  const one = name in left ? textOf(left, name, false) : "";
+  const other = name in right ? textOf(right, name, false) : "";
+  if (one.length + other.length > LONGEST_TO_MARK) return { name, ...longDifference(one, other) };
+  const parts = diffWordsWithSpace(one, other).map((part): DiffPart => {
+    return { text: part.value, side: part.added ? 1 : part.removed ? -1 : 0 };
+  });
+  return { name, parts, note: null };
+}
+
+function longDifference(one: string, other: string) {
+  const shorter = Math.min(one.length, other.length);
+  let at = 0;
+  while (at < shorter && one[at] === other[at]) at++;
+  const from = Math.max(0, at - 200);
+  const parts: DiffPart[] = [
+    { text: one.slice(from, at), side: 0 },
+    { text: one.slice(at, at + 400), side: -1 },
+    { text: other.slice(at, at + 400), side: 1 },
+  ];
+  const sizes = `${one.length.toLocaleString("en")} and ${other.length.toLocaleString("en")}`;
+  return {
+    parts,
+    note: `Texts of ${sizes} characters; the first difference is at character ${(at + 1).toLocaleString("en")}.`,
+  };
+}

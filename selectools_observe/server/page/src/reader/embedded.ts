@@ -1,0 +1,126 @@
+/** The list's questions, answered from a file that holds its runs: the API's meaning, in memory. */
+
+import type { Query } from "../http";
+import type { JsonObject, Page, Summary } from "../types";
+import { statisticsOf } from "./statistics";
+import type { EmbeddedTraces } from "./traces";
+
+/** What filters ask of a run beyond its summary. */
+export interface Facts {
+  tools: string[];
+  models: string[];
+  types: string[];
+}
+
+export interface Block {
+  summary: Summary & Facts;
+  trace: string;
+}
+
+export class Embedded {
+  private readonly summaries: (Summary & Facts)[];
+
+  constructor(
+    blocks: Block[],
+    private readonly traces: EmbeddedTraces,
+  ) {
+    this.summaries = blocks.map((block) => block.summary);
+    this.summaries.sort((one, other) => Date.parse(other.created_at) - Date.parse(one.created_at));
+  }
+
+  list(query: Query): Page & { total: number } {
+    const found = this.matching(query);
+    const from = Number(query.cursor ?? 0) + Number(query.offset ?? 0);
+    const to = from + Number(query.limit ?? 50);
+    const next = to < found.length ? String(to) : null;
+    return { traces: found.slice(from, to), next_cursor: next, total: found.length };
+  }
+
+  histogram(query: Query) {
+    const found = this.matching(query);
+    const times = found.map((summary) => Date.parse(summary.created_at));
+    const buckets = Number(query.buckets ?? 60);
+    if (!found.length) return { since: null, until: null, bucket_ms: 0, runs: [], errors: [], total: 0 };
+    const since = query.since ? Date.parse(String(query.since)) : least(times);
+    const until = query.until ? Date.parse(String(query.until)) : -least(times.map((time) => -time));
+    const width = Math.max(1, (until - since) / buckets);
+    const runs = new Array<number>(buckets).fill(0);
+    const errors = new Array<number>(buckets).fill(0);
+    times.forEach((time, at) => {
+      const bucket = Math.min(buckets - 1, Math.max(0, Math.floor((time - since) / width)));
+      runs[bucket]!++;
+      if (found[at]!.has_error) errors[bucket]!++;
+    });
+    return {
+      since: new Date(since).toISOString(),
+      until: new Date(until).toISOString(),
+      bucket_ms: width,
+      runs,
+      errors,
+      total: found.length,
+    };
+  }
+
+  async stats(query: Query) {
+    const found = this.matching(query);
+    return statisticsOf(found, async (runId) => (await this.traces.full(runId)).steps);
+  }
+
+  private matching(query: Query): (Summary & Facts)[] {
+    const conditions = Object.entries(query).flatMap(([name, value]) => {
+      const condition = value === undefined ? undefined : conditionOf(name, String(value));
+      return condition ? [condition] : [];
+    });
+    return this.summaries.filter((summary) => conditions.every((holds) => holds(summary)));
+  }
+}
+
+type Condition = (summary: Summary & Facts) => boolean;
+
+function conditionOf(name: string, value: string): Condition | undefined {
+  if (name.startsWith("metadata.")) return metadataIs(name.slice("metadata.".length), value);
+  const bound = /^(min|max)_(steps|ms|cost_usd)$/.exec(name);
+  if (bound) return within(bound[2]!, bound[1] === "min", Number(value));
+  const time = Date.parse(value);
+  const conditions: Record<string, Condition> = {
+    since: ({ created_at }) => Date.parse(created_at) >= time,
+    until: ({ created_at }) => Date.parse(created_at) <= time,
+    has_error: ({ has_error }) => has_error === (value === "true"),
+    model: ({ models }) => models.includes(value),
+    tool_name: ({ tools }) => tools.includes(value),
+    step_type: ({ types }) => types.includes(value),
+    parent_run_id: ({ parent_run_id }) => parent_run_id === value,
+    run_ids: ({ run_id }) => run_id === value,
+  };
+  return Object.hasOwn(conditions, name) ? conditions[name] : undefined;
+}
+
+function within(name: string, isLeast: boolean, bound: number): Condition {
+  const field = { steps: "steps", ms: "total_ms", cost_usd: "cost_usd" }[name] as "steps";
+  return (summary) => (isLeast ? summary[field] >= bound : summary[field] <= bound);
+}
+
+function metadataIs(key: string, value: string): Condition {
+  const wanted = canonical(parsed(value));
+  return ({ metadata }) => Object.hasOwn(metadata, key) && canonical(metadata[key]) === wanted;
+}
+
+function parsed(value: string): unknown {
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
+}
+
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    typeof inner === "object" && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner as JsonObject).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}
+
+function least(numbers: number[]): number {
+  return numbers.reduce((low, number) => Math.min(low, number), Infinity);
+}

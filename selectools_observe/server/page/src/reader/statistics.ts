@@ -1,0 +1,150 @@
+/** Totals and percentiles: what the service tells, and the same reckoned from a file's own runs. */
+
+import type { Step, Summary } from "../types";
+import { failed, finite, typeOf } from "./outline";
+
+export interface Spread {
+  count: number;
+  total: number;
+  mean: number;
+  min: number;
+  p50: number;
+  p90: number;
+  p99: number;
+  max: number;
+}
+
+export interface Group {
+  key: string;
+  start: string | null;
+  runs: number;
+  calls: number;
+  errors: number;
+  prompt_tokens: number;
+  completion_tokens: number;
+  cost_usd: Spread;
+  duration_ms: Spread;
+  tokens: Spread;
+}
+
+export interface Statistics {
+  /** How many runs were read, and how many match. */
+  runs: number;
+  matching_runs: number;
+  total: Group;
+  days: Group[];
+  models: Group[];
+  tools: Group[];
+}
+
+class Builder {
+  runs = 0;
+  calls = 0;
+  errors = 0;
+  prompt = 0;
+  completion = 0;
+  readonly costs: number[] = [];
+  readonly durations: number[] = [];
+  readonly tokens: number[] = [];
+
+  constructor(
+    readonly key: string,
+    readonly start: string | null = null,
+  ) {}
+
+  take(prompt: number, completion: number, cost: number, ms: number, isError: boolean, calls = 1) {
+    this.calls += calls;
+    this.errors += Number(isError);
+    this.prompt += prompt;
+    this.completion += completion;
+    this.costs.push(cost);
+    this.durations.push(ms);
+    this.tokens.push(prompt + completion);
+  }
+
+  built(): Group {
+    return {
+      key: this.key,
+      start: this.start,
+      runs: this.runs,
+      calls: this.calls,
+      errors: this.errors,
+      prompt_tokens: this.prompt,
+      completion_tokens: this.completion,
+      cost_usd: spreadOf(this.costs),
+      duration_ms: spreadOf(this.durations),
+      tokens: spreadOf(this.tokens),
+    };
+  }
+}
+
+export async function statisticsOf(
+  summaries: Summary[],
+  stepsOf: (runId: string) => Promise<Step[]>,
+): Promise<Statistics> {
+  const total = new Builder("");
+  const days = new Map<string, Builder>();
+  const models = new Map<string, Builder>();
+  const tools = new Map<string, Builder>();
+  for (const run of summaries) {
+    const day = run.created_at.slice(0, 10);
+    for (const builder of [total, named(days, day, `${day}T00:00:00Z`)]) {
+      builder.runs++;
+      const { prompt_tokens: prompt, completion_tokens: completion, cost_usd: cost } = run;
+      builder.take(prompt, completion, cost, run.total_ms, run.has_error, run.steps);
+    }
+    addSteps(await stepsOf(run.run_id), models, tools);
+  }
+  return {
+    runs: summaries.length,
+    matching_runs: summaries.length,
+    total: total.built(),
+    days: [...days.values()].sort((a, b) => (a.key < b.key ? -1 : 1)).map((one) => one.built()),
+    models: byCalls(models),
+    tools: byCalls(tools),
+  };
+}
+
+function addSteps(steps: Step[], models: Map<string, Builder>, tools: Map<string, Builder>): void {
+  const met = new Set<Builder>();
+  for (const step of steps) {
+    const { model, tool_name: tool } = step;
+    const of: Builder[] = [];
+    if (typeof model === "string") of.push(named(models, model));
+    if (typeof tool === "string" && typeOf(step) !== "tool_selection") of.push(named(tools, tool));
+    for (const builder of of) {
+      if (!met.has(builder)) builder.runs++;
+      met.add(builder);
+      const number = (name: string) => Math.max(0, finite(step[name]) ?? 0);
+      const [prompt, completion] = [number("prompt_tokens"), number("completion_tokens")];
+      builder.take(prompt, completion, number("cost_usd"), number("duration_ms"), failed(step));
+    }
+  }
+}
+
+function named(builders: Map<string, Builder>, key: string, start: string | null = null): Builder {
+  const known = builders.get(key) ?? new Builder(key, start);
+  builders.set(key, known);
+  return known;
+}
+
+function byCalls(builders: Map<string, Builder>): Group[] {
+  const groups = [...builders.values()].map((one) => one.built());
+  return groups.sort((a, b) => b.calls - a.calls || (a.key < b.key ? -1 : 1));
+}
+
+function spreadOf(values: number[]): Spread {
+  const sorted = Float64Array.from(values).sort();
+  const total = sorted.reduce((sum, value) => sum + value, 0);
+  const at = (share: number) => sorted[Math.max(1, Math.ceil(share * sorted.length)) - 1] ?? 0;
+  return {
+    count: sorted.length,
+    total,
+    mean: sorted.length ? total / sorted.length : 0,
+    min: sorted[0] ?? 0,
+    p50: at(0.5),
+    p90: at(0.9),
+    p99: at(0.99),
+    max: sorted.at(-1) ?? 0,
+  };
+}

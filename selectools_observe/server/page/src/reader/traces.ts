@@ -1,0 +1,113 @@
+/** Runs that are open: fetched from the service, or cut out of the file the page is written in. */
+
+import { PageError } from "../errors";
+import { getJson, tracePath } from "../http";
+import type { Step, Trace } from "../types";
+
+/** Longer texts stay with the service until somebody looks at the step. */
+const TEXT_LIMIT = 8_000;
+const KEPT = 6;
+
+export interface OpenTrace {
+  trace: Trace;
+  characters: number;
+  /** Steps that were fetched whole. */
+  whole: Map<number, Step>;
+  raw: string | null;
+}
+
+export interface Traces {
+  open(runId: string): Promise<OpenTrace>;
+  /** Open it as it is now: it may have gone on, or be gone. */
+  refresh(runId: string): Promise<OpenTrace>;
+  step(runId: string, index: number): Promise<Step>;
+  /** The whole run, with nothing cut. */
+  full(runId: string): Promise<Trace>;
+}
+
+abstract class Kept implements Traces {
+  private readonly kept = new Map<string, Promise<OpenTrace>>();
+
+  open(runId: string): Promise<OpenTrace> {
+    const known = this.kept.get(runId);
+    this.kept.delete(runId);
+    const opened = known ?? this.fetch(runId);
+    this.kept.set(runId, opened);
+    opened.catch(() => this.kept.delete(runId));
+    for (const oldest of this.kept.keys()) {
+      if (this.kept.size <= KEPT) break;
+      this.kept.delete(oldest);
+    }
+    return opened;
+  }
+
+  refresh(runId: string): Promise<OpenTrace> {
+    this.kept.delete(runId);
+    return this.open(runId);
+  }
+
+  abstract step(runId: string, index: number): Promise<Step>;
+  abstract full(runId: string): Promise<Trace>;
+  protected abstract fetch(runId: string): Promise<OpenTrace>;
+}
+
+export class ServedTraces extends Kept {
+  constructor(private readonly base: string) {
+    super();
+  }
+
+  async step(runId: string, index: number): Promise<Step> {
+    const opened = await this.open(runId);
+    const step = stepAt(opened, index);
+    if (step.cut === undefined) return step;
+    const whole = await getJson<Step>(this.base, `${tracePath(runId)}/steps/${index}`);
+    opened.whole.set(index, whole);
+    return whole;
+  }
+
+  async full(runId: string): Promise<Trace> {
+    return checked(await getJson<Trace>(this.base, tracePath(runId)));
+  }
+
+  protected async fetch(runId: string): Promise<OpenTrace> {
+    const query = { text_limit: TEXT_LIMIT };
+    const trace = checked(await getJson<Trace>(this.base, tracePath(runId), query));
+    return { trace, characters: 0, whole: new Map(), raw: null };
+  }
+}
+
+export class EmbeddedTraces extends Kept {
+  constructor(private readonly texts: Map<string, string>) {
+    super();
+  }
+
+  refresh(runId: string): Promise<OpenTrace> {
+    return this.open(runId);
+  }
+
+  async step(runId: string, index: number): Promise<Step> {
+    return stepAt(await this.open(runId), index);
+  }
+
+  async full(runId: string): Promise<Trace> {
+    return (await this.open(runId)).trace;
+  }
+
+  protected async fetch(runId: string): Promise<OpenTrace> {
+    const text = this.texts.get(runId);
+    if (text === undefined) throw new PageError("missing", "This file does not hold that run.");
+    const trace = checked(JSON.parse(text) as Trace);
+    return { trace, characters: text.length, whole: new Map(), raw: null };
+  }
+}
+
+function stepAt(opened: OpenTrace, index: number): Step {
+  const step = opened.whole.get(index) ?? opened.trace.steps[index];
+  if (step === undefined) throw new PageError("missing", `The run has no step ${index + 1}.`);
+  return step;
+}
+
+function checked(trace: Trace): Trace {
+  if (!Array.isArray(trace.steps)) throw new PageError("broken", "The run has no list of steps.");
+  return trace;
+}

@@ -1,0 +1,100 @@
+/** Where the page is: everything that can be linked to stands behind the address's `#`. */
+
+import { useEffect, useState } from "preact/hooks";
+import { encoded } from "./http";
+
+export type View = "runs" | "run" | "compare" | "stats";
+
+export interface Route {
+  view: View;
+  /** The search box. */
+  q: string;
+  /** The run that is open, or the left one of two. */
+  run: string;
+  /** The right one of two; in the list, the one that is to be compared with another. */
+  other: string;
+  /** The step that is open, from 1; in a comparison the row. */
+  step: number | null;
+  /** What stands beside the waterfall: the step, or the run as JSON. */
+  show: "step" | "json";
+  axis: "clock" | "work" | null;
+  by: "model" | "tool" | "day";
+  /** How many of the newest runs the statistics read. */
+  most: number | null;
+}
+
+const VIEWS: readonly string[] = ["runs", "run", "compare", "stats"];
+
+export function read(hash: string): Route {
+  const [path = "", search = ""] = splitOnce(hash.replace(/^#\/?/, ""), "?");
+  const words = new URLSearchParams(search);
+  const parts = path.split("/").map(decode);
+  const view = (VIEWS.includes(parts[0]!) ? parts[0] : "runs") as View;
+  const step = Number(words.get("step") ?? NaN);
+  const axis = words.get("axis");
+  const by = words.get("by");
+  const most = Number(words.get("most") ?? NaN);
+  return {
+    view,
+    q: words.get("q") ?? "",
+    run: parts[1] ?? "",
+    other: (view === "runs" ? words.get("with") : parts[2]) ?? "",
+    step: Number.isInteger(step) && step > 0 ? step : null,
+    show: words.get("show") === "json" ? "json" : "step",
+    axis: axis === "clock" || axis === "work" ? axis : null,
+    by: by === "tool" || by === "day" ? by : "model",
+    most: Number.isInteger(most) && most > 0 ? most : null,
+  };
+}
+
+export function write(route: Partial<Route>): string {
+  const { view = "runs", run, other, q, step, show, axis, by, most } = route;
+  const ids = view === "run" ? [run] : view === "compare" ? [run, other] : [];
+  const path = [view, ...ids.filter((id) => id !== undefined)].map(encoded);
+  const words = new URLSearchParams();
+  if (view === "runs" && other) words.set("with", other);
+  if (q) words.set("q", q);
+  if (step) words.set("step", String(step));
+  if (show === "json") words.set("show", show);
+  if (axis) words.set("axis", axis);
+  if (view === "stats" && by && by !== "model") words.set("by", by);
+  if (view === "stats" && most) words.set("most", String(most));
+  const search = words.toString();
+  return `#/${path.join("/")}${search ? `?${search}` : ""}`;
+}
+
+/** Go there; replacing leaves no step for the back button. */
+export function go(route: Partial<Route>, replacing = false): void {
+  const hash = write(route);
+  if (hash === location.hash) return;
+  if (replacing) history.replaceState(null, "", hash);
+  else history.pushState(null, "", hash);
+  dispatchEvent(new HashChangeEvent("hashchange"));
+}
+
+export function useRoute(): Route {
+  const [route, setRoute] = useState(() => read(location.hash));
+  useEffect(() => {
+    const update = () => setRoute(read(location.hash));
+    addEventListener("hashchange", update);
+    addEventListener("popstate", update);
+    return () => {
+      removeEventListener("hashchange", update);
+      removeEventListener("popstate", update);
+    };
+  }, []);
+  return route;
+}
+
+function splitOnce(text: string, mark: string): [string, string] {
+  const at = text.indexOf(mark);
+  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}

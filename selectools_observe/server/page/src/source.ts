@@ -1,0 +1,106 @@
+/** Where runs come from: the service that sent the page, or the file that the page is. */
+
+import { address, getJson, remove, tracePath, type Query } from "./http";
+import { connect, type Ask } from "./reader/remote";
+import type { Block } from "./reader/embedded";
+import type { Statistics } from "./reader/statistics";
+import type { Page, Summary } from "./types";
+
+export interface About {
+  version: string;
+  read_only: boolean;
+  runs: number;
+}
+
+export interface Histogram {
+  since: string | null;
+  until: string | null;
+  bucket_ms: number;
+  runs: number[];
+  errors: number[];
+  total: number;
+}
+
+export interface Source {
+  /** Whether runs can arrive and be removed. */
+  live: boolean;
+  ask: Ask;
+  list(query: Query, signal?: AbortSignal): Promise<Page>;
+  count(query: Query, signal?: AbortSignal): Promise<number>;
+  histogram(query: Query, signal?: AbortSignal): Promise<Histogram>;
+  stats(query: Query, signal?: AbortSignal): Promise<Statistics>;
+  children(runId: string): Promise<Summary[]>;
+  summary(runId: string): Promise<Summary | null>;
+  about(): Promise<About>;
+  delete(runId: string): Promise<void>;
+  /** Hand over runs as they are saved; call what is returned to stop. */
+  follow(query: Query, onRun: (run: Summary) => void, onState: (state: LiveState) => void): () => void;
+}
+
+/** The list is read so many rows at a time. */
+export const FIRST_ROWS = 100;
+
+export type LiveState = "open" | "gap" | "lost";
+
+export function served(base: string, script: string | null): Source {
+  const ask = connect(script, base, null);
+  let first = firstPage(base);
+  return {
+    live: true,
+    ask,
+    list: (query, signal) => {
+      const early = JSON.stringify(query) === FIRST ? first : null;
+      first = null;
+      return early ?? getJson<Page>(base, "api/traces", query, signal);
+    },
+    count: async (query, signal) =>
+      (await getJson<{ count: number }>(base, "api/count", query, signal)).count,
+    histogram: (query, signal) => getJson<Histogram>(base, "api/histogram", query, signal),
+    stats: (query, signal) => getJson<Statistics>(base, "api/stats", query, signal),
+    children: async (runId) =>
+      (await getJson<Page>(base, `${tracePath(runId)}/children`, { limit: 1000 })).traces,
+    summary: async (runId) =>
+      (await getJson<Page>(base, "api/traces", { run_ids: runId, limit: 1 })).traces[0] ?? null,
+    about: () => getJson<About>(base, "api/about"),
+    delete: (runId) => remove(base, tracePath(runId)),
+    follow: (query, onRun, onState) => follow(base + address("api/live", query), onRun, onState),
+  };
+}
+
+const FIRST = JSON.stringify({ limit: FIRST_ROWS });
+
+/** Most people open the page to see the list: it is asked for before the page stands. */
+function firstPage(base: string): Promise<Page> | null {
+  if (!/^(#\/?(runs)?)?$/.test(location.hash)) return null;
+  const page = getJson<Page>(base, "api/traces", { limit: FIRST_ROWS });
+  page.catch(() => undefined); // whoever asks for it is told
+  return page;
+}
+
+export function embedded(blocks: Block[], script: string | null): Source {
+  const ask = connect(script, "", blocks);
+  const fixed = () => Promise.reject(new Error("This is a file: its runs are as they were written."));
+  return {
+    live: false,
+    ask,
+    list: (query) => ask("list", query),
+    count: async (query) => (await ask("list", { ...query, limit: 0 })).total,
+    histogram: (query) => ask("histogram", query),
+    stats: (query) => ask("stats", query),
+    children: async (runId) => (await ask("children", runId)).traces,
+    summary: async (runId) => (await ask("summary", runId)).traces[0] ?? null,
+    about: () => Promise.resolve({ version: "", read_only: true, runs: blocks.length }),
+    delete: fixed,
+    follow: () => () => {},
+  };
+}
+
+function follow(url: string, onRun: (run: Summary) => void, onState: (state: LiveState) => void) {
+  const events = new EventSource(url);
+  events.addEventListener("open", () => onState("open"));
+  events.addEventListener("gap", () => onState("gap"));
+  // EventSource tries again by itself, from where it stopped.
+  events.addEventListener("error", () => onState("lost"));
+  events.addEventListener("trace", (event) => onRun(JSON.parse((event as MessageEvent<string>).data)));
+  return () => events.close();
+}

@@ -1,0 +1,120 @@
+/** The shapes that the API sends, and those that the reader hands to the views. */
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+export type JsonObject = { [key: string]: Json };
+
+/** A step as it is stored; any field may be missing or of a foreign type. */
+export interface Step {
+  [field: string]: Json | undefined;
+}
+
+export interface Trace {
+  run_id: string;
+  start_time?: number;
+  parent_run_id?: string | null;
+  metadata?: JsonObject;
+  steps: Step[];
+  [field: string]: unknown;
+}
+
+export interface Summary {
+  run_id: string;
+  steps: number;
+  total_ms: number;
+  created_at: string;
+  metadata: JsonObject;
+  prompt_tokens: number;
+  completion_tokens: number;
+  cost_usd: number;
+  has_error: boolean;
+  parent_run_id?: string | null;
+}
+
+export interface Page {
+  traces: Summary[];
+  next_cursor: string | null;
+}
+
+/**
+ * A run without its texts: one entry a row, in the order in which rows are shown (each group before
+ * what it holds). Times are milliseconds since the run began.
+ */
+export interface Outline {
+  run_id: string;
+  parent_run_id: string | null;
+  started: number;
+  metadata: JsonObject;
+  characters: number;
+  count: number;
+  /** Which step, in the order of the file. */
+  step: Int32Array;
+  kinds: string[];
+  kind: Uint16Array;
+  label: string[];
+  depth: Uint8Array;
+  /** The row after the last one inside this row. */
+  beyond: Int32Array;
+  start: Float64Array;
+  /** The same with the times in which nothing ran cut out. */
+  work: Float64Array;
+  duration: Float64Array;
+  /** How long the row's bar is: its own duration, or until the end of what it holds. */
+  span: Float64Array;
+  error: Uint8Array;
+  clockLength: number;
+  workLength: number;
+  totals: Totals;
+}
+
+export interface Totals {
+  duration_ms: number;
+  prompt_tokens: number;
+  completion_tokens: number;
+  cost_usd: number;
+  errors: number;
+  models: string[];
+  tools: string[];
+}
+
+/** One field of a step: the beginning of its text, and how long the whole is. */
+export interface Field {
+  name: string;
+  form: "text" | "json" | "pairs";
+  head: string;
+  length: number;
+  /** Short pairs of an object, when that is all it holds. */
+  pairs?: [string, string][];
+}
+
+export interface StepDetail {
+  index: number;
+  type: string;
+  timestamp: number | null;
+  duration_ms: number | null;
+  facts: [string, string][];
+  fields: Field[];
+}
+
+export type RowState = 0 | 1 | 2 | 3;
+
+/** Rows of two runs beside each other: step numbers, -1 for none. */
+export interface Comparison {
+  left: Int32Array;
+  right: Int32Array;
+  /** 0 same, 1 changed, 2 only left, 3 only right. */
+  state: Uint8Array;
+  first: number;
+  counts: [number, number, number, number];
+}
+
+export interface DiffPart {
+  text: string;
+  side: -1 | 0 | 1;
+}
+
+export interface FieldDifference {
+  name: string;
+  parts: DiffPart[];
+  /** Said instead of parts when the texts are too long to be marked word by word. */
+  note: string | null;
+}

@@ -1,0 +1,346 @@
+/** One run: what it was, its steps over time, and the step that is chosen beside them. */
+
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Copy } from "../parts/copy";
+import { seen } from "../parts/highlight";
+import { useKeys, useLater, useLoaded } from "../parts/hooks";
+import { Problem, Waiting } from "../parts/states";
+import type { Scroller } from "../parts/virtual";
+import { unfolded, Waterfall } from "../parts/waterfall";
+import { asPageError } from "../errors";
+import { count, dollars, duration, exact, plural, value } from "../format";
+import { canBeTerm, metadataTerm, termOf } from "../query";
+import { go, write, type Route } from "../route";
+import type { Source } from "../source";
+import type { Outline, Summary } from "../types";
+import { JsonText, StepPanel } from "./step";
+
+interface Props {
+  source: Source;
+  route: Route;
+  readOnly: boolean;
+}
+
+const LOOK_AGAIN_MS = 2_000;
+
+export function Run({ source, route, readOnly }: Props) {
+  const [turn, setTurn] = useState(0);
+  const run = route.run;
+  const { value: outline, problem } = useLoaded(() => source.ask("outline", run), [source, run, turn]);
+  useKeys({ Escape: () => leave(route) });
+  const goesOn = source.live && outline?.run_id === run && outline.metadata.unfinished === true;
+  useEffect(() => {
+    if (!goesOn) return;
+    const timer = setTimeout(() => setTurn((old) => old + 1), LOOK_AGAIN_MS);
+    return () => clearTimeout(timer);
+  }, [goesOn, outline]);
+  if (problem) return <Problem problem={problem} retry={() => setTurn(turn + 1)} whole />;
+  if (outline?.run_id !== run) return <Waiting whole>Reading the run…</Waiting>;
+  return <OpenRun source={source} route={route} outline={outline} readOnly={readOnly} key={run} />;
+}
+
+function leave(route: Route): void {
+  if (route.show === "json") go({ ...route, show: "step" });
+  else if (route.step) go({ ...route, step: null });
+  else go({ view: "runs", q: route.q });
+}
+
+interface OpenProps extends Props {
+  outline: Outline;
+}
+
+function OpenRun({ source, route, outline, readOnly }: OpenProps) {
+  const scroller = useRef<Scroller>(null);
+  const [folded, setFolded] = useState<ReadonlySet<number>>(new Set());
+  const [words, setWords] = useState("");
+  const asked = useLater(words.toLowerCase(), 120);
+  const isShown = useMemo(() => matching(outline, asked), [outline, asked]);
+  const rows = useMemo(() => unfolded(outline, folded, isShown), [outline, folded, isShown]);
+  const rowOfStep = useMemo(() => placesOf(outline), [outline]);
+  const chosen = route.step && route.step <= outline.count ? rowOfStep[route.step - 1]! : -1;
+  const axis = route.axis ?? (outline.workLength < outline.clockLength * 0.5 ? "work" : "clock");
+
+  const place = rows.indexOf(chosen);
+  const choose = (row: number) => go({ ...route, step: outline.step[row]! + 1, show: "step" }, true);
+  const move = (to: number) => {
+    if (rows.length) choose(rows[Math.max(0, Math.min(rows.length - 1, to))]!);
+  };
+  const nextFailed = (by: 1 | -1) => {
+    for (let at = place + by; at >= 0 && at < rows.length; at += by) {
+      if (outline.error[rows[at]!]) return move(at);
+    }
+  };
+  const fold = (row: number, wanted?: boolean) => {
+    if (row < 0 || outline.beyond[row]! <= row + 1) return;
+    const next = new Set(folded);
+    if (wanted ?? !next.has(row)) next.add(row);
+    else next.delete(row);
+    setFolded(next);
+  };
+  useEffect(() => {
+    if (place >= 0) scroller.current?.show(place);
+  }, [place]);
+  useEffect(() => scroller.current?.element()?.focus({ preventScroll: true }), []);
+  useKeys({
+    j: () => move(place + 1),
+    k: () => move(place < 0 ? 0 : place - 1),
+    ArrowDown: () => move(place + 1),
+    ArrowUp: () => move(place < 0 ? 0 : place - 1),
+    PageDown: () => move(place + 20),
+    PageUp: () => move(place - 20),
+    Home: () => move(0),
+    End: () => move(rows.length - 1),
+    g: () => move(0),
+    G: () => move(rows.length - 1),
+    e: () => nextFailed(1),
+    E: () => nextFailed(-1),
+    ArrowLeft: () => fold(chosen, true),
+    ArrowRight: () => fold(chosen, false),
+    "/": () => document.getElementById("find")?.focus(),
+    t: () => go({ ...route, axis: axis === "clock" ? "work" : "clock" }, true),
+    r: () => go({ ...route, show: route.show === "json" ? "step" : "json" }),
+    c: () => go({ view: "runs", q: route.q, other: outline.run_id }),
+  });
+  const panel = route.show === "json" || chosen >= 0;
+  return (
+    <main class={panel ? "run with-panel" : "run"}>
+      <Head source={source} route={route} outline={outline} readOnly={readOnly} />
+      <div class="tools">
+        <input
+          id="find"
+          type="search"
+          aria-label="Find steps"
+          placeholder="Find steps: a tool, a model, a type"
+          value={words}
+          onInput={(event) => setWords(event.currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key !== "Enter" && event.key !== "Escape") return;
+            if (event.key === "Escape") setWords("");
+            scroller.current?.element()?.focus();
+            event.preventDefault();
+          }}
+        />
+        <span class="told" role="status">
+          {asked ? `${count(rows.length)} of ${plural(outline.count, "step")}` : ""}
+        </span>
+        <div class="choice" role="group" aria-label="Time">
+          <button
+            type="button"
+            aria-pressed={axis === "clock"}
+            title="As the clock ran, waiting included"
+            onClick={() => go({ ...route, axis: "clock" }, true)}
+          >
+            Clock
+          </button>
+          <button
+            type="button"
+            aria-pressed={axis === "work"}
+            title="Times in which nothing ran are cut out"
+            onClick={() => go({ ...route, axis: "work" }, true)}
+          >
+            Work only
+          </button>
+        </div>
+        {outline.totals.errors > 0 && (
+          <button type="button" onClick={() => nextFailed(1)}>
+            Next failed step <kbd>e</kbd>
+          </button>
+        )}
+      </div>
+      <div class="columns">
+        {outline.count === 0 ? (
+          <p class="state">This run has no steps: it ended before its first one, or has not begun.</p>
+        ) : (
+          <Waterfall
+            outline={outline}
+            rows={rows}
+            folded={folded}
+            chosen={chosen}
+            axis={axis}
+            scroller={scroller}
+            onChoose={choose}
+            onFold={fold}
+          />
+        )}
+        {route.show === "json" ? (
+          <section class="panel" aria-label="The run as JSON">
+            <header>
+              <h2>The run as JSON</h2>
+              <div class="actions">
+                <button type="button" class="quiet close" aria-label="Close the JSON" onClick={() => leave(route)}>
+                  ×
+                </button>
+              </div>
+            </header>
+            <JsonText source={source} name={{ run: outline.run_id }} />
+          </section>
+        ) : (
+          chosen >= 0 && (
+            <StepPanel
+              source={source}
+              run={outline.run_id}
+              index={outline.step[chosen]!}
+              of={outline.count}
+              onClose={() => leave(route)}
+            />
+          )
+        )}
+      </div>
+    </main>
+  );
+}
+
+function matching(outline: Outline, words: string): (row: number) => boolean {
+  if (!words) return () => true;
+  return (row) =>
+    outline.label[row]!.toLowerCase().includes(words) ||
+    outline.kinds[outline.kind[row]!]!.includes(words);
+}
+
+function placesOf(outline: Outline): Int32Array {
+  const places = new Int32Array(outline.count);
+  outline.step.forEach((step, row) => (places[step] = row));
+  return places;
+}
+
+function Head({ source, route, outline, readOnly }: OpenProps) {
+  const { totals } = outline;
+  const family = useLoaded(() => source.children(outline.run_id), [source, outline.run_id]);
+  const whole = async () => (await source.ask("piece", { run: outline.run_id }, 0, Infinity)).text;
+  return (
+    <header class="about">
+      <div class="title">
+        <a class="back" href={write({ view: "runs", q: route.q })}>Runs</a>
+        <h1 dir="ltr">{value(seen(outline.run_id), 120)}</h1>
+        <div class="actions">
+          <Copy label="Copy id" text={() => outline.run_id} />
+          <button
+            type="button"
+            class="quiet"
+            aria-pressed={route.show === "json"}
+            onClick={() => go({ ...route, show: route.show === "json" ? "step" : "json" })}
+          >
+            JSON
+          </button>
+          <Copy label="Copy JSON" text={whole} />
+          <a class="button quiet" href={write({ view: "runs", q: route.q, other: outline.run_id })}>
+            Compare with…
+          </a>
+          {!readOnly && <Delete source={source} route={route} run={outline.run_id} />}
+        </div>
+      </div>
+      <dl class="totals">
+        <Total name="Began">{outline.started > 0 ? exact(outline.started).slice(0, 19) : "–"}</Total>
+        <Total name="Steps">{count(outline.count)}</Total>
+        <Total name="Steps took">{duration(totals.duration_ms)}</Total>
+        <Total name="From first to last">{duration(outline.clockLength)}</Total>
+        <Total name="Tokens">
+          {count(totals.prompt_tokens)} + {count(totals.completion_tokens)}
+        </Total>
+        <Total name="Cost">{dollars(totals.cost_usd)}</Total>
+        <Total name="Failed steps" bad={totals.errors > 0}>{count(totals.errors)}</Total>
+      </dl>
+      <ul class="chips" aria-label="Metadata">
+        {Object.entries(outline.metadata).slice(0, 40).map(([key, inner]) => (
+          <MetadataChip name={key} inner={inner} key={key} />
+        ))}
+      </ul>
+      <Related run={outline.run_id} parent={outline.parent_run_id} children={family.value ?? []} q={route.q} />
+    </header>
+  );
+}
+
+function Total({ name, children, bad }: { name: string; children: unknown; bad?: boolean }) {
+  return (
+    <div class={bad ? "bad" : undefined}>
+      <dt>{name}</dt>
+      <dd>{children as string}</dd>
+    </div>
+  );
+}
+
+function MetadataChip({ name, inner }: { name: string; inner: unknown }) {
+  const text = (
+    <>
+      <i>{value(seen(name), 40)}</i> <bdi>{seen(value(inner, 80))}</bdi>
+    </>
+  );
+  const tall = JSON.stringify(inner)?.length ?? 0;
+  if (!canBeTerm(name) || tall > 200 || (typeof inner === "object" && inner !== null)) {
+    return <li class="pair" title={value(inner, 400)}>{text}</li>;
+  }
+  return (
+    <li class="pair">
+      <a href={write({ view: "runs", q: metadataTerm(name, inner) })} title="Runs with the same">{text}</a>
+    </li>
+  );
+}
+
+const MOST_RELATED = 12;
+
+interface RelatedProps {
+  run: string;
+  parent: string | null;
+  children: Summary[];
+  q: string;
+}
+
+function Related({ run, parent, children, q }: RelatedProps) {
+  if (!parent && !children.length) return null;
+  return (
+    <p class="related">
+      {parent && (
+        <>
+          Started by <a href={write({ view: "run", run: parent, q })}>{value(seen(parent), 60)}</a>.{" "}
+        </>
+      )}
+      {children.length > 0 && (
+        <>
+          Started {plural(children.length, "run")}:{" "}
+          {children.slice(0, MOST_RELATED).map((child) => (
+            <span class="child" key={child.run_id}>
+              <a href={write({ view: "run", run: child.run_id, q })}>{value(seen(child.run_id), 40)}</a>{" "}
+              <small>
+                {duration(child.total_ms)}
+                {child.has_error ? ", failed" : ""}
+              </small>
+            </span>
+          ))}
+          {children.length > MOST_RELATED && (
+            <a href={write({ view: "runs", q: termOf("parent", run) })}>all</a>
+          )}
+        </>
+      )}
+    </p>
+  );
+}
+
+function Delete({ source, route, run }: { source: Source; route: Route; run: string }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [said, setSaid] = useState("");
+  const remove = async () => {
+    try {
+      await source.delete(run);
+      dialog.current?.close();
+      go({ view: "runs", q: route.q });
+    } catch (error) {
+      setSaid(asPageError(error).message);
+    }
+  };
+  return (
+    <>
+      <button type="button" class="quiet" onClick={() => dialog.current?.showModal()}>
+        Delete…
+      </button>
+      <dialog ref={dialog} aria-label="Delete this run">
+        <h2>Delete this run?</h2>
+        <p>It is removed from the store at once and cannot be brought back.</p>
+        {said && <p class="problem">{said}</p>}
+        <p class="actions">
+          <button type="button" onClick={() => dialog.current?.close()}>Keep it</button>
+          <button type="button" class="bad" onClick={() => void remove()}>Delete it</button>
+        </p>
+      </dialog>
+    </>
+  );
+}
