@@ -1,0 +1,103 @@
+"""Runs that try to be more than text, and runs that are larger than a page."""
+
+from __future__ import annotations
+
+import pytest
+from runs import ATTACKS, MEGABYTES, hostile_runs, huge_run, long_run, until
+
+# So many elements at the most, however much there is to show.
+MOST_ELEMENTS = 3_000
+
+
+def elements(page) -> int:
+    return page.evaluate("document.querySelectorAll('*').length")
+
+
+def test_hostile_runs_stay_text(open_page, serve):
+    served = serve(hostile_runs())
+    page = open_page(served.url)
+    page.get_by_role("status").filter(has_text=f"{len(ATTACKS)} runs").wait_for()
+    for number in range(len(ATTACKS)):
+        page.keyboard.press("g")
+        for _ in range(number):
+            page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        page.locator(".fall .vrow .row").first.wait_for()
+        for step in range(1, 5):
+            page.keyboard.press("j")
+            page.get_by_role("region", name=f"Step {step}").locator(".fields").wait_for()
+        page.mouse.move(600, 400)
+        page.keyboard.press("r")
+        page.get_by_role("region", name="The run as JSON").locator("pre").wait_for()
+        page.goto(served.url)
+        page.get_by_role("status").filter(has_text=f"{len(ATTACKS)} runs").wait_for()
+    assert page.locator("script, iframe, img, object, embed").count() == 1  # the page's own
+    assert page.evaluate("({}).polluted") is None
+    page.keyboard.press("2")
+    page.locator(".stats tbody tr").first.wait_for()
+    hrefs = page.locator("a").evaluate_all("all => all.map(one => one.getAttribute('href'))")
+    assert all(href.startswith("#/") for href in hrefs)
+    # That nothing ran, and no rule of the Content-Security-Policy was broken, is looked at last.
+
+
+def test_hostile_runs_compared(open_page, serve):
+    from urllib.parse import quote
+
+    served = serve(hostile_runs())
+    one, other = (quote(attack, safe="") for attack in ATTACKS[:2])
+    page = open_page(f"{served.url}#/compare/{one}/{other}")
+    page.get_by_role("heading", name="Two runs side by side").wait_for()
+    page.get_by_role("region", name="What differs").or_(
+        page.get_by_role("region", name="Only in the left run")
+    ).wait_for()
+
+
+def test_what_cannot_be_seen_is_named(open_page, serve):
+    bidi = next(number for number, attack in enumerate(ATTACKS) if "\u202e" in attack)
+    ansi = next(number for number, attack in enumerate(ATTACKS) if "\x1b" in attack)
+    served = serve(hostile_runs())
+    page = open_page(served.url)
+    page.get_by_role("status").filter(has_text=f"{len(ATTACKS)} runs").wait_for()
+    text = page.locator(".runs .scroll").inner_text()
+    assert "user<U+202E>txt.exe" in text
+    assert "␛[31mred" in text
+    assert bidi != ansi
+    assert not set(text) & set("\u202e\u2066\u200b\ufeff\x1b\x07")
+
+
+@pytest.mark.parametrize("chosen", [1, 15_000, 30_000])
+def test_a_run_of_30000_steps(open_page, serve, chosen):
+    served = serve([long_run()])
+    page = open_page(f"{served.url}#/run/long?step={chosen}")
+    page.locator(f"#step-{chosen - 1}.chosen").wait_for()
+    page.get_by_role("region", name=f"Step {chosen:,}").or_(
+        page.get_by_role("region", name=f"Step {chosen}")
+    ).locator(".fields").wait_for()
+    assert elements(page) < MOST_ELEMENTS
+    page.keyboard.press("g")
+    page.locator("#step-0.chosen").wait_for()
+    page.keyboard.press("G")
+    page.locator("#step-29999.chosen").wait_for()
+    page.locator("#find").fill("tool_3")
+    page.get_by_role("status").filter(has_text="of 30,000 steps").wait_for()
+    assert elements(page) < MOST_ELEMENTS
+
+
+def test_results_of_12_megabytes(open_page, serve):
+    served = serve([huge_run()])
+    page = open_page(f"{served.url}#/run/huge?step=1")
+    panel = page.get_by_role("region", name="Step 1")
+    panel.get_by_text(f"{MEGABYTES * 1.048576:.0f} million characters").first.wait_for()
+    assert len(panel.locator("pre").inner_text()) < 10_000
+    panel.get_by_role("button", name="Show more").click()
+    panel.get_by_text("22,000 of").wait_for()
+    panel.get_by_role("button", name="Show all").click()
+    until(page, "document.querySelectorAll('.panel .piece').length > 40")
+    panel.get_by_role("button", name="Stop").click()
+    shown = page.locator(".panel .piece").count()
+    page.keyboard.press("Escape")
+    page.goto(f"{served.url}#/run/huge?step=2")
+    page.get_by_role("region", name="Step 2").get_by_text("million characters").first.wait_for()
+    page.goto(f"{served.url}#/run/huge?step=3")
+    page.get_by_role("region", name="Step 3").get_by_text("␛[31m␛[31m").wait_for()
+    assert shown > 40
