@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -34,16 +32,6 @@ def _copy(name: str, folder: Path) -> Path:
     if not (DATA / name).exists():
         pytest.skip(f"no {DATA / name} beside this checkout")
     return Path(shutil.copy(DATA / name, folder))
-
-
-def load_example(name: str) -> ModuleType:
-    """A module of the folder ``examples``."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
 
 
 @pytest.fixture(scope="session")

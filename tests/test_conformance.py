@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import pytest_asyncio
-from conftest import ROOT, load_example
+from examples_folder import ROOT, load_example
 
 from selectools_observe import (
     AsyncInMemoryTraceStore,
