@@ -74,6 +74,8 @@ class _Found:
         self._group = group_of(line)
         try:
             self._take(offset, line, inside=False)
+            if not line.endswith(b"\n") and self._group is not None and self._group.left:
+                self._doubt_group()  # those that were to follow it are not there
         except ValueError as error:
             self._look_inside(offset, line, str(error))
 
@@ -87,6 +89,7 @@ class _Found:
             self._left_out[run_id] = piece
             if before is not None:
                 self._best[run_id] = before
+        self._before = {}
 
     def _look_inside(self, offset: int, line: bytes, reason: str) -> None:
         """Whole records in a line that is none: after a torn one, after NULs, two on one line."""

@@ -64,7 +64,11 @@ class _Verification:
         elif not line.endswith(b"\n"):
             self._runs.difference_update(self._together)  # never acknowledged either
         self._group = group_of(line)
-        problem = self._problem_of(line)
+        lacks_others = self._group is not None and self._group.left > 0
+        if lacks_others and not line.endswith(b"\n"):
+            problem: str | None = CUT_SHORT
+        else:
+            problem = self._problem_of(line)
         if problem is None:
             return
         if not line.endswith(b"\n"):
