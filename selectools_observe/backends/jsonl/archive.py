@@ -288,9 +288,14 @@ class Archive:
                 if is_at(fd, self.file):  # else it was replaced while we waited
                     return work(fd)
             finally:
-                unlock(fd)
-                if fd != self._fd:  # we replaced it ourselves
+                if fd != self._fd:  # we replaced it ourselves; its lock goes with it
                     os.close(fd)
+                else:
+                    try:
+                        unlock(fd)
+                    except BaseException:  # a signal handler's
+                        unlock(fd)
+                        raise
 
     def _refreshed(self) -> int:
         fd = self._descriptor()

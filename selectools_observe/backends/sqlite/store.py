@@ -162,7 +162,7 @@ class _Lane:
             lambda writer: database.release(writer.connection),
             lambda writer: writer.connection.is_current(),
         )
-        to_read = (where, database.connect, database.release, Connection.is_current)
+        to_read = (where, database.connect, database.release, Connection.seems_current)
         self._loader: Worker[Connection] = runtime.worker(*to_read)
         self._scanner: Worker[Connection] = runtime.worker(*to_read)
         self._counter: Worker[Connection] = runtime.worker(*to_read)
