@@ -24,6 +24,9 @@ from selectools_observe import (
     TraceStep,
     trust,
 )
+from selectools_observe.backends.asking import Ask
+from selectools_observe.backends.sqlite.narrowing import in_order
+from selectools_observe.pages import Position
 
 MANY = 400
 
@@ -603,3 +606,21 @@ def test_reports_are_readable(database, tmp_path):
     text = str(trust.repair(database, tmp_path / "new.db")).splitlines()
     assert text[0].endswith("280 runs saved, 0 doubtful, 100 lost")
     assert len(text) == 22
+
+
+@pytest.mark.parametrize(
+    ("rows", "beyond", "oldest_first"),
+    [
+        ([(5,), (4,), (6,)], None, False),  # a page of the file in another's place
+        ([(5,), (5,)], None, False),
+        ([(5,), (4,)], 5, False),  # a damaged number where the page of a list begins
+        ([(5,), (6,)], 5, True),
+        ([(6,), (8,), (7,)], 5, True),
+    ],
+)
+def test_rows_out_of_order_are_damage(rows, beyond, oldest_first):
+    """SQLite does not notice them, and a list would give a run twice."""
+    place = None if beyond is None else Position("sqlite", beyond)
+    ask = Ask(TraceFilter(), place, oldest_first=oldest_first)
+    with pytest.raises(sqlite3.DatabaseError, match="out of order"):
+        list(in_order(rows, ask))

@@ -44,12 +44,13 @@ def bounds_of(ask: Ask, column: str) -> tuple[str, list[Any]]:
 def in_order(rows: Iterable[RowT], ask: Ask) -> Iterator[RowT]:
     """The rows, which begin with their ids, as long as they come in the page's order.
 
-    A page of the file that stands in another's place gives rows twice, and SQLite does not notice.
+    A page of the file that stands in another's place gives rows twice, and so does a damaged number
+    by which SQLite finds the place to begin at; it notices neither.
 
     Raises:
         sqlite3.DatabaseError: They do not.
     """
-    last: int | None = None
+    last = None if ask.beyond is None else ask.beyond.key
     for row in rows:
         row_id: int = row[0]
         if last is not None and (row_id <= last if ask.oldest_first else row_id >= last):

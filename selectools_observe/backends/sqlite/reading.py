@@ -61,7 +61,7 @@ def load(
     for chunk in _chunks(run_ids, _ROWS_AT_ONCE):
         marks = ",".join("?" * len(chunk))
         for stored_id, *stored in connection.execute(f"{_LOAD} IN ({marks})", chunk).fetchall():
-            run_id = stored_id.decode(errors="replace")
+            run_id = stored_bytes(stored_id).decode(errors="replace")
             try:
                 found[run_id] = _checked(where, run_id, *stored)
             except CorruptTraceError as error:
