@@ -27,7 +27,7 @@ def until_refused(turns: Turns, *request: object, most: int = 2000) -> Refused:
 
 @pytest.mark.parametrize("face", ON_DISK)
 def test_a_disk_that_fills_up(face, zygote, many, report, tmp_path):
-    with disks.tiny_disk("24m") as disk:
+    with disks.tiny_disk("64m") as disk:
         folder = disk / "store"
         folder.mkdir()
         ballast = disk / "ballast"

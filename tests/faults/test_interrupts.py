@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import dis
+import faulthandler
 import itertools
 import signal
 import sys
@@ -26,7 +27,7 @@ import selectools_observe
 from selectools_observe import TraceFilter
 
 PACKAGE = str(Path(selectools_observe.__file__).parent)
-HANG = 5  # seconds after which a store is said to hang
+HANG = 30  # seconds after which a store is said to hang
 BLOCKING = ["memory-blocking", "sqlite-blocking", "jsonl-blocking"]
 
 
@@ -46,6 +47,8 @@ class Interrupter:
 
     def __init__(self, at: int) -> None:
         self._left = at
+        # Python borrows these while it calls them: they must outlive what they take off.
+        self._on_call, self._on_opcode = self._begin, self._step
 
     def run(self, work: Callable[[], object]) -> bool:
         """Whether it was interrupted; else it came to its end before."""
@@ -54,7 +57,7 @@ class Interrupter:
             lambda _: None,
             sys.unraisablehook,
         )  # it may strike in those
-        sys.settrace(self._begin)
+        sys.settrace(self._on_call)
         try:
             work()
         except Interrupted:
@@ -77,12 +80,12 @@ class Interrupter:
         if not frame.f_code.co_filename.startswith(PACKAGE):
             return None
         frame.f_trace_opcodes = True
-        return _interrupt if self._is_the_one() else self._step
+        return _interrupt if self._is_the_one() else self._on_opcode
 
     def _step(self, frame, event: str, _):
         looks = event == "opcode" and frame.f_lasti in _before_a_look(frame.f_code)
         if not looks or not self._is_the_one():
-            return self._step
+            return self._on_opcode
         frame.f_trace = _interrupt
         return None
 
@@ -165,7 +168,9 @@ class Others:
     def check(self, number: int) -> None:
         self._number = number
         self._ask.release()
-        assert self._answer.acquire(timeout=HANG), f"hangs after interruption {number}"
+        if not self._answer.acquire(timeout=HANG):
+            faulthandler.dump_traceback(all_threads=True)
+            pytest.fail(f"hangs after interruption {number}")
         assert self._failure is None, repr(self._failure)
 
     def end(self) -> None:

@@ -83,7 +83,7 @@ def test_writers_readers_and_deleters(backend, zygote, chance, many, report, tmp
     check_children(children, report)
     report.add(rounds=1, processes=len(children))
     report.highest(most_bytes_of_log=most_log)
-    assert most_log < LOG
+    assert most_log < LOG + 2 * path.stat().st_size  # compacting writes all of it through the log
     truth.check(face, path, [*writers, *given, *cleared], report)
     assert truth.leftovers(tmp_path) == []
 
