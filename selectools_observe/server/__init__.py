@@ -1,19 +1,38 @@
 """The HTTP service: an ASGI app over any store, and the server that runs it.
 
-See ``docs/http.md`` for the routes and for who may ask.
+See ``docs/http.md`` for the routes and for who may ask. `standalone` in here needs no server: it
+writes the page and its runs as one file, and works without the extra.
 """
 
 from __future__ import annotations
 
-try:
-    import starlette as _starlette  # noqa: F401
-    import uvicorn as _uvicorn  # noqa: F401
-except ImportError as error:
-    raise ImportError(
-        'The HTTP service needs starlette and uvicorn: pip install "selectools-observe[server]"'
-    ) from error
+from typing import TYPE_CHECKING, Any
 
-from .app import create_app
-from .running import run
+if TYPE_CHECKING:
+    from .app import create_app
+    from .running import run
 
 __all__ = ["create_app", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the service when it is asked for.
+
+    Raises:
+        AttributeError: There is no such name.
+        ImportError: The extra ``server`` is not installed.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        import starlette  # noqa: F401, PLC0415
+        import uvicorn  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise ImportError(
+            'The HTTP service needs starlette and uvicorn: pip install "selectools-observe[server]"'
+        ) from error
+    from .app import create_app  # noqa: PLC0415
+    from .running import run  # noqa: PLC0415
+
+    globals().update(create_app=create_app, run=run)
+    return globals()[name]
