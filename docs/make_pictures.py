@@ -1,7 +1,6 @@
-"""Draw the pictures of terminals: run the first example and the command, and make an SVG of what
-they print.
+"""Draw the pictures of terminals: run the command, and make an SVG of what it prints.
 
-pip install -e ".[selectools,cli]" && python docs/make_pictures.py
+pip install -e ".[cli]" && python docs/make_pictures.py
 
 With the path of a store, the command is shown on that instead of on the demo's.
 """
@@ -22,20 +21,6 @@ from rich.text import Text
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "images"
-COMMAND = "python examples/first_run.py"
-
-STYLES = {
-    r"^\S.*$": "bold",
-    r"^  run +user +steps +total +question$": "dim",
-    r"^  [0-9a-f]{8}\b": "cyan",
-    r"^ +\d+\. (llm_call)": "blue",
-    r"^ +\d+\. (tool_\w+)": "magenta",
-    r"^ +\d+\. error .*$": "bold red",
-    r"^  \w+ said: .*$": "red",
-    r"^      total .*$": "dim",
-    r"(?<=step for step: )yes$": "bold green",
-}
-
 # Rich's own frame, without the font that it would fetch from a server.
 FRAME = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
@@ -78,8 +63,6 @@ COMMANDS = {
 
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
-    lines = [styled(line) for line in f"$ {COMMAND}\n{output_of_first_run()}".splitlines()]
-    draw(lines, COMMAND, PICTURES / "first-run.svg")
     draw_commands(sys.argv[1] if len(sys.argv) > 1 else None)
 
 
@@ -121,17 +104,6 @@ def printed(typed: str, width: int, folder: str) -> str:
     ).stdout
 
 
-def output_of_first_run() -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        return subprocess.run(
-            [sys.executable, "-X", "utf8", str(ROOT / "examples" / "first_run.py")],
-            cwd=folder,
-            capture_output=True,
-            encoding="utf-8",
-            check=True,
-        ).stdout
-
-
 def draw(lines: Iterable[Text], title: str, path: Path) -> None:
     lines = list(lines)
     width = max(line.cell_len for line in lines) + 2
@@ -141,13 +113,6 @@ def draw(lines: Iterable[Text], title: str, path: Path) -> None:
     svg = console.export_svg(title=title, code_format=FRAME, unique_id=path.stem)
     path.write_text(svg, encoding="utf-8")
     print(f"{path.relative_to(ROOT)}: {len(lines)} lines, {len(svg) // 1024} KB")
-
-
-def styled(line: str) -> Text:
-    text = Text(line)
-    for pattern, style in STYLES.items():
-        text.highlight_regex(pattern, style)
-    return text
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run an agent, keep what it did, and look at it: the first command of the README.
+"""Run an agent of selectools, keep what it did, and look at it.
 
     python examples/first_run.py [FOLDER]
 
