@@ -6,8 +6,9 @@ import pytest
 from pageserver import serving_or_skip
 from runs import child_run, graph_run, step, until
 
-from selectools_observe import AgentTrace, SQLiteTraceStore
+from selectools_observe import AgentTrace, InMemoryTraceStore, SQLiteTraceStore
 from selectools_observe.analytics import compare
+from selectools_observe.capture import Recorder
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +211,14 @@ def test_spans_say_what_stands_inside_what(open_page, serve):
     )
     assert depths[:6] == [0, 1, 2, 1, 1, 0]  # a span inside itself stands at the top
     assert len(depths) == 8  # and none is lost where two are inside each other
+
+
+def test_recorded_steps_stand_inside_the_step_around_them(open_page, serve):
+    store = InMemoryTraceStore()
+    with Recorder(store).run(run_id="recorded") as run:
+        with run.tool("outer", {}), run.tool("inner", {}):
+            pass
+        with run.tool("last", {}):
+            pass
+    page = open_page(f"{serve([store.load('recorded')]).url}#/run/recorded")
+    assert names(page) == ["▾ tool_execution outer", "tool_execution inner", "tool_execution last"]

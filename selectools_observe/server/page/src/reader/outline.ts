@@ -133,7 +133,7 @@ export function parentsOf(steps: Step[]): Int32Array {
   const open: Open[] = [];
   steps.forEach((step, index) => {
     const type = typeOf(step);
-    const named = bySpan?.get(spanOf(step)?.parent ?? "");
+    const named = bySpan?.get(spanOf(step)?.parent ?? "") ?? outerStep(step, index);
     parents[index] = named !== undefined && named !== index ? named : groupOf(open, step, type);
     if (type === "graph_node_start" || type === "graph_parallel_start") {
       open.push({ index, node: textOrNull(step.node_name), branches: branchesOf(step) });
@@ -155,6 +155,14 @@ function spanIndex(steps: Step[]): Map<string, number> | null {
     if (span && !span.isEnd) found.set(span.id, index);
   });
   return found.size ? found : null;
+}
+
+/** The step that the recorder says this one happened in: its number, from 1. */
+function outerStep(step: Step, index: number): number | undefined {
+  const number = step.parent_step;
+  return typeof number === "number" && Number.isInteger(number) && number > 0 && number <= index
+    ? number - 1
+    : undefined;
 }
 
 /** What the OpenTelemetry and OpenAI Agents integrations keep of a step's span. */
