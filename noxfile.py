@@ -37,8 +37,20 @@ def install_wheel(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests against the built wheel, on every Python that the classifiers name."""
     install_wheel(session)
-    session.install(*group("test"))
+    session.install(*group("test"), *group("page"))
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Run the fault tests in their long form.
+
+    With SELECTOOLS_OBSERVE_FAULT_REPORT=path they write what they counted there.
+    """
+    install_wheel(session)
+    session.install(*group("test"), *group("faults"))
+    session.env["SELECTOOLS_OBSERVE_TESTS"] = "long"
+    session.run("pytest", "--timeout=3600", "tests/faults", "tests/capture", *session.posargs)
 
 
 @nox.session
