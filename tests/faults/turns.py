@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,16 +25,24 @@ class Refused(Exception):  # noqa: N818 - as the test says it
         self.text = text
 
 
+def _notes() -> Path:
+    """A folder that every user may write, on a disk that is not the one under test."""
+    folder = Path(tempfile.mkdtemp(prefix="faults"))
+    folder.chmod(0o777)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 class Turns:
     """A store in a child, used step by step: see `roles.Steps` for the requests."""
 
     def __init__(self, zygote: Zygote, face: str, folder: Path, **options: Any) -> None:
         self.face, self.path = face, file_of(face, folder)
-        number = len(list(folder.parent.glob("*.journal")))
-        self.journal = Path(f"{folder}{number}.journal")
+        notes = _notes()
+        self.journal = notes / "turns.journal"
         self.journal.touch()
         self.journal.chmod(0o666)
-        pipes = Path(f"{folder}{number}.asked"), Path(f"{folder}{number}.told")
+        pipes = notes / "asked", notes / "told"
         for pipe in pipes:
             os.mkfifo(pipe)
             pipe.chmod(0o666)
