@@ -216,7 +216,7 @@ class TestManyLoops:
 
         for number in range(100):
             asyncio.run(use(number))
-        assert eventually(lambda: threading.active_count() <= before + 3)
+        assert eventually(lambda: threading.active_count() <= before + 4)
 
         async def close() -> None:
             assert await store.count() == 300
