@@ -165,7 +165,9 @@ def test_the_browser_is_opened(path, monkeypatch):
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
 def test_without_its_packages_it_says_what_to_install(missing):
-    program = f"import sys; sys.modules['{missing}'] = None; import selectools_observe.server"
+    program = (
+        f"import sys; sys.modules['{missing}'] = None; from selectools_observe.server import run"
+    )
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == (
