@@ -10,6 +10,7 @@ import sys
 import time
 
 _TIMEOUT = 30.0  # seconds to wait for another program
+_LONG = 0.5  # seconds
 _TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 
 if sys.platform == "win32":
@@ -59,12 +60,14 @@ def lock(fd: int) -> None:
     Raises:
         LockTimeoutError: It was not to be had in time.
     """
-    deadline = time.monotonic() + _TIMEOUT
+    began = time.monotonic()
     while not try_to_lock(fd):
-        if time.monotonic() > deadline:
+        if time.monotonic() > began + _TIMEOUT:
             waited = f"not to be had in {_TIMEOUT:g} seconds"
             raise LockTimeoutError(errno.EBUSY, waited)
-        time.sleep(random.uniform(0.0005, 0.005))  # noqa: S311
+        # Who has waited for long asks more often: others leave the lock free for moments only.
+        pause = 0.005 if time.monotonic() < began + _LONG else 0.0002
+        time.sleep(random.uniform(pause / 10, pause))  # noqa: S311
 
 
 def unlock(fd: int) -> None:
