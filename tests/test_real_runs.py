@@ -633,14 +633,14 @@ def test_selectools_appends_while_we_append(tmp_path, theirs, monkeypatch):
     path = tmp_path / "traces.jsonl"
     with JSONLTraceStore(path) as ours:
         ours.save(trace("first"))
-        write_all = archive._write_all
+        write_all = archive.write_all
 
         def come_between(fd, data):
-            monkeypatch.setattr(archive, "_write_all", write_all)
+            monkeypatch.setattr(archive, "write_all", write_all)
             theirs.JSONLTraceStore(str(path)).save(trace("theirs"))
             write_all(fd, data)
 
-        monkeypatch.setattr(archive, "_write_all", come_between)
+        monkeypatch.setattr(archive, "write_all", come_between)
         ours.save(trace("ours"))
         assert ids(ours.list()) == ["ours", "theirs", "first"]
         for run_id in ("ours", "theirs", "first"):

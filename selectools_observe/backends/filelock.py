@@ -54,13 +54,18 @@ def try_to_lock(fd: int) -> bool:
     return True
 
 
-def lock(fd: int) -> None:
+def lock(fd: int, since: float | None = None) -> None:
     """Take the lock; taking it again does nothing.
+
+    Args:
+        fd: The file.
+        since: When the caller began to wait, by the monotonic clock, if it waited for another file
+            that stood in this one's place.
 
     Raises:
         LockTimeoutError: It was not to be had in time.
     """
-    began = time.monotonic()
+    began = time.monotonic() if since is None else since
     while not try_to_lock(fd):
         if time.monotonic() > began + _TIMEOUT:
             waited = f"not to be had in {_TIMEOUT:g} seconds"

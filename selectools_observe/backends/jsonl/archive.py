@@ -55,6 +55,7 @@ log = logging.getLogger("selectools_observe")
 Unit: TypeAlias = Sequence[EncodedTrace]
 T = TypeVar("T")
 
+_FOR_OTHERS = 0.002  # seconds after each writing anew
 _LINES_AT_ONCE = 256
 _COPY_BYTES = 1024 * 1024
 _BYTES_REMEMBERED = 256  # of the line read last: run id and time tell if another took its place
@@ -249,11 +250,17 @@ class Archive:
 
     # The file.
 
-    def _descriptor(self) -> int:
-        """The file, opened anew if another took its place, or if a fork shares it."""
+    def _descriptor(self, replaced: list[int] | None = None) -> int:
+        """The file, opened anew if another took its place, or if a fork shares it.
+
+        What it was before is closed, or put into ``replaced``.
+        """
         if self._closed:
             raise StoreClosedError(self.path)
         if self._fd is not None and not is_at(self._fd, self.file):
+            if replaced is not None:
+                replaced.append(self._fd)
+                self._fd = None
             self._let_go()
         if self._fd is None:
             self._fd = self._open()
@@ -281,21 +288,33 @@ class Archive:
 
     def _locked(self, work: Callable[[int], T]) -> T:
         """Do work on the file while no other program writes."""
-        while True:
-            fd = self._descriptor()
-            try:
-                lock(fd)
-                if is_at(fd, self.file):  # else it was replaced while we waited
-                    return work(fd)
-            finally:
-                if fd != self._fd:  # we replaced it ourselves; its lock goes with it
-                    os.close(fd)
-                else:
-                    try:
-                        unlock(fd)
-                    except BaseException:  # a signal handler's
-                        unlock(fd)
-                        raise
+        began = time.monotonic()
+        # Closing a large file that is gone takes long, and others would replace the next meanwhile.
+        replaced: list[int] = []
+        try:
+            while True:
+                fd = self._descriptor(replaced)
+                try:
+                    lock(fd, began)
+                    if is_at(fd, self.file):  # else it was replaced while we waited
+                        return work(fd)
+                finally:
+                    self._unlock(fd)
+        finally:
+            for old in replaced:
+                os.close(old)
+
+    def _unlock(self, fd: int) -> None:
+        if fd != self._fd:  # we replaced it ourselves; its lock goes with it
+            os.close(fd)
+            # Who waits has to open the new file first: do not be there again before.
+            time.sleep(_FOR_OTHERS)
+            return
+        try:
+            unlock(fd)
+        except BaseException:  # a signal handler's
+            unlock(fd)
+            raise
 
     def _refreshed(self) -> int:
         fd = self._descriptor()
