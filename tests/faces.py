@@ -50,7 +50,11 @@ class Handle:
         self.options = options
         self.loop = asyncio.new_event_loop() if face.endswith("async") else None
         self.store = None
-        self.open()
+        try:
+            self.open()
+        except BaseException:
+            self._end_loop()
+            raise
 
     def open(self) -> None:
         self.store = make(self.face, self.path, **self.options)
@@ -86,6 +90,9 @@ class Handle:
 
     def close(self) -> None:
         self.close_store()
+        self._end_loop()
+
+    def _end_loop(self) -> None:
         if self.loop is not None:
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
             self.loop.close()
