@@ -38,7 +38,7 @@ def facts_of_parts(parent_run_id: object, steps: list[TraceStep]) -> TraceFacts:
     types = {step.type for step in steps}
     return TraceFacts(
         next(iter(_texts([parent_run_id])), None),
-        has_error(steps),
+        "error" in types or _some_error(steps),
         _texts([str.__str__(kind) for kind in types]),
         _texts([step.tool_name for step in steps]),
         _texts([step.model for step in steps]),
@@ -47,9 +47,11 @@ def facts_of_parts(parent_run_id: object, steps: list[TraceStep]) -> TraceFacts:
 
 def has_error(steps: Sequence[UsedStep]) -> bool:
     """Whether some step is of type ``error`` or carries an error."""
-    if any([_is_set(step.error) for step in steps if step.error is not None]):
-        return True
-    return "error" in [step.type for step in steps]
+    return "error" in {step.type for step in steps} or _some_error(steps)
+
+
+def _some_error(steps: Sequence[UsedStep]) -> bool:
+    return any([_is_set(step.error) for step in steps if step.error is not None])
 
 
 def usage_of(steps: Sequence[UsedStep]) -> TraceUsage:

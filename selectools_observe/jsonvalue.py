@@ -25,7 +25,8 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 DEEPEST = 256
 """How deep containers may be nested in a value."""
 
-_SCALARS = frozenset({str, int, float, bool, type(None)})
+SCALARS = frozenset({str, int, float, bool, type(None)})
+"""The types that hold no others."""
 
 # Python refuses longer integers as decimal text, for safety from slow conversions.
 _LONGEST_PLAIN_INTEGER = 4000
@@ -237,7 +238,7 @@ def plain(value: object, path: str = "") -> Any:
 
 def is_nested_deeply(value: object) -> bool:
     """Whether containers are nested beyond `DEEPEST`."""
-    if isinstance(value, dict) and _SCALARS.issuperset(map(type, value.values())):
+    if isinstance(value, dict) and SCALARS.issuperset(map(type, value.values())):
         return False  # as most are
     level = [value]
     for _ in range(DEEPEST + 1):
@@ -246,7 +247,7 @@ def is_nested_deeply(value: object) -> bool:
             for container in level
             if isinstance(container, dict | list | tuple | set | frozenset)
             for child in (container.values() if isinstance(container, dict) else container)
-            if child.__class__ not in _SCALARS
+            if child.__class__ not in SCALARS
         ]
         if not level:
             return False

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from .errors import InvalidTraceError
-from .jsonvalue import UnstorableValueError, dumps_slowly, is_nested_deeply
+from .jsonvalue import SCALARS, UnstorableValueError, dumps_slowly, is_nested_deeply
 from .models import STEP_FIELDS, AgentTrace, StepType, TraceStep, step_type
 
 T = TypeVar("T")
@@ -106,13 +106,17 @@ def _names(slots: object) -> Iterable[str]:
 def settle_steps(steps: list[TraceStep], run_id: str) -> bool:
     """Make sure that all steps have a proper type; whether none has unknown fields."""
     plain = True
+    are_scalars = SCALARS.issuperset
     for number, step in enumerate(steps):
         if step.type.__class__ is not StepType:
             _settle_type(step, number, run_id)
         if step.extra:
             plain = False
-        if step.tool_args is not None and is_nested_deeply(step.tool_args):
-            _refuse_depth(step.tool_args, f"steps[{number}].tool_args")
+        args = step.tool_args
+        if args.__class__ is dict and are_scalars(map(type, args.values())):
+            continue  # as most are
+        if args is not None and is_nested_deeply(args):
+            _refuse_depth(args, f"steps[{number}].tool_args")
     return plain
 
 

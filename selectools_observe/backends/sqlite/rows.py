@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ...checksums import checksum
-from ...codec import EncodedTrace, decode
+from ...codec import LARGE, EncodedTrace, decode
 from ...facts import facts_of, usage_of
 from ...jsonvalue import loads
 from ...models import TraceFacts, TraceSummary, TraceUsage
@@ -41,17 +41,24 @@ class WrittenTrace(msgspec.Struct, frozen=True, gc=False):
 
     encoded: EncodedTrace
     terms: bytes
-    trace_crc: int
+    known_crc: int | None
 
     @property
     def run_id(self) -> str:
         return self.encoded.run_id
 
+    @property
+    def trace_crc(self) -> int:
+        """The checksum of the trace's JSON."""
+        return checksum(self.encoded.trace) if self.known_crc is None else self.known_crc
+
 
 def to_write(encoded: EncodedTrace) -> WrittenTrace:
     """The trace with its index terms, which are those of what is stored, not of what was given."""
     terms = terms_of(loads(encoded.metadata), encoded.facts)
-    return WrittenTrace(encoded, terms, checksum(encoded.trace))
+    # That of a large one takes milliseconds, which an event loop can spend better.
+    crc = checksum(encoded.trace) if len(encoded.trace) <= LARGE else None
+    return WrittenTrace(encoded, terms, crc)
 
 
 def summary_checksum(run_id: bytes, metadata: bytes, numbers: SummaryNumbers) -> int:
