@@ -53,7 +53,8 @@ class Handle:
         try:
             self.open()
         except BaseException:
-            self._end_loop()
+            if self.loop is not None:
+                self.loop.close()
             raise
 
     def open(self) -> None:
@@ -90,9 +91,6 @@ class Handle:
 
     def close(self) -> None:
         self.close_store()
-        self._end_loop()
-
-    def _end_loop(self) -> None:
         if self.loop is not None:
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
             self.loop.close()
