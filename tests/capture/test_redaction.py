@@ -38,8 +38,12 @@ from selectools_observe.capture.redaction.walking import in_one_go
 
 def bytes_in(folder: Path) -> bytes:
     """All that stands in the files of a folder, names included."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return b"".join(path.read_bytes() + str(path).encode() for path in files)
+    while True:
+        try:
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            return b"".join(path.read_bytes() + str(path).encode() for path in files)
+        except FileNotFoundError:
+            continue  # the last connection has just moved the log into the database
 
 
 def check_nothing_leaked(folder: Path) -> None:
