@@ -7,10 +7,11 @@ that on an event loop in a thread of its own.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
@@ -234,14 +235,28 @@ class _Portals:
 
     def __init__(self) -> None:
         self._provider: BlockingPortalProvider | None = None
+        self._leases: list[ExitStack] = []
         rest_during_forks(self)
+        # A loop that runs until the interpreter is taken apart would be waited for for ever.
+        atexit.register(self.end)
 
     def lease(self, stack: ExitStack) -> BlockingPortal:
         from anyio.from_thread import BlockingPortalProvider  # noqa: PLC0415 - slow, seldom used
 
         if self._provider is None:
             self._provider = BlockingPortalProvider(backend="asyncio")
+        self._leases.append(stack)
         return stack.enter_context(self._provider)
+
+    def give_back(self, stack: ExitStack) -> None:
+        stack.close()
+        with suppress(ValueError):
+            self._leases.remove(stack)
+
+    def end(self) -> None:
+        """At exit: also those whose stores were never closed."""
+        while self._leases:
+            self._leases.pop().close()
 
     def before_fork(self) -> None:
         pass
@@ -251,8 +266,8 @@ class _Portals:
 
     def after_fork_in_child(self) -> None:
         # The thread is not here. The provider is kept all the same: freed, it would wait for it.
-        _inherited.append(self._provider)
-        self._provider = None
+        _inherited.extend((self._provider, *self._leases))
+        self._provider, self._leases = None, []
 
 
 _inherited: list[object] = []
@@ -369,7 +384,7 @@ class SyncTraceStore:
         if not closed:
             if hasattr(self._store, "aclose"):
                 self._call(self._store.aclose)
-            self._stack.close()
+            _portals.give_back(self._stack)
 
     def __enter__(self) -> Self:
         return self

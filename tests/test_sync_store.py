@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -49,3 +51,13 @@ def test_close_waits_for_what_is_under_way():
         assert close.result(HANG) is None
     with pytest.raises(StoreClosedError):
         store.list()
+
+
+def test_a_program_that_never_closes_one_ends():
+    program = (
+        "from selectools_observe import AgentTrace, AsyncInMemoryTraceStore, SyncTraceStore\n"
+        "stores = [SyncTraceStore(AsyncInMemoryTraceStore()) for _ in range(3)]\n"
+        "for store in stores: store.save(AgentTrace())\n"
+        "del stores, store\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
