@@ -12,14 +12,14 @@ import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .backends.core import StoreCore
 from .backends.filecore import FileCore
 from .backends.jsonl import JSONLStore
 from .backends.memory import MemoryStore
 from .backends.sqlite import SQLiteStore
+from .blocking import BlockingVerbs, ClosedAtEnd
 from .codec import TraceType
 from .errors import StoreClosedError
 from .filters import TraceFilter
@@ -36,7 +36,7 @@ from .protocols import (
     is_async_store,
 )
 from .reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
-from .runtime import BlockingRuntime, drive, drive_iterator
+from .runtime import BlockingRuntime, drive
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal, BlockingPortalProvider
@@ -46,11 +46,11 @@ FileCoreT = TypeVar("FileCoreT", bound=FileCore[Any])
 T = TypeVar("T")
 
 
-class BlockingFace(Generic[CoreT]):
+class BlockingFace(BlockingVerbs[CoreT]):
     """The verbs, blocking, over the same coroutines that the async stores run."""
 
     def __init__(self, core: CoreT) -> None:
-        self._core = core
+        super().__init__(core)
         self._core._call_it(type(self).__name__)
         try:
             drive(core._open())
@@ -63,54 +63,6 @@ class BlockingFace(Generic[CoreT]):
         """The file that the traces are in; None in memory."""
         return self._core.path
 
-    def save(self, trace: Any) -> str:
-        """See `TraceStore.save`."""
-        return drive(self._core.save(trace))
-
-    def save_many(self, traces: Iterable[Any]) -> RunIds:
-        """See `TraceArchive.save_many`."""
-        return drive(self._core.save_many(traces))
-
-    def load(self, run_id: str) -> Any:
-        """See `TraceStore.load`."""
-        return drive(self._core.load(run_id))
-
-    def load_many(self, run_ids: Iterable[str]) -> dict[str, Any]:
-        """See `TraceArchive.load_many`."""
-        return drive(self._core.load_many(run_ids))
-
-    def list(self, limit: int = 50, offset: int = 0, *, cursor: str | None = None) -> TracePage:
-        """See `TraceArchive.list`."""
-        return drive(self._core.list(limit, offset, cursor=cursor))
-
-    def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
-        """See `TraceArchive.query`."""
-        return drive(self._core.query(filters, cursor=cursor))
-
-    def count(self, filters: TraceFilter | None = None) -> int:
-        """See `TraceArchive.count`."""
-        return drive(self._core.count(filters))
-
-    def histogram(self, filters: TraceFilter | None = None, *, buckets: int = 60) -> TraceHistogram:
-        """See `TraceArchive.histogram`."""
-        return drive(self._core.histogram(filters, buckets=buckets))
-
-    def iter_summaries(
-        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
-    ) -> Iterator[TraceSummary]:
-        """See `TraceArchive.iter_summaries`."""
-        return drive_iterator(self._core.iter_summaries(filters, oldest_first=oldest_first))
-
-    def iter_traces(
-        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
-    ) -> Iterator[Any]:
-        """See `TraceArchive.iter_traces`."""
-        return drive_iterator(self._core.iter_traces(filters, oldest_first=oldest_first))
-
-    def delete(self, run_id: str) -> bool:
-        """See `TraceStore.delete`."""
-        return drive(self._core.delete(run_id))
-
     def recover(self) -> RunIds:
         """Put runs into the store whose programs were killed while a live record was kept.
 
@@ -120,21 +72,6 @@ class BlockingFace(Generic[CoreT]):
             The ids of these runs.
         """
         return drive(self._core.recover())
-
-    def close(self) -> None:
-        """See `TraceArchive.close`."""
-        drive(self._core.aclose())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return repr(self._core)
@@ -274,7 +211,7 @@ _inherited: list[object] = []
 _portals = _Portals()
 
 
-class SyncTraceStore:
+class SyncTraceStore(ClosedAtEnd):
     """The blocking face of any `AsyncTraceStore`, on an event loop in a background thread.
 
     For stores that have no blocking face of their own: a third party's, one on a network. Verbs
@@ -385,17 +322,6 @@ class SyncTraceStore:
             if hasattr(self._store, "aclose"):
                 self._call(self._store.aclose)
             _portals.give_back(self._stack)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"SyncTraceStore({self._store!r})"

@@ -24,7 +24,7 @@ LAYERS = [
     {"protocols", "snapshots"},
     {"workers"},
     {"runtime"},
-    {"grouping", "lanes", "loops"},
+    {"blocking", "grouping", "lanes", "loops"},
     {"backends"},
     {"aio", "backend", "sync", "trust"},
     {"analytics", "capture", "dataframes", "opening"},

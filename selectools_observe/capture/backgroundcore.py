@@ -12,7 +12,7 @@ import msgspec
 
 from ..filters import TraceFilter
 from ..histograms import TraceHistogram
-from ..models import AgentTrace, TraceSummary
+from ..models import TraceSummary
 from ..pages import TracePage
 from ..protocols import AsyncTraceStore, RunIds, TraceStore
 from ..snapshots import snapshot
@@ -134,11 +134,11 @@ class BackgroundCore(WrappingCore):
         if not await self._until(self._queue.when_done, self._sender.close_timeout):
             log.warning("%r: what was saved last is not in the store behind yet", self)
 
-    async def load(self, run_id: str) -> AgentTrace:
+    async def load(self, run_id: str) -> Any:
         await self._catch_up()
         return await super().load(run_id)
 
-    async def load_many(self, run_ids: Iterable[str]) -> dict[str, AgentTrace]:
+    async def load_many(self, run_ids: Iterable[str]) -> dict[str, Any]:
         await self._catch_up()
         return await super().load_many(run_ids)
 
@@ -171,7 +171,7 @@ class BackgroundCore(WrappingCore):
 
     async def iter_traces(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
-    ) -> AsyncIterator[AgentTrace]:
+    ) -> AsyncIterator[Any]:
         await self._catch_up()
         async for item in super().iter_traces(filters, oldest_first=oldest_first):
             yield item

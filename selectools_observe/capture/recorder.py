@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, cast, overload
 
 from ..backends.liverecords import UNFINISHED
+from ..blocking import ClosedAtEnd
 from ..models import AgentTrace, TraceStep
 from ..protocols import AsyncTraceStore, Durability, TraceStore
 from .background import AsyncBackgroundTraceStore, BackgroundTraceStore
@@ -29,7 +30,7 @@ log = logging.getLogger("selectools_observe")
 _MOST_KEPT = 64 * 1024 * 1024  # bytes of runs in the live record that the store would not take
 
 
-class Recorder:
+class Recorder(ClosedAtEnd):
     """Records runs, step by step, into a store.
 
     ``async with recorder.run() as run`` works with any store (one that blocks is used in a
@@ -163,17 +164,6 @@ class Recorder:
         """Let go of the live record. The store stays open; runs that go on are still saved."""
         if self._flight is not None:
             self._flight.record.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     async def __aenter__(self) -> Self:
         return self

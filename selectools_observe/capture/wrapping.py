@@ -9,11 +9,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Generic, Self, TypeAlias, TypeVar, cast
+from typing import Any, Self, TypeAlias, TypeVar, cast
 
+from ..blocking import BlockingVerbs
 from ..filters import TraceFilter
 from ..histograms import TraceHistogram
-from ..models import AgentTrace, TraceSummary
+from ..models import TraceSummary
 from ..pages import TracePage
 from ..protocols import (
     AsyncTraceArchive,
@@ -22,7 +23,6 @@ from ..protocols import (
     TraceStore,
     is_async_store,
 )
-from ..runtime import drive, drive_iterator
 
 T = TypeVar("T")
 AnyStore: TypeAlias = AsyncTraceStore | TraceStore
@@ -81,11 +81,11 @@ class WrappingCore:
             return await given(self._archive.save_many(traces))
         return [await given(self._archive.save(trace)) for trace in traces]
 
-    async def load(self, run_id: str) -> AgentTrace:
+    async def load(self, run_id: str) -> Any:
         """See `AsyncTraceStore.load`."""
         return await given(self._archive.load(run_id))
 
-    async def load_many(self, run_ids: Iterable[str]) -> dict[str, AgentTrace]:
+    async def load_many(self, run_ids: Iterable[str]) -> dict[str, Any]:
         """See `AsyncTraceArchive.load_many`."""
         return await given(self._archive.load_many(run_ids))
 
@@ -118,7 +118,7 @@ class WrappingCore:
 
     async def iter_traces(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
-    ) -> AsyncIterator[AgentTrace]:
+    ) -> AsyncIterator[Any]:
         """See `AsyncTraceArchive.iter_traces`."""
         async for item in _stream(self._archive.iter_traces(filters, oldest_first=oldest_first)):
             yield item
@@ -157,79 +157,13 @@ class AsyncContext(WrappingCore):
         await self.aclose()
 
 
-class BlockingWrapper(Generic[CoreT]):
+class BlockingWrapper(BlockingVerbs[CoreT]):
     """The verbs, blocking, over the same coroutines."""
-
-    def __init__(self, core: CoreT) -> None:
-        self._core = core
 
     @property
     def store(self) -> AnyStore:
         """The store behind."""
         return self._core.store
-
-    def save(self, trace: Any) -> str:
-        """See `TraceStore.save`."""
-        return drive(self._core.save(trace))
-
-    def save_many(self, traces: Iterable[Any]) -> RunIds:
-        """See `TraceArchive.save_many`."""
-        return drive(self._core.save_many(traces))
-
-    def load(self, run_id: str) -> AgentTrace:
-        """See `TraceStore.load`."""
-        return drive(self._core.load(run_id))
-
-    def load_many(self, run_ids: Iterable[str]) -> dict[str, AgentTrace]:
-        """See `TraceArchive.load_many`."""
-        return drive(self._core.load_many(run_ids))
-
-    def list(self, limit: int = 50, offset: int = 0, *, cursor: str | None = None) -> TracePage:
-        """See `TraceArchive.list`."""
-        return drive(self._core.list(limit, offset, cursor=cursor))
-
-    def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
-        """See `TraceArchive.query`."""
-        return drive(self._core.query(filters, cursor=cursor))
-
-    def count(self, filters: TraceFilter | None = None) -> int:
-        """See `TraceArchive.count`."""
-        return drive(self._core.count(filters))
-
-    def histogram(self, filters: TraceFilter | None = None, *, buckets: int = 60) -> TraceHistogram:
-        """See `TraceArchive.histogram`."""
-        return drive(self._core.histogram(filters, buckets=buckets))
-
-    def iter_summaries(
-        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
-    ) -> Iterator[TraceSummary]:
-        """See `TraceArchive.iter_summaries`."""
-        return drive_iterator(self._core.iter_summaries(filters, oldest_first=oldest_first))
-
-    def iter_traces(
-        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
-    ) -> Iterator[AgentTrace]:
-        """See `TraceArchive.iter_traces`."""
-        return drive_iterator(self._core.iter_traces(filters, oldest_first=oldest_first))
-
-    def delete(self, run_id: str) -> bool:
-        """See `TraceStore.delete`."""
-        return drive(self._core.delete(run_id))
-
-    def close(self) -> None:
-        """Close this store and the one behind."""
-        drive(self._core.aclose())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.store!r})"
