@@ -12,7 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import aiosqlite
 from aiosqlite.core import _STOP_RUNNING_SENTINEL
@@ -20,6 +20,8 @@ from aiosqlite.core import _STOP_RUNNING_SENTINEL
 from .errors import StoreClosedError
 from .forking import rest_during_forks
 from .workers import Hold
+
+_LOOK_AGAIN = 0.005  # seconds after which a cancelled task looks again whether its work is over
 
 T = TypeVar("T")
 ResourceT = TypeVar("ResourceT")
@@ -56,26 +58,8 @@ class AsyncioRuntime:
         return ThreadWorker(Hold(where, acquire, release, is_current))
 
     async def call(self, function: Callable[[], T]) -> T:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        begun: list[bool] = []
-
-        def work() -> None:
-            begun.append(True)
-            deliver(loop, future, function)
-
-        def stop_waiting(carrier: asyncio.Task[None]) -> None:
-            if begun or future.done():
-                return
-            if carrier.cancelled():
-                future.cancel()
-            elif error := carrier.exception():  # no thread was to be had
-                future.set_exception(_no_thread(error))
-
-        # The task only carries the work to aiofiles' thread: a loop that shuts down cancels it like
-        # every task, but what began goes on, and the bare future tells its end.
-        loop.create_task(_in_thread(work)).add_done_callback(stop_waiting)
-        return await settle(future)
+        errand = Errand(function)
+        return await errand.outcome(_in_thread(errand.run))
 
     async def breathe(self) -> None:
         await asyncio.sleep(0)
@@ -121,14 +105,14 @@ class ThreadWorker(aiosqlite.Connection, Generic[ResourceT]):
 
     async def _submit(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
+        errand, over = Errand(work), loop.create_future()
         with self._turn:
             if not self._running:
                 raise StoreClosedError(self._hold.where)
             if self._thread.ident is None:
                 self._start()
-            self._tx.put_nowait((None, partial(deliver, loop, future, work)))
-        return await settle(future)
+            self._tx.put_nowait((None, partial(_run_and_tell, errand, loop, over)))
+        return await errand.outcome(over)
 
     @property
     def is_holding(self) -> bool:
@@ -177,41 +161,70 @@ def _no_thread(error: BaseException) -> OSError:
     return no_thread
 
 
-def deliver(
-    loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], function: Callable[[], T]
+class Errand(Generic[T]):
+    """A function that another thread runs, for a task that waits for the end of what it began."""
+
+    __slots__ = ("_begun", "_error", "_function", "_is_over", "_result")
+
+    _result: T
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self._function = function
+        self._begun = threading.Lock()  # had by the thread that runs it, or a task that gives up
+        self._error: BaseException | None = None
+        self._is_over = False
+
+    def run(self) -> None:
+        """In the thread."""
+        if not self._begun.acquire(blocking=False):
+            return
+        try:
+            self._result = self._function()
+        except BaseException as error:  # noqa: BLE001 - all of it belongs to the caller
+            self._error = error
+        self._is_over = True
+
+    async def outcome(self, over: Awaitable[None]) -> T:
+        """What the function returned or raised, once ``over`` tells that it ended.
+
+        Cancelled before the function began, it never will; cancelled later, the task looks for its
+        end by itself, since with the exception of a signal handler the news of it can get lost in
+        the event loop, and only then is cancelled.
+        """
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            await over
+        except asyncio.CancelledError as error:
+            if self._begun.acquire(blocking=False):
+                raise
+            cancelled = error
+        while not self._is_over:
+            try:
+                await asyncio.sleep(_LOOK_AGAIN)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self._error = None  # its traceback leads here
+        return self._result
+
+
+def _run_and_tell(
+    errand: Errand[T], loop: asyncio.AbstractEventLoop, over: asyncio.Future[None]
 ) -> None:
     """In a worker's thread: run, and tell the loop, if it is still there."""
-    try:
-        tell: Callable[[], None] = partial(_set_result, future, function())
-    except BaseException as error:  # noqa: BLE001 - all of it belongs to the caller
-        tell = partial(_set_exception, future, error)
+    errand.run()
     with contextlib.suppress(RuntimeError):  # the loop was closed; nobody waits any more
-        loop.call_soon_threadsafe(tell)
+        loop.call_soon_threadsafe(_wake, over)
 
 
-def _set_result(future: asyncio.Future[T], result: T) -> None:
-    if not future.done():
-        future.set_result(result)
-
-
-def _set_exception(future: asyncio.Future[Any], error: BaseException) -> None:
-    if not future.done():
-        future.set_exception(error)
-
-
-async def settle(future: asyncio.Future[T]) -> T:
-    """The future's result, waiting for it also when cancelled, and only then being cancelled."""
-    cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.wait((future,))
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        if not future.cancelled():
-            future.exception()  # seen: no warning that nobody looked
-        raise cancelled
-    return future.result()
+def _wake(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)
 
 
 def _run(function: Callable[[], T]) -> T:
@@ -231,4 +244,7 @@ def load_file_work() -> None:
 async def _in_thread(function: Callable[[], None]) -> None:
     import aiofiles.os  # noqa: PLC0415 - slow to import, and not needed for a database
 
-    await aiofiles.os.wrap(_run)(function)
+    try:
+        await aiofiles.os.wrap(_run)(function)
+    except RuntimeError as error:
+        raise _no_thread(error) from error

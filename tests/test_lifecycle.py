@@ -785,6 +785,41 @@ class TestCancellation:
         assert all(isinstance(result, StoreClosedError | None) for result in results)
 
 
+class Forgetful(asyncio.SelectorEventLoop):
+    """Loses what threads tell it, as a loop does that a signal handler raises through."""
+
+    forgets = False
+
+    def call_soon_threadsafe(self, callback, *args, context=None):
+        if self.forgets:
+            callback, args = bool, ()
+        return super().call_soon_threadsafe(callback, *args, context=context)
+
+
+@pytest.mark.parametrize("face", ASYNC_ON_DISK)
+def test_cancelled_when_the_loop_lost_the_news(face, tmp_path):
+    """A second Ctrl-C while asyncio.run() cancels what is left: it must not wait for ever."""
+    loop, path = Forgetful(), file_of(face, tmp_path)
+
+    async def run() -> None:
+        async with make(face, path) as store:
+            await store.save(trace("first"))
+            loop.forgets = True
+            task = asyncio.create_task(store.save(trace("second")))
+            while "second" not in stored(face, path):  # noqa: ASYNC110 - another thread stores it
+                await asyncio.sleep(0.01)
+            task.cancel()
+            ended, _ = await asyncio.wait((task,), timeout=HANG)
+            loop.forgets = False
+            assert ended
+            assert task.cancelled()
+            assert (await store.load("second")).run_id == "second"
+
+    with contextlib.closing(loop):
+        loop.run_until_complete(asyncio.wait_for(run(), HANG))
+        loop.run_until_complete(loop.shutdown_default_executor())
+
+
 @pytest.mark.parametrize("store_type", [AsyncSQLiteTraceStore, AsyncJSONLTraceStore])
 async def test_opening_from_many_tasks_at_once(store_type, tmp_path):
     store = store_type(tmp_path / "traces")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import threading
 from collections.abc import Callable
 from typing import TypeAlias, cast
 
-from ..loops import settle
 from ..models import AgentTrace
 from ..protocols import AsyncTraceStore, TraceStore, is_async_store
 from ..sync import SyncTraceStore
@@ -75,7 +75,7 @@ class SafeSaver:
                 await self._save(trace)
             except asyncio.CancelledError:
                 # Whole or absent now: once more, in a task that this cancellation does not reach.
-                await settle(asyncio.ensure_future(self._counted(trace)))
+                await _end_of(asyncio.ensure_future(self._counted(trace)))
                 raise
         except Exception as error:  # noqa: BLE001 - as above
             return self._not_saved(error, trace)
@@ -118,3 +118,10 @@ class SafeSaver:
             except Exception:
                 log.exception("on_error failed for run %r", trace.run_id)
         return False
+
+
+async def _end_of(task: asyncio.Future[None]) -> None:
+    """Wait for it also while being cancelled."""
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait((task,))

@@ -7,6 +7,7 @@ import contextlib
 import faulthandler
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -17,6 +18,12 @@ from writing import FOR_EVER, Writer, async_writers
 
 from selectools_observe import StoreClosedError
 
+# An exception from a signal handler can take a wake-up away from asyncio (a loop that only runs
+# functions in threads hangs after two in 1 of 50 rounds) or be ignored in a weak reference's
+# callback. Then a user asks once more.
+PATIENCE = 3  # seconds
+ASKED_AGAIN = "asked again"
+
 
 def stop_when_told(face: str, how: str, journal: str, **arguments) -> None:
     """Save until a signal comes, and end as a program does that takes it so."""
@@ -26,17 +33,22 @@ def stop_when_told(face: str, how: str, journal: str, **arguments) -> None:
         took.append(number)
         if how == "exit":
             raise SystemExit(3)
+        if number == signal.SIGALRM:
+            print(ASKED_AGAIN, file=sys.stderr)
         if how == "stubborn" and len(took) == 1:
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)
             os.kill(os.getpid(), number)  # the user is impatient
         raise KeyboardInterrupt
 
     if how != "default":
         signal.signal(signal.SIGTERM if how == "exit" else signal.SIGINT, take)
+        signal.signal(signal.SIGALRM, take)
         if face.endswith("async") and how == "interrupt":
             signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio sees to it itself
     try:
         save_in_this_thread(face, journal=journal, **arguments)
     except KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         raise SystemExit(4) from None
 
 

@@ -9,6 +9,7 @@ import time
 import pytest
 import truth
 from faces import ON_DISK, file_of
+from stopping import ASKED_AGAIN
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
@@ -42,7 +43,8 @@ def test_told_to_stop_while_saving(face, ending, zygote, chance, many, report, t
         time.sleep(chance.random() * 0.1)
         child.kill(which)
         ended = child.wait()
-        report.add(rounds=1, faults=1, hung=child.hung)
+        again = child.said.count(ASKED_AGAIN)
+        report.add(rounds=1, faults=1 + again, hung=child.hung, asked_again=again)
         assert ended == status, child.said
         truth.check(face, file_of(face, tmp_path), journals, report)
 
