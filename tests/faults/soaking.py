@@ -18,29 +18,36 @@ KEPT = 100  # runs; the oldest beyond them are deleted
 
 
 def soak(face: str, path: str, journal: str, measures: str, seed: str, runs: int) -> None:
-    """Save, load, query, page, stream and delete; measure now and then."""
+    """Save, load, query, page, stream and delete; measure before, now and then, and after."""
     chance, told = random.Random(seed), Journal(journal)
     kept: list[str] = []
-    with Handle(face, Path(path).parent) as store, open(measures, "w") as file:
-        for number in range(runs):
-            run_id = f"s-{number}"
-            told.begin(1, run_id)
-            store.save(make(run_id))
-            told.done(1, run_id)
-            kept.append(run_id)
-            if number % 5 == 0:
-                wanted = chance.choice(kept)
-                assert store.load(wanted) == make(wanted)
-            if number % 20 == 0:
-                page = store.list(20, cursor=store.list(20).next_cursor)
-                store.query(TraceFilter(metadata_match={"who": "s"}, min_steps=1, limit=10))
-                assert len(store.load_many([summary.run_id for summary in page])) == len(page)
-            if number % 200 == 0:
-                assert store.count() == len(list(store.iter_summaries()))
-            if number % 50 == 0:
-                _retain(store, told, kept)
-            if number % (runs // 20) == runs // 20 - 1:
-                _measure(path, file)
+    with open(measures, "w") as file:
+        _measure(path, file)
+        with Handle(face, Path(path).parent) as store:
+            for number in range(runs):
+                _work(store, told, kept, chance, number)
+                if number % (runs // 20) == runs // 20 - 1:
+                    _measure(path, file)
+        _measure(path, file)
+
+
+def _work(store: Handle, told: Journal, kept: list[str], chance: random.Random, number: int):
+    run_id = f"s-{number}"
+    told.begin(1, run_id)
+    store.save(make(run_id))
+    told.done(1, run_id)
+    kept.append(run_id)
+    if number % 5 == 0:
+        wanted = chance.choice(kept)
+        assert store.load(wanted) == make(wanted)
+    if number % 20 == 0:
+        page = store.list(20, cursor=store.list(20).next_cursor)
+        store.query(TraceFilter(metadata_match={"who": "s"}, min_steps=1, limit=10))
+        assert len(store.load_many([summary.run_id for summary in page])) == len(page)
+    if number % 200 == 0:
+        assert store.count() == len(list(store.iter_summaries()))
+    if number % 50 == 0:
+        _retain(store, told, kept)
 
 
 def _retain(store: Handle, told: Journal, kept: list[str]) -> None:

@@ -35,6 +35,7 @@ def test_bounded(face, zygote, chance, many, report, tmp_path):
         dict(zip(names, map(int, line.split()), strict=True))
         for line in measures.read_text().splitlines()
     ]
+    before, *found, after = found
     # Pools of threads and caches fill up in the first quarter of the time.
     early, rest = found[: len(found) // 4], found[len(found) // 4 :]
     first = {name: max(measure[name] for measure in early) for name in names}
@@ -47,9 +48,10 @@ def test_bounded(face, zygote, chance, many, report, tmp_path):
         most_threads=most["threads"],
     )
     report.add(
-        leaked_handles=max(0, rest[-1]["files"] - first["files"]),
-        leaked_threads=max(0, rest[-1]["threads"] - first["threads"]),
+        leaked_handles=max(0, after["files"] - before["files"]),
+        leaked_threads=max(0, after["threads"] - before["threads"]),
     )
+    assert (after["files"], after["threads"]) == (before["files"], before["threads"])
     assert most["memory"] - first["memory"] < 80 * MEBIBYTE
     assert most["files"] <= first["files"] + 4
     assert most["threads"] <= first["threads"] + 4
