@@ -140,6 +140,41 @@ def test_keys_alone(open_page, airline_url, airline_traces):
     page.get_by_role("link", name="By model").wait_for()
 
 
+def test_the_last_row_before_all_are_counted(open_page, airline_url, airline_traces):
+    """The list reads itself anew when one comes back from a run."""
+    page = open_page(airline_url)
+    told(page, "200 runs")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name=airline_traces[-1].run_id).wait_for()
+    held, counts = True, []
+    page.route("**/api/count*", lambda route: counts.append(route) if held else route.continue_())
+    with page.expect_request(re.compile(r"/api/count")):
+        page.keyboard.press("Escape")
+    page.keyboard.press("G")
+    held = False
+    for count in counts:
+        count.continue_()
+    last = page.locator(".row.chosen .id", has_text=airline_traces[0].run_id)
+    last.wait_for()
+    told(page, "200 runs")
+
+
+def test_the_last_row_of_a_list_that_is_new(open_page, airline_url, airline_traces):
+    page = open_page("about:blank")
+    held, counts = True, []
+    page.route("**/api/count*", lambda route: counts.append(route) if held else route.continue_())
+    with page.expect_request(re.compile(r"/api/count")):
+        page.goto(airline_url)
+    told(page, "101 runs or more")
+    page.keyboard.press("End")
+    page.locator(".row.chosen").wait_for()
+    held = False
+    for count in counts:
+        count.continue_()
+    page.locator(".row.chosen .id", has_text=airline_traces[0].run_id).wait_for()
+
+
 def test_following_new_runs(open_page, serve):
     served = serve([graph_run()])
     page = open_page(served.url)

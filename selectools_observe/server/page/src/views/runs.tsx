@@ -1,6 +1,6 @@
 /** All runs, newest first: filtered as one types, narrowed by brushing, opened by Enter. */
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { count, dollars, duration, exact, moment, plural, short, value } from "../format";
 import type { Query } from "../http";
 import { FilterBar, type Known } from "../parts/filterbar";
@@ -35,11 +35,15 @@ export function Runs({ source, route, known, following, onLive }: Props) {
   const [turn, setTurn] = useState(0);
   const [fresh, setFresh] = useState(0);
   const rows = useRows(source, query, words, turn);
+  // A list that was read anew fetches what is in sight, wherever that is.
+  const inSight = useRef<[number, number]>([0, 0]);
+  useEffect(() => rows.want(...inSight.current), [rows]);
   const phone = useMedia("(max-width: 720px)");
   const scroller = useRef<Scroller>(null);
   const [at, setAt] = useState(left?.rows === rows ? left.at : -1);
   const isFirst = useRef(true);
-  useEffect(() => {
+  // Before a key can move from there.
+  useLayoutEffect(() => {
     if (!isFirst.current) setAt(-1);
     else if (at >= 0) {
       scroller.current?.show(at);
@@ -79,9 +83,15 @@ export function Runs({ source, route, known, following, onLive }: Props) {
   const change = (text: string) => go({ ...route, q: text }, true);
   const select = (row: number) => {
     const bounded = Math.max(0, Math.min(rows.total - 1, row));
+    toEnd.current = row === Infinity && !rows.counted;
     setAt(bounded);
     scroller.current?.show(bounded);
   };
+  // Whoever asked for the last row before all were counted still gets there.
+  const toEnd = useRef(false);
+  useEffect(() => {
+    if (toEnd.current) select(Infinity);
+  }, [rows.total, rows.counted]);
   const open = (run: Summary | undefined) => {
     if (!run) return;
     if (route.other) go({ view: "compare", run: route.other, other: run.run_id });
@@ -96,8 +106,8 @@ export function Runs({ source, route, known, following, onLive }: Props) {
     PageDown: () => select(at + visible()),
     PageUp: () => select(at - visible()),
     Home: () => select(0),
-    End: () => select(rows.total - 1),
-    G: () => select(rows.total - 1),
+    End: () => select(Infinity),
+    G: () => select(Infinity),
     g: () => select(0),
     Enter: () => open(rows.row(at)),
     o: () => open(rows.row(at)),
@@ -163,7 +173,10 @@ export function Runs({ source, route, known, following, onLive }: Props) {
             count={rows.total}
             height={phone ? 64 : 32}
             scroller={scroller}
-            onRange={(from: number, to: number) => rows.want(from, to)}
+            onRange={(from: number, to: number) => {
+              inSight.current = [from, to];
+              rows.want(from, to);
+            }}
             render={(row: number) => (
               <RunRow
                 run={rows.row(row)}
@@ -171,7 +184,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
                 chosen={row === at}
                 onOpen={open}
                 q={q}
-                onChoose={() => setAt(row)}
+                onChoose={() => select(row)}
                 constant={constant}
               />
             )}
@@ -195,8 +208,11 @@ function useRows(source: Source, query: Query, words: string[], turn: number): R
     latest.current?.rows.stop();
     const reused = !latest.current && left?.key === key ? left.rows : null;
     if (!reused) left?.rows.stop();
+    const isAgain = latest.current?.key.startsWith(`${key} `);
     const changed = () => {
-      if (latest.current?.rows === rows) latest.current.shown = rows;
+      // The same list anew does not shrink to its first page until it is counted.
+      const isReady = !isAgain || rows.counted || rows.looked || rows.problem;
+      if (latest.current?.rows === rows && isReady) latest.current.shown = rows;
       redraw((old) => old + 1);
     };
     const rows: Rows =
