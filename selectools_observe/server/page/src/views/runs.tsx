@@ -52,7 +52,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
     }
     isFirst.current = false;
   }, [asked]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (left) left.at = at;
   }, [at, rows]);
 
