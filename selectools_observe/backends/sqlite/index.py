@@ -18,7 +18,8 @@ from .transactions import transaction
 
 BLOCK = 256
 FOREIGN_ROWS_AT_ONCE = 256
-_POSTINGS_PER_STATEMENT = 512
+_POSTINGS_PER_STATEMENT = 2048
+_BLOCKS_AT_ONCE = 8
 
 
 def first_open_id(connection: sqlite3.Connection) -> int:
@@ -28,31 +29,26 @@ def first_open_id(connection: sqlite3.Connection) -> int:
 
 
 def insert_rows(
-    connection: sqlite3.Connection,
-    statement: str,
-    rows: Sequence[Sequence[Any]],
-    at_once: int,
+    connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[Any]], at_once: int
 ) -> None:
-    """Insert many rows with few statements.
+    """Insert many rows with few statements, each of a power of two of rows, padded with nothing.
 
     Each statement is one call into SQLite, during which other threads run; a call for each row
-    would have to win the interpreter back each time. Sizes are powers of two, so that the same few
-    statements are prepared once and used again.
+    would have to win the interpreter back each time. So few sizes are prepared once and used again.
     """
-    start = 0
-    while start < len(rows):
-        while at_once > len(rows) - start:
-            at_once //= 2
+    for start in range(0, len(rows), at_once):
         chunk = rows[start : start + at_once]
+        columns, size = len(chunk[0]), 1 << (len(chunk) - 1).bit_length()
         values = [value for row in chunk for value in row]
-        connection.execute(_rows_sql(statement, len(chunk[0]), at_once), values)
-        start += at_once
+        values += [None] * (columns * (size - len(chunk)))
+        connection.execute(_rows_sql(into, columns, size), values)
 
 
 @lru_cache(maxsize=256)
-def _rows_sql(statement: str, columns: int, rows: int) -> str:
+def _rows_sql(into: str, columns: int, rows: int) -> str:
     one = f"({','.join('?' * columns)})"
-    return f"{statement} {','.join([one] * rows)}"
+    values = ",".join([one] * rows)
+    return f"INSERT OR REPLACE INTO {into} SELECT * FROM (VALUES {values}) WHERE column1 NOTNULL"
 
 
 def index_pending(connection: sqlite3.Connection, where: str, most: int) -> int:
@@ -82,7 +78,7 @@ def _index_foreign(connection: sqlite3.Connection, where: str, ids: Sequence[int
             done.remove(row_id)
         else:
             facets.append(facets_of(row_id, columns, summary, facts, trace_json))
-    insert_rows(connection, "INSERT OR REPLACE INTO trace_facets VALUES", facets, 128)
+    insert_rows(connection, "trace_facets", facets, 128)
     for statement, chosen in (
         ("DELETE FROM trace_pending WHERE id = ?", done),
         ("UPDATE trace_pending SET unreadable = 1 WHERE id = ?", set(ids) - done),
@@ -94,49 +90,52 @@ def _index_foreign(connection: sqlite3.Connection, where: str, ids: Sequence[int
 
 def fill_blocks(connection: sqlite3.Connection) -> None:
     """Make the postings of blocks that are full and have no pending rows."""
-    (newest,) = connection.execute("SELECT max(id) FROM trace_facets").fetchone()
-    (pending,) = connection.execute(
-        "SELECT min(id) FROM trace_pending WHERE NOT unreadable"
-    ).fetchone()
+    newest, pending, last_block = connection.execute(_STATE).fetchone()
     end = (newest or 0) // BLOCK
     if pending is not None:
         end = min(end, pending // BLOCK)
+    begin = 0 if last_block is None else last_block + 1
     # Only those that have rows: another program may number its own far beyond ours.
-    blocks = connection.execute(
-        "SELECT DISTINCT id / ? FROM trace_facets WHERE id BETWEEN ? AND ?",
-        (BLOCK, first_open_id(connection), end * BLOCK - 1),
-    )
-    index_blocks(connection, [block for (block,) in blocks.fetchall()])
+    while begin < end:
+        begin = _index_range(connection, begin, end)
+
+
+_STATE = """
+    SELECT
+        (SELECT max(id) FROM trace_facets),
+        (SELECT min(id) FROM trace_pending WHERE NOT unreadable),
+        (SELECT max(block) FROM trace_blocks)
+"""
 
 
 def index_blocks(connection: sqlite3.Connection, blocks: Iterable[int]) -> None:
-    postings: list[tuple[int, int, bytes]] = []
-    bounds: list[tuple[Any, ...]] = []
+    """Make the postings of these blocks anew."""
     for block in blocks:
-        first = block * BLOCK
-        # One row of the answer for all of the block: see `insert_rows` for why.
-        *edges, ids, terms = connection.execute(
-            _BLOCK_FACETS, (first, first + BLOCK - 1)
-        ).fetchone()
-        bounds.append((block, *edges))
-        if ids is not None:
-            postings += _postings(block, ids.split(b","), terms.split(b","))
+        _index_range(connection, block, block + 1)
+
+
+def _index_range(connection: sqlite3.Connection, begin: int, end: int) -> int:
+    """Make the postings of some blocks from ``begin`` on; the first that is not done yet."""
+    # One row of the answer for all of a block: see `insert_rows` for why.
+    found = connection.execute(
+        _BLOCK_FACETS, (begin * BLOCK, end * BLOCK - 1, _BLOCKS_AT_ONCE)
+    ).fetchall()
+    postings: list[tuple[int, int, bytes]] = []
+    for block, *_, ids, terms in found:
+        postings += _postings(block, ids.split(b","), terms.split(b","))
     postings.sort()  # neighbours go to the same page
-    insert_rows(
-        connection,
-        "INSERT OR REPLACE INTO trace_postings VALUES",
-        postings,
-        _POSTINGS_PER_STATEMENT,
-    )
-    insert_rows(connection, "INSERT OR REPLACE INTO trace_blocks VALUES", bounds, 16)
+    insert_rows(connection, "trace_postings", postings, _POSTINGS_PER_STATEMENT)
+    insert_rows(connection, "trace_blocks", [row[:-2] for row in found], _BLOCKS_AT_ONCE)
+    return int(found[-1][0]) + 1 if len(found) == _BLOCKS_AT_ONCE else end
 
 
-_BLOCK_FACETS = """
+_BLOCK_FACETS = f"""
     SELECT
+        id / {BLOCK} AS block,
         min(created_us), max(created_us), min(steps), max(steps), min(total_ms), max(total_ms),
         min(cost_usd), max(cost_usd), min(has_error), max(has_error),
         group_concat(id), group_concat(hex(terms))
-    FROM (SELECT * FROM trace_facets WHERE id BETWEEN ? AND ? ORDER BY id)
+    FROM trace_facets WHERE id BETWEEN ? AND ? GROUP BY block ORDER BY block LIMIT ?
 """
 
 
@@ -152,8 +151,17 @@ def _postings(
 
 
 def index_everything(connection: sqlite3.Connection, where: str) -> None:
-    """Index what other programs wrote while we were not looking, some at a time."""
-    while connection.execute("SELECT 1 FROM trace_pending WHERE NOT unreadable LIMIT 1").fetchone():
+    """Index what other programs wrote while we were not looking."""
+    if connection.execute("SELECT 1 FROM trace_pending WHERE NOT unreadable LIMIT 1").fetchone():
+        keep_up(connection, where, None)
+
+
+def keep_up(connection: sqlite3.Connection, where: str, rounds: int | None) -> None:
+    """Index what other programs wrote, some rows a round, and the blocks that became full."""
+    while rounds is None or rounds > 0:
         with transaction(connection):
-            index_pending(connection, where, FOREIGN_ROWS_AT_ONCE)
+            found = index_pending(connection, where, FOREIGN_ROWS_AT_ONCE)
             fill_blocks(connection)
+        if found < FOREIGN_ROWS_AT_ONCE:
+            return
+        rounds = None if rounds is None else rounds - 1

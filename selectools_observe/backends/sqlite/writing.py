@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from ...errors import StorageError, TraceStoreError
 from .. import clock, faults
 from .connections import Connection
-from .index import FOREIGN_ROWS_AT_ONCE, fill_blocks, index_pending
+from .index import FOREIGN_ROWS_AT_ONCE, keep_up
 from .log import Log
 from .rows import WrittenTrace, summary_checksum
 from .transactions import transaction, undo
@@ -21,7 +21,11 @@ Unit: TypeAlias = Sequence[WrittenTrace]
 
 _TRACES_PER_STATEMENT = 128
 _BYTES_PER_STATEMENT = 16 * 1024 * 1024
-_SAVES_BETWEEN_UPKEEP = 128
+# Upkeep takes ten calls into SQLite, for each of which a busy event loop may be waited for: where
+# batches are large it happens once in several. A query reads the facets of what is not yet in
+# blocks, 1024 in 0.07 ms.
+_SAVES_BETWEEN_UPKEEP = 256, 1024
+_BATCHES_BETWEEN_UPKEEP = 8
 
 # Saves go through a view, so that a batch is one statement and thereby one transaction: one call
 # into SQLite, during all of which other threads run. Each further call would have to win the
@@ -76,10 +80,11 @@ class Writer:
             sqlite3.Error: The database refused the batch as a whole; nothing was saved.
             StorageError: The file was taken away meanwhile.
         """
-        self._keep_up()
+        rows = [row for unit in units for row in unit]
+        self._keep_up(len(rows))
         answers: list[Exception | None] = [None] * len(units)
         try:
-            self._save([row for unit in units for row in unit])
+            self._save(rows)
         except sqlite3.Error as error:
             if len(units) == 1 or not _is_about_a_row(error):
                 raise
@@ -135,15 +140,15 @@ class Writer:
         values += [None] * (_COLUMNS * (size - len(rows)))
         self.connection.execute(_insert_sql(size), values)
 
-    def _keep_up(self) -> None:
+    def _keep_up(self, coming: int) -> None:
         """Now and then, index what other programs wrote, and the blocks that became full."""
         undo(self.connection)  # a transaction that a signal handler's exception left open
         self._log.keep_short()
-        if self._saved < _SAVES_BETWEEN_UPKEEP:
+        least, most = _SAVES_BETWEEN_UPKEEP
+        if self._saved < min(max(least, _BATCHES_BETWEEN_UPKEEP * coming), most):
             return
-        with transaction(self.connection):
-            index_pending(self.connection, self._where, FOREIGN_ROWS_AT_ONCE)
-            fill_blocks(self.connection)
+        # No fewer of another program's rows than of ours.
+        keep_up(self.connection, self._where, 1 + self._saved // FOREIGN_ROWS_AT_ONCE)
         self._saved = 0
 
     def delete(self, run_id: str) -> bool:
