@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sqlite3
 
 from ..errors import StorageError
@@ -108,6 +107,8 @@ def from_os(where: str, error: OSError) -> StorageError:
 
 def _is_full(where: str) -> bool:
     try:
+        import shutil  # noqa: PLC0415 - slow to import, seldom needed
+
         return shutil.disk_usage(os.path.dirname(os.path.abspath(where))).free < _ROOM
-    except OSError:
+    except (ImportError, OSError):  # no file may be opened now, not even a module's
         return False

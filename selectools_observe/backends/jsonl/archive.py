@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import threading
 import time
 import uuid
@@ -530,7 +529,7 @@ class Archive:
 def _lines_of(unit: Unit, now: datetime) -> list[bytes]:
     if len(unit) == 1:
         return [to_line(unit[0], now)]
-    number, last = secrets.randbits(32), len(unit) - 1
+    number, last = int.from_bytes(os.urandom(4), "big"), len(unit) - 1
     return [to_line(trace, now, Group(number, last - n)) for n, trace in enumerate(unit)]
 
 

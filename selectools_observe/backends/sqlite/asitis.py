@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from pathlib import Path
 
 from ...errors import StorageError
 from ...reports import Problem, VerifyReport
@@ -38,6 +37,8 @@ def is_in_use(path: str) -> bool:
 
 
 def _connect(path: str, options: str) -> sqlite3.Connection:
+    from pathlib import Path  # noqa: PLC0415 - slow to import, seldom needed
+
     connection = sqlite3.connect(
         f"{Path(path).absolute().as_uri()}?{options}",
         uri=True,

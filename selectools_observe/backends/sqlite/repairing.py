@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 
@@ -87,6 +86,8 @@ def _copy(file: str, path: str) -> None:
         os.unlink(path)  # somebody began to write meanwhile
         _copy(file, path)
         return
+    import shutil  # noqa: PLC0415 - slow to import, seldom needed
+
     shutil.copyfile(file, path)
     for part in ("-wal", "-journal"):
         if os.path.exists(file + part):
