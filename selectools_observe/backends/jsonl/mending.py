@@ -28,7 +28,8 @@ class Mended(NamedTuple):
         run_id: Its run.
         created_at: The time of saving, as text.
         doubt: Why it may not be what was saved; None if it is.
-        line: The line to write in its place; None if it is good as it stands.
+        line: The line to write in its place; None if it is good as it stands, without the NULs and
+            line ends after it.
     """
 
     run_id: str
