@@ -18,8 +18,8 @@ from writing import FOR_EVER, Writer, async_writers
 
 from selectools_observe import StoreClosedError
 
-# An exception from a signal handler can take a wake-up away from asyncio (a loop that only runs
-# functions in threads hangs after two in 1 of 50 rounds) or be ignored in a weak reference's
+# An exception that a signal handler raises can take a wake-up away from asyncio (a loop that only
+# runs functions in threads hangs after two in 1 of 50 rounds) or be ignored in a weak reference's
 # callback. Then a user asks once more.
 PATIENCE = 3  # seconds
 ASKED_AGAIN = "asked again"
@@ -31,14 +31,13 @@ def stop_when_told(face: str, how: str, journal: str, **arguments) -> None:
 
     def take(number: int, _) -> None:
         took.append(number)
-        if how == "exit":
-            raise SystemExit(3)
         if number == signal.SIGALRM:
             print(ASKED_AGAIN, file=sys.stderr)
-        if how == "stubborn" and len(took) == 1:
+        elif len(took) == 1:
             signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)
-            os.kill(os.getpid(), number)  # the user is impatient
-        raise KeyboardInterrupt
+            if how == "stubborn":
+                os.kill(os.getpid(), number)  # the user is impatient
+        raise SystemExit(3) if how == "exit" else KeyboardInterrupt
 
     if how != "default":
         signal.signal(signal.SIGTERM if how == "exit" else signal.SIGINT, take)
@@ -48,8 +47,9 @@ def stop_when_told(face: str, how: str, journal: str, **arguments) -> None:
     try:
         save_in_this_thread(face, journal=journal, **arguments)
     except KeyboardInterrupt:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         raise SystemExit(4) from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def save_in_this_thread(face: str, path: str, journal: str, name: str, seed: str) -> None:
