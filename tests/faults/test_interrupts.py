@@ -117,8 +117,10 @@ VERBS = {
 @pytest.mark.parametrize("face", BLOCKING)
 def test_wherever_it_strikes(face, verb, chance, many, report, tmp_path):
     path = tmp_path / ("traces.db" if face.startswith("sqlite") else "traces.jsonl")
-    # Nothing written in Python can own a descriptor before the call that opens it has returned.
-    with truth.nothing_left(report, stranded=3 if face.startswith("jsonl") else 0):
+    # Nothing written in Python can own a descriptor before the call that opens it has returned. A
+    # deletion opens the new file twice, and hands the old one on.
+    stranded = 0 if not face.startswith("jsonl") else 5 if verb == "delete" else 3
+    with truth.nothing_left(report, stranded=stranded):
         store = make_store(face, path)
         store.save_many([trace("first", who="first"), trace("second")])
         others = Others(store)

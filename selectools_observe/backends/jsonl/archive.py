@@ -258,8 +258,9 @@ class Archive:
             raise StoreClosedError(self.path)
         if self._fd is not None and not is_at(self._fd, self.file):
             if replaced is not None:
-                replaced.append(self._fd)
-                self._fd = None
+                # Never in both places: a signal handler's exception may come between.
+                old, self._fd = self._fd, None
+                replaced.append(old)
             self._let_go()
         if self._fd is None:
             self._fd = self._open()
