@@ -227,10 +227,6 @@ def _wake(over: asyncio.Future[None]) -> None:
         over.set_result(None)
 
 
-def _run(function: Callable[[], T]) -> T:
-    return function()
-
-
 def load_file_work() -> None:
     """Import what file work needs, while nobody works.
 
@@ -245,6 +241,6 @@ async def _in_thread(function: Callable[[], None]) -> None:
     import aiofiles.os  # noqa: PLC0415 - slow to import, and not needed for a database
 
     try:
-        await aiofiles.os.wrap(_run)(function)
+        await aiofiles.os.wrap(function)()
     except RuntimeError as error:
         raise _no_thread(error) from error

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
 from ..steps import Steps
 from .pages import Data, Pages, Record
@@ -19,7 +17,7 @@ _REALS = (3, 7)  # which SQLite writes as integers where it can
 
 
 class FoundRows:
-    """What can be found on the pages of a file. Use as a context.
+    """What can be found on the pages of a file. Close it at the end.
 
     Attributes:
         count: How many pages there are.
@@ -39,15 +37,8 @@ class FoundRows:
         self.newest = 0
         self.has_facets = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Forget what was kept."""
         self._kept.close()
 
     def collect(self) -> Steps[None]:

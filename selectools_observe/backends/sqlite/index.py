@@ -7,6 +7,7 @@ save writes one narrow row to the index and not one entry for each term.
 from __future__ import annotations
 
 import sqlite3
+import sys
 from binascii import unhexlify
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -110,23 +111,31 @@ _STATE = """
 
 def index_blocks(connection: sqlite3.Connection, blocks: Iterable[int]) -> None:
     """Make the postings of these blocks anew."""
-    for block in blocks:
-        _index_range(connection, block, block + 1)
+    found = [row for block in blocks for row in _block_facets(connection, block, block + 1)]
+    _keep_blocks(connection, found)
 
 
 def _index_range(connection: sqlite3.Connection, begin: int, end: int) -> int:
     """Make the postings of some blocks from ``begin`` on; the first that is not done yet."""
+    found = _block_facets(connection, begin, end)
+    _keep_blocks(connection, found)
+    return int(found[-1][0]) + 1 if len(found) == _BLOCKS_AT_ONCE else end
+
+
+def _block_facets(connection: sqlite3.Connection, begin: int, end: int) -> list[tuple[Any, ...]]:
+    """Of some blocks from ``begin`` on: number, bounds, ids, and terms."""
     # One row of the answer for all of a block: see `insert_rows` for why.
-    found = connection.execute(
-        _BLOCK_FACETS, (begin * BLOCK, end * BLOCK - 1, _BLOCKS_AT_ONCE)
-    ).fetchall()
+    places = begin * BLOCK, end * BLOCK - 1, _BLOCKS_AT_ONCE
+    return connection.execute(_BLOCK_FACETS, places).fetchall()
+
+
+def _keep_blocks(connection: sqlite3.Connection, found: Sequence[tuple[Any, ...]]) -> None:
     postings: list[tuple[int, int, bytes]] = []
     for block, *_, ids, terms in found:
         postings += _postings(block, ids.split(b","), terms.split(b","))
     postings.sort()  # neighbours go to the same page
     insert_rows(connection, "trace_postings", postings, _POSTINGS_PER_STATEMENT)
     insert_rows(connection, "trace_blocks", [row[:-2] for row in found], _BLOCKS_AT_ONCE)
-    return int(found[-1][0]) + 1 if len(found) == _BLOCKS_AT_ONCE else end
 
 
 _BLOCK_FACETS = f"""
@@ -153,15 +162,14 @@ def _postings(
 def index_everything(connection: sqlite3.Connection, where: str) -> None:
     """Index what other programs wrote while we were not looking."""
     if connection.execute("SELECT 1 FROM trace_pending WHERE NOT unreadable LIMIT 1").fetchone():
-        keep_up(connection, where, None)
+        keep_up(connection, where, sys.maxsize)
 
 
-def keep_up(connection: sqlite3.Connection, where: str, rounds: int | None) -> None:
+def keep_up(connection: sqlite3.Connection, where: str, rounds: int) -> None:
     """Index what other programs wrote, some rows a round, and the blocks that became full."""
-    while rounds is None or rounds > 0:
+    for _ in range(rounds):
         with transaction(connection):
             found = index_pending(connection, where, FOREIGN_ROWS_AT_ONCE)
             fill_blocks(connection)
         if found < FOREIGN_ROWS_AT_ONCE:
             return
-        rounds = None if rounds is None else rounds - 1

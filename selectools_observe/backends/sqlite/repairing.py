@@ -139,7 +139,7 @@ class _Repair:
         with (
             open(path, "rb") as file,
             contextlib.closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as data,
-            FoundRows(data) as found,
+            contextlib.closing(FoundRows(data)) as found,
         ):
             yield from found.collect()
             for number, row in enumerate(found.rows()):

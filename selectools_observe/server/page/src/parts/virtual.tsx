@@ -89,7 +89,8 @@ export function Virtual({ count, height, scroller, render, head, onRange, ...att
 
   const from = Math.max(0, Math.floor(view.top / height) - SPARE);
   const to = Math.min(count, Math.ceil((view.top + view.size) / height) + SPARE);
-  useEffect(() => onRange?.(from, to), [from, to, count]);
+  // Each time: whoever gives the rows may be another, for the same range.
+  useEffect(() => onRange?.(from, to));
 
   const rows: ComponentChildren[] = [];
   for (let row = from; row < to; row++) {

@@ -35,9 +35,6 @@ export function Runs({ source, route, known, following, onLive }: Props) {
   const [turn, setTurn] = useState(0);
   const [fresh, setFresh] = useState(0);
   const rows = useRows(source, query, words, turn);
-  // A list that was read anew fetches what is in sight, wherever that is.
-  const inSight = useRef<[number, number]>([0, 0]);
-  useEffect(() => rows.want(...inSight.current), [rows]);
   const phone = useMedia("(max-width: 720px)");
   const scroller = useRef<Scroller>(null);
   const [at, setAt] = useState(left?.rows === rows ? left.at : -1);
@@ -173,10 +170,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
             count={rows.total}
             height={phone ? 64 : 32}
             scroller={scroller}
-            onRange={(from: number, to: number) => {
-              inSight.current = [from, to];
-              rows.want(from, to);
-            }}
+            onRange={(from: number, to: number) => rows.want(from, to)}
             render={(row: number) => (
               <RunRow
                 run={rows.row(row)}
