@@ -28,7 +28,7 @@ from selectools_observe import (
     TraceNotFoundError,
     TraceSummary,
 )
-from selectools_observe.backend import (
+from selectools_observe.backends.toolkit import (
     TraceFacts,
     check_filter,
     check_page,

@@ -10,10 +10,10 @@ from .errors import (
     TraceNotFoundError,
     TraceStoreError,
 )
-from .filters import TraceFilter
-from .histograms import TraceHistogram
-from .models import AgentTrace, StepType, TraceStep, TraceSummary
-from .pages import TracePage
+from .model.filters import TraceFilter
+from .model.histogram import TraceHistogram
+from .model.pagination import TracePage
+from .model.trace import AgentTrace, StepType, TraceStep, TraceSummary
 from .protocols import (
     AsyncFileArchive,
     AsyncTraceArchive,
@@ -23,10 +23,10 @@ from .protocols import (
     TraceStore,
     is_async_store,
 )
-from .sync import InMemoryTraceStore, JSONLTraceStore, SQLiteTraceStore, SyncTraceStore
+from .stores.blocking import InMemoryTraceStore, JSONLTraceStore, SQLiteTraceStore, SyncTraceStore
 
 if TYPE_CHECKING:
-    from .aio import AsyncInMemoryTraceStore, AsyncJSONLTraceStore, AsyncSQLiteTraceStore
+    from .stores.async_ import AsyncInMemoryTraceStore, AsyncJSONLTraceStore, AsyncSQLiteTraceStore
 
 __version__ = "0.1.0"
 
@@ -66,7 +66,7 @@ def __getattr__(name: str) -> object:
     # only who uses an async store waits for them.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import aio  # noqa: PLC0415
+    from .stores import async_ as aio  # noqa: PLC0415
 
     found: object = getattr(aio, name)
     globals()[name] = found

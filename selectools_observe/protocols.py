@@ -25,11 +25,11 @@ import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
-from .filters import TraceFilter
-from .histograms import TraceHistogram
-from .models import AgentTrace, TraceSummary
-from .pages import TracePage
-from .reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
+from .model.filters import TraceFilter
+from .model.histogram import TraceHistogram
+from .model.pagination import TracePage
+from .model.reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
+from .model.trace import AgentTrace, TraceSummary
 
 # Inside a class with a method named `list`, `list[...]` would mean that method.
 Summaries: TypeAlias = list[TraceSummary]
@@ -237,7 +237,7 @@ class AsyncFileArchive(AsyncTraceArchive, Protocol):
     Each is done in short steps beside which all other verbs go on, here and in other processes. A
     cancelled one stops after the step that was begun and leaves nothing behind. ``progress`` is
     called with how much is done and how much there is: runs of a database, bytes of a JSONL file.
-    `selectools_observe.trust` has the same for files that no longer open.
+    `selectools_observe.stores.maintenance` has the same for files that no longer open.
     """
 
     async def verify(self, *, progress: Progress | None = None) -> VerifyReport:

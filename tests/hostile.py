@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 import selectools_observe as so
-from selectools_observe.models import TraceFacts
+from selectools_observe.model.trace import TraceFacts
 
 LONG = os.environ.get("SELECTOOLS_OBSERVE_TESTS") == "long"
 """Set SELECTOOLS_OBSERVE_TESTS=long for a search that takes minutes and differs each time."""

@@ -23,7 +23,7 @@ from selectools_observe.analytics import (
     statistics,
     totals_of,
 )
-from selectools_observe.analytics.spreads import EXACT_UP_TO
+from selectools_observe.analytics.percentiles import EXACT_UP_TO
 
 T = so.StepType
 

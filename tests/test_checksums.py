@@ -20,7 +20,7 @@ from selectools_observe import (
     TraceFilter,
     TraceStep,
 )
-from selectools_observe.checksums import checksum
+from selectools_observe.model.checksum import checksum
 
 
 def trace(run_id: str) -> AgentTrace:

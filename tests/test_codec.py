@@ -24,10 +24,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectools_observe import AgentTrace, InvalidTraceError, StepType, TraceStep
-from selectools_observe.codec import _as_dict, decode, decode_step, encode, encode_step
-from selectools_observe.facts import facts_of
-from selectools_observe.jsonvalue import dumps_slowly, loads_slowly
-from selectools_observe.models import total_ms
+from selectools_observe.model.codec import _as_dict, decode, decode_step, encode, encode_step
+from selectools_observe.model.facets import facts_of
+from selectools_observe.model.json_values import dumps_slowly, loads_slowly
+from selectools_observe.model.trace import total_ms
 
 
 def example_trace(**changes) -> AgentTrace:

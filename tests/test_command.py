@@ -18,7 +18,7 @@ from command import ROOT, run, start
 
 import selectools_observe as so
 from selectools_observe.cli.options import FILTER_FIELDS
-from selectools_observe.opening import open_store
+from selectools_observe.stores.open import open_store
 
 
 @pytest.fixture

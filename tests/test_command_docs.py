@@ -12,7 +12,7 @@ pytest.importorskip("click", reason="the extra cli is not installed")
 pytest.importorskip("rich", reason="the extra cli is not installed")
 
 from selectools_observe.cli.app import command
-from selectools_observe.cli.codes import EXIT_CODES
+from selectools_observe.cli.exit_codes import EXIT_CODES
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs" / "command.md").read_text("utf-8")

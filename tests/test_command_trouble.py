@@ -27,8 +27,8 @@ pytest.importorskip("rich", reason="the extra cli is not installed")
 from command import PROGRAM, environment, run, start
 
 import selectools_observe as so
-from selectools_observe.cli import running
-from selectools_observe.opening import open_store
+from selectools_observe.cli import runner as running
+from selectools_observe.stores.open import open_store
 
 HOSTILE = (
     "\x1b[31mred\x1b]0;title\x07\x9b2J\u202egnirts\u2066\u200b\ufeff\ud83d\x00\x7f"
@@ -236,7 +236,7 @@ def test_ctrl_c(tmp_path, arguments):
 
 
 def test_a_defect_is_one_line_too(tmp_path, capfd, monkeypatch):
-    from selectools_observe.cli.commands import reading
+    from selectools_observe.cli.commands import inspect as reading
 
     def fail(*_, **__):
         raise RuntimeError("\x1b[31mboom")

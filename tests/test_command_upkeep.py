@@ -12,7 +12,7 @@ pytest.importorskip("rich", reason="the extra cli is not installed")
 from command import run
 
 import selectools_observe as so
-from selectools_observe.opening import open_store
+from selectools_observe.stores.open import open_store
 
 
 @pytest.fixture(params=["db", "jsonl"])

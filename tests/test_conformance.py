@@ -23,8 +23,8 @@ from selectools_observe import (
     SQLiteTraceStore,
     SyncTraceStore,
 )
-from selectools_observe.backends import clock
-from selectools_observe.sync import _portals
+from selectools_observe.backends import timestamps as clock
+from selectools_observe.stores.blocking import _portals
 from selectools_observe.testing import (
     AsyncFileArchiveConformance,
     AsyncTraceArchiveConformance,

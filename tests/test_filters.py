@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectools_observe import StepType, TraceFilter, TraceSummary
-from selectools_observe.filters import asks_for_facts, check_page, matches
-from selectools_observe.models import TraceFacts
+from selectools_observe.model.filters import asks_for_facts, check_page, matches
+from selectools_observe.model.trace import TraceFacts
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FACTS = TraceFacts(

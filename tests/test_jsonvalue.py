@@ -26,7 +26,7 @@ from hostile import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from selectools_observe.jsonvalue import (
+from selectools_observe.model.json_values import (
     UnstorableValueError,
     canonical,
     dumps,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import selectools_observe as so
-from selectools_observe.dataframes import to_dataframe
+from selectools_observe.analytics.dataframes import to_dataframe
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&\x1b[31m\u202e\ud83d\x00"
 
@@ -193,6 +193,6 @@ class TestDataFrames:
         def refuse(name, *_):
             raise ImportError(name)
 
-        monkeypatch.setattr("selectools_observe.dataframes.import_module", refuse)
+        monkeypatch.setattr("selectools_observe.analytics.dataframes.import_module", refuse)
         with pytest.raises(ImportError, match=r'pip install "selectools-observe\[polars\]"'):
             to_dataframe([], "polars")

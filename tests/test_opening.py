@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import selectools_observe as so
-from selectools_observe.opening import StoreName, open_async_store, open_store, store_name
+from selectools_observe.stores.open import StoreName, open_async_store, open_store, store_name
 
 
 @pytest.mark.parametrize(

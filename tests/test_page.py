@@ -86,12 +86,7 @@ def test_quick_start(db, capsys, provider):
 
 
 def test_the_protocol():
-    from selectools_observe import (
-        InMemoryTraceStore,
-        JSONLTraceStore,
-        SQLiteTraceStore,
-        TraceStore,
-    )
+    from selectools_observe import InMemoryTraceStore, JSONLTraceStore, SQLiteTraceStore, TraceStore
 
     verbs = {"save", "load", "list", "query", "delete"}
     for name in verbs:

@@ -14,7 +14,7 @@ import pytest
 from faces import FACES, ON_DISK, Handle, file_of, ids, trace
 
 from selectools_observe import JSONLTraceStore, SQLiteTraceStore, TraceFilter
-from selectools_observe.backends.jsonl import archive
+from selectools_observe.backends.jsonl import log_file as archive
 
 BLOCK = 256
 """Ids in a full block of the index: what is interesting happens around its ends."""
@@ -596,7 +596,7 @@ class TestStreams:
 
 def test_times_of_two_saves_in_one_tick(tmp_path, monkeypatch):
     """Newest first is the order of saving, whatever the clock says."""
-    from selectools_observe.backends import clock
+    from selectools_observe.backends import timestamps as clock
 
     moments = [datetime(2026, 1, 1, tzinfo=UTC) - timedelta(hours=n // 3) for n in range(30)]
     for face in FACES:

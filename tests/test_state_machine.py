@@ -34,7 +34,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from selectools_observe import AgentTrace, TraceFilter, TraceNotFoundError, TraceStep, TraceSummary
-from selectools_observe.filters import matches
+from selectools_observe.model.filters import matches
 
 RUN_IDS = st.sampled_from(
     ["a", "b", "c", "d", "a.b", "$", "it's", '"', "é", "\U0001f600", "n\x00l", " ", "x" * 200]

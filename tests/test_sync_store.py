@@ -10,12 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from selectools_observe import (
-    AgentTrace,
-    AsyncInMemoryTraceStore,
-    StoreClosedError,
-    SyncTraceStore,
-)
+from selectools_observe import AgentTrace, AsyncInMemoryTraceStore, StoreClosedError, SyncTraceStore
 
 HANG = 30  # seconds
 

@@ -22,11 +22,11 @@ from selectools_observe import (
     StorageError,
     TraceFilter,
     TraceStep,
-    trust,
 )
-from selectools_observe.backends.asking import Ask
-from selectools_observe.backends.sqlite.narrowing import in_order
-from selectools_observe.pages import Position
+from selectools_observe.backends.paging import Ask
+from selectools_observe.backends.sqlite.index.candidates import in_order
+from selectools_observe.model.pagination import Position
+from selectools_observe.stores import maintenance as trust
 
 MANY = 400
 

@@ -33,7 +33,6 @@ from selectools_observe import (
     TraceStoreError,
     TraceSummary,
     is_async_store,
-    trust,
 )
 from selectools_observe.analytics import Comparison, Statistics, collect, collect_async, compare
 from selectools_observe.capture import (
@@ -43,7 +42,8 @@ from selectools_observe.capture import (
     Recorder,
     common_redactors,
 )
-from selectools_observe.opening import open_async_store, open_store
+from selectools_observe.stores import maintenance as trust
+from selectools_observe.stores.open import open_async_store, open_store
 
 
 def models() -> None:

@@ -22,11 +22,7 @@ from langchain_core.tracers import LangChainTracer
 from langsmith import Client
 
 from benchmarks.integrations.rounds import TimedStore, blocking, in_a_loop, show, show_save
-from selectools_observe import (
-    AsyncInMemoryTraceStore,
-    AsyncSQLiteTraceStore,
-    InMemoryTraceStore,
-)
+from selectools_observe import AsyncInMemoryTraceStore, AsyncSQLiteTraceStore, InMemoryTraceStore
 from selectools_observe.integrations.langchain import (
     AsyncTraceCallbackHandler,
     TraceCallbackHandler,

@@ -16,15 +16,8 @@ from selectools.observe import SQLiteTraceStore as TheirStore
 from selectools.providers.base import Provider
 
 from benchmarks.integrations.rounds import TimedStore, blocking, in_a_loop, show, show_save
-from selectools_observe import (
-    AsyncInMemoryTraceStore,
-    AsyncSQLiteTraceStore,
-    InMemoryTraceStore,
-)
-from selectools_observe.integrations.selectools import (
-    AsyncTraceSavingObserver,
-    TraceSavingObserver,
-)
+from selectools_observe import AsyncInMemoryTraceStore, AsyncSQLiteTraceStore, InMemoryTraceStore
+from selectools_observe.integrations.selectools import AsyncTraceSavingObserver, TraceSavingObserver
 
 
 @tool()

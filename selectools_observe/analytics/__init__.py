@@ -3,10 +3,10 @@
 Nothing here knows a command line or a page: both show what these functions return.
 """
 
-from .comparing import Comparison, StepPair, compare
-from .nesting import depths
-from .spreads import Spread, SpreadBuilder
+from .compare import Comparison, StepPair, compare
+from .percentiles import Spread, SpreadBuilder
 from .statistics import Collector, Group, Statistics, collect, collect_async
+from .step_tree import depths
 from .totals import RunTotals, totals_of
 
 __all__ = [

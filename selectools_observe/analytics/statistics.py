@@ -11,10 +11,10 @@ from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import Literal, TypeAlias
 
-from ..filters import TraceFilter
-from ..models import AgentTrace, StepType, TraceStep, TraceSummary
+from ..model.filters import TraceFilter
+from ..model.trace import AgentTrace, StepType, TraceStep, TraceSummary
 from ..protocols import AsyncTraceArchive, TraceArchive
-from .spreads import Spread, SpreadBuilder
+from .percentiles import Spread, SpreadBuilder
 from .totals import has_failed, number, whole
 
 Dimension: TypeAlias = Literal["hour", "day", "model", "tool"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..facts import usage_of
-from ..models import AgentTrace, StepType, TraceStep
+from ..model.facets import usage_of
+from ..model.trace import AgentTrace, StepType, TraceStep
 
 
 @dataclass(frozen=True, slots=True)

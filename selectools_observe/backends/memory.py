@@ -7,18 +7,17 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 
-from ..codec import LARGE, TraceType
-from ..filters import TraceFilter
-from ..forking import ForkSafeLock
-from ..histograms import TraceHistogram
-from ..models import TraceFacts, TraceSummary
-from ..pages import Position
-from ..runtime import Runtime
-from ..snapshots import Snapshot, snapshot
-from . import clock
-from .asking import Ask, Found
-from .core import Loaded, StoreCore
-from .saveorder import (
+from ..model.codec import LARGE, TraceType
+from ..model.filters import TraceFilter
+from ..model.histogram import TraceHistogram
+from ..model.pagination import Position
+from ..model.snapshot import Snapshot, snapshot
+from ..model.trace import TraceFacts, TraceSummary
+from ..runtime.fork import ForkSafeLock
+from ..runtime.interface import Runtime
+from . import timestamps as clock
+from .base import Loaded, StoreCore
+from .ordered_index import (
     Entry,
     Look,
     SaveOrder,
@@ -27,6 +26,7 @@ from .saveorder import (
     histogram_in_slices,
     page_in_slices,
 )
+from .paging import Ask, Found
 
 
 class _Kept(Entry):

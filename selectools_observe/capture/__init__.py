@@ -4,13 +4,14 @@
 `PreparedTraceStore` redacts, truncates and samples; both stand in front of any store.
 """
 
-from .background import AsyncBackgroundTraceStore, BackgroundTraceStore
-from .backgroundcore import FlushResult
-from .prepared import AsyncPreparedTraceStore, PreparedTraceStore
-from .preparing import Preparation, PreparationCounts
-from .queueing import BackgroundCounts
-from .recorder import Recorder
-from .recovery import arecover, recover
+from .background.queue import BackgroundCounts
+from .background.queued_store import FlushResult
+from .background.stores import AsyncBackgroundTraceStore, BackgroundTraceStore
+from .journal.recovery import arecover, recover
+from .processing.processor import Preparation, PreparationCounts
+from .processing.stores import AsyncPreparedTraceStore, PreparedTraceStore
+from .recorder.recorder import Recorder
+from .recorder.run import Run, carry_context, current_run
 from .redaction import (
     REDACTED,
     SECRET_KEYS,
@@ -23,8 +24,7 @@ from .redaction import (
     redact_texts,
     redact_tokens,
 )
-from .runs import Run, carry_context, current_run
-from .saving import RecorderCounts
+from .saver import RecorderCounts
 
 __all__ = [
     "REDACTED",

@@ -13,7 +13,7 @@ _NEEDED = {"click", "rich"}
 def main() -> None:
     """Run the command with the arguments of this process, and exit with its code."""
     try:
-        from .running import run  # noqa: PLC0415 - so that what is missing can be named
+        from .runner import run  # noqa: PLC0415 - so that what is missing can be named
 
         code = run(sys.argv[1:])
     except ModuleNotFoundError as error:

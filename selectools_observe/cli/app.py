@@ -5,18 +5,16 @@ from __future__ import annotations
 import click
 
 from .. import __version__
-from .codes import EXIT_CODES, PipeClosedError
-from .commands import (
-    comparing,
-    completing,
-    following,
-    moving,
-    reading,
-    serving,
-    stating,
-    trying,
-    upkeep,
-)
+from .commands import compare as comparing
+from .commands import completion as completing
+from .commands import demo as trying
+from .commands import inspect as reading
+from .commands import serve as serving
+from .commands import stats as stating
+from .commands import tail as following
+from .commands import transfer as moving
+from .commands import upkeep
+from .exit_codes import EXIT_CODES, PipeClosedError
 from .options import store_option
 from .session import Session
 from .terminal import Colour, Terminal

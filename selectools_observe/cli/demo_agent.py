@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..capture import Recorder, Run
-from ..models import StepType, TraceStep
+from ..model.trace import StepType, TraceStep
 
 Call: TypeAlias = tuple[str, dict[str, Any]]
 Results: TypeAlias = list[str]

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
-from ..filters import TraceFilter
-from ..jsonvalue import loads
-from ..models import StepType
-from .completion import complete_models, complete_run_ids, complete_tools
+from ..model.filters import TraceFilter
+from ..model.json_values import loads
+from ..model.trace import StepType
+from .completers import complete_models, complete_run_ids, complete_tools
 from .session import VARIABLE, Session
-from .times import FORMS, parse_time
+from .time_expressions import FORMS, parse_time
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 

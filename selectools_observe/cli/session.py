@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import click
 
-from ..opening import StoreName, check_exists, open_store, store_name
 from ..protocols import TraceArchive
+from ..stores.open import StoreName, check_exists, open_store, store_name
 from .terminal import Terminal
 
 VARIABLE = "SELECTOOLS_OBSERVE_STORE"

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as ProgressBars
 from rich.text import Text
 
-from ..escaping import one_line, printable, printable_json
+from ..model.text import one_line, printable, printable_json
 
 Progress: TypeAlias = Callable[[int, int | None], None]
 Colour: TypeAlias = Literal["auto", "always", "never"]

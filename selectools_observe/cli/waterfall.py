@@ -10,10 +10,10 @@ from rich.text import Text
 
 from ..analytics import depths
 from ..analytics.totals import has_failed, number, whole
-from ..escaping import one_line
-from ..models import AgentTrace, StepType, TraceStep
-from . import figures
-from .details import details_of
+from ..model.text import one_line
+from ..model.trace import AgentTrace, StepType, TraceStep
+from . import formatting as figures
+from .step_details import details_of
 from .terminal import Terminal, fit, styled
 
 STYLES = {

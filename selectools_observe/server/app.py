@@ -15,14 +15,21 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from ..protocols import AsyncTraceStore, TraceStore
-from . import comparing, live, login, overview, reading, streaming, telemetry, writing
-from .answers import Problem, answer, problem_of
-from .bodies import Held
-from .document import document
-from .guard import Guard, Rules
-from .receiving import Telemetry
+from . import event_hub as live
+from .async_store import EVERYTHING, reach
+from .openapi.document import document
+from .otlp_ingest import Telemetry
+from .request_body import Held
+from .responses import Problem, answer, problem_of
+from .routes import compare as comparing
+from .routes import events as streaming
+from .routes import ingest as writing
+from .routes import login
+from .routes import otlp as telemetry
+from .routes import stats as overview
+from .routes import traces as reading
+from .security import Guard, Rules
 from .state import State, state_of
-from .stores import EVERYTHING, reach
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

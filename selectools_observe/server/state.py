@@ -9,11 +9,11 @@ from typing import Any
 
 from starlette.requests import Request
 
-from ..models import AgentTrace
-from .bodies import Held
-from .live import Hub
-from .receiving import Telemetry
-from .stores import Reach
+from ..model.trace import AgentTrace
+from .async_store import Reach
+from .event_hub import Hub
+from .otlp_ingest import Telemetry
+from .request_body import Held
 
 _FEW_STEPS = 500  # a run with fewer is read again as quickly
 _RUNS_KEPT = 2

@@ -35,7 +35,7 @@ pytest.register_assert_rewrite(
 )
 
 from .backend import Backend  # noqa: E402
-from .faces import Face  # noqa: E402
+from .callers import Face  # noqa: E402
 from .suites import (  # noqa: E402
     AsyncFileArchiveConformance,
     AsyncTraceArchiveConformance,

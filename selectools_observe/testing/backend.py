@@ -9,8 +9,8 @@ from typing import Any, ClassVar, TypeAlias
 
 import pytest
 
-from ..models import AgentTrace
-from .faces import Face
+from ..model.trace import AgentTrace
+from .callers import Face
 
 Reopen: TypeAlias = Callable[[], Any]
 Damage: TypeAlias = Callable[[str], object]

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
-from ..models import AgentTrace, StepType, TraceStep
+from ..model.trace import AgentTrace, StepType, TraceStep
 
 Metadata: TypeAlias = dict[str, Any]
 

@@ -9,18 +9,18 @@ from typing import Any, TypeVar
 
 import pytest
 
-from ..runtime import drive
-from .archive import ManyChecks, PageChecks, StreamChecks
-from .closing import ClosingChecks
-from .concurrency import ConcurrencyChecks, TaskChecks, ThreadChecks
-from .faces import AsyncFace, BlockingFace
-from .filtering import FilteringChecks
-from .histograms import HistogramChecks
-from .persistence import PersistenceChecks
-from .reading import ReadingChecks
-from .saving import SavingChecks
-from .trust import TrustChecks
-from .values import ValueChecks
+from ..runtime.interface import drive
+from .archive_checks import ManyChecks, PageChecks, StreamChecks
+from .callers import AsyncFace, BlockingFace
+from .close_checks import ClosingChecks
+from .concurrency_checks import ConcurrencyChecks, TaskChecks, ThreadChecks
+from .filter_checks import FilteringChecks
+from .histogram_checks import HistogramChecks
+from .load_checks import ReadingChecks
+from .maintenance_checks import TrustChecks
+from .persistence_checks import PersistenceChecks
+from .save_checks import SavingChecks
+from .value_checks import ValueChecks
 
 SuiteT = TypeVar("SuiteT")
 

@@ -13,11 +13,7 @@ import sys
 import threading
 
 import selectools_observe as so
-from selectools_observe.capture import (
-    AsyncBackgroundTraceStore,
-    BackgroundTraceStore,
-    Recorder,
-)
+from selectools_observe.capture import AsyncBackgroundTraceStore, BackgroundTraceStore, Recorder
 
 FACES = {
     "sqlite": so.SQLiteTraceStore,

@@ -28,7 +28,8 @@ from selectools_observe import (
     TraceNotFoundError,
     TraceStep,
 )
-from selectools_observe.capture import AsyncBackgroundTraceStore, BackgroundTraceStore, sending
+from selectools_observe.capture import AsyncBackgroundTraceStore, BackgroundTraceStore
+from selectools_observe.capture.background import worker as sending
 
 QUICK = {"retry_delay": 0.001}
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import pytest
 import pytest_asyncio
 
-from selectools_observe import (
-    AsyncSQLiteTraceStore,
-    SQLiteTraceStore,
-)
-from selectools_observe.backends import clock
+from selectools_observe import AsyncSQLiteTraceStore, SQLiteTraceStore
+from selectools_observe.backends import timestamps as clock
 from selectools_observe.capture import (
     AsyncBackgroundTraceStore,
     AsyncPreparedTraceStore,

@@ -28,7 +28,7 @@ from selectools_observe import (
     TraceFilter,
     TraceStep,
 )
-from selectools_observe.backends import liverecords
+from selectools_observe.backends import journal_file as liverecords
 from selectools_observe.capture import (
     AsyncBackgroundTraceStore,
     BackgroundTraceStore,
@@ -36,9 +36,9 @@ from selectools_observe.capture import (
     Recorder,
     arecover,
     current_run,
-    livewriter,
     recover,
 )
+from selectools_observe.capture.journal import writer as livewriter
 
 HERE = Path(__file__).parent
 ROUNDS = 100 if LONG else 8

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectools_observe import AgentTrace, TraceStep
-from selectools_observe.capture.queueing import Item, RunQueue
-from selectools_observe.snapshots import snapshot
+from selectools_observe.capture.background.queue import Item, RunQueue
+from selectools_observe.model.snapshot import snapshot
 
 ACTIONS = st.one_of(
     st.tuples(st.just("offer"), st.integers(0, 3000)),

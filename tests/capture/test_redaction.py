@@ -33,7 +33,7 @@ from selectools_observe.capture import (
     redact_texts,
     redact_tokens,
 )
-from selectools_observe.capture.redaction.walking import in_one_go
+from selectools_observe.capture.redaction.traversal import in_one_go
 
 
 def bytes_in(folder: Path) -> bytes:

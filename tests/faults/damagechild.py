@@ -21,8 +21,8 @@ from selectools_observe import (
     StorageError,
     TraceFilter,
     TraceNotFoundError,
-    trust,
 )
+from selectools_observe.stores import maintenance as trust
 
 DEADLINE = 60
 FILTERS = [

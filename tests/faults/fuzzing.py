@@ -25,13 +25,18 @@ from selectools_observe import (
     TraceFilter,
     TraceStep,
 )
-from selectools_observe.backends.jsonl.lines import has_checksum, parse_line, run_id_of, to_line
-from selectools_observe.backends.jsonl.mending import mended
-from selectools_observe.codec import decode, decode_in_pieces, encode
-from selectools_observe.facts import facts_of
-from selectools_observe.filters import matches
-from selectools_observe.jsonvalue import canonical, dumps, loads, loads_slowly
-from selectools_observe.pages import from_cursor
+from selectools_observe.backends.jsonl.line_format import (
+    has_checksum,
+    parse_line,
+    run_id_of,
+    to_line,
+)
+from selectools_observe.backends.jsonl.line_repair import mended
+from selectools_observe.model.codec import decode, decode_in_pieces, encode
+from selectools_observe.model.facets import facts_of
+from selectools_observe.model.filters import matches
+from selectools_observe.model.json_values import canonical, dumps, loads, loads_slowly
+from selectools_observe.model.pagination import from_cursor
 
 BEFORE = b"1970-01-01T00:00:00.000000+00:00"
 

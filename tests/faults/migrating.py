@@ -15,7 +15,7 @@ import time
 
 import selectools_observe as so
 from selectools_observe.backends.sqlite import database
-from selectools_observe.backends.sqlite.connections import Connection
+from selectools_observe.backends.sqlite.connection import Connection
 
 begun: list[str] = []
 

@@ -20,8 +20,8 @@ from damagechild import FILTERS
 from damaging import Damage, damages, places_of_database, places_of_lines, places_of_log
 
 from selectools_observe import AgentTrace, JSONLTraceStore, SQLiteTraceStore, TraceStep
-from selectools_observe.facts import facts_of
-from selectools_observe.filters import matches
+from selectools_observe.model.facets import facts_of
+from selectools_observe.model.filters import matches
 
 HERE = Path(__file__).parent
 RUNS = 300

@@ -19,8 +19,8 @@ import pytest
 from fuzzing import TARGETS
 
 from selectools_observe import InMemoryTraceStore
-from selectools_observe.backends.jsonl.lines import to_line
-from selectools_observe.codec import encode
+from selectools_observe.backends.jsonl.line_format import to_line
+from selectools_observe.model.codec import encode
 
 HERE = Path(__file__).parent
 FOUND = HERE.parent / "data" / "fuzz"  # inputs that broke something, by target

@@ -8,14 +8,8 @@ import sqlite3
 import pytest
 from faces import ON_DISK, Handle, file_of, ids
 
-from selectools_observe import (
-    AgentTrace,
-    JSONLTraceStore,
-    SQLiteTraceStore,
-    TraceFilter,
-    TraceStep,
-    trust,
-)
+from selectools_observe import AgentTrace, JSONLTraceStore, SQLiteTraceStore, TraceFilter, TraceStep
+from selectools_observe.stores import maintenance as trust
 
 TEXTS = {
     "sql": "'; DROP TABLE traces; --",

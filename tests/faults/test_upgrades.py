@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from selectools_observe import AgentTrace, SQLiteTraceStore, StorageError, TraceStep, trust
+from selectools_observe import AgentTrace, SQLiteTraceStore, StorageError, TraceStep
+from selectools_observe.stores import maintenance as trust
 
 HERE = Path(__file__).parent
 CHILD = HERE / "migrating.py"

@@ -42,7 +42,7 @@ from selectools_observe import (
     StorageError,
     TraceFilter,
 )
-from selectools_observe.integrations._beside import beside
+from selectools_observe.capture.finalizer import beside
 from selectools_observe.integrations.langchain import (
     AsyncTraceCallbackHandler,
     TraceCallbackHandler,

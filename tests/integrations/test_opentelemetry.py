@@ -42,12 +42,9 @@ from selectools_observe import (
     StorageError,
     TraceFilter,
 )
-from selectools_observe.integrations.opentelemetry import (
-    TraceStoreSpanExporter,
-    runs_of_spans,
-)
-from selectools_observe.integrations.opentelemetry.exporter import record_of
-from selectools_observe.integrations.opentelemetry.outgoing import spans_of_run
+from selectools_observe.integrations.opentelemetry import TraceStoreSpanExporter, runs_of_spans
+from selectools_observe.integrations.opentelemetry.span_exporter import record_of
+from selectools_observe.integrations.opentelemetry.to_spans import spans_of_run
 
 
 @pytest.fixture

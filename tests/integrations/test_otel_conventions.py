@@ -13,9 +13,9 @@ from otel_spans import AGENT, Spans
 
 from selectools_observe.integrations import opentelemetry
 from selectools_observe.integrations.opentelemetry import runs_of_spans
-from selectools_observe.integrations.opentelemetry.exporter import record_of
-from selectools_observe.integrations.opentelemetry.outgoing import spans_of_run
-from selectools_observe.integrations.opentelemetry.vocabulary import FIELDS, Kind
+from selectools_observe.integrations.opentelemetry.semconv import FIELDS, Kind
+from selectools_observe.integrations.opentelemetry.span_exporter import record_of
+from selectools_observe.integrations.opentelemetry.to_spans import spans_of_run
 
 USER = [{"role": "user", "content": "hello"}]
 CALLS = {

@@ -12,10 +12,10 @@ from hostile import profile, traces
 from hypothesis import given
 
 from selectools_observe import AgentTrace, JSONLTraceStore, TraceStep
-from selectools_observe.codec import decode, encode
 from selectools_observe.integrations.opentelemetry import read_otlp, runs_of_otlp
 from selectools_observe.integrations.opentelemetry.otlp_proto import protobuf_of_spans
-from selectools_observe.integrations.opentelemetry.outgoing import spans_of_run
+from selectools_observe.integrations.opentelemetry.to_spans import spans_of_run
+from selectools_observe.model.codec import decode, encode
 
 
 def sent_and_read(trace) -> AgentTrace:

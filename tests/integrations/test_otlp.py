@@ -35,9 +35,9 @@ from selectools_observe.integrations.opentelemetry import (
     runs_of_otlp,
     runs_of_spans,
 )
-from selectools_observe.integrations.opentelemetry.exporter import record_of
 from selectools_observe.integrations.opentelemetry.otlp_proto import protobuf_of_spans
-from selectools_observe.integrations.opentelemetry.outgoing import spans_of_run
+from selectools_observe.integrations.opentelemetry.span_exporter import record_of
+from selectools_observe.integrations.opentelemetry.to_spans import spans_of_run
 
 
 def example(run_id: str = "run") -> AgentTrace:

@@ -18,7 +18,7 @@ from selectools_observe import (
     SQLiteTraceStore,
     StorageError,
 )
-from selectools_observe.integrations._saving import SafeSaver
+from selectools_observe.capture.agent_saver import SafeSaver
 
 
 class Failing:

@@ -30,11 +30,8 @@ from selectools_observe import (
     StorageError,
     TraceFilter,
 )
-from selectools_observe.integrations.selectools import (
-    AsyncTraceSavingObserver,
-    TraceSavingObserver,
-)
-from selectools_observe.models import STEP_FIELDS
+from selectools_observe.integrations.selectools import AsyncTraceSavingObserver, TraceSavingObserver
+from selectools_observe.model.trace import STEP_FIELDS
 
 ADDED = {"retries", "fallbacks", "cache_read_tokens", "cache_write_tokens"}
 
@@ -555,7 +552,7 @@ class TestRunsThatNeverEnd:
 
 def test_what_an_observer_cannot_find_it_reconstructs(monkeypatch):
     """As under a selectools that keeps its trace elsewhere."""
-    from selectools_observe.integrations import _selectools_runs
+    from selectools_observe.integrations.selectools import runs as _selectools_runs
 
     monkeypatch.setattr(_selectools_runs, "live_trace", lambda run_id: None)
     with InMemoryTraceStore() as store:

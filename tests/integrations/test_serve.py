@@ -30,8 +30,7 @@ from selectools_observe import (
     StorageError,
     TraceFilter,
 )
-from selectools_observe.integrations.selectools import TraceSavingObserver
-from selectools_observe.integrations.serve import persist_traces
+from selectools_observe.integrations.selectools import TraceSavingObserver, persist_traces
 
 QUESTION = {"prompt": "How is it?"}
 CHAT = {"input": "How is it?"}
@@ -186,7 +185,7 @@ sys.path.insert(0, sys.argv[1])
 from selectools.serve import create_app
 from selectools_agents import FLAKY, agent
 from selectools_observe import SQLiteTraceStore
-from selectools_observe.integrations.serve import persist_traces
+from selectools_observe.integrations.selectools import persist_traces
 
 app = create_app(agent(FLAKY), host="127.0.0.1", port=int(sys.argv[3]))
 persist_traces(app, SQLiteTraceStore(sys.argv[2])).serve()

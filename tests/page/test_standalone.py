@@ -10,7 +10,7 @@ from runs import ATTACKS, graph_run, hostile_runs
 
 from selectools_observe import AgentTrace
 from selectools_observe.analytics import compare
-from selectools_observe.server.standalone import standalone_html, write_standalone_html
+from selectools_observe.server.static_export import standalone_html, write_standalone_html
 
 
 def written(tmp_path, traces, name="runs.html"):
@@ -112,7 +112,7 @@ def test_runs_are_written_as_they_come():
 def test_it_needs_no_optional_package():
     program = (
         "import sys; sys.modules['starlette'] = sys.modules['uvicorn'] = None\n"
-        "from selectools_observe.server.standalone import standalone_html\n"
+        "from selectools_observe.server.static_export import standalone_html\n"
         "assert 'data-embedded' in standalone_html([])"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

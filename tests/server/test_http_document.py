@@ -12,8 +12,8 @@ import pytest
 from served import TOKEN, run_of, serving
 
 from selectools_observe import AsyncSQLiteTraceStore, InMemoryTraceStore, SQLiteTraceStore
-from selectools_observe.server.answers import Problem
-from selectools_observe.server.document import document
+from selectools_observe.server.openapi.document import document
+from selectools_observe.server.responses import Problem
 from selectools_observe.testing.samples import full_trace, various_traces
 
 LONG = os.environ.get("SELECTOOLS_OBSERVE_TESTS") == "long"

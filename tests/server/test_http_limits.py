@@ -16,7 +16,8 @@ from faces import eventually
 from served import run_of, serving
 
 from selectools_observe import AsyncSQLiteTraceStore, InMemoryTraceStore
-from selectools_observe.server import bodies, connections
+from selectools_observe.server import connection_limits as connections
+from selectools_observe.server import request_body as bodies
 
 JSON = {"Content-Type": "application/json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}

@@ -11,7 +11,7 @@ import pytest
 from served import run_of, serving
 
 from selectools_observe import AsyncSQLiteTraceStore, InMemoryTraceStore
-from selectools_observe.server import live
+from selectools_observe.server import event_hub as live
 
 
 class Events:

@@ -13,7 +13,7 @@ from starlette.routing import Mount
 
 from selectools_observe import InMemoryTraceStore
 from selectools_observe.server import create_app
-from selectools_observe.server.guard import cookie_of
+from selectools_observe.server.security import cookie_of
 
 
 def client_of(app, **options):

@@ -18,7 +18,7 @@ from served import TOKEN, run_of, serving
 
 from selectools_observe import AsyncSQLiteTraceStore, SQLiteTraceStore, StorageError
 from selectools_observe.backends.sqlite import database
-from selectools_observe.server import running
+from selectools_observe.server import runner as running
 
 PROGRAM = """
 import sys

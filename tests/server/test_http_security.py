@@ -11,13 +11,9 @@ import httpx
 import pytest
 from served import TOKEN, run_of, serving
 
-from selectools_observe import (
-    InMemoryTraceStore,
-    StorageError,
-    StoreClosedError,
-)
-from selectools_observe.server import running
-from selectools_observe.server.guard import cookie_of, session_of
+from selectools_observe import InMemoryTraceStore, StorageError, StoreClosedError
+from selectools_observe.server import runner as running
+from selectools_observe.server.security import cookie_of, session_of
 from selectools_observe.testing.samples import make_trace
 
 EVERY_ROUTE = [
@@ -96,7 +92,7 @@ class TestToken:
 
     def test_it_is_compared_in_constant_time(self, guarded, monkeypatch):
         """Not by ==: what is compared goes through `hmac.compare_digest`."""
-        from selectools_observe.server import guard
+        from selectools_observe.server import security as guard
 
         seen = []
 

@@ -8,25 +8,25 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from ...codec import EncodedTrace, TraceType, encode
-from ...filters import TraceFilter
-from ...grouping import Grouper, Work
-from ...histograms import TraceHistogram
-from ...lanes import Lanes
-from ...pages import Position
+from ...model.codec import EncodedTrace, TraceType, encode
+from ...model.filters import TraceFilter
+from ...model.histogram import TraceHistogram
+from ...model.pagination import Position
+from ...model.reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
 from ...protocols import Durability
-from ...reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
-from ...runtime import Runtime
-from .. import faults
-from ..asking import Ask, Found
-from ..core import Loaded, checked_path
-from ..filecore import FileCore
-from ..saveorder import Look, Slice, count_in_slices, histogram_in_slices, page_in_slices
-from ..steps import Done, Steps, take
-from .archive import Archive, Unit
-from .backing_up import backing_up
-from .repairing import repairing
-from .verifying import verifying
+from ...runtime.batching import Grouper, Work
+from ...runtime.interface import Runtime
+from ...runtime.loop_local import Lanes
+from .. import error_mapping as faults
+from ..base import Loaded, checked_path
+from ..file_base import FileCore
+from ..ordered_index import Look, Slice, count_in_slices, histogram_in_slices, page_in_slices
+from ..paging import Ask, Found
+from ..progress import Done, Steps, take
+from .backup import backing_up
+from .log_file import Archive, Unit
+from .repair import repairing
+from .verify import verifying
 
 T = TypeVar("T")
 Args = ParamSpec("Args")

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from typing import Concatenate, ParamSpec, TypeVar
 
 from ...errors import StorageError
-from ...forking import ForkSafeLock
 from ...protocols import Durability
-from .. import faults
-from .connections import Connection, Identity, identity_of
-from .drift import mend_drift, warn_of_new_checksums
-from .index import index_everything
+from ...runtime.fork import ForkSafeLock
+from .. import error_mapping as faults
+from .connection import Connection, Identity, identity_of
+from .index.drift import mend_drift, warn_of_new_checksums
+from .index.maintenance import index_everything
 from .schema import ForeignTableError, NewerVersionError, check, migrate
 
 T = TypeVar("T")

@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ...checksums import checksum
-from ...codec import LARGE, EncodedTrace, decode
-from ...facts import facts_of, usage_of
-from ...jsonvalue import loads
-from ...models import TraceFacts, TraceSummary, TraceUsage
-from .. import clock
-from .terms import terms_of
+from ...model.checksum import checksum
+from ...model.codec import LARGE, EncodedTrace, decode
+from ...model.facets import facts_of, usage_of
+from ...model.json_values import loads
+from ...model.trace import TraceFacts, TraceSummary, TraceUsage
+from .. import timestamps as clock
+from .index.terms import terms_of
 
 _NO_FACTS = TraceFacts(None, has_error=False)
 

@@ -6,30 +6,31 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ...codec import TraceType, encode
 from ...errors import StorageError
-from ...filters import TraceFilter
-from ...grouping import Grouper, Work
-from ...histograms import TraceHistogram
-from ...lanes import Lanes
-from ...pages import Position
+from ...model.codec import TraceType, encode
+from ...model.filters import TraceFilter
+from ...model.histogram import TraceHistogram
+from ...model.pagination import Position
+from ...model.reports import BackupReport, CompactReport, RepairReport, VerifyReport
 from ...protocols import Durability
-from ...reports import BackupReport, CompactReport, RepairReport, VerifyReport
-from ...runtime import Runtime
-from ...workers import Worker
-from ..asking import Ask, Found
-from ..core import Loaded, checked_path
-from ..filecore import FileCore
-from ..steps import Done, Steps, take
-from . import counting, reading
-from .backing_up import backing_up
-from .compacting import compacting
-from .connections import Connection
+from ...runtime.batching import Grouper, Work
+from ...runtime.interface import Runtime
+from ...runtime.loop_local import Lanes
+from ...runtime.worker import Worker
+from ..base import Loaded, checked_path
+from ..file_base import FileCore
+from ..paging import Ask, Found
+from ..progress import Done, Steps, take
+from . import reader as reading
+from .connection import Connection
 from .database import Database
-from .repairing import repairing
+from .index import counter as counting
+from .recovery.backup import backing_up
+from .recovery.compact import compacting
+from .recovery.repair import repairing
+from .recovery.verify import verifying
 from .rows import WrittenTrace, to_write
-from .verifying import verifying
-from .writing import Unit, Writer
+from .writer import Unit, Writer
 
 T = TypeVar("T")
 Args = ParamSpec("Args")

@@ -7,9 +7,9 @@ instead; it may change what it was given and return that.
 
 from .cards import redact_cards
 from .keys import SECRET_KEYS, redact_keys
-from .texts import redact_emails, redact_pattern, redact_texts
+from .patterns import redact_emails, redact_pattern, redact_texts
 from .tokens import redact_tokens
-from .walking import REDACTED, Redactor
+from .traversal import REDACTED, Redactor
 
 __all__ = [
     "REDACTED",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .walking import REDACTED, Redactor, Walk
+from .traversal import REDACTED, Redactor, Walk
 
 _DIGITS = re.compile(r"(?<![\w])(?:\d[ \u00a0.-]?){12,18}\d(?![\w])")
 # First digits and lengths, as ISO/IEC 7812 gives them to the issuers.

@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable
 
-from .walking import REDACTED, Redactor, Walk
+from .traversal import REDACTED, Redactor, Walk
 
 SECRET_KEYS = (
     "api_key",

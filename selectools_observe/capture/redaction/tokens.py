@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .walking import REDACTED, Redactor, Walk
+from .traversal import REDACTED, Redactor, Walk
 
 _START = r"(?<![A-Za-z0-9])"
 

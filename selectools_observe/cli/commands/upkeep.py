@@ -9,15 +9,15 @@ import click
 from msgspec import structs
 from rich.text import Text
 
-from ... import trust
-from ...escaping import one_line, printable_lines
-from ...filters import TraceFilter
+from ...model.filters import TraceFilter
+from ...model.text import one_line, printable_lines
 from ...protocols import FileArchive, TraceArchive
-from ..answers import as_json
-from ..codes import NOTHING, OK
-from ..completion import complete_run_ids
-from ..finding import find_run
+from ...stores import maintenance as trust
+from ..completers import complete_run_ids
+from ..exit_codes import NOTHING, OK
+from ..json_output import as_json
 from ..options import filter_options, said, store_argument, store_option, with_session
+from ..run_lookup import find_run
 from ..session import Session, existing
 
 _SHOWN = 10

@@ -17,11 +17,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .exporter import TraceStoreSpanExporter
+    from .from_spans import OtherSpans, runs_of_spans
     from .otlp import otlp_of_runs, read_otlp, runs_of_otlp
-    from .receiver import OtlpReceiver
-    from .runs import OtherSpans, runs_of_spans
-    from .sending import OtlpExportError, aexport_otlp, export_otlp
+    from .otlp_exporter import OtlpExportError, aexport_otlp, export_otlp
+    from .otlp_receiver import OtlpReceiver
+    from .span_exporter import TraceStoreSpanExporter
 
 __all__ = [
     "OtherSpans",
@@ -37,21 +37,21 @@ __all__ = [
 ]
 
 # Not imported before they are used: who receives OTLP needs no SDK, who records needs no HTTP.
-_ROOMS = {
-    "OtherSpans": "runs",
-    "OtlpExportError": "sending",
-    "OtlpReceiver": "receiver",
-    "TraceStoreSpanExporter": "exporter",
-    "aexport_otlp": "sending",
-    "export_otlp": "sending",
+_MODULES = {
+    "OtherSpans": "from_spans",
+    "OtlpExportError": "otlp_exporter",
+    "OtlpReceiver": "otlp_receiver",
+    "TraceStoreSpanExporter": "span_exporter",
+    "aexport_otlp": "otlp_exporter",
+    "export_otlp": "otlp_exporter",
     "otlp_of_runs": "otlp",
     "read_otlp": "otlp",
     "runs_of_otlp": "otlp",
-    "runs_of_spans": "runs",
+    "runs_of_spans": "from_spans",
 }
 
 
 def __getattr__(name: str) -> object:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_ROOMS[name]}", __name__), name)
+    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)

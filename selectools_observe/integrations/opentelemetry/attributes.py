@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...jsonvalue import dumps, is_nested_deeply, loads
+from ...model.json_values import dumps, is_nested_deeply, loads
 
 _NUMBERS = frozenset(
     {

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from ...jsonvalue import loads
-from ...models import AgentTrace
+from ...model.json_values import loads
+from ...model.trace import AgentTrace
+from .from_spans import OtherSpans, runs_of_spans
 from .otlp_json import spans_of_json
-from .outgoing import as_many, spans_of_run
-from .records import SpanRecord
-from .runs import OtherSpans, runs_of_spans
+from .spans import SpanRecord
+from .to_spans import as_many, spans_of_run
 
 log = logging.getLogger("selectools_observe")
 

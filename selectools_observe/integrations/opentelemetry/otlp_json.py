@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ...jsonvalue import dumps
-from .records import SPAN_KINDS, STATUSES, SpanEvent, SpanLink, SpanRecord
+from ...model.json_values import dumps
+from .spans import SPAN_KINDS, STATUSES, SpanEvent, SpanLink, SpanRecord
 
 _TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 _SPAN_ID = re.compile(r"(?!0{16})[0-9a-f]{16}")

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ...jsonvalue import dumps
-from .._extras import needs
+from ...model.json_values import dumps
+from .._requires import needs
 from .otlp_json import IS_REMOTE, KNOWS_REMOTE
-from .records import SPAN_KINDS, STATUSES, SpanEvent, SpanLink, SpanRecord
+from .spans import SPAN_KINDS, STATUSES, SpanEvent, SpanLink, SpanRecord
 
 with needs("otel", "OTLP in protobuf"):
     from google.protobuf.message import DecodeError

@@ -1,0 +1,109 @@
+"""New files, put in their place whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+
+from ..errors import StorageError
+from ..model.reports import VerifyReport
+
+# What SQLite puts beside a database.
+_COMPANIONS = ("-wal", "-shm", "-journal")
+
+
+def check_target(path: str, source: str, *, overwrite: bool) -> None:
+    """Refuse a place for a new file that is taken, or where the source itself stands.
+
+    Raises:
+        StorageError: It is.
+    """
+    if os.path.isdir(path):
+        raise StorageError(path, "it is a directory", "Give the path of a file")
+    with contextlib.suppress(OSError):
+        if os.path.samefile(path, source):
+            raise StorageError(path, "it is the store's own file", "Give another path")
+    _check_companions(path)
+    if not os.path.lexists(path):
+        return
+    if not overwrite:
+        raise StorageError(path, "the file is there already", "Give another path, or remove it")
+
+
+def _check_companions(path: str) -> None:
+    """What belongs to another database there would be taken for the new one's, and spoil it."""
+    for companion in _COMPANIONS[:1] + _COMPANIONS[2:]:
+        with contextlib.suppress(OSError):
+            if os.stat(path + companion).st_size:
+                problem = f"a log stands beside it ({os.path.basename(path)}{companion})"
+                remedy = "Close the program that uses the file, or give another path"
+                raise StorageError(path, problem, remedy)
+
+
+@contextlib.contextmanager
+def new_file_for(path: str, *, overwrite: bool) -> Iterator[str]:
+    """A name beside the path; what is written there takes the path when all went well.
+
+    Raises:
+        StorageError: The path was taken meanwhile.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    os.makedirs(folder, exist_ok=True)
+    name = os.path.join(folder, f".{os.path.basename(path)[:100]}.{uuid.uuid4().hex}.new")
+    try:
+        yield name
+        sync_file(name)
+        _put(name, path, overwrite=overwrite)
+        sync_folder(folder)
+    finally:
+        for leftover in (name, *(name + companion for companion in _COMPANIONS)):
+            with contextlib.suppress(OSError):
+                os.unlink(leftover)
+
+
+def _put(name: str, path: str, *, overwrite: bool) -> None:
+    _check_companions(path)
+    if overwrite:
+        os.replace(name, path)
+        return
+    try:
+        os.link(name, path)  # unlike a rename, it never replaces
+    except FileExistsError:
+        problem = "another program made the file meanwhile"
+        raise StorageError(path, problem, "Give another path") from None
+    except OSError:  # a file system without hard links
+        os.rename(name, path)
+
+
+def refuse_damaged(path: str, verified: VerifyReport) -> None:
+    """Do not let a damaged copy take the place of an earlier one.
+
+    Raises:
+        StorageError: It would.
+    """
+    if os.path.exists(path) and not verified.ok and not verified.index_only:
+        many = len(verified.problems) + verified.further
+        problem = f"the copy that would replace it has {many} problems"
+        remedy = "Give another path, or save what can be saved with repair(into=...)"
+        raise StorageError(path, problem, remedy)
+
+
+def sync_file(path: str) -> None:
+    """Make what a file holds durable."""
+    fd = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_folder(folder: str) -> None:
+    """Make a new name in a folder durable, where the system has a way to."""
+    if os.name == "posix":
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,0 +1,403 @@
+"""The verbs, written once: what all backends share.
+
+A backend supplies the ``_`` methods below: where the JSON goes and how it is found. Everything that
+a verb means (snapshots, errors, pages, cursors, streams) is here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+from ..errors import CorruptTraceError, StoreClosedError, TraceNotFoundError
+from ..model.codec import LARGE, TraceType, decode, decode_in_pieces
+from ..model.filters import TraceFilter, check_filter, check_page
+from ..model.histogram import TraceHistogram, check_histogram
+from ..model.pagination import Position, TracePage, from_cursor, to_cursor
+from ..model.trace import AgentTrace, TraceSummary
+from ..model.validation import is_storable_id
+from ..protocols import RunIds
+from ..runtime.interface import Runtime
+from . import journal_file as liverecords
+from . import timestamps as clock
+from .paging import Ask, Found
+
+log = logging.getLogger("selectools_observe")
+
+_EVERYTHING = TraceFilter()
+_SUMMARIES_AT_ONCE = 512
+_TRACES_AT_ONCE = 32
+
+
+class Prepared(Protocol):
+    """A snapshot of a trace, as a backend keeps it."""
+
+    @property
+    def run_id(self) -> str: ...
+
+
+Loaded: TypeAlias = bytes | CorruptTraceError | None
+"""A trace's JSON, or why there is none."""
+
+PreparedT = TypeVar("PreparedT", bound=Prepared)
+
+
+class StoreCore(ABC, Generic[PreparedT]):
+    """A store as coroutines, for either runtime."""
+
+    _kind: str
+    """What cursors of this kind of store say they belong to."""
+
+    def __init__(self, runtime: Runtime, where: str, trace_type: TraceType) -> None:
+        self._runtime = runtime
+        self._where = where
+        self._trace_type = trace_type
+        self._closed = False
+        self._has_recovered = False
+        self._name = type(self).__name__
+
+    @property
+    def path(self) -> str | None:
+        """The file that the traces are in; None in memory."""
+        return None
+
+    async def save(self, trace: Any) -> str:
+        """See `AsyncTraceStore.save`."""
+        self._check_open()
+        prepared = self._prepare(trace)
+        await self._begin()
+        await self._save((prepared,))
+        return prepared.run_id
+
+    async def save_many(self, traces: Iterable[Any]) -> RunIds:
+        """See `AsyncTraceArchive.save_many`."""
+        self._check_open()
+        prepared = [self._prepare(trace) for trace in traces]
+        await self._begin()
+        if prepared:
+            await self._save(prepared)
+        return [trace.run_id for trace in prepared]
+
+    async def load(self, run_id: str) -> Any:
+        """See `AsyncTraceStore.load`."""
+        await self._begin()
+        data = await self._load(_stored_id(run_id, self._where))
+        if data is None:
+            raise TraceNotFoundError(run_id, self._where)
+        return await self._decoded(run_id, data)
+
+    async def load_many(self, run_ids: Iterable[str]) -> dict[str, Any]:
+        """See `AsyncTraceArchive.load_many`."""
+        await self._begin()
+        asked = list(dict.fromkeys(run_ids))
+        traces: dict[str, Any] = {}
+        async for run_id, loaded in self._loaded(asked):
+            if isinstance(loaded, CorruptTraceError):
+                raise loaded
+            traces[run_id] = loaded
+        return traces
+
+    async def list(
+        self, limit: int = 50, offset: int = 0, *, cursor: str | None = None
+    ) -> TracePage:
+        """See `AsyncTraceArchive.list`."""
+        check_page(limit, offset)
+        return await self._give_page(_EVERYTHING, limit, offset, cursor)
+
+    async def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
+        """See `AsyncTraceArchive.query`."""
+        return await self._give_page(check_filter(filters), filters.limit, 0, cursor)
+
+    async def count(self, filters: TraceFilter | None = None) -> int:
+        """See `AsyncTraceArchive.count`."""
+        await self._begin()
+        return await self._count(check_filter(_EVERYTHING if filters is None else filters))
+
+    async def histogram(
+        self, filters: TraceFilter | None = None, *, buckets: int = 60
+    ) -> TraceHistogram:
+        """See `AsyncTraceArchive.histogram`."""
+        filters = check_filter(_EVERYTHING if filters is None else filters)
+        check_histogram(filters, buckets)
+        await self._begin()
+        return await self._histogram(filters, buckets)
+
+    async def iter_summaries(
+        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
+    ) -> AsyncIterator[TraceSummary]:
+        """See `AsyncTraceArchive.iter_summaries`."""
+        async for found in self._stream(filters, _SUMMARIES_AT_ONCE, oldest_first=oldest_first):
+            for item in found:
+                yield item.summary
+
+    async def iter_traces(
+        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
+    ) -> AsyncIterator[Any]:
+        """See `AsyncTraceArchive.iter_traces`."""
+        async for found in self._stream(filters, _TRACES_AT_ONCE, oldest_first=oldest_first):
+            # One that was deleted meanwhile is left out.
+            async for _, loaded in self._loaded([item.summary.run_id for item in found]):
+                if isinstance(loaded, CorruptTraceError):
+                    log.warning("%s: skipped", loaded)
+                else:
+                    yield loaded
+
+    async def delete(self, run_id: str) -> bool:
+        """See `AsyncTraceStore.delete`."""
+        await self._begin()
+        return is_storable_id(run_id) and await self._delete(run_id)
+
+    async def aclose(self) -> None:
+        """See `AsyncTraceArchive.aclose`."""
+        self._closed = True
+        await self._close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True) and self._is_open():
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
+            self._abandon()
+
+    def __repr__(self) -> str:
+        return f"{self._name}({self._where!r})"
+
+    async def _give_page(
+        self, filters: TraceFilter, limit: int | None, offset: int, cursor: str | None
+    ) -> TracePage:
+        await self._begin()
+        beyond = None if cursor is None else from_cursor(cursor, self._kind)
+        # One more than asked tells whether there is another page.
+        more = None if limit is None else limit + 1
+        found = await self._page(Ask(filters, beyond, more, offset)) if limit != 0 else []
+        page = found[:limit]
+        summaries = [item.summary for item in page]
+        if limit is None or len(found) <= limit or not page:
+            return TracePage(summaries)
+        return TracePage(summaries, to_cursor(self._position(page[-1])))
+
+    async def _stream(
+        self, filters: TraceFilter | None, at_once: int, *, oldest_first: bool
+    ) -> AsyncIterator[Sequence[Found]]:
+        filters = check_filter(_EVERYTHING if filters is None else filters)
+        await self._begin()
+        newest = await self._newest()
+        beyond: Position | None = None
+        left = filters.limit
+        if newest is not None and oldest_first and left is not None:
+            beyond = await self._before_the_newest(left, filters, newest)
+        while newest is not None and left != 0:
+            self._check_open()
+            size = at_once if left is None else min(at_once, left)
+            found = await self._page(Ask(filters, beyond, size, 0, oldest_first, newest))
+            yield found
+            if len(found) < size:
+                return
+            beyond = self._position(found[-1])
+            left = None if left is None else left - size
+
+    async def _before_the_newest(
+        self, many: int, filters: TraceFilter, newest: Position
+    ) -> Position | None:
+        """The place before the newest so many that match; None if there are no more than that."""
+        beyond: Position | None = None
+        while many > 0:
+            size = min(_SUMMARIES_AT_ONCE, many)
+            found = await self._page(Ask(filters, beyond, size, newest=newest))
+            if len(found) < size:
+                return None
+            beyond = self._position(found[-1])
+            many -= size
+        return None if beyond is None else msgspec.structs.replace(beyond, key=beyond.key - 1)
+
+    def _position(self, found: Found) -> Position:
+        created_us = clock.to_microseconds(found.summary.created_at)
+        return Position(
+            self._kind, found.key, self._epoch(), created_us, found.summary.run_id, found.rank
+        )
+
+    async def _decoded(self, run_id: str, data: bytes) -> Any:
+        try:
+            if self._runtime.hops and len(data) > LARGE:
+                work = partial(decode_in_pieces, data, self._trace_type)
+                trace = await self._runtime.call(work)
+            else:
+                trace = decode(data, self._trace_type)
+        except ValueError as error:
+            raise CorruptTraceError(run_id, self._place_of(run_id), str(error)) from error
+        found = getattr(trace, "run_id", run_id)
+        if found != run_id:
+            reason = f"the trace of {found!r} stands in its place"
+            raise CorruptTraceError(run_id, self._place_of(run_id), reason)
+        return trace
+
+    async def _loaded(self, run_ids: Sequence[str]) -> AsyncIterator[tuple[str, Any]]:
+        """Those of the runs that are there, decoded, or what is wrong with them."""
+        storable = [run_id for run_id in run_ids if is_storable_id(run_id)]
+        stored = await self._load_many(storable)
+        for run_id, loaded in zip(storable, stored, strict=True):
+            if loaded is None:
+                continue
+            if isinstance(loaded, CorruptTraceError):
+                yield run_id, loaded
+                continue
+            try:
+                trace = await self._decoded(run_id, loaded)
+            except CorruptTraceError as error:
+                yield run_id, error
+            else:
+                yield run_id, trace
+
+    def _call_it(self, name: str) -> None:
+        """Go by another name in messages: that of the face people see."""
+        self._name = name
+
+    async def _begin(self) -> None:
+        """Before each verb: refuse if closed; at the first, take in what killed programs left."""
+        self._check_open()
+        if not self._has_recovered:
+            self._has_recovered = True
+            await self.recover()
+
+    async def recover(self) -> RunIds:
+        """Put runs into the store whose programs were killed while a live record was kept.
+
+        Happens by itself at the first verb. They carry ``"unfinished": true`` in their metadata.
+
+        Returns:
+            The ids of these runs.
+        """
+        self._check_open()
+        folder = None if self.path is None else liverecords.folder_of(self.path)
+        if folder is None or not os.path.isdir(folder):  # noqa: ASYNC240 - one stat
+            return []
+        keeper = _Keeper(self._load_many, self._save_all)
+        return await liverecords.recover(folder, keeper, self._runtime.call)
+
+    async def _save_all(self, traces: Iterable[object]) -> None:
+        prepared = [self._prepare(trace) for trace in traces]
+        if prepared:
+            await self._save(prepared)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError(self._where)
+
+    # What a backend supplies.
+
+    async def _open(self) -> None:
+        """Open now, rather than at first use. Opening again does nothing."""
+        self._check_open()
+
+    @abstractmethod
+    def _prepare(self, trace: object) -> PreparedT:
+        """A snapshot of the trace, as the backend keeps it.
+
+        Raises:
+            InvalidTraceError: It cannot be stored.
+        """
+
+    @abstractmethod
+    async def _save(self, traces: Sequence[PreparedT]) -> None:
+        """Make the traces durable, all or none, in their order."""
+
+    @abstractmethod
+    async def _load(self, run_id: str) -> bytes | None:
+        """The JSON of a trace.
+
+        Raises:
+            CorruptTraceError: It is not what was saved.
+        """
+
+    @abstractmethod
+    async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
+        """The JSON of each trace, in this order."""
+
+    @abstractmethod
+    async def _page(self, ask: Ask) -> Sequence[Found]:
+        """The summaries asked for."""
+
+    @abstractmethod
+    async def _count(self, filters: TraceFilter) -> int:
+        """How many match, up to the filter's limit."""
+
+    @abstractmethod
+    async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
+        """How many match, over time."""
+
+    @abstractmethod
+    async def _delete(self, run_id: str) -> bool:
+        """Remove a trace; whether there was one."""
+
+    @abstractmethod
+    async def _newest(self) -> Position | None:
+        """The place of the newest trace; None if there is none."""
+
+    @abstractmethod
+    async def _close(self) -> None:
+        """Finish and let go of everything; may be called again."""
+
+    def _place_of(self, run_id: str) -> str:  # noqa: ARG002
+        """Where a trace stands, for people."""
+        return self._where
+
+    def _epoch(self) -> str:
+        """Which numbering the keys of `Found` belong to."""
+        return ""
+
+    def _is_open(self) -> bool:
+        """Whether something would be left behind without `_close`."""
+        return False
+
+    def _abandon(self) -> None:
+        """Let go without waiting."""
+
+
+class _Keeper:
+    """A store as runs are recovered into it: it has begun already, and gives traces of ours."""
+
+    def __init__(
+        self,
+        load: Callable[[Sequence[str]], Awaitable[Sequence[Loaded]]],
+        save: Callable[[Sequence[AgentTrace]], Awaitable[None]],
+    ) -> None:
+        self._load = load
+        self._save = save
+
+    async def stored(self, run_ids: Sequence[str]) -> dict[str, AgentTrace]:
+        found: dict[str, AgentTrace] = {}
+        for run_id, data in zip(run_ids, await self._load(run_ids), strict=True):
+            if isinstance(data, bytes):
+                with contextlib.suppress(ValueError):
+                    found[run_id] = decode(data)
+        return found
+
+    async def keep(self, traces: Sequence[AgentTrace]) -> None:
+        await self._save(traces)
+
+
+def checked_path(path: str | os.PathLike[str]) -> str:
+    """A path as text.
+
+    Raises:
+        TypeError: It is none, or one of bytes.
+        ValueError: No file can have this name.
+    """
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise TypeError(f"a path must be text, not {type(text).__name__}: {path!r}")
+    if not text or "\0" in text:
+        raise ValueError(f"no file can have this name: {text!r}")
+    return text
+
+
+def _stored_id(run_id: str, where: str) -> str:
+    if not is_storable_id(run_id):
+        raise TraceNotFoundError(run_id, where)
+    return run_id

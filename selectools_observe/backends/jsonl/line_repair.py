@@ -1,0 +1,105 @@
+"""A line that may be damaged, as far as it can still be read."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ...model.codec import EncodedTrace, decode
+from ...model.facets import facts_of, usage_of
+from ...model.json_values import dumps
+from ...model.trace import AgentTrace
+from .. import timestamps as clock
+from ..summary_check import wrong_in_summary
+from .line_format import WrongChecksumError, has_checksum, parse_line, sealed_anew, to_line
+
+BEGINNING = re.compile(rb'\{\s*"run_id"\s*:')
+"""What a record, and the trace in it, begins with."""
+
+_TRACE = b'"trace":'
+_INSIDE = "it stands within a damaged line, and has no checksum"
+_SUMMARY = "what stands before its trace is damaged"
+
+
+class Mended(NamedTuple):
+    """What a line still tells.
+
+    Attributes:
+        run_id: Its run.
+        created_at: The time of saving, as text.
+        doubt: Why it may not be what was saved; None if it is.
+        line: The line to write in its place; None if it is good as it stands, without the NULs and
+            line ends after it.
+    """
+
+    run_id: str
+    created_at: bytes
+    doubt: str | None
+    line: bytes | None
+
+
+def mended(line: bytes, created_before: bytes, *, inside: bool = False) -> Mended:
+    """What a line, or a piece of one, still tells.
+
+    Args:
+        line: The bytes.
+        created_before: The time of saving of the line before, for one that has lost its own.
+        inside: It is a piece of a damaged line.
+
+    Raises:
+        ValueError: Nothing; the text says why.
+    """
+    line = line.rstrip(b"\0\r\n")
+    try:
+        return _read(line, inside=inside)
+    except ValueError as error:
+        # The trace may still be whole: it names its run itself.
+        trace_json = _trace_in(line)
+        if trace_json is None:
+            raise
+        try:
+            trace: AgentTrace = decode(trace_json)
+        except ValueError:
+            raise error from None
+        return _written_anew(trace, trace_json, created_before, _SUMMARY)
+
+
+def _read(line: bytes, *, inside: bool) -> Mended:
+    doubt = _INSIDE if inside and not has_checksum(line) else None
+    try:
+        summary, trace = parse_line(line)
+    except WrongChecksumError as error:
+        doubt = str(error)
+        line = sealed_anew(line)
+        summary, trace = parse_line(line)
+    if trace.run_id != summary.run_id:
+        raise ValueError(f"the trace of {trace.run_id!r} stands in it")
+    told = (summary.steps, summary.total_ms, summary.metadata)
+    wrong = next(wrong_in_summary(trace, *told), None)
+    if wrong is not None and has_checksum(line):
+        raise ValueError(wrong)
+    doubt = doubt if wrong is None else wrong  # of another program: nobody knows which is right
+    created_at = clock.to_text(summary.created_at).encode()
+    return Mended(summary.run_id, created_at, doubt, None if doubt is None else _with_end(line))
+
+
+def _with_end(line: bytes) -> bytes:
+    return line.rstrip(b"\n") + b"\n"
+
+
+def _trace_in(line: bytes) -> bytes | None:
+    place = line.find(_TRACE)
+    if place < 0 or BEGINNING.search(line, 1, place):  # that of another record
+        return None
+    return line[place + len(_TRACE) :].rstrip(b" \t").removesuffix(b"}").strip(b" \t")
+
+
+def _written_anew(trace: AgentTrace, trace_json: bytes, created_at: bytes, doubt: str) -> Mended:
+    facts, usage = facts_of(trace), usage_of(trace.steps)
+    metadata = dumps(trace.metadata)
+    total = float(trace.total_duration_ms)
+    encoded = EncodedTrace(
+        trace.run_id, len(trace.steps), total, metadata, trace_json, facts, usage
+    )
+    line = to_line(encoded, clock.from_text(created_at.decode()))
+    return Mended(trace.run_id, created_at, doubt, line)

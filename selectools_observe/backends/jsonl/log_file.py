@@ -1,0 +1,533 @@
+"""The file, and the index of it that is held in memory. All of this blocks; nothing here waits.
+
+One archive serves all threads and event loops of a process, one at a time. Between processes,
+writers take a lock on the file; readers need none: a line that is not finished is not there yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import BinaryIO, TypeAlias, TypeVar
+
+from ...errors import CorruptTraceError, StoreClosedError
+from ...model.codec import EncodedTrace
+from ...model.pagination import Position
+from ...model.reports import Progress
+from ...model.trace import TraceFacts, TraceSummary
+from ...runtime.fork import rest_during_forks
+from .. import timestamps as clock
+from ..atomic_file import sync_folder
+from ..base import Loaded
+from ..filelock import lock, unlock
+from ..ordered_index import Entry, Look, SaveOrder, Slice
+from .file_io import Drop, Place, clear_away, copy_lines, is_at, read_at, take_back, write_all
+from .line_format import (
+    Group,
+    goes_on,
+    group_of,
+    has_checksum,
+    read_line,
+    run_id_of,
+    shared,
+    to_line,
+    trace_of,
+)
+
+log = logging.getLogger("selectools_observe")
+
+Unit: TypeAlias = Sequence[EncodedTrace]
+T = TypeVar("T")
+
+_FOR_OTHERS = 0.002  # seconds after each writing anew
+_LINES_AT_ONCE = 256
+_COPY_BYTES = 1024 * 1024
+_BYTES_REMEMBERED = 256  # of the line read last: run id and time tell if another took its place
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+
+
+class Line(Entry):
+    """A line of the file, as the index holds it."""
+
+    __slots__ = ("_facts", "_summary", "place", "rank")
+
+    def __init__(self, summary: TraceSummary, facts: TraceFacts, place: Place) -> None:
+        self.run_id = summary.run_id
+        self._summary = summary
+        self._facts = facts
+        self.place = place
+        self.rank = 0
+
+    @property
+    def summary(self) -> TraceSummary:
+        return self._summary
+
+    @property
+    def facts(self) -> TraceFacts:
+        return self._facts
+
+
+class _Together:
+    """Lines of one saving that were read, until it is known whether all of them are there."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.start: tuple[int, tuple[int, bytes]] = (0, (0, b""))
+        self._group: Group | None = None
+
+    def add(self, line: bytes, entry: Line, start: tuple[int, tuple[int, bytes]]) -> None:
+        if not self.lines:
+            self.start = start
+        self.lines.append(entry)
+        self._group = group_of(line)
+
+    def goes_on(self, line: bytes) -> bool:
+        """Whether a line, perhaps cut short, is the next of those."""
+        return bool(self.lines) and self._group is not None and goes_on(self._group, line)
+
+    def lacks(self, end: bytes) -> bool:
+        """Whether the end of the file is a part of a saving that was cut short."""
+        group = group_of(end)
+        return self.goes_on(end) or (group is not None and group.left > 0)
+
+
+class Archive:
+    """A JSONL file with an index: which line holds which run."""
+
+    def __init__(self, path: str, *, sync: bool, progress: Progress | None) -> None:
+        self.path = path
+        self.file = os.path.abspath(path)  # the working directory may change
+        self._sync = sync
+        self._progress = progress
+        self._turn = threading.RLock()
+        self._fd: int | None = None
+        self._closed = False
+        self._forget()
+        rest_during_forks(self)
+
+    def before_fork(self) -> None:
+        self._turn.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        self._turn.release()
+
+    def after_fork_in_child(self) -> None:
+        # The file is shared with the parent: so would a lock on it be.
+        self._turn = threading.RLock()
+        self._let_go()
+
+    def _forget(self) -> None:
+        """Begin a new index."""
+        self._order: SaveOrder[Line] = SaveOrder(uuid.uuid4().hex)
+        self._damaged: dict[str, tuple[Place, str]] = {}
+        self._read_to = 0
+        self._read_last = (0, b"")
+        self._ends_in_newline = True
+        self._half_saved = False
+        self._last_created: datetime | None = None
+        self._last_rank = 0
+
+    # Verbs.
+
+    def append(self, units: Sequence[Unit]) -> list[None]:
+        """Write the traces' lines in one go, all or none."""
+        return self._do(lambda: self._locked(lambda fd: self._append(fd, units)))
+
+    def _append(self, fd: int, units: Sequence[Unit]) -> list[None]:
+        self._read_on(fd)
+        traces = [trace for unit in units for trace in unit]
+        now = clock.now()
+        lines = [line for unit in units for line in _lines_of(unit, now)]
+        start = self._write(fd, lines)
+        if start is None:
+            self._forget()
+            return [None] * len(units)
+        for trace, line in zip(traces, lines, strict=True):
+            place = Place(start, len(line) - 1)
+            self._index(Line(trace.summary(now), shared(trace.facts), place))
+            start += len(line)
+        return [None] * len(units)
+
+    def load(self, run_ids: Sequence[str]) -> list[Loaded]:
+        """The JSON of traces; None for each that is not there."""
+        return self._do(lambda: self._loaded(self._refreshed(), run_ids))
+
+    def look(self, look: Look) -> Slice:
+        """Look through a part of the traces."""
+        return self._do(lambda: self._refreshed_order().look(look))
+
+    def newest(self, kind: str) -> Position | None:
+        """The place of the newest trace."""
+        return self._do(lambda: self._refreshed_order().newest(kind))
+
+    def delete(self, run_id: str) -> bool:
+        """Remove all lines of a run by writing the file anew."""
+        return self._do(lambda: self._locked(lambda fd: self._delete(fd, run_id)))
+
+    def _delete(self, fd: int, run_id: str) -> bool:
+        self._read_on(fd)
+        if self._order.get(run_id) is None and run_id not in self._damaged:
+            return False
+        self._rewrite(fd, lambda _, line: run_id_of(line) == run_id)
+        self._damaged.pop(run_id, None)
+        self._order.remove(run_id)
+        return True
+
+    def _do(self, work: Callable[[], T]) -> T:
+        with self._turn:
+            try:
+                return work()
+            except Exception:
+                raise
+            except BaseException:
+                self._forget()  # a signal handler raised, and may have left the index half made
+                raise
+
+    def compact(self) -> tuple[int, int, int]:
+        """Drop the lines that newer ones replace; bytes before and after, and lines dropped."""
+        return self._do(lambda: self._locked(self._compact))
+
+    def _compact(self, fd: int) -> tuple[int, int, int]:
+        self._read_on(fd)
+        before, dropped = os.fstat(fd).st_size, 0
+        current = {entry.place.offset for entry in self._order}
+
+        def is_superseded(offset: int, line: bytes) -> bool:
+            nonlocal dropped
+            if offset in current or offset >= self._read_to:
+                return False
+            gone = not line.strip() or _is_readable(line)
+            dropped += gone and bool(line.strip())
+            return gone
+
+        self._rewrite(fd, is_superseded)
+        return before, self._read_to, dropped
+
+    def snapshot(self) -> tuple[int, int]:
+        """A descriptor of one's own, and how many bytes nobody will change any more."""
+        return self._do(lambda: self._locked(lambda fd: (os.dup(fd), os.fstat(fd).st_size)))
+
+    def epoch(self) -> str:
+        """Which numbering the keys of pages belong to."""
+        return self._order.epoch
+
+    def open(self) -> None:
+        """Open the file, making it and its folders if need be, and read what is there."""
+        self._do(self._refreshed)
+
+    def close(self) -> None:
+        """Close the file, for good."""
+        with self._turn:
+            self._closed = True
+            self._let_go()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a file is held open."""
+        return self._fd is not None
+
+    def place_of(self, run_id: str) -> str:
+        """Where a run's line stands, for people."""
+        entry = self._order.get(run_id)
+        place = entry.place if entry is not None else self._damaged.get(run_id, (None,))[0]
+        return self.path if place is None else f"{self.path}, byte {place.offset}"
+
+    # The file.
+
+    def _descriptor(self, replaced: list[int] | None = None) -> int:
+        """The file, opened anew if another took its place, or if a fork shares it.
+
+        What it was before is closed, or put into ``replaced``.
+        """
+        if self._closed:
+            raise StoreClosedError(self.path)
+        if self._fd is not None and not is_at(self._fd, self.file):
+            if replaced is not None:
+                # Never in both places: a signal handler's exception may come between.
+                old, self._fd = self._fd, None
+                replaced.append(old)
+            self._let_go()
+        if self._fd is None:
+            self._fd = self._open()
+            self._forget()
+        return self._fd
+
+    def _let_go(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def _open(self) -> int:
+        if os.path.isdir(self.file):
+            raise IsADirectoryError(21, "Is a directory")
+        folder = os.path.dirname(self.file)
+        os.makedirs(folder, exist_ok=True)
+        fd = os.open(self.file, _FLAGS, 0o644)
+        if self._sync:
+            try:
+                sync_folder(folder)
+            except BaseException:
+                os.close(fd)
+                raise
+        return fd
+
+    def _locked(self, work: Callable[[int], T]) -> T:
+        """Do work on the file while no other program writes."""
+        began = time.monotonic()
+        # Closing a large file that is gone takes long, and others would replace the next meanwhile.
+        replaced: list[int] = []
+        try:
+            while True:
+                fd = self._descriptor(replaced)
+                try:
+                    lock(fd, began)
+                    if is_at(fd, self.file):  # else it was replaced while we waited
+                        return work(fd)
+                finally:
+                    self._unlock(fd)
+        finally:
+            for old in replaced:
+                os.close(old)
+
+    def _unlock(self, fd: int) -> None:
+        if fd != self._fd:  # we replaced it ourselves; its lock goes with it
+            os.close(fd)
+            # Who waits has to open the new file first: do not be there again before.
+            time.sleep(_FOR_OTHERS)
+            return
+        try:
+            unlock(fd)
+        except BaseException:  # a signal handler's
+            unlock(fd)
+            raise
+
+    def _refreshed(self) -> int:
+        fd = self._descriptor()
+        self._read_on(fd)
+        return fd
+
+    def _refreshed_order(self) -> SaveOrder[Line]:
+        self._refreshed()
+        return self._order
+
+    def _write(self, fd: int, lines: Sequence[bytes]) -> int | None:
+        """Append; where the first line begins, or None if a program without a lock came between.
+
+        What fails half way is taken back.
+        """
+        self._take_back_half(fd)
+        end = os.fstat(fd).st_size
+        if end and not self._ends_in_newline:
+            self._give_up_torn_line(fd, end)
+            lines = [b"\n", *lines]
+        data = b"".join(lines)
+        try:
+            write_all(fd, data)
+            if self._sync:
+                os.fsync(fd)
+        except BaseException:
+            take_back(fd, end, len(data))
+            raise
+        self._read_to = os.fstat(fd).st_size
+        if self._read_to != end + len(data):
+            return None
+        self._read_last = (self._read_to - len(lines[-1]), lines[-1][:_BYTES_REMEMBERED])
+        start = end + (0 if self._ends_in_newline else 1)
+        self._ends_in_newline = True
+        return start
+
+    def _take_back_half(self, fd: int) -> None:
+        """What a crash has left of lines that were to be there together."""
+        if self._half_saved:
+            log.warning("%s, byte %d: half a save_many taken back", self.path, self._read_to)
+            os.ftruncate(fd, self._read_to)
+            self._half_saved, self._ends_in_newline = False, True
+
+    def _give_up_torn_line(self, fd: int, end: int) -> None:
+        """What stands after the last newline stays there, and the file goes on below it."""
+        if self._read_to < end:
+            place = Place(self._read_to, end - self._read_to)
+            self._note_damage(read_at(fd, place), place, "cut short")
+
+    def _loaded(self, fd: int, run_ids: Sequence[str]) -> list[Loaded]:
+        return [self._load(fd, run_id) for run_id in run_ids]
+
+    def _load(self, fd: int, run_id: str) -> Loaded:
+        entry = self._order.get(run_id)
+        if entry is None and run_id not in self._damaged:
+            return None
+        if entry is None:
+            place, reason = self._damaged[run_id]
+            return CorruptTraceError(run_id, f"{self.path}, byte {place.offset}", reason)
+        line = read_at(fd, entry.place)
+        try:
+            if run_id_of(line) in (run_id, None):
+                return trace_of(line)
+            reason = "another line stands in its place: the file was changed by hand"
+        except ValueError as error:
+            reason = str(error)
+        return CorruptTraceError(run_id, self.place_of(run_id), reason)
+
+    # Reading.
+
+    def _read_on(self, fd: int) -> None:
+        """Index what was appended since; all of it, if the file is shorter than it was."""
+        size = os.fstat(fd).st_size
+        if size < self._read_to or (size > self._read_to and not self._is_continued(fd)):
+            log.warning("%s: another program rewrote the file; reading it again", self.path)
+            self._forget()
+        if size > self._read_to:
+            with open(fd, "rb", buffering=_COPY_BYTES, closefd=False) as file:
+                self._read_lines(file, size)
+
+    def _is_continued(self, fd: int) -> bool:
+        """Whether what was read last still stands where it stood."""
+        offset, head = self._read_last
+        return os.pread(fd, len(head), offset) == head
+
+    def _read_lines(self, file: BinaryIO, size: int) -> None:
+        file.seek(self._read_to)
+        self._half_saved = False
+        skipped = 0
+        together = _Together()
+        for number, line in enumerate(file, 1):
+            if not number % _LINES_AT_ONCE:
+                self._tell_progress(size)
+            before = self._read_to, self._read_last
+            if not together.goes_on(line):
+                self._index_all(together)
+            if not line.endswith(b"\n") and together.lacks(line):
+                self._read_to, self._read_last = together.start if together.lines else before
+                self._half_saved, self._ends_in_newline = True, False
+                together.lines = []
+                break
+            entry = self._read(line)
+            if entry is None:
+                if not line.endswith(b"\n"):
+                    break  # being written, or torn: the next append decides
+                skipped += bool(line.strip())
+            else:
+                together.add(line, entry, before)
+        self._index_all(together)
+        self._tell_progress(size)
+        if skipped:
+            log.warning("%s: %d unreadable lines skipped", self.path, skipped)
+
+    def _index_all(self, together: _Together) -> None:
+        for entry in together.lines:
+            self._index(entry)
+        together.lines = []
+
+    def _read(self, line: bytes) -> Line | None:
+        """Go past one line; None if there is no trace in it, or if it is torn: then stay."""
+        place = Place(self._read_to, len(line.rstrip(b"\r\n")))
+        finished = line.endswith(b"\n")
+        entry = None
+        try:
+            if line.strip():
+                summary, facts = read_line(line)
+                entry = Line(summary, facts, place)
+        except ValueError as error:
+            self._ends_in_newline = finished
+            if not finished:
+                return None
+            self._note_damage(line, place, str(error))
+        self._read_last = (self._read_to, line[:_BYTES_REMEMBERED])
+        self._read_to += len(line)
+        self._ends_in_newline = finished
+        return entry
+
+    def _note_damage(self, line: bytes, place: Place, reason: str) -> None:
+        run_id = run_id_of(line)
+        log.warning("%s, byte %d: unreadable line (%s)", self.path, place.offset, reason)
+        if run_id is None:
+            return
+        if has_checksum(line):
+            self._order.remove(run_id)  # it was whole once: what stands before it was replaced
+        # Else an older line of the run is good: a torn write was never acknowledged.
+        if self._order.get(run_id) is None:
+            self._damaged[run_id] = (place, reason)
+
+    def _index(self, line: Line) -> None:
+        self._damaged.pop(line.run_id, None)
+        if line.summary.created_at == self._last_created:
+            self._last_rank += 1
+        else:
+            self._last_created, self._last_rank = line.summary.created_at, 0
+        line.rank = self._last_rank
+        self._order.add(line)
+
+    def _tell_progress(self, size: int) -> None:
+        time.sleep(0)  # lets an event loop that shares the interpreter run
+        if self._progress is not None:
+            self._progress(self._read_to, size)
+
+    # Writing anew.
+
+    def _rewrite(self, fd: int, drop: Drop) -> None:
+        """Replace the file by a copy without some lines, at once for all who look."""
+        self._take_back_half(fd)
+        folder, base = os.path.split(self.file)
+        clear_away(folder, base)
+        name = os.path.join(folder, f".{base}.{uuid.uuid4().hex}")
+        copy = os.open(name, _FLAGS | os.O_EXCL, 0o600)
+        try:
+            os.chmod(name, os.fstat(fd).st_mode & 0o777)
+            with (
+                open(fd, "rb", buffering=_COPY_BYTES, closefd=False) as source,
+                open(copy, "wb", buffering=_COPY_BYTES, closefd=False) as target,
+            ):
+                source.seek(0)  # the descriptors share their place
+                moved = copy_lines(source, target, drop)
+                os.fsync(copy)
+                size = os.fstat(copy).st_size
+                os.replace(name, self.file)
+                self._fd = copy
+                # What a program without a lock has appended meanwhile.
+                copy_lines(source, target, drop)
+        except BaseException:
+            if self._fd != copy:
+                os.close(copy)
+                with contextlib.suppress(OSError):
+                    os.unlink(name)
+            self._forget()
+            raise
+        try:
+            sync_folder(folder)
+        except BaseException:
+            self._forget()
+            raise
+        self._read_to = size
+        self._read_last = (0, b"")
+        self._move(moved)
+
+    def _move(self, moved: dict[int, int]) -> None:
+        """The same index, at new places."""
+        for entry in self._order:
+            if entry.place.offset in moved:
+                entry.place = entry.place._replace(offset=moved[entry.place.offset])
+        self._damaged = {
+            run_id: (place._replace(offset=moved.get(place.offset, place.offset)), reason)
+            for run_id, (place, reason) in self._damaged.items()
+        }
+
+
+def _lines_of(unit: Unit, now: datetime) -> list[bytes]:
+    if len(unit) == 1:
+        return [to_line(unit[0], now)]
+    number, last = int.from_bytes(os.urandom(4), "big"), len(unit) - 1
+    return [to_line(trace, now, Group(number, last - n)) for n, trace in enumerate(unit)]
+
+
+def _is_readable(line: bytes) -> bool:
+    try:
+        read_line(line)
+    except ValueError:
+        return False
+    return True

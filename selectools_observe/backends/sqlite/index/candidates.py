@@ -1,0 +1,272 @@
+"""From a filter to the few ids worth reading, by the index alone.
+
+Candidates come in the order of saving, from three sources that are merged: full blocks (by their
+postings and bounds), the facets of newer rows, and rows that other programs wrote and nobody has
+indexed yet. The first two are sure to match what the index knows; the last must be read.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from math import inf, nextafter
+from typing import Any, TypeAlias, TypeVar
+
+from ....model.filters import TraceFilter
+from ....model.trace import Number
+from ... import error_mapping as faults
+from ... import timestamps as clock
+from ...paging import Ask
+from .maintenance import BLOCK, first_open_id
+from .terms import holds_all, pack, wanted_terms
+
+# (id, whether the index vouches for what it knows)
+Candidate: TypeAlias = tuple[int, bool]
+RowT = TypeVar("RowT", bound=tuple[Any, ...])
+
+_FULL_BLOCKS_AT_ONCE = 64
+_TERMS_JOINED = 8
+_RARE = 64  # postings rows that are worth counting to find the rarest term
+
+
+def bounds_of(ask: Ask, column: str) -> tuple[str, list[Any]]:
+    """The SQL condition for the ids that a page may hold, and its values."""
+    conditions, values = ["1"], []
+    if ask.beyond is not None:
+        conditions.append(f"{column} {'>' if ask.oldest_first else '<'} ?")
+        values.append(ask.beyond.key)
+    if ask.newest is not None:
+        conditions.append(f"{column} <= ?")
+        values.append(ask.newest.key)
+    return " AND ".join(conditions), values
+
+
+def in_order(rows: Iterable[RowT], ask: Ask) -> Iterator[RowT]:
+    """The rows, which begin with their ids, as long as they come in the page's order.
+
+    A page of the file that stands in another's place gives rows twice, and so does a damaged number
+    by which SQLite finds the place to begin at; it notices neither.
+
+    Raises:
+        sqlite3.DatabaseError: They do not.
+    """
+    last = None if ask.beyond is None else ask.beyond.key
+    for row in rows:
+        row_id: int = row[0]
+        if last is not None and (row_id <= last if ask.oldest_first else row_id >= last):
+            raise faults.malformed("rows are out of order")
+        last = row_id
+        yield row
+
+
+class Ranges:
+    """The filter's ranges, as SQL for facets and for the bounds of blocks."""
+
+    def __init__(self, filters: TraceFilter) -> None:
+        since = None if filters.since is None else clock.to_microseconds(filters.since)
+        until = None if filters.until is None else clock.to_microseconds(filters.until)
+        error = None if filters.has_error is None else int(filters.has_error)
+        self._ranges = [
+            ("created_us", since, until),
+            ("steps", filters.min_steps, filters.max_steps),
+            ("total_ms", filters.min_ms, filters.max_ms),
+            ("cost_usd", filters.min_cost_usd, filters.max_cost_usd),
+            ("has_error", error, error),
+        ]
+
+    def __bool__(self) -> bool:
+        return any(low is not None or high is not None for _, low, high in self._ranges)
+
+    def of_facets(self) -> tuple[str, list[Any]]:
+        """The condition on a row of ``trace_facets``."""
+        return self._sql("{0} >= ?", "{0} <= ?")
+
+    def of_blocks(self) -> tuple[str, list[Any]]:
+        """The condition on a block that may hold such a row."""
+        return self._sql("max_{0} >= ?", "min_{0} <= ?")
+
+    def _sql(self, at_least: str, at_most: str) -> tuple[str, list[Any]]:
+        conditions, values = ["1"], []
+        for column, low, high in self._ranges:
+            for template, bound, outward in ((at_least, low, -inf), (at_most, high, inf)):
+                if bound is not None:
+                    conditions.append(template.format(column))
+                    values.append(_fitting(bound, -outward))
+        return " AND ".join(conditions), values
+
+
+def _fitting(bound: Number, inward: float) -> Number:
+    """The bound as SQLite can take it: its integers have 64 bits.
+
+    An integer beyond them becomes the nearest float that excludes what it excludes.
+    """
+    if not isinstance(bound, int) or -(2**63) <= bound < 2**63:
+        return bound
+    try:
+        near = float(bound)
+    except OverflowError:
+        return inf if bound > 0 else -inf
+    excludes_less = near < bound if inward > 0 else near > bound
+    return nextafter(near, inward) if excludes_less else near
+
+
+class Narrowing:
+    """The candidates for one page or count."""
+
+    def __init__(self, connection: sqlite3.Connection, ask: Ask) -> None:
+        self._connection = connection
+        self._ask = ask
+        self._ranges = Ranges(ask.filters)
+        self._terms = wanted_terms(ask.filters)
+        self.is_everything = not self._ranges and not self._terms
+
+    def candidates(self) -> Iterator[Candidate]:
+        """The ids that may match, each once, in the page's order."""
+        first_open = first_open_id(self._connection)
+        indexed = [self._full_blocks(first_open), self._newer_rows(first_open)]
+        if not self._ask.oldest_first:
+            indexed.reverse()
+        sure = ((row_id, True) for part in indexed for row_id in part)
+        foreign = ((row_id, False) for row_id in self.foreign_rows())
+        merged = heapq.merge(sure, foreign, key=_id_of, reverse=not self._ask.oldest_first)
+        return in_order(merged, self._ask)
+
+    def foreign_rows(self) -> list[int]:
+        """Ids that only reading can tell about, in the page's order."""
+        condition, values = self._bounds("id")
+        return [
+            row[0]
+            for row in self._connection.execute(
+                f"SELECT id FROM trace_pending WHERE NOT unreadable AND {condition} "
+                f"ORDER BY id {self._order}",
+                values,
+            ).fetchall()
+        ]
+
+    def of_facets(self) -> tuple[str, list[Any]]:
+        """The condition on a row of ``trace_facets`` that matches, as surely as terms can tell."""
+        condition, values = self._ranges.of_facets()
+        # SQLite finds the bytes of a term, if not only where one begins.
+        condition += " AND instr(terms, ?)" * len(self._terms)
+        return condition, [*values, *(pack([term]) for term in self._terms)]
+
+    def blocks_over_time(self, first_open: int) -> list[tuple[int, int, int]]:
+        """The full blocks that may hold what matches, and the microseconds that each spans."""
+        condition, values = self._ranges.of_blocks()
+        terms = self._rarest_first()[:_TERMS_JOINED]
+        condition += " AND block IN (SELECT block FROM trace_postings WHERE term = ?)" * len(terms)
+        return self._connection.execute(
+            "SELECT block, min_created_us, max_created_us FROM trace_blocks "
+            f"WHERE block < ? AND min_created_us IS NOT NULL AND {condition} ORDER BY block",
+            [first_open // BLOCK, *values, *terms],
+        ).fetchall()
+
+    def _newer_rows(self, first_open: int) -> Iterator[int]:
+        return self._facets("id >= ?", [first_open])
+
+    def _full_blocks(self, first_open: int) -> Iterator[int]:
+        """Ids of full blocks, by postings where the filter has terms, by facets where not."""
+        if not self._terms:
+            for block in self._blocks(first_open):
+                yield from self._facets(
+                    "id BETWEEN ? AND ?", [block * BLOCK, (block + 1) * BLOCK - 1]
+                )
+            return
+        some: list[int] = []
+        for block, *places in self._postings(first_open):
+            some += [
+                block * BLOCK + place for place in _common(places, ascending=self._ask.oldest_first)
+            ]
+            if len(some) >= _FULL_BLOCKS_AT_ONCE:
+                yield from self._vouched(some)
+                some = []
+        yield from self._vouched(some)
+
+    def _blocks(self, first_open: int) -> list[int]:
+        condition, values = self._ranges.of_blocks()
+        in_page, page_values = self._block_bounds("block")
+        return [
+            row[0]
+            for row in self._connection.execute(
+                f"SELECT block FROM trace_blocks WHERE block < ? AND {condition} AND {in_page} "
+                f"ORDER BY block {self._order}",
+                [first_open // BLOCK, *values, *page_values],
+            ).fetchall()
+        ]
+
+    def _postings(self, first_open: int) -> Iterator[tuple[Any, ...]]:
+        """For each full block that has all terms: the block, and each term's places in it."""
+        # The facets have the last word, so the rarest few are enough; SQLite joins 64 at most.
+        first, *others = self._rarest_first()[:_TERMS_JOINED]
+        joins = "".join(
+            f" CROSS JOIN trace_postings p{n} ON p{n}.term = ? AND p{n}.block = p.block"
+            for n in range(len(others))
+        )
+        columns = "".join(f", p{n}.places" for n in range(len(others)))
+        condition, values = self._ranges.of_blocks()
+        if self._ranges:
+            joins += " CROSS JOIN trace_blocks b ON b.block = p.block"
+        in_page, page_values = self._block_bounds("p.block")
+        return self._connection.execute(
+            f"SELECT p.block, p.places{columns} FROM trace_postings p{joins} "
+            f"WHERE p.term = ? AND p.block < ? AND {in_page} AND {condition} "
+            f"ORDER BY p.block {self._order}",
+            [*others, first, first_open // BLOCK, *page_values, *values],
+        )
+
+    def _rarest_first(self) -> list[int]:
+        if len(self._terms) == 1:
+            return self._terms
+        return sorted(self._terms, key=self._postings_of)
+
+    def _postings_of(self, term: int) -> int:
+        (number,) = self._connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM trace_postings WHERE term = ? LIMIT ?)",
+            (term, _RARE),
+        ).fetchone()
+        return int(number)
+
+    def _vouched(self, ids: Sequence[int]) -> Iterable[int]:
+        """Those ids whose facets are there and agree: a posting may be stale."""
+        if not ids:
+            return ()
+        return self._facets(f"id IN ({','.join('?' * len(ids))})", ids)
+
+    def _facets(self, where: str, values: Sequence[int]) -> Iterator[int]:
+        """Ids in the page's order whose facets hold what the filter asks."""
+        condition, facet_values = self.of_facets()
+        in_page, page_values = self._bounds("id")
+        rows = self._connection.execute(
+            f"SELECT id, terms FROM trace_facets WHERE {where} AND {condition} AND {in_page} "
+            f"ORDER BY id {self._order}",
+            [*values, *facet_values, *page_values],
+        ).fetchall()
+        wanted = self._terms
+        return (row[0] for row in rows if not wanted or holds_all(row[1], wanted))
+
+    @property
+    def _order(self) -> str:
+        return "ASC" if self._ask.oldest_first else "DESC"
+
+    def _bounds(self, column: str) -> tuple[str, list[Any]]:
+        return bounds_of(self._ask, column)
+
+    def _block_bounds(self, column: str) -> tuple[str, list[Any]]:
+        """The page's bounds on ids, loosened to whole blocks."""
+        conditions, values = ["1"], []
+        if self._ask.beyond is not None:
+            conditions.append(f"{column} {'>=' if self._ask.oldest_first else '<='} ?")
+            values.append(self._ask.beyond.key // BLOCK)
+        return " AND ".join(conditions), values
+
+
+def _common(places: Sequence[bytes], *, ascending: bool) -> list[int]:
+    common = set(places[0])
+    for others in places[1:]:
+        common.intersection_update(others)
+    return sorted(common, reverse=not ascending)
+
+
+def _id_of(candidate: Candidate) -> int:
+    return candidate[0]

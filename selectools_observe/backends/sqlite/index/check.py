@@ -1,0 +1,90 @@
+"""Whether the index misses anything: rows without facets, and blocks without their postings.
+
+It may say too much at any time; what it says too little would be left out of a query's answer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+from ..rows import FacetsRow
+from .maintenance import BLOCK, first_open_id
+from .terms import unpack
+
+ROW_IS_GONE = "the row is gone; the index knows of it"
+
+_TERMS_AT_ONCE = 256
+_BOUNDED = ("created_us", "steps", "total_ms", "cost_usd", "has_error")
+_OUT_OF_BOUNDS = " OR ".join(
+    f"NOT ifnull(f.{column} BETWEEN b.min_{column} AND b.max_{column}, 0)" for column in _BOUNDED
+)
+
+
+def facets_at(connection: sqlite3.Connection, row_id: int) -> FacetsRow | None:
+    """The facets of a row."""
+    row: FacetsRow | None = connection.execute(
+        "SELECT * FROM trace_facets WHERE id = ?", (row_id,)
+    ).fetchone()
+    return row
+
+
+def is_pending(connection: sqlite3.Connection, row_id: int) -> bool:
+    """Whether nobody has made the facets of a row yet, or nobody can."""
+    question = "SELECT 1 FROM trace_pending WHERE id = ?"
+    return connection.execute(question, (row_id,)).fetchone() is not None
+
+
+def ids_without_row(connection: sqlite3.Connection, first: int, last: int) -> list[int]:
+    """The ids in this range that the index has and the table has not."""
+    found: set[int] = set()
+    for table in ("trace_facets", "trace_pending"):
+        rows = connection.execute(
+            f"SELECT id FROM {table} i WHERE id BETWEEN ? AND ? "
+            "AND NOT EXISTS (SELECT 1 FROM traces NOT INDEXED WHERE rowid = i.id)",
+            (first, last),
+        )
+        found.update(row[0] for row in rows)
+    return sorted(found)
+
+
+def faults_of_block(connection: sqlite3.Connection, block: int) -> Iterator[str]:
+    """What a full block fails to say of its rows."""
+    if block * BLOCK >= first_open_id(connection):
+        return
+    bounds = (block * BLOCK, (block + 1) * BLOCK - 1)
+    facets = connection.execute(
+        "SELECT id, terms FROM trace_facets WHERE id BETWEEN ? AND ?", bounds
+    ).fetchall()
+    (outside,) = connection.execute(
+        "SELECT count(*) FROM trace_facets f LEFT JOIN trace_blocks b ON b.block = ? "
+        f"WHERE f.id BETWEEN ? AND ? AND (b.block IS NULL OR {_OUT_OF_BOUNDS})",
+        (block, *bounds),
+    ).fetchone()
+    if outside:
+        yield f"its bounds leave out {outside} runs"
+    missing = sum(1 for _ in _missing_postings(connection, block, facets))
+    if missing:
+        yield f"its postings leave out {missing} terms of runs"
+
+
+def _missing_postings(
+    connection: sqlite3.Connection, block: int, facets: Sequence[tuple[int, object]]
+) -> Iterator[int]:
+    wanted: dict[int, set[int]] = {}
+    for row_id, packed in facets:
+        if not isinstance(packed, bytes) or len(packed) % 8:
+            continue  # damaged, and found so with its row
+        for term in unpack(packed):
+            wanted.setdefault(term, set()).add(row_id - block * BLOCK)
+    terms = list(wanted)
+    for start in range(0, len(terms), _TERMS_AT_ONCE):
+        some = terms[start : start + _TERMS_AT_ONCE]
+        rows = connection.execute(
+            "SELECT term, places FROM trace_postings "
+            f"WHERE block = ? AND term IN ({','.join('?' * len(some))})",
+            [block, *some],
+        )
+        places = {term: set(found) for term, found in rows if isinstance(found, bytes)}
+        for term in some:
+            yield from wanted[term] - places.get(term, set())

@@ -1,0 +1,177 @@
+"""How many runs match, in all and over time, counted by the index alone.
+
+Most blocks lie within one bucket: neighbours of the same bucket are counted by one statement.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ....model.filters import TraceFilter
+from ....model.histogram import Tally, TraceHistogram, bounds_of
+from ....runtime.gil import Breath
+from ... import timestamps as clock
+from ...paging import Ask
+from ..reader import catch_up, matching
+from ..reader import count as count_by_reading
+from ..transaction import one_moment
+from .candidates import Narrowing
+from .maintenance import BLOCK, first_open_id
+
+_EVERYTHING = TraceFilter()
+_ALL_TIME = (-(2**80), 2**80)  # microseconds
+_FEW = 1000  # so many are found one by one as quickly
+
+
+class _Span(NamedTuple):
+    """Blocks that follow each other, and their bucket; None if they are of several."""
+
+    first: int
+    last: int
+    bucket: int | None
+
+
+def histogram(
+    connection: sqlite3.Connection, where: str, filters: TraceFilter, buckets: int
+) -> TraceHistogram:
+    """How many runs match, over time, read at one moment."""
+    catch_up(connection, where)
+    with one_moment(connection):
+        bounds = _bounds(connection, where, filters)
+        if bounds is None:
+            return TraceHistogram()
+        tally = Tally(*bounds, buckets)
+        if filters.run_ids is None:
+            _count_indexed(connection, filters, tally)
+        _count_read(connection, where, filters, tally)
+        return tally.result()
+
+
+def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> int:
+    """How many traces match."""
+    limit = filters.limit
+    asked = replace(filters, limit=None)
+    if asked == _EVERYTHING or asked.run_ids is not None or (limit is not None and limit <= _FEW):
+        return count_by_reading(connection, where, filters)
+    catch_up(connection, where)
+    with one_moment(connection):
+        tally = Tally(*_ALL_TIME, 1)
+        _count_indexed(connection, asked, tally)
+        _count_read(connection, where, asked, tally)
+        total = tally.total
+    return total if limit is None else min(limit, total)
+
+
+def _bounds(
+    connection: sqlite3.Connection, where: str, filters: TraceFilter
+) -> tuple[int, int] | None:
+    """The first and the last microsecond of the histogram; None if nothing tells them."""
+    since, until = bounds_of(filters)
+    if since is not None and until is not None:
+        return since, until
+    foreign = Narrowing(connection, Ask(_EVERYTHING)).foreign_rows()
+    ends = [
+        clock.to_microseconds(found.summary.created_at)
+        for found in matching(connection, where, foreign, _EVERYTHING)
+    ]
+    for ascending in (True, False):
+        ends += _outermost(connection, ascending=ascending)
+    if not ends:
+        return None
+    return (min(ends) if since is None else since, max(ends) if until is None else until)
+
+
+def _outermost(connection: sqlite3.Connection, *, ascending: bool) -> list[int]:
+    """The first or the last microsecond at which an indexed row was saved."""
+    best, edge, order = ("min", "min_created_us", "ASC") if ascending else (
+        "max", "max_created_us", "DESC"
+    )  # fmt: skip
+    first_open = first_open_id(connection)
+    found = _edge(connection, best, first_open, None)
+    blocks = connection.execute(
+        f"SELECT block, {edge} FROM trace_blocks WHERE {edge} IS NOT NULL ORDER BY {edge} {order}"
+    )
+    for block, bound in blocks:
+        # A block's bounds may be those of rows that are gone: its rows have the last word.
+        if found and (found[0] <= bound if ascending else found[0] >= bound):
+            break
+        inside = _edge(connection, best, block * BLOCK, (block + 1) * BLOCK - 1)
+        if inside and (not found or (inside < found) == ascending):
+            found = inside
+    blocks.close()
+    return found
+
+
+def _edge(connection: sqlite3.Connection, best: str, first: int, last: int | None) -> list[int]:
+    (value,) = connection.execute(
+        f"SELECT {best}(created_us) FROM trace_facets WHERE id BETWEEN ? AND ?",
+        (first, 2**63 - 1 if last is None else last),
+    ).fetchone()
+    return [] if value is None else [value]
+
+
+def _count_indexed(connection: sqlite3.Connection, filters: TraceFilter, tally: Tally) -> None:
+    narrowing = Narrowing(connection, Ask(filters))
+    condition, values = narrowing.of_facets()
+    first_open = first_open_id(connection)
+    breath = Breath()
+    for span in _spans(narrowing.blocks_over_time(first_open), tally):
+        ids = (span.first * BLOCK, span.last * BLOCK + BLOCK - 1)
+        if span.bucket is None:
+            _count_one_by_one(connection, ids, condition, values, tally)
+        else:
+            runs, errors = connection.execute(
+                "SELECT count(*), total(has_error) FROM trace_facets "
+                f"WHERE id BETWEEN ? AND ? AND {condition}",
+                [*ids, *values],
+            ).fetchone()
+            tally.add(span.bucket, runs, int(errors))
+        breath.take()
+    _count_one_by_one(connection, (first_open, 2**63 - 1), condition, values, tally)
+
+
+def _count_one_by_one(
+    connection: sqlite3.Connection,
+    ids: tuple[int, int],
+    condition: str,
+    values: list[Any],
+    tally: Tally,
+) -> None:
+    rows = connection.execute(
+        f"SELECT created_us, has_error FROM trace_facets WHERE id BETWEEN ? AND ? AND {condition}",
+        [*ids, *values],
+    ).fetchall()
+    for created_us, has_error in rows:
+        tally.add_run(created_us, has_error=has_error)
+
+
+def _spans(blocks: list[tuple[int, int, int]], tally: Tally) -> Iterator[_Span]:
+    """Blocks (number, first and last microsecond), those of one bucket together."""
+    span: _Span | None = None
+    for block, first, last in blocks:
+        bucket = tally.bucket_of(first)
+        if bucket != tally.bucket_of(last):
+            bucket = None
+        if span and bucket is not None and (span.last + 1, span.bucket) == (block, bucket):
+            span = span._replace(last=block)
+            continue
+        if span:
+            yield span
+        span = _Span(block, block, bucket)
+    if span:
+        yield span
+
+
+def _count_read(
+    connection: sqlite3.Connection, where: str, filters: TraceFilter, tally: Tally
+) -> None:
+    """Count the rows that only reading can tell about."""
+    rows: Any = None
+    if filters.run_ids is None:
+        rows = Narrowing(connection, Ask(filters)).foreign_rows()
+    for found in matching(connection, where, rows, filters):
+        created_us = clock.to_microseconds(found.summary.created_at)
+        tally.add_run(created_us, has_error=found.summary.has_error)

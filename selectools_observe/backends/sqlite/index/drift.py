@@ -1,0 +1,98 @@
+"""Whether the index still belongs to the table, and making it anew if it does not.
+
+The index knows rows by their rowids. SQLite may number the rows of such a table anew in a VACUUM,
+and a tool that rebuilds the table drops our triggers with it; either leaves an index that speaks of
+other rows.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+
+from ..recovery.row_scan import DATABASE_ERRORS, is_damage
+from ..rows import SUMMARIES, has_its_checksum
+from ..schema import TABLES, TRIGGERS, VERSION, has_tables, make_index, version_of
+from ..transaction import transaction
+
+log = logging.getLogger("selectools_observe")
+
+_LOOKED_AT = 8  # of the newest rows: a new number has passed down to all of them
+
+_COUNT_TRIGGERS = f"""
+    SELECT count(*) FROM sqlite_master
+    WHERE type = 'trigger' AND tbl_name = 'traces' AND name IN ({",".join("?" * len(TRIGGERS))})
+"""
+# In every state that a transaction leaves, the newest row is known to the index by its number.
+_NEWEST_IDS = """
+    SELECT (SELECT max(rowid) FROM traces),
+        max(ifnull((SELECT max(id) FROM trace_facets), 0),
+            ifnull((SELECT max(id) FROM trace_pending), 0))
+"""
+
+
+def has_drifted(connection: sqlite3.Connection) -> bool:
+    """Whether the index speaks of other rows, told by a few of them."""
+    if version_of(connection) != VERSION:
+        return False
+    (triggers,) = connection.execute(_COUNT_TRIGGERS, TRIGGERS).fetchone()
+    if triggers < len(TRIGGERS) or not has_tables(connection, *TABLES):
+        return True
+    newest, known = connection.execute(_NEWEST_IDS).fetchone()
+    return (newest or 0) != known or _newest_are_others(connection)
+
+
+def _newest_are_others(connection: sqlite3.Connection) -> bool:
+    rows = connection.execute(
+        f"{SUMMARIES} WHERE f.id IS NOT NULL ORDER BY t.rowid DESC LIMIT {_LOOKED_AT}"
+    ).fetchall()
+    # A single one may well be damaged; all of several are not.
+    return len(rows) > 1 and not any([has_its_checksum(row) for row in rows])
+
+
+def mend_drift(connection: sqlite3.Connection, where: str) -> bool:
+    """Make an index anew that speaks of other rows; whether it did."""
+    try:
+        if not has_drifted(connection):
+            return False
+    except DATABASE_ERRORS as error:
+        if not is_damage(error):
+            raise
+        return False  # `verify` tells more about it; what can be read, is
+    with transaction(connection):
+        if not has_drifted(connection):
+            return False  # another program did it meanwhile
+        _remember_checksums(connection)
+        make_index(connection)
+    log.warning(
+        "%s: its index did not belong to the rows any more (VACUUM, or another tool's work on the "
+        "table): made anew",
+        where,
+    )
+    return True
+
+
+def _remember_checksums(connection: sqlite3.Connection) -> None:
+    connection.execute("DROP TABLE IF EXISTS temp.known_checksums")
+    connection.execute("CREATE TEMP TABLE known_checksums (trace_crc, summary_crc)")
+    if has_tables(connection, "trace_facets"):
+        connection.execute(
+            "INSERT INTO known_checksums SELECT trace_crc, summary_crc FROM trace_facets"
+        )
+    connection.execute("CREATE INDEX temp.known ON known_checksums (trace_crc, summary_crc)")
+
+
+def warn_of_new_checksums(connection: sqlite3.Connection, where: str) -> None:
+    """After the index was made anew: how many runs are not what they were when it was made."""
+    (many,) = connection.execute(
+        "SELECT count(*) FROM trace_facets f WHERE NOT EXISTS (SELECT 1 FROM known_checksums k "
+        "WHERE k.trace_crc = f.trace_crc AND k.summary_crc = f.summary_crc)"
+    ).fetchone()
+    connection.execute("DROP TABLE known_checksums")
+    if many:
+        log.warning(
+            "%s: %d runs were changed, damaged or added while nobody watched the table; their "
+            "checksums are those of what is there now",
+            where,
+            many,
+        )

@@ -1,0 +1,107 @@
+"""The words of the index: a 64-bit number for each thing that a filter can ask for.
+
+A trace has one term for each metadata pair, step type, tool, model, and for its parent. 64 bits of
+BLAKE2b: among a million traces of twenty terms, the chance that one query meets a false match is
+about one in 10**12. Metadata is compared literally as well.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+from ....model.filters import TraceFilter
+from ....model.json_values import canonical
+from ....model.trace import TraceFacts
+
+_WIDTH = 8
+_LONG = 200  # characters; what is longer is not remembered
+_METADATA, _PARENT, _TYPE, _TOOL, _MODEL = "mpyto"
+
+
+def terms_of(metadata: Mapping[str, Any], facts: TraceFacts) -> bytes:
+    """All terms of a trace, packed: what the index keeps for it."""
+    terms = [_pair(key, value) for key, value in metadata.items()]
+    if facts.parent_run_id is not None:
+        terms.append(_term(_PARENT, facts.parent_run_id))
+    of_steps = _terms_of_steps(facts.step_types, facts.tool_names, facts.models)
+    return pack(terms) + of_steps
+
+
+@lru_cache(maxsize=4096)  # most runs of an agent have the same
+def _terms_of_steps(
+    step_types: frozenset[str], tool_names: frozenset[str], models: frozenset[str]
+) -> bytes:
+    terms = [_term(_TYPE, name) for name in step_types]
+    terms += [_term(_TOOL, name) for name in tool_names]
+    terms += [_term(_MODEL, name) for name in models]
+    return pack(terms)
+
+
+def wanted_terms(filters: TraceFilter) -> list[int]:
+    """The terms that a trace must have to match the filter."""
+    terms = [_pair(key, value) for key, value in (filters.metadata_match or {}).items()]
+    for kind, name in (
+        (_PARENT, filters.parent_run_id),
+        (_TYPE, filters.step_type),
+        (_TOOL, filters.tool_name),
+        (_MODEL, filters.model),
+    ):
+        if name is not None:
+            terms.append(_term(kind, name))
+    return terms
+
+
+def pack(terms: Iterable[int]) -> bytes:
+    """Terms one after another, eight bytes each, little-endian on every machine."""
+    packed = array("q", terms)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def unpack(packed: bytes) -> array[int]:
+    """The terms of a packed sequence."""
+    terms = array("q")
+    terms.frombytes(packed)
+    if sys.byteorder == "big":
+        terms.byteswap()
+    return terms
+
+
+def holds_all(packed: bytes, wanted: Iterable[int]) -> bool:
+    """Whether a packed sequence has every wanted term."""
+    terms = unpack(packed)
+    return all([term in terms for term in wanted])
+
+
+def _pair(key: str, value: Any) -> int:
+    if isinstance(value, list | dict) or (isinstance(value, str) and len(value) >= _LONG):
+        return _hash(_METADATA, f"{len(key)}:{key}{canonical(value)}")
+    return _remembered_pair(key, value)
+
+
+@lru_cache(maxsize=16384, typed=True)
+def _remembered_pair(key: str, value: float | str | None) -> int:
+    return _hash(_METADATA, f"{len(key)}:{key}{canonical(value)}")
+
+
+@lru_cache(maxsize=16384)
+def _remembered(kind: str, text: str) -> int:
+    return _hash(kind, text)
+
+
+def _term(kind: str, text: str) -> int:
+    # Long texts are seldom seen twice, and would fill the memory.
+    return _remembered(kind, text) if len(text) < _LONG else _hash(kind, text)
+
+
+def _hash(kind: str, text: str) -> int:
+    # A lone surrogate has no UTF-8 form but is a value like any other.
+    data = text.encode("utf-8", "surrogatepass")
+    digest = blake2b(data, digest_size=_WIDTH, person=kind.encode()).digest()
+    return int.from_bytes(digest, "big", signed=True)

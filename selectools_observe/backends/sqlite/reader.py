@@ -1,0 +1,265 @@
+"""What a reader's connection does: loads, pages and counts."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from itertools import islice
+from typing import Any, TypeVar
+
+from ...errors import CorruptTraceError
+from ...model.checksum import checksum
+from ...model.filters import TraceFilter, asks_for_facts, matches_facts, matches_summary
+from ...model.trace import TraceSummary, TraceUsage
+from ...model.validation import is_storable_id
+from ...runtime.gil import Breath
+from ..paging import Ask, Found
+from .index.candidates import Narrowing, bounds_of, in_order
+from .index.maintenance import index_everything
+from .rows import SUMMARIES, WRONG_CHECKSUM, stored_bytes, to_summary, told_by_steps
+from .transaction import one_moment
+
+ItemT = TypeVar("ItemT")
+
+# Counting keys is faster than counting facets; what nobody can read stays pending for ever.
+_COUNT_INDEXED = "SELECT (SELECT count(*) FROM traces) - (SELECT count(*) FROM trace_pending)"
+
+# Rows of other programs that a query reads rather than indexing them.
+_FOREIGN_ROWS_READ = 64
+_COUNT_FOREIGN = """
+    SELECT count(*) FROM (SELECT 1 FROM trace_pending WHERE NOT unreadable LIMIT ? + 1)
+"""
+
+# Rows read at once, between two moments in which other threads may run.
+_ROWS_AT_ONCE = 256
+
+
+_LOAD = """
+    SELECT t.run_id, t.trace_json, f.trace_crc
+    FROM traces t LEFT JOIN trace_facets f ON f.id = t.rowid WHERE t.run_id
+"""
+_LOAD_ONE = f"{_LOAD} = ?"
+
+
+def load_one(connection: sqlite3.Connection, where: str, run_id: str) -> bytes | None:
+    """The JSON of a trace.
+
+    Raises:
+        CorruptTraceError: It is not what was saved.
+    """
+    row = connection.execute(_LOAD_ONE, (run_id,)).fetchone()
+    return None if row is None else _checked(where, run_id, *row[1:])
+
+
+def load(
+    connection: sqlite3.Connection, where: str, run_ids: Sequence[str]
+) -> list[bytes | CorruptTraceError | None]:
+    """The JSON of traces; None for each that is not there."""
+    found: dict[str, bytes | CorruptTraceError] = {}
+    for chunk in _chunks(run_ids, _ROWS_AT_ONCE):
+        marks = ",".join("?" * len(chunk))
+        for stored_id, *stored in connection.execute(f"{_LOAD} IN ({marks})", chunk).fetchall():
+            run_id = stored_bytes(stored_id).decode(errors="replace")
+            try:
+                found[run_id] = _checked(where, run_id, *stored)
+            except CorruptTraceError as error:
+                found[run_id] = error
+    return [found.get(run_id) for run_id in run_ids]
+
+
+def _checked(where: str, run_id: str, stored: object, trace_crc: int | None) -> bytes:
+    trace_json = stored_bytes(stored)
+    if trace_crc is not None and checksum(trace_json) != trace_crc:
+        raise CorruptTraceError(run_id, place_of(where, run_id), WRONG_CHECKSUM)
+    return trace_json
+
+
+def place_of(where: str, run_id: str) -> str:
+    """Where a trace stands, for people."""
+    return f"{where}, table traces, run_id {run_id!r}"
+
+
+def newest_id(connection: sqlite3.Connection) -> int:
+    """The place of the newest trace in the order of saving."""
+    (newest,) = connection.execute("SELECT max(rowid) FROM traces").fetchone()
+    return newest or 0
+
+
+def page(connection: sqlite3.Connection, where: str, ask: Ask) -> list[Found]:
+    """The summaries of a page, read at one moment; unreadable rows are skipped."""
+    if ask.limit == 0:
+        return []
+    catch_up(connection, where)
+    with one_moment(connection), closing(_found(connection, where, ask)) as found:
+        stop = None if ask.limit is None else min(ask.offset + ask.limit, sys.maxsize)
+        return list(islice(found, min(ask.offset, sys.maxsize), stop))
+
+
+def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> int:
+    """How many traces match."""
+    catch_up(connection, where)
+    with one_moment(connection):
+        if filters == TraceFilter(limit=filters.limit):
+            (number,) = connection.execute(_COUNT_INDEXED).fetchone()
+            foreign = Narrowing(connection, Ask(filters)).foreign_rows()
+            number += sum(1 for row_id in foreign if _is_match(connection, where, row_id, filters))
+            return min(int(number), _most(filters.limit))
+        with closing(_matching_ids(connection, where, filters)) as ids:
+            return sum(1 for _ in islice(ids, _most(filters.limit)))
+
+
+def catch_up(connection: sqlite3.Connection, where: str) -> None:
+    """Index what other programs wrote, if it is so much that reading it each time would be slow."""
+    (foreign,) = connection.execute(_COUNT_FOREIGN, (_FOREIGN_ROWS_READ,)).fetchone()
+    if foreign > _FOREIGN_ROWS_READ:
+        with suppress(sqlite3.Error):  # it cannot be written now: then it is slow
+            index_everything(connection, where)
+
+
+def _matching_ids(
+    connection: sqlite3.Connection, where: str, filters: TraceFilter
+) -> Generator[int, None, None]:
+    if filters.run_ids is not None:
+        for found in _by_run_ids(connection, where, Ask(filters)):
+            yield found.key
+        return
+    breath = Breath()
+    for row_id, sure in Narrowing(connection, Ask(filters)).candidates():
+        breath.take()
+        if sure or _is_match(connection, where, row_id, filters):
+            yield row_id
+
+
+def matching(
+    connection: sqlite3.Connection,
+    where: str,
+    row_ids: Sequence[int] | None,
+    filters: TraceFilter,
+) -> Iterator[Found]:
+    """Those rows that match, told by reading them; if None is given, those of its run ids."""
+    if row_ids is None:
+        yield from _by_run_ids(connection, where, Ask(filters))
+        return
+    for some in _chunks(row_ids, _ROWS_AT_ONCE):
+        yield from _summaries(connection, where, [(row_id, False) for row_id in some], filters)
+
+
+def _is_match(
+    connection: sqlite3.Connection, where: str, row_id: int, filters: TraceFilter
+) -> bool:
+    return any(True for _ in _summaries(connection, where, [(row_id, False)], filters))
+
+
+def _found(connection: sqlite3.Connection, where: str, ask: Ask) -> Generator[Found, None, None]:
+    if ask.filters.run_ids is not None:
+        return _by_run_ids(connection, where, ask)
+    narrowing = Narrowing(connection, ask)
+    if narrowing.is_everything:
+        return _everything(connection, where, ask)
+    return _matching(connection, where, ask, narrowing)
+
+
+def _everything(
+    connection: sqlite3.Connection, where: str, ask: Ask
+) -> Generator[Found, None, None]:
+    condition, values = bounds_of(ask, "t.rowid")
+    order = "ASC" if ask.oldest_first else "DESC"
+    rows = connection.execute(
+        f"{SUMMARIES} WHERE {condition} ORDER BY t.rowid {order}",
+        values,
+    )
+    breath = Breath()
+    for row in in_order(rows, ask):
+        breath.take()
+        summary = _summary(connection, where, row)
+        if summary is not None:
+            yield Found(row[0], summary)
+
+
+def _matching(
+    connection: sqlite3.Connection, where: str, ask: Ask, narrowing: Narrowing
+) -> Generator[Found, None, None]:
+    # A small page should not read many rows to give few; a large one should not ask often.
+    wanted = ask.offset + ask.limit + 1 if ask.limit is not None else _ROWS_AT_ONCE
+    breath = Breath()
+    for candidates in _chunks(narrowing.candidates(), min(wanted, _ROWS_AT_ONCE)):
+        for found in _summaries(connection, where, candidates, ask.filters):
+            breath.take()
+            yield found
+
+
+def _summaries(
+    connection: sqlite3.Connection,
+    where: str,
+    candidates: Sequence[tuple[int, bool]],
+    filters: TraceFilter,
+) -> Iterator[Found]:
+    """The summaries of those candidates that match, in the candidates' order."""
+    marks = ",".join("?" * len(candidates))
+    rows = connection.execute(
+        f"{SUMMARIES} WHERE t.rowid IN ({marks})",
+        [row_id for row_id, _ in candidates],
+    ).fetchall()
+    by_id = {row[0]: row for row in rows}
+    asks_steps = asks_for_facts(filters)
+    for row_id, sure in candidates:
+        summary = _summary(connection, where, by_id[row_id]) if row_id in by_id else None
+        if (
+            summary is not None
+            and matches_summary(filters, summary)
+            and (sure or not asks_steps or _facts_match(connection, row_id, filters))
+        ):
+            yield Found(row_id, summary)
+
+
+def _summary(
+    connection: sqlite3.Connection, where: str, row: tuple[Any, ...]
+) -> TraceSummary | None:
+    """The summary of a row of `SUMMARIES`; None if it is damaged."""
+    row_id, *columns, prompt_tokens, completion_tokens, cost_usd, has_error, summary_crc = row
+    if summary_crc is None:  # another program's, not indexed yet
+        facts, usage = told_by_steps(_trace_json(connection, row_id))
+        return to_summary(columns, where, usage, has_error=facts.has_error)
+    usage = TraceUsage(prompt_tokens, completion_tokens, cost_usd)
+    return to_summary(columns, where, usage, has_error=bool(has_error), summary_crc=summary_crc)
+
+
+def _by_run_ids(
+    connection: sqlite3.Connection, where: str, ask: Ask
+) -> Generator[Found, None, None]:
+    places: list[int] = []
+    storable = filter(is_storable_id, ask.filters.run_ids or ())
+    for chunk in _chunks(sorted(storable), _ROWS_AT_ONCE):
+        marks = ",".join("?" * len(chunk))
+        condition, values = bounds_of(ask, "rowid")
+        rows = connection.execute(
+            f"SELECT rowid FROM traces WHERE run_id IN ({marks}) AND {condition}",
+            [*chunk, *values],
+        ).fetchall()
+        places += [row[0] for row in rows]
+    places = sorted(set(places), reverse=not ask.oldest_first)
+    for some in _chunks(places, _ROWS_AT_ONCE):
+        candidates = [(row_id, False) for row_id in some]
+        yield from _summaries(connection, where, candidates, ask.filters)
+
+
+def _facts_match(connection: sqlite3.Connection, row_id: int, filters: TraceFilter) -> bool:
+    facts, _ = told_by_steps(_trace_json(connection, row_id))
+    return matches_facts(filters, facts)
+
+
+def _trace_json(connection: sqlite3.Connection, row_id: int) -> bytes:
+    row = connection.execute("SELECT trace_json FROM traces WHERE rowid = ?", (row_id,)).fetchone()
+    return b"" if row is None else stored_bytes(row[0])
+
+
+def _most(limit: int | None) -> int:
+    return sys.maxsize if limit is None else min(limit, sys.maxsize)
+
+
+def _chunks(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,1 @@
+"""Verifying, backing up, compacting and repairing SQLite files."""

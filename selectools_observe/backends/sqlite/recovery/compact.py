@@ -1,0 +1,79 @@
+"""Giving space back, and mending the index on the way."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable
+
+from ....model.reports import CompactReport, Problem
+from ...progress import Steps
+from ..index.drift import mend_drift
+from ..index.maintenance import fill_blocks, index_blocks, index_everything
+from ..schema import make_index
+from ..transaction import transaction
+from .verify import Verification, structure
+
+
+def compacting(connection: sqlite3.Connection, where: str) -> Steps[CompactReport]:
+    """Mend the index, give free space back, and empty the write-ahead log."""
+    before = _size(connection)
+    verification = Verification(connection, where)
+    report = yield from verification.steps()
+    mended = [problem for problem in report.problems if problem.index_only]
+    left: list[str] = []
+    if mended:
+        _mend(connection, where, verification)
+    with transaction(connection):
+        fill_blocks(connection)
+    yield 1, 1
+    connection.execute("VACUUM")
+    yield 1, 1
+    if mend_drift(connection, where):
+        index_everything(connection, where)
+    if mended:
+        mended, left = _what_is_left(connection, mended)
+    busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        left.append("the log is still read by another program: it goes when that has finished")
+    after = _size(connection)
+    return CompactReport(where, before, after, mended=tuple(mended), left=tuple(left))
+
+
+def _mend(connection: sqlite3.Connection, where: str, verification: Verification) -> None:
+    is_whole = not verification.problems.in_runs
+    with transaction(connection):
+        if is_whole and (verification.index_is_broken or verification.problems.further):
+            make_index(connection)
+        else:
+            # Only what is known to be wrong: the others keep the checksums they were saved with.
+            _index_again(connection, verification.damaged_ids)
+            index_blocks(connection, sorted(verification.damaged_blocks))
+        connection.execute("REINDEX traces")
+    index_everything(connection, where)
+
+
+def _index_again(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
+    for statement in (
+        "DELETE FROM trace_facets WHERE id = ?",
+        "INSERT OR REPLACE INTO trace_pending (id) SELECT rowid FROM traces WHERE rowid = ?",
+    ):
+        connection.executemany(statement, [(row_id,) for row_id in ids])
+
+
+def _what_is_left(
+    connection: sqlite3.Connection, mended: list[Problem]
+) -> tuple[list[Problem], list[str]]:
+    """What SQLite's own check finds afterwards."""
+    still = structure(connection)
+    return mended if not still else [], [f"still damaged, use repair: {text}" for text in still]
+
+
+def _size(connection: sqlite3.Connection) -> int:
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    _, _, file = connection.execute("PRAGMA database_list").fetchone()
+    try:
+        return int(pages * page_size) + os.stat(file + b"-wal").st_size
+    except OSError:
+        return int(pages * page_size)

@@ -1,0 +1,154 @@
+"""Whether a row is what was saved: its trace, its summary, and what the index says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ....model.checksum import checksum
+from ....model.codec import decode
+from ....model.facets import facts_of, usage_of
+from ....model.trace import AgentTrace, TraceSummary
+from ... import timestamps as clock
+from ...summary_check import wrong_in_summary
+from ..index.terms import unpack
+from ..rows import WRONG_CHECKSUM, FacetsRow, facets_of, stored_bytes, summary_checksum, to_metadata
+from .row_scan import StoredRow
+
+_TERMS, _TRACE_CRC, _SUMMARY_CRC = -1, -2, -3
+
+
+class Fault(NamedTuple):
+    """What is wrong with a row.
+
+    Attributes:
+        problem: In words.
+        index_only: The row is whole; what the index says of it is not.
+        is_doubtful: The row can be read, and may not be what was saved.
+    """
+
+    problem: str
+    index_only: bool = False
+    is_doubtful: bool = False
+
+
+class Checked(NamedTuple):
+    """What was found in a row.
+
+    Attributes:
+        trace: Its trace; None if that cannot be read.
+        created_us: The time of saving, as far as it is known.
+        faults: What is wrong.
+    """
+
+    trace: AgentTrace | None
+    created_us: int | None
+    faults: list[Fault]
+
+    @property
+    def is_whole(self) -> bool:
+        return all([fault.index_only for fault in self.faults])
+
+
+def check(row: StoredRow, facets: FacetsRow | None) -> Checked:
+    """Check a row, by its facets if it has any, and by its trace."""
+    trace_json = stored_bytes(row.trace_json)
+    try:
+        run_id = row.run_id.decode()
+        trace: AgentTrace = decode(trace_json)
+    except (ValueError, AttributeError) as error:
+        return Checked(None, None, [Fault(f"it cannot be read: {error}")])
+    if trace.run_id != run_id:
+        problem = f"the trace of {trace.run_id!r} stands in its place"
+        return Checked(None, None, [Fault(problem)])
+    faults = _wrong_summary(row, trace, facets)
+    if facets is not None and checksum(trace_json) != facets[_TRACE_CRC]:
+        faults.append(Fault(WRONG_CHECKSUM, is_doubtful=True))
+    created_us, wrong_time = _time_of_saving(row, facets)
+    if wrong_time is not None:
+        faults.append(wrong_time)
+    if not faults and facets is not None:
+        faults += _wrong_facets(row, trace, trace_json, facets)
+    return Checked(trace, created_us, faults)
+
+
+def _wrong_summary(row: StoredRow, trace: AgentTrace, facets: FacetsRow | None) -> list[Fault]:
+    """What the summary says that the trace does not; unless it was written so."""
+    if facets is not None and _has_checksum(row, facets, _told_time(row)):
+        return []
+    told = (row.steps, row.total_ms, to_metadata(row.metadata))
+    # Without a checksum nobody knows which of the two is right.
+    return [
+        Fault(problem, is_doubtful=facets is None) for problem in wrong_in_summary(trace, *told)
+    ]
+
+
+def is_readable(row: StoredRow) -> bool:
+    """Whether a row's summary can be listed as it is."""
+    is_typed = isinstance(row.steps, int) and isinstance(row.total_ms, int | float)
+    return is_typed and _told_time(row) is not None
+
+
+def _time_of_saving(row: StoredRow, facets: FacetsRow | None) -> tuple[int | None, Fault | None]:
+    """When the row was saved, told by its column and by the index, which a checksum covers."""
+    told = _told_time(row)
+    if facets is None:
+        wrong = None if told is not None else Fault("its time of saving is lost", is_doubtful=True)
+        return told, wrong
+    _, indexed, *_ = facets
+    if told == indexed or _has_checksum(row, facets, told):
+        return told, None
+    if _has_checksum(row, facets, indexed):
+        return indexed, Fault("its time of saving is damaged; the index has the right one")
+    return told, Fault("its time of saving is damaged", is_doubtful=True)
+
+
+def _told_time(row: StoredRow) -> int | None:
+    try:
+        return clock.to_microseconds(clock.from_text(row.created_at.decode()))
+    except (ValueError, AttributeError):
+        return None
+
+
+def _has_checksum(row: StoredRow, facets: FacetsRow, created_us: int | None) -> bool:
+    _, _, _, _, has_error, prompt_tokens, completion_tokens, cost_usd, *_ = facets
+    numbers: Any = (
+        created_us, row.steps, row.total_ms, bool(has_error), prompt_tokens, completion_tokens,
+        cost_usd,
+    )  # fmt: skip
+    try:
+        found = summary_checksum(row.run_id, stored_bytes(row.metadata), numbers)
+    except ValueError:
+        return False
+    return found == facets[_SUMMARY_CRC]
+
+
+def _wrong_facets(
+    row: StoredRow, trace: AgentTrace, trace_json: bytes, facets: FacetsRow
+) -> Iterator[Fault]:
+    columns = (row.run_id, row.steps, row.total_ms, row.created_at, row.metadata)
+    facts, usage = facts_of(trace), usage_of(trace.steps)
+    summary = TraceSummary(
+        trace.run_id,
+        row.steps,
+        float(row.total_ms),
+        clock.from_text(row.created_at.decode()),
+        to_metadata(row.metadata),
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cost_usd,
+        facts.has_error,
+    )
+    expected = facets_of(row.row_id, columns, summary, facts, trace_json)
+    if facets[:_TERMS] != expected[:_TERMS]:
+        yield Fault("what the index says of its summary is damaged", index_only=True)
+    if _terms(facets) != _terms(expected):
+        yield Fault("the terms that the index has of it are damaged", index_only=True)
+
+
+def _terms(facets: FacetsRow) -> list[int] | None:
+    *_, packed = facets
+    try:
+        return sorted(unpack(packed))
+    except (TypeError, ValueError):
+        return None

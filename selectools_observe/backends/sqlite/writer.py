@@ -1,0 +1,184 @@
+"""What a writer's connection does: batches of saves, deletes, and the upkeep of the index."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+
+from ...errors import StorageError, TraceStoreError
+from .. import error_mapping as faults
+from .. import timestamps as clock
+from .connection import Connection
+from .index.maintenance import FOREIGN_ROWS_AT_ONCE, keep_up
+from .rows import WrittenTrace, summary_checksum
+from .transaction import transaction, undo
+from .wal import Log
+
+# What one caller saves together, to be stored whole or not at all.
+Unit: TypeAlias = Sequence[WrittenTrace]
+
+_TRACES_PER_STATEMENT = 128
+_BYTES_PER_STATEMENT = 16 * 1024 * 1024
+# Upkeep takes ten calls into SQLite, for each of which a busy event loop may be waited for: where
+# batches are large it happens once in several. A query reads the facets of what is not yet in
+# blocks, 1024 in 0.07 ms.
+_SAVES_BETWEEN_UPKEEP = 256, 1024
+_BATCHES_BETWEEN_UPKEEP = 8
+
+# Saves go through a view, so that a batch is one statement and thereby one transaction: one call
+# into SQLite, during all of which other threads run. Each further call would have to win the
+# interpreter back from a busy event loop, which can take milliseconds.
+#
+# The facets come first: by them the triggers on `traces` know our rows from other programs'.
+_INTAKE = (
+    """
+    CREATE TEMP VIEW IF NOT EXISTS incoming_traces AS SELECT
+        '' AS run_id, 0 AS steps, 0.0 AS total_ms, '' AS created_at, '' AS metadata,
+        '' AS trace_json, 0 AS created_us, 0 AS has_error, 0 AS prompt_tokens,
+        0 AS completion_tokens, 0.0 AS cost_usd, 0 AS summary_crc, 0 AS trace_crc, '' AS terms
+    """,
+    """
+    CREATE TEMP TRIGGER IF NOT EXISTS incoming_traces_insert INSTEAD OF INSERT ON incoming_traces
+    WHEN NEW.run_id IS NOT NULL BEGIN
+        INSERT INTO trace_facets VALUES (
+            max(
+                ifnull((SELECT max(rowid) FROM traces), 0), (SELECT deleted FROM trace_newest)
+            ) + 1,
+            NEW.created_us, NEW.steps, NEW.total_ms, NEW.has_error, NEW.prompt_tokens,
+            NEW.completion_tokens, NEW.cost_usd, NEW.summary_crc, NEW.trace_crc, NEW.terms
+        );
+        INSERT OR REPLACE INTO traces
+            (rowid, run_id, steps, total_ms, created_at, metadata, trace_json)
+        VALUES (
+            last_insert_rowid(), NEW.run_id, NEW.steps, NEW.total_ms, NEW.created_at,
+            CAST(NEW.metadata AS TEXT), CAST(NEW.trace_json AS TEXT)
+        );
+    END
+    """,
+)
+_COLUMNS = 14
+
+
+class Writer:
+    """A connection for writing, and how much was written since the index was last looked after."""
+
+    def __init__(self, connection: Connection, where: str) -> None:
+        self.connection = connection
+        self._where = where
+        self._log = Log(connection, where)
+        self._saved = 0
+        connection.execute("PRAGMA temp_store = MEMORY")
+        for statement in _INTAKE:
+            connection.execute(statement)
+
+    def save(self, units: Sequence[Unit]) -> list[Exception | None]:
+        """Save a batch in one transaction; if a row is refused, unit by unit.
+
+        Raises:
+            sqlite3.Error: The database refused the batch as a whole; nothing was saved.
+            StorageError: The file was taken away meanwhile.
+        """
+        rows = [row for unit in units for row in unit]
+        self._keep_up(len(rows))
+        answers: list[Exception | None] = [None] * len(units)
+        try:
+            self._save(rows)
+        except sqlite3.Error as error:
+            if len(units) == 1 or not _is_about_a_row(error):
+                raise
+            answers = [self._save_alone(unit) for unit in units]
+        self._check_place()
+        return answers
+
+    def _check_place(self) -> None:
+        """Acknowledge nothing that went into a file which nobody finds any more."""
+        if not self.connection.is_current():
+            problem = "the file was removed or replaced in this moment"
+            raise StorageError(self._where, problem, "Do it again, with the file that is there now")
+
+    def _save_alone(self, unit: Unit) -> TraceStoreError | None:
+        try:
+            self._save(unit)
+        except sqlite3.Error as error:
+            refused = faults.from_sqlite(self._where, error)
+            refused.__cause__ = error
+            return refused
+        return None
+
+    def _save(self, rows: Sequence[WrittenTrace]) -> None:
+        chunks = list(_chunks(rows))
+        with transaction(self.connection) if len(chunks) > 1 else contextlib.nullcontext():
+            for chunk in chunks:
+                self._insert(chunk)
+        self._saved += len(rows)
+        self._log.grew(sum(len(row.encoded.trace) for row in rows))
+
+    def _insert(self, rows: Sequence[WrittenTrace]) -> None:
+        now = clock.now()
+        created_at, created_us = clock.to_text(now), clock.to_microseconds(now)
+        values: list[Any] = []
+        for row in rows:
+            trace = row.encoded
+            has_error, usage = trace.facts.has_error, trace.usage
+            summary_crc = summary_checksum(
+                trace.run_id.encode(),
+                trace.metadata,
+                (
+                    created_us, trace.steps, trace.total_ms, has_error, usage.prompt_tokens,
+                    usage.completion_tokens, usage.cost_usd,
+                ),
+            )  # fmt: skip
+            values += (
+                trace.run_id, trace.steps, trace.total_ms, created_at, trace.metadata, trace.trace,
+                created_us, has_error, usage.prompt_tokens, usage.completion_tokens,
+                usage.cost_usd, summary_crc, row.trace_crc, row.terms,
+            )  # fmt: skip
+        # Sizes are powers of two, so that few statements are prepared; empty rows do nothing.
+        size = 1 << (len(rows) - 1).bit_length()
+        values += [None] * (_COLUMNS * (size - len(rows)))
+        self.connection.execute(_insert_sql(size), values)
+
+    def _keep_up(self, coming: int) -> None:
+        """Now and then, index what other programs wrote, and the blocks that became full."""
+        undo(self.connection)  # a transaction that a signal handler's exception left open
+        self._log.keep_short()
+        least, most = _SAVES_BETWEEN_UPKEEP
+        if self._saved < min(max(least, _BATCHES_BETWEEN_UPKEEP * coming), most):
+            return
+        # No fewer of another program's rows than of ours.
+        keep_up(self.connection, self._where, 1 + self._saved // FOREIGN_ROWS_AT_ONCE)
+        self._saved = 0
+
+    def delete(self, run_id: str) -> bool:
+        """Remove a trace; whether there was one."""
+        undo(self.connection)
+        deleted = self.connection.execute("DELETE FROM traces WHERE run_id = ?", (run_id,))
+        self._check_place()
+        return deleted.rowcount > 0
+
+
+def _is_about_a_row(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is None or code & 0xFF in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM)
+
+
+@cache
+def _insert_sql(rows: int) -> str:
+    one = f"({','.join('?' * _COLUMNS)})"
+    return f"INSERT INTO incoming_traces VALUES {','.join([one] * rows)}"
+
+
+def _chunks(rows: Sequence[WrittenTrace]) -> Iterator[Sequence[WrittenTrace]]:
+    """The rows, so many at once as one statement should hold."""
+    start = size = 0
+    for number, row in enumerate(rows):
+        size += len(row.encoded.trace)
+        full = number - start >= _TRACES_PER_STATEMENT or size > _BYTES_PER_STATEMENT
+        if full and number > start:
+            yield rows[start:number]
+            start, size = number, len(row.encoded.trace)
+    if rows:
+        yield rows[start:]

@@ -1,0 +1,1 @@
+"""Stores that save in a background thread, behind a bounded queue."""

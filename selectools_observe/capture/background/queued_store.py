@@ -1,0 +1,205 @@
+"""What both background stores do: queue what is saved, and before anything else catch up."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from ...model.filters import TraceFilter
+from ...model.histogram import TraceHistogram
+from ...model.pagination import TracePage
+from ...model.snapshot import snapshot
+from ...model.trace import TraceSummary
+from ...protocols import AsyncTraceStore, RunIds, TraceStore
+from ...stores.delegating import WrappingCore
+from .queue import BackgroundCounts, Item, RunQueue, Settled
+from .worker import Sender, Target
+
+log = logging.getLogger("selectools_observe")
+
+Register: TypeAlias = Callable[[Callable[[], object]], None]
+
+
+class FlushResult(msgspec.Struct, frozen=True):
+    """What a flush came to; true if all is saved.
+
+    Attributes:
+        status: ``"saved"``: all that was queued is in the store behind. ``"failed"``: the store
+            refused some of it, or of what was queued since the flush before. ``"timeout"``: some of
+            it still waits; it goes on being saved.
+        failed: How many the store refused since the flush before.
+        dropped: How many were dropped since the flush before, the queue being full.
+        queued: How many wait now, those sent meanwhile included.
+    """
+
+    status: Literal["saved", "failed", "timeout"]
+    failed: int
+    dropped: int
+    queued: int
+
+    def __bool__(self) -> bool:
+        return self.status == "saved"
+
+
+class BackgroundCore(WrappingCore):
+    """Queues what is saved; before any other verb, what was queued is saved."""
+
+    def __init__(self, store: AsyncTraceStore | TraceStore, target: Target, **options: Any) -> None:
+        super().__init__(store)
+        bounds = {name: options.pop(name) for name in ("max_queue", "max_bytes", "on_full")}
+        self._queue = RunQueue(repr(store), **bounds)
+        self._sender = Sender(self._queue, target, **options)
+
+    async def _until(self, register: Register, timeout: float | None) -> bool:  # noqa: ASYNC109
+        """Wait until called back; False if that took too long."""
+        raise NotImplementedError
+
+    @property
+    def counts(self) -> BackgroundCounts:
+        """What became of the runs; ``sent = saved + dropped + failed + queued``, exactly."""
+        return self._queue.counts
+
+    async def save(self, trace: Any, *, when_settled: Settled | None = None) -> str:
+        """Queue a trace as it is now; return its run id.
+
+        Args:
+            trace: As for `AsyncTraceStore.save`.
+            when_settled: Called with ``"saved"``, ``"dropped"`` or ``"failed"`` once that is known,
+                in any thread.
+
+        Raises:
+            InvalidTraceError: The trace cannot be stored; nothing is queued.
+            StoreClosedError: This store was closed.
+        """
+        item = Item(snapshot(trace), when_settled)
+        await self._send(item)
+        return item.snapshot.run_id
+
+    async def save_many(self, traces: Iterable[Any]) -> RunIds:
+        """Queue traces in their order; return their run ids.
+
+        Raises:
+            InvalidTraceError: One of them cannot be stored; none is queued.
+            StoreClosedError: This store was closed.
+        """
+        items = [Item(snapshot(trace), None) for trace in traces]
+        self._queue.check_open()
+        for item in items:
+            await self._send(item)
+        return [item.snapshot.run_id for item in items]
+
+    async def _send(self, item: Item) -> None:
+        if not self._put(item):
+            await self._insist(item)
+
+    def _put(self, item: Item) -> bool:
+        """Queue a run, as is ordinarily done at once; False if there is something to wait for."""
+        if not self._queue.offer(item):
+            return False
+        if self._sender.thread is None:
+            self._sender.start()
+        return not self._sender.is_exiting
+
+    async def _insist(self, item: Item) -> None:
+        """Queue a run, waiting for what there is to wait for."""
+        while not (item.is_sent or self._queue.offer(item)):
+            await self._until(partial(self._queue.when_room, item), None)
+        self._sender.start()
+        if self._sender.is_exiting:  # nobody would wait for it
+            await self._until(self._queue.when_done, self._sender.close_timeout)
+
+    async def flush(self, timeout: float = 30.0) -> FlushResult:  # noqa: ASYNC109 - says what came of it
+        """Wait until all that was sent is saved, dropped or failed; say what it came to.
+
+        Args:
+            timeout: Seconds to wait; it always returns in that time.
+        """
+        before = self._queue.reported
+        done = await self._until(self._queue.when_done, timeout)
+        now = self._queue.reported = self._queue.counts
+        failed = now.failed - before.failed
+        dropped = now.dropped - before.dropped
+        status: Literal["saved", "failed", "timeout"] = "failed" if failed else "saved"
+        return FlushResult(status if done else "timeout", failed, dropped, now.queued)
+
+    async def _catch_up(self) -> None:
+        """Save what was sent, so that the next verb sees it."""
+        if self._sender.is_me():
+            return  # a callback of ours: it would wait for itself
+        if not await self._until(self._queue.when_done, self._sender.close_timeout):
+            log.warning("%r: what was saved last is not in the store behind yet", self)
+
+    async def load(self, run_id: str) -> Any:
+        await self._catch_up()
+        return await super().load(run_id)
+
+    async def load_many(self, run_ids: Iterable[str]) -> dict[str, Any]:
+        await self._catch_up()
+        return await super().load_many(run_ids)
+
+    async def list(
+        self, limit: int = 50, offset: int = 0, *, cursor: str | None = None
+    ) -> TracePage:
+        await self._catch_up()
+        return await super().list(limit, offset, cursor=cursor)
+
+    async def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
+        await self._catch_up()
+        return await super().query(filters, cursor=cursor)
+
+    async def count(self, filters: TraceFilter | None = None) -> int:
+        await self._catch_up()
+        return await super().count(filters)
+
+    async def histogram(
+        self, filters: TraceFilter | None = None, *, buckets: int = 60
+    ) -> TraceHistogram:
+        await self._catch_up()
+        return await super().histogram(filters, buckets=buckets)
+
+    async def iter_summaries(
+        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
+    ) -> AsyncIterator[TraceSummary]:
+        await self._catch_up()
+        async for item in super().iter_summaries(filters, oldest_first=oldest_first):
+            yield item
+
+    async def iter_traces(
+        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
+    ) -> AsyncIterator[Any]:
+        await self._catch_up()
+        async for item in super().iter_traces(filters, oldest_first=oldest_first):
+            yield item
+
+    async def delete(self, run_id: str) -> bool:
+        await self._catch_up()
+        return await super().delete(run_id)
+
+    def _finish(self) -> bool:
+        """Take no more and save what is queued; whether the store behind may be closed now."""
+        self._queue.close()
+        self._sender.finish()
+        if self._queue.counts.queued:
+            log.error("%r is left open: a save into it does not end", self.store)
+            return False
+        return True
+
+
+class BlockingCore(BackgroundCore):
+    async def _until(self, register: Register, timeout: float | None) -> bool:  # noqa: ASYNC109
+        event = threading.Event()
+        callback = event.set
+        register(callback)
+        try:
+            return event.wait(timeout)
+        finally:
+            self._queue.forget(callback)
+
+    async def aclose(self) -> None:
+        if self._finish():
+            await super().aclose()

@@ -1,0 +1,96 @@
+"""Recovering runs from live records into any store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+from ...backends import journal_file as liverecords
+from ...backends.base import StoreCore
+from ...errors import CorruptTraceError, TraceNotFoundError
+from ...model.trace import AgentTrace
+from ...protocols import AsyncTraceStore, RunIds, TraceStore
+from ...runtime.interface import drive
+from ...stores.blocking import BlockingFace
+from ...stores.delegating import AnyStore, check_kind, given, innermost
+
+T = TypeVar("T")
+
+
+class _Keeper:
+    """A store of five verbs, of either kind, as runs are recovered into it."""
+
+    def __init__(self, store: AnyStore) -> None:
+        self._store = cast("AsyncTraceStore", store)
+
+    async def stored(self, run_ids: Sequence[str]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for run_id in run_ids:
+            try:
+                found[run_id] = await given(self._store.load(run_id))
+            except (TraceNotFoundError, CorruptTraceError):
+                continue
+        return found
+
+    async def keep(self, traces: Sequence[AgentTrace]) -> None:
+        for trace in traces:
+            _: str = await given(self._store.save(trace))
+
+
+def recover(store: TraceStore, folder: str | os.PathLike[str] | None = None) -> RunIds:
+    """Put runs into a store whose programs were killed while a `Recorder` kept a live record.
+
+    A store in a file does this by itself when it is first used; call it for a store that is open
+    for long, and for one that is not in a file. What was recovered carries ``"unfinished": true``
+    in its metadata, unless the run had ended before the kill. What was redacted stays so: it is
+    given to the innermost store.
+
+    Args:
+        store: The store, or one in front of it.
+        folder: Where the records are; beside the store's file unless given.
+
+    Returns:
+        The ids of the recovered runs.
+
+    Raises:
+        TypeError: The store is async: use `arecover`.
+        ValueError: The store is in no file, and no folder is given.
+    """
+    check_kind(store, "recover", is_async=False)
+    records = folder_of(store, folder)
+    target = innermost(store)
+    if folder is None and isinstance(target, BlockingFace):
+        return target.recover()
+
+    async def here(work: Callable[[], T]) -> T:
+        return work()
+
+    return drive(liverecords.recover(records, _Keeper(cast("TraceStore", target)), here))
+
+
+async def arecover(store: AsyncTraceStore, folder: str | os.PathLike[str] | None = None) -> RunIds:
+    """`recover` for an async store."""
+    check_kind(store, "arecover", is_async=True)
+    records = folder_of(store, folder)
+    target = innermost(store)
+    if folder is None and isinstance(target, StoreCore):
+        return await target.recover()
+    keeper = _Keeper(cast("AsyncTraceStore", target))
+    return await liverecords.recover(records, keeper, asyncio.to_thread)
+
+
+def folder_of(store: object, folder: str | os.PathLike[str] | None) -> str:
+    """Where the live records of a store are.
+
+    Raises:
+        ValueError: The store is in no file, and no folder is given.
+    """
+    if folder is not None:
+        return os.fspath(folder)
+    target = innermost(store)
+    path = target.path if isinstance(target, StoreCore | BlockingFace) else None
+    if path is None:
+        raise ValueError(f"{target!r} is in no file: give a folder for its live record")
+    return liverecords.folder_of(path)

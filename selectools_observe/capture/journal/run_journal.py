@@ -1,0 +1,187 @@
+"""The flight recorder: a run's steps reach the disk while it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from ...backends.journal_file import UNFINISHED
+from ...errors import InvalidTraceError
+from ...model.codec import encode, encode_step
+from ...model.json_values import UnstorableValueError
+from ...model.trace import AgentTrace, TraceStep
+from ...protocols import Durability
+from ...runtime.asyncio_ import AsyncioRuntime
+from ...runtime.batching import Grouper, Work
+from ...runtime.loop_local import Lanes
+from ..processing.processor import Preparation
+from ..processing.sanitize import salvaged, salvaged_step
+from .writer import LiveRecord
+
+T = TypeVar("T")
+
+Trouble = Callable[[Exception, AgentTrace], None]
+
+
+class FlightRecorder:
+    """The live record of a recorder, and what is done to a step before it gets there."""
+
+    def __init__(
+        self,
+        folder: str,
+        durability: Durability,
+        preparations: Sequence[Preparation],
+        trouble: Trouble,
+    ) -> None:
+        self.record = LiveRecord(folder)
+        self.is_full = durability == "full"
+        self._preparations = preparations
+        self.trouble = trouble
+        runtime = AsyncioRuntime()
+        self._syncs: Lanes[Grouper[int, None]] = Lanes(
+            runtime, lambda: Grouper(runtime, partial(_in_thread, runtime, self._sync)), _nothing
+        )
+
+    def begin(self, trace: AgentTrace) -> LiveRun | None:
+        """A run begins; None if it will not be stored."""
+        if not all(preparation.may_be_wanted(trace) for preparation in self._preparations):
+            return None
+        run = LiveRun(self, trace)
+        run.begin()
+        return run
+
+    def attempt(self, write: Callable[[], T], trace: AgentTrace) -> T | None:
+        """Write; what goes wrong is told, and breaks nothing."""
+        try:
+            return write()
+        except Exception as error:  # noqa: BLE001 - the agent goes on
+            self.trouble(error, trace)
+            return None
+
+    def head(self, trace: AgentTrace) -> bytes:
+        """A run without its steps, as the record keeps it."""
+        bare = AgentTrace(
+            [], trace.start_time, trace.run_id, trace.parent_run_id, trace.metadata, trace.extra
+        )
+        try:
+            return self._prepared_head(bare)
+        except InvalidTraceError:
+            return self._prepared_head(salvaged(bare))
+
+    def _prepared_head(self, bare: AgentTrace) -> bytes:
+        for preparation in self._preparations:
+            bare = preparation.head(bare)
+        return encode(bare).trace
+
+    def body(self, step: TraceStep) -> bytes:
+        """A step, as the record keeps it."""
+        try:
+            return self._prepared_body(step)
+        except UnstorableValueError:
+            return self._prepared_body(salvaged_step(step))
+
+    def _prepared_body(self, step: TraceStep) -> bytes:
+        for preparation in self._preparations:
+            step = preparation.step(step)
+        return encode_step(step)
+
+    async def async_sync(self, upto: int) -> None:
+        """Make the record survive power loss, in a thread, with all who ask at the same time."""
+        await self._syncs.current().ask(upto)
+
+    def _sync(self, asked: Sequence[int]) -> Sequence[None]:
+        self.record.sync(max(asked))
+        return [None] * len(asked)
+
+
+async def _in_thread(
+    runtime: AsyncioRuntime,
+    work: Work[int, None],
+    answer: Callable[[Work[int, None]], None],
+) -> None:
+    await runtime.call(partial(answer, work))
+
+
+def _nothing(_: object) -> None:
+    pass
+
+
+class LiveRun:
+    """One run in the live record."""
+
+    def __init__(self, recorder: FlightRecorder, trace: AgentTrace) -> None:
+        self._recorder = recorder
+        self._record = recorder.record
+        self._trace = trace
+        self._number: int | None = None
+        self._missing: dict[int, TraceStep] = {}
+
+    def begin(self) -> None:
+        """The run begins."""
+        marked = AgentTrace(
+            [],
+            self._trace.start_time,
+            self._trace.run_id,
+            self._trace.parent_run_id,
+            {**self._trace.metadata, UNFINISHED: True},
+            self._trace.extra,
+        )
+        self._number = self._recorder.attempt(
+            lambda: self._record.begin(self._recorder.head(marked)), self._trace
+        )
+
+    def doing(self, place: int, step: TraceStep) -> None:
+        """A step has begun."""
+        self._write(lambda run: self._record.doing(run, place, self._recorder.body(step)))
+
+    def step(self, place: int, step: TraceStep) -> int:
+        """A step is over; up to where the record must be synced for it, 0 if it need not."""
+        written = self._write(lambda run: self._record.step(run, place, self._recorder.body(step)))
+        if not written:
+            self._missing[place] = step
+        return written if self._recorder.is_full else 0
+
+    def end(self) -> int:
+        """The run is over; as `step`. What the disk did not take before is tried again."""
+        missing, self._missing = self._missing, {}
+        for place, step in missing.items():
+            self.step(place, step)
+        written = self._write(lambda run: self._record.end(run, self._recorder.head(self._trace)))
+        return written if self._recorder.is_full else 0
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much of the record is not forgotten."""
+        return self._record.kept_bytes
+
+    def forget(self) -> None:
+        """The run is in the store."""
+        self._write(self._forget)
+
+    def _forget(self, run: int) -> int:
+        self._record.forget(run)
+        return 0
+
+    def sync(self, upto: int) -> None:
+        """Make the record survive power loss, if it is to."""
+        if upto:
+            self._recorder.attempt(partial(self._record.sync, upto), self._trace)
+
+    async def async_sync(self, upto: int) -> None:
+        """`sync` in a thread."""
+        if not upto:
+            return
+        try:
+            await self._recorder.async_sync(upto)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the agent goes on
+            self._recorder.trouble(error, self._trace)
+
+    def _write(self, write: Callable[[int], int]) -> int:
+        number = self._number
+        if number is None:
+            return 0
+        return self._recorder.attempt(lambda: write(number), self._trace) or 0

@@ -1,0 +1,1 @@
+"""Processing of runs before they reach a store: redaction, truncation, sampling."""

@@ -1,0 +1,128 @@
+"""Stores that prepare every run before it reaches another store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from ...model.codec import EncodedTrace, encode
+from ...model.trace import AgentTrace
+from ...protocols import AsyncTraceStore, RunIds, TraceStore, is_async_store
+from ...stores.delegating import AsyncContext, BlockingWrapper, WrappingCore, check_kind
+from ..redaction import Redactor
+from .processor import Preparation, PreparationCounts, Sample
+
+# Bytes of JSON that take more than about a millisecond to redact: too long for an event loop.
+_LARGE = 32 * 1024
+
+
+class _PreparedCore(WrappingCore):
+    """Prepares what is saved; the other verbs go through."""
+
+    def __init__(self, store: AsyncTraceStore | TraceStore, preparation: Preparation) -> None:
+        super().__init__(store)
+        self.preparation = preparation
+        self._hops = is_async_store(store)
+
+    @property
+    def counts(self) -> PreparationCounts:
+        """What was sampled out, and where redaction failed."""
+        return self.preparation.counts
+
+    async def save(self, trace: Any) -> str:
+        """See `AsyncTraceStore.save`. The id of a run that is not stored is returned too."""
+        snapshot = encode(trace)
+        prepared = await self._prepared(snapshot)
+        if prepared is not None:
+            await super().save(prepared)
+        return snapshot.run_id
+
+    async def save_many(self, traces: Iterable[Any]) -> RunIds:
+        """See `AsyncTraceArchive.save_many`. Ids of runs that are not stored are returned too."""
+        snapshots = [encode(trace) for trace in traces]
+        prepared = [await self._prepared(snapshot) for snapshot in snapshots]
+        wanted = [trace for trace in prepared if trace is not None]
+        await super().save_many(wanted)
+        return [snapshot.run_id for snapshot in snapshots]
+
+    async def _prepared(self, snapshot: EncodedTrace) -> AgentTrace | None:
+        if self._hops and len(snapshot.trace) > _LARGE:
+            return await asyncio.to_thread(self.preparation.encoded, snapshot)
+        return self.preparation.encoded(snapshot)
+
+
+class AsyncPreparedTraceStore(_PreparedCore, AsyncContext):
+    """`PreparedTraceStore` for code that runs in an event loop, in front of an async store.
+
+    Args:
+        store: The store behind; closed with this one.
+        redact: As for `PreparedTraceStore`.
+        truncate: As for `PreparedTraceStore`.
+        sample: As for `PreparedTraceStore`.
+        keep_errors: As for `PreparedTraceStore`.
+
+    Raises:
+        TypeError: The store blocks.
+    """
+
+    def __init__(
+        self,
+        store: AsyncTraceStore,
+        *,
+        redact: Redactor | Iterable[Redactor] = (),
+        truncate: int | None = None,
+        sample: Sample | None = None,
+        keep_errors: bool = True,
+    ) -> None:
+        check_kind(store, "AsyncPreparedTraceStore", is_async=True)
+        super().__init__(
+            store,
+            Preparation(redact=redact, truncate=truncate, sample=sample, keep_errors=keep_errors),
+        )
+
+
+class PreparedTraceStore(BlockingWrapper[_PreparedCore]):
+    """Redacts, truncates and samples whatever is saved, in front of any store.
+
+    The one place for it: what saves into this store, be it an observer, an exporter, a recorder or
+    your own code, cannot go around it. `save` returns the run's id also for a run that was left
+    out; `counts` tells how many were.
+
+    Args:
+        store: The store behind; closed with this one.
+        redact: Redactors, called in this order on each step and on the metadata.
+        truncate: Characters that a text of a step may have; what goes beyond is cut off.
+        sample: The share of runs that are stored, 0.0 to 1.0, chosen by run id, so that a run and
+            those which it started go the same way; or a function of the trace.
+        keep_errors: Store runs with an error whatever ``sample`` says.
+
+    Raises:
+        TypeError: The store is async, or an option has the wrong type.
+        ValueError: An option is out of range.
+    """
+
+    def __init__(
+        self,
+        store: TraceStore,
+        *,
+        redact: Redactor | Iterable[Redactor] = (),
+        truncate: int | None = None,
+        sample: Sample | None = None,
+        keep_errors: bool = True,
+    ) -> None:
+        check_kind(store, "PreparedTraceStore", is_async=False)
+        preparation = Preparation(
+            redact=redact, truncate=truncate, sample=sample, keep_errors=keep_errors
+        )
+        super().__init__(_PreparedCore(store, preparation))
+
+    @property
+    def preparation(self) -> Preparation:
+        """What is done to each run."""
+        return self._core.preparation
+
+    @property
+    def counts(self) -> PreparationCounts:
+        """What was sampled out, and where redaction failed."""
+        return self._core.counts

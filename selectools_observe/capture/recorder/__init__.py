@@ -1,0 +1,1 @@
+"""The recorder for code with no framework: runs, steps and decorators."""

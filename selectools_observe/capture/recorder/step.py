@@ -1,0 +1,121 @@
+"""One step of a run as it happens: timed, and ended by whatever ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple
+
+from ...model.json_values import UnstorableValueError, dumps
+from ...model.trace import TraceStep
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+class Place(NamedTuple):
+    """Where code runs: in which run, and in which step of it."""
+
+    run: Run
+    step: TraceStep | None = None
+
+
+here: contextvars.ContextVar[Place | None] = contextvars.ContextVar(
+    "selectools_observe_run", default=None
+)
+
+
+def error_text(error: BaseException) -> str:
+    """An exception as a step's ``error``: its type and what it says."""
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - an error's own text may fail
+        said = ""
+    name = type(error).__name__
+    return f"{name}: {said}" if said else name
+
+
+def as_text(value: object) -> str:
+    """A tool's result as text: text as it is, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    try:
+        return dumps(value).decode("utf-8", "surrogatepass")
+    except UnstorableValueError:
+        return f"<{type(value).__name__}>"
+
+
+class TimedStep:
+    """A step that is timed by ``with`` or ``async with``, which give the `TraceStep` to fill in.
+
+    Its place among the run's steps is that of its beginning. An exception sets its ``error`` and
+    goes on. Never entered, it stays in the run as it was given.
+    """
+
+    def __init__(self, run: Run, step: TraceStep) -> None:
+        self._run = run
+        self._step = step
+        self._place = run.reserve(step)
+        self._since = 0.0
+        self._outer: Place | None = None
+
+    def _begin(self) -> TraceStep:
+        if self._since:
+            raise RuntimeError("a step is entered once: make another for the next")
+        self._outer = here.get()
+        if self._outer is not None and self._outer.run is self._run and self._outer.step:
+            self._nest_in(self._outer.step)
+        here.set(Place(self._run, self._step))
+        self._step.timestamp = time.time()
+        self._since = time.perf_counter()
+        self._run.note_begun(self._place)
+        return self._step
+
+    def _nest_in(self, outer: TraceStep) -> None:
+        if outer.step_number is None:
+            outer.step_number = self._run.trace.steps.index(outer) + 1
+        self._step.extra = {**(self._step.extra or {}), "parent_step": outer.step_number}
+
+    def _end(self, error: BaseException | None) -> int:
+        self._step.duration_ms = (time.perf_counter() - self._since) * 1000
+        current = here.get()
+        if current is not None and current.step is self._step:
+            here.set(self._outer)
+        if error is not None and not isinstance(
+            error, GeneratorExit
+        ):  # a stream left early is fine
+            self._run.note_error(error)
+            if self._step.error is None:
+                self._step.error = error_text(error)
+        if self._step.tool_result is not None:
+            self._step.tool_result = as_text(self._step.tool_result)
+        return self._run.note_done(self._place)
+
+    def __enter__(self) -> TraceStep:
+        return self._begin()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._run.sync(self._end(error))
+
+    async def __aenter__(self) -> TraceStep:
+        return self._begin()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._run.async_sync(self._end(error))
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether the run was told to stop, rather than failing."""
+    return isinstance(error, asyncio.CancelledError | KeyboardInterrupt)

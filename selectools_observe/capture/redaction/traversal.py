@@ -1,0 +1,183 @@
+"""Walking through all that a step or metadata holds, JSON inside of text included."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypeAlias
+
+from ...model.json_values import dumps
+from ...model.trace import STEP_FIELDS, TraceStep
+
+REDACTED = "[redacted]"
+"""What stands where a secret was."""
+
+Redacted: TypeAlias = TraceStep | dict[str, Any]
+"""What a redactor is given: a step, or the metadata."""
+
+
+class Redactor(Protocol):
+    """Takes what must not be stored out of a step, or out of the metadata."""
+
+    def __call__(self, item: Any, /) -> Any:
+        """The step or the metadata as it is to be stored."""
+
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
+# Text of JSON in text of JSON; deeper than this nobody nests what he wants to read again.
+_DEEPEST_TEXT = 6
+_STEP_PARTS = [name for name in STEP_FIELDS if name != "type"] + ["extra"]
+
+
+class Walk:
+    """A redactor that looks at every text of an item, at any depth.
+
+    Text that is JSON is looked into, and written anew if something in it was redacted; so is text
+    that is base64 of text, which is what stores make of bytes.
+
+    Args:
+        text: What becomes of a text; keys are given to it too.
+        secret: Whether the value under a key is to go as a whole.
+        number: What becomes of an integer.
+        replacement: What stands for a value that went as a whole.
+    """
+
+    def __init__(
+        self,
+        text: Callable[[str], str],
+        *,
+        secret: Callable[[str], bool] | None = None,
+        number: Callable[[int], int | str] | None = None,
+        replacement: str = REDACTED,
+    ) -> None:
+        self._text = text
+        self._secrets = [] if secret is None else [(secret, replacement)]
+        self._numbers = [] if number is None else [number]
+
+    def then(self, other: Walk) -> Walk:
+        """Both in one go: to walk costs more than to look."""
+        first, second = self._text, other._text
+        both = Walk(lambda text: second(first(text)))
+        both._secrets = self._secrets + other._secrets
+        both._numbers = self._numbers + other._numbers
+        return both
+
+    def __call__(self, item: Redacted) -> Redacted:
+        if isinstance(item, dict):
+            return self._object(item, 0)
+        for name in _STEP_PARTS:
+            value = getattr(item, name)
+            if isinstance(value, str | dict | list):
+                setattr(item, name, self._value(value, 0))
+        return item
+
+    def _value(self, value: Any, inside: int) -> Any:
+        if isinstance(value, str):
+            return self._any_text(value, inside)
+        if isinstance(value, dict):
+            return self._object(value, inside)
+        if isinstance(value, list):
+            return self._array(value, inside)
+        if self._numbers and isinstance(value, int) and not isinstance(value, bool):
+            return self._integer(value)
+        return value
+
+    def _integer(self, value: int) -> int | str:
+        for change in self._numbers:
+            changed = change(value)
+            if isinstance(changed, str):
+                return changed
+            value = changed
+        return value
+
+    def _object(self, fields: dict[str, Any], inside: int) -> dict[str, Any]:
+        named = self._stand_in(fields.get("name", fields.get("key")))
+        redacted: dict[str, Any] = {}
+        for key, value in fields.items():
+            name = self._text(key)
+            while name in redacted:  # two keys that look the same now
+                name += "'"
+            stand_in = self._stand_in(key) or (named if key == "value" else None)
+            redacted[name] = (
+                self._value(value, inside) if stand_in is None else _replaced(value, stand_in)
+            )
+        return redacted
+
+    def _array(self, items: list[Any], inside: int) -> list[Any]:
+        if len(items) == 2:
+            stand_in = self._stand_in(items[0])  # as of a header
+            if stand_in is not None:
+                return [items[0], _replaced(items[1], stand_in)]
+        return [self._value(item, inside) for item in items]
+
+    def _stand_in(self, name: object) -> str | None:
+        """What stands for the value under this name, if it names a secret."""
+        if isinstance(name, str):
+            for is_secret, replacement in self._secrets:
+                if is_secret(name):
+                    return replacement
+        return None
+
+    def _any_text(self, text: str, inside: int) -> str:
+        if inside < _DEEPEST_TEXT:
+            opened = self._inside_json(text, inside)
+            if opened is None:
+                opened = self._inside_base64(text, inside)
+            if opened is not None:
+                return opened
+        return self._text(text)
+
+    def _inside_json(self, text: str, inside: int) -> str | None:
+        """The text with what it holds as JSON redacted; None if it is no JSON object or array."""
+        if text.lstrip()[:1] not in ("{", "[", '"'):
+            return None
+        try:
+            value = json.loads(text, object_pairs_hook=_distinct)
+        except (ValueError, RecursionError):
+            return None
+        redacted = self._value(value, inside + 1)
+        return text if redacted == value else dumps(redacted).decode("utf-8", "surrogatepass")
+
+    def _inside_base64(self, text: str, inside: int) -> str | None:
+        """The text with what it holds as base64 redacted; None if there is nothing to redact."""
+        if len(text) % 4 or not _BASE64.fullmatch(text):
+            return None
+        try:
+            held = base64.b64decode(text, altchars=b"-_" if "-" in text or "_" in text else None)
+            value = held.decode()
+        except (binascii.Error, ValueError):
+            return None
+        redacted = self._any_text(value, inside + 1)
+        return None if redacted == value else base64.b64encode(redacted.encode()).decode()
+
+
+def _replaced(value: object, stand_in: str) -> object:
+    """The stand-in for a secret; what says nothing may stay."""
+    says_nothing = value is None or isinstance(value, bool) or value == ""
+    return value if says_nothing else stand_in
+
+
+def in_one_go(redactors: Iterable[Redactor]) -> list[Redactor]:
+    """The same redactors, with walks that follow each other made one."""
+    fewer: list[Redactor] = []
+    for redactor in redactors:
+        if fewer and isinstance(redactor, Walk) and isinstance(fewer[-1], Walk):
+            fewer[-1] = fewer[-1].then(redactor)
+        else:
+            fewer.append(redactor)
+    return fewer
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs.
+
+    Raises:
+        ValueError: A key comes twice; of such text a reader sees a part only.
+    """
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a key comes twice")
+    return fields

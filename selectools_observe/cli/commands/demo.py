@@ -1,0 +1,57 @@
+"""``demo``: an agent at work, and what is kept of it."""
+
+from __future__ import annotations
+
+import click
+from rich.text import Text
+
+from ...model.text import one_line
+from ..exit_codes import OK
+from ..options import with_session
+from ..run_lookup import runs_started_by
+from ..run_table import RunTable
+from ..session import Session
+from ..terminal import styled
+from ..waterfall import draw, rows_of
+
+
+@click.command(short_help="Run a small agent and show its runs.")
+@click.argument("path", default="demo.db", type=click.Path())
+@with_session
+def demo(session: Session, path: str) -> int:
+    """Run a small agent, keep its runs in PATH (demo.db if not given) and show them.
+
+    The agent answers questions about Python's standard library. Its tools are real; its model
+    follows a script, so that it needs no network and no key.
+    """
+    from ...capture import Recorder  # noqa: PLC0415 - no other command records
+    from ..demo_agent import CONVERSATION, DemoAgent, ScriptedModel  # noqa: PLC0415
+
+    terminal = session.terminal
+    with session.store(path, must_exist=False) as store:
+        before = store.count()
+        with Recorder(store) as recorder, terminal.progress("An agent is at work") as progress:
+            agent = DemoAgent(recorder, ScriptedModel())
+            for done, (user, question) in enumerate(CONVERSATION):
+                progress(done, len(CONVERSATION))
+                agent.answer(question, user)
+        saved = store.list(limit=store.count() - before)
+        last = store.load(saved[0].run_id)
+        rows = [*rows_of(last, runs_started_by(store, last))]
+    name = one_line(path)
+    questions = len(CONVERSATION)
+    terminal.line(
+        styled(f"An agent answered {questions} questions; {name} keeps its runs:", "bold")
+    )
+    table = RunTable(terminal.width, saved)
+    terminal.lines(["", table.heading(), *map(table.line, saved), ""])
+    terminal.line(styled("The last of them: ", "bold").append(f"“{last.metadata['question']}”"))
+    draw(terminal, rows)
+    commands = (
+        ("What it did, word for word:", f"selectools-observe --store {name} show @1 --full"),
+        ("All of it in your browser:", f"selectools-observe serve {name}"),
+    )
+    terminal.line()
+    for what, typed in commands:
+        terminal.line(Text(what.ljust(30)).append(typed, "bold green"))
+    return OK

@@ -1,0 +1,144 @@
+"""``stats``: totals and percentiles of many runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import cast
+
+import click
+from rich.text import Text
+
+from ...analytics import Collector, Group, Statistics
+from ...analytics.statistics import DIMENSIONS, Dimension
+from ...model.filters import TraceFilter
+from ...model.text import one_line
+from .. import formatting as figures
+from ..exit_codes import NOTHING, OK
+from ..json_output import as_json
+from ..options import filter_options, said, store_argument, store_option, with_session
+from ..run_table import Column, lines_of_table
+from ..session import Session
+from ..terminal import styled
+
+_FIGURES = (
+    Column("calls", 7),
+    Column("failed", 7),
+    Column("p50", 8),
+    Column("p90", 8),
+    Column("p99", 8),
+    Column("tokens", 7),
+    Column("cost", 9),
+)
+_AT_ONCE = 100
+_MOST = 40  # rows of one table
+
+
+@click.command(short_help="Show totals and percentiles of runs.")
+@store_argument
+@store_option
+@click.option(
+    "--by", multiple=True, type=click.Choice(DIMENSIONS), default=("day", "model", "tool"),
+    help="Which tables to show; may be repeated [default: day, model and tool].",
+)  # fmt: skip
+@click.option("--json", "as_data", is_flag=True, help="All figures, one JSON object.")
+@filter_options()
+@with_session
+def stats(session: Session, filters: TraceFilter, by: Sequence[str], *, as_data: bool) -> int:
+    """Show totals and percentiles of the runs that match, by day, model and tool.
+
+    Durations are percentiles over runs, or over the calls of a model or tool. Days and hours are
+    those of the save, by the local clock.
+    """
+    zone = datetime.now().astimezone().tzinfo or UTC
+    collector = Collector(cast("Sequence[Dimension]", by), zone)
+    with session.store() as store, session.terminal.progress("Counting") as progress:
+        for done, summary in enumerate(store.iter_summaries(filters)):
+            collector.add_summary(summary)
+            if done % _AT_ONCE == 0:
+                progress(done, None)
+        found = collector.result()
+        if collector.needs_traces:
+            for done, trace in enumerate(store.iter_traces(filters)):
+                collector.add_trace(trace)
+                if done % _AT_ONCE == 0:
+                    progress(done, found.total.runs)
+            found = collector.result()
+    if as_data:
+        session.terminal.json(as_json(found))
+    elif found.total.runs:
+        session.terminal.lines(_lines(found, by, session.terminal.width))
+    else:
+        session.terminal.note(" ".join(filter(None, ["No runs match.", said(filters)])))
+    return OK if found.total.runs else NOTHING
+
+
+def _lines(found: Statistics, by: Sequence[str], width: int) -> Iterator[Text]:
+    yield from _total(found.total)
+    for dimension, heading, groups in (
+        ("hour", "hour", found.hours),
+        ("day", "day", found.days),
+        ("model", "model", found.models),
+        ("tool", "tool", found.tools),
+    ):
+        if dimension in by and groups:
+            yield Text()
+            yield from _table(heading, groups, width, counts_runs=dimension in {"hour", "day"})
+
+
+def _total(total: Group) -> Iterator[Text]:
+    line = styled(f"{total.runs:,} runs", "bold")
+    if total.errors:
+        line.append(f" · {total.errors:,} failed ({total.errors / total.runs:.0%})", "bold red")
+    line.append(
+        f" · {total.calls:,} steps · {total.prompt_tokens:,} + {total.completion_tokens:,} tokens"
+        f" · {figures.dollars(total.cost_usd.total)}",
+        "",
+    )
+    yield line
+    columns = (
+        Column("a run", 10, "dim", right=False),
+        *(Column(name, 9) for name in ("p50", "p90", "p99", "max", "mean")),
+    )
+    rows = []
+    for name, spread, words in (
+        ("time", total.duration_ms, figures.duration),
+        ("tokens", total.tokens, figures.count),
+        ("cost", total.cost_usd, figures.dollars),
+    ):
+        values = (spread.p50, spread.p90, spread.p99, spread.max, spread.mean)
+        rows.append([name, *map(words, values)])
+    yield Text()
+    yield from lines_of_table(columns, rows)
+
+
+def _table(
+    heading: str, groups: Sequence[Group], width: int, *, counts_runs: bool
+) -> Iterator[Text]:
+    shown = groups[-_MOST:] if counts_runs else groups[:_MOST]
+    costs = any(group.prompt_tokens or group.cost_usd.total for group in shown)
+    columns = _FIGURES if costs else _FIGURES[:-2]
+    room = width - sum(column.width + 1 for column in columns) - 1
+    longest = max(len(one_line(group.key, 80)) for group in shown)
+    first = Column(heading, max(12, min(longest, room)), "cyan", right=False)
+    calls = Column("runs" if counts_runs else "calls", 7)
+    yield from lines_of_table(
+        (first, calls, *columns[1:]),
+        [_row(group, counts_runs=counts_runs)[: len(columns) + 1] for group in shown],
+    )
+    if len(groups) > len(shown):
+        yield styled(f"and {len(groups) - len(shown):,} more: --json has them all", "dim")
+
+
+def _row(group: Group, *, counts_runs: bool) -> list[str | Text]:
+    spread = group.duration_ms
+    return [
+        one_line(group.key, 80),
+        f"{group.runs if counts_runs else group.calls:,}",
+        Text(f"{group.errors:,}", "red") if group.errors else Text("-", "dim"),
+        figures.duration(spread.p50),
+        figures.duration(spread.p90),
+        figures.duration(spread.p99),
+        figures.count(group.prompt_tokens + group.completion_tokens),
+        figures.dollars(group.cost_usd.total),
+    ]

@@ -1,0 +1,64 @@
+"""What the shell is offered for a word that is not finished.
+
+A shell asks while a person types: answers are quick, and trouble is an empty answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+import click
+
+from ..model.filters import TraceFilter
+from ..protocols import TraceArchive
+from ..stores.open import open_store
+from .session import Session
+
+_RUNS_LOOKED_AT = 500
+_TRACES_LOOKED_AT = 50
+
+
+def complete_run_ids(ctx: click.Context, _: click.Parameter, start: str) -> list[str]:
+    """Ids of the newest runs."""
+    return _ask(ctx, start, _run_ids)
+
+
+def complete_tools(ctx: click.Context, _: click.Parameter, start: str) -> list[str]:
+    """Tools of the newest runs."""
+    return _ask(ctx, start, lambda store: _of_steps(store, "tool_name"))
+
+
+def complete_models(ctx: click.Context, _: click.Parameter, start: str) -> list[str]:
+    """Models of the newest runs."""
+    return _ask(ctx, start, lambda store: _of_steps(store, "model"))
+
+
+def _run_ids(store: TraceArchive) -> Iterable[str]:
+    return (summary.run_id for summary in store.list(limit=_RUNS_LOOKED_AT))
+
+
+def _of_steps(store: TraceArchive, name: str) -> Iterable[str]:
+    for trace in store.iter_traces(TraceFilter(limit=_TRACES_LOOKED_AT)):
+        yield from (str(found) for step in trace.steps if (found := getattr(step, name)))
+
+
+def _ask(
+    ctx: click.Context, start: str, question: Callable[[TraceArchive], Iterable[str]]
+) -> list[str]:
+    session = ctx.find_object(Session)
+    try:
+        store = open_store((session or Session()).name, must_exist=True)
+        try:
+            words = dict.fromkeys(question(store))
+        finally:
+            store.close()
+    except Exception:  # noqa: BLE001 - nobody asked for the trouble
+        return []
+    # A shell would take a blank for the end of the word, and a control character for more.
+    offered = (word for word in words if word.startswith(start) and _is_one_word(word))
+    return list(islice(offered, _RUNS_LOOKED_AT))
+
+
+def _is_one_word(word: str) -> bool:
+    return word.isprintable() and not any(letter.isspace() for letter in word)

@@ -1,0 +1,86 @@
+"""A run and its steps in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from rich.text import Text
+
+from ..analytics import totals_of
+from ..model.text import one_line, printable_lines
+from ..model.trace import STEP_FIELDS, AgentTrace, TraceStep, TraceSummary
+from . import formatting as figures
+from .run_table import value_text
+from .terminal import styled
+
+_SHOWN_ELSEWHERE = {
+    "type",
+    "timestamp",
+    "duration_ms",
+    "prompt_tokens",
+    "completion_tokens",
+    "cost_usd",
+}
+
+
+def heading_of(trace: AgentTrace, summary: TraceSummary) -> Iterator[Text]:
+    """What there is to say of the run as a whole."""
+    totals = totals_of(trace)
+    yield styled("run ", "dim").append(one_line(trace.run_id), "bold cyan")
+    facts = [
+        f"{totals.steps:,} steps",
+        figures.duration(totals.duration_ms),
+        f"{totals.prompt_tokens:,} + {totals.completion_tokens:,} tokens",
+        figures.dollars(totals.cost_usd),
+    ]
+    line = Text("    " + " · ".join(facts))
+    if totals.errors:
+        line.append(f" · {totals.errors:,} failed", "bold red")
+    if trace.metadata.get("unfinished") is True:
+        line.append(" · unfinished", "yellow")
+    yield line
+    saved = figures.local_time(summary.created_at, seconds=True)
+    yield styled(f"    saved {saved}", "dim")
+    if trace.parent_run_id is not None:
+        yield styled("    started by ", "dim").append(one_line(trace.parent_run_id), "cyan")
+    for key, value in trace.metadata.items():
+        yield styled(f"    {one_line(key)}: ", "dim").append(value_text(value, 300), "")
+
+
+def details_of(step: TraceStep, indent: int) -> Iterator[Text]:
+    """All that a step says, whole."""
+    margin = " " * indent
+    used = [
+        f"{step.prompt_tokens} prompt tokens" if step.prompt_tokens is not None else "",
+        f"{step.completion_tokens} completion tokens" if step.completion_tokens is not None else "",
+        figures.dollars(step.cost_usd) if step.cost_usd else "",
+    ]
+    if any(used):
+        yield styled(margin + ", ".join(filter(None, used)), "dim")
+    for name in STEP_FIELDS:
+        value = getattr(step, name)
+        if value is not None and name not in _SHOWN_ELSEWHERE:
+            yield from _field(name, value, margin, "red" if name == "error" else "")
+    for name, value in (step.extra or {}).items():
+        yield from _field(name, value, margin, "")
+
+
+def _field(name: str, value: Any, margin: str, style: str) -> Iterator[Text]:
+    lines = printable_lines(field_text(value))
+    label = one_line(name)
+    if len(lines) == 1:
+        yield styled(f"{margin}{label}: ", "dim").append(lines[0], style)
+        return
+    yield styled(f"{margin}{label}:", "dim")
+    for line in lines:
+        yield Text(f"{margin}  ").append(line, style)
+
+
+def field_text(value: Any) -> str:
+    """A field's value: text as it is, everything else as JSON."""
+    if isinstance(value, str):
+        return str(getattr(value, "value", value))
+    flat = json.dumps(value, ensure_ascii=False, default=str)
+    return flat if len(flat) < 60 else json.dumps(value, ensure_ascii=False, indent=2, default=str)

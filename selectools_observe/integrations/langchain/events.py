@@ -1,0 +1,216 @@
+"""What LangChain tells of runs, turned into traces; the handlers say it, and save what it gives."""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from ...capture.agent_saver import OnError, SafeSaver
+from ...capture.finalizer import beside
+from ...model.trace import AgentTrace, StepType, TraceStep
+from ...protocols import AsyncTraceStore, TraceStore
+from .._requires import needs
+from .runs import Kind, Run, Runs, described
+from .values import plain, reasoning, reply, text, tool_calls, usage
+
+with needs("langchain", "The LangChain callback handlers"):
+    from langchain_core.outputs import LLMResult
+
+log = logging.getLogger("selectools_observe")
+
+
+def _save_rest(runs: Runs, saver: SafeSaver) -> None:
+    for trace in runs.rest():
+        beside.put(partial(saver.save, trace))
+
+
+class Watching:
+    """Follows runs; what both handlers share. What to save is given back."""
+
+    run_inline = True  # in the order of what happens, and without a thread
+
+    def __init__(
+        self,
+        store: TraceStore | AsyncTraceStore,
+        *,
+        contents: bool = True,
+        on_error: OnError | None = None,
+        max_open_runs: int = 1000,
+    ) -> None:
+        if max_open_runs < 1:
+            raise ValueError(f"max_open_runs must be at least 1, not {max_open_runs}")
+        self._saver = SafeSaver(store, on_error)
+        self._contents = contents
+        self._runs = Runs(max_open_runs)
+        beside.ready()
+        # When the program ends, or the handler is let go.
+        weakref.finalize(self, _save_rest, self._runs, self._saver)
+
+    @property
+    def store(self) -> TraceStore | AsyncTraceStore:
+        """Where runs go."""
+        return self._saver.store
+
+    @property
+    def saved(self) -> int:
+        """How many runs were stored."""
+        return self._saver.saved
+
+    @property
+    def failed(self) -> int:
+        """How many could not be."""
+        return self._saver.failed
+
+    def _model_begins(
+        self, serialized: Mapping[str, Any] | None, messages: Any, told: dict[str, Any]
+    ) -> AgentTrace | None:
+        run = self._begin("model", serialized, told)
+        parameters = told.get("invocation_params") or {}
+        metadata = told.get("metadata") or {}
+        if run.step is not None:
+            run.step.model = (
+                metadata.get("ls_model_name") or parameters.get("model_name")
+                or parameters.get("model")
+            )  # fmt: skip
+        run.keep(parameters=plain(parameters), name=run.name)
+        self._keep(run, "input", messages)
+        return self._runs.given_up()
+
+    def _model_ends(
+        self, result: LLMResult | None, run_id: UUID, error: BaseException | None = None
+    ) -> AgentTrace | None:
+        run, is_root = self._runs.end(run_id, error)
+        if run is None:
+            return None
+        if result is not None:
+            try:
+                self._describe_answer(run, result)
+            except Exception:
+                log.exception("run %r: what its model reported is lost", run.root.trace.run_id)
+        return run.root.finish() if is_root else None
+
+    def _describe_answer(self, run: Run, result: LLMResult) -> None:
+        step, answer, told = run.step, reply(result), usage(result)
+        if step is None:
+            return
+        step.prompt_tokens = told.pop("prompt_tokens", None)
+        step.completion_tokens = told.pop("completion_tokens", None)
+        step.cost_usd = told.pop("cost_usd", None)
+        step.reasoning = reasoning(answer)
+        step.model = step.model or told.get("response_model")
+        if told.get("response_model") == step.model:
+            told.pop("response_model", None)
+        run.keep(**told)
+        self._keep(run, "output", answer)
+        for name, arguments, call_id in tool_calls(answer):
+            selection = TraceStep(StepType.TOOL_SELECTION, tool_name=name, tool_args=arguments)
+            selection.node_name, selection.step_number = step.node_name, step.step_number
+            selection.extra = {"tool_call_id": call_id} if call_id else None
+            run.root.trace.steps.append(selection)
+
+    def _tool_begins(
+        self,
+        serialized: Mapping[str, Any] | None,
+        arguments: Mapping[str, Any],
+        told: dict[str, Any],
+    ) -> AgentTrace | None:
+        run = self._begin("tool", serialized, told)
+        if run.step is not None:
+            run.step.tool_name = run.name
+            run.step.tool_args = plain(arguments)
+        run.keep(tool_call_id=told.get("tool_call_id"))
+        return self._runs.given_up()
+
+    def _tool_ends(self, output: Any, run_id: UUID) -> AgentTrace | None:
+        run, is_root = self._runs.end(run_id)
+        if run is None:
+            return None
+        if run.step is not None:
+            run.step.tool_result = text(output)
+            if getattr(output, "status", None) == "error":
+                run.step.error = run.step.tool_result
+        run.keep(artifact=plain(getattr(output, "artifact", None)))
+        return run.root.finish() if is_root else None
+
+    def _retriever_begins(
+        self, serialized: Mapping[str, Any] | None, query: str, told: dict[str, Any]
+    ) -> AgentTrace | None:
+        given_up = self._tool_begins(serialized, {"query": query}, told)
+        run = self._runs.get(told["run_id"])
+        if run is not None:
+            run.keep(kind="retriever")
+        return given_up
+
+    def _runnable_begins(
+        self, serialized: Mapping[str, Any] | None, inputs: Any, told: dict[str, Any]
+    ) -> AgentTrace | None:
+        run = self._begin("runnable", serialized, told)
+        if run.root.run is run and self._contents:
+            run.root.kept["input"] = plain(inputs)
+        return self._runs.given_up()
+
+    def _runnable_ends(self, outputs: Any, run_id: UUID) -> AgentTrace | None:
+        run, is_root = self._runs.end(run_id)
+        if run is None:
+            return None
+        if run.kind == "node":
+            self._keep(run, "output", outputs)
+        if not is_root:
+            return None
+        if self._contents:
+            run.root.kept["output"] = plain(outputs)
+        return run.root.finish()
+
+    def _fails(self, error: BaseException, run_id: UUID) -> AgentTrace | None:
+        run, is_root = self._runs.end(run_id, error)
+        return run.root.finish() if run is not None and is_root else None
+
+    def _streams(self, run_id: UUID) -> None:
+        run = self._runs.get(run_id)
+        if run is not None:
+            run.chunks += 1
+            if run.first_token is None:
+                run.first_token = time.perf_counter()
+
+    def _retries(self, state: Any, run_id: UUID) -> None:
+        run = self._runs.get(run_id)
+        if run is not None and run.step is not None:
+            failure = state.outcome.exception() if state.outcome else None
+            retry = {
+                "attempt": state.attempt_number,
+                "error": described(failure) if failure else None,
+                "backoff_seconds": getattr(state.next_action, "sleep", None),
+            }
+            extra = run.step.extra = run.step.extra or {}
+            extra.setdefault("retries", []).append(retry)
+
+    def _event(self, name: str, data: Any, run_id: UUID) -> None:
+        run = self._runs.get(run_id)
+        if run is not None and self._contents:
+            event = {"name": name, "data": plain(data), "timestamp": time.time()}
+            run.root.kept.setdefault("events", []).append(event)
+
+    def _begin(self, kind: Kind, serialized: Mapping[str, Any] | None, told: dict[str, Any]) -> Run:
+        name = told.get("name") or (serialized or {}).get("name") or _class_name(serialized)
+        return self._runs.begin(
+            kind,
+            told["run_id"],
+            told.get("parent_run_id"),
+            name,
+            told.get("tags"),
+            told.get("metadata"),
+        )
+
+    def _keep(self, run: Run, name: str, value: Any) -> None:
+        if self._contents:
+            run.keep(**{name: plain(value)})
+
+
+def _class_name(serialized: Mapping[str, Any] | None) -> str | None:
+    path = (serialized or {}).get("id")
+    return str(path[-1]) if path else None

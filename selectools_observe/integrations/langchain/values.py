@@ -1,0 +1,165 @@
+"""What LangChain hands to callbacks, as values of a step."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .._requires import needs
+
+with needs("langchain", "The LangChain callback handlers"):
+    from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import LLMResult
+    from pydantic import BaseModel
+
+_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
+_SHARES = {
+    "cache_read_tokens": ("input_token_details", "cache_read"),
+    "cache_write_tokens": ("input_token_details", "cache_creation"),
+    "reasoning_tokens": ("output_token_details", "reasoning"),
+}
+"""Where usage says which share of the tokens was what."""
+
+
+def plain(value: Any) -> Any:
+    """A value with its messages, models and dataclasses as objects that JSON has a form for."""
+    try:
+        return _plain(value, [])
+    except Exception as error:  # noqa: BLE001 - their classes may do anything when looked at
+        return f"<{type(value).__name__} that cannot be read: {type(error).__name__}: {error}>"
+
+
+def _plain(value: Any, around: list[int]) -> Any:
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if id(value) in around:
+        return f"<{type(value).__name__} that contains itself>"
+    around.append(id(value))
+    opened = _opened(value)
+    if isinstance(opened, dict):
+        opened = {str(name): _plain(item, around) for name, item in opened.items()}
+    elif isinstance(opened, list):
+        opened = [_plain(item, around) for item in opened]
+    around.pop()
+    return opened
+
+
+def _opened(value: Any) -> Any:
+    """What a value holds, as a dictionary or a list; the value itself if it is neither."""
+    if isinstance(value, BaseMessage):
+        return _message(value)
+    if isinstance(value, BaseModel):
+        return {name: getattr(value, name) for name in type(value).model_fields}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {name: item for name, item in fields.items() if item is not None}
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, list | tuple | set | frozenset) else value
+
+
+def _message(message: BaseMessage) -> dict[str, Any]:
+    """A message with what is set of it, in the field's words."""
+    told = {
+        "role": _ROLES.get(message.type, message.type),
+        "content": message.content,
+        "name": message.name,
+        "tool_calls": getattr(message, "tool_calls", None),
+        "tool_call_id": getattr(message, "tool_call_id", None),
+        "status": getattr(message, "status", None),
+        "artifact": getattr(message, "artifact", None),
+        "id": message.id,
+    }
+    return {name: value for name, value in told.items() if value not in (None, [], "success")}
+
+
+def text(value: Any) -> str:
+    """What a tool gave back, as text."""
+    if isinstance(value, BaseMessage):
+        value = value.content
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(plain(value), ensure_ascii=False, default=str)
+    except ValueError:
+        return str(value)
+
+
+def reply(result: LLMResult) -> BaseMessage | str | None:
+    """What the model answered: a message, or a text if it is no chat model."""
+    for generations in result.generations:
+        for generation in generations:
+            message = getattr(generation, "message", None)
+            return message if isinstance(message, BaseMessage) else generation.text
+    return None
+
+
+def usage(result: LLMResult) -> dict[str, Any]:
+    """Tokens and cost that the model reported, by the names of a step's fields and extras."""
+    answer = reply(result)
+    output = result.llm_output or {}
+    response = getattr(answer, "response_metadata", None) or {}
+    standard: Mapping[str, Any] = getattr(answer, "usage_metadata", None) or {}
+    older = _first([output, response], "token_usage", "usage") or {}
+    older = older if isinstance(older, Mapping) else {}
+    told = {
+        "prompt_tokens": _first([standard, older], "input_tokens", "prompt_tokens"),
+        "completion_tokens": _first([standard, older], "output_tokens", "completion_tokens"),
+        "cost_usd": _first([standard, older, response, output], "total_cost", "cost", "cost_usd"),
+        "response_model": _first([response, output], "model_name", "model"),
+        "finish_reason": _first([response, _info(result)], "finish_reason", "stop_reason"),
+    }
+    for name, (group, share) in _SHARES.items():
+        told[name] = (standard.get(group) or {}).get(share)
+    if told["cache_read_tokens"] is None:
+        told["cache_read_tokens"] = (older.get("prompt_tokens_details") or {}).get("cached_tokens")
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _first(places: Iterable[Mapping[str, Any]], *names: str) -> Any:
+    """The first entry by one of these names that is set."""
+    for place in places:
+        for name in names:
+            if place.get(name) is not None:
+                return place[name]
+    return None
+
+
+def _info(result: LLMResult) -> Mapping[str, Any]:
+    for generations in result.generations:
+        for generation in generations:
+            return getattr(generation, "generation_info", None) or {}
+    return {}
+
+
+def reasoning(message: Any) -> str | None:
+    """What the model says of its thinking, where the provider gives it."""
+    told = (getattr(message, "additional_kwargs", None) or {}).get("reasoning_content")
+    if isinstance(told, str) and told:
+        return told
+    content = getattr(message, "content", None)
+    blocks = content if isinstance(content, list) else []
+    parts = [
+        block.get("reasoning") or block.get("thinking")
+        for block in blocks
+        if isinstance(block, dict) and block.get("type") in {"reasoning", "thinking"}
+    ]
+    return "\n".join(part for part in parts if isinstance(part, str)) or None
+
+
+def tool_calls(message: Any) -> list[tuple[str, dict[str, Any], str | None]]:
+    """The tools that a message asks for: name, arguments, id."""
+    return [
+        (call["name"], call["args"], call.get("id"))
+        for call in getattr(message, "tool_calls", None) or []
+    ]
+
+
+def interrupts(error: BaseException) -> list[dict[str, Any]] | None:
+    """The interrupts by which a LangGraph node paused its graph; None if that is none."""
+    if not any(kind.__name__ == "GraphBubbleUp" for kind in type(error).__mro__):
+        return None
+    found = error.args[0] if error.args and isinstance(error.args[0], list | tuple) else []
+    return [{"id": getattr(i, "id", None), "value": plain(getattr(i, "value", i))} for i in found]

@@ -1,0 +1,232 @@
+"""Runs of the OpenAI Agents SDK, saved by themselves; needs the extra ``openai-agents``."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+import msgspec
+
+from ...capture.agent_saver import OnError, SafeSaver
+from ...errors import TraceNotFoundError
+from ...model.trace import AgentTrace
+from ...protocols import AsyncTraceStore, TraceStore
+from ...runtime.fork import rest_during_forks
+from ...stores.adapters import borrowed, give_back
+from .._requires import needs
+from .steps import KEPT, EndedSpan, ended_span, key_of, steps_of
+
+with needs("openai-agents", "TraceStoreProcessor"):
+    from agents.tracing import TracingProcessor
+
+__all__ = ["TraceStoreProcessor"]
+
+log = logging.getLogger("selectools_observe")
+
+
+_REMEMBERED = 4096
+
+
+class _Run(msgspec.Struct):
+    """What is known of a trace that has not ended, or that has spans which have not."""
+
+    start: float
+    said: dict[str, Any] = {}
+    traces: int = 0
+    open: dict[str, Any] = {}
+    spans: list[EndedSpan] = []
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.traces and not self.open
+
+    def copy(self) -> _Run:
+        """The run as it is now."""
+        return _Run(self.start, self.said, self.traces, dict(self.open), list(self.spans))
+
+
+class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore]
+    """Keeps every trace of the SDK as a run, whose id is the trace id.
+
+    For ``agents.add_trace_processor``, beside the SDK's own, or ``agents.set_trace_processors``,
+    in place of it. A run is saved when its trace ends, and again when spans end that were open
+    then, in the thread that ended it: in an event loop, give it a store that saves in the
+    background. A trace that is taken up again is put to what is stored of it. A save that fails is
+    logged and counted, never raised.
+
+    Args:
+        store: Where runs go, of either face; stays the caller's to close.
+        max_runs: How many traces may be open at once. With more, the oldest is saved unfinished
+            (``metadata["unfinished"]``).
+        resume: Ask the store whether another process has saved a part of the trace. A store that
+            saves in the background must finish its saves to answer: without traces that are taken
+            up elsewhere, turn it off for one.
+        on_error: Called with the error and the run after a save that failed.
+
+    Raises:
+        TypeError: It is no store.
+        ValueError: ``max_runs`` is not positive.
+    """
+
+    def __init__(
+        self,
+        store: TraceStore | AsyncTraceStore,
+        *,
+        max_runs: int = 10_000,
+        resume: bool = True,
+        on_error: OnError | None = None,
+    ) -> None:
+        if max_runs <= 0:
+            raise ValueError("max_runs must be greater than 0")
+        self._store = borrowed(store)
+        self._saver = SafeSaver(self._store, on_error)
+        self._max_runs = max_runs
+        self._resume = resume
+        self._known: dict[str, None] = {}  # the oldest first
+        self._runs: dict[str, _Run] = {}
+        self._lock = threading.RLock()
+        rest_during_forks(self, holds_others=True)
+
+    @property
+    def saved(self) -> int:
+        """How many saves were good."""
+        return self._saver.saved
+
+    @property
+    def failed(self) -> int:
+        """How many saves failed."""
+        return self._saver.failed
+
+    def on_trace_start(self, trace: Any) -> None:
+        """Take note that a trace began."""
+        with self._lock:
+            run = self._run(trace.trace_id)
+            run.traces += 1
+            run.said = {
+                "workflow_name": trace.name,
+                "group_id": getattr(trace, "group_id", None),
+                "metadata": getattr(trace, "metadata", None),
+            }
+            oldest = next(iter(self._runs)) if len(self._runs) > self._max_runs else None
+            left = None if oldest is None else self._runs.pop(oldest)
+        if oldest is not None and left is not None:
+            self._save(oldest, left)
+
+    def on_trace_end(self, trace: Any) -> None:
+        """Save the run."""
+        with self._lock:
+            run = self._run(trace.trace_id)
+            run.traces = max(run.traces - 1, 0)
+            if run.traces:
+                return
+            if run.is_whole:
+                del self._runs[trace.trace_id]
+            ended = run.copy()
+        self._save(trace.trace_id, ended)
+
+    def on_span_start(self, span: Any) -> None:
+        """Take note that a span began."""
+        with self._lock:
+            self._run(span.trace_id).open[span.span_id] = span
+
+    def on_span_end(self, span: Any) -> None:
+        """Take the span; save the run if it was the last one open after the trace's end."""
+        ended = ended_span(span)
+        with self._lock:
+            run = self._run(span.trace_id)
+            run.open.pop(span.span_id, None)
+            run.spans.append(ended)
+            if not run.is_whole:
+                return
+            del self._runs[span.trace_id]
+        self._save(span.trace_id, run)
+
+    def force_flush(self) -> None:
+        """Save all that has not ended, as unfinished runs; they are saved again at their end."""
+        with self._lock:
+            runs = {trace_id: run.copy() for trace_id, run in self._runs.items()}
+        for trace_id, run in runs.items():
+            self._save(trace_id, run)
+
+    def shutdown(self) -> None:
+        """`force_flush`; nothing can be saved after it."""
+        self.force_flush()
+        give_back(self._store)
+
+    def before_fork(self) -> None:
+        """Take nothing meanwhile."""
+        self._lock.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Forget what is open: the parent saves it."""
+        self._lock = threading.RLock()
+        self._runs = {}
+
+    def _run(self, trace_id: str) -> _Run:
+        return self._runs.setdefault(trace_id, _Run(time.time()))
+
+    def _save(self, trace_id: str, run: _Run) -> None:
+        trace = _trace(trace_id, run)
+        # One whose start was not told was begun elsewhere.
+        may_be_stored = self._resume or trace_id in self._known or not run.said
+        stored = self._stored(trace_id) if may_be_stored else None
+        self._saver.save(trace if stored is None else _joined(stored, trace))
+        with self._lock:
+            self._known.pop(trace_id, None)
+            self._known[trace_id] = None
+            if len(self._known) > _REMEMBERED:
+                del self._known[next(iter(self._known))]
+
+    def _stored(self, run_id: str) -> AgentTrace | None:
+        """What is stored of a trace that was taken up again, or was saved before its end."""
+        try:
+            stored = self._store.load(run_id)
+        except TraceNotFoundError:
+            return None
+        except Exception as error:  # noqa: BLE001 - a third party's store may raise anything
+            log.warning("run %r is saved without what is stored of it: %s", run_id, error)
+            return None
+        return stored if KEPT in (stored.extra or {}) else None
+
+
+def _trace(trace_id: str, run: _Run) -> AgentTrace:
+    steps, beside = steps_of(run.spans, [ended_span(span) for span in run.open.values()])
+    given = run.said.get("metadata")
+    metadata = {
+        name: run.said[name] for name in ("workflow_name", "group_id") if run.said.get(name)
+    }
+    metadata |= given if isinstance(given, dict) else {}
+    if not run.is_whole:
+        metadata["unfinished"] = True
+    return AgentTrace(
+        steps=steps,
+        start_time=min([run.start, *(span.start for span in run.spans)]),
+        run_id=trace_id,
+        metadata=metadata,
+        extra={KEPT: {"spans": beside}},
+    )
+
+
+def _joined(stored: AgentTrace, new: AgentTrace) -> AgentTrace:
+    """One run of what is stored and of what came after it."""
+    metadata = {**stored.metadata, **new.metadata}
+    if "unfinished" not in new.metadata:
+        metadata.pop("unfinished", None)
+    steps = {key_of(step): step for step in [*stored.steps, *new.steps]}
+    before = (stored.extra or {})[KEPT].get("spans", [])
+    after = (new.extra or {})[KEPT]["spans"]
+    spans = {span["span_id"]: span for span in [*before, *after]}
+    return AgentTrace(
+        steps=sorted(steps.values(), key=lambda step: step.timestamp),
+        start_time=min(stored.start_time, new.start_time),
+        run_id=new.run_id,
+        parent_run_id=stored.parent_run_id,
+        metadata=metadata,
+        extra={**(stored.extra or {}), KEPT: {"spans": [*spans.values()]}},
+    )

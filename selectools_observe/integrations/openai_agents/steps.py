@@ -1,0 +1,315 @@
+"""Spans of the OpenAI Agents SDK as the steps of a run.
+
+A model call, a function, a handoff and a guardrail are one step each. An agent is two, its start
+and its end, as selectools tells of graph nodes; the duration of an end is the agent's own time,
+without that of the steps inside it. The spans of a whole run and of a turn are kept beside the
+steps: a turn's number is the ``step_number`` of what happened in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from ...model.json_values import dumps, is_nested_deeply, loads, plain
+from ...model.trace import StepType, TraceStep
+
+KEPT = "openai"
+"""The entry of a step's and of a run's ``extra`` that holds what has no field."""
+
+_NODES = frozenset({"agent", "custom", "mcp_tools", "speech_group"})
+_GROUPING = frozenset({"task", "turn"})
+
+
+class EndedSpan(msgspec.Struct):
+    """A span that has ended.
+
+    Attributes:
+        span_id: Its id.
+        parent_id: The span it is inside of.
+        start: When it began, seconds since the epoch.
+        end: When it ended.
+        type: What it is, in the SDK's words: ``agent``, ``function``, ``generation``, ...
+        data: What the SDK says about it.
+        error: What went wrong.
+        error_data: What the SDK says about that.
+    """
+
+    span_id: str
+    parent_id: str | None
+    start: float
+    end: float
+    type: str
+    data: dict[str, Any]
+    error: str | None = None
+    error_data: dict[str, Any] | None = None
+
+
+def ended_span(span: Any) -> EndedSpan:
+    """A span of the SDK, copied: plain JSON values throughout."""
+    data = span.span_data
+    names = [name for kind in type(data).__mro__ for name in getattr(kind, "__slots__", ())]
+    said = {name.lstrip("_"): _plain(getattr(data, name, None)) for name in names}
+    error = span.error
+    start = _seconds(span.started_at)
+    return EndedSpan(
+        span_id=span.span_id,
+        parent_id=span.parent_id,
+        start=start,
+        end=max(_seconds(span.ended_at), start),
+        type=data.type,
+        data={name: value for name, value in said.items() if value is not None},
+        error=None if error is None else _error_text(error),
+        error_data=None if error is None else _plain(error.get("data")),
+    )
+
+
+def steps_of(
+    spans: Iterable[EndedSpan], still_open: Collection[EndedSpan] = ()
+) -> tuple[list[TraceStep], list[dict[str, Any]]]:
+    """The steps of a run, the oldest first, and the spans that are kept beside them.
+
+    Of a span that is still open, only the start of an agent is a step.
+    """
+    by_id = {span.span_id: span for span in still_open}
+    by_id |= {span.span_id: span for span in spans}
+    unended = {span.span_id for span in still_open}
+    placed: list[tuple[float, int, int, TraceStep]] = []
+    beside = []
+    for number, span in enumerate(sorted(by_id.values(), key=lambda span: span.start)):
+        ended = span.span_id not in unended
+        if span.type in _GROUPING and ended:
+            beside.append(msgspec.to_builtins(span))
+            if span.error is not None:
+                placed.append((span.end, 1, -number, _failure(span)))
+        elif ended or span.type in _NODES:
+            step = _step(span, list(_around(span, by_id)))
+            placed.append((span.start, 0, number, step))
+            if ended and span.type in _NODES:
+                placed.append((span.end, 1, -number, _end(span, step, by_id.values())))
+    placed.sort(key=lambda each: each[:3])
+    return [step for *_, step in placed], beside
+
+
+def key_of(step: TraceStep) -> tuple[Any, bool]:
+    """Which span a step is of, and whether of its end; itself if of none."""
+    kept = (step.extra or {}).get(KEPT)
+    if not isinstance(kept, dict):
+        return id(step), False
+    return kept.get("span_id"), bool(kept.get("end"))
+
+
+def _step(span: EndedSpan, around: list[EndedSpan]) -> TraceStep:
+    fields, used = _FIELDS.get(span.type, _node)(span.data)
+    node = span.type in _NODES
+    extra = {name: value for name, value in fields.items() if name not in _STEP_FIELDS}
+    extra[KEPT] = {"span_id": span.span_id, "type": span.type}
+    if span.parent_id is not None:
+        extra[KEPT]["parent_id"] = span.parent_id
+    rest = {name: value for name, value in span.data.items() if name not in used}
+    if rest:
+        extra[KEPT]["data"] = rest
+    if span.error_data:
+        extra[KEPT]["error_data"] = span.error_data
+    fields.setdefault("node_name", _agent_of(around))
+    return TraceStep(
+        timestamp=span.start,
+        duration_ms=0.0 if node else (span.end - span.start) * 1000,
+        error=None if node else span.error,
+        step_number=next((s.data.get("turn") for s in around if s.type == "turn"), None),
+        extra=extra,
+        **{name: value for name, value in fields.items() if name in _STEP_FIELDS},
+    )
+
+
+_STEP_FIELDS = frozenset(TraceStep.__struct_fields__) - {"extra"}
+
+
+def _end(span: EndedSpan, start: TraceStep, spans: Iterable[EndedSpan]) -> TraceStep:
+    inside = [(s.start, s.end) for s in spans if s.parent_id == span.span_id]
+    return TraceStep(
+        type=StepType.GRAPH_NODE_END,
+        timestamp=span.end,
+        duration_ms=_own_seconds(span, sorted(inside)) * 1000,
+        node_name=start.node_name,
+        step_number=start.step_number,
+        summary=start.summary,
+        error=span.error,
+        extra={KEPT: {"span_id": span.span_id, "end": True}},
+    )
+
+
+def _failure(span: EndedSpan) -> TraceStep:
+    return TraceStep(
+        type=StepType.ERROR,
+        timestamp=span.end,
+        error=span.error,
+        extra={KEPT: {"span_id": span.span_id, "end": True}},
+    )
+
+
+def _own_seconds(span: EndedSpan, inside: list[tuple[float, float]]) -> float:
+    own, at = 0.0, span.start
+    for start, end in inside:
+        own += max(min(start, span.end) - at, 0.0)
+        at = max(at, end)
+    return own + max(span.end - at, 0.0)
+
+
+def _around(span: EndedSpan, by_id: dict[str, EndedSpan]) -> Iterator[EndedSpan]:
+    """The spans that this one is inside of, the nearest first."""
+    seen = {span.span_id}
+    while span.parent_id in by_id and span.parent_id not in seen:
+        span = by_id[span.parent_id]
+        seen.add(span.span_id)
+        yield span
+
+
+def _agent_of(around: list[EndedSpan]) -> str | None:
+    for span in around:
+        name = span.data.get("agent_name" if span.type == "turn" else "name")
+        if span.type in {"agent", "turn"} and isinstance(name, str):
+            return name
+    return None
+
+
+# What becomes of a span's data: fields of a step and entries of its extra, and the names used.
+_Fields = tuple[dict[str, Any], set[str]]
+
+
+def _generation(data: dict[str, Any]) -> _Fields:
+    fields = {"type": StepType.LLM_CALL, "model": data.get("model"), **_usage(data.get("usage"))}
+    return _with(fields, data, "input", "output"), {"model", "usage", "input", "output"}
+
+
+def _response(data: dict[str, Any]) -> _Fields:
+    response = data.get("response") or {}
+    fields = {
+        "type": StepType.LLM_CALL,
+        "model": response.get("model"),
+        "reasoning": _reasoning(response.get("output") or []),
+        **_usage(data.get("usage") or response.get("usage")),
+    }
+    _with(fields, data, "input")
+    _with(fields, response, "output")
+    rest = {name: value for name, value in response.items() if value is not None}
+    for used in ("model", "output", "usage"):
+        rest.pop(used, None)
+    if rest:
+        fields["response"] = rest
+    return fields, {"response", "usage", "input"}
+
+
+def _function(data: dict[str, Any]) -> _Fields:
+    fields = {"type": StepType.TOOL_EXECUTION, "tool_name": data.get("name")}
+    if data.get("input") is not None:
+        args = _parsed(data["input"])
+        fields["tool_args"] = args if isinstance(args, dict) else {"input": args}
+    if data.get("output") is not None:
+        output = data["output"]
+        fields["tool_result"] = output if isinstance(output, str) else dumps(output).decode()
+    return fields, {"name", "input", "output"}
+
+
+def _handoff(data: dict[str, Any]) -> _Fields:
+    ends = {"from_node": data.get("from_agent"), "to_node": data.get("to_agent")}
+    return {"type": StepType.GRAPH_ROUTING, **ends}, {"from_agent", "to_agent"}
+
+
+def _guardrail(data: dict[str, Any]) -> _Fields:
+    triggered = "triggered" if data.get("triggered") else "passed"
+    return {"type": StepType.GUARDRAIL, "summary": f"{data.get('name')}: {triggered}"}, set()
+
+
+def _agent(data: dict[str, Any]) -> _Fields:
+    name = data.get("name")
+    return {"type": StepType.GRAPH_NODE_START, "node_name": name, "summary": name}, {"name"}
+
+
+def _node(data: dict[str, Any]) -> _Fields:
+    name = data.get("name") or data.get("server")
+    return {"type": StepType.GRAPH_NODE_START, "summary": name}, {"name"}
+
+
+def _speech(data: dict[str, Any]) -> _Fields:
+    fields = {"type": StepType.LLM_CALL, "model": data.get("model")}
+    return _with(fields, data, "input", "output"), {"model", "input", "output"}
+
+
+_FIELDS: dict[str, Callable[[dict[str, Any]], _Fields]] = {
+    "agent": _agent,
+    "function": _function,
+    "generation": _generation,
+    "guardrail": _guardrail,
+    "handoff": _handoff,
+    "response": _response,
+    "speech": _speech,
+    "transcription": _speech,
+}
+
+
+def _with(fields: dict[str, Any], data: dict[str, Any], *names: str) -> dict[str, Any]:
+    fields |= {name: data[name] for name in names if data.get(name) is not None}
+    return fields
+
+
+def _usage(usage: Any) -> dict[str, Any]:
+    """Tokens, in the words of the Responses API or of Chat Completions."""
+    if not isinstance(usage, dict):
+        return {}
+    sent = usage.get("input_tokens_details") or usage.get("prompt_tokens_details") or {}
+    wrote = usage.get("output_tokens_details") or usage.get("completion_tokens_details") or {}
+    told = {
+        "prompt_tokens": usage.get("input_tokens", usage.get("prompt_tokens")),
+        "completion_tokens": usage.get("output_tokens", usage.get("completion_tokens")),
+        "cache_read_tokens": sent.get("cached_tokens") or None,
+        "cache_write_tokens": sent.get("cache_write_tokens") or None,
+        "reasoning_tokens": wrote.get("reasoning_tokens") or None,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _reasoning(output: list[Any]) -> str | None:
+    texts = [
+        part["text"]
+        for item in output
+        if isinstance(item, dict) and item.get("type") == "reasoning"
+        for part in item.get("summary") or []
+        if isinstance(part, dict) and isinstance(part.get("text"), str)
+    ]
+    return "\n".join(texts) or None
+
+
+def _error_text(error: Any) -> str:
+    message = str(error.get("message") or "error")
+    data = error.get("data") or {}
+    detail = data.get("error") if isinstance(data, dict) else None
+    return f"{message}: {detail}" if detail else message
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON would keep it; what cannot be kept, as its type's name."""
+    if hasattr(value, "model_dump"):
+        value = value.model_dump(exclude_unset=True)
+    try:
+        return plain(value)
+    except ValueError:
+        return f"({type(value).__name__})"
+
+
+def _parsed(text: Any) -> Any:
+    try:
+        value = loads(text) if isinstance(text, str) else text
+    except ValueError:
+        return text
+    if not is_nested_deeply([value]):
+        return value
+    # More deeply than a store takes: a text.
+    return text if isinstance(text, str) else dumps(text).decode()
+
+
+def _seconds(time: str | None) -> float:
+    return 0.0 if time is None else datetime.fromisoformat(time).timestamp()

@@ -1,0 +1,120 @@
+"""The receiving end of OTLP/HTTP, for any web framework: the body of a request in, a reply out."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+import msgspec
+
+from ...capture.agent_saver import OnError
+from ...protocols import AsyncTraceStore, TraceStore
+from .assembler import Gatherer
+from .from_spans import OtherSpans
+from .otlp import log_rejected, read_otlp
+
+_JSON = "application/json"
+_PROTOBUF = "application/x-protobuf"
+
+
+class OtlpReply(msgspec.Struct, frozen=True):
+    """What to answer.
+
+    Attributes:
+        status: The HTTP status: 200, 400 (no such request; do not send it again), 413 (too large),
+            415 (another encoding), 503 (a save failed; send it again).
+        content_type: That of the body.
+        body: An ``ExportTraceServiceResponse``, or for an error a text in its place.
+    """
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class OtlpReceiver:
+    """Takes the requests of ``POST /v1/traces`` and saves runs, as `TraceStoreSpanExporter` does.
+
+    Blocking, and safe to share between threads: call `receive` in a worker thread.
+
+    Args:
+        store: Where runs go, of either face; stays the caller's to close, after this.
+        max_wait: How long spans wait for their root, seconds.
+        max_spans: How many spans wait at most.
+        max_bytes: How large a body may be, unpacked.
+        other_spans: What becomes of spans that are not of the GenAI conventions.
+        on_error: Called with the error and the run after a save that failed.
+    """
+
+    def __init__(
+        self,
+        store: TraceStore | AsyncTraceStore,
+        *,
+        max_wait: float = 30.0,
+        max_spans: int = 50_000,
+        max_bytes: int = 64 * 2**20,
+        other_spans: OtherSpans = "beside",
+        on_error: OnError | None = None,
+    ) -> None:
+        self._gatherer = Gatherer(
+            store,
+            max_wait=max_wait,
+            max_spans=max_spans,
+            other_spans=other_spans,
+            on_error=on_error,
+        )
+        self._max_bytes = max_bytes
+
+    def receive(
+        self, body: bytes, content_type: str = _PROTOBUF, content_encoding: str = ""
+    ) -> OtlpReply:
+        """Take a request; say what to answer."""
+        kind = _JSON if content_type.partition(";")[0].strip().lower() == _JSON else _PROTOBUF
+        if content_encoding.lower() not in {"", "identity", "gzip", "deflate"}:
+            return _error(415, f"the content encoding {content_encoding!r} is not known here")
+        try:
+            unpacked = self._unpacked(body, content_encoding.lower())
+            if unpacked is None:
+                return _error(413, f"the body is larger than {self._max_bytes} bytes")
+            request = read_otlp(unpacked.decode() if kind == _JSON else unpacked)
+        except (ValueError, zlib.error) as error:
+            return _error(400, str(error))
+        log_rejected(request.rejected)
+        if not self._gatherer.add(request.spans):
+            return _error(503, "a run could not be saved")
+        return OtlpReply(200, kind, _answer(kind, request.rejected))
+
+    def flush(self) -> bool:
+        """Save all that waits for its root, as unfinished runs; return whether all is stored."""
+        return self._gatherer.flush()
+
+    def close(self) -> None:
+        """Save all that waits for its root, as unfinished runs."""
+        self._gatherer.close()
+
+    def _unpacked(self, body: bytes, encoding: str) -> bytes | None:
+        """The body; None if it is too large, which a small one may become."""
+        if encoding in {"gzip", "deflate"}:
+            wbits = zlib.MAX_WBITS | 16 if encoding == "gzip" else zlib.MAX_WBITS
+            unpacker = zlib.decompressobj(wbits)
+            body = unpacker.decompress(body, self._max_bytes + 1)
+            if len(body) <= self._max_bytes and not unpacker.eof:
+                raise ValueError("the packed body ends too early")
+        return body if len(body) <= self._max_bytes else None
+
+
+def _error(status: int, text: str) -> OtlpReply:
+    return OtlpReply(status, "text/plain; charset=utf-8", text.encode())
+
+
+def _answer(kind: str, rejected: list[str]) -> bytes:
+    if kind == _JSON:
+        partial: dict[str, Any] = {}
+        if rejected:
+            told = {"rejectedSpans": str(len(rejected)), "errorMessage": rejected[0]}
+            partial["partialSuccess"] = told
+        return json.dumps(partial).encode()
+    from .otlp_proto import protobuf_answer  # noqa: PLC0415 - JSON needs no protobuf
+
+    return protobuf_answer(rejected)

@@ -1,0 +1,118 @@
+"""How spans belong together: which run, what is inside what, how much time is a span's own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from .semconv import Kind
+from .span_steps import Place, kind_of, node_name_of
+from .spans import SpanRecord
+
+
+class Group(msgspec.Struct):
+    """The spans of one run, as far as they are here.
+
+    Attributes:
+        trace_id: The OpenTelemetry trace.
+        records: The spans, parents before children, else by their start.
+        root: The span that all others are inside of; None while it has not ended.
+    """
+
+    trace_id: str
+    records: list[SpanRecord]
+    root: SpanRecord | None
+
+    @property
+    def run_id(self) -> str:
+        """The trace id; of a part that another process began, with that part's topmost span."""
+        if self.root is not None and self.root.remote_parent:
+            return f"{self.trace_id}-{self.root.span_id}"
+        return self.trace_id
+
+    @property
+    def parent_run_id(self) -> str | None:
+        """The run of the process that began this part."""
+        return None if self.run_id == self.trace_id else self.trace_id
+
+
+def grouped(records: Iterable[SpanRecord]) -> list[Group]:
+    """The spans by run. Of two with the same id the later counts."""
+    by_trace: dict[str, dict[str, SpanRecord]] = defaultdict(dict)
+    for record in records:
+        by_trace[record.trace_id][record.span_id] = record
+    return [group for spans in by_trace.values() for group in _groups(spans)]
+
+
+def _groups(spans: dict[str, SpanRecord]) -> Iterator[Group]:
+    children = children_of(spans.values())
+    tops = [span for span in spans.values() if _is_top(span, spans)]
+    remote = [span for span in tops if span.remote_parent]
+    for top in remote:
+        yield Group(top.trace_id, list(_inside(top, children)), top)
+    own = [span for span in tops if not span.remote_parent]
+    own.sort(key=lambda span: (span.parent_span_id is not None, span.start_ns))
+    records = [record for top in own for record in _inside(top, children)]
+    records += _in_circles(spans, remote + own, children)
+    if records:
+        root = records[0] if records[0].parent_span_id is None else None
+        yield Group(records[0].trace_id, records, root)
+
+
+def children_of(records: Iterable[SpanRecord]) -> dict[str, list[SpanRecord]]:
+    """The spans by the id of the span they are inside of, by their start."""
+    children: dict[str, list[SpanRecord]] = defaultdict(list)
+    for record in sorted(records, key=lambda record: (record.start_ns, record.end_ns)):
+        if record.parent_span_id is not None and not record.remote_parent:
+            children[record.parent_span_id].append(record)
+    return children
+
+
+def _is_top(span: SpanRecord, spans: dict[str, SpanRecord]) -> bool:
+    # A span that names itself as its parent would otherwise be nowhere.
+    return (
+        span.remote_parent
+        or span.parent_span_id not in spans
+        or span.parent_span_id == span.span_id
+    )
+
+
+def _in_circles(
+    spans: dict[str, SpanRecord], tops: list[SpanRecord], children: dict[str, list[SpanRecord]]
+) -> list[SpanRecord]:
+    """Spans that are inside of each other, as only a mistaken sender tells."""
+    reached = {record.span_id for top in tops for record in _inside(top, children)}
+    return [span for span_id, span in spans.items() if span_id not in reached]
+
+
+def _inside(top: SpanRecord, children: dict[str, list[SpanRecord]]) -> Iterator[SpanRecord]:
+    """The span and all inside it; not recursive: spans may be nested without end."""
+    todo = [top]
+    while todo:
+        span = todo.pop()
+        yield span
+        todo += [child for child in reversed(children.get(span.span_id, ())) if child is not top]
+
+
+def places(group: Group) -> dict[str, Place]:
+    """Where each span of a run stands."""
+    children = children_of(group.records)
+    found: dict[str, Place] = {}
+    names: dict[str, str | None] = {}
+    for record in group.records:  # parents come first
+        around = names.get(record.parent_span_id or "")
+        node = kind_of(record) is Kind.NODE
+        names[record.span_id] = node_name_of(record) if node else around
+        found[record.span_id] = Place(around, _own_ns(record, children) if node else 0)
+    return found
+
+
+def _own_ns(record: SpanRecord, children: dict[str, list[SpanRecord]]) -> int:
+    """The span's time that none of its children covers."""
+    own, at = 0, record.start_ns
+    for child in children.get(record.span_id, ()):
+        own += max(min(child.start_ns, record.end_ns) - at, 0)
+        at = max(at, child.end_ns)
+    return own + max(record.end_ns - at, 0)

@@ -1,0 +1,240 @@
+"""A run as spans: as it came, if it came as spans; or else one span a step under a root."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ...model.codec import decode, encode
+from ...model.json_values import dumps
+from ...model.trace import AgentTrace, StepType, TraceStep
+from .attributes import write
+from .from_spans import header_of, run_of
+from .otlp_values import sendable
+from .round_trip import Fix, Mark, StepMark, difference, marked, without_additions
+from .semconv import ALSO_AS, FIELDS, KIND_WRITTEN, Kind
+from .span_steps import KEPT, STEP_TYPES, kind_of
+from .span_tree import grouped
+from .spans import SpanLink, SpanRecord, from_plain
+
+SCOPE = "selectools_observe"
+
+_SPAN_KIND = "openinference.span.kind"
+_AGENT_OPERATIONS = frozenset({"create_agent", "invoke_agent"})
+_KINDS = {
+    StepType.LLM_CALL: Kind.MODEL,
+    StepType.TOOL_EXECUTION: Kind.TOOL,
+    StepType.GUARDRAIL: Kind.GUARDRAIL,
+}
+_LATEST_NS = 2**63 - 1
+_TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
+
+
+def spans_of_run(trace: object) -> list[SpanRecord]:
+    """The spans of a run, parents first; the same ids each time.
+
+    A run that came as spans gives those spans. `runs_of_spans` makes of them the run as it was.
+
+    Raises:
+        InvalidTraceError: It is no trace, or could not be stored.
+    """
+    run = decode(encode(trace).trace)
+    came = _as_they_came(run)
+    return _marked(run, _made(run), native=True) if came is None else _marked(run, came)
+
+
+def as_many(traces: object) -> Iterable[object]:
+    """The traces of an iterable, or the one that was given: that is iterable too, over steps."""
+    return traces if isinstance(traces, Iterable) and not hasattr(traces, "steps") else [traces]
+
+
+def trace_id_of(run_id: str) -> str:
+    """The OpenTelemetry trace id of a run that did not come from there."""
+    return run_id if _TRACE_ID.fullmatch(run_id) else _digest(run_id, 16)
+
+
+def root_id_of(run_id: str) -> str:
+    """The span id of such a run's root."""
+    return _digest(f"{run_id}\0root", 8)
+
+
+def _digest(text: str, size: int) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:size].hex()
+
+
+def _as_they_came(run: AgentTrace) -> list[SpanRecord] | None:
+    """The spans that a run was made of; None if it was made otherwise."""
+    kept = (run.extra or {}).get(KEPT)
+    if not isinstance(kept, dict) or "trace_id" not in kept:
+        return None
+    common = {"trace_id": kept["trace_id"], "resource": kept.get("resource", {})}
+    try:
+        records = [from_plain(root | common) for root in [kept.get("root")] if root]
+        records += [from_plain(span | common) for span in kept.get("spans", ())]
+        keys = [_key(step) for step in run.steps]
+        records += [
+            _with_fields(step, from_plain(step.extra[KEPT] | common))
+            for step, (_, end) in zip(run.steps, keys, strict=True)
+            if step.extra is not None and not end
+        ]
+    except (KeyError, TypeError, msgspec.ValidationError):
+        return None  # somebody has changed it since
+    ids = {record.span_id for record in records}
+    whole = len(ids) == len(records) and all(span_id in ids for span_id, _ in keys)
+    return records if records and whole and len(grouped(records)) == 1 else None
+
+
+def _with_fields(step: TraceStep, record: SpanRecord) -> SpanRecord:
+    """The span with those attributes that went into fields of the step."""
+    found = (step.extra or {})[KEPT].get("found", {})
+    said = step.to_dict()
+    for meaning, name in found.items():
+        if meaning in said:
+            record.attributes |= write(name, said[meaning])
+    # What was told by events, or is known only since; but no name that the reader made up.
+    for meaning, names in FIELDS[kind_of(record)].items():
+        made_up = meaning == "tool_name" and said.get(meaning) == record.name
+        if meaning in said and not made_up and record.attributes.keys().isdisjoint(names):
+            record.attributes |= write(names[0], said[meaning])
+    return record
+
+
+def _made(run: AgentTrace) -> list[SpanRecord]:
+    trace_id, root_id = trace_id_of(run.run_id), root_id_of(run.run_id)
+    records = [
+        _span_of(step, trace_id, root_id, _digest(f"{run.run_id}\0{number}", 8))
+        for number, step in enumerate(run.steps)
+    ]
+    start = _ns(run.start_time) or min([record.start_ns for record in records], default=0)
+    failed = any(step.type == StepType.ERROR for step in run.steps)
+    links = []
+    if isinstance(run.parent_run_id, str):
+        links = [SpanLink(trace_id_of(run.parent_run_id), root_id_of(run.parent_run_id))]
+    root = SpanRecord(
+        trace_id=trace_id,
+        span_id=root_id,
+        name=str(run.metadata.get("gen_ai.agent.name") or "run"),
+        start_ns=start,
+        end_ns=max([start, *(record.end_ns for record in records)]),
+        status="error" if failed else "unset",
+        attributes={
+            _SPAN_KIND: "AGENT",
+            "gen_ai.operation.name": "invoke_agent",
+            "metadata": dumps(run.metadata).decode(),
+        },
+        links=links,
+        scope=SCOPE,
+    )
+    return [root, *records]
+
+
+def _span_of(step: TraceStep, trace_id: str, root_id: str, span_id: str) -> SpanRecord:
+    kind = _KINDS.get(step.type, Kind.NODE)
+    said = step.to_dict()
+    attributes: dict[str, Any] = dict(KIND_WRITTEN[kind])
+    for meaning, names in FIELDS[kind].items():
+        if meaning in said:
+            attributes |= write(names[0], said[meaning])
+    # What is shown of a call and has no attribute of its own.
+    shown = {Kind.MODEL: ("output.value", "reasoning"), Kind.NODE: ("input.value", "tool_args")}
+    name, field = shown.get(kind, ("", ""))
+    if field in said and name.partition(".")[0] not in said:
+        attributes |= write(name, said[field])
+    if step.node_name is not None:
+        attributes["graph.node.id"] = str(step.node_name)
+    start = _ns(step.timestamp)
+    failed = step.error is not None
+    return SpanRecord(
+        trace_id=trace_id,
+        span_id=span_id,
+        name=_name(step, kind),
+        start_ns=start,
+        end_ns=min(start + _ns(step.duration_ms, 10**6), _LATEST_NS),
+        parent_span_id=root_id,
+        kind="client" if kind is Kind.MODEL else "internal",
+        status="error" if failed else "unset",
+        status_message=str(step.error) if failed else "",
+        attributes=attributes,
+        scope=SCOPE,
+    )
+
+
+def _name(step: TraceStep, kind: Kind) -> str:
+    if kind is Kind.MODEL:
+        return f"chat {step.model or ''}".rstrip()
+    if kind is Kind.TOOL:
+        return f"execute_tool {step.tool_name or ''}".rstrip()
+    return f"{step.type.value} {step.tool_name or step.node_name or ''}".rstrip()
+
+
+def _ns(time: object, unit: int = 10**9) -> int:
+    """Nanoseconds, exact; 0 for what is no time that OTLP can say."""
+    if isinstance(time, float) and not math.isfinite(time):
+        return 0
+    if not isinstance(time, int | float):
+        return 0
+    above, below = time.as_integer_ratio()
+    nanoseconds = (2 * above * unit + below) // (2 * below)
+    return nanoseconds if 0 <= nanoseconds <= _LATEST_NS else 0
+
+
+def _marked(
+    run: AgentTrace, records: list[SpanRecord], *, native: bool = False
+) -> list[SpanRecord]:
+    """The spans with what a reader of them alone would get wrong."""
+    (group,) = grouped(map(sendable, records))
+    others = any(step.type == STEP_TYPES[Kind.OTHER] for step in run.steps)
+    told = run_of(group, other_spans="steps" if others else "beside")
+    found = {_key(step): step.to_dict() for step in told.steps}
+    steps: dict[str, list[StepMark]] = defaultdict(list)
+    for index, step in enumerate(run.steps):
+        span_id, end = (records[index + 1].span_id, False) if native else _key(step)
+        seen, said = found.get((span_id, end), {}), step.to_dict()
+        keep = [name for name in step.extra or () if name in seen] if native else []
+        fix = difference(without_additions(seen, keep) if native else seen, said)
+        steps[span_id].append(StepMark(fix.set, fix.unset, index, end, keep))
+    fix = difference(header_of(told), header_of(run))
+    return [
+        _with_mark(record, native=native, steps=steps[record.span_id], run=None if n else fix)
+        for n, record in enumerate(group.records)
+    ]
+
+
+def _key(step: TraceStep) -> tuple[str, bool]:
+    """Which span tells of the step, and whether by its end.
+
+    Raises:
+        KeyError: None does.
+    """
+    kept = (step.extra or {})[KEPT]
+    return kept["span_id"], bool(kept.get("end"))
+
+
+def _with_mark(
+    record: SpanRecord, *, native: bool, steps: list[StepMark], run: Fix | None
+) -> SpanRecord:
+    added = _said_once_more(record)
+    mark = Mark(added=[*added], steps=steps, native=native, run=run)
+    whole = msgspec.structs.replace(record, attributes=record.attributes | added)
+    return marked(whole, mark)
+
+
+def _said_once_more(record: SpanRecord) -> dict[str, Any]:
+    """Attributes for readers of OpenInference alone, those that the span does not have."""
+    kind = kind_of(record)
+    said: dict[str, Any] = {}
+    if kind is not Kind.OTHER:
+        agent = record.attributes.get("gen_ai.operation.name") in _AGENT_OPERATIONS
+        said[_SPAN_KIND] = "AGENT" if agent else KIND_WRITTEN[kind][_SPAN_KIND]
+    for meaning, others in ALSO_AS[kind].items():
+        names = FIELDS[kind].get(meaning, ())
+        value = next((record.attributes[n] for n in names if n in record.attributes), None)
+        if value is not None:
+            said |= dict.fromkeys(others, value)
+    return {name: value for name, value in said.items() if name not in record.attributes}

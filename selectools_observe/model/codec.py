@@ -1,0 +1,267 @@
+"""A trace to JSON and back, without loss.
+
+Strict and fast first: msgspec writes and reads the shapes we know. What it refuses (fields of a
+newer version, values of foreign types, lone surrogates) goes through plain dictionaries.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from ..runtime.gil import Breath
+from .facets import facts_of_parts, usage_of
+from .json_values import UnstorableValueError, dumps, loads, replace_foreign
+from .trace import (
+    STEP_FIELDS,
+    TRACE_KEYS,
+    AgentTrace,
+    Number,
+    TraceFacts,
+    TraceStep,
+    TraceSummary,
+    TraceUsage,
+    step_type,
+    total_ms,
+)
+from .validation import check_metadata_depth, fit_to_store, is_storable_id, settle_steps
+
+
+class TraceType(Protocol):
+    """What ``trace_type=`` takes: a class that makes its objects from a dictionary."""
+
+    def from_dict(self, data: dict[str, Any], /) -> Any:
+        """The object for the dictionary that `AgentTrace.to_dict` describes."""
+
+
+class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
+    """A trace as stores keep it: a snapshot that nothing done to the trace can reach.
+
+    Attributes:
+        run_id: The run's id.
+        steps: How many steps it has.
+        total_ms: The sum of their durations, milliseconds.
+        metadata: The metadata, a JSON object.
+        trace: The whole trace, a JSON object.
+        facts: What filters ask of the steps.
+        usage: Their tokens and costs.
+    """
+
+    run_id: str
+    steps: int
+    total_ms: float
+    metadata: bytes
+    trace: bytes
+    facts: TraceFacts
+    usage: TraceUsage
+
+    def summary(self, created_at: datetime) -> TraceSummary:
+        """The summary of this trace, saved at that time; its metadata is a fresh copy."""
+        return TraceSummary(
+            self.run_id,
+            self.steps,
+            self.total_ms,
+            created_at,
+            loads(self.metadata),
+            self.usage.prompt_tokens,
+            self.usage.completion_tokens,
+            self.usage.cost_usd,
+            self.facts.has_error,
+        )
+
+
+class WrittenTrace(msgspec.Struct, omit_defaults=True):
+    """A trace in the shape that is written, its metadata as it is or encoded already."""
+
+    run_id: str
+    start_time: Number
+    total_duration_ms: Number
+    step_count: int
+    steps: list[TraceStep]
+    parent_run_id: str | None = None
+    metadata: dict[str, Any] | msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _TraceHead(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    run_id: str
+    start_time: Number
+    total_duration_ms: Any = None
+    step_count: Any = None
+    parent_run_id: str | None = None
+    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class _ReadTrace(_TraceHead, kw_only=True):
+    steps: list[TraceStep]
+
+
+class _SplitTrace(_TraceHead, kw_only=True):
+    steps: list[msgspec.Raw]
+
+
+_encoder = msgspec.json.Encoder(enc_hook=replace_foreign)
+_decoder = msgspec.json.Decoder(_ReadTrace)
+_splitter = msgspec.json.Decoder(_SplitTrace)
+_step_decoder = msgspec.json.Decoder(TraceStep)
+
+LARGE = 256 * 1024
+"""Bytes of JSON that take milliseconds to decode: too long for an event loop."""
+
+
+def encode(trace: object) -> EncodedTrace:
+    """A snapshot of the trace, or of any object with its shape.
+
+    Raises:
+        InvalidTraceError: It is no trace, or holds a value that cannot be stored.
+    """
+    return fit_to_store(trace, _encode)
+
+
+def encode_step(step: TraceStep) -> bytes:
+    """A step as JSON, as it stands in a trace.
+
+    Raises:
+        TypeError: Its ``type`` is not a string.
+        UnstorableValueError: It holds a value that cannot be stored.
+    """
+    step.type = step_type(step.type)
+    if not step.extra:
+        with contextlib.suppress(Exception):  # the slow way does it or says why not
+            return _encoder.encode(step)
+    return dumps(_step_as_dict(step, 0))
+
+
+def decode_step(data: bytes) -> TraceStep:
+    """The step of a JSON object written by `encode_step`.
+
+    Raises:
+        ValueError: It is no JSON, or not of a step's shape.
+    """
+    try:
+        return _step_decoder.decode(data)
+    except (msgspec.MsgspecError, RecursionError):
+        pass
+    try:
+        return TraceStep.from_dict(loads(data))
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"it is not of a step's shape: {error}") from error
+
+
+def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
+    steps = list(trace.steps)
+    plain = settle_steps(steps, run_id)
+    check_metadata_depth(trace.metadata)
+    metadata = dumps(trace.metadata, "metadata") if trace.metadata else b"{}"
+    total = total_ms(steps)
+    whole = None
+    if plain and not trace.extra:
+        whole = _encode_fast(trace, run_id, steps, total, metadata)
+    if whole is None:
+        whole = dumps(_as_dict(trace, run_id, steps, total))
+    facts = facts_of_parts(trace.parent_run_id, steps)
+    return EncodedTrace(run_id, len(steps), float(total), metadata, whole, facts, usage_of(steps))
+
+
+def _encode_fast(
+    trace: AgentTrace, run_id: str, steps: list[TraceStep], total: Number, metadata: bytes
+) -> bytes | None:
+    """The trace as JSON; None if msgspec will not take it."""
+    raw = msgspec.Raw(metadata) if trace.metadata else msgspec.UNSET
+    written = WrittenTrace(
+        run_id, trace.start_time, total, len(steps), steps, trace.parent_run_id, raw
+    )
+    try:
+        return _encoder.encode(written)
+    except Exception:  # noqa: BLE001 - the slow way does it or says why not
+        return None
+
+
+def _as_dict(
+    trace: AgentTrace, run_id: str, steps: list[TraceStep], total: Number
+) -> dict[str, object]:
+    """`AgentTrace.to_dict` without copying: some values cannot be copied but can be written."""
+    data: dict[str, object] = {
+        "run_id": run_id,
+        "start_time": trace.start_time,
+        "total_duration_ms": total,
+        "step_count": len(steps),
+        "steps": [_step_as_dict(step, number) for number, step in enumerate(steps)],
+    }
+    if trace.parent_run_id is not None:
+        data["parent_run_id"] = trace.parent_run_id
+    if trace.metadata:
+        data["metadata"] = trace.metadata
+    _check_extra(trace.extra, TRACE_KEYS, "extra")
+    return data | (trace.extra or {})
+
+
+def _check_extra(extra: dict[str, Any] | None, fields: Collection[str], path: str) -> None:
+    taken = sorted(set(fields).intersection(extra or ()))
+    if taken:
+        raise UnstorableValueError(f"{path}.{taken[0]}", "has a field of its own: set that")
+
+
+def _step_as_dict(step: TraceStep, number: int) -> dict[str, object]:
+    _check_extra(step.extra, STEP_FIELDS, f"steps[{number}].extra")
+    fields = {name: getattr(step, name) for name in STEP_FIELDS}
+    present = {name: value for name, value in fields.items() if value is not None}
+    return present | (step.extra or {})
+
+
+def decode(data: bytes, trace_type: TraceType = AgentTrace) -> Any:
+    """The trace of a JSON object written by `encode`, by selectools or by a newer version.
+
+    Raises:
+        ValueError: It is no JSON, or not of a trace's shape.
+    """
+    if trace_type is not AgentTrace:
+        return _from_dict(trace_type, data)
+    try:
+        read = _decoder.decode(data)
+    except (msgspec.MsgspecError, RecursionError):
+        return _from_dict(AgentTrace, data)
+    if any([step.extra is not None for step in read.steps]):
+        return _from_dict(AgentTrace, data)
+    return AgentTrace(read.steps, read.start_time, read.run_id, read.parent_run_id, read.metadata)
+
+
+def decode_in_pieces(data: bytes, trace_type: TraceType = AgentTrace) -> Any:
+    """`decode` for a large trace, in a thread beside an event loop that must not wait for long.
+
+    Raises:
+        ValueError: As `decode`.
+    """
+    if trace_type is AgentTrace:
+        try:
+            read = _splitter.decode(data)
+        except (msgspec.MsgspecError, RecursionError):
+            return decode(data, trace_type)
+        breath = Breath()
+        steps: list[TraceStep] = []
+        for raw in read.steps:
+            try:
+                steps.append(_step_decoder.decode(raw))
+            except (msgspec.MsgspecError, RecursionError):
+                return decode(data, trace_type)
+            breath.take()
+        if not any([step.extra is not None for step in steps]):
+            return AgentTrace(
+                steps, read.start_time, read.run_id, read.parent_run_id, read.metadata
+            )
+    return decode(data, trace_type)
+
+
+def _from_dict(trace_type: TraceType, data: bytes) -> Any:
+    fields = loads(data)
+    if not isinstance(fields, dict):
+        raise ValueError("it is not a JSON object")  # noqa: TRY004 - of the data, not of a caller
+    if not is_storable_id(fields.get("run_id")):
+        raise ValueError("it has no run_id")
+    try:
+        return trace_type.from_dict(fields)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"it is not of a trace's shape: {error}") from error

@@ -1,0 +1,238 @@
+"""What a filter means. `matches` says it once; every backend gives exactly what it gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, TypeVar
+
+from .json_values import UnstorableValueError, canonical, plain
+from .trace import Number, StepType, TraceFacts, TraceSummary
+
+Chosen = TypeVar("Chosen")
+
+
+@dataclass(frozen=True, slots=True)
+class TraceFilter:
+    """Which traces `query`, `count` and the iterators are to give.
+
+    Every field that is set must hold; an unset field asks nothing. Bounds that exclude everything
+    match nothing.
+
+    Attributes:
+        metadata_match: Every pair must be in the metadata: the key literally, at the top level; the
+            value equal as JSON (``1`` equals ``1.0``, ``True`` is not ``1``, objects and arrays
+            deeply). ``None`` matches a stored null, not an absent key.
+        min_steps: At least so many steps.
+        max_steps: At most so many steps.
+        since: Saved at or after this instant; timezone-aware.
+        until: Saved at or before this instant; timezone-aware.
+        min_ms: The steps' durations sum to at least this, milliseconds.
+        max_ms: They sum to at most this.
+        min_cost_usd: The steps' costs sum to at least this, US dollars.
+        max_cost_usd: They sum to at most this.
+        parent_run_id: Started by this run.
+        run_ids: One of these runs.
+        has_error: True: some step is of type ``error`` or carries an error; False: none.
+        step_type: Some step is of this type.
+        tool_name: Some step has this tool.
+        model: Some step has this model.
+        limit: The newest so many of those that match; ``count`` stops there too.
+
+    Raises:
+        TypeError: A field has the wrong type, or is unknown.
+        ValueError: A datetime without a timezone, a bound that is not a number, a negative limit,
+            or a metadata value that JSON has no form for.
+    """
+
+    metadata_match: Mapping[str, Any] | None = None
+    min_steps: int | None = None
+    max_steps: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    min_ms: Number | None = None
+    max_ms: Number | None = None
+    min_cost_usd: Number | None = None
+    max_cost_usd: Number | None = None
+    parent_run_id: str | None = None
+    run_ids: Iterable[str] | None = None
+    has_error: bool | None = None
+    step_type: StepType | str | None = None
+    tool_name: str | None = None
+    model: str | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                object.__setattr__(self, field.name, _CHECKS[field.name](field.name, value))
+
+
+def matches(filters: TraceFilter, summary: TraceSummary, facts: TraceFacts) -> bool:
+    """Whether a trace with this summary and these facts is one that the filter asks for."""
+    return matches_summary(filters, summary) and matches_facts(filters, facts)
+
+
+def matches_summary(filters: TraceFilter, summary: TraceSummary) -> bool:
+    """The part of `matches` that needs the summary only."""
+    return (
+        (filters.metadata_match is None or _holds(summary.metadata, filters.metadata_match))
+        and (filters.run_ids is None or summary.run_id in filters.run_ids)
+        and (filters.min_steps is None or summary.steps >= filters.min_steps)
+        and (filters.max_steps is None or summary.steps <= filters.max_steps)
+        and (filters.since is None or summary.created_at >= filters.since)
+        and (filters.until is None or summary.created_at <= filters.until)
+        and (filters.min_ms is None or summary.total_ms >= filters.min_ms)
+        and (filters.max_ms is None or summary.total_ms <= filters.max_ms)
+        and (filters.min_cost_usd is None or summary.cost_usd >= filters.min_cost_usd)
+        and (filters.max_cost_usd is None or summary.cost_usd <= filters.max_cost_usd)
+    )
+
+
+def matches_facts(filters: TraceFilter, facts: TraceFacts) -> bool:
+    """The part of `matches` that needs the facts only."""
+    return (
+        (filters.parent_run_id is None or facts.parent_run_id == filters.parent_run_id)
+        and (filters.has_error is None or facts.has_error == filters.has_error)
+        and (filters.step_type is None or filters.step_type in facts.step_types)
+        and (filters.tool_name is None or filters.tool_name in facts.tool_names)
+        and (filters.model is None or filters.model in facts.models)
+    )
+
+
+def asks_for_facts(filters: TraceFilter) -> bool:
+    """Whether `matches` needs more than a summary."""
+    asked = (
+        filters.parent_run_id,
+        filters.has_error,
+        filters.step_type,
+        filters.tool_name,
+        filters.model,
+    )
+    return any(value is not None for value in asked)
+
+
+def _holds(metadata: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    for key, value in wanted.items():
+        if key not in metadata or not _equal(metadata[key], value):
+            return False
+    return True
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one.__class__ is str and other.__class__ is str:
+        return bool(one == other)  # spares the ordinary case the writing of two texts
+    return canonical(one) == canonical(other)
+
+
+def check_page(limit: int, offset: int) -> None:
+    """Refuse what SQLite would read as 'all'.
+
+    Raises:
+        ValueError: A negative limit or offset.
+        TypeError: One that is no integer.
+    """
+    _count("limit", limit)
+    _count("offset", offset)
+
+
+def check_filter(filters: TraceFilter) -> TraceFilter:
+    """Refuse what is no filter.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(filters, TraceFilter):
+        raise TypeError(f"filters must be a TraceFilter, not {type(filters).__name__}")
+    return filters
+
+
+def _wrong_type(name: str, value: object, wanted: str) -> TypeError:
+    return TypeError(f"{name} must be {wanted}, not {type(value).__name__}: {value!r:.80}")
+
+
+def _metadata(name: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _wrong_type(name, value, "a mapping")
+    try:
+        normal: dict[str, Any] = plain(dict(value), name)
+    except UnstorableValueError as error:
+        raise ValueError(f"{error.path} {error.reason}") from error
+    return normal
+
+
+def _integer(name: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _wrong_type(name, value, "an integer")
+    return value
+
+
+def _count(name: str, value: object) -> int:
+    number = _integer(name, value)
+    if number < 0:
+        raise ValueError(f"{name} must not be negative: {number}")
+    return number
+
+
+def _number(name: str, value: object) -> Number:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise _wrong_type(name, value, "a number")
+    if value != value:  # noqa: PLR0124 - the test for NaN that takes integers of any size
+        raise ValueError(f"{name} must be a number, not {math.nan}")
+    return value
+
+
+def _instant(name: str, value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise _wrong_type(name, value, "a datetime")
+    if value.utcoffset() is None:
+        raise ValueError(
+            f"{name} has no timezone: {value!r}. Make it aware: datetime.now(timezone.utc), "
+            f"or {name}.astimezone() for local time"
+        )
+    return value
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise _wrong_type(name, value, "a string")
+    return value
+
+
+def _step_type(name: str, value: object) -> StepType:
+    return StepType(_text(name, value))
+
+
+def _texts(name: str, value: object) -> frozenset[str]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise _wrong_type(name, value, "a collection of strings")
+    return frozenset(_text(f"each of {name}", item) for item in value)
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong_type(name, value, "True or False")
+    return value
+
+
+_CHECKS = {
+    "metadata_match": _metadata,
+    "min_steps": _integer,
+    "max_steps": _integer,
+    "since": _instant,
+    "until": _instant,
+    "min_ms": _number,
+    "max_ms": _number,
+    "min_cost_usd": _number,
+    "max_cost_usd": _number,
+    "parent_run_id": _text,
+    "run_ids": _texts,
+    "has_error": _flag,
+    "step_type": _step_type,
+    "tool_name": _text,
+    "model": _text,
+    "limit": _count,
+}

@@ -1,0 +1,75 @@
+"""Pages of summaries, and the cursors that lead from one to the next."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import msgspec
+
+from .trace import TraceSummary
+
+
+class TracePage(list[TraceSummary]):
+    """A list of summaries, newest first, that knows where the next page begins.
+
+    Attributes:
+        next_cursor: What to hand to the same verb, with the same filter, for the page after this
+            one; None when this is the last.
+    """
+
+    def __init__(self, summaries: list[TraceSummary], next_cursor: str | None = None) -> None:
+        super().__init__(summaries)
+        self.next_cursor = next_cursor
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .html_repr import runs_html  # noqa: PLC0415 - only notebooks need it
+
+        return runs_html(self)
+
+
+class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A place in a store's order of saving: what a cursor carries.
+
+    Attributes:
+        store: The kind of store: a cursor means nothing to another kind.
+        key: The place of the last trace that was given out.
+        epoch: Which numbering the key belongs to, for stores that number anew when they open.
+        created_us: When that trace was saved, microseconds since the epoch.
+        run_id: Which trace it was.
+        rank: How many of the same microsecond were saved before it.
+    """
+
+    store: str
+    key: int
+    epoch: str = ""
+    created_us: int = 0
+    run_id: str = ""
+    rank: int = 0
+
+
+def to_cursor(position: Position) -> str:
+    """The opaque, URL-safe text of a position."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(position)).rstrip(b"=").decode("ascii")
+
+
+def from_cursor(cursor: str, store: str) -> Position:
+    """The position of a cursor.
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: It was not made by a store of this kind.
+    """
+    if not isinstance(cursor, str):
+        raise TypeError(f"a cursor must be a string, not {type(cursor).__name__}")
+    try:
+        data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
+        position = msgspec.json.decode(data, type=Position)
+    except (binascii.Error, msgspec.MsgspecError, ValueError):
+        position = None
+    if position is None or position.store != store or not 0 <= position.key < 2**63:
+        raise ValueError(
+            f"not a cursor of this store: {cursor!r:.80}. Pass a page's next_cursor as it is"
+        ) from None
+    return position

@@ -1,0 +1,444 @@
+"""What is stored: runs (`AgentTrace`) made of steps (`TraceStep`), and their summaries.
+
+Names, defaults and dictionary shapes are those of selectools 1.3.0, so that either side reads the
+other's files. What this version does not know is kept in ``extra`` and written back as it came.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import uuid
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import msgspec
+
+Number: TypeAlias = int | float
+
+# A key that no field of a file can take from us: a file that does use it goes the slow way round.
+_EXTRA_ON_THE_WIRE = "__selectools_observe_extra__"
+
+
+class StepType(str, Enum):  # noqa: UP042 - its str() is not the value, as in selectools
+    """What a step did. Equal to its plain string: ``StepType.LLM_CALL == "llm_call"``.
+
+    ``StepType("anything")`` makes a member for a type this version does not know, so that newer
+    files survive a round trip; ``.value`` holds the string.
+    """
+
+    LLM_CALL = "llm_call"
+    TOOL_SELECTION = "tool_selection"
+    TOOL_EXECUTION = "tool_execution"
+    CACHE_HIT = "cache_hit"
+    ERROR = "error"
+    STRUCTURED_RETRY = "structured_retry"
+    GUARDRAIL = "guardrail"
+    COHERENCE_CHECK = "coherence_check"
+    OUTPUT_SCREENING = "output_screening"
+    SESSION_LOAD = "session_load"
+    SESSION_SAVE = "session_save"
+    MEMORY_SUMMARIZE = "memory_summarize"
+    ENTITY_EXTRACTION = "entity_extraction"
+    KG_EXTRACTION = "kg_extraction"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    CANCELLED = "cancelled"
+    PROMPT_COMPRESSED = "prompt_compressed"
+    GRAPH_NODE_START = "graph_node_start"
+    GRAPH_NODE_END = "graph_node_end"
+    GRAPH_ROUTING = "graph_routing"
+    GRAPH_CHECKPOINT = "graph_checkpoint"
+    GRAPH_INTERRUPT = "graph_interrupt"
+    GRAPH_RESUME = "graph_resume"
+    GRAPH_PARALLEL_START = "graph_parallel_start"
+    GRAPH_PARALLEL_END = "graph_parallel_end"
+    GRAPH_STALL = "graph_stall"
+    GRAPH_LOOP_DETECTED = "graph_loop_detected"
+
+    # Enum's own hash is written in Python; steps are hashed at every save.
+    __hash__ = str.__hash__
+
+    @classmethod
+    def _missing_(cls, value: object) -> StepType | None:
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = value
+        unknown._value_ = str.__str__(value)
+        return unknown
+
+    def __reduce_ex__(self, protocol: object) -> tuple[type[StepType], tuple[str]]:
+        # By value, so that unknown types pickle and copy too.
+        return (StepType, (self._value_,))
+
+
+# Not looked at by the garbage collector, which would walk all steps of all loaded traces again and
+# again: a step that contains itself (which no store could take) is the price.
+class TraceStep(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """One step of a run.
+
+    Attributes:
+        type: What the step did; a plain string becomes a `StepType` in `AgentTrace.add`, at save
+            and at load.
+        timestamp: When it began, seconds since the epoch.
+        duration_ms: How long it took, milliseconds.
+        tool_name: The tool selected or executed.
+        tool_args: Its arguments.
+        tool_result: What it returned, as text.
+        model: The model called.
+        prompt_tokens: Tokens sent to the model.
+        completion_tokens: Tokens the model wrote.
+        cost_usd: What the call cost, US dollars.
+        reasoning: The model's stated reasoning.
+        error: The error's text, if the step failed.
+        summary: One line for people.
+        node_name: The graph node the step ran in.
+        step_number: The graph's own count of steps.
+        checkpoint_id: The graph checkpoint written or read.
+        interrupt_key: The key of a graph interrupt.
+        from_node: Where a routing came from.
+        to_node: Where it went.
+        children: Names of the branches of a parallel step.
+        extra: Fields of a file that this version does not know; written back beside the others.
+    """
+
+    # Factories keep these two in the file even when they hold the default.
+    type: StepType
+    timestamp: Number = msgspec.field(default_factory=time.time)
+    duration_ms: Number = msgspec.field(default_factory=float)
+    tool_name: str | None = None
+    tool_args: dict[str, Any] | None = None
+    tool_result: str | None = None
+    model: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: Number | None = None
+    reasoning: str | None = None
+    error: str | None = None
+    summary: str | None = None
+    node_name: str | None = None
+    step_number: int | None = None
+    checkpoint_id: str | None = None
+    interrupt_key: str | None = None
+    from_node: str | None = None
+    to_node: str | None = None
+    children: list[str] | None = None
+    extra: dict[str, Any] | None = msgspec.field(default=None, name=_EXTRA_ON_THE_WIRE)
+
+    if TYPE_CHECKING:  # msgspec makes one that takes a plain string for the type too
+
+        def __init__(  # noqa: PLR0917
+            self,
+            type: StepType | str,  # noqa: A002
+            timestamp: Number = ...,
+            duration_ms: Number = ...,
+            tool_name: str | None = None,
+            tool_args: dict[str, Any] | None = None,
+            tool_result: str | None = None,
+            model: str | None = None,
+            prompt_tokens: int | None = None,
+            completion_tokens: int | None = None,
+            cost_usd: Number | None = None,
+            reasoning: str | None = None,
+            error: str | None = None,
+            summary: str | None = None,
+            node_name: str | None = None,
+            step_number: int | None = None,
+            checkpoint_id: str | None = None,
+            interrupt_key: str | None = None,
+            from_node: str | None = None,
+            to_node: str | None = None,
+            children: list[str] | None = None,
+            extra: dict[str, Any] | None = None,
+        ) -> None: ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that are set, in their order, then what ``extra`` holds; a deep copy."""
+        fields: dict[str, Any] = {}
+        for name in STEP_FIELDS:
+            value = getattr(self, name)
+            if value is not None:
+                fields[name] = copy.deepcopy(value) if _may_change(value) else value
+        fields["type"] = getattr(self.type, "value", self.type)
+        if self.extra:
+            fields |= _without(self.extra, _KNOWN_STEP_FIELDS)
+        return fields
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The step of a dictionary made by `to_dict`; keys without a field go to ``extra``.
+
+        Raises:
+            TypeError: ``type`` is not a string.
+        """
+        known = {name: data[name] for name in STEP_FIELDS if name in data}
+        known["type"] = step_type(known.get("type", "error"))
+        # Written as null: a number that was none.
+        for name in ("timestamp", "duration_ms"):
+            if known.get(name, 0.0) is None:
+                known[name] = 0.0
+        extra = {name: value for name, value in data.items() if name not in _KNOWN_STEP_FIELDS}
+        return cls(**known, extra=extra or None)
+
+
+STEP_FIELDS: tuple[str, ...] = tuple(n for n in TraceStep.__struct_fields__ if n != "extra")
+_KNOWN_STEP_FIELDS = frozenset(STEP_FIELDS)
+
+
+class AgentTrace(msgspec.Struct):
+    """One run of an agent: its steps in order, and what the caller says about it.
+
+    Attributes:
+        steps: The steps, oldest first.
+        start_time: When the run began, seconds since the epoch.
+        run_id: The run's id, a non-empty string; a random one unless given.
+        parent_run_id: The run that started this one.
+        metadata: Whatever the caller wants to find the run by.
+        extra: Fields of a file that this version does not know; written back beside the others.
+
+    A trace is truthy even with no steps: a run that failed before its first step is worth keeping.
+    """
+
+    steps: list[TraceStep] = msgspec.field(default_factory=list)
+    start_time: Number = msgspec.field(default_factory=time.time)
+    run_id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
+    parent_run_id: str | None = None
+    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    extra: dict[str, Any] | None = None
+
+    def add(self, step: TraceStep) -> None:
+        """Append a step.
+
+        Raises:
+            TypeError: The step's ``type`` is not a string.
+        """
+        step.type = step_type(step.type)
+        self.steps.append(step)
+
+    def filter(self, *, type: StepType | str | None = None) -> list[TraceStep]:  # noqa: A002
+        """The steps of one type, or all of them."""
+        return [step for step in self.steps if type is None or step.type == type]
+
+    @property
+    def total_duration_ms(self) -> Number:
+        """The sum of all steps' durations, milliseconds; one that is not finite counts as 0."""
+        return total_ms(self.steps)
+
+    @property
+    def llm_duration_ms(self) -> Number:
+        """The share of `StepType.LLM_CALL` steps, milliseconds."""
+        return total_ms(self.filter(type=StepType.LLM_CALL))
+
+    @property
+    def tool_duration_ms(self) -> Number:
+        """The share of `StepType.TOOL_EXECUTION` steps, milliseconds."""
+        return total_ms(self.filter(type=StepType.TOOL_EXECUTION))
+
+    def timeline(self) -> str:
+        """One line a step, then the totals, for people."""
+        rows = []
+        for number, step in enumerate(self.steps, 1):
+            kind = str(getattr(step.type, "value", step.type))
+            milliseconds = total_ms((step,))
+            text = _one_line(step.summary or step.tool_name or step.model or step.error or "")
+            rows.append(f"{number:>4}. {kind:<18} {milliseconds:>9.1f} ms  {text}".rstrip())
+        rows.append(
+            f"      {'total':<18} {self.total_duration_ms:>9.1f} ms"
+            f"  (LLM {self.llm_duration_ms:.1f} ms, tools {self.tool_duration_ms:.1f} ms)"
+        )
+        return "\n".join(rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The run as plain data, the shape that files hold; a deep copy."""
+        steps = list(self.steps)
+        data: dict[str, Any] = {
+            "run_id": self.run_id,
+            "start_time": self.start_time,
+            "total_duration_ms": total_ms(steps),
+            "step_count": len(steps),
+            "steps": [step.to_dict() for step in steps],
+        }
+        if self.parent_run_id is not None:
+            data["parent_run_id"] = self.parent_run_id
+        if self.metadata:
+            data["metadata"] = copy.deepcopy(self.metadata)
+        if self.extra:
+            data |= _without(self.extra, TRACE_KEYS)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The run of a dictionary made by `to_dict`; keys without a field go to ``extra``.
+
+        Raises:
+            TypeError: The data is not of that shape.
+        """
+        known = {name: data[name] for name in ("start_time", "run_id") if name in data}
+        if known.get("start_time", 0.0) is None:
+            known["start_time"] = 0.0
+        steps = data.get("steps") or []
+        if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
+            raise TypeError("steps must be a list of objects")
+        extra = {name: value for name, value in data.items() if name not in TRACE_KEYS}
+        return cls(
+            steps=[TraceStep.from_dict(step) for step in steps],
+            parent_run_id=data.get("parent_run_id"),
+            metadata=data.get("metadata") or {},
+            extra=extra or None,
+            **known,
+        )
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[TraceStep]:
+        return iter(self.steps)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .html_repr import trace_html  # noqa: PLC0415 - only notebooks need it
+
+        return trace_html(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"AgentTrace(run_id={self.run_id!r}, steps={len(self.steps)}, "
+            f"total_ms={self.total_duration_ms:.1f})"
+        )
+
+
+_LONGEST_LINE = 120
+
+TRACE_KEYS = frozenset(
+    {
+        "run_id",
+        "start_time",
+        "total_duration_ms",
+        "step_count",
+        "steps",
+        "parent_run_id",
+        "metadata",
+    }
+)
+
+
+class TraceSummary(msgspec.Struct, gc=False):
+    """What `list` and `query` return: a run without its steps.
+
+    Attributes:
+        run_id: The run's id.
+        steps: How many steps it has.
+        total_ms: The sum of their durations, milliseconds.
+        created_at: When the trace was saved, an aware UTC datetime.
+        metadata: The run's metadata.
+        prompt_tokens: Tokens sent to models, all steps together.
+        completion_tokens: Tokens that models wrote.
+        cost_usd: What the steps cost, US dollars.
+        has_error: Some step is of type ``error`` or carries an ``error`` text.
+
+    The last four come from the steps; a backend that does not know them leaves them at zero.
+    """
+
+    run_id: str
+    steps: int
+    total_ms: float
+    created_at: datetime
+    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    has_error: bool = False
+
+
+class TraceUsage(msgspec.Struct, frozen=True, gc=False):
+    """What the steps of a run used, all together.
+
+    Attributes:
+        prompt_tokens: Tokens sent to models.
+        completion_tokens: Tokens that models wrote.
+        cost_usd: US dollars.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class TraceFacts(msgspec.Struct, frozen=True, gc=False):
+    """What filters ask of a run beyond its summary.
+
+    Attributes:
+        parent_run_id: As in `AgentTrace`.
+        has_error: Some step is of type ``error`` or carries an ``error`` text.
+        step_types: The types that occur among the steps.
+        tool_names: The tools that occur.
+        models: The models that occur.
+    """
+
+    parent_run_id: str | None
+    has_error: bool
+    step_types: frozenset[str] = frozenset()
+    tool_names: frozenset[str] = frozenset()
+    models: frozenset[str] = frozenset()
+
+
+def step_type(value: object) -> StepType:
+    """The `StepType` of a string, known or not.
+
+    Raises:
+        TypeError: It is not a string.
+    """
+    if value.__class__ is StepType:
+        return value
+    plain = value.value if isinstance(value, Enum) else value
+    if not isinstance(plain, str):
+        raise TypeError(f"a step's type must be a string, not {value!r}")
+    return StepType(plain)
+
+
+_NUMBERS = frozenset({int, float})
+
+
+def total_ms(steps: Iterable[TraceStep]) -> Number:
+    """The sum of the steps' durations, milliseconds."""
+    return total_of([step.duration_ms for step in steps])
+
+
+def total_of(durations: Sequence[Number]) -> Number:
+    """The sum of durations; what is no finite number counts as 0."""
+    if _NUMBERS.issuperset(map(type, durations)):
+        try:
+            total = sum(durations)
+            if math.isfinite(total):
+                return total
+        except OverflowError:
+            pass
+    total = sum(duration for duration in durations if is_finite(duration))
+    return total if is_finite(total) else 0.0
+
+
+def is_finite(value: object) -> bool:
+    """Whether it is a number that can be added to others."""
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _without(extra: dict[str, Any], names: Container[str]) -> dict[str, Any]:
+    return {name: copy.deepcopy(value) for name, value in extra.items() if name not in names}
+
+
+def _one_line(text: object) -> str:
+    line = " ".join(str(text).split())
+    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
+
+
+def _may_change(value: object) -> bool:
+    return not isinstance(value, str | int | float)

@@ -1,0 +1,166 @@
+"""Whatever has a trace's shape, as a trace of ours that is fit to be stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any, TypeVar
+
+import msgspec
+
+from ..errors import InvalidTraceError
+from .json_values import SCALARS, UnstorableValueError, dumps_slowly, is_nested_deeply
+from .trace import STEP_FIELDS, AgentTrace, StepType, TraceStep, step_type
+
+T = TypeVar("T")
+
+_STEPS = frozenset({TraceStep})
+
+
+def fit_to_store(trace: object, store: Callable[[AgentTrace, str], T]) -> T:
+    """What becomes of a trace, or of any object with its shape, once it is known to be fit.
+
+    Raises:
+        InvalidTraceError: It is no trace, or holds a value that cannot be stored.
+    """
+    own = as_agent_trace(trace)
+    run_id = checked_run_id(own.run_id)
+    try:
+        return store(own, run_id)
+    except UnstorableValueError as error:
+        raise InvalidTraceError(run_id, error.path, error.reason) from error.__cause__
+
+
+def as_agent_trace(trace: object) -> AgentTrace:
+    """The trace itself if it is ours, or else our copy of an object with its shape.
+
+    Raises:
+        InvalidTraceError: It is no trace.
+    """
+    if (
+        type(trace) is AgentTrace
+        and type(trace.steps) is list
+        and _STEPS.issuperset(map(type, trace.steps))
+    ):
+        _check_metadata(trace.run_id, trace.metadata)
+        return trace
+    fields = _fields(trace)
+    run_id = fields.pop("run_id", None)
+    steps = fields.pop("steps", None)
+    if not isinstance(steps, list | tuple):
+        raise InvalidTraceError(
+            run_id, type(trace).__name__, "is no trace: it has no list of steps"
+        )
+    metadata = fields.pop("metadata", None)
+    _check_metadata(run_id, metadata)
+    for derived in ("total_duration_ms", "step_count"):
+        fields.pop(derived, None)
+    return AgentTrace(
+        steps=[_as_step(step, number, run_id) for number, step in enumerate(list(steps))],
+        start_time=fields.pop("start_time", 0.0),
+        run_id=run_id,  # checked by `encode`, which names the run
+        parent_run_id=fields.pop("parent_run_id", None),
+        metadata=metadata or {},
+        extra=fields.pop("extra", None) or fields or None,
+    )
+
+
+def _check_metadata(run_id: object, metadata: object) -> None:
+    if metadata is not None and not isinstance(metadata, dict):
+        reason = f"must be a dict, not {type(metadata).__name__}"
+        raise InvalidTraceError(run_id, "metadata", reason)
+
+
+def _as_step(step: object, number: int, run_id: object) -> TraceStep:
+    if type(step) is TraceStep:
+        return step
+    try:
+        return TraceStep(**vars(step))
+    except TypeError:
+        pass  # no attributes, or others than ours
+    fields = _fields(step)
+    if "type" not in fields:
+        raise InvalidTraceError(run_id, f"steps[{number}]", "is no step: it has no type")
+    known = {name: fields.pop(name) for name in STEP_FIELDS if name in fields}
+    return TraceStep(**known, extra=fields.pop("extra", None) or fields or None)
+
+
+def _fields(value: object) -> dict[str, Any]:
+    """An object's public fields, by name; of a plain dictionary, its entries."""
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict(value)
+    if isinstance(value, Enum | type):
+        return {}
+    if isinstance(value, dict):
+        return {str(name): field for name, field in value.items()}
+    slots = [name for kind in type(value).__mro__ for name in _names(vars(kind).get("__slots__"))]
+    fields = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+    fields |= getattr(value, "__dict__", {})
+    return {name: field for name, field in fields.items() if name[:1] != "_"}
+
+
+def _names(slots: object) -> Iterable[str]:
+    return (slots,) if isinstance(slots, str) else slots or ()  # type: ignore[return-value]
+
+
+def settle_steps(steps: list[TraceStep], run_id: str) -> bool:
+    """Make sure that all steps have a proper type; whether none has unknown fields."""
+    plain = True
+    are_scalars = SCALARS.issuperset
+    for number, step in enumerate(steps):
+        if step.type.__class__ is not StepType:
+            _settle_type(step, number, run_id)
+        if step.extra:
+            plain = False
+        args = step.tool_args
+        if args.__class__ is dict and are_scalars(map(type, args.values())):
+            continue  # as most are
+        if args is not None and is_nested_deeply(args):
+            _refuse_depth(args, f"steps[{number}].tool_args")
+    return plain
+
+
+def _settle_type(step: TraceStep, number: int, run_id: str) -> None:
+    try:
+        step.type = step_type(step.type)
+    except TypeError:
+        reason = f"must be a string, not {type(step.type).__name__}"
+        raise InvalidTraceError(run_id, f"steps[{number}].type", reason) from None
+
+
+def _refuse_depth(value: object, path: str) -> None:
+    """Raise the error for a value that some reader might not be able to follow.
+
+    Raises:
+        UnstorableValueError: Always: it contains itself, or else it is nested too deeply.
+    """
+    dumps_slowly(value, path)  # says where, if it contains itself
+    raise UnstorableValueError(path, "is nested too deeply")
+
+
+def is_storable_id(run_id: object) -> bool:
+    """Whether a trace could be saved under this id at all."""
+    try:
+        return isinstance(run_id, str) and bool(run_id.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def checked_run_id(run_id: object) -> str:
+    if run_id.__class__ is str and run_id.isascii() and run_id:  # as most are
+        return run_id
+    if not isinstance(run_id, str) or not run_id:
+        raise InvalidTraceError(run_id, "run_id", "must be a non-empty string")
+    if not is_storable_id(run_id):
+        raise InvalidTraceError(run_id, "run_id", "holds a lone surrogate")
+    return str.__str__(run_id)
+
+
+def check_metadata_depth(metadata: object) -> None:
+    """Refuse metadata that some reader might not be able to follow.
+
+    Raises:
+        UnstorableValueError: It contains itself, or is nested too deeply.
+    """
+    if is_nested_deeply(metadata):
+        _refuse_depth(metadata, "metadata")

@@ -1,0 +1,142 @@
+"""The two worlds a backend runs in, and all that differs between them.
+
+A backend is written once, as coroutines. Under `loops.AsyncioRuntime` they wait on asyncio's locks
+and hand blocking work to threads. Under `BlockingRuntime` the same coroutines take thread locks, do
+the work where they stand, and so never suspend: `drive` runs one to its end without an event loop,
+and without importing asyncio.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from .worker import DirectWorker, Hold, Worker
+
+T = TypeVar("T")
+ResourceT = TypeVar("ResourceT")
+
+_PATIENCE = 1.0  # seconds after which one who waits for another thread looks for itself
+
+
+Lock: TypeAlias = object
+"""A lock that `Runtime.under` takes."""
+
+
+class Event(Protocol):
+    """A flag that coroutines wait for."""
+
+    def set(self) -> None: ...
+    async def wait(self) -> bool:
+        """Whether it was set; False after a while in which it was not."""
+
+
+class Runtime(Protocol):
+    """The primitives a backend is made of.
+
+    Attributes:
+        hops: Whether work is done in another thread, so that it pays to do much of it at once.
+    """
+
+    hops: bool
+
+    def lock(self) -> Lock: ...
+    async def under(self, lock: Any, work: Callable[[], Awaitable[T]]) -> T:
+        """Do work while nobody else has the lock."""
+
+    def event(self) -> Event: ...
+    def here(self) -> object:
+        """What a lane belongs to: the running event loop, or the one lane of all threads."""
+
+    def is_gone(self, here: object) -> bool: ...
+    def worker(
+        self,
+        where: str,
+        acquire: Callable[[], ResourceT],
+        release: Callable[[ResourceT], None],
+        is_current: Callable[[ResourceT], bool],
+    ) -> Worker[ResourceT]: ...
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run blocking file work to its end."""
+
+    async def breathe(self) -> None:
+        """Let others run."""
+
+
+class BlockingRuntime:
+    """For code that blocks: nothing here ever suspends a coroutine."""
+
+    hops = False
+
+    def lock(self) -> threading.Lock:
+        return threading.Lock()
+
+    async def under(self, lock: threading.Lock, work: Callable[[], Awaitable[T]]) -> T:
+        # As it stands here, with a lock written in C, no signal can come between taking the lock
+        # and the block that gives it back. A context manager in Python could be left half way.
+        with lock:
+            return await work()
+
+    def event(self) -> BlockingEvent:
+        return BlockingEvent()
+
+    def here(self) -> None:
+        return None
+
+    def is_gone(self, here: object) -> bool:  # noqa: ARG002
+        return False
+
+    def worker(
+        self,
+        where: str,
+        acquire: Callable[[], ResourceT],
+        release: Callable[[ResourceT], None],
+        is_current: Callable[[ResourceT], bool],
+    ) -> DirectWorker[ResourceT]:
+        return DirectWorker(Hold(where, acquire, release, is_current))
+
+    async def call(self, function: Callable[[], T]) -> T:
+        return function()
+
+    async def breathe(self) -> None:
+        time.sleep(0)  # noqa: ASYNC251 - gives the interpreter to another thread
+
+
+def drive(coroutine: Awaitable[T]) -> T:
+    """The result of a coroutine that never suspends.
+
+    Raises:
+        RuntimeError: It suspended: it was not made for `BlockingRuntime`.
+    """
+    steps = coroutine.__await__()
+    try:
+        next(steps)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise RuntimeError("a coroutine of the blocking face suspended")
+
+
+def drive_iterator(items: AsyncIterator[T]) -> Iterator[T]:
+    """The items of an asynchronous generator that never suspends."""
+    while True:
+        try:
+            item = drive(items.__anext__())
+        except StopAsyncIteration:
+            return
+        yield item
+
+
+class BlockingEvent:
+    """A thread event in a coroutine's clothes."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> bool:
+        return self._event.wait(_PATIENCE)

@@ -1,0 +1,1 @@
+"""The OpenAPI document of the HTTP service, and the schemas in it."""

@@ -1,0 +1,200 @@
+"""The OpenAPI document: what `docs/http.md` says, for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from ... import __version__
+from ..query_params import CURSOR, FILTERS, LIMIT, Parameter
+from ..responses import JSON, NDJSON
+from ..routes.compare import ONE, OTHER
+from ..routes.otlp import PROTOBUF
+from ..routes.stats import BUCKETS, MAX_RUNS
+from ..routes.traces import COUNT_LIMIT, WINDOW
+from .schemas import SCHEMAS
+
+Json: TypeAlias = dict[str, Any]
+
+_RUN_ID: Json = {
+    "name": "run_id", "in": "path", "required": True, "description": "A run's id.",
+    # A segment of dots is taken out of a URL before it is sent.
+    "schema": {"type": "string", "minLength": 1, "not": {"enum": [".", ".."]}},
+}  # fmt: skip
+_INDEX: Json = {
+    "name": "index", "in": "path", "required": True, "description": "Which step, from 0.",
+    "schema": {"type": "integer", "minimum": 0},
+}  # fmt: skip
+_LAST_ID: Json = {
+    "name": "Last-Event-ID", "in": "header", "description": "Where a stream broke off.",
+    "schema": {"type": "string"},
+}  # fmt: skip
+_IF_NONE_MATCH: Json = {
+    "name": "If-None-Match", "in": "header", "description": "The ETag of an earlier answer.",
+    "schema": {"type": "string"},
+}  # fmt: skip
+
+_ERRORS = {
+    400: "A parameter, or the body, cannot be read.",
+    401: "A token is missing, or wrong.",
+    403: "A page of another site asked, or the service is read-only.",
+    404: "There is no such thing.",
+    408: "The body did not come in time.",
+    413: "The body is too large.",
+    415: "The body is of another type.",
+    421: "The service is not known by that name.",
+    422: "The run cannot be stored as it is.",
+    500: "A stored run cannot be read, or the server failed.",
+    501: "An optional package is missing on the server.",
+    503: "The store cannot be used at present, or there are too many clients.",
+}
+_ALWAYS = (400, 401, 403, 421, 500, 503)
+_WITH_BODY = (408, 413, 415)
+
+
+def document(root: str, *, has_token: bool) -> Json:
+    """The document of a service that is mounted at a path."""
+    told: Json = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "selectools-observe",
+            "version": __version__,
+            "description": "The runs of agents that a store keeps.",
+        },
+        "servers": [{"url": root or "/"}],
+        "paths": _paths(),
+        "components": {"schemas": SCHEMAS},
+    }
+    if has_token:
+        told["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        told["security"] = [{"token": []}]
+        told["paths"]["/health"]["get"]["security"] = []
+    return told
+
+
+def _paths() -> Json:
+    listed = _query(LIMIT, CURSOR, *FILTERS)
+    return {
+        "/health": {"get": _operation("Whether the store answers.", "Health")},
+        "/api/about": {"get": _operation("What this service is.", "About")},
+        "/api/openapi.json": {"get": _operation("This document.", "Document")},
+        "/api/traces": {
+            "get": _operation("Summaries, newest first.", "Page", listed, [404]),
+            "post": _saving(),
+        },
+        "/api/count": {
+            "get": _operation("How many runs match.", "Count", _query(COUNT_LIMIT, *FILTERS))
+        },
+        "/api/histogram": {
+            "get": _operation("Runs over time.", "Histogram", _query(BUCKETS, *FILTERS))
+        },
+        "/api/stats": {
+            "get": _operation("Totals and percentiles.", "Statistics", _query(MAX_RUNS, *FILTERS))
+        },
+        "/api/compare": {
+            "get": _operation("Two runs, step by step.", "Comparison", _query(ONE, OTHER), [404])
+        },
+        "/api/live": {"get": _live()},
+        "/api/traces/{run_id}": {"parameters": [_RUN_ID], "get": _run(), "delete": _deletion()},
+        "/api/traces/{run_id}/children": {
+            "parameters": [_RUN_ID],
+            "get": _operation("The runs that it started.", "Page", _query(LIMIT, CURSOR), [404]),
+        },
+        "/api/traces/{run_id}/steps/{index}": {
+            "parameters": [_RUN_ID, _INDEX],
+            "get": _operation("One step, whole.", "Step", [], [404]),
+        },
+        "/v1/traces": {"post": _telemetry()},
+    }
+
+
+def _operation(
+    about: str, schema: str, parameters: Sequence[Json] = (), errors: Sequence[int] = ()
+) -> Json:
+    return {
+        "summary": about,
+        "parameters": list(parameters),
+        "responses": {"200": _response("The answer.", {JSON: _ref(schema)}), **_errors(errors)},
+    }
+
+
+def _run() -> Json:
+    told = _operation("A run, or a window of it.", "Trace", _query(*WINDOW), [404])
+    told["parameters"].append(_IF_NONE_MATCH)
+    told["responses"]["304"] = {"description": "It is as it was."}
+    return told
+
+
+def _deletion() -> Json:
+    done = {"204": {"description": "It is gone."}}
+    return {"summary": "Remove a run.", "responses": {**done, **_errors([404])}}
+
+
+def _live() -> Json:
+    stream = {"text/event-stream": {"schema": {"type": "string"}}}
+    return {
+        "summary": "New runs as they are saved; never ends.",
+        "parameters": [*_query(*FILTERS), _LAST_ID],
+        "responses": {"200": _response("Events.", stream), **_errors(())},
+    }
+
+
+def _saving() -> Json:
+    lines = {"schema": {"type": "string"}}
+    sent = {
+        JSON: {"schema": {"anyOf": [
+            {"$ref": "#/components/schemas/SentTrace"},
+            {"type": "array", "description": "Runs; each is taken or refused by itself."},
+        ]}},
+        NDJSON: lines,
+    }  # fmt: skip
+    return {
+        "summary": "Save a run, an array of runs, or a run a line.",
+        "requestBody": {"required": True, "content": sent},
+        "responses": {
+            "200": _response("What became of each.", {NDJSON: lines}),
+            "201": _response("One run was saved.", {JSON: _ref("Saved")}),
+            **_errors([*_WITH_BODY, 422]),
+        },
+    }
+
+
+def _telemetry() -> Json:
+    content = {JSON: {"schema": {"type": "object"}}, PROTOBUF: {"schema": {}}}
+    return {
+        "summary": "OpenTelemetry spans (OTLP over HTTP).",
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": _response("They were taken.", content),
+            **_errors([*_WITH_BODY, 501]),
+        },
+    }
+
+
+def _query(*parameters: Parameter) -> list[Json]:
+    return [_parameter(parameter) for parameter in parameters]
+
+
+def _parameter(parameter: Parameter) -> Json:
+    told: Json = {
+        "name": parameter.name,
+        "in": "query",
+        "required": parameter.needed,
+        "description": parameter.about,
+    }
+    if parameter.as_json:
+        return {**told, "content": {JSON: {"schema": parameter.schema}}}
+    return {**told, "schema": parameter.schema}
+
+
+def _errors(more: Sequence[int]) -> Json:
+    statuses = sorted({*_ALWAYS, *more})
+    return {str(n): _response(_ERRORS[n], {JSON: _ref("Error")}) for n in statuses}
+
+
+def _response(about: str, content: Json) -> Json:
+    return {"description": about, "content": content}
+
+
+def _ref(name: str) -> Json:
+    return {"schema": {"$ref": f"#/components/schemas/{name}"}}

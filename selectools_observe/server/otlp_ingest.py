@@ -1,0 +1,95 @@
+"""Who takes OpenTelemetry spans, made when the first one comes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from ..model.filters import TraceFilter
+from ..protocols import AsyncTraceStore, Summaries, TraceStore, is_async_store
+from .responses import Problem
+
+if TYPE_CHECKING:
+    from ..integrations.opentelemetry import OtlpReceiver
+
+T = TypeVar("T")
+
+log = logging.getLogger("selectools_observe")
+
+
+class Telemetry:
+    """Takes spans; most services get none."""
+
+    def __init__(self, store: AsyncTraceStore | TraceStore, max_body: int) -> None:
+        self._store = store
+        self._max_body = max_body
+        self._receiver: OtlpReceiver | None = None
+
+    def receiver(self) -> OtlpReceiver:
+        """The receiver.
+
+        Raises:
+            Problem: What it needs is not installed.
+        """
+        if self._receiver is None:
+            try:
+                from ..integrations.opentelemetry import OtlpReceiver  # noqa: PLC0415 - an extra
+            except ImportError as error:
+                raise not_installed(error) from error
+            store = self._store
+            if is_async_store(store):
+                store = OnLoop(cast("AsyncTraceStore", store), asyncio.get_running_loop())
+            self._receiver = OtlpReceiver(store, max_bytes=self._max_body)
+        return self._receiver
+
+    def close(self) -> None:
+        """Save what waits for the rest of its run."""
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.close()
+
+
+class OnLoop:
+    """An async store for the receiver, which blocks: its calls run on the service's own loop.
+
+    A `SyncTraceStore` would open the store once more, on a loop in a thread of its own.
+    """
+
+    def __init__(self, store: AsyncTraceStore, loop: asyncio.AbstractEventLoop) -> None:
+        self._store = store
+        self._loop = loop
+
+    def save(self, trace: Any) -> str:
+        return self._run(self._store.save(trace))
+
+    def load(self, run_id: str) -> Any:
+        return self._run(self._store.load(run_id))
+
+    def list(self, limit: int = 50, offset: int = 0) -> Summaries:
+        return self._run(self._store.list(limit, offset))
+
+    def query(self, filters: TraceFilter) -> Summaries:
+        return self._run(self._store.query(filters))
+
+    def delete(self, run_id: str) -> bool:
+        return self._run(self._store.delete(run_id))
+
+    def _run(self, call: Coroutine[Any, Any, T]) -> T:
+        try:
+            return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+        except RuntimeError:  # the loop is closed
+            call.close()
+            raise
+
+
+def not_installed(error: ImportError) -> Problem:
+    """The answer where a package is missing."""
+    log.warning("OpenTelemetry spans are refused: %s", error)
+    return Problem(
+        501,
+        "not_installed",
+        "This service takes no OpenTelemetry spans: a package is missing",
+        'pip install "selectools-observe[otel]"',
+    )

@@ -1,0 +1,35 @@
+"""The route that takes OpenTelemetry spans: OTLP over HTTP."""
+
+from __future__ import annotations
+
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..otlp_ingest import not_installed
+from ..responses import JSON, Problem
+from ..state import state_of
+
+PROTOBUF = "application/x-protobuf"
+
+_KINDS = {400: "invalid_request", 413: "too_large", 415: "unsupported_media_type"}
+
+
+async def take_spans(request: Request) -> Response:
+    state = state_of(request)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in {JSON, PROTOBUF}:
+        message = f"Content-Type {kind!r:.80} is not known here"
+        raise Problem(415, "unsupported_media_type", message, f"Send {JSON} or {PROTOBUF}")
+    receiver = state.telemetry.receiver()
+    async with state.bodies.body(request, state.max_body) as body:
+        try:
+            reply = await anyio.to_thread.run_sync(receiver.receive, body, kind)
+        except ImportError as error:
+            raise not_installed(error) from error
+    state.hub.hurry()
+    if reply.status >= 400:
+        headers = {"Retry-After": "5"} if reply.status == 503 else {}
+        message = reply.body.decode()
+        raise Problem(reply.status, _KINDS.get(reply.status, "busy"), message, None, headers)
+    return Response(reply.body, reply.status, media_type=reply.content_type)

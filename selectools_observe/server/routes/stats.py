@@ -1,0 +1,108 @@
+"""The routes that sum up many runs: statistics, and runs over time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...analytics import Collector, Statistics
+from ...errors import CorruptTraceError, TraceNotFoundError
+from ...model.filters import TraceFilter
+from ...model.histogram import TraceHistogram
+from ...model.trace import AgentTrace
+from ...model.validation import as_agent_trace
+from ..async_store import EVERYTHING, Reach
+from ..query_params import FILTERS, Parameter, bounded, filter_of, parse
+from ..responses import answer, moment_text
+from ..state import state_of
+
+BUCKETS = Parameter("buckets", *bounded(1, 500, 60), "How many parts of the time.")
+MAX_RUNS = Parameter(
+    "max_runs", *bounded(1, 100_000, 1000), "The newest so many of those that match are read."
+)
+
+_LOADS_AT_ONCE = 32
+
+
+async def version_of(store: Reach) -> object:
+    """Something that differs when the store does."""
+    newest = await store.page(EVERYTHING, 1, None)
+    count = await store.count(EVERYTHING)
+    return (count, *[(summary.run_id, summary.created_at) for summary in newest])
+
+
+async def stats(request: Request) -> Response:
+    state, query = state_of(request), request.scope["query_string"]
+    values = parse(query, (MAX_RUNS, *FILTERS))
+    filters = replace(filter_of(values), limit=values.get("max_runs", 1000))
+    async with state.summing:  # who asked the same meanwhile finds the answer remembered
+        version = await version_of(state.store)
+        told = state.remembered.get("stats", query, version)
+        if told is None:
+            told = await _statistics(state.store, filters)
+            state.remembered.keep("stats", query, version, told)
+    return answer(told)
+
+
+async def _statistics(store: Reach, filters: TraceFilter) -> dict[str, Any]:
+    collector = Collector(("day", "model", "tool"))
+    run_ids = []
+    async for summary in store.summaries(filters):
+        collector.add_summary(summary)
+        run_ids.append(summary.run_id)
+    async for trace in _traces(store, run_ids):
+        collector.add_trace(trace)
+    matching = await store.count(replace(filters, limit=None))
+    return {
+        "runs": len(run_ids),
+        "matching_runs": matching,
+        **_as_fields(collector.result()),
+    }
+
+
+def _as_fields(statistics: Statistics) -> dict[str, Any]:
+    return {
+        name: msgspec.to_builtins(getattr(statistics, name))
+        for name in ("total", "days", "models", "tools")
+    }
+
+
+async def _traces(store: Reach, run_ids: Sequence[str]) -> AsyncIterator[AgentTrace]:
+    for start in range(0, len(run_ids), _LOADS_AT_ONCE):
+        some = run_ids[start : start + _LOADS_AT_ONCE]
+        for found in await asyncio.gather(*map(store.load, some), return_exceptions=True):
+            if isinstance(found, TraceNotFoundError | CorruptTraceError):
+                continue
+            if isinstance(found, BaseException):
+                raise found
+            yield as_agent_trace(found)
+
+
+async def histogram(request: Request) -> Response:
+    state, query = state_of(request), request.scope["query_string"]
+    values = parse(query, (BUCKETS, *FILTERS))
+    version = await version_of(state.store)
+    told = state.remembered.get("histogram", query, version)
+    if told is None:
+        counted = await state.store.histogram(filter_of(values), values.get("buckets", 60))
+        told = _over_time(counted)
+        state.remembered.keep("histogram", query, version, told)
+    return answer(told)
+
+
+def _over_time(counted: TraceHistogram) -> dict[str, Any]:
+    return {
+        "since": None if counted.since is None else moment_text(counted.since),
+        "until": None if counted.until is None else moment_text(counted.until),
+        "bucket_ms": counted.bucket / timedelta(milliseconds=1),
+        "runs": counted.runs,
+        "errors": counted.errors,
+        "total": counted.total,
+    }

@@ -1,0 +1,166 @@
+"""The routes that look: lists, counts, runs and their steps."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ... import __version__
+from ...model.filters import TraceFilter
+from ...model.pagination import TracePage
+from ...model.trace import AgentTrace, TraceSummary
+from ...model.validation import as_agent_trace
+from ..async_store import EVERYTHING, Reach
+from ..query_params import (
+    CURSOR,
+    DEFAULT_LIMIT,
+    FILTERS,
+    LIMIT,
+    Parameter,
+    filter_of,
+    integer,
+    parse,
+)
+from ..responses import (
+    JSON,
+    Problem,
+    Streamed,
+    answer,
+    moment_text,
+    summary_fields,
+    trace_not_found,
+)
+from ..state import State, state_of
+from ..trace_window import Window, pieces, step_json
+
+COUNT_LIMIT = Parameter(
+    "limit", integer(0), {"type": "integer", "minimum": 0}, "Where counting stops."
+)
+WINDOW = (
+    Parameter(
+        "text_limit", integer(0), {"type": "integer", "minimum": 0},
+        "Texts of a step longer than so many characters are cut there; "
+        "arguments larger than so many bytes as JSON become null.",
+    ),
+    Parameter(
+        "step_offset", integer(0), {"type": "integer", "minimum": 0, "default": 0},
+        "The first step.",
+    ),
+    Parameter(
+        "step_limit", integer(0), {"type": "integer", "minimum": 0}, "How many steps at most."
+    ),
+)  # fmt: skip
+
+
+async def about(request: Request) -> Response:
+    state = state_of(request)
+    parse(_query(request), ())
+    runs = await state.store.count(EVERYTHING)
+    return answer({"version": __version__, "read_only": state.read_only, "runs": runs})
+
+
+async def list_traces(request: Request) -> Response:
+    values = parse(_query(request), (LIMIT, CURSOR, *FILTERS))
+    return await _page(state_of(request).store, filter_of(values), values)
+
+
+async def children(request: Request) -> Response:
+    values = parse(_query(request), (LIMIT, CURSOR))
+    filters = TraceFilter(parent_run_id=run_id_of(request))
+    return await _page(state_of(request).store, filters, values)
+
+
+async def _page(store: Reach, filters: TraceFilter, values: dict[str, Any]) -> Response:
+    limit, cursor = values.get("limit", DEFAULT_LIMIT), values.get("cursor")
+    try:
+        page: TracePage = await store.page(filters, limit, cursor)
+    except ValueError as error:
+        if cursor is None:
+            raise
+        remedy = "Pass the next_cursor of the page before as it is, or none"
+        raise Problem(404, "unknown_cursor", "cursor is none of this store", remedy) from error
+    traces = [summary_fields(summary) for summary in page]
+    return answer({"traces": traces, "next_cursor": page.next_cursor})
+
+
+async def count(request: Request) -> Response:
+    values = parse(_query(request), (COUNT_LIMIT, *FILTERS))
+    limit = values.pop("limit", None)
+    filters = filter_of(values)
+    store = state_of(request).store
+    # One more than asked tells whether there are more.
+    found = await store.count(replace(filters, limit=None if limit is None else limit + 1))
+    is_complete = limit is None or found <= limit
+    return answer({"count": found if is_complete else limit, "is_complete": is_complete})
+
+
+async def get_trace(request: Request) -> Response:
+    values = parse(_query(request), WINDOW)
+    state, run_id = state_of(request), run_id_of(request)
+    etag = version_tag(await summary_of(state, run_id))
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    if etag in [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]:
+        return Response(status_code=304, headers=headers)
+    window = Window(
+        values.get("text_limit"), values.get("step_offset", 0), values.get("step_limit")
+    )
+    trace = await load(state, run_id, etag)
+    if request.method == "HEAD":
+        return Response(None, 200, headers, JSON)
+    return Streamed(pieces(trace, window), JSON, headers=headers)
+
+
+async def get_step(request: Request) -> Response:
+    parse(_query(request), ())
+    state, run_id = state_of(request), run_id_of(request)
+    etag = version_tag(await summary_of(state, run_id))
+    trace = await load(state, run_id, etag)
+    index = _index(request.path_params["index"])
+    if index is None or index >= len(trace.steps):
+        message = f"The trace has {len(trace.steps)} steps, numbered from 0"
+        raise Problem(404, "step_not_found", message)
+    return Response(step_json(trace.steps[index]), 200, {"ETag": etag}, JSON)
+
+
+def _index(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+async def load(state: State, run_id: str, etag: str) -> AgentTrace:
+    """A run as ours, perhaps from the memory of large ones that were looked at lately."""
+    kept = state.recent.get(run_id, etag)
+    if kept is None:
+        kept = as_agent_trace(await state.store.load(run_id))
+        state.recent.keep(run_id, etag, kept)
+    return kept
+
+
+async def summary_of(state: State, run_id: str) -> TraceSummary:
+    """The summary of one run."""
+    page = await state.store.page(TraceFilter(run_ids=[run_id]), 1, None)
+    if not page:
+        # It may be stored and unreadable: loading says which.
+        await state.store.load(run_id)
+        raise trace_not_found(run_id)
+    return page[0]
+
+
+def version_tag(summary: TraceSummary) -> str:
+    """An ETag: it differs when a run was saved again."""
+    told = f"{summary.run_id}\n{moment_text(summary.created_at)}"
+    return f'"{hashlib.sha256(told.encode()).hexdigest()[:32]}"'
+
+
+def run_id_of(request: Request) -> str:
+    """The run id in a path, where it is one percent-encoded segment."""
+    return unquote(request.path_params["run_id"], errors="surrogateescape")
+
+
+def _query(request: Request) -> bytes:
+    query: bytes = request.scope["query_string"]
+    return query

@@ -1,0 +1,220 @@
+"""Running the service: uvicorn with limits, started in safety and stopped with grace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import os
+import signal
+import socket
+import threading
+import webbrowser
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from types import FrameType
+from urllib.parse import quote
+
+import uvicorn
+
+from ..protocols import AsyncTraceStore, TraceStore
+from ..stores.open import open_async_store
+from .app import MAX_BODY, Service, create_app
+from .connection_limits import LONGEST_HEADERS, MOST_CLIENTS, LimitedProtocol
+
+SHORTEST_TOKEN = 16  # characters
+_KEEP_ALIVE = 15  # seconds
+_GRACE = 5  # seconds for answers under way when the server stops
+_BACKLOG = 512  # connections that wait to be accepted
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run(
+    store: AsyncTraceStore | TraceStore | str | os.PathLike[str],
+    host: str = "127.0.0.1",
+    port: int = 8600,
+    *,
+    token: str | None = None,
+    read_only: bool = False,
+    open_browser: bool = False,
+    allowed_hosts: Collection[str] = (),
+    max_body: int = MAX_BODY,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve a store until SIGINT or SIGTERM; live streams end then, other answers are finished.
+
+    Args:
+        store: A store, which stays the caller's to close, or its name, as
+            `selectools_observe.stores.open.open_store` takes it.
+        host: The address to listen at.
+        port: The port; 0 for any that is free.
+        token: What clients must know, 16 characters or more. Needed for an address that others
+            than this machine can reach.
+        read_only: Refuse everything that changes the store.
+        open_browser: Open the page.
+        allowed_hosts: As `create_app` takes it; ``host`` and this machine's name are among them.
+        max_body: As `create_app` takes it.
+        on_ready: Called with the page's URL when the service listens; the token is in it.
+
+    Raises:
+        ValueError: The address can be reached by others and there is no token, or a short one.
+        OSError: The port is taken, or the address is none of this machine's; the text says which.
+    """
+    check_access(host, token)
+    with contextlib.closing(listen(host, port)) as listener:
+        url = url_of(host, listener.getsockname()[1], token)
+
+        async def serve() -> None:
+            async with _opened(store, must_exist=read_only) as opened:
+                app = create_app(
+                    opened,
+                    token=token,
+                    read_only=read_only,
+                    allowed_hosts={*allowed_hosts, *_own_names(host)},
+                    max_body=max_body,
+                )
+                await Server(app, lambda: _announce(url, on_ready, open_browser)).serve([listener])
+
+        asyncio.run(serve())
+
+
+def check_access(host: str, token: str | None) -> None:
+    """Refuse to let strangers in.
+
+    Raises:
+        ValueError: There is no token although others can reach the address, or a short one.
+    """
+    remedy = 'make one with: python -c "import secrets; print(secrets.token_urlsafe())"'
+    if token is None and not is_loopback(host):
+        raise ValueError(
+            f"others can reach {host}: give a token that clients must know, or listen on "
+            f"127.0.0.1; {remedy}"
+        )
+    if token is not None and len(token) < SHORTEST_TOKEN:
+        raise ValueError(f"a token must have {SHORTEST_TOKEN} characters or more; {remedy}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        OSError: The port is taken, or the address is none of this machine's.
+    """
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise OSError(f"{host} is no address of this machine ({error})") from error
+    family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    # The protocol is named so that asyncio sends small answers at once (TCP_NODELAY).
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":  # elsewhere it would let two programs share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _explained(error, host, port) from error
+    return listener
+
+
+def _explained(error: OSError, host: str, port: int) -> OSError:
+    if error.errno == errno.EADDRINUSE:
+        return OSError(
+            f"port {port} of {host} is taken by another program: stop that, or give another port "
+            "(0 for any that is free)"
+        )
+    if error.errno == errno.EACCES:
+        return OSError(f"port {port} needs more rights: give one of 1024 or above")
+    return OSError(f"nothing can listen on {host}, port {port}: {error.strerror}")
+
+
+def url_of(host: str, port: int, token: str | None) -> str:
+    """Where the page is, for a browser on this machine."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - not to listen
+    if ":" in shown and not shown.startswith("["):
+        shown = f"[{shown}]"
+    entrance = "" if token is None else f"?token={quote(token, safe='')}"
+    return f"http://{shown}:{port}/{entrance}"
+
+
+def _own_names(host: str) -> set[str]:
+    return {host.strip("[]").lower()} if is_loopback(host) else {host, socket.gethostname()}
+
+
+def _announce(url: str, on_ready: Callable[[str], None] | None, open_browser: bool) -> None:  # noqa: FBT001
+    if on_ready is not None:
+        on_ready(url)
+    if open_browser:  # which may take its time
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+
+@contextlib.asynccontextmanager
+async def _opened(
+    store: AsyncTraceStore | TraceStore | str | os.PathLike[str], *, must_exist: bool
+) -> AsyncIterator[AsyncTraceStore | TraceStore]:
+    """The store, opened and closed here if it was named."""
+    if not isinstance(store, str | os.PathLike):
+        yield store
+        return
+    opened = open_async_store(store, must_exist=must_exist)
+    try:
+        await opened.list(1)  # a file that cannot be read is told of at once
+        yield opened
+    finally:
+        await opened.aclose()
+
+
+class Server(uvicorn.Server):
+    """uvicorn with our limits; a signal stops it and is not raised again."""
+
+    def __init__(self, app: Service, on_ready: Callable[[], None]) -> None:
+        config = uvicorn.Config(
+            app,
+            http=LimitedProtocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,  # it would write tokens down
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=MOST_CLIENTS,
+            backlog=_BACKLOG,
+            h11_max_incomplete_event_size=LONGEST_HEADERS,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=_GRACE,
+        )
+        super().__init__(config)
+        self._app = app
+        self._on_ready = on_ready
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self._on_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {each: signal.signal(each, self.handle_exit) for each in _SIGNALS}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._app.end_streams)

@@ -1,0 +1,135 @@
+"""The page and its runs as one HTML file, which needs no server, no network and nothing installed.
+
+Needs none of the optional packages.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any, Protocol
+
+from ..model.codec import EncodedTrace, encode
+from ..model.json_values import dumps
+from ..model.trace import AgentTrace
+
+TITLE = "selectools-observe"
+
+_HEAD = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style>{style}</style>
+</head>
+<body>
+<div id="app" data-embedded data-title="{title}"></div>
+<noscript><p>This file needs JavaScript. It fetches nothing.</p></noscript>
+"""
+_BLOCK = '<script type="application/json">{json}</script>\n'
+_TAIL = "<script>{script}</script>\n</body>\n</html>\n"
+
+
+class Writable(Protocol):
+    """What `write_standalone_html` writes to: a file opened for text, as UTF-8."""
+
+    def write(self, text: str, /) -> object:
+        """Take a text."""
+
+
+def standalone_html(traces: Iterable[AgentTrace], *, title: str = TITLE) -> str:
+    """The page with these runs in it, as text.
+
+    Args:
+        traces: The runs; objects with the shape of an `AgentTrace` do.
+        title: What stands above the page.
+
+    Raises:
+        InvalidTraceError: One of them is no trace, or holds what JSON cannot.
+    """
+    text = io.StringIO()
+    write_standalone_html(traces, text, title=title)
+    return text.getvalue()
+
+
+def write_standalone_html(
+    traces: Iterable[AgentTrace], file: Writable, *, title: str = TITLE
+) -> int:
+    """Write the page with these runs in it, one by one; return how many there were.
+
+    In memory is one run at a time here; the browser that opens the file holds all of them.
+
+    Args:
+        traces: As `standalone_html`. Each is shown as saved when it began, which is all it knows.
+        file: A file opened for text with ``encoding="utf-8"``.
+        title: What stands above the page.
+
+    Raises:
+        InvalidTraceError: As `standalone_html`; what came before is written already.
+    """
+    style, script = _built("app.css"), _built("app.js")
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        "img-src data:; worker-src blob:; base-uri 'none'; form-action 'none'"
+    )
+    file.write(_HEAD.format(policy=policy, title=html.escape(title), style=style))
+    count = 0
+    for trace in traces:
+        encoded = encode(trace)
+        file.write(_block(dumps(_summary(encoded, trace))))
+        file.write(_block(encoded.trace))
+        count += 1
+    file.write(_TAIL.format(script=script))
+    return count
+
+
+def _summary(encoded: EncodedTrace, trace: AgentTrace) -> dict[str, Any]:
+    summary = encoded.summary(_began(trace))
+    facts = encoded.facts
+    return {
+        "run_id": summary.run_id,
+        "steps": summary.steps,
+        "total_ms": summary.total_ms,
+        "created_at": summary.created_at.isoformat().replace("+00:00", "Z"),
+        "metadata": summary.metadata,
+        "prompt_tokens": summary.prompt_tokens,
+        "completion_tokens": summary.completion_tokens,
+        "cost_usd": summary.cost_usd,
+        "has_error": summary.has_error,
+        "parent_run_id": facts.parent_run_id,
+        "tools": sorted(facts.tool_names),
+        "models": sorted(facts.models),
+        "types": sorted(facts.step_types),
+    }
+
+
+def _began(trace: AgentTrace) -> datetime:
+    try:
+        return datetime.fromtimestamp(trace.start_time, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):  # a start that is no time
+        return datetime.fromtimestamp(0, UTC)
+
+
+def _block(json: bytes) -> str:
+    # In JSON `<` stands in strings only. Escaped, no text of a run can end the block it stands in.
+    return _BLOCK.format(json=json.decode("utf-8").replace("<", "\\u003c"))
+
+
+def _built(name: str) -> str:
+    return files(__package__).joinpath("static", name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

@@ -1,0 +1,130 @@
+"""A run as JSON, in pieces: whole, or a window of its steps with long texts cut."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import anyio.lowlevel
+import msgspec
+
+from ..model.json_values import dumps
+from ..model.trace import AgentTrace, TraceStep
+
+_PIECE = 64 * 1024  # bytes
+_STEPS_AT_ONCE = 64
+
+_TEXTS = (
+    "tool_name", "tool_result", "model", "reasoning", "error", "summary", "node_name",
+    "checkpoint_id", "interrupt_key", "from_node", "to_node",
+)  # fmt: skip
+
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True)
+class Window:
+    """What of a run is asked for.
+
+    Attributes:
+        text_limit: The most characters of a text; None for all.
+        offset: The first step.
+        limit: How many steps; None for all.
+    """
+
+    text_limit: int | None = None
+    offset: int = 0
+    limit: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left out."""
+        return self == Window()
+
+
+async def pieces(trace: AgentTrace, window: Window) -> AsyncGenerator[bytes]:
+    """The run as JSON, in pieces of some 64 KiB; others run between them."""
+    collected = bytearray()
+    for part in _parts(trace, window):
+        if len(part) > _PIECE:
+            if collected:
+                yield bytes(collected)
+                collected.clear()
+            view = memoryview(part)
+            for start in range(0, len(part), _PIECE):
+                await anyio.lowlevel.checkpoint()
+                yield bytes(view[start : start + _PIECE])
+            continue
+        collected += part
+        if len(collected) >= _PIECE:
+            await anyio.lowlevel.checkpoint()
+            yield bytes(collected)
+            collected.clear()
+    yield bytes(collected)
+
+
+def _parts(trace: AgentTrace, window: Window) -> Iterator[bytes]:
+    head: dict[str, Any] = {
+        "run_id": trace.run_id,
+        "start_time": trace.start_time,
+        "total_duration_ms": trace.total_duration_ms,
+        "step_count": len(trace.steps),
+    }
+    if trace.parent_run_id is not None:
+        head["parent_run_id"] = trace.parent_run_id
+    if trace.metadata:
+        head["metadata"] = trace.metadata
+    if not window.is_whole:
+        head["step_offset"] = window.offset
+    head |= trace.extra or {}
+    yield dumps(head)[:-1] + b',"steps":['
+    end = None if window.limit is None else window.offset + window.limit
+    steps = trace.steps[window.offset : end]
+    for start in range(0, len(steps), _STEPS_AT_ONCE):
+        some = steps[start : start + _STEPS_AT_ONCE]
+        if start:
+            yield b","
+        yield b",".join([_step(step, window.text_limit) for step in some])
+    yield b"]}"
+
+
+def _step(step: TraceStep, text_limit: int | None) -> bytes:
+    return step_json(step) if text_limit is None else _cut_step(step, text_limit)
+
+
+def step_json(step: TraceStep) -> bytes:
+    """A step, whole."""
+    if step.extra is None:
+        try:
+            return _encoder.encode(step)
+        except (msgspec.MsgspecError, UnicodeEncodeError, TypeError, RecursionError):
+            pass
+    return dumps(step.to_dict())
+
+
+def _cut_step(step: TraceStep, limit: int) -> bytes:
+    changes: dict[str, Any] = {}
+    sizes: dict[str, int] = {}
+    for name in _TEXTS:
+        value = getattr(step, name)
+        if isinstance(value, str) and len(value) > limit:
+            changes[name] = value[:limit]
+            sizes[name] = len(value)
+    arguments = step.tool_args
+    if arguments is not None:
+        size = len(dumps(arguments))
+        if size > limit:
+            changes["tool_args"] = None
+            sizes["tool_args"] = size
+    if not sizes:
+        return step_json(step)
+    return dumps({**_fields(step), **changes, "cut": sizes})
+
+
+def _fields(step: TraceStep) -> dict[str, Any]:
+    fields = {
+        name: value for name, value in msgspec.structs.asdict(step).items() if value is not None
+    }
+    fields.pop("extra", None)
+    return {**fields, **(step.extra or {})}

@@ -1,0 +1,1 @@
+"""The stores that users construct, blocking and async, and adapters between them."""

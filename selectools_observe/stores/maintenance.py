@@ -1,0 +1,137 @@
+"""The verbs for trust on files, whether or not they still open as a store.
+
+`verify` and `repair` work on a file's path, without a store: they write nothing to the file, set
+nothing up and migrate nothing, so that a damaged file, or one on a medium that cannot be written,
+is left as it is. What they report is in `selectools_observe.model.reports`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from typing import Literal, TypeAlias
+
+from ..backends import error_mapping as faults
+from ..backends.atomic_file import check_target
+from ..backends.base import checked_path
+from ..backends.jsonl import repair as jsonl_repairing
+from ..backends.jsonl import verify as jsonl_verifying
+from ..backends.progress import run
+from ..backends.sqlite.recovery import repair as sqlite_repairing
+from ..backends.sqlite.recovery.read_only import verifying_file
+from ..errors import StorageError
+from ..model.reports import (
+    BackupReport,
+    CompactReport,
+    Problem,
+    Progress,
+    RepairReport,
+    VerifyReport,
+)
+
+__all__ = [
+    "BackupReport",
+    "CompactReport",
+    "Kind",
+    "Problem",
+    "Progress",
+    "RepairReport",
+    "VerifyReport",
+    "kind_of",
+    "repair",
+    "verify",
+]
+
+Kind: TypeAlias = Literal["sqlite", "jsonl"]
+
+_MAGIC = b"SQLite format 3\0"
+_LOOKED_AT = 256 * 1024
+_LINE = re.compile(rb'\{\s*"run_id"\s*:\s*"[^"]*"\s*,\s*"steps"\s*:')
+_NAMES = {".db", ".sqlite", ".sqlite3"}  # of databases
+
+
+def verify(
+    path: str | os.PathLike[str], *, kind: Kind | None = None, progress: Progress | None = None
+) -> VerifyReport:
+    """`FileArchive.verify` of a file.
+
+    Args:
+        path: The file.
+        kind: What it is; without it, told by its content, and then by its name.
+        progress: As `FileArchive.verify`.
+
+    Raises:
+        StorageError: The file is not there or cannot be read at all. Damage is not an error here:
+            the report tells of it.
+    """
+    where = checked_path(path)
+    with _in_words(where):
+        if _kind(where, kind) == "sqlite":
+            return run(verifying_file(where), progress)
+        return run(jsonl_verifying.verifying(where, where), progress)
+
+
+def repair(
+    path: str | os.PathLike[str],
+    into: str | os.PathLike[str],
+    *,
+    kind: Kind | None = None,
+    keep_doubtful: bool = True,
+    progress: Progress | None = None,
+) -> RepairReport:
+    """`FileArchive.repair` of a file.
+
+    Args:
+        path: The damaged file.
+        into: The new one.
+        kind: What it is; without it, told by its content, and then by its name.
+        keep_doubtful: As `FileArchive.repair`.
+        progress: As `FileArchive.repair`.
+
+    Raises:
+        StorageError: The file is not there or cannot be read at all, or the new path is taken.
+    """
+    where, target = checked_path(path), checked_path(into)
+    check_target(target, where, overwrite=False)
+    with _in_words(where):
+        is_database = _kind(where, kind) == "sqlite"
+        repairing = sqlite_repairing.repairing if is_database else jsonl_repairing.repairing
+        return run(repairing(where, where, target, keep_doubtful=keep_doubtful), progress)
+
+
+def kind_of(path: str | os.PathLike[str]) -> Kind:
+    """What a file is, told by its content, damaged or not, and then by its name.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with open(path, "rb") as file:
+        head = file.read(_LOOKED_AT)
+    if head.startswith(_MAGIC) or b"CREATE TABLE traces" in head:
+        return "sqlite"
+    if _LINE.search(head):
+        return "jsonl"
+    return "sqlite" if os.path.splitext(path)[1].lower() in _NAMES else "jsonl"
+
+
+def _kind(path: str, kind: Kind | None) -> Kind:
+    if kind not in (None, "sqlite", "jsonl"):
+        raise ValueError(f"kind must be 'sqlite' or 'jsonl', not {kind!r}")
+    if os.path.isdir(path):
+        raise StorageError(path, "it is a directory", "Give the path of a file")
+    return kind_of(path) if kind is None else kind
+
+
+@contextlib.contextmanager
+def _in_words(where: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise faults.from_sqlite(where, error) from error
+    except UnicodeDecodeError as error:
+        raise faults.from_sqlite(where, faults.from_text(error)) from error
+    except OSError as error:
+        raise faults.from_os(where, error) from error

@@ -1,0 +1,218 @@
+"""Opening a store by its name: a path or a URL."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast, get_args
+from urllib.parse import parse_qsl
+
+from ..backends import error_mapping as faults
+from ..errors import StorageError
+from ..protocols import AsyncTraceArchive, Durability, TraceArchive
+from .async_ import AsyncInMemoryTraceStore, AsyncJSONLTraceStore, AsyncSQLiteTraceStore
+from .blocking import InMemoryTraceStore, JSONLTraceStore, SQLiteTraceStore
+
+Kind: TypeAlias = Literal["sqlite", "jsonl", "memory"]
+
+ENDINGS: dict[str, Kind] = {
+    ".db": "sqlite",
+    ".db3": "sqlite",
+    ".sqlite": "sqlite",
+    ".sqlite3": "sqlite",
+    ".jsonl": "jsonl",
+    ".jsonlines": "jsonl",
+    ".ndjson": "jsonl",
+}
+"""What a file that does not exist yet, or is empty, is to become, told by its name."""
+
+_FORMS = (
+    "a path (traces.db, runs.jsonl), sqlite:///traces.db, jsonl:///runs.jsonl or memory: "
+    "(three slashes for a relative path, four for an absolute one)"
+)
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)  # two letters: C: is a drive
+_SQLITE_MAGIC = b"SQLite format 3\0"
+_JSON_LINE = re.compile(rb'\xef?\xbb?\xbf?[ \t\r\n]*\{[ \t]*"')
+_PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"BZh": "bzip2"}
+_SNIFFED = 512  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoreName:
+    """What a name says.
+
+    Attributes:
+        kind: The kind of store.
+        path: Its file; empty for ``memory``.
+        durability: What an acknowledged save survives, if the name says so.
+    """
+
+    kind: Kind
+    path: str = ""
+    durability: Durability | None = None
+
+    def __str__(self) -> str:
+        return self.path or f"{self.kind}:"
+
+
+def open_store(
+    name: str | os.PathLike[str],
+    *,
+    must_exist: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> TraceArchive:
+    """The blocking store of a name; close it in the end.
+
+    Args:
+        name: As `store_name` reads it.
+        must_exist: Refuse a file that is not there, rather than make it.
+        progress: For a JSONL file, called while it is read for the first time, with the bytes read
+            and the bytes in all.
+
+    Raises:
+        ValueError: As `store_name`.
+        StorageError: The file is missing, or cannot be opened.
+    """
+    found = store_name(name)
+    if must_exist:
+        check_exists(found)
+    if found.kind == "memory":
+        return InMemoryTraceStore()
+    if found.kind == "sqlite":
+        return SQLiteTraceStore(found.path, durability=found.durability or "full")
+    durability = found.durability or "normal"
+    return JSONLTraceStore(found.path, durability=durability, progress=progress)
+
+
+def open_async_store(
+    name: str | os.PathLike[str],
+    *,
+    must_exist: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> AsyncTraceArchive:
+    """`open_store` for code that runs in an event loop: the store opens at first use.
+
+    Looks at the beginning of the file at once.
+    """
+    found = store_name(name)
+    if must_exist:
+        check_exists(found)
+    if found.kind == "memory":
+        return AsyncInMemoryTraceStore()
+    if found.kind == "sqlite":
+        return AsyncSQLiteTraceStore(found.path, durability=found.durability or "full")
+    durability = found.durability or "normal"
+    return AsyncJSONLTraceStore(found.path, durability=durability, progress=progress)
+
+
+def store_name(name: str | os.PathLike[str]) -> StoreName:
+    """What a path or a URL says.
+
+    * ``traces.db``, ``runs.jsonl``: a path. What is in the file decides; its ending does when it is
+      empty or not there yet.
+    * ``sqlite:///traces.db``, ``jsonl:///runs.jsonl``: the same with the kind said, for files with
+      another ending. As in SQLAlchemy, three slashes lead to a relative path and four to an
+      absolute one; nothing is percent-decoded. ``?durability=full`` or ``normal`` may follow.
+    * ``memory:``: a store of this process; ``:memory:``: the same as a private SQLite database.
+
+    Raises:
+        ValueError: It is none of these, or no kind of store can be told from it; the text says
+            what can be written instead.
+        TypeError: It is not text.
+        StorageError: The file is there and cannot be read.
+    """
+    text = os.fspath(name)
+    if not isinstance(text, str):
+        raise TypeError(f"a store's name must be text, not {type(text).__name__}: {name!r}")
+    if not text:
+        raise ValueError(f"a store needs a name: {_FORMS}")
+    if text == ":memory:":
+        return StoreName("sqlite", text)
+    if isinstance(name, str) and (parts := _SCHEME.fullmatch(text)) and not os.path.exists(text):
+        return _of_url(text, parts[1].lower(), parts[2])
+    return StoreName(_kind_of_file(text), text)
+
+
+def _of_url(text: str, scheme: str, rest: str) -> StoreName:
+    place, _, query = rest.partition("?")
+    if scheme == "file":
+        path = place.removeprefix("//")
+        return StoreName(_kind_of_file(path), path, _durability(text, query))
+    if scheme not in get_args(Kind):
+        raise ValueError(f"{text!r} names no store that can be opened here: give {_FORMS}")
+    if scheme == "memory":
+        return StoreName("memory")
+    if place.startswith("//"):
+        host, slash, path = place[2:].partition("/")
+        if host or not slash:
+            raise ValueError(f"{text!r} names a machine, not a file: give {_FORMS}")
+    else:
+        path = place
+    if not path:
+        raise ValueError(f"{text!r} names no file: give {_FORMS}")
+    return StoreName(cast("Kind", scheme), path, _durability(text, query))
+
+
+def _durability(text: str, query: str) -> Durability | None:
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    chosen = options.pop("durability", None)
+    if options or chosen not in {None, "full", "normal"}:
+        raise ValueError(
+            f"{text!r}: only ?durability=full or ?durability=normal can follow the path"
+        )
+    return cast("Durability | None", chosen)
+
+
+def check_exists(name: StoreName) -> StoreName:
+    """Refuse a store whose file is not there.
+
+    Raises:
+        StorageError: It is not there, or may not be looked at.
+    """
+    if name.kind != "memory" and name.path != ":memory:":
+        try:
+            os.stat(name.path)
+        except FileNotFoundError as error:
+            remedy = "Check the path; a store is made by the first save into it"
+            raise StorageError(name.path, "there is no such file", remedy) from error
+        except OSError as error:
+            raise faults.from_os(name.path, error) from error
+    return name
+
+
+def _kind_of_file(path: str) -> Kind:
+    ending = ENDINGS.get(os.path.splitext(path)[1].lower())
+    start = _first_bytes(path)
+    if start.startswith(_SQLITE_MAGIC):
+        return "sqlite"
+    if _JSON_LINE.match(start):
+        return "jsonl"
+    for magic, packer in _PACKED.items():
+        if start.startswith(magic):
+            raise ValueError(f"{path!r} is packed with {packer}: unpack it first")
+    if ending is not None:
+        return ending
+    if start:
+        raise ValueError(
+            f"{path!r} holds neither an SQLite database nor lines of JSON. If it is a damaged "
+            f"store, say its kind: sqlite:///{path} or jsonl:///{path}"
+        )
+    raise ValueError(
+        f"what {path!r} is to be cannot be told from its name: end it in .db or .jsonl, "
+        f"or write sqlite:///{path} or jsonl:///{path}"
+    )
+
+
+def _first_bytes(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_SNIFFED)
+    except FileNotFoundError:
+        return b""
+    except ValueError as error:
+        raise ValueError(f"no file can have this name: {path!r}") from error
+    except OSError as error:
+        raise faults.from_os(path, error) from error

@@ -1,0 +1,102 @@
+"""Checks of what outlives a store, and of two stores on the same data."""
+
+# ruff: noqa: S101 - a check asserts
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from ..errors import TraceNotFoundError
+from ..model.filters import TraceFilter
+from .backend import Backend, Reopen
+from .callers import Face
+from .samples import VALUES, full_trace, make_trace, make_traces, newer_trace, same
+
+
+class PersistenceChecks(Backend):
+    """Checks with ``reopen``."""
+
+    async def test_traces_outlive_the_store(self, face: Face, reopen: Reopen | None) -> None:
+        self._skip_if_volatile(reopen)
+        await self.save_all(face, [full_trace(), newer_trace()])
+        before = list(await face.list())
+        await self._leave(face)
+        async with self.another(reopen) as second:
+            assert list(await second.list()) == before
+            assert same((await second.load("full")).to_dict(), full_trace().to_dict())
+            assert same((await second.load("newer")).to_dict(), newer_trace().to_dict())
+
+    async def test_hostile_values_outlive_the_store(
+        self, face: Face, reopen: Reopen | None
+    ) -> None:
+        self._skip_if_volatile(reopen)
+        for kind, kept in VALUES.items():
+            await face.save(make_trace(kind, metadata={"value": kept.value}))
+        await self._leave(face)
+        async with self.another(reopen) as second:
+            for kind, kept in VALUES.items():
+                assert kept.is_kept((await second.load(kind)).metadata["value"]), kind
+                wanted = TraceFilter(metadata_match={"value": kept.value}, run_ids=[kind])
+                assert await second.ids(wanted) == [kind]
+
+    async def test_order_outlives_the_store(self, face: Face, reopen: Reopen | None) -> None:
+        self._skip_if_volatile(reopen)
+        await self.save_all(face, make_traces(5))
+        await face.save(make_trace("run-001", metadata={"again": True}))
+        await face.delete("run-003")
+        await self._leave(face)
+        async with self.another(reopen) as second:
+            assert await second.ids() == ["run-001", "run-004", "run-002", "run-000"]
+            await second.save(make_trace("run-000"))
+            await second.save(make_trace("new"))
+            assert await second.ids() == ["new", "run-000", "run-001", "run-004", "run-002"]
+            assert (await second.load("run-001")).metadata == {"again": True}
+            with pytest.raises(TraceNotFoundError):
+                await second.load("run-003")
+
+    async def test_two_stores_see_each_other(self, face: Face, reopen: Reopen | None) -> None:
+        self._skip_unless_shared(reopen)
+        await face.save(make_trace("a"))
+        async with self.another(reopen) as second:
+            await second.save(make_trace("b"))
+            await face.save(make_trace("c", metadata={"it": 1}))
+            await second.save(make_trace("a", metadata={"again": True}))
+            for one in (face, second):
+                assert [s.run_id for s in await one.list()] == ["a", "c", "b"]
+                assert (await one.load("a")).metadata == {"again": True}
+                assert await one.ids(TraceFilter(metadata_match={"it": 1})) == ["c"]
+            assert await second.delete("c") is True
+            assert await face.delete("c") is False
+            assert await face.ids() == ["a", "b"]
+            await face.save(make_trace("d"))
+            assert await second.ids() == ["d", "a", "b"]
+
+    async def test_two_stores_save_at_once(self, face: Face, reopen: Reopen | None) -> None:
+        self._skip_unless_shared(reopen)
+        async with self.another(reopen) as second:
+            outcomes = await face.together(
+                [
+                    partial(one.save, make_trace(f"{number}-{n}"))
+                    for n in range(32)
+                    for number, one in enumerate((face, second))
+                ]
+            )
+            expected = {f"{number}-{n}" for number in (0, 1) for n in range(32)}
+            assert set(outcomes) == expected
+            assert set(await face.ids()) == set(await second.ids()) == expected
+            assert await face.ids() == await second.ids()
+
+    async def _leave(self, face: Face) -> None:
+        if self.closes:
+            await face.close()
+
+    def _skip_if_volatile(self, reopen: Reopen | None) -> None:
+        if reopen is None:
+            pytest.skip("no fixture `reopen`: the data is gone with the store")
+
+    def _skip_unless_shared(self, reopen: Reopen | None) -> None:
+        self._skip_if_volatile(reopen)
+        if not self.shared:
+            pytest.skip("the store does not share its data")
