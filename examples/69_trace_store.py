@@ -23,12 +23,12 @@ from selectools_observe import (
     AgentTrace,
     AsyncInMemoryTraceStore,
     AsyncJSONLTraceStore,
+    AsyncQueryableTraceStore,
     AsyncSQLiteTraceStore,
-    AsyncTraceArchive,
     InMemoryTraceStore,
     JSONLTraceStore,
+    QueryableTraceStore,
     SQLiteTraceStore,
-    TraceArchive,
     TraceFilter,
     TraceNotFoundError,
     TraceStore,
@@ -73,7 +73,7 @@ def blocking(folder: Path) -> None:
         for trace in traces:
             jsonl.save(trace)
 
-        stores: list[TraceArchive] = [memory, sqlite, jsonl]
+        stores: list[QueryableTraceStore] = [memory, sqlite, jsonl]
         for store in stores:
             print(f"\n== {type(store).__name__}: {store.count()} runs")
             for title, filters in questions().items():
@@ -101,7 +101,7 @@ async def awaiting(folder: Path) -> None:
         memory = await stack.enter_async_context(AsyncInMemoryTraceStore(max_size=100))
         sqlite = await stack.enter_async_context(AsyncSQLiteTraceStore(folder / "async.db"))
         jsonl = await stack.enter_async_context(AsyncJSONLTraceStore(folder / "async.jsonl"))
-        stores: list[AsyncTraceArchive] = [memory, sqlite, jsonl]
+        stores: list[AsyncQueryableTraceStore] = [memory, sqlite, jsonl]
 
         print("\n== Async: all agents at once, each run saved to all three stores at once")
 
@@ -128,7 +128,7 @@ def answer(title: str, found: list[TraceSummary]) -> str:
     return f"  {title + ':':<32} {len(found)}  ({users})"
 
 
-async def tokens(store: AsyncTraceArchive) -> int:
+async def tokens(store: AsyncQueryableTraceStore) -> int:
     return sum([spent(trace) async for trace in store.iter_traces()])
 
 

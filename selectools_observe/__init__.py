@@ -15,11 +15,11 @@ from .model.histogram import TraceHistogram
 from .model.pagination import TracePage
 from .model.trace import AgentTrace, StepType, TraceStep, TraceSummary
 from .protocols import (
-    AsyncFileArchive,
-    AsyncTraceArchive,
+    AsyncFileTraceStore,
+    AsyncQueryableTraceStore,
     AsyncTraceStore,
-    FileArchive,
-    TraceArchive,
+    FileTraceStore,
+    QueryableTraceStore,
     TraceStore,
     is_async_store,
 )
@@ -32,23 +32,23 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AgentTrace",
-    "AsyncFileArchive",
+    "AsyncFileTraceStore",
     "AsyncInMemoryTraceStore",
     "AsyncJSONLTraceStore",
+    "AsyncQueryableTraceStore",
     "AsyncSQLiteTraceStore",
-    "AsyncTraceArchive",
     "AsyncTraceStore",
     "CorruptTraceError",
-    "FileArchive",
+    "FileTraceStore",
     "InMemoryTraceStore",
     "InvalidTraceError",
     "JSONLTraceStore",
+    "QueryableTraceStore",
     "SQLiteTraceStore",
     "StepType",
     "StorageError",
     "StoreClosedError",
     "SyncTraceStore",
-    "TraceArchive",
     "TraceFilter",
     "TraceHistogram",
     "TraceNotFoundError",

@@ -1,11 +1,11 @@
 """What a store promises. These docstrings are normative; backends do not repeat them.
 
-`AsyncTraceStore` and `TraceStore` are the five verbs a backend must have, in coroutines and
-blocking. `AsyncTraceArchive` and `TraceArchive` add the verbs that scale; every store of this
-package has them. `AsyncFileArchive` and `FileArchive` add the verbs for trust that a store in a
-file has; a store in memory has nothing to verify, copy or repair, and does not have them.
+`AsyncTraceStore` and `TraceStore` are the five methods a backend must have, async and blocking.
+`AsyncQueryableTraceStore` and `QueryableTraceStore` add the methods that scale; every store of this
+package has them. `AsyncFileTraceStore` and `FileTraceStore` add the maintenance of a store in a
+file; a store in memory has nothing to verify, copy or repair, and does not have them.
 
-Promises common to all verbs:
+Promises common to all methods:
 
 * **Order.** Newest first is the order of saving, also when the clock stands still or steps back.
   Saving a run again makes it the newest.
@@ -109,7 +109,7 @@ class TraceStore(Protocol):
         ...
 
 
-class AsyncTraceArchive(AsyncTraceStore, Protocol):
+class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
     """A store with the verbs that scale: many at once, pages that hold still, streams."""
 
     async def save_many(self, traces: Iterable[AgentTrace]) -> RunIds:
@@ -187,51 +187,51 @@ class AsyncTraceArchive(AsyncTraceStore, Protocol):
         ...
 
 
-class TraceArchive(TraceStore, Protocol):
-    """`AsyncTraceArchive` for code that blocks."""
+class QueryableTraceStore(TraceStore, Protocol):
+    """`AsyncQueryableTraceStore` for code that blocks."""
 
     def save_many(self, traces: Iterable[AgentTrace]) -> RunIds:
-        """See `AsyncTraceArchive.save_many`."""
+        """See `AsyncQueryableTraceStore.save_many`."""
         ...
 
     def load_many(self, run_ids: Iterable[str]) -> dict[str, AgentTrace]:
-        """See `AsyncTraceArchive.load_many`."""
+        """See `AsyncQueryableTraceStore.load_many`."""
         ...
 
     def list(self, limit: int = 50, offset: int = 0, *, cursor: str | None = None) -> TracePage:
-        """See `AsyncTraceArchive.list`."""
+        """See `AsyncQueryableTraceStore.list`."""
         ...
 
     def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
-        """See `AsyncTraceArchive.query`."""
+        """See `AsyncQueryableTraceStore.query`."""
         ...
 
     def count(self, filters: TraceFilter | None = None) -> int:
-        """See `AsyncTraceArchive.count`."""
+        """See `AsyncQueryableTraceStore.count`."""
         ...
 
     def histogram(self, filters: TraceFilter | None = None, *, buckets: int = 60) -> TraceHistogram:
-        """See `AsyncTraceArchive.histogram`."""
+        """See `AsyncQueryableTraceStore.histogram`."""
         ...
 
     def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> Iterator[TraceSummary]:
-        """See `AsyncTraceArchive.iter_summaries`."""
+        """See `AsyncQueryableTraceStore.iter_summaries`."""
         ...
 
     def iter_traces(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> Iterator[AgentTrace]:
-        """See `AsyncTraceArchive.iter_traces`."""
+        """See `AsyncQueryableTraceStore.iter_traces`."""
         ...
 
     def close(self) -> None:
-        """See `AsyncTraceArchive.aclose`."""
+        """See `AsyncQueryableTraceStore.aclose`."""
         ...
 
 
-class AsyncFileArchive(AsyncTraceArchive, Protocol):
+class AsyncFileTraceStore(AsyncQueryableTraceStore, Protocol):
     """An archive in a file, with the verbs for trust. The SQLite and the JSONL store are ones.
 
     Each is done in short steps beside which all other verbs go on, here and in other processes. A
@@ -270,12 +270,12 @@ class AsyncFileArchive(AsyncTraceArchive, Protocol):
         self,
         into: str | os.PathLike[str],
         *,
-        keep_doubtful: bool = True,
+        keep_suspect: bool = True,
         progress: Progress | None = None,
     ) -> RepairReport:
         """Save what can be saved into a new file; nothing is written to this one.
 
-        The order of saving and the times of saving stay. ``keep_doubtful=False`` leaves out what
+        The order of saving and the times of saving stay. ``keep_suspect=False`` leaves out what
         can be read and may not be what was saved; it is listed all the same.
 
         Raises:
@@ -292,11 +292,11 @@ class AsyncFileArchive(AsyncTraceArchive, Protocol):
         ...
 
 
-class FileArchive(TraceArchive, Protocol):
-    """`AsyncFileArchive` for code that blocks."""
+class FileTraceStore(QueryableTraceStore, Protocol):
+    """`AsyncFileTraceStore` for code that blocks."""
 
     def verify(self, *, progress: Progress | None = None) -> VerifyReport:
-        """See `AsyncFileArchive.verify`."""
+        """See `AsyncFileTraceStore.verify`."""
         ...
 
     def backup(
@@ -306,21 +306,21 @@ class FileArchive(TraceArchive, Protocol):
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> BackupReport:
-        """See `AsyncFileArchive.backup`."""
+        """See `AsyncFileTraceStore.backup`."""
         ...
 
     def repair(
         self,
         into: str | os.PathLike[str],
         *,
-        keep_doubtful: bool = True,
+        keep_suspect: bool = True,
         progress: Progress | None = None,
     ) -> RepairReport:
-        """See `AsyncFileArchive.repair`."""
+        """See `AsyncFileTraceStore.repair`."""
         ...
 
     def compact(self, *, progress: Progress | None = None) -> CompactReport:
-        """See `AsyncFileArchive.compact`."""
+        """See `AsyncFileTraceStore.compact`."""
         ...
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import selectools_observe as so
 from selectools_observe.analytics import (
     Collector,
-    Spread,
-    SpreadBuilder,
+    PercentileBuilder,
+    Percentiles,
     collect,
     collect_async,
     compare,
@@ -28,8 +28,8 @@ from selectools_observe.analytics.percentiles import EXACT_UP_TO
 T = so.StepType
 
 
-def built(values) -> Spread:
-    builder = SpreadBuilder()
+def built(values) -> Percentiles:
+    builder = PercentileBuilder()
     for value in values:
         builder.add(value)
     return builder.spread()
@@ -61,7 +61,7 @@ class TestSpread:
         assert (spread.min, spread.max) == (min(values), max(values))
 
     def test_its_memory_is_bounded(self):
-        builder = SpreadBuilder()
+        builder = PercentileBuilder()
         for exponent in range(-300, 300):
             for digit in range(1, 100):
                 builder.add(digit * 10.0**exponent)
@@ -69,8 +69,8 @@ class TestSpread:
         assert builder._exact is None
 
     def test_what_is_no_quantity_counts_as_nothing(self):
-        assert built([math.nan, -5, math.inf]) == Spread(3, 0, 0, 0, 0, 0, 0, 0)
-        assert built([]) == Spread()
+        assert built([math.nan, -5, math.inf]) == Percentiles(3, 0, 0, 0, 0, 0, 0, 0)
+        assert built([]) == Percentiles()
 
 
 def sample_runs() -> list[so.AgentTrace]:

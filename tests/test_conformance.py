@@ -26,11 +26,11 @@ from selectools_observe import (
 from selectools_observe.backends import timestamps as clock
 from selectools_observe.stores.blocking import _portals
 from selectools_observe.testing import (
-    AsyncFileArchiveConformance,
-    AsyncTraceArchiveConformance,
+    AsyncFileTraceStoreConformance,
+    AsyncQueryableTraceStoreConformance,
     AsyncTraceStoreConformance,
-    FileArchiveConformance,
-    TraceArchiveConformance,
+    FileTraceStoreConformance,
+    QueryableTraceStoreConformance,
     TraceStoreConformance,
 )
 
@@ -128,19 +128,19 @@ class Blocking:
 # In memory.
 
 
-class TestAsyncInMemory(Memory, Async, AsyncTraceArchiveConformance):
+class TestAsyncInMemory(Memory, Async, AsyncQueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self):
         return AsyncInMemoryTraceStore
 
 
-class TestInMemory(Memory, Blocking, TraceArchiveConformance):
+class TestInMemory(Memory, Blocking, QueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self):
         return InMemoryTraceStore
 
 
-class TestSyncOfInMemory(Memory, Blocking, TraceArchiveConformance):
+class TestSyncOfInMemory(Memory, Blocking, QueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self):
         return lambda: SyncTraceStore(AsyncInMemoryTraceStore())
@@ -149,31 +149,31 @@ class TestSyncOfInMemory(Memory, Blocking, TraceArchiveConformance):
 # SQLite.
 
 
-class TestAsyncSQLite(Durable, SQLiteFile, Async, AsyncFileArchiveConformance):
+class TestAsyncSQLite(Durable, SQLiteFile, Async, AsyncFileTraceStoreConformance):
     @pytest.fixture
     def open_at(self, durability):
         return lambda path: AsyncSQLiteTraceStore(path, durability=durability)
 
 
-class TestSQLite(Durable, SQLiteFile, Blocking, FileArchiveConformance):
+class TestSQLite(Durable, SQLiteFile, Blocking, FileTraceStoreConformance):
     @pytest.fixture
     def open_at(self, durability):
         return lambda path: SQLiteTraceStore(path, durability=durability)
 
 
-class TestSyncOfSQLite(SQLiteFile, Blocking, FileArchiveConformance):
+class TestSyncOfSQLite(SQLiteFile, Blocking, FileTraceStoreConformance):
     @pytest.fixture
     def open_at(self):
         return lambda path: SyncTraceStore(AsyncSQLiteTraceStore(path))
 
 
-class TestAsyncSQLiteInMemory(OurClock, Async, AsyncTraceArchiveConformance):
+class TestAsyncSQLiteInMemory(OurClock, Async, AsyncQueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self):
         return lambda: AsyncSQLiteTraceStore(":memory:")
 
 
-class TestSQLiteInMemory(OurClock, Blocking, TraceArchiveConformance):
+class TestSQLiteInMemory(OurClock, Blocking, QueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self):
         return lambda: SQLiteTraceStore(":memory:")
@@ -182,19 +182,19 @@ class TestSQLiteInMemory(OurClock, Blocking, TraceArchiveConformance):
 # JSONL.
 
 
-class TestAsyncJSONL(Durable, JSONLFile, Async, AsyncFileArchiveConformance):
+class TestAsyncJSONL(Durable, JSONLFile, Async, AsyncFileTraceStoreConformance):
     @pytest.fixture
     def open_at(self, durability):
         return lambda path: AsyncJSONLTraceStore(path, durability=durability)
 
 
-class TestJSONL(Durable, JSONLFile, Blocking, FileArchiveConformance):
+class TestJSONL(Durable, JSONLFile, Blocking, FileTraceStoreConformance):
     @pytest.fixture
     def open_at(self, durability):
         return lambda path: JSONLTraceStore(path, durability=durability)
 
 
-class TestSyncOfJSONL(JSONLFile, Blocking, FileArchiveConformance):
+class TestSyncOfJSONL(JSONLFile, Blocking, FileTraceStoreConformance):
     @pytest.fixture
     def open_at(self):
         return lambda path: SyncTraceStore(AsyncJSONLTraceStore(path))

@@ -16,17 +16,17 @@ STORES = [
 ]
 PROTOCOLS = [
     pytest.param(so.AsyncTraceStore, so.TraceStore, id="store"),
-    pytest.param(so.AsyncTraceArchive, so.TraceArchive, id="archive"),
-    pytest.param(so.AsyncFileArchive, so.FileArchive, id="file"),
+    pytest.param(so.AsyncQueryableTraceStore, so.QueryableTraceStore, id="archive"),
+    pytest.param(so.AsyncFileTraceStore, so.FileTraceStore, id="file"),
 ]
-ARCHIVES = [pytest.param(so.AsyncTraceArchive, p.values[0], id=p.id) for p in STORES] + [
-    pytest.param(so.TraceArchive, p.values[1], id=f"{p.id}-blocking") for p in STORES
+ARCHIVES = [pytest.param(so.AsyncQueryableTraceStore, p.values[0], id=p.id) for p in STORES] + [
+    pytest.param(so.QueryableTraceStore, p.values[1], id=f"{p.id}-blocking") for p in STORES
 ]
 # A store in memory has nothing to verify, copy or repair.
 FILE_ARCHIVES = [
     pytest.param(protocol, p.values[place], id=f"file-{p.id}-{place}")
     for p in STORES[1:]
-    for place, protocol in enumerate((so.AsyncFileArchive, so.FileArchive))
+    for place, protocol in enumerate((so.AsyncFileTraceStore, so.FileTraceStore))
 ]
 BLOCKING_NAME = {"aclose": "close"}
 
@@ -98,7 +98,7 @@ def test_stores_have_the_protocols_signatures(protocol, store):
 
 
 def test_the_face_of_any_store_has_the_archives_signatures():
-    for name, verb in verbs(so.FileArchive).items():
+    for name, verb in verbs(so.FileTraceStore).items():
         given = parameters(verbs(so.SyncTraceStore)[name])
         assert [p[:3] for p in given] == [p[:3] for p in parameters(verb)], name
 
@@ -113,7 +113,7 @@ def test_context_managers_are_in_pairs():
 
 
 def test_only_stores_in_files_have_the_verbs_for_trust():
-    verbs_for_trust = verbs(so.FileArchive).keys() - verbs(so.TraceArchive).keys()
+    verbs_for_trust = verbs(so.FileTraceStore).keys() - verbs(so.QueryableTraceStore).keys()
     assert verbs_for_trust == {"verify", "backup", "repair", "compact"}
     for store in STORES[0].values:
         assert not verbs_for_trust & verbs(store).keys()

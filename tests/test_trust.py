@@ -23,7 +23,7 @@ from selectools_observe import (
     TraceFilter,
     TraceStep,
 )
-from selectools_observe.backends.paging import Ask
+from selectools_observe.backends.paging import PageRequest
 from selectools_observe.backends.sqlite.index.candidates import in_order
 from selectools_observe.model.pagination import Position
 from selectools_observe.stores import maintenance as trust
@@ -257,7 +257,7 @@ class TestRepair:
             ).fetchone()
         self.zero(database, root)
         report = trust.repair(database, tmp_path / "new.db")
-        assert (report.saved, len(report.doubtful)) == (MANY - 20, 0), str(report)
+        assert (report.saved, len(report.suspect)) == (MANY - 20, 0), str(report)
         assert everything(tmp_path / "new.db") == before
 
     def test_without_a_leaf(self, database, tmp_path):
@@ -281,7 +281,7 @@ class TestRepair:
                 store.delete(f"run-{n:03}")
         before = everything(path)
         self.zero(path, 1)
-        report = trust.repair(path, tmp_path / "new.db", keep_doubtful=False)
+        report = trust.repair(path, tmp_path / "new.db", keep_suspect=False)
         assert everything(tmp_path / "new.db") == before
         assert report.saved == 50
 
@@ -293,7 +293,7 @@ class TestRepair:
                 "WHERE run_id = 'run-300'"
             )
         report = trust.repair(database, tmp_path / "new.db")
-        assert [problem.run_id for problem in report.doubtful] == ["run-300"]
+        assert [problem.run_id for problem in report.suspect] == ["run-300"]
         found = everything(tmp_path / "new.db")
         assert [trace for _, trace in found] == [trace for _, trace in before]
         assert [s.metadata for s, _ in found] == [s.metadata for s, _ in before]
@@ -313,8 +313,8 @@ class TestRepair:
             )
         for keep, saved in ((True, MANY - 20), (False, MANY - 21)):
             into = tmp_path / f"{keep}.db"
-            report = trust.repair(database, into, keep_doubtful=keep)
-            assert [problem.run_id for problem in report.doubtful] == ["run-300"]
+            report = trust.repair(database, into, keep_suspect=keep)
+            assert [problem.run_id for problem in report.suspect] == ["run-300"]
             assert len(everything(into)) == saved
 
     def test_a_database_of_selectools(self, airline_db, tmp_path):
@@ -338,7 +338,7 @@ class TestRepairOfLines:
         report = trust.repair(lines, tmp_path / "new.jsonl")
         assert {problem.run_id for problem in report.lost} == {"run-003", "run-019"}
         # All were saved together, and the end of that is missing: what stands right before it.
-        assert {problem.run_id for problem in report.doubtful} == {
+        assert {problem.run_id for problem in report.suspect} == {
             f"run-{n:03}" for n in range(12, 19)
         }
         assert report.saved == 11
@@ -348,9 +348,9 @@ class TestRepairOfLines:
     def test_a_flipped_bit_is_doubtful(self, lines, tmp_path):
         lines.write_bytes(lines.read_bytes().replace(b'"summary":"5 ', b'"summary":"4 '))
         report = trust.repair(lines, tmp_path / "new.jsonl")
-        assert [problem.run_id for problem in report.doubtful] == ["run-005"]
+        assert [problem.run_id for problem in report.suspect] == ["run-005"]
         assert len(everything(tmp_path / "new.jsonl")) == 20
-        left = trust.repair(lines, tmp_path / "left.jsonl", keep_doubtful=False)
+        left = trust.repair(lines, tmp_path / "left.jsonl", keep_suspect=False)
         assert len(everything(tmp_path / "left.jsonl")) == left.saved == 19
 
     def test_a_damaged_summary_before_a_good_trace(self, lines, tmp_path):
@@ -358,7 +358,7 @@ class TestRepairOfLines:
         content = lines.read_bytes()
         lines.write_bytes(content.replace(b'"run-005","steps":1', b'"run-005"#st', 1))
         report = trust.repair(lines, tmp_path / "new.jsonl")
-        assert [problem.run_id for problem in report.doubtful] == ["run-005"]
+        assert [problem.run_id for problem in report.suspect] == ["run-005"]
         assert everything(tmp_path / "new.jsonl") == before
 
     def test_an_older_line_of_a_damaged_run(self, lines, tmp_path):
@@ -367,7 +367,7 @@ class TestRepairOfLines:
         content = lines.read_bytes()
         lines.write_bytes(content[:-80] + b"\n")
         report = trust.repair(lines, tmp_path / "new.jsonl")
-        (doubt,) = report.doubtful
+        (doubt,) = report.suspect
         assert "newer line" in doubt.problem
 
     def test_a_damaged_newest_line_does_not_give_way_to_an_older_one(self, lines):
@@ -621,6 +621,6 @@ def test_reports_are_readable(database, tmp_path):
 def test_rows_out_of_order_are_damage(rows, beyond, oldest_first):
     """SQLite does not notice them, and a list would give a run twice."""
     place = None if beyond is None else Position("sqlite", beyond)
-    ask = Ask(TraceFilter(), place, oldest_first=oldest_first)
+    ask = PageRequest(TraceFilter(), place, oldest_first=oldest_first)
     with pytest.raises(sqlite3.DatabaseError, match="out of order"):
         list(in_order(rows, ask))

@@ -9,21 +9,21 @@ from typing import assert_type
 
 from selectools_observe import (
     AgentTrace,
-    AsyncFileArchive,
+    AsyncFileTraceStore,
     AsyncInMemoryTraceStore,
     AsyncJSONLTraceStore,
+    AsyncQueryableTraceStore,
     AsyncSQLiteTraceStore,
-    AsyncTraceArchive,
     AsyncTraceStore,
-    FileArchive,
+    FileTraceStore,
     InMemoryTraceStore,
     InvalidTraceError,
     JSONLTraceStore,
+    QueryableTraceStore,
     SQLiteTraceStore,
     StepType,
     StorageError,
     SyncTraceStore,
-    TraceArchive,
     TraceFilter,
     TraceHistogram,
     TraceNotFoundError,
@@ -38,7 +38,7 @@ from selectools_observe.analytics import Comparison, Statistics, collect, collec
 from selectools_observe.capture import (
     BackgroundTraceStore,
     FlushResult,
-    PreparedTraceStore,
+    ProcessingTraceStore,
     Recorder,
     common_redactors,
 )
@@ -71,13 +71,13 @@ def filters() -> TraceFilter:
 
 
 def protocols() -> None:
-    blocking: list[TraceArchive] = [
+    blocking: list[QueryableTraceStore] = [
         InMemoryTraceStore(max_size=10),
         SQLiteTraceStore(Path("traces.db"), durability="normal"),
         JSONLTraceStore("traces.jsonl", durability="full", progress=lambda done, total: None),
     ]
     five_verbs: list[TraceStore] = [*blocking, SyncTraceStore(AsyncInMemoryTraceStore())]
-    waiting: list[AsyncTraceArchive] = [
+    waiting: list[AsyncQueryableTraceStore] = [
         AsyncInMemoryTraceStore(),
         AsyncSQLiteTraceStore(":memory:"),
         AsyncJSONLTraceStore(Path("traces.jsonl")),
@@ -89,7 +89,7 @@ def protocols() -> None:
     del five_verbs
 
 
-def blocking(store: TraceArchive, trace: AgentTrace) -> None:
+def blocking(store: QueryableTraceStore, trace: AgentTrace) -> None:
     assert_type(store.save(trace), str)
     assert_type(store.save_many([trace]), list[str])
     assert_type(store.load("run-1"), AgentTrace)
@@ -105,7 +105,7 @@ def blocking(store: TraceArchive, trace: AgentTrace) -> None:
     assert_type(store.delete("run-1"), bool)
 
 
-async def awaited(store: AsyncTraceArchive, trace: AgentTrace) -> None:
+async def awaited(store: AsyncQueryableTraceStore, trace: AgentTrace) -> None:
     assert_type(await store.save(trace), str)
     assert_type(await store.save_many([trace]), list[str])
     assert_type(await store.load("run-1"), AgentTrace)
@@ -128,11 +128,11 @@ async def context_managers() -> None:
 
 
 def opened_by_name() -> None:
-    assert_type(open_store("traces.db", must_exist=True), TraceArchive)
-    assert_type(open_async_store(Path("runs.jsonl")), AsyncTraceArchive)
+    assert_type(open_store("traces.db", must_exist=True), QueryableTraceStore)
+    assert_type(open_async_store(Path("runs.jsonl")), AsyncQueryableTraceStore)
 
 
-async def told_of_many(store: TraceArchive, asynchronous: AsyncTraceArchive) -> None:
+async def told_of_many(store: QueryableTraceStore, asynchronous: AsyncQueryableTraceStore) -> None:
     assert_type(collect(store, filters(), by=["day", "tool"]), Statistics)
     assert_type(await collect_async(asynchronous), Statistics)
     compared = compare(store.load("run-1"), store.load("run-2"))
@@ -149,27 +149,27 @@ def errors(error: TraceStoreError) -> ValueError | str:
 
 
 def verbs_for_trust(path: Path) -> None:
-    stores: list[FileArchive] = [SQLiteTraceStore(path), JSONLTraceStore(path)]
+    stores: list[FileTraceStore] = [SQLiteTraceStore(path), JSONLTraceStore(path)]
     for store in stores:
         verified = store.verify(progress=lambda done, total: print(done / total))
         assert_type(verified, trust.VerifyReport)
         assert_type([problem.run_id for problem in verified.problems], list[str | None])
         assert_type(store.backup(path, overwrite=True), trust.BackupReport)
-        assert_type(store.repair(into="new.db", keep_doubtful=False), trust.RepairReport)
+        assert_type(store.repair(into="new.db", keep_suspect=False), trust.RepairReport)
         assert_type(store.compact().size_after, int)
     assert_type(trust.verify("traces.db"), trust.VerifyReport)
     assert_type(trust.repair("traces.db", into=path), trust.RepairReport)
 
 
 async def verbs_for_trust_async(path: Path) -> None:
-    stores: list[AsyncFileArchive] = [AsyncSQLiteTraceStore(path), AsyncJSONLTraceStore(path)]
+    stores: list[AsyncFileTraceStore] = [AsyncSQLiteTraceStore(path), AsyncJSONLTraceStore(path)]
     for store in stores:
         assert_type(await store.verify(), trust.VerifyReport)
         assert_type((await store.backup(path)).ok, bool)
 
 
 def capture(store: SQLiteTraceStore) -> None:
-    prepared = PreparedTraceStore(store, redact=common_redactors(), sample=0.5)
+    prepared = ProcessingTraceStore(store, redact=common_redactors(), sample=0.5)
     with BackgroundTraceStore(prepared, on_full="drop_oldest") as background:
         assert_type(background.flush(), FlushResult)
         recorder = Recorder(background, live=True)

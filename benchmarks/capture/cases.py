@@ -16,8 +16,8 @@ from benchmarks.data import ten_step_6kb
 from selectools_observe.capture import (
     AsyncBackgroundTraceStore,
     BackgroundTraceStore,
-    Preparation,
     Recorder,
+    TraceProcessor,
     common_redactors,
 )
 
@@ -150,7 +150,7 @@ def _record(recorder: Recorder, trace: so.AgentTrace) -> float:
 
 
 def _redaction(_: Path, runs: int) -> Case:
-    preparation = Preparation(redact=common_redactors())
+    preparation = TraceProcessor(redact=common_redactors())
     found = _timed(preparation.trace, min(runs, 500), 0)
     return _case("redaction, all common redactors (in the background's thread)", found)
 

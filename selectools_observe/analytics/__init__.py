@@ -4,7 +4,7 @@ Nothing here knows a command line or a page: both show what these functions retu
 """
 
 from .compare import Comparison, StepPair, compare
-from .percentiles import Spread, SpreadBuilder
+from .percentiles import PercentileBuilder, Percentiles
 from .statistics import Collector, Group, Statistics, collect, collect_async
 from .step_tree import depths
 from .totals import RunTotals, totals_of
@@ -13,9 +13,9 @@ __all__ = [
     "Collector",
     "Comparison",
     "Group",
+    "PercentileBuilder",
+    "Percentiles",
     "RunTotals",
-    "Spread",
-    "SpreadBuilder",
     "Statistics",
     "StepPair",
     "collect",

@@ -21,7 +21,7 @@ _SMALLEST = 1e-9  # what is closer to zero counts as zero
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class Percentiles:
     """How a quantity is spread; all are 0 where there was no value.
 
     Attributes:
@@ -46,7 +46,7 @@ class Spread:
     max: float = 0.0
 
 
-class SpreadBuilder:
+class PercentileBuilder:
     """Takes values one by one and says how they are spread.
 
     Values are finite and not negative: durations, tokens, costs. Others count as 0.
@@ -78,13 +78,13 @@ class SpreadBuilder:
                 self._buckets.update(map(_bucket, self._exact))
                 self._exact = None
 
-    def spread(self) -> Spread:
+    def spread(self) -> Percentiles:
         """How the values so far are spread."""
         if not self._count:
-            return Spread()
+            return Percentiles()
         p50, p90, p99 = self._percentiles((0.5, 0.9, 0.99))
         mean = self._total / self._count
-        return Spread(self._count, self._total, mean, self._min, p50, p90, p99, self._max)
+        return Percentiles(self._count, self._total, mean, self._min, p50, p90, p99, self._max)
 
     def _percentiles(self, shares: tuple[float, ...]) -> list[float]:
         """The values at those shares of all values, by nearest rank."""

@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias
 
 from ..model.filters import TraceFilter
 from ..model.trace import AgentTrace, StepType, TraceStep, TraceSummary
-from ..protocols import AsyncTraceArchive, TraceArchive
-from .percentiles import Spread, SpreadBuilder
+from ..protocols import AsyncQueryableTraceStore, QueryableTraceStore
+from .percentiles import PercentileBuilder, Percentiles
 from .totals import has_failed, number, whole
 
 Dimension: TypeAlias = Literal["hour", "day", "model", "tool"]
@@ -58,9 +58,9 @@ class Group:
     errors: int
     prompt_tokens: int
     completion_tokens: int
-    cost_usd: Spread
-    duration_ms: Spread
-    tokens: Spread
+    cost_usd: Percentiles
+    duration_ms: Percentiles
+    tokens: Percentiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class _GroupBuilder:
         self.start = start
         self.runs = self.calls = self.errors = 0
         self.prompt_tokens = self.completion_tokens = 0
-        self.cost_usd, self.duration_ms, self.tokens = (SpreadBuilder() for _ in range(3))
+        self.cost_usd, self.duration_ms, self.tokens = (PercentileBuilder() for _ in range(3))
 
     def take(
         self, prompt: int, completion: int, cost: float, ms: float, *, failed: bool, calls: int = 1
@@ -231,7 +231,7 @@ class Collector:
 
 
 def collect(
-    store: TraceArchive,
+    store: QueryableTraceStore,
     filters: TraceFilter | None = None,
     *,
     by: Collection[Dimension] = ("day", "model", "tool"),
@@ -260,7 +260,7 @@ def collect(
 
 
 async def collect_async(
-    store: AsyncTraceArchive,
+    store: AsyncQueryableTraceStore,
     filters: TraceFilter | None = None,
     *,
     by: Collection[Dimension] = ("day", "model", "tool"),

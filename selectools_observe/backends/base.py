@@ -26,9 +26,8 @@ from ..model.trace import AgentTrace, TraceSummary
 from ..model.validation import is_storable_id
 from ..protocols import RunIds
 from ..runtime.interface import Runtime
-from . import journal_file as liverecords
-from . import timestamps as clock
-from .paging import Ask, Found
+from . import journal_file, timestamps
+from .paging import PageRequest, PageRow
 
 log = logging.getLogger("selectools_observe")
 
@@ -78,7 +77,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         return prepared.run_id
 
     async def save_many(self, traces: Iterable[Any]) -> RunIds:
-        """See `AsyncTraceArchive.save_many`."""
+        """See `AsyncQueryableTraceStore.save_many`."""
         self._check_open()
         prepared = [self._prepare(trace) for trace in traces]
         await self._begin()
@@ -95,7 +94,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         return await self._decoded(run_id, data)
 
     async def load_many(self, run_ids: Iterable[str]) -> dict[str, Any]:
-        """See `AsyncTraceArchive.load_many`."""
+        """See `AsyncQueryableTraceStore.load_many`."""
         await self._begin()
         asked = list(dict.fromkeys(run_ids))
         traces: dict[str, Any] = {}
@@ -108,23 +107,23 @@ class StoreCore(ABC, Generic[PreparedT]):
     async def list(
         self, limit: int = 50, offset: int = 0, *, cursor: str | None = None
     ) -> TracePage:
-        """See `AsyncTraceArchive.list`."""
+        """See `AsyncQueryableTraceStore.list`."""
         check_page(limit, offset)
         return await self._give_page(_EVERYTHING, limit, offset, cursor)
 
     async def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
-        """See `AsyncTraceArchive.query`."""
+        """See `AsyncQueryableTraceStore.query`."""
         return await self._give_page(check_filter(filters), filters.limit, 0, cursor)
 
     async def count(self, filters: TraceFilter | None = None) -> int:
-        """See `AsyncTraceArchive.count`."""
+        """See `AsyncQueryableTraceStore.count`."""
         await self._begin()
         return await self._count(check_filter(_EVERYTHING if filters is None else filters))
 
     async def histogram(
         self, filters: TraceFilter | None = None, *, buckets: int = 60
     ) -> TraceHistogram:
-        """See `AsyncTraceArchive.histogram`."""
+        """See `AsyncQueryableTraceStore.histogram`."""
         filters = check_filter(_EVERYTHING if filters is None else filters)
         check_histogram(filters, buckets)
         await self._begin()
@@ -133,7 +132,7 @@ class StoreCore(ABC, Generic[PreparedT]):
     async def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> AsyncIterator[TraceSummary]:
-        """See `AsyncTraceArchive.iter_summaries`."""
+        """See `AsyncQueryableTraceStore.iter_summaries`."""
         async for found in self._stream(filters, _SUMMARIES_AT_ONCE, oldest_first=oldest_first):
             for item in found:
                 yield item.summary
@@ -141,7 +140,7 @@ class StoreCore(ABC, Generic[PreparedT]):
     async def iter_traces(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> AsyncIterator[Any]:
-        """See `AsyncTraceArchive.iter_traces`."""
+        """See `AsyncQueryableTraceStore.iter_traces`."""
         async for found in self._stream(filters, _TRACES_AT_ONCE, oldest_first=oldest_first):
             # One that was deleted meanwhile is left out.
             async for _, loaded in self._loaded([item.summary.run_id for item in found]):
@@ -156,7 +155,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         return is_storable_id(run_id) and await self._delete(run_id)
 
     async def aclose(self) -> None:
-        """See `AsyncTraceArchive.aclose`."""
+        """See `AsyncQueryableTraceStore.aclose`."""
         self._closed = True
         await self._close()
 
@@ -172,10 +171,10 @@ class StoreCore(ABC, Generic[PreparedT]):
         self, filters: TraceFilter, limit: int | None, offset: int, cursor: str | None
     ) -> TracePage:
         await self._begin()
-        beyond = None if cursor is None else from_cursor(cursor, self._kind)
+        after = None if cursor is None else from_cursor(cursor, self._kind)
         # One more than asked tells whether there is another page.
         more = None if limit is None else limit + 1
-        found = await self._page(Ask(filters, beyond, more, offset)) if limit != 0 else []
+        found = await self._page(PageRequest(filters, after, more, offset)) if limit != 0 else []
         page = found[:limit]
         summaries = [item.summary for item in page]
         if limit is None or len(found) <= limit or not page:
@@ -184,42 +183,42 @@ class StoreCore(ABC, Generic[PreparedT]):
 
     async def _stream(
         self, filters: TraceFilter | None, at_once: int, *, oldest_first: bool
-    ) -> AsyncIterator[Sequence[Found]]:
+    ) -> AsyncIterator[Sequence[PageRow]]:
         filters = check_filter(_EVERYTHING if filters is None else filters)
         await self._begin()
         newest = await self._newest()
-        beyond: Position | None = None
+        after: Position | None = None
         left = filters.limit
         if newest is not None and oldest_first and left is not None:
-            beyond = await self._before_the_newest(left, filters, newest)
+            after = await self._before_the_newest(left, filters, newest)
         while newest is not None and left != 0:
             self._check_open()
             size = at_once if left is None else min(at_once, left)
-            found = await self._page(Ask(filters, beyond, size, 0, oldest_first, newest))
+            found = await self._page(PageRequest(filters, after, size, 0, oldest_first, newest))
             yield found
             if len(found) < size:
                 return
-            beyond = self._position(found[-1])
+            after = self._position(found[-1])
             left = None if left is None else left - size
 
     async def _before_the_newest(
         self, many: int, filters: TraceFilter, newest: Position
     ) -> Position | None:
         """The place before the newest so many that match; None if there are no more than that."""
-        beyond: Position | None = None
+        after: Position | None = None
         while many > 0:
             size = min(_SUMMARIES_AT_ONCE, many)
-            found = await self._page(Ask(filters, beyond, size, newest=newest))
+            found = await self._page(PageRequest(filters, after, size, newest=newest))
             if len(found) < size:
                 return None
-            beyond = self._position(found[-1])
+            after = self._position(found[-1])
             many -= size
-        return None if beyond is None else msgspec.structs.replace(beyond, key=beyond.key - 1)
+        return None if after is None else msgspec.structs.replace(after, key=after.key - 1)
 
-    def _position(self, found: Found) -> Position:
-        created_us = clock.to_microseconds(found.summary.created_at)
+    def _position(self, found: PageRow) -> Position:
+        created_us = timestamps.to_microseconds(found.summary.created_at)
         return Position(
-            self._kind, found.key, self._epoch(), created_us, found.summary.run_id, found.rank
+            self._kind, found.key, self._epoch(), created_us, found.summary.run_id, found.tiebreaker
         )
 
     async def _decoded(self, run_id: str, data: bytes) -> Any:
@@ -274,11 +273,11 @@ class StoreCore(ABC, Generic[PreparedT]):
             The ids of these runs.
         """
         self._check_open()
-        folder = None if self.path is None else liverecords.folder_of(self.path)
+        folder = None if self.path is None else journal_file.folder_of(self.path)
         if folder is None or not os.path.isdir(folder):  # noqa: ASYNC240 - one stat
             return []
-        keeper = _Keeper(self._load_many, self._save_all)
-        return await liverecords.recover(folder, keeper, self._runtime.call)
+        keeper = _StoreRecoveryTarget(self._load_many, self._save_all)
+        return await journal_file.recover(folder, keeper, self._runtime.call)
 
     async def _save_all(self, traces: Iterable[object]) -> None:
         prepared = [self._prepare(trace) for trace in traces]
@@ -320,7 +319,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         """The JSON of each trace, in this order."""
 
     @abstractmethod
-    async def _page(self, ask: Ask) -> Sequence[Found]:
+    async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
         """The summaries asked for."""
 
     @abstractmethod
@@ -348,7 +347,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         return self._where
 
     def _epoch(self) -> str:
-        """Which numbering the keys of `Found` belong to."""
+        """Which numbering the keys of `PageRow` belong to."""
         return ""
 
     def _is_open(self) -> bool:
@@ -359,7 +358,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         """Let go without waiting."""
 
 
-class _Keeper:
+class _StoreRecoveryTarget:
     """A store as runs are recovered into it: it has begun already, and gives traces of ours."""
 
     def __init__(

@@ -19,7 +19,7 @@ class FileCore(StoreCore[PreparedT]):
     """A store in a file."""
 
     async def verify(self, *, progress: Progress | None = None) -> VerifyReport:
-        """See `AsyncFileArchive.verify`."""
+        """See `AsyncFileTraceStore.verify`."""
         self._check_open()
         return await self._through(self._verifying(), progress)
 
@@ -30,7 +30,7 @@ class FileCore(StoreCore[PreparedT]):
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> BackupReport:
-        """See `AsyncFileArchive.backup`."""
+        """See `AsyncFileTraceStore.backup`."""
         self._check_open()
         target = checked_path(path)
         check_target(target, self._where, overwrite=overwrite)
@@ -40,17 +40,17 @@ class FileCore(StoreCore[PreparedT]):
         self,
         into: str | os.PathLike[str],
         *,
-        keep_doubtful: bool = True,
+        keep_suspect: bool = True,
         progress: Progress | None = None,
     ) -> RepairReport:
-        """See `AsyncFileArchive.repair`."""
+        """See `AsyncFileTraceStore.repair`."""
         self._check_open()
         target = checked_path(into)
         check_target(target, self._where, overwrite=False)
-        return await self._through(self._repairing(target, keep_doubtful=keep_doubtful), progress)
+        return await self._through(self._repairing(target, keep_suspect=keep_suspect), progress)
 
     async def compact(self, *, progress: Progress | None = None) -> CompactReport:
-        """See `AsyncFileArchive.compact`."""
+        """See `AsyncFileTraceStore.compact`."""
         self._check_open()
         return await self._through(self._compacting(), progress)
 
@@ -83,7 +83,7 @@ class FileCore(StoreCore[PreparedT]):
         """Copy the file."""
 
     @abstractmethod
-    def _repairing(self, into: str, *, keep_doubtful: bool) -> Steps[RepairReport]:
+    def _repairing(self, into: str, *, keep_suspect: bool) -> Steps[RepairReport]:
         """Save what can be saved."""
 
     @abstractmethod

@@ -194,7 +194,7 @@ def claim(path: str) -> Claim | None:
     return None
 
 
-class Keeper(Protocol):
+class RecoveryTarget(Protocol):
     """The store that runs are recovered into."""
 
     async def stored(self, run_ids: Sequence[str]) -> dict[str, Any]:
@@ -210,7 +210,7 @@ class Call(Protocol):
     def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
 
 
-async def recover(folder: str, keeper: Keeper, call: Call) -> list[str]:
+async def recover(folder: str, keeper: RecoveryTarget, call: Call) -> list[str]:
     """Put the runs of all records that belong to nobody into the store; their ids.
 
     A run that the store has whole already stays as it is. Killed in the midst, it is done again by
@@ -234,7 +234,7 @@ def _records_or_none(folder: str) -> list[str]:
         return []
 
 
-async def _recover_one(path: str, keeper: Keeper, call: Call) -> list[str]:
+async def _recover_one(path: str, keeper: RecoveryTarget, call: Call) -> list[str]:
     held = await call(partial(claim, path))
     if held is None:
         return []
@@ -250,7 +250,7 @@ async def _recover_one(path: str, keeper: Keeper, call: Call) -> list[str]:
     return [trace.run_id for trace in traces]
 
 
-async def _missing(runs: dict[str, RecordedRun], keeper: Keeper) -> list[AgentTrace]:
+async def _missing(runs: dict[str, RecordedRun], keeper: RecoveryTarget) -> list[AgentTrace]:
     """Those runs that the store has not, or has less of."""
     stored = await keeper.stored(list(runs))
     return [

@@ -15,18 +15,18 @@ from ..model.snapshot import Snapshot, snapshot
 from ..model.trace import TraceFacts, TraceSummary
 from ..runtime.fork import ForkSafeLock
 from ..runtime.interface import Runtime
-from . import timestamps as clock
+from . import timestamps
 from .base import Loaded, StoreCore
 from .ordered_index import (
     Entry,
-    Look,
-    SaveOrder,
-    Slice,
+    OrderedIndex,
+    ScanRequest,
+    ScanResult,
     count_in_slices,
     histogram_in_slices,
     page_in_slices,
 )
-from .paging import Ask, Found
+from .paging import PageRequest, PageRow
 
 
 class _Kept(Entry):
@@ -71,7 +71,7 @@ class MemoryStore(StoreCore[Snapshot]):
         super().__init__(runtime, "memory", trace_type)
         self._max_size = max_size
         self._lock = ForkSafeLock()
-        self._order: SaveOrder[_Kept] = SaveOrder(uuid.uuid4().hex)
+        self._order: OrderedIndex[_Kept] = OrderedIndex(uuid.uuid4().hex)
         self._by_use: OrderedDict[str, Snapshot] = OrderedDict()
         # What is under way. A signal handler may raise in the midst of it: the next verb does it
         # again, from the beginning.
@@ -82,7 +82,7 @@ class MemoryStore(StoreCore[Snapshot]):
         return snapshot(trace)
 
     async def _save(self, traces: Sequence[Snapshot]) -> None:
-        now = clock.now()
+        now = timestamps.now()
         arriving = [_Kept(trace, now) for trace in traces]
         with self._lock.held:
             self._settle()
@@ -121,7 +121,7 @@ class MemoryStore(StoreCore[Snapshot]):
     async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
         return [await self._load(run_id) for run_id in run_ids]
 
-    async def _page(self, ask: Ask) -> Sequence[Found]:
+    async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
         return await page_in_slices(self._look, ask)
 
     async def _count(self, filters: TraceFilter) -> int:
@@ -130,12 +130,12 @@ class MemoryStore(StoreCore[Snapshot]):
     async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
         return await histogram_in_slices(self._look, filters, buckets)
 
-    async def _look(self, look: Look) -> Slice:
+    async def _look(self, look: ScanRequest) -> ScanResult:
         with self._lock.held:
             self._settle()
             found = self._order.look(look)
         if not found.is_last:
-            await self._runtime.breathe()
+            await self._runtime.checkpoint()
         return found
 
     async def _delete(self, run_id: str) -> bool:
@@ -154,7 +154,7 @@ class MemoryStore(StoreCore[Snapshot]):
 
     async def _close(self) -> None:
         with self._lock.held:
-            self._order = SaveOrder(uuid.uuid4().hex)
+            self._order = OrderedIndex(uuid.uuid4().hex)
             self._by_use.clear()
 
     def _epoch(self) -> str:

@@ -20,8 +20,8 @@ from ..model.histogram import Tally, TraceHistogram, bounds_of
 from ..model.json_values import canonical, copied
 from ..model.pagination import Position
 from ..model.trace import TraceFacts, TraceSummary
-from . import timestamps as clock
-from .paging import Ask, Found
+from . import timestamps
+from .paging import PageRequest, PageRow
 
 _EVERYTHING = TraceFilter()
 _CLOSE_UP_AT = 64  # gaps
@@ -41,7 +41,7 @@ class Entry(ABC):
 
     number: int
     run_id: str
-    rank: int = 0
+    tiebreaker: int = 0
 
     @property
     @abstractmethod
@@ -57,15 +57,15 @@ class Entry(ABC):
 EntryT = TypeVar("EntryT", bound=Entry)
 
 
-class Look(msgspec.Struct, frozen=True):
+class ScanRequest(msgspec.Struct, frozen=True):
     """A look through a part of the order: what for, and from where on."""
 
-    ask: Ask
+    ask: PageRequest
     goes_on: int | None = None
     wants: Literal["summaries", "times", "number"] = "summaries"
 
 
-class Slice(msgspec.Struct, frozen=True, gc=False):
+class ScanResult(msgspec.Struct, frozen=True, gc=False):
     """What was found in a part of the order, and where the next part begins, if there is one.
 
     Attributes:
@@ -77,14 +77,14 @@ class Slice(msgspec.Struct, frozen=True, gc=False):
         is_last: Whether there is none.
     """
 
-    found: list[Found]
+    found: list[PageRow]
     times: list[tuple[int, bool]]
     count: int
     goes_on: int | None
     is_last: bool
 
 
-class SaveOrder(Generic[EntryT]):
+class OrderedIndex(Generic[EntryT]):
     """All entries, oldest first, and by run id. Not thread-safe: its owner holds a lock."""
 
     def __init__(self, epoch: str) -> None:
@@ -163,12 +163,12 @@ class SaveOrder(Generic[EntryT]):
         self._mend()
         return Position(kind, self._next - 1, self.epoch) if self._by_id else None
 
-    def look(self, look: Look) -> Slice:
+    def look(self, look: ScanRequest) -> ScanResult:
         """Look through a limited number of entries."""
         self._mend()
         ask = look.ask
         if ask.filters.metadata_match and not self._index_pairs():
-            return Slice([], [], 0, look.goes_on, is_last=False)
+            return ScanResult([], [], 0, look.goes_on, is_last=False)
         numbers = self._candidates(ask, look.goes_on)
         part, rest = numbers[:_ENTRIES_AT_ONCE], numbers[_ENTRIES_AT_ONCE : _ENTRIES_AT_ONCE + 1]
         matching = [e for e in self._at(part) if matches_summary(ask.filters, e.summary)]
@@ -179,18 +179,18 @@ class SaveOrder(Generic[EntryT]):
             found = [self._found(entry) for entry in matching]
         elif look.wants == "times":
             times = [(_created_us(entry), entry.summary.has_error) for entry in matching]
-        return Slice(found, times, len(matching), rest[0] if rest else None, is_last=not rest)
+        return ScanResult(found, times, len(matching), rest[0] if rest else None, is_last=not rest)
 
-    def _candidates(self, ask: Ask, goes_on: int | None) -> Sequence[int]:
+    def _candidates(self, ask: PageRequest, goes_on: int | None) -> Sequence[int]:
         """The numbers that may match, in the page's order, from where the last slice ended."""
         numbers = self._narrowest(ask.filters)
         first, end = 0, len(numbers)
         if ask.newest is not None:
             end = bisect_right(numbers, ask.newest.key)
-        if ask.beyond is not None and ask.oldest_first:
-            first = bisect_right(numbers, self._number_of(ask.beyond))
-        elif ask.beyond is not None:
-            end = min(end, bisect_left(numbers, self._number_of(ask.beyond)))
+        if ask.after is not None and ask.oldest_first:
+            first = bisect_right(numbers, self._number_of(ask.after))
+        elif ask.after is not None:
+            end = min(end, bisect_left(numbers, self._number_of(ask.after)))
         if goes_on is not None and ask.oldest_first:
             first = max(first, bisect_left(numbers, goes_on))
         elif goes_on is not None:
@@ -236,33 +236,37 @@ class SaveOrder(Generic[EntryT]):
         if entry is not None and _created_us(entry) == place.created_us:
             return entry.number
         # The trace is gone or was saved again: go by the time.
-        key = (place.created_us, place.rank)
-        later = (entry.number for entry in self if (_created_us(entry), entry.rank) >= key)
+        key = (place.created_us, place.tiebreaker)
+        later = (entry.number for entry in self if (_created_us(entry), entry.tiebreaker) >= key)
         return next(later, self._next)
 
-    def _found(self, entry: EntryT) -> Found:
-        return Found(entry.number, _copied(entry.summary), entry.rank)
+    def _found(self, entry: EntryT) -> PageRow:
+        return PageRow(entry.number, _copied(entry.summary), entry.tiebreaker)
 
 
-async def page_in_slices(look: Callable[[Look], Awaitable[Slice]], ask: Ask) -> list[Found]:
+async def page_in_slices(
+    look: Callable[[ScanRequest], Awaitable[ScanResult]], ask: PageRequest
+) -> list[PageRow]:
     """The summaries asked for, slice by slice; what is saved meanwhile is left out."""
-    found: list[Found] = []
+    found: list[PageRow] = []
     enough = None if ask.limit is None else ask.offset + ask.limit
     goes_on: int | None = None
     while True:
-        part = await look(Look(ask, goes_on))
+        part = await look(ScanRequest(ask, goes_on))
         found += part.found
         goes_on = part.goes_on
         if part.is_last or (enough is not None and len(found) >= enough):
             return found[ask.offset : enough]
 
 
-async def count_in_slices(look: Callable[[Look], Awaitable[Slice]], filters: TraceFilter) -> int:
+async def count_in_slices(
+    look: Callable[[ScanRequest], Awaitable[ScanResult]], filters: TraceFilter
+) -> int:
     """How many match, up to the filter's limit, slice by slice."""
     count = 0
     goes_on: int | None = None
     while True:
-        part = await look(Look(Ask(filters), goes_on, "number"))
+        part = await look(ScanRequest(PageRequest(filters), goes_on, "number"))
         count += part.count
         goes_on = part.goes_on
         if filters.limit is not None and count >= filters.limit:
@@ -272,7 +276,7 @@ async def count_in_slices(look: Callable[[Look], Awaitable[Slice]], filters: Tra
 
 
 async def histogram_in_slices(
-    look: Callable[[Look], Awaitable[Slice]], filters: TraceFilter, buckets: int
+    look: Callable[[ScanRequest], Awaitable[ScanResult]], filters: TraceFilter, buckets: int
 ) -> TraceHistogram:
     """How many match, over time, slice by slice."""
     since, until = bounds_of(filters)
@@ -289,11 +293,11 @@ async def histogram_in_slices(
 
 
 async def _times(
-    look: Callable[[Look], Awaitable[Slice]], filters: TraceFilter
+    look: Callable[[ScanRequest], Awaitable[ScanResult]], filters: TraceFilter
 ) -> AsyncIterator[tuple[int, bool]]:
     goes_on: int | None = None
     while True:
-        part = await look(Look(Ask(filters), goes_on, "times"))
+        part = await look(ScanRequest(PageRequest(filters), goes_on, "times"))
         for item in part.times:
             yield item
         goes_on = part.goes_on
@@ -302,7 +306,7 @@ async def _times(
 
 
 def _created_us(entry: Entry) -> int:
-    return clock.to_microseconds(entry.summary.created_at)
+    return timestamps.to_microseconds(entry.summary.created_at)
 
 
 def _pair(key: str, value: Any) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from ..model.pagination import Position
 from ..model.trace import TraceSummary
 
 
-class Ask(msgspec.Struct, frozen=True):
+class PageRequest(msgspec.Struct, frozen=True):
     """Which summaries a page is to hold.
 
     Attributes:
@@ -22,14 +22,14 @@ class Ask(msgspec.Struct, frozen=True):
     """
 
     filters: TraceFilter
-    beyond: Position | None = None
+    after: Position | None = None
     limit: int | None = None
     offset: int = 0
     oldest_first: bool = False
     newest: Position | None = None
 
 
-class Found(msgspec.Struct, frozen=True, gc=False):
+class PageRow(msgspec.Struct, frozen=True, gc=False):
     """A summary and its place in the order of saving.
 
     Attributes:
@@ -40,4 +40,4 @@ class Found(msgspec.Struct, frozen=True, gc=False):
 
     key: int
     summary: TraceSummary
-    rank: int = 0
+    tiebreaker: int = 0

@@ -1,17 +1,17 @@
 """Capture: runs land in a store by themselves, step by step, in the background, without secrets.
 
 `Recorder` records runs of code with no framework. `BackgroundTraceStore` saves in another thread,
-`PreparedTraceStore` redacts, truncates and samples; both stand in front of any store.
+`ProcessingTraceStore` redacts, truncates and samples; both stand in front of any store.
 """
 
 from .background.queue import BackgroundCounts
 from .background.queued_store import FlushResult
 from .background.stores import AsyncBackgroundTraceStore, BackgroundTraceStore
 from .journal.recovery import arecover, recover
-from .processing.processor import Preparation, PreparationCounts
-from .processing.stores import AsyncPreparedTraceStore, PreparedTraceStore
+from .processing.processor import ProcessingCounts, TraceProcessor
+from .processing.stores import AsyncProcessingTraceStore, ProcessingTraceStore
 from .recorder.recorder import Recorder
-from .recorder.run import Run, carry_context, current_run
+from .recorder.run import Run, current_run, propagate_context
 from .redaction import (
     REDACTED,
     SECRET_KEYS,
@@ -30,21 +30,21 @@ __all__ = [
     "REDACTED",
     "SECRET_KEYS",
     "AsyncBackgroundTraceStore",
-    "AsyncPreparedTraceStore",
+    "AsyncProcessingTraceStore",
     "BackgroundCounts",
     "BackgroundTraceStore",
     "FlushResult",
-    "Preparation",
-    "PreparationCounts",
-    "PreparedTraceStore",
+    "ProcessingCounts",
+    "ProcessingTraceStore",
     "Recorder",
     "RecorderCounts",
     "Redactor",
     "Run",
+    "TraceProcessor",
     "arecover",
-    "carry_context",
     "common_redactors",
     "current_run",
+    "propagate_context",
     "recover",
     "redact_cards",
     "redact_emails",

@@ -14,7 +14,7 @@ import msgspec
 from ..errors import InvalidTraceError
 from ..model.trace import AgentTrace
 from ..protocols import is_async_store
-from ..runtime.interface import drive
+from ..runtime.interface import run_sync
 from ..stores.delegating import AnyStore, given
 from .background.queue import Outcome, Settled
 from .background.stores import AsyncBackgroundTraceStore, BackgroundTraceStore
@@ -132,4 +132,4 @@ async def despite_cancellation(work: Callable[[], Awaitable[None]]) -> None:
 
 async def in_thread(work: Callable[[], Awaitable[None]]) -> None:
     """Drive a coroutine that blocks, beside the event loop."""
-    await anyio.to_thread.run_sync(lambda: drive(work()))
+    await anyio.to_thread.run_sync(lambda: run_sync(work()))

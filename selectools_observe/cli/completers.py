@@ -11,7 +11,7 @@ from itertools import islice
 import click
 
 from ..model.filters import TraceFilter
-from ..protocols import TraceArchive
+from ..protocols import QueryableTraceStore
 from ..stores.open import open_store
 from .session import Session
 
@@ -34,17 +34,17 @@ def complete_models(ctx: click.Context, _: click.Parameter, start: str) -> list[
     return _ask(ctx, start, lambda store: _of_steps(store, "model"))
 
 
-def _run_ids(store: TraceArchive) -> Iterable[str]:
+def _run_ids(store: QueryableTraceStore) -> Iterable[str]:
     return (summary.run_id for summary in store.list(limit=_RUNS_LOOKED_AT))
 
 
-def _of_steps(store: TraceArchive, name: str) -> Iterable[str]:
+def _of_steps(store: QueryableTraceStore, name: str) -> Iterable[str]:
     for trace in store.iter_traces(TraceFilter(limit=_TRACES_LOOKED_AT)):
         yield from (str(found) for step in trace.steps if (found := getattr(step, name)))
 
 
 def _ask(
-    ctx: click.Context, start: str, question: Callable[[TraceArchive], Iterable[str]]
+    ctx: click.Context, start: str, question: Callable[[QueryableTraceStore], Iterable[str]]
 ) -> list[str]:
     session = ctx.find_object(Session)
     try:

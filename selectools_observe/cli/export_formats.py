@@ -19,7 +19,7 @@ from ..model.codec import encode
 from ..model.filters import TraceFilter
 from ..model.json_values import dumps
 from ..model.trace import AgentTrace, TraceSummary
-from ..protocols import TraceArchive
+from ..protocols import QueryableTraceStore
 from .json_output import as_json, summary_fields
 
 Format: TypeAlias = Literal["jsonl", "csv", "html"]
@@ -42,7 +42,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def saved_runs(
-    store: TraceArchive, filters: TraceFilter, skipped: Callable[[CorruptTraceError], None]
+    store: QueryableTraceStore, filters: TraceFilter, skipped: Callable[[CorruptTraceError], None]
 ) -> Iterator[Saved]:
     """All runs that match with their summaries, oldest first; what cannot be read is told."""
     summaries = store.iter_summaries(filters, oldest_first=True)
@@ -56,7 +56,7 @@ def saved_runs(
 
 
 def _one_by_one(
-    store: TraceArchive, run_ids: Iterable[str], skipped: Callable[[CorruptTraceError], None]
+    store: QueryableTraceStore, run_ids: Iterable[str], skipped: Callable[[CorruptTraceError], None]
 ) -> dict[str, AgentTrace]:
     found: dict[str, AgentTrace] = {}
     for run_id in run_ids:

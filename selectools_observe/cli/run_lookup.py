@@ -11,14 +11,14 @@ from ..analytics.totals import number
 from ..errors import TraceNotFoundError
 from ..model.filters import TraceFilter
 from ..model.trace import AgentTrace, TraceSummary
-from ..protocols import TraceArchive
+from ..protocols import QueryableTraceStore
 
 _PLACE = re.compile(r"@(\d{1,9})")
 _SHOWN = 5
 _MOST_CHILDREN = 200
 
 
-def find_run(store: TraceArchive, name: str, where: str) -> TraceSummary:
+def find_run(store: QueryableTraceStore, name: str, where: str) -> TraceSummary:
     """The run that a person names: its id; a beginning that no other id has; or ``@1`` for the
     newest run, ``@2`` for the one before, and so on.
 
@@ -43,7 +43,7 @@ def find_run(store: TraceArchive, name: str, where: str) -> TraceSummary:
     return found[0]
 
 
-def _beginning_with(store: TraceArchive, beginning: str) -> list[TraceSummary]:
+def _beginning_with(store: QueryableTraceStore, beginning: str) -> list[TraceSummary]:
     found: list[TraceSummary] = []
     for summary in store.iter_summaries():
         if summary.run_id.startswith(beginning):
@@ -53,7 +53,7 @@ def _beginning_with(store: TraceArchive, beginning: str) -> list[TraceSummary]:
     return found
 
 
-def runs_started_by(store: TraceArchive, trace: AgentTrace) -> dict[str, list[AgentTrace]]:
+def runs_started_by(store: QueryableTraceStore, trace: AgentTrace) -> dict[str, list[AgentTrace]]:
     """The runs started by this run, by those, and so on, by the id of who started them."""
     found: dict[str, list[AgentTrace]] = defaultdict(list)
     seen, waiting = {trace.run_id}, [trace.run_id]

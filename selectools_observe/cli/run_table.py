@@ -13,7 +13,7 @@ from rich.text import Text
 from ..model.html_repr import keys_alike
 from ..model.text import one_line
 from ..model.trace import TraceSummary
-from . import formatting as figures
+from . import formatting
 from .terminal import fit, styled
 
 _SHORTEST_ID = 12
@@ -67,11 +67,11 @@ class RunTable:
         """One run. A cross marks those in which a step failed."""
         values = (
             one_line(run.run_id),
-            figures.local_time(run.created_at)[-self._columns[1].width :],
-            figures.count(run.steps),
-            figures.duration(run.total_ms),
-            figures.count(run.prompt_tokens + run.completion_tokens),
-            figures.dollars(run.cost_usd),
+            formatting.local_time(run.created_at)[-self._columns[1].width :],
+            formatting.count(run.steps),
+            formatting.duration(run.total_ms),
+            formatting.count(run.prompt_tokens + run.completion_tokens),
+            formatting.dollars(run.cost_usd),
         )
         line = styled("✗ " if run.has_error else "  ", "bold red")
         for value, column in zip(values, self._columns, strict=True):

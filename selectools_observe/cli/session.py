@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import click
 
-from ..protocols import TraceArchive
+from ..protocols import QueryableTraceStore
 from ..stores.open import StoreName, check_exists, open_store, store_name
 from .terminal import Terminal
 
@@ -41,7 +41,9 @@ class Session:
         return named
 
     @contextmanager
-    def store(self, name: str | None = None, *, must_exist: bool = True) -> Iterator[TraceArchive]:
+    def store(
+        self, name: str | None = None, *, must_exist: bool = True
+    ) -> Iterator[QueryableTraceStore]:
         """Open a store, the one that was named unless another is given, for a while.
 
         Raises:

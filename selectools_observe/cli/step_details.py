@@ -11,7 +11,7 @@ from rich.text import Text
 from ..analytics import totals_of
 from ..model.text import one_line, printable_lines
 from ..model.trace import STEP_FIELDS, AgentTrace, TraceStep, TraceSummary
-from . import formatting as figures
+from . import formatting
 from .run_table import value_text
 from .terminal import styled
 
@@ -31,9 +31,9 @@ def heading_of(trace: AgentTrace, summary: TraceSummary) -> Iterator[Text]:
     yield styled("run ", "dim").append(one_line(trace.run_id), "bold cyan")
     facts = [
         f"{totals.steps:,} steps",
-        figures.duration(totals.duration_ms),
+        formatting.duration(totals.duration_ms),
         f"{totals.prompt_tokens:,} + {totals.completion_tokens:,} tokens",
-        figures.dollars(totals.cost_usd),
+        formatting.dollars(totals.cost_usd),
     ]
     line = Text("    " + " · ".join(facts))
     if totals.errors:
@@ -41,7 +41,7 @@ def heading_of(trace: AgentTrace, summary: TraceSummary) -> Iterator[Text]:
     if trace.metadata.get("unfinished") is True:
         line.append(" · unfinished", "yellow")
     yield line
-    saved = figures.local_time(summary.created_at, seconds=True)
+    saved = formatting.local_time(summary.created_at, seconds=True)
     yield styled(f"    saved {saved}", "dim")
     if trace.parent_run_id is not None:
         yield styled("    started by ", "dim").append(one_line(trace.parent_run_id), "cyan")
@@ -55,7 +55,7 @@ def details_of(step: TraceStep, indent: int) -> Iterator[Text]:
     used = [
         f"{step.prompt_tokens} prompt tokens" if step.prompt_tokens is not None else "",
         f"{step.completion_tokens} completion tokens" if step.completion_tokens is not None else "",
-        figures.dollars(step.cost_usd) if step.cost_usd else "",
+        formatting.dollars(step.cost_usd) if step.cost_usd else "",
     ]
     if any(used):
         yield styled(margin + ", ".join(filter(None, used)), "dim")

@@ -12,7 +12,7 @@ from ..analytics import depths
 from ..analytics.totals import has_failed, number, whole
 from ..model.text import one_line
 from ..model.trace import AgentTrace, StepType, TraceStep
-from . import formatting as figures
+from . import formatting
 from .step_details import details_of
 from .terminal import Terminal, fit, styled
 
@@ -154,7 +154,7 @@ class Waterfall:
 
     def heading(self) -> Text:
         """The scale."""
-        end = figures.duration(self._scale.ms)
+        end = formatting.duration(self._scale.ms)
         text = styled(" " * (self._number + 1 + self._label + 1), "dim")
         text.append("0" + end.rjust(self._bar - 1) + " " + "time".rjust(_FIGURES), "dim")
         if self._extra:
@@ -170,10 +170,10 @@ class Waterfall:
         text.append(fit(row.label, max(room, 0)) + " ", "bold" if row.word == "run" else "")
         text.truncate(self._number + 1 + self._label + 1, pad=True)
         text.append(self._drawn(row), row.style)
-        text.append(" " + figures.duration(row.ms).rjust(_FIGURES), "" if row.ms else "dim")
+        text.append(" " + formatting.duration(row.ms).rjust(_FIGURES), "" if row.ms else "dim")
         if self._extra:
-            tokens = figures.count(row.tokens) if row.tokens else "-"
-            text.append(f" {tokens:>8} {figures.dollars(row.cost):>8}", "dim")
+            tokens = formatting.count(row.tokens) if row.tokens else "-"
+            text.append(f" {tokens:>8} {formatting.dollars(row.cost):>8}", "dim")
         yield text
         if row.error:
             indent = " " * (self._number + 1 + _indent(row) + len(_word(row)) + 1)

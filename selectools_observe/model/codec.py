@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..runtime.gil import Breath
+from ..runtime.gil import GilYielder
 from .facets import facts_of_parts, usage_of
 from .json_values import UnstorableValueError, dumps, loads, replace_foreign
 from .trace import (
@@ -240,14 +240,14 @@ def decode_in_pieces(data: bytes, trace_type: TraceType = AgentTrace) -> Any:
             read = _splitter.decode(data)
         except (msgspec.MsgspecError, RecursionError):
             return decode(data, trace_type)
-        breath = Breath()
+        yielder = GilYielder()
         steps: list[TraceStep] = []
         for raw in read.steps:
             try:
                 steps.append(_step_decoder.decode(raw))
             except (msgspec.MsgspecError, RecursionError):
                 return decode(data, trace_type)
-            breath.take()
+            yielder.maybe_yield()
         if not any([step.extra is not None for step in steps]):
             return AgentTrace(
                 steps, read.start_time, read.run_id, read.parent_run_id, read.metadata

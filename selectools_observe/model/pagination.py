@@ -46,7 +46,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
     epoch: str = ""
     created_us: int = 0
     run_id: str = ""
-    rank: int = 0
+    tiebreaker: int = 0
 
 
 def to_cursor(position: Position) -> str:

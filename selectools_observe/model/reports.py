@@ -111,19 +111,19 @@ class RepairReport(msgspec.Struct, frozen=True):
     path: str
     saved: int
     lost: Sequence[Problem] = ()
-    doubtful: Sequence[Problem] = ()
+    suspect: Sequence[Problem] = ()
 
     @property
     def ok(self) -> bool:
         """Whether everything was saved, beyond doubt."""
-        return not self.lost and not self.doubtful
+        return not self.lost and not self.suspect
 
     def __str__(self) -> str:
         head = (
             f"{self.where} repaired into {self.path}: {_runs(self.saved)} saved, "
-            f"{len(self.doubtful)} doubtful, {len(self.lost)} lost"
+            f"{len(self.suspect)} doubtful, {len(self.lost)} lost"
         )
-        return _listed(head, [*self.lost, *self.doubtful])
+        return _listed(head, [*self.lost, *self.suspect])
 
 
 class CompactReport(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from aiosqlite.core import _STOP_RUNNING_SENTINEL
 
 from ..errors import StoreClosedError
 from .fork import rest_during_forks
-from .worker import Hold
+from .worker import LazyResource
 
 _LOOK_AGAIN = 0.005  # seconds after which a cancelled task looks again whether its work is over
 
@@ -55,13 +55,13 @@ class AsyncioRuntime:
         release: Callable[[ResourceT], None],
         is_current: Callable[[ResourceT], bool],
     ) -> ThreadWorker[ResourceT]:
-        return ThreadWorker(Hold(where, acquire, release, is_current))
+        return ThreadWorker(LazyResource(where, acquire, release, is_current))
 
     async def call(self, function: Callable[[], T]) -> T:
-        errand = Errand(function)
+        errand = WorkItem(function)
         return await errand.outcome(_in_thread(errand.run))
 
-    async def breathe(self) -> None:
+    async def checkpoint(self) -> None:
         await asyncio.sleep(0)
 
 
@@ -73,7 +73,7 @@ class ThreadWorker(aiosqlite.Connection, Generic[ResourceT]):
     themselves, so that a caller can wait for the end of what it began, and the thread goes on.
     """
 
-    def __init__(self, hold: Hold[ResourceT]) -> None:
+    def __init__(self, hold: LazyResource[ResourceT]) -> None:
         super().__init__(_nothing_to_connect, iter_chunk_size=64)
         self._thread.daemon = True  # a store left open must not keep the interpreter alive
         self._hold = hold
@@ -105,7 +105,7 @@ class ThreadWorker(aiosqlite.Connection, Generic[ResourceT]):
 
     async def _submit(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
-        errand, over = Errand(work), loop.create_future()
+        errand, over = WorkItem(work), loop.create_future()
         with self._turn:
             if not self._running:
                 raise StoreClosedError(self._hold.where)
@@ -161,7 +161,7 @@ def _no_thread(error: BaseException) -> OSError:
     return no_thread
 
 
-class Errand(Generic[T]):
+class WorkItem(Generic[T]):
     """A function that another thread runs, for a task that waits for the end of what it began."""
 
     __slots__ = ("_begun", "_error", "_function", "_is_over", "_result")
@@ -214,7 +214,7 @@ class Errand(Generic[T]):
 
 
 def _run_and_tell(
-    errand: Errand[T], loop: asyncio.AbstractEventLoop, over: asyncio.Future[None]
+    errand: WorkItem[T], loop: asyncio.AbstractEventLoop, over: asyncio.Future[None]
 ) -> None:
     """In a worker's thread: run, and tell the loop, if it is still there."""
     errand.run()

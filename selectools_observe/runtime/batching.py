@@ -57,7 +57,7 @@ class Work(Protocol[GivenT_contra, ReturnedT_co]):
     def __call__(self, asked: Sequence[GivenT_contra], /) -> Sequence[ReturnedT_co | Exception]: ...
 
 
-class Grouper(Generic[AskedT, AnswerT]):
+class Batcher(Generic[AskedT, AnswerT]):
     """Does requests of one kind in batches.
 
     ``run`` must finish what it began before a cancellation goes on. With ``queues``, it does one
@@ -118,7 +118,7 @@ class Grouper(Generic[AskedT, AnswerT]):
         present = 0
         while present < len(batch.entries) < self._company:
             present = len(batch.entries)
-            await self._runtime.breathe()
+            await self._runtime.checkpoint()
 
     async def _follow(self, batch: _Batch[AskedT, AnswerT], entry: _Entry[AskedT, AnswerT]) -> None:
         try:

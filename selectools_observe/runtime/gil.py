@@ -10,7 +10,7 @@ _AT_A_STRETCH = 0.002  # seconds
 _PAUSE = 0.00005
 
 
-class Breath:
+class GilYielder:
     """Counts how long a computation has gone on, and pauses it now and then.
 
     A thread that computes keeps the interpreter for 5 ms at a time; an event loop in another thread
@@ -22,7 +22,7 @@ class Breath:
     def __init__(self) -> None:
         self._since = time.perf_counter()
 
-    def take(self) -> None:
+    def maybe_yield(self) -> None:
         """Pause if it is time."""
         if time.perf_counter() - self._since > _AT_A_STRETCH:
             if threading.active_count() > 1:

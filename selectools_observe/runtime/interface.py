@@ -1,9 +1,9 @@
-"""The two worlds a backend runs in, and all that differs between them.
+"""The two runtimes of a backend, async and blocking, and all that differs between them.
 
-A backend is written once, as coroutines. Under `loops.AsyncioRuntime` they wait on asyncio's locks
-and hand blocking work to threads. Under `BlockingRuntime` the same coroutines take thread locks, do
-the work where they stand, and so never suspend: `drive` runs one to its end without an event loop,
-and without importing asyncio.
+A backend is written once, as coroutines. Under `asyncio_.AsyncioRuntime` they wait on asyncio's
+locks and hand blocking work to threads. Under `BlockingRuntime` the same coroutines take thread
+locks, do the work in the calling thread, and so never suspend: `run_sync` runs one to its end
+without an event loop, and without importing asyncio.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from .worker import DirectWorker, Hold, Worker
+from .worker import DirectWorker, LazyResource, Worker
 
 T = TypeVar("T")
 ResourceT = TypeVar("ResourceT")
@@ -61,7 +61,7 @@ class Runtime(Protocol):
     async def call(self, function: Callable[[], T]) -> T:
         """Run blocking file work to its end."""
 
-    async def breathe(self) -> None:
+    async def checkpoint(self) -> None:
         """Let others run."""
 
 
@@ -95,16 +95,16 @@ class BlockingRuntime:
         release: Callable[[ResourceT], None],
         is_current: Callable[[ResourceT], bool],
     ) -> DirectWorker[ResourceT]:
-        return DirectWorker(Hold(where, acquire, release, is_current))
+        return DirectWorker(LazyResource(where, acquire, release, is_current))
 
     async def call(self, function: Callable[[], T]) -> T:
         return function()
 
-    async def breathe(self) -> None:
+    async def checkpoint(self) -> None:
         time.sleep(0)  # noqa: ASYNC251 - gives the interpreter to another thread
 
 
-def drive(coroutine: Awaitable[T]) -> T:
+def run_sync(coroutine: Awaitable[T]) -> T:
     """The result of a coroutine that never suspends.
 
     Raises:
@@ -119,11 +119,11 @@ def drive(coroutine: Awaitable[T]) -> T:
     raise RuntimeError("a coroutine of the blocking face suspended")
 
 
-def drive_iterator(items: AsyncIterator[T]) -> Iterator[T]:
+def iterate_sync(items: AsyncIterator[T]) -> Iterator[T]:
     """The items of an asynchronous generator that never suspends."""
     while True:
         try:
-            item = drive(items.__anext__())
+            item = run_sync(items.__anext__())
         except StopAsyncIteration:
             return
         yield item

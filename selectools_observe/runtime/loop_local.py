@@ -9,10 +9,10 @@ from typing import Generic, TypeVar
 from .fork import rest_during_forks
 from .interface import Runtime
 
-LaneT = TypeVar("LaneT")
+StateT = TypeVar("StateT")
 
 
-class Lanes(Generic[LaneT]):
+class LoopLocal(Generic[StateT]):
     """One lane for each event loop (or one for all threads), made at first use.
 
     A lane whose loop is closed is discarded when the next one is made. After a fork the child
@@ -20,21 +20,21 @@ class Lanes(Generic[LaneT]):
     """
 
     def __init__(
-        self, runtime: Runtime, make: Callable[[], LaneT], discard: Callable[[LaneT], None]
+        self, runtime: Runtime, make: Callable[[], StateT], discard: Callable[[StateT], None]
     ) -> None:
         self._runtime = runtime
         self._make = make
         self._discard = discard
-        self._lanes: dict[object, LaneT] = {}
+        self._lanes: dict[object, StateT] = {}
         self._lock = threading.Lock()
         rest_during_forks(self)
 
-    def current(self) -> LaneT:
+    def current(self) -> StateT:
         here = self._runtime.here()
         lane = self._lanes.get(here)
         return lane if lane is not None else self._new(here)
 
-    def _new(self, here: object) -> LaneT:
+    def _new(self, here: object) -> StateT:
         with self._lock:
             for other in [key for key in self._lanes if self._runtime.is_gone(key)]:
                 self._discard(self._lanes.pop(other))
@@ -42,7 +42,7 @@ class Lanes(Generic[LaneT]):
                 self._lanes[here] = self._make()
             return self._lanes[here]
 
-    def take_all(self) -> tuple[LaneT | None, list[LaneT]]:
+    def take_all(self) -> tuple[StateT | None, list[StateT]]:
         """Empty: the current lane, if there is one, and all others."""
         with self._lock:
             lanes, self._lanes = self._lanes, {}
@@ -52,7 +52,7 @@ class Lanes(Generic[LaneT]):
             mine = None
         return mine, list(lanes.values())
 
-    def __iter__(self) -> Iterator[LaneT]:
+    def __iter__(self) -> Iterator[StateT]:
         return iter(list(self._lanes.values()))
 
     def before_fork(self) -> None:

@@ -33,7 +33,7 @@ class Worker(Protocol[HeldT_co]):
         """Whether there is something to release."""
 
 
-class Hold(Generic[ResourceT]):
+class LazyResource(Generic[ResourceT]):
     """A resource acquired at first use, in the thread that uses it, and released once.
 
     One that is no longer current is released, and acquired anew.
@@ -81,7 +81,7 @@ class Hold(Generic[ResourceT]):
 class DirectWorker(Generic[ResourceT]):
     """A worker that works in the caller's thread, one caller at a time."""
 
-    def __init__(self, hold: Hold[ResourceT]) -> None:
+    def __init__(self, hold: LazyResource[ResourceT]) -> None:
         self._hold = hold
         self._lock = threading.Lock()
         rest_during_forks(self, holds_others=True)

@@ -13,13 +13,19 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import anyio
 import anyio.to_thread
 
-from ..backends import timestamps as clock
+from ..backends import timestamps
 from ..errors import InvalidTraceError, TraceStoreError
 from ..model.filters import TraceFilter
 from ..model.histogram import Tally, TraceHistogram, bounds_of
 from ..model.pagination import TracePage
 from ..model.trace import AgentTrace, TraceSummary
-from ..protocols import AsyncTraceArchive, AsyncTraceStore, Summaries, TraceStore, is_async_store
+from ..protocols import (
+    AsyncQueryableTraceStore,
+    AsyncTraceStore,
+    Summaries,
+    TraceStore,
+    is_async_store,
+)
 
 T = TypeVar("T")
 
@@ -64,7 +70,7 @@ class AsyncArchive:
     """An async store with the verbs that scale."""
 
     def __init__(self, store: Any) -> None:
-        self._store: AsyncTraceArchive = store
+        self._store: AsyncQueryableTraceStore = store
         self.save = self._store.save
         self.load = self._store.load
         self.delete = self._store.delete
@@ -219,7 +225,7 @@ async def _one_by_one(
 
 
 async def _histogram(store: Reach, filters: TraceFilter, buckets: int) -> TraceHistogram:
-    """`AsyncTraceArchive.histogram` of a store that has none, from its summaries."""
+    """`AsyncQueryableTraceStore.histogram` of a store that has none, from its summaries."""
     since, until = bounds_of(filters)
     if since is None or until is None:
         every = [_saved_at(summary) async for summary in store.summaries(EVERYTHING)]
@@ -234,7 +240,7 @@ async def _histogram(store: Reach, filters: TraceFilter, buckets: int) -> TraceH
 
 
 def _saved_at(summary: TraceSummary) -> int:
-    return clock.to_microseconds(summary.created_at)
+    return timestamps.to_microseconds(summary.created_at)
 
 
 class _Threads:

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from hashlib import blake2b
 
-from ..backends import timestamps as clock
+from ..backends import timestamps
 from ..model.filters import TraceFilter
 from ..model.json_values import dumps
 from ..model.trace import TraceSummary
@@ -178,7 +178,7 @@ class Hub:
 def _id_of(summary: TraceSummary) -> str:
     """The id of an event: another one when the run is saved again."""
     name = blake2b(summary.run_id.encode(), digest_size=8).hexdigest()
-    return f"{clock.to_microseconds(summary.created_at)}-{name}"
+    return f"{timestamps.to_microseconds(summary.created_at)}-{name}"
 
 
 def _event(summary: TraceSummary) -> bytes:

@@ -12,7 +12,7 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ..backends import timestamps as clock
+from ..backends import timestamps
 from ..errors import (
     CorruptTraceError,
     InvalidTraceError,
@@ -131,7 +131,7 @@ def _shortened(run_id: object) -> str:
 
 def moment_text(moment: datetime) -> str:
     """An instant as answers write it: RFC 3339, UTC, microseconds."""
-    return clock.to_text(moment).replace("+00:00", "Z")
+    return timestamps.to_text(moment).replace("+00:00", "Z")
 
 
 def summary_fields(summary: TraceSummary) -> dict[str, Any]:

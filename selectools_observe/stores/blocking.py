@@ -27,7 +27,7 @@ from ..model.pagination import TracePage
 from ..model.reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
 from ..model.trace import AgentTrace, TraceSummary
 from ..protocols import (
-    AsyncFileArchive,
+    AsyncFileTraceStore,
     AsyncTraceStore,
     Durability,
     RunIds,
@@ -35,8 +35,8 @@ from ..protocols import (
     is_async_store,
 )
 from ..runtime.fork import rest_during_forks
-from ..runtime.interface import BlockingRuntime, drive
-from .methods import BlockingVerbs, ClosedAtEnd
+from ..runtime.interface import BlockingRuntime, run_sync
+from .methods import BlockingMethods, ClosedAtEnd
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal, BlockingPortalProvider
@@ -46,14 +46,14 @@ FileCoreT = TypeVar("FileCoreT", bound=FileCore[Any])
 T = TypeVar("T")
 
 
-class BlockingFace(BlockingVerbs[CoreT]):
+class BlockingFace(BlockingMethods[CoreT]):
     """The verbs, blocking, over the same coroutines that the async stores run."""
 
     def __init__(self, core: CoreT) -> None:
         super().__init__(core)
         self._core._call_it(type(self).__name__)
         try:
-            drive(core._open())
+            run_sync(core._open())
         except BaseException:
             self.close()
             raise
@@ -71,7 +71,7 @@ class BlockingFace(BlockingVerbs[CoreT]):
         Returns:
             The ids of these runs.
         """
-        return drive(self._core.recover())
+        return run_sync(self._core.recover())
 
     def __repr__(self) -> str:
         return repr(self._core)
@@ -81,8 +81,8 @@ class _FileFace(BlockingFace[FileCoreT]):
     """The verbs for trust too."""
 
     def verify(self, *, progress: Progress | None = None) -> VerifyReport:
-        """See `FileArchive.verify`."""
-        return drive(self._core.verify(progress=progress))
+        """See `FileTraceStore.verify`."""
+        return run_sync(self._core.verify(progress=progress))
 
     def backup(
         self,
@@ -91,22 +91,22 @@ class _FileFace(BlockingFace[FileCoreT]):
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> BackupReport:
-        """See `FileArchive.backup`."""
-        return drive(self._core.backup(path, overwrite=overwrite, progress=progress))
+        """See `FileTraceStore.backup`."""
+        return run_sync(self._core.backup(path, overwrite=overwrite, progress=progress))
 
     def repair(
         self,
         into: str | os.PathLike[str],
         *,
-        keep_doubtful: bool = True,
+        keep_suspect: bool = True,
         progress: Progress | None = None,
     ) -> RepairReport:
-        """See `FileArchive.repair`."""
-        return drive(self._core.repair(into, keep_doubtful=keep_doubtful, progress=progress))
+        """See `FileTraceStore.repair`."""
+        return run_sync(self._core.repair(into, keep_suspect=keep_suspect, progress=progress))
 
     def compact(self, *, progress: Progress | None = None) -> CompactReport:
-        """See `FileArchive.compact`."""
-        return drive(self._core.compact(progress=progress))
+        """See `FileTraceStore.compact`."""
+        return run_sync(self._core.compact(progress=progress))
 
 
 class InMemoryTraceStore(BlockingFace[MemoryStore]):
@@ -227,7 +227,7 @@ class SyncTraceStore(ClosedAtEnd):
     def __init__(self, store: AsyncTraceStore) -> None:
         if not is_async_store(store):
             raise TypeError(f"not an async trace store: {store!r}")
-        self._store = cast("AsyncFileArchive", store)  # as far as it goes: five verbs may be all
+        self._store = cast("AsyncFileTraceStore", store)  # as far as it goes: five verbs may be all
         self._portal: BlockingPortal | None = None
         self._stack = ExitStack()
         self._idle = threading.Condition(threading.Lock())
@@ -240,7 +240,7 @@ class SyncTraceStore(ClosedAtEnd):
         return self._run(self._store.save, trace)
 
     def save_many(self, traces: Iterable[Any]) -> RunIds:
-        """See `TraceArchive.save_many`."""
+        """See `QueryableTraceStore.save_many`."""
         return self._run(self._store.save_many, traces)
 
     def load(self, run_id: str) -> Any:
@@ -248,37 +248,37 @@ class SyncTraceStore(ClosedAtEnd):
         return self._run(self._store.load, run_id)
 
     def load_many(self, run_ids: Iterable[str]) -> dict[str, Any]:
-        """See `TraceArchive.load_many`."""
+        """See `QueryableTraceStore.load_many`."""
         return self._run(self._store.load_many, run_ids)
 
     def list(
         self, limit: int = 50, offset: int = 0, *, cursor: str | None = None
     ) -> Summaries | TracePage:
-        """See `TraceArchive.list`; a `TracePage` if the store gives one."""
+        """See `QueryableTraceStore.list`; a `TracePage` if the store gives one."""
         return self._run(self._store.list, limit, offset, **_given(cursor=cursor))
 
     def query(self, filters: TraceFilter, *, cursor: str | None = None) -> Summaries | TracePage:
-        """See `TraceArchive.query`; a `TracePage` if the store gives one."""
+        """See `QueryableTraceStore.query`; a `TracePage` if the store gives one."""
         return self._run(self._store.query, filters, **_given(cursor=cursor))
 
     def count(self, filters: TraceFilter | None = None) -> int:
-        """See `TraceArchive.count`."""
+        """See `QueryableTraceStore.count`."""
         return self._run(self._store.count, filters)
 
     def histogram(self, filters: TraceFilter | None = None, *, buckets: int = 60) -> TraceHistogram:
-        """See `TraceArchive.histogram`."""
+        """See `QueryableTraceStore.histogram`."""
         return self._run(self._store.histogram, filters, buckets=buckets)
 
     def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> Iterator[TraceSummary]:
-        """See `TraceArchive.iter_summaries`."""
+        """See `QueryableTraceStore.iter_summaries`."""
         return self._iterate(self._store.iter_summaries(filters, oldest_first=oldest_first))
 
     def iter_traces(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> Iterator[Any]:
-        """See `TraceArchive.iter_traces`."""
+        """See `QueryableTraceStore.iter_traces`."""
         return self._iterate(self._store.iter_traces(filters, oldest_first=oldest_first))
 
     def delete(self, run_id: str) -> bool:
@@ -286,7 +286,7 @@ class SyncTraceStore(ClosedAtEnd):
         return self._run(self._store.delete, run_id)
 
     def verify(self, *, progress: Progress | None = None) -> VerifyReport:
-        """See `FileArchive.verify`."""
+        """See `FileTraceStore.verify`."""
         return self._run(self._store.verify, progress=progress)
 
     def backup(
@@ -296,21 +296,21 @@ class SyncTraceStore(ClosedAtEnd):
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> BackupReport:
-        """See `FileArchive.backup`."""
+        """See `FileTraceStore.backup`."""
         return self._run(self._store.backup, path, overwrite=overwrite, progress=progress)
 
     def repair(
         self,
         into: str | os.PathLike[str],
         *,
-        keep_doubtful: bool = True,
+        keep_suspect: bool = True,
         progress: Progress | None = None,
     ) -> RepairReport:
-        """See `FileArchive.repair`."""
-        return self._run(self._store.repair, into, keep_doubtful=keep_doubtful, progress=progress)
+        """See `FileTraceStore.repair`."""
+        return self._run(self._store.repair, into, keep_suspect=keep_suspect, progress=progress)
 
     def compact(self, *, progress: Progress | None = None) -> CompactReport:
-        """See `FileArchive.compact`."""
+        """See `FileTraceStore.compact`."""
         return self._run(self._store.compact, progress=progress)
 
     def close(self) -> None:

@@ -15,8 +15,14 @@ from ..model.filters import TraceFilter
 from ..model.histogram import TraceHistogram
 from ..model.pagination import TracePage
 from ..model.trace import TraceSummary
-from ..protocols import AsyncTraceArchive, AsyncTraceStore, RunIds, TraceStore, is_async_store
-from .methods import BlockingVerbs
+from ..protocols import (
+    AsyncQueryableTraceStore,
+    AsyncTraceStore,
+    RunIds,
+    TraceStore,
+    is_async_store,
+)
+from .methods import BlockingMethods
 
 T = TypeVar("T")
 AnyStore: TypeAlias = AsyncTraceStore | TraceStore
@@ -63,14 +69,14 @@ class WrappingCore:
     def __init__(self, store: AnyStore) -> None:
         self.store = store
         # As far as it goes: five verbs may be all.
-        self._archive = cast("AsyncTraceArchive", store)
+        self._archive = cast("AsyncQueryableTraceStore", store)
 
     async def save(self, trace: Any) -> str:
         """See `AsyncTraceStore.save`."""
         return await given(self._archive.save(trace))
 
     async def save_many(self, traces: Iterable[Any]) -> RunIds:
-        """See `AsyncTraceArchive.save_many`; a store of five verbs saves one after another."""
+        """See `AsyncQueryableTraceStore.save_many`; a store without it saves one by one."""
         if hasattr(self.store, "save_many"):
             return await given(self._archive.save_many(traces))
         return [await given(self._archive.save(trace)) for trace in traces]
@@ -80,40 +86,40 @@ class WrappingCore:
         return await given(self._archive.load(run_id))
 
     async def load_many(self, run_ids: Iterable[str]) -> dict[str, Any]:
-        """See `AsyncTraceArchive.load_many`."""
+        """See `AsyncQueryableTraceStore.load_many`."""
         return await given(self._archive.load_many(run_ids))
 
     async def list(
         self, limit: int = 50, offset: int = 0, *, cursor: str | None = None
     ) -> TracePage:
-        """See `AsyncTraceArchive.list`."""
+        """See `AsyncQueryableTraceStore.list`."""
         return await given(self._archive.list(limit, offset, **_set(cursor=cursor)))
 
     async def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
-        """See `AsyncTraceArchive.query`."""
+        """See `AsyncQueryableTraceStore.query`."""
         return await given(self._archive.query(filters, **_set(cursor=cursor)))
 
     async def count(self, filters: TraceFilter | None = None) -> int:
-        """See `AsyncTraceArchive.count`."""
+        """See `AsyncQueryableTraceStore.count`."""
         return await given(self._archive.count(filters))
 
     async def histogram(
         self, filters: TraceFilter | None = None, *, buckets: int = 60
     ) -> TraceHistogram:
-        """See `AsyncTraceArchive.histogram`."""
+        """See `AsyncQueryableTraceStore.histogram`."""
         return await given(self._archive.histogram(filters, buckets=buckets))
 
     async def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> AsyncIterator[TraceSummary]:
-        """See `AsyncTraceArchive.iter_summaries`."""
+        """See `AsyncQueryableTraceStore.iter_summaries`."""
         async for item in _stream(self._archive.iter_summaries(filters, oldest_first=oldest_first)):
             yield item
 
     async def iter_traces(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> AsyncIterator[Any]:
-        """See `AsyncTraceArchive.iter_traces`."""
+        """See `AsyncQueryableTraceStore.iter_traces`."""
         async for item in _stream(self._archive.iter_traces(filters, oldest_first=oldest_first)):
             yield item
 
@@ -151,7 +157,7 @@ class AsyncContext(WrappingCore):
         await self.aclose()
 
 
-class BlockingWrapper(BlockingVerbs[CoreT]):
+class BlockingWrapper(BlockingMethods[CoreT]):
     """The verbs, blocking, over the same coroutines."""
 
     @property

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
-from ..backends import error_mapping as faults
+from ..backends import error_mapping
 from ..backends.atomic_file import check_target
 from ..backends.base import checked_path
 from ..backends.jsonl import repair as jsonl_repairing
@@ -56,12 +56,12 @@ _NAMES = {".db", ".sqlite", ".sqlite3"}  # of databases
 def verify(
     path: str | os.PathLike[str], *, kind: Kind | None = None, progress: Progress | None = None
 ) -> VerifyReport:
-    """`FileArchive.verify` of a file.
+    """`FileTraceStore.verify` of a file.
 
     Args:
         path: The file.
         kind: What it is; without it, told by its content, and then by its name.
-        progress: As `FileArchive.verify`.
+        progress: As `FileTraceStore.verify`.
 
     Raises:
         StorageError: The file is not there or cannot be read at all. Damage is not an error here:
@@ -79,17 +79,17 @@ def repair(
     into: str | os.PathLike[str],
     *,
     kind: Kind | None = None,
-    keep_doubtful: bool = True,
+    keep_suspect: bool = True,
     progress: Progress | None = None,
 ) -> RepairReport:
-    """`FileArchive.repair` of a file.
+    """`FileTraceStore.repair` of a file.
 
     Args:
         path: The damaged file.
         into: The new one.
         kind: What it is; without it, told by its content, and then by its name.
-        keep_doubtful: As `FileArchive.repair`.
-        progress: As `FileArchive.repair`.
+        keep_suspect: As `FileTraceStore.repair`.
+        progress: As `FileTraceStore.repair`.
 
     Raises:
         StorageError: The file is not there or cannot be read at all, or the new path is taken.
@@ -99,7 +99,7 @@ def repair(
     with _in_words(where):
         is_database = _kind(where, kind) == "sqlite"
         repairing = sqlite_repairing.repairing if is_database else jsonl_repairing.repairing
-        return run(repairing(where, where, target, keep_doubtful=keep_doubtful), progress)
+        return run(repairing(where, where, target, keep_suspect=keep_suspect), progress)
 
 
 def kind_of(path: str | os.PathLike[str]) -> Kind:
@@ -130,8 +130,8 @@ def _in_words(where: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise faults.from_sqlite(where, error) from error
+        raise error_mapping.from_sqlite(where, error) from error
     except UnicodeDecodeError as error:
-        raise faults.from_sqlite(where, faults.from_text(error)) from error
+        raise error_mapping.from_sqlite(where, error_mapping.from_text(error)) from error
     except OSError as error:
-        raise faults.from_os(where, error) from error
+        raise error_mapping.from_os(where, error) from error

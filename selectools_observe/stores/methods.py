@@ -11,10 +11,10 @@ from ..model.filters import TraceFilter
 from ..model.histogram import TraceHistogram
 from ..model.pagination import TracePage
 from ..model.trace import TraceSummary
-from ..protocols import AsyncTraceArchive, RunIds
-from ..runtime.interface import drive, drive_iterator
+from ..protocols import AsyncQueryableTraceStore, RunIds
+from ..runtime.interface import iterate_sync, run_sync
 
-CoreT = TypeVar("CoreT", bound=AsyncTraceArchive)
+CoreT = TypeVar("CoreT", bound=AsyncQueryableTraceStore)
 
 
 class ClosedAtEnd(ABC):
@@ -36,7 +36,7 @@ class ClosedAtEnd(ABC):
         self.close()
 
 
-class BlockingVerbs(ClosedAtEnd, Generic[CoreT]):
+class BlockingMethods(ClosedAtEnd, Generic[CoreT]):
     """Each verb drives the core's coroutine of that name, where it is called."""
 
     def __init__(self, core: CoreT) -> None:
@@ -44,52 +44,52 @@ class BlockingVerbs(ClosedAtEnd, Generic[CoreT]):
 
     def save(self, trace: Any) -> str:
         """See `TraceStore.save`."""
-        return drive(self._core.save(trace))
+        return run_sync(self._core.save(trace))
 
     def save_many(self, traces: Iterable[Any]) -> RunIds:
-        """See `TraceArchive.save_many`."""
-        return drive(self._core.save_many(traces))
+        """See `QueryableTraceStore.save_many`."""
+        return run_sync(self._core.save_many(traces))
 
     def load(self, run_id: str) -> Any:
         """See `TraceStore.load`."""
-        return drive(self._core.load(run_id))
+        return run_sync(self._core.load(run_id))
 
     def load_many(self, run_ids: Iterable[str]) -> dict[str, Any]:
-        """See `TraceArchive.load_many`."""
-        return drive(self._core.load_many(run_ids))
+        """See `QueryableTraceStore.load_many`."""
+        return run_sync(self._core.load_many(run_ids))
 
     def list(self, limit: int = 50, offset: int = 0, *, cursor: str | None = None) -> TracePage:
-        """See `TraceArchive.list`."""
-        return drive(self._core.list(limit, offset, cursor=cursor))
+        """See `QueryableTraceStore.list`."""
+        return run_sync(self._core.list(limit, offset, cursor=cursor))
 
     def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
-        """See `TraceArchive.query`."""
-        return drive(self._core.query(filters, cursor=cursor))
+        """See `QueryableTraceStore.query`."""
+        return run_sync(self._core.query(filters, cursor=cursor))
 
     def count(self, filters: TraceFilter | None = None) -> int:
-        """See `TraceArchive.count`."""
-        return drive(self._core.count(filters))
+        """See `QueryableTraceStore.count`."""
+        return run_sync(self._core.count(filters))
 
     def histogram(self, filters: TraceFilter | None = None, *, buckets: int = 60) -> TraceHistogram:
-        """See `TraceArchive.histogram`."""
-        return drive(self._core.histogram(filters, buckets=buckets))
+        """See `QueryableTraceStore.histogram`."""
+        return run_sync(self._core.histogram(filters, buckets=buckets))
 
     def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> Iterator[TraceSummary]:
-        """See `TraceArchive.iter_summaries`."""
-        return drive_iterator(self._core.iter_summaries(filters, oldest_first=oldest_first))
+        """See `QueryableTraceStore.iter_summaries`."""
+        return iterate_sync(self._core.iter_summaries(filters, oldest_first=oldest_first))
 
     def iter_traces(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> Iterator[Any]:
-        """See `TraceArchive.iter_traces`."""
-        return drive_iterator(self._core.iter_traces(filters, oldest_first=oldest_first))
+        """See `QueryableTraceStore.iter_traces`."""
+        return iterate_sync(self._core.iter_traces(filters, oldest_first=oldest_first))
 
     def delete(self, run_id: str) -> bool:
         """See `TraceStore.delete`."""
-        return drive(self._core.delete(run_id))
+        return run_sync(self._core.delete(run_id))
 
     def close(self) -> None:
-        """See `TraceArchive.close`."""
-        drive(self._core.aclose())
+        """See `QueryableTraceStore.close`."""
+        run_sync(self._core.aclose())

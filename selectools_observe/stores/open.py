@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast, get_args
 from urllib.parse import parse_qsl
 
-from ..backends import error_mapping as faults
+from ..backends import error_mapping
 from ..errors import StorageError
-from ..protocols import AsyncTraceArchive, Durability, TraceArchive
+from ..protocols import AsyncQueryableTraceStore, Durability, QueryableTraceStore
 from .async_ import AsyncInMemoryTraceStore, AsyncJSONLTraceStore, AsyncSQLiteTraceStore
 from .blocking import InMemoryTraceStore, JSONLTraceStore, SQLiteTraceStore
 
@@ -63,7 +63,7 @@ def open_store(
     *,
     must_exist: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> TraceArchive:
+) -> QueryableTraceStore:
     """The blocking store of a name; close it in the end.
 
     Args:
@@ -92,7 +92,7 @@ def open_async_store(
     *,
     must_exist: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> AsyncTraceArchive:
+) -> AsyncQueryableTraceStore:
     """`open_store` for code that runs in an event loop: the store opens at first use.
 
     Looks at the beginning of the file at once.
@@ -179,7 +179,7 @@ def check_exists(name: StoreName) -> StoreName:
             remedy = "Check the path; a store is made by the first save into it"
             raise StorageError(name.path, "there is no such file", remedy) from error
         except OSError as error:
-            raise faults.from_os(name.path, error) from error
+            raise error_mapping.from_os(name.path, error) from error
     return name
 
 
@@ -215,4 +215,4 @@ def _first_bytes(path: str) -> bytes:
     except ValueError as error:
         raise ValueError(f"no file can have this name: {path!r}") from error
     except OSError as error:
-        raise faults.from_os(path, error) from error
+        raise error_mapping.from_os(path, error) from error

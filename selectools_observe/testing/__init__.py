@@ -7,11 +7,11 @@ Inherit one, give it a fixture ``store``, and its checks run against your backen
         def store(self):
             return MyStore()
 
-`AsyncTraceStoreConformance` and `TraceStoreConformance` check the five verbs;
-`AsyncTraceArchiveConformance` and `TraceArchiveConformance` add the verbs that scale;
-`AsyncFileArchiveConformance` and `FileArchiveConformance` those for trust in a file. See `Backend`
-for the fixtures and flags that a suite can be given. The async suites need pytest-asyncio, in
-either of its modes; the blocking ones need pytest only.
+`AsyncTraceStoreConformance` and `TraceStoreConformance` check the five methods;
+`AsyncQueryableTraceStoreConformance` and `QueryableTraceStoreConformance` add the methods that
+scale; `AsyncFileTraceStoreConformance` and `FileTraceStoreConformance` the maintenance of a file.
+See `Backend` for the fixtures and flags that a suite can be given. The async suites need
+pytest-asyncio, in either of its modes; the blocking ones need pytest only.
 """
 
 import pytest
@@ -37,21 +37,21 @@ pytest.register_assert_rewrite(
 from .backend import Backend  # noqa: E402
 from .callers import Face  # noqa: E402
 from .suites import (  # noqa: E402
-    AsyncFileArchiveConformance,
-    AsyncTraceArchiveConformance,
+    AsyncFileTraceStoreConformance,
+    AsyncQueryableTraceStoreConformance,
     AsyncTraceStoreConformance,
-    FileArchiveConformance,
-    TraceArchiveConformance,
+    FileTraceStoreConformance,
+    QueryableTraceStoreConformance,
     TraceStoreConformance,
 )
 
 __all__ = [
-    "AsyncFileArchiveConformance",
-    "AsyncTraceArchiveConformance",
+    "AsyncFileTraceStoreConformance",
+    "AsyncQueryableTraceStoreConformance",
     "AsyncTraceStoreConformance",
     "Backend",
     "Face",
-    "FileArchiveConformance",
-    "TraceArchiveConformance",
+    "FileTraceStoreConformance",
+    "QueryableTraceStoreConformance",
     "TraceStoreConformance",
 ]

@@ -15,7 +15,7 @@ from ..model.histogram import TraceHistogram
 from ..model.reports import BackupReport, CompactReport, RepairReport, VerifyReport
 from ..model.trace import AgentTrace, TraceSummary
 from ..protocols import RunIds
-from ..runtime.interface import drive
+from ..runtime.interface import run_sync
 
 Call: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
 Outcomes: TypeAlias = list[Any]
@@ -154,7 +154,7 @@ class BlockingFace(Face):
 
     async def together(self, calls: Sequence[Call]) -> Outcomes:
         with ThreadPoolExecutor(_THREADS) as threads:
-            begun = [threads.submit(drive, call()) for call in calls]
+            begun = [threads.submit(run_sync, call()) for call in calls]
         return [one.exception() or one.result() for one in begun]
 
 

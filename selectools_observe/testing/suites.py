@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from ..runtime.interface import drive
+from ..runtime.interface import run_sync
 from .archive_checks import ManyChecks, PageChecks, StreamChecks
 from .callers import AsyncFace, BlockingFace
 from .close_checks import ClosingChecks
@@ -54,7 +54,7 @@ def _driven(check: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., No
     @functools.wraps(check)
     def driven(*args: Any, **kwargs: Any) -> None:
         __tracebackhide__ = True
-        drive(check(*args, **kwargs))
+        run_sync(check(*args, **kwargs))
 
     return driven
 
@@ -73,19 +73,19 @@ class TraceStoreConformance(_StoreChecks, ThreadChecks):
     face_type = BlockingFace
 
 
-class AsyncTraceArchiveConformance(_ArchiveChecks, AsyncTraceStoreConformance):
-    """What every `AsyncTraceArchive` must pass; give the fixture ``store``."""
+class AsyncQueryableTraceStoreConformance(_ArchiveChecks, AsyncTraceStoreConformance):
+    """What every `AsyncQueryableTraceStore` must pass; give the fixture ``store``."""
 
 
 @_blocking
-class TraceArchiveConformance(_ArchiveChecks, TraceStoreConformance):
-    """What every `TraceArchive` must pass; give the fixture ``store``."""
+class QueryableTraceStoreConformance(_ArchiveChecks, TraceStoreConformance):
+    """What every `QueryableTraceStore` must pass; give the fixture ``store``."""
 
 
-class AsyncFileArchiveConformance(TrustChecks, AsyncTraceArchiveConformance):
-    """What every `AsyncFileArchive` must pass; give the fixture ``store``."""
+class AsyncFileTraceStoreConformance(TrustChecks, AsyncQueryableTraceStoreConformance):
+    """What every `AsyncFileTraceStore` must pass; give the fixture ``store``."""
 
 
 @_blocking
-class FileArchiveConformance(TrustChecks, TraceArchiveConformance):
-    """What every `FileArchive` must pass; give the fixture ``store``."""
+class FileTraceStoreConformance(TrustChecks, QueryableTraceStoreConformance):
+    """What every `FileTraceStore` must pass; give the fixture ``store``."""

@@ -9,12 +9,15 @@ from selectools_observe import AsyncSQLiteTraceStore, SQLiteTraceStore
 from selectools_observe.backends import timestamps as clock
 from selectools_observe.capture import (
     AsyncBackgroundTraceStore,
-    AsyncPreparedTraceStore,
+    AsyncProcessingTraceStore,
     BackgroundTraceStore,
-    PreparedTraceStore,
+    ProcessingTraceStore,
     common_redactors,
 )
-from selectools_observe.testing import AsyncTraceArchiveConformance, TraceArchiveConformance
+from selectools_observe.testing import (
+    AsyncQueryableTraceStoreConformance,
+    QueryableTraceStoreConformance,
+)
 
 
 class Async:
@@ -50,10 +53,10 @@ class File:
 # A store that prepares, with redactors that find nothing in what the suite saves but its numbers.
 
 
-class TestAsyncPreparedSQLite(OurClock, File, Async, AsyncTraceArchiveConformance):
+class TestAsyncPreparedSQLite(OurClock, File, Async, AsyncQueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self, path):
-        return lambda: AsyncPreparedTraceStore(
+        return lambda: AsyncProcessingTraceStore(
             AsyncSQLiteTraceStore(path), redact=common_redactors()
         )
 
@@ -69,15 +72,15 @@ class Background:
     test_many_save_manys_at_once = None
 
 
-class TestAsyncBackgroundSQLite(Background, File, Async, AsyncTraceArchiveConformance):
+class TestAsyncBackgroundSQLite(Background, File, Async, AsyncQueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self, path):
         return lambda: AsyncBackgroundTraceStore(AsyncSQLiteTraceStore(path))
 
 
-class TestBackgroundPrepared(Background, File, Blocking, TraceArchiveConformance):
+class TestBackgroundPrepared(Background, File, Blocking, QueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self, path):
         return lambda: BackgroundTraceStore(
-            PreparedTraceStore(SQLiteTraceStore(path), redact=common_redactors())
+            ProcessingTraceStore(SQLiteTraceStore(path), redact=common_redactors())
         )

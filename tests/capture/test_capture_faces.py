@@ -11,14 +11,14 @@ import selectools_observe as so
 from selectools_observe import capture
 from selectools_observe.capture import (
     AsyncBackgroundTraceStore,
-    AsyncPreparedTraceStore,
+    AsyncProcessingTraceStore,
     BackgroundTraceStore,
-    PreparedTraceStore,
+    ProcessingTraceStore,
 )
 
 PAIRS = [
     pytest.param(AsyncBackgroundTraceStore, BackgroundTraceStore, id="background"),
-    pytest.param(AsyncPreparedTraceStore, PreparedTraceStore, id="prepared"),
+    pytest.param(AsyncProcessingTraceStore, ProcessingTraceStore, id="prepared"),
 ]
 
 
@@ -39,7 +39,7 @@ class TestFaces:
                 assert f"    {name}: " in cls.__doc__, (cls, name)
 
     def test_they_have_what_every_store_of_ours_has(self, asynchronous, blocking):
-        promised = verbs(so.AsyncTraceArchive)
+        promised = verbs(so.AsyncQueryableTraceStore)
         assert promised.keys() <= verbs(asynchronous).keys()
         for name, verb in promised.items():
             given = [p for p in parameters(verbs(asynchronous)[name]) if p[0] != "when_settled"]

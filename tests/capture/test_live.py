@@ -28,11 +28,11 @@ from selectools_observe import (
     TraceFilter,
     TraceStep,
 )
-from selectools_observe.backends import journal_file as liverecords
+from selectools_observe.backends import journal_file
 from selectools_observe.capture import (
     AsyncBackgroundTraceStore,
     BackgroundTraceStore,
-    PreparedTraceStore,
+    ProcessingTraceStore,
     Recorder,
     arecover,
     current_run,
@@ -161,7 +161,7 @@ class TestRecovery:
             assert store.list() == []
             killed_in(KILLED, path)
             assert len(store.load("outer")) == 0  # as it was saved at its beginning
-            assert sorted(recover(PreparedTraceStore(store))) == ["inner", "outer"]
+            assert sorted(recover(ProcessingTraceStore(store))) == ["inner", "outer"]
             assert len(store.load("outer")) == 1
 
     def test_by_a_recorder(self, tmp_path):
@@ -249,10 +249,10 @@ class TestRecovery:
         program = f"""
             import os, signal, sys
             import selectools_observe as so
-            from selectools_observe.backends import core, liverecords
+            from selectools_observe.backends import base, journal_file
             def die(*_):
                 os.kill(os.getpid(), signal.SIGKILL)
-            owner = core._Keeper if {moment!r} == "keep" else liverecords.Claim
+            owner = base._StoreRecoveryTarget if {moment!r} == "keep" else journal_file.Claim
             setattr(owner, {moment!r}, die)
             so.SQLiteTraceStore(sys.argv[1]).list()
         """
@@ -292,10 +292,10 @@ class TestRecovery:
             Recorder(InMemoryTraceStore(), live=True)
 
 
-def recorded(record: Path) -> list[liverecords.RecordedRun]:
+def recorded(record: Path) -> list[journal_file.RecordedRun]:
     """What a record tells now."""
     with record.open("rb") as lines:
-        return liverecords.runs_in(lines)
+        return journal_file.runs_in(lines)
 
 
 def _recovered(folder: Path, run_id: str) -> AgentTrace:
@@ -314,7 +314,7 @@ class TestTornRecords:
         whole = self.record_of(wreck).read_bytes()
         before = -1
         for cut in range(0, len(whole), 7):
-            runs = liverecords.runs_in(whole[:cut].splitlines(keepends=True))
+            runs = journal_file.runs_in(whole[:cut].splitlines(keepends=True))
             written = sum(len(run.steps) for run in runs)
             assert written >= before or whole[:cut].count(b" forget ")
             assert len(runs) <= 2
@@ -512,7 +512,7 @@ class TestTheRecord:
 
     def test_sampled_runs_are_not_shown_before_their_end(self, tmp_path):
         with SQLiteTraceStore(tmp_path / "traces.db") as store:
-            prepared = PreparedTraceStore(store, sample=0.0)
+            prepared = ProcessingTraceStore(store, sample=0.0)
             with Recorder(prepared, live=True) as recorder:
                 with recorder.run() as run:
                     assert store.count() == 0
@@ -523,7 +523,7 @@ class TestTheRecord:
                 assert prepared.counts.sampled_out == 1
 
     def test_the_background_store_must_come_first(self, tmp_path):
-        store = PreparedTraceStore(BackgroundTraceStore(SQLiteTraceStore(tmp_path / "traces.db")))
+        store = ProcessingTraceStore(BackgroundTraceStore(SQLiteTraceStore(tmp_path / "traces.db")))
         with store, pytest.raises(ValueError, match="background store must come first"):
             Recorder(store, live=True)
 

@@ -18,9 +18,9 @@ from selectools_observe import (
     TraceStep,
 )
 from selectools_observe.capture import (
-    AsyncPreparedTraceStore,
-    Preparation,
-    PreparedTraceStore,
+    AsyncProcessingTraceStore,
+    ProcessingTraceStore,
+    TraceProcessor,
     common_redactors,
 )
 from selectools_observe.testing.samples import full_trace, newer_trace
@@ -33,7 +33,7 @@ def failed(run_id: str) -> AgentTrace:
 class TestNothingElseChanges:
     @pytest.mark.parametrize("make", [full_trace, newer_trace])
     def test_what_needs_no_preparation_is_stored_as_it_is(self, make):
-        with PreparedTraceStore(InMemoryTraceStore(), redact=common_redactors()) as store:
+        with ProcessingTraceStore(InMemoryTraceStore(), redact=common_redactors()) as store:
             trace = make()
             assert store.load(store.save(trace)).to_dict() == trace.to_dict()
 
@@ -41,7 +41,7 @@ class TestNothingElseChanges:
         step = TraceStep("tool_execution", tool_args={"api_key": "x", "l": ["y" * 50]})
         trace = AgentTrace([step], metadata={"password": "x"}, extra={"token": "x"})
         before = copy.deepcopy(trace)
-        prepared = Preparation(redact=common_redactors(), truncate=5).trace(trace)
+        prepared = TraceProcessor(redact=common_redactors(), truncate=5).trace(trace)
         assert trace == before
         assert prepared != before
 
@@ -49,11 +49,11 @@ class TestNothingElseChanges:
         selectools = pytest.importorskip("selectools")
         step = selectools.TraceStep(type=selectools.StepType.LLM_CALL, error="password=x")
         trace = selectools.AgentTrace(steps=[step])
-        with PreparedTraceStore(InMemoryTraceStore(), redact=common_redactors()) as store:
+        with ProcessingTraceStore(InMemoryTraceStore(), redact=common_redactors()) as store:
             assert store.load(store.save(trace)).steps[0].error == "password=[redacted]"
 
     def test_an_invalid_trace_is_refused_as_ever(self):
-        with PreparedTraceStore(InMemoryTraceStore(), sample=0.0) as store:
+        with ProcessingTraceStore(InMemoryTraceStore(), sample=0.0) as store:
             with pytest.raises(InvalidTraceError):
                 store.save(AgentTrace(run_id=""))
             with pytest.raises(InvalidTraceError):
@@ -61,12 +61,12 @@ class TestNothingElseChanges:
             assert store.count() == 0
 
     def test_the_wrong_kind_of_store_is_refused(self):
-        with pytest.raises(TypeError, match="is an async store: use AsyncPreparedTraceStore"):
-            PreparedTraceStore(AsyncInMemoryTraceStore())
-        with pytest.raises(TypeError, match="is a blocking store: use PreparedTraceStore"):
-            AsyncPreparedTraceStore(InMemoryTraceStore())
+        with pytest.raises(TypeError, match="is an async store: use AsyncProcessingTraceStore"):
+            ProcessingTraceStore(AsyncInMemoryTraceStore())
+        with pytest.raises(TypeError, match="is a blocking store: use ProcessingTraceStore"):
+            AsyncProcessingTraceStore(InMemoryTraceStore())
         with pytest.raises(TypeError, match="not a trace store"):
-            PreparedTraceStore("traces.db")
+            ProcessingTraceStore("traces.db")
 
     @pytest.mark.parametrize(
         ("options", "error"),
@@ -79,7 +79,7 @@ class TestNothingElseChanges:
     )
     def test_bad_options_are_refused(self, options, error):
         with pytest.raises(error):
-            PreparedTraceStore(InMemoryTraceStore(), **options)
+            ProcessingTraceStore(InMemoryTraceStore(), **options)
 
 
 class TestTruncate:
@@ -91,7 +91,7 @@ class TestTruncate:
             error="short",
         )
         trace = AgentTrace([step], metadata={"note": "d" * 30})
-        with PreparedTraceStore(InMemoryTraceStore(), truncate=10) as store:
+        with ProcessingTraceStore(InMemoryTraceStore(), truncate=10) as store:
             loaded = store.load(store.save(trace))
         (kept,) = loaded.steps
         assert kept.tool_result == "c" * 10 + "… [1,000,000 characters more]"
@@ -102,7 +102,7 @@ class TestTruncate:
 
     def test_it_comes_after_redaction(self):
         step = TraceStep("llm_call", error="x" * 8 + " sk-" + "Ab1" * 20)
-        with PreparedTraceStore(
+        with ProcessingTraceStore(
             InMemoryTraceStore(), redact=common_redactors(), truncate=20
         ) as store:
             assert (
@@ -114,31 +114,31 @@ class TestTruncate:
 
 class TestSample:
     def test_none_and_all(self):
-        with PreparedTraceStore(InMemoryTraceStore(), sample=0.0) as store:
+        with ProcessingTraceStore(InMemoryTraceStore(), sample=0.0) as store:
             assert store.save(AgentTrace(run_id="a")) == "a"
             assert store.save_many([AgentTrace(run_id="b"), failed("c")]) == ["b", "c"]
             assert store.counts.sampled_out == 2
             assert [summary.run_id for summary in store.list()] == ["c"]
             with pytest.raises(TraceNotFoundError):
                 store.load("a")
-        with PreparedTraceStore(InMemoryTraceStore(), sample=1.0) as store:
+        with ProcessingTraceStore(InMemoryTraceStore(), sample=1.0) as store:
             store.save_many([AgentTrace() for _ in range(100)])
             assert (store.count(), store.counts.sampled_out) == (100, 0)
 
     def test_errors_go_too_if_asked(self):
-        with PreparedTraceStore(InMemoryTraceStore(), sample=0.0, keep_errors=False) as store:
+        with ProcessingTraceStore(InMemoryTraceStore(), sample=0.0, keep_errors=False) as store:
             store.save(failed("a"))
             assert store.count() == 0
 
     def test_a_share_is_about_that_share(self):
-        preparation = Preparation(sample=0.2)
+        preparation = TraceProcessor(sample=0.2)
         kept = [preparation.trace(AgentTrace(run_id=f"run-{n}")) for n in range(5000)]
         assert 850 < len([trace for trace in kept if trace is not None]) < 1150
         assert preparation.counts.sampled_out == kept.count(None)
 
     @given(st.text(min_size=1).filter(lambda t: t.isprintable()), st.floats(0, 1))
     def test_a_run_and_those_it_started_go_the_same_way(self, run_id, share):
-        one, other = Preparation(sample=share), Preparation(sample=share)
+        one, other = TraceProcessor(sample=share), TraceProcessor(sample=share)
         family = [
             AgentTrace(run_id=run_id),
             AgentTrace(parent_run_id=run_id),
@@ -151,21 +151,21 @@ class TestSample:
     def test_a_larger_share_holds_the_smaller(self, one, other):
         small, large = sorted((one, other))
         trace = AgentTrace(run_id="run-1")
-        if Preparation(sample=small).trace(trace) is not None:
-            assert Preparation(sample=large).trace(trace) is not None
+        if TraceProcessor(sample=small).trace(trace) is not None:
+            assert TraceProcessor(sample=large).trace(trace) is not None
 
     def test_a_function_decides(self):
         def slow(trace):
             return trace.total_duration_ms > 10
 
-        with PreparedTraceStore(InMemoryTraceStore(), sample=slow) as store:
+        with ProcessingTraceStore(InMemoryTraceStore(), sample=slow) as store:
             for ms in (5, 15):
                 store.save(AgentTrace([TraceStep("llm_call", duration_ms=ms)], run_id=f"{ms}"))
             store.save(failed("error"))
             assert [summary.run_id for summary in store.list()] == ["error", "15"]
 
     def test_a_function_that_fails_keeps_the_run(self, caplog):
-        with PreparedTraceStore(InMemoryTraceStore(), sample=lambda _: 1 / 0) as store:
+        with ProcessingTraceStore(InMemoryTraceStore(), sample=lambda _: 1 / 0) as store:
             store.save(AgentTrace(run_id="a"))
             assert store.count() == 1
         assert "ZeroDivisionError" in caplog.text
@@ -182,7 +182,7 @@ async def test_a_large_run_does_not_hold_the_event_loop(tmp_path):
         threads.add(threading.current_thread())
         return item
 
-    async with AsyncPreparedTraceStore(AsyncInMemoryTraceStore(), redact=note) as store:
+    async with AsyncProcessingTraceStore(AsyncInMemoryTraceStore(), redact=note) as store:
         await store.save(AgentTrace([TraceStep("llm_call", reasoning="x" * 100_000)]))
         assert threads
         assert threading.current_thread() not in threads
@@ -192,7 +192,7 @@ async def test_a_large_run_does_not_hold_the_event_loop(tmp_path):
 
 def test_files_are_closed_with_the_store_in_front(tmp_path):
     inner = SQLiteTraceStore(tmp_path / "traces.db")
-    with PreparedTraceStore(inner) as store:
+    with ProcessingTraceStore(inner) as store:
         assert store.store is inner
-        assert repr(store) == f"PreparedTraceStore({inner!r})"
+        assert repr(store) == f"ProcessingTraceStore({inner!r})"
     assert not (tmp_path / "traces.db-wal").exists()

@@ -29,8 +29,8 @@ from selectools_observe.capture import (
     AsyncBackgroundTraceStore,
     BackgroundTraceStore,
     Recorder,
-    carry_context,
     current_run,
+    propagate_context,
 )
 
 
@@ -303,11 +303,11 @@ class TestNesting:
             assert await asyncio.to_thread(inner) == outer.run_id
             assert await anyio.to_thread.run_sync(inner) == outer.run_id
             with ThreadPoolExecutor(4) as pool:
-                assert [*pool.map(carry_context(inner), *[[]])] == []
-                found = [pool.submit(carry_context(inner)).result() for _ in range(8)]
+                assert [*pool.map(propagate_context(inner), *[[]])] == []
+                found = [pool.submit(propagate_context(inner)).result() for _ in range(8)]
             assert found == [outer.run_id] * 8
             told = []
-            thread = threading.Thread(target=carry_context(lambda: told.append(inner())))
+            thread = threading.Thread(target=propagate_context(lambda: told.append(inner())))
             thread.start()
             thread.join()
             assert told == [outer.run_id]

@@ -21,9 +21,9 @@ from selectools_observe import (
 )
 from selectools_observe.capture import (
     AsyncBackgroundTraceStore,
-    AsyncPreparedTraceStore,
+    AsyncProcessingTraceStore,
     BackgroundTraceStore,
-    PreparedTraceStore,
+    ProcessingTraceStore,
     Recorder,
     common_redactors,
     redact_cards,
@@ -33,7 +33,7 @@ from selectools_observe.capture import (
     redact_texts,
     redact_tokens,
 )
-from selectools_observe.capture.redaction.traversal import in_one_go
+from selectools_observe.capture.redaction.traversal import fuse_redactors
 
 
 def bytes_in(folder: Path) -> bytes:
@@ -63,7 +63,7 @@ def test_the_planted_secrets_are_found_where_nothing_is_redacted(tmp_path):
 class TestPlantedSecrets:
     @pytest.mark.parametrize("kind", [SQLiteTraceStore, JSONLTraceStore])
     def test_stay_out_of_files(self, kind, tmp_path):
-        with PreparedTraceStore(kind(tmp_path / "traces"), redact=common_redactors()) as store:
+        with ProcessingTraceStore(kind(tmp_path / "traces"), redact=common_redactors()) as store:
             for trace in planted.runs():
                 store.save(trace)
             check_nothing_leaked(tmp_path)  # the log of a database too
@@ -72,14 +72,14 @@ class TestPlantedSecrets:
         check_nothing_leaked(tmp_path)
 
     def test_stay_out_of_an_export(self, tmp_path):
-        with PreparedTraceStore(InMemoryTraceStore(), redact=common_redactors()) as store:
+        with ProcessingTraceStore(InMemoryTraceStore(), redact=common_redactors()) as store:
             store.save_many(planted.runs())
             with JSONLTraceStore(tmp_path / "export.jsonl") as export:
                 export.save_many(store.iter_traces())
         check_nothing_leaked(tmp_path)
 
     def test_stay_out_in_the_background(self, tmp_path):
-        prepared = PreparedTraceStore(
+        prepared = ProcessingTraceStore(
             SQLiteTraceStore(tmp_path / "traces"), redact=common_redactors()
         )
         with BackgroundTraceStore(prepared) as store:
@@ -87,7 +87,7 @@ class TestPlantedSecrets:
         check_nothing_leaked(tmp_path)
 
     async def test_stay_out_of_async_stores(self, tmp_path):
-        prepared = AsyncPreparedTraceStore(
+        prepared = AsyncProcessingTraceStore(
             AsyncSQLiteTraceStore(tmp_path / "traces"), redact=common_redactors()
         )
         async with AsyncBackgroundTraceStore(prepared) as store:
@@ -97,7 +97,7 @@ class TestPlantedSecrets:
 
     def test_stay_out_of_live_records(self, tmp_path):
         with SQLiteTraceStore(tmp_path / "traces.db") as store:
-            prepared = PreparedTraceStore(store, redact=common_redactors())
+            prepared = ProcessingTraceStore(store, redact=common_redactors())
             recorder = Recorder(prepared, live=True)
             for trace in planted.runs():
                 with recorder.run(metadata=trace.metadata, run_id=trace.run_id) as run:
@@ -244,7 +244,7 @@ class TestOnesOwn:
                 return item
             return {key: value for key, value in item.items() if key != "secret"}
 
-        with PreparedTraceStore(InMemoryTraceStore(), redact=scrub) as store:
+        with ProcessingTraceStore(InMemoryTraceStore(), redact=scrub) as store:
             step = TraceStep("tool_execution", tool_args={"a": 1}, tool_result="r")
             trace = AgentTrace([step], metadata={"secret": 1, "user": "ada"})
             loaded = store.load(store.save(trace))
@@ -259,8 +259,8 @@ def explode(item):
 
 
 class TestARedactorThatFails:
-    def store(self, redactor) -> PreparedTraceStore:
-        return PreparedTraceStore(InMemoryTraceStore(), redact=[redactor])
+    def store(self, redactor) -> ProcessingTraceStore:
+        return ProcessingTraceStore(InMemoryTraceStore(), redact=[redactor])
 
     @pytest.mark.parametrize("redactor", [explode, lambda _: None, lambda _: "text"])
     def test_leaks_nothing_and_is_counted_and_logged(self, redactor, caplog):
@@ -308,7 +308,7 @@ def test_redactors_in_one_go_find_what_they_find_one_by_one(text, other):
     one_by_one = item
     for redactor in common_redactors():
         one_by_one = redactor(one_by_one)
-    (at_once,) = in_one_go(common_redactors())
+    (at_once,) = fuse_redactors(common_redactors())
     assert at_once(item) == one_by_one
 
 

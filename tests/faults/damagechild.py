@@ -164,28 +164,28 @@ class Look:
 
     def repaired(self, target: Path, report, verified) -> None:
         """What was saved beyond doubt is what was saved; the new file is whole."""
-        doubtful = {problem.run_id for problem in report.doubtful} | {"new"}
+        suspect = {problem.run_id for problem in report.suspect} | {"new"}
         store_type = SQLiteTraceStore if self.kind == "sqlite" else JSONLTraceStore
         if not trust.verify(target, kind=self.kind).ok:
             raise WrongError(f"the repaired file is not whole: {trust.verify(target)}")
         with store_type(target) as store:
             for trace in store.iter_traces():
-                if trace.run_id not in doubtful:
+                if trace.run_id not in suspect:
                     self.same(trace.run_id, trace)
-            found = [s for s in store.list(10_000) if s.run_id not in doubtful]
+            found = [s for s in store.list(10_000) if s.run_id not in suspect]
             self.listed(found)
         is_whole = verified is not None and (verified.ok or verified.index_only)
         if self.exact and is_whole and [s.run_id for s in found] != self.truth["order"]:
             raise WrongError("no run is damaged, and repair does not save them all")
         # Of two lines that became one, verify and repair may each know the other's name.
-        saved = report.saved + (0 if self.exact else len(report.doubtful))
+        saved = report.saved + (0 if self.exact else len(report.suspect))
         if verified is not None and saved < verified.checked:
             raise WrongError(f"{verified.checked} are whole, and repair saves {report.saved}")
         named = {problem.run_id for problem in report.lost}
         self.outcomes["repair: saved"] += report.saved
-        self.outcomes["repair: doubtful"] += len(report.doubtful)
+        self.outcomes["repair: doubtful"] += len(report.suspect)
         self.outcomes["repair: lost"] += len(report.lost)
-        gone = set(self.truth["order"]) - {s.run_id for s in found} - doubtful - {"run-007"}
+        gone = set(self.truth["order"]) - {s.run_id for s in found} - suspect - {"run-007"}
         self.outcomes["repair: gone without a word"] += len(gone - named)
 
 

@@ -11,9 +11,9 @@ import disks
 from faces import Handle
 from journal import ABSENT, Expected, Journal
 from samples import make
-from selectools_observe.runtime.interface.asyncio_ import load_file_work
 
 from selectools_observe import TraceStoreError
+from selectools_observe.runtime.asyncio_ import load_file_work
 
 
 class Steps:

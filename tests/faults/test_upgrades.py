@@ -252,6 +252,6 @@ def test_old_files_are_verified_and_repaired_as_they_are(old, tmp_path):
     assert verified.checked + len(odd) == len(content(path))
     repaired = trust.repair(path, tmp_path / "new.db")
     assert repaired.saved == verified.checked
-    assert [problem.run_id for problem in repaired.doubtful] == odd
+    assert [problem.run_id for problem in repaired.suspect] == odd
     assert path.read_bytes() == before
     assert [row[1:] for row in content(tmp_path / "new.db")] == [row[1:] for row in content(path)]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import BinaryIO, NamedTuple, TypeAlias
 
 
-class Place(NamedTuple):
+class ByteRange(NamedTuple):
     """Where a line stands in the file, in bytes; its newline is not counted."""
 
     offset: int
@@ -62,7 +62,7 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def read_at(fd: int, place: Place) -> bytes:
+def read_at(fd: int, place: ByteRange) -> bytes:
     parts, offset, end = [], place.offset, place.offset + place.length
     while offset < end:
         part = os.pread(fd, end - offset, offset)

@@ -13,7 +13,7 @@ from ...model.codec import EncodedTrace, decode
 from ...model.facets import facts_of, has_error, usage_of
 from ...model.json_values import dumps, loads
 from ...model.trace import AgentTrace, TraceFacts, TraceSummary
-from .. import timestamps as clock
+from .. import timestamps
 
 _RUN_ID = re.compile(rb'\s*\{\s*"run_id"\s*:\s*("(?:[^"\\]|\\.)*")')
 
@@ -84,7 +84,7 @@ def to_line(trace: EncodedTrace, created_at: datetime, group: Group | None = Non
         dumps(trace.run_id),
         trace.steps,
         dumps(trace.total_ms),
-        clock.to_text(created_at).encode(),
+        timestamps.to_text(created_at).encode(),
         trace.metadata,
         trace.trace,
     )
@@ -133,7 +133,7 @@ def read_line(line: bytes) -> tuple[TraceSummary, TraceFacts]:
 def _summary(fields: _Line, trace: AgentTrace) -> TraceSummary:
     usage = usage_of(trace.steps)
     metadata = fields.metadata if isinstance(fields.metadata, dict) else {}
-    created_at = clock.from_text(fields.created_at)
+    created_at = timestamps.from_text(fields.created_at)
     return TraceSummary(
         fields.run_id,
         fields.steps,

@@ -9,7 +9,7 @@ from ...model.codec import EncodedTrace, decode
 from ...model.facets import facts_of, usage_of
 from ...model.json_values import dumps
 from ...model.trace import AgentTrace
-from .. import timestamps as clock
+from .. import timestamps
 from ..summary_check import wrong_in_summary
 from .line_format import WrongChecksumError, has_checksum, parse_line, sealed_anew, to_line
 
@@ -79,7 +79,7 @@ def _read(line: bytes, *, inside: bool) -> Mended:
     if wrong is not None and has_checksum(line):
         raise ValueError(wrong)
     doubt = doubt if wrong is None else wrong  # of another program: nobody knows which is right
-    created_at = clock.to_text(summary.created_at).encode()
+    created_at = timestamps.to_text(summary.created_at).encode()
     return Mended(summary.run_id, created_at, doubt, None if doubt is None else _with_end(line))
 
 
@@ -101,5 +101,5 @@ def _written_anew(trace: AgentTrace, trace_json: bytes, created_at: bytes, doubt
     encoded = EncodedTrace(
         trace.run_id, len(trace.steps), total, metadata, trace_json, facts, usage
     )
-    line = to_line(encoded, clock.from_text(created_at.decode()))
+    line = to_line(encoded, timestamps.from_text(created_at.decode()))
     return Mended(trace.run_id, created_at, doubt, line)

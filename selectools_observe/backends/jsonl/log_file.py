@@ -22,12 +22,12 @@ from ...model.pagination import Position
 from ...model.reports import Progress
 from ...model.trace import TraceFacts, TraceSummary
 from ...runtime.fork import rest_during_forks
-from .. import timestamps as clock
+from .. import timestamps
 from ..atomic_file import sync_folder
 from ..base import Loaded
 from ..filelock import lock, unlock
-from ..ordered_index import Entry, Look, SaveOrder, Slice
-from .file_io import Drop, Place, clear_away, copy_lines, is_at, read_at, take_back, write_all
+from ..ordered_index import Entry, OrderedIndex, ScanRequest, ScanResult
+from .file_io import ByteRange, Drop, clear_away, copy_lines, is_at, read_at, take_back, write_all
 from .line_format import (
     Group,
     goes_on,
@@ -55,14 +55,14 @@ _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 class Line(Entry):
     """A line of the file, as the index holds it."""
 
-    __slots__ = ("_facts", "_summary", "place", "rank")
+    __slots__ = ("_facts", "_summary", "place", "tiebreaker")
 
-    def __init__(self, summary: TraceSummary, facts: TraceFacts, place: Place) -> None:
+    def __init__(self, summary: TraceSummary, facts: TraceFacts, place: ByteRange) -> None:
         self.run_id = summary.run_id
         self._summary = summary
         self._facts = facts
         self.place = place
-        self.rank = 0
+        self.tiebreaker = 0
 
     @property
     def summary(self) -> TraceSummary:
@@ -124,8 +124,8 @@ class Archive:
 
     def _forget(self) -> None:
         """Begin a new index."""
-        self._order: SaveOrder[Line] = SaveOrder(uuid.uuid4().hex)
-        self._damaged: dict[str, tuple[Place, str]] = {}
+        self._order: OrderedIndex[Line] = OrderedIndex(uuid.uuid4().hex)
+        self._damaged: dict[str, tuple[ByteRange, str]] = {}
         self._read_to = 0
         self._read_last = (0, b"")
         self._ends_in_newline = True
@@ -142,14 +142,14 @@ class Archive:
     def _append(self, fd: int, units: Sequence[Unit]) -> list[None]:
         self._read_on(fd)
         traces = [trace for unit in units for trace in unit]
-        now = clock.now()
+        now = timestamps.now()
         lines = [line for unit in units for line in _lines_of(unit, now)]
         start = self._write(fd, lines)
         if start is None:
             self._forget()
             return [None] * len(units)
         for trace, line in zip(traces, lines, strict=True):
-            place = Place(start, len(line) - 1)
+            place = ByteRange(start, len(line) - 1)
             self._index(Line(trace.summary(now), shared(trace.facts), place))
             start += len(line)
         return [None] * len(units)
@@ -158,7 +158,7 @@ class Archive:
         """The JSON of traces; None for each that is not there."""
         return self._do(lambda: self._loaded(self._refreshed(), run_ids))
 
-    def look(self, look: Look) -> Slice:
+    def look(self, look: ScanRequest) -> ScanResult:
         """Look through a part of the traces."""
         return self._do(lambda: self._refreshed_order().look(look))
 
@@ -312,7 +312,7 @@ class Archive:
         self._read_on(fd)
         return fd
 
-    def _refreshed_order(self) -> SaveOrder[Line]:
+    def _refreshed_order(self) -> OrderedIndex[Line]:
         self._refreshed()
         return self._order
 
@@ -352,7 +352,7 @@ class Archive:
     def _give_up_torn_line(self, fd: int, end: int) -> None:
         """What stands after the last newline stays there, and the file goes on below it."""
         if self._read_to < end:
-            place = Place(self._read_to, end - self._read_to)
+            place = ByteRange(self._read_to, end - self._read_to)
             self._note_damage(read_at(fd, place), place, "cut short")
 
     def _loaded(self, fd: int, run_ids: Sequence[str]) -> list[Loaded]:
@@ -426,7 +426,7 @@ class Archive:
 
     def _read(self, line: bytes) -> Line | None:
         """Go past one line; None if there is no trace in it, or if it is torn: then stay."""
-        place = Place(self._read_to, len(line.rstrip(b"\r\n")))
+        place = ByteRange(self._read_to, len(line.rstrip(b"\r\n")))
         finished = line.endswith(b"\n")
         entry = None
         try:
@@ -443,7 +443,7 @@ class Archive:
         self._ends_in_newline = finished
         return entry
 
-    def _note_damage(self, line: bytes, place: Place, reason: str) -> None:
+    def _note_damage(self, line: bytes, place: ByteRange, reason: str) -> None:
         run_id = run_id_of(line)
         log.warning("%s, byte %d: unreadable line (%s)", self.path, place.offset, reason)
         if run_id is None:
@@ -460,7 +460,7 @@ class Archive:
             self._last_rank += 1
         else:
             self._last_created, self._last_rank = line.summary.created_at, 0
-        line.rank = self._last_rank
+        line.tiebreaker = self._last_rank
         self._order.add(line)
 
     def _tell_progress(self, size: int) -> None:

@@ -29,10 +29,10 @@ class _Piece(NamedTuple):
     """For one whose own time is lost."""
 
 
-def repairing(path: str, where: str, into: str, *, keep_doubtful: bool) -> Steps[RepairReport]:
+def repairing(path: str, where: str, into: str, *, keep_suspect: bool) -> Steps[RepairReport]:
     """Save what can be saved; nothing is written to the damaged file."""
     with new_file_for(into, overwrite=False) as name, open(path, "rb", COPY_BYTES) as source:
-        found = _Found(where, keep_doubtful=keep_doubtful)
+        found = _Found(where, keep_suspect=keep_suspect)
         for number, (offset, line) in enumerate(whole_lines(source), 1):
             found.look_at(offset, line)
             if not number % _LINES_AT_ONCE:
@@ -52,9 +52,9 @@ def _line_of(source: BinaryIO, piece: _Piece) -> bytes:
 class _Found:
     """The newest readable line of each run."""
 
-    def __init__(self, where: str, *, keep_doubtful: bool) -> None:
+    def __init__(self, where: str, *, keep_suspect: bool) -> None:
         self._where = where
-        self._keep_doubtful = keep_doubtful
+        self._keep_doubtful = keep_suspect
         self._best: dict[str, _Piece] = {}
         self._damaged: dict[str, tuple[int, str]] = {}
         self._left_out: dict[str, _Piece] = {}
@@ -142,7 +142,7 @@ class _Found:
 
     def report(self, into: str) -> RepairReport:
         """What became of the runs."""
-        lost, doubtful = self._nameless, Problems()
+        lost, suspect = self._nameless, Problems()
         for run_id, (offset, reason) in self._damaged.items():
             if run_id not in self._best and run_id not in self._left_out:
                 lost.add(run_id, f"{self._where}, byte {offset}", reason)
@@ -154,5 +154,5 @@ class _Found:
             if doubt is None:
                 saved += 1
             else:
-                doubtful.add(run_id, f"{self._where}, byte {piece.offset}", doubt)
-        return RepairReport(self._where, into, saved, tuple(lost.kept), tuple(doubtful.kept))
+                suspect.add(run_id, f"{self._where}, byte {piece.offset}", doubt)
+        return RepairReport(self._where, into, saved, tuple(lost.kept), tuple(suspect.kept))

@@ -14,14 +14,20 @@ from ...model.histogram import TraceHistogram
 from ...model.pagination import Position
 from ...model.reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
 from ...protocols import Durability
-from ...runtime.batching import Grouper, Work
+from ...runtime.batching import Batcher, Work
 from ...runtime.interface import Runtime
-from ...runtime.loop_local import Lanes
-from .. import error_mapping as faults
+from ...runtime.loop_local import LoopLocal
+from .. import error_mapping
 from ..base import Loaded, checked_path
 from ..file_base import FileCore
-from ..ordered_index import Look, Slice, count_in_slices, histogram_in_slices, page_in_slices
-from ..paging import Ask, Found
+from ..ordered_index import (
+    ScanRequest,
+    ScanResult,
+    count_in_slices,
+    histogram_in_slices,
+    page_in_slices,
+)
+from ..paging import PageRequest, PageRow
 from ..progress import Done, Steps, take
 from .backup import backing_up
 from .log_file import Archive, Unit
@@ -49,16 +55,16 @@ class JSONLStore(FileCore[EncodedTrace]):
             raise ValueError(f"durability must be 'full' or 'normal', not {durability!r}")
         super().__init__(runtime, checked_path(path), trace_type)
         self._archive = Archive(self._where, sync=durability == "full", progress=progress)
-        self._lanes = Lanes(runtime, self._new_lane, lambda _: None)
+        self._lanes = LoopLocal(runtime, self._new_lane, lambda _: None)
 
     @property
     def path(self) -> str:
         """The file."""
         return self._where
 
-    def _new_lane(self) -> _Lane:
+    def _new_lane(self) -> _LoopState:
         self._check_open()
-        return _Lane(
+        return _LoopState(
             self._runtime,
             lambda units: self._explained(self._archive.append, units),
             lambda run_ids: self._explained(self._archive.load, run_ids),
@@ -82,7 +88,7 @@ class JSONLStore(FileCore[EncodedTrace]):
     async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
         return await self._do(self._archive.load, run_ids)
 
-    async def _page(self, ask: Ask) -> Sequence[Found]:
+    async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
         return await page_in_slices(self._look, ask)
 
     async def _count(self, filters: TraceFilter) -> int:
@@ -91,7 +97,7 @@ class JSONLStore(FileCore[EncodedTrace]):
     async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
         return await histogram_in_slices(self._look, filters, buckets)
 
-    async def _look(self, look: Look) -> Slice:
+    async def _look(self, look: ScanRequest) -> ScanResult:
         return await self._do(self._archive.look, look)
 
     async def _delete(self, run_id: str) -> bool:
@@ -119,8 +125,8 @@ class JSONLStore(FileCore[EncodedTrace]):
         finally:
             os.close(fd)
 
-    def _repairing(self, into: str, *, keep_doubtful: bool) -> Steps[RepairReport]:
-        return repairing(self._archive.file, self._where, into, keep_doubtful=keep_doubtful)
+    def _repairing(self, into: str, *, keep_suspect: bool) -> Steps[RepairReport]:
+        return repairing(self._archive.file, self._where, into, keep_suspect=keep_suspect)
 
     def _compacting(self) -> Steps[CompactReport]:
         before, after, dropped = self._archive.compact()
@@ -145,7 +151,7 @@ class JSONLStore(FileCore[EncodedTrace]):
         try:
             yield
         except OSError as error:
-            raise faults.from_os(self._where, error) from error
+            raise error_mapping.from_os(self._where, error) from error
 
     def _place_of(self, run_id: str) -> str:
         return self._archive.place_of(run_id)
@@ -160,15 +166,15 @@ class JSONLStore(FileCore[EncodedTrace]):
         self._archive.close()
 
 
-class _Lane:
+class _LoopState:
     """The batches that are forming in one event loop."""
 
     def __init__(self, runtime: Runtime, save: Work[Unit, None], load: Work[str, Any]) -> None:
         self._runtime = runtime
         self._save_now = save
         self._load_now = load
-        self.saves: Grouper[Unit, None] = Grouper(runtime, self._save)
-        self.loads: Grouper[str, bytes | None] = Grouper(runtime, self._load)
+        self.saves: Batcher[Unit, None] = Batcher(runtime, self._save)
+        self.loads: Batcher[str, bytes | None] = Batcher(runtime, self._load)
 
     async def _save(self, answer: Callable[[Work[Unit, None]], None]) -> None:
         await self._runtime.call(partial(answer, self._save_now))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from ...model.reports import VerifyReport
-from ...runtime.gil import Breath
+from ...runtime.gil import GilYielder
 from ..filelock import lock, unlock
 from ..progress import Problems, Steps
 from ..summary_check import wrong_in_summary
@@ -40,10 +40,10 @@ class _Verification:
 
     def steps(self) -> Steps[VerifyReport]:
         size = os.fstat(self._file.fileno()).st_size
-        deadline, breath = time.monotonic() + _AT_A_STRETCH, Breath()
+        deadline, yielder = time.monotonic() + _AT_A_STRETCH, GilYielder()
         for offset, line in whole_lines(self._file):
             self._line(offset, line)
-            breath.take()
+            yielder.maybe_yield()
             if time.monotonic() > deadline:
                 done = offset + len(line)
                 yield done, max(size, done)

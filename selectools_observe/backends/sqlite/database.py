@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from ...errors import StorageError
 from ...protocols import Durability
 from ...runtime.fork import ForkSafeLock
-from .. import error_mapping as faults
+from .. import error_mapping
 from .connection import Connection, Identity, identity_of
 from .index.drift import mend_drift, warn_of_new_checksums
 from .index.maintenance import index_everything
@@ -95,10 +95,10 @@ class Database:
 
     def _in_words(self, error: sqlite3.Error | OSError | UnicodeDecodeError) -> StorageError:
         if isinstance(error, UnicodeDecodeError):
-            return faults.from_sqlite(self.where, faults.from_text(error))
+            return error_mapping.from_sqlite(self.where, error_mapping.from_text(error))
         if isinstance(error, sqlite3.Error):
-            return faults.from_sqlite(self.where, error)
-        return faults.from_os(self.where, error)
+            return error_mapping.from_sqlite(self.where, error)
+        return error_mapping.from_os(self.where, error)
 
     def _open(self) -> Connection:
         with self.explained():

@@ -14,11 +14,11 @@ from ...model.checksum import checksum
 from ...model.filters import TraceFilter, asks_for_facts, matches_facts, matches_summary
 from ...model.trace import TraceSummary, TraceUsage
 from ...model.validation import is_storable_id
-from ...runtime.gil import Breath
-from ..paging import Ask, Found
-from .index.candidates import Narrowing, bounds_of, in_order
+from ...runtime.gil import GilYielder
+from ..paging import PageRequest, PageRow
+from .index.candidates import CandidateQuery, bounds_of, in_order
 from .index.maintenance import index_everything
-from .rows import SUMMARIES, WRONG_CHECKSUM, stored_bytes, to_summary, told_by_steps
+from .rows import SUMMARIES, WRONG_CHECKSUM, facets_from_json, stored_bytes, to_summary
 from .transaction import one_moment
 
 ItemT = TypeVar("ItemT")
@@ -87,7 +87,7 @@ def newest_id(connection: sqlite3.Connection) -> int:
     return newest or 0
 
 
-def page(connection: sqlite3.Connection, where: str, ask: Ask) -> list[Found]:
+def page(connection: sqlite3.Connection, where: str, ask: PageRequest) -> list[PageRow]:
     """The summaries of a page, read at one moment; unreadable rows are skipped."""
     if ask.limit == 0:
         return []
@@ -103,7 +103,7 @@ def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> i
     with one_moment(connection):
         if filters == TraceFilter(limit=filters.limit):
             (number,) = connection.execute(_COUNT_INDEXED).fetchone()
-            foreign = Narrowing(connection, Ask(filters)).foreign_rows()
+            foreign = CandidateQuery(connection, PageRequest(filters)).foreign_rows()
             number += sum(1 for row_id in foreign if _is_match(connection, where, row_id, filters))
             return min(int(number), _most(filters.limit))
         with closing(_matching_ids(connection, where, filters)) as ids:
@@ -122,12 +122,12 @@ def _matching_ids(
     connection: sqlite3.Connection, where: str, filters: TraceFilter
 ) -> Generator[int, None, None]:
     if filters.run_ids is not None:
-        for found in _by_run_ids(connection, where, Ask(filters)):
+        for found in _by_run_ids(connection, where, PageRequest(filters)):
             yield found.key
         return
-    breath = Breath()
-    for row_id, sure in Narrowing(connection, Ask(filters)).candidates():
-        breath.take()
+    yielder = GilYielder()
+    for row_id, sure in CandidateQuery(connection, PageRequest(filters)).candidates():
+        yielder.maybe_yield()
         if sure or _is_match(connection, where, row_id, filters):
             yield row_id
 
@@ -137,10 +137,10 @@ def matching(
     where: str,
     row_ids: Sequence[int] | None,
     filters: TraceFilter,
-) -> Iterator[Found]:
+) -> Iterator[PageRow]:
     """Those rows that match, told by reading them; if None is given, those of its run ids."""
     if row_ids is None:
-        yield from _by_run_ids(connection, where, Ask(filters))
+        yield from _by_run_ids(connection, where, PageRequest(filters))
         return
     for some in _chunks(row_ids, _ROWS_AT_ONCE):
         yield from _summaries(connection, where, [(row_id, False) for row_id in some], filters)
@@ -152,41 +152,43 @@ def _is_match(
     return any(True for _ in _summaries(connection, where, [(row_id, False)], filters))
 
 
-def _found(connection: sqlite3.Connection, where: str, ask: Ask) -> Generator[Found, None, None]:
+def _found(
+    connection: sqlite3.Connection, where: str, ask: PageRequest
+) -> Generator[PageRow, None, None]:
     if ask.filters.run_ids is not None:
         return _by_run_ids(connection, where, ask)
-    narrowing = Narrowing(connection, ask)
+    narrowing = CandidateQuery(connection, ask)
     if narrowing.is_everything:
         return _everything(connection, where, ask)
     return _matching(connection, where, ask, narrowing)
 
 
 def _everything(
-    connection: sqlite3.Connection, where: str, ask: Ask
-) -> Generator[Found, None, None]:
+    connection: sqlite3.Connection, where: str, ask: PageRequest
+) -> Generator[PageRow, None, None]:
     condition, values = bounds_of(ask, "t.rowid")
     order = "ASC" if ask.oldest_first else "DESC"
     rows = connection.execute(
         f"{SUMMARIES} WHERE {condition} ORDER BY t.rowid {order}",
         values,
     )
-    breath = Breath()
+    yielder = GilYielder()
     for row in in_order(rows, ask):
-        breath.take()
+        yielder.maybe_yield()
         summary = _summary(connection, where, row)
         if summary is not None:
-            yield Found(row[0], summary)
+            yield PageRow(row[0], summary)
 
 
 def _matching(
-    connection: sqlite3.Connection, where: str, ask: Ask, narrowing: Narrowing
-) -> Generator[Found, None, None]:
+    connection: sqlite3.Connection, where: str, ask: PageRequest, narrowing: CandidateQuery
+) -> Generator[PageRow, None, None]:
     # A small page should not read many rows to give few; a large one should not ask often.
     wanted = ask.offset + ask.limit + 1 if ask.limit is not None else _ROWS_AT_ONCE
-    breath = Breath()
+    yielder = GilYielder()
     for candidates in _chunks(narrowing.candidates(), min(wanted, _ROWS_AT_ONCE)):
         for found in _summaries(connection, where, candidates, ask.filters):
-            breath.take()
+            yielder.maybe_yield()
             yield found
 
 
@@ -195,7 +197,7 @@ def _summaries(
     where: str,
     candidates: Sequence[tuple[int, bool]],
     filters: TraceFilter,
-) -> Iterator[Found]:
+) -> Iterator[PageRow]:
     """The summaries of those candidates that match, in the candidates' order."""
     marks = ",".join("?" * len(candidates))
     rows = connection.execute(
@@ -211,7 +213,7 @@ def _summaries(
             and matches_summary(filters, summary)
             and (sure or not asks_steps or _facts_match(connection, row_id, filters))
         ):
-            yield Found(row_id, summary)
+            yield PageRow(row_id, summary)
 
 
 def _summary(
@@ -220,15 +222,15 @@ def _summary(
     """The summary of a row of `SUMMARIES`; None if it is damaged."""
     row_id, *columns, prompt_tokens, completion_tokens, cost_usd, has_error, summary_crc = row
     if summary_crc is None:  # another program's, not indexed yet
-        facts, usage = told_by_steps(_trace_json(connection, row_id))
+        facts, usage = facets_from_json(_trace_json(connection, row_id))
         return to_summary(columns, where, usage, has_error=facts.has_error)
     usage = TraceUsage(prompt_tokens, completion_tokens, cost_usd)
     return to_summary(columns, where, usage, has_error=bool(has_error), summary_crc=summary_crc)
 
 
 def _by_run_ids(
-    connection: sqlite3.Connection, where: str, ask: Ask
-) -> Generator[Found, None, None]:
+    connection: sqlite3.Connection, where: str, ask: PageRequest
+) -> Generator[PageRow, None, None]:
     places: list[int] = []
     storable = filter(is_storable_id, ask.filters.run_ids or ())
     for chunk in _chunks(sorted(storable), _ROWS_AT_ONCE):
@@ -246,7 +248,7 @@ def _by_run_ids(
 
 
 def _facts_match(connection: sqlite3.Connection, row_id: int, filters: TraceFilter) -> bool:
-    facts, _ = told_by_steps(_trace_json(connection, row_id))
+    facts, _ = facets_from_json(_trace_json(connection, row_id))
     return matches_facts(filters, facts)
 
 

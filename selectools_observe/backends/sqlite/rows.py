@@ -14,7 +14,7 @@ from ...model.codec import LARGE, EncodedTrace, decode
 from ...model.facets import facts_of, usage_of
 from ...model.json_values import loads
 from ...model.trace import TraceFacts, TraceSummary, TraceUsage
-from .. import timestamps as clock
+from .. import timestamps
 from .index.terms import terms_of
 
 _NO_FACTS = TraceFacts(None, has_error=False)
@@ -90,7 +90,7 @@ def to_summary(
             run_id.decode(),
             steps,
             float(total_ms),
-            clock.from_text(created_at.decode()),
+            timestamps.from_text(created_at.decode()),
             to_metadata(metadata),
             usage.prompt_tokens,
             usage.completion_tokens,
@@ -120,7 +120,7 @@ def _compare(stored: int, computed: int) -> None:
 
 def _checksum_of(columns: Sequence[Any], summary: TraceSummary) -> int:
     numbers = (
-        clock.to_microseconds(summary.created_at),
+        timestamps.to_microseconds(summary.created_at),
         summary.steps,
         summary.total_ms,
         summary.has_error,
@@ -136,7 +136,7 @@ def has_its_checksum(row: Sequence[Any]) -> bool:
     _, *columns, prompt_tokens, completion_tokens, cost_usd, has_error, summary_crc = row
     run_id, steps, total_ms, created_at, metadata = columns
     try:
-        created_us = clock.to_microseconds(clock.from_text(created_at.decode()))
+        created_us = timestamps.to_microseconds(timestamps.from_text(created_at.decode()))
         numbers = (
             created_us, steps, total_ms, has_error, prompt_tokens, completion_tokens, cost_usd,
         )  # fmt: skip
@@ -160,7 +160,7 @@ def stored_bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-def told_by_steps(trace_json: bytes) -> tuple[TraceFacts, TraceUsage]:
+def facets_from_json(trace_json: bytes) -> tuple[TraceFacts, TraceUsage]:
     """The facts and the usage of a stored trace; one that cannot be read has none."""
     try:
         trace = decode(trace_json)
@@ -179,7 +179,7 @@ def facets_of(
     """The facets of a row that another program wrote."""
     return (
         row_id,
-        clock.to_microseconds(summary.created_at),
+        timestamps.to_microseconds(summary.created_at),
         summary.steps,
         summary.total_ms,
         int(summary.has_error),

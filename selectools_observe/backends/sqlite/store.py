@@ -13,18 +13,18 @@ from ...model.histogram import TraceHistogram
 from ...model.pagination import Position
 from ...model.reports import BackupReport, CompactReport, RepairReport, VerifyReport
 from ...protocols import Durability
-from ...runtime.batching import Grouper, Work
+from ...runtime.batching import Batcher, Work
 from ...runtime.interface import Runtime
-from ...runtime.loop_local import Lanes
+from ...runtime.loop_local import LoopLocal
 from ...runtime.worker import Worker
 from ..base import Loaded, checked_path
 from ..file_base import FileCore
-from ..paging import Ask, Found
+from ..paging import PageRequest, PageRow
 from ..progress import Done, Steps, take
-from . import reader as reading
+from . import reader
 from .connection import Connection
 from .database import Database
-from .index import counter as counting
+from .index import counter
 from .recovery.backup import backing_up
 from .recovery.compact import compacting
 from .recovery.repair import repairing
@@ -54,16 +54,16 @@ class SQLiteStore(FileCore[WrittenTrace]):
         path = checked_path(db_path)
         self._database = Database(path, durability)
         super().__init__(runtime, path, trace_type)
-        self._lanes = Lanes(runtime, self._new_lane, _Lane.abandon)
+        self._lanes = LoopLocal(runtime, self._new_lane, _LoopState.abandon)
 
     @property
     def path(self) -> str | None:
         """The file; None in memory."""
         return None if self._where == ":memory:" else self._where
 
-    def _new_lane(self) -> _Lane:
+    def _new_lane(self) -> _LoopState:
         self._check_open()
-        return _Lane(self._runtime, self._database)
+        return _LoopState(self._runtime, self._database)
 
     async def _open(self) -> None:
         self._check_open()
@@ -79,23 +79,23 @@ class SQLiteStore(FileCore[WrittenTrace]):
         return await self._lanes.current().load(run_id)
 
     async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
-        return await self._lanes.current().scan(reading.load, self._where, run_ids)
+        return await self._lanes.current().scan(reader.load, self._where, run_ids)
 
-    async def _page(self, ask: Ask) -> Sequence[Found]:
-        return await self._lanes.current().scan(reading.page, self._where, ask)
+    async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
+        return await self._lanes.current().scan(reader.page, self._where, ask)
 
     async def _count(self, filters: TraceFilter) -> int:
-        return await self._lanes.current().count(counting.count, self._where, filters)
+        return await self._lanes.current().count(counter.count, self._where, filters)
 
     async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
-        work = counting.histogram
+        work = counter.histogram
         return await self._lanes.current().count(work, self._where, filters, buckets)
 
     async def _delete(self, run_id: str) -> bool:
         return await self._lanes.current().write(Writer.delete, run_id)
 
     async def _newest(self) -> Position | None:
-        newest = await self._lanes.current().scan(reading.newest_id)
+        newest = await self._lanes.current().scan(reader.newest_id)
         return Position(self._kind, newest) if newest else None
 
     async def _close(self) -> None:
@@ -116,10 +116,10 @@ class SQLiteStore(FileCore[WrittenTrace]):
             lambda held: backing_up(held, self._where, path, overwrite=overwrite)
         )
 
-    def _repairing(self, into: str, *, keep_doubtful: bool) -> Steps[RepairReport]:
+    def _repairing(self, into: str, *, keep_suspect: bool) -> Steps[RepairReport]:
         if self._database.is_private:
             raise StorageError(self._where, "it is in no file", "Write one with backup(path)")
-        return repairing(self._database.file, self._where, into, keep_doubtful=keep_doubtful)
+        return repairing(self._database.file, self._where, into, keep_suspect=keep_suspect)
 
     def _compacting(self) -> Steps[CompactReport]:
         return self._on_connection(lambda held: compacting(held, self._where))
@@ -136,7 +136,7 @@ class SQLiteStore(FileCore[WrittenTrace]):
         return self._database.do(steps, take)
 
     def _place_of(self, run_id: str) -> str:
-        return reading.place_of(self._where, run_id)
+        return reader.place_of(self._where, run_id)
 
     def _is_open(self) -> bool:
         return any(lane.is_open for lane in self._lanes)
@@ -147,7 +147,7 @@ class SQLiteStore(FileCore[WrittenTrace]):
             lane.abandon()
 
 
-class _Lane:
+class _LoopState:
     """What belongs to one event loop: its connections, and the batches that are forming.
 
     Four connections, each opened at first use: no load waits for a commit or for a long query, and
@@ -167,10 +167,10 @@ class _Lane:
         self._loader: Worker[Connection] = runtime.worker(*to_read)
         self._scanner: Worker[Connection] = runtime.worker(*to_read)
         self._counter: Worker[Connection] = runtime.worker(*to_read)
-        self.saves: Grouper[Unit, None] = Grouper(runtime, self._save, queues=runtime.hops)
-        self._loads: Grouper[str, bytes | None] | None = None
+        self.saves: Batcher[Unit, None] = Batcher(runtime, self._save, queues=runtime.hops)
+        self._loads: Batcher[str, bytes | None] | None = None
         if runtime.hops:
-            self._loads = Grouper(runtime, self._load, queues=True)
+            self._loads = Batcher(runtime, self._load, queues=True)
 
     def _new_writer(self) -> Writer:
         return self._database.do(self._database.connect(), Writer, self._database.where)
@@ -182,7 +182,7 @@ class _Lane:
         await self._answer(self._loader, answer, self._load_batch)
 
     def _load_batch(self, connection: Connection, run_ids: Sequence[str]) -> Sequence[Loaded]:
-        return reading.load(connection, self._database.where, run_ids)
+        return reader.load(connection, self._database.where, run_ids)
 
     async def _answer(
         self,
@@ -200,7 +200,7 @@ class _Lane:
         """Load one trace, together with others that are asked for at the same time."""
         if self._loads is not None:
             return await self._loads.ask(run_id)
-        return await self._do(self._loader, reading.load_one, self._database.where, run_id)
+        return await self._do(self._loader, reader.load_one, self._database.where, run_id)
 
     async def write(
         self,

@@ -9,8 +9,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from ...errors import StorageError, TraceStoreError
-from .. import error_mapping as faults
-from .. import timestamps as clock
+from .. import error_mapping, timestamps
 from .connection import Connection
 from .index.maintenance import FOREIGN_ROWS_AT_ONCE, keep_up
 from .rows import WrittenTrace, summary_checksum
@@ -103,7 +102,7 @@ class Writer:
         try:
             self._save(unit)
         except sqlite3.Error as error:
-            refused = faults.from_sqlite(self._where, error)
+            refused = error_mapping.from_sqlite(self._where, error)
             refused.__cause__ = error
             return refused
         return None
@@ -117,8 +116,8 @@ class Writer:
         self._log.grew(sum(len(row.encoded.trace) for row in rows))
 
     def _insert(self, rows: Sequence[WrittenTrace]) -> None:
-        now = clock.now()
-        created_at, created_us = clock.to_text(now), clock.to_microseconds(now)
+        now = timestamps.now()
+        created_at, created_us = timestamps.to_text(now), timestamps.to_microseconds(now)
         values: list[Any] = []
         for row in rows:
             trace = row.encoded

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...model.snapshot import snapshot
 from ...protocols import AsyncTraceStore, TraceStore
-from ...runtime.interface import drive
+from ...runtime.interface import run_sync
 from ...stores.delegating import AsyncContext, BlockingWrapper, check_kind
 from .queue import BackgroundCounts, Item, OnFull, Settled
 from .queued_store import BackgroundCore, BlockingCore, FlushResult, Register
@@ -183,7 +183,7 @@ class BackgroundTraceStore(BlockingWrapper[BackgroundCore]):
         """
         item = Item(snapshot(trace), when_settled)
         if not self._core._put(item):
-            drive(self._core._insist(item))
+            run_sync(self._core._insist(item))
         return item.snapshot.run_id
 
     @property
@@ -197,4 +197,4 @@ class BackgroundTraceStore(BlockingWrapper[BackgroundCore]):
         Args:
             timeout: Seconds to wait; it always returns in that time.
         """
-        return drive(self._core.flush(timeout))
+        return run_sync(self._core.flush(timeout))

@@ -7,19 +7,19 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from ...backends import journal_file as liverecords
+from ...backends import journal_file
 from ...backends.base import StoreCore
 from ...errors import CorruptTraceError, TraceNotFoundError
 from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, RunIds, TraceStore
-from ...runtime.interface import drive
+from ...runtime.interface import run_sync
 from ...stores.blocking import BlockingFace
 from ...stores.delegating import AnyStore, check_kind, given, innermost
 
 T = TypeVar("T")
 
 
-class _Keeper:
+class _StoreRecoveryTarget:
     """A store of five verbs, of either kind, as runs are recovered into it."""
 
     def __init__(self, store: AnyStore) -> None:
@@ -67,7 +67,9 @@ def recover(store: TraceStore, folder: str | os.PathLike[str] | None = None) -> 
     async def here(work: Callable[[], T]) -> T:
         return work()
 
-    return drive(liverecords.recover(records, _Keeper(cast("TraceStore", target)), here))
+    return run_sync(
+        journal_file.recover(records, _StoreRecoveryTarget(cast("TraceStore", target)), here)
+    )
 
 
 async def arecover(store: AsyncTraceStore, folder: str | os.PathLike[str] | None = None) -> RunIds:
@@ -77,8 +79,8 @@ async def arecover(store: AsyncTraceStore, folder: str | os.PathLike[str] | None
     target = innermost(store)
     if folder is None and isinstance(target, StoreCore):
         return await target.recover()
-    keeper = _Keeper(cast("AsyncTraceStore", target))
-    return await liverecords.recover(records, keeper, asyncio.to_thread)
+    keeper = _StoreRecoveryTarget(cast("AsyncTraceStore", target))
+    return await journal_file.recover(records, keeper, asyncio.to_thread)
 
 
 def folder_of(store: object, folder: str | os.PathLike[str] | None) -> str:
@@ -93,4 +95,4 @@ def folder_of(store: object, folder: str | os.PathLike[str] | None) -> str:
     path = target.path if isinstance(target, StoreCore | BlockingFace) else None
     if path is None:
         raise ValueError(f"{target!r} is in no file: give a folder for its live record")
-    return liverecords.folder_of(path)
+    return journal_file.folder_of(path)

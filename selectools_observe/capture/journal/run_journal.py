@@ -14,9 +14,9 @@ from ...model.json_values import UnstorableValueError
 from ...model.trace import AgentTrace, TraceStep
 from ...protocols import Durability
 from ...runtime.asyncio_ import AsyncioRuntime
-from ...runtime.batching import Grouper, Work
-from ...runtime.loop_local import Lanes
-from ..processing.processor import Preparation
+from ...runtime.batching import Batcher, Work
+from ...runtime.loop_local import LoopLocal
+from ..processing.processor import TraceProcessor
 from ..processing.sanitize import salvaged, salvaged_step
 from .writer import LiveRecord
 
@@ -25,14 +25,14 @@ T = TypeVar("T")
 Trouble = Callable[[Exception, AgentTrace], None]
 
 
-class FlightRecorder:
+class RunJournal:
     """The live record of a recorder, and what is done to a step before it gets there."""
 
     def __init__(
         self,
         folder: str,
         durability: Durability,
-        preparations: Sequence[Preparation],
+        preparations: Sequence[TraceProcessor],
         trouble: Trouble,
     ) -> None:
         self.record = LiveRecord(folder)
@@ -40,8 +40,8 @@ class FlightRecorder:
         self._preparations = preparations
         self.trouble = trouble
         runtime = AsyncioRuntime()
-        self._syncs: Lanes[Grouper[int, None]] = Lanes(
-            runtime, lambda: Grouper(runtime, partial(_in_thread, runtime, self._sync)), _nothing
+        self._syncs: LoopLocal[Batcher[int, None]] = LoopLocal(
+            runtime, lambda: Batcher(runtime, partial(_in_thread, runtime, self._sync)), _nothing
         )
 
     def begin(self, trace: AgentTrace) -> LiveRun | None:
@@ -111,7 +111,7 @@ def _nothing(_: object) -> None:
 class LiveRun:
     """One run in the live record."""
 
-    def __init__(self, recorder: FlightRecorder, trace: AgentTrace) -> None:
+    def __init__(self, recorder: RunJournal, trace: AgentTrace) -> None:
         self._recorder = recorder
         self._record = recorder.record
         self._trace = trace

@@ -14,7 +14,7 @@ from ...backends.journal_file import UNFINISHED
 from ...model.codec import EncodedTrace, decode, decode_step, encode, encode_step
 from ...model.trace import STEP_FIELDS, AgentTrace, StepType, TraceStep
 from ..redaction import Redactor
-from ..redaction.traversal import in_one_go
+from ..redaction.traversal import fuse_redactors
 
 log = logging.getLogger("selectools_observe")
 
@@ -26,8 +26,8 @@ WITHHELD = "[withheld: redaction failed]"
 """What stands for a text that a redactor failed on."""
 
 
-class PreparationCounts(msgspec.Struct, frozen=True):
-    """What a `Preparation` did so far.
+class ProcessingCounts(msgspec.Struct, frozen=True):
+    """What a `TraceProcessor` did so far.
 
     Attributes:
         sampled_out: Runs that were not stored, by ``sample``.
@@ -38,7 +38,7 @@ class PreparationCounts(msgspec.Struct, frozen=True):
     redactions_failed: int = 0
 
 
-class Preparation:
+class TraceProcessor:
     """Makes a run fit to be stored: redacted, then truncated; and says whether it is stored at all.
 
     Never changes what it is given. Where a redactor fails, or returns something else than a step or
@@ -73,7 +73,7 @@ class Preparation:
             raise ValueError(f"truncate must be at least 1 character, not {truncate!r}")
         if sample is not None and not callable(sample) and not 0 <= sample <= 1:
             raise ValueError(f"sample must be between 0.0 and 1.0, not {sample!r}")
-        self._redactors = in_one_go(redactors)
+        self._redactors = fuse_redactors(redactors)
         self._truncate = truncate
         self._sample = sample
         self._keep_errors = keep_errors
@@ -82,9 +82,9 @@ class Preparation:
         self._failed = 0
 
     @property
-    def counts(self) -> PreparationCounts:
+    def counts(self) -> ProcessingCounts:
         """What was done so far."""
-        return PreparationCounts(self._sampled_out, self._failed)
+        return ProcessingCounts(self._sampled_out, self._failed)
 
     @property
     def samples(self) -> bool:

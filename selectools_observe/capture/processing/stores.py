@@ -11,22 +11,22 @@ from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, RunIds, TraceStore, is_async_store
 from ...stores.delegating import AsyncContext, BlockingWrapper, WrappingCore, check_kind
 from ..redaction import Redactor
-from .processor import Preparation, PreparationCounts, Sample
+from .processor import ProcessingCounts, Sample, TraceProcessor
 
 # Bytes of JSON that take more than about a millisecond to redact: too long for an event loop.
 _LARGE = 32 * 1024
 
 
-class _PreparedCore(WrappingCore):
+class _ProcessingCore(WrappingCore):
     """Prepares what is saved; the other verbs go through."""
 
-    def __init__(self, store: AsyncTraceStore | TraceStore, preparation: Preparation) -> None:
+    def __init__(self, store: AsyncTraceStore | TraceStore, preparation: TraceProcessor) -> None:
         super().__init__(store)
         self.preparation = preparation
         self._hops = is_async_store(store)
 
     @property
-    def counts(self) -> PreparationCounts:
+    def counts(self) -> ProcessingCounts:
         """What was sampled out, and where redaction failed."""
         return self.preparation.counts
 
@@ -39,7 +39,7 @@ class _PreparedCore(WrappingCore):
         return snapshot.run_id
 
     async def save_many(self, traces: Iterable[Any]) -> RunIds:
-        """See `AsyncTraceArchive.save_many`. Ids of runs that are not stored are returned too."""
+        """See `AsyncQueryableTraceStore.save_many`. Ids of dropped runs are returned too."""
         snapshots = [encode(trace) for trace in traces]
         prepared = [await self._prepared(snapshot) for snapshot in snapshots]
         wanted = [trace for trace in prepared if trace is not None]
@@ -52,15 +52,15 @@ class _PreparedCore(WrappingCore):
         return self.preparation.encoded(snapshot)
 
 
-class AsyncPreparedTraceStore(_PreparedCore, AsyncContext):
-    """`PreparedTraceStore` for code that runs in an event loop, in front of an async store.
+class AsyncProcessingTraceStore(_ProcessingCore, AsyncContext):
+    """`ProcessingTraceStore` for code that runs in an event loop, in front of an async store.
 
     Args:
         store: The store behind; closed with this one.
-        redact: As for `PreparedTraceStore`.
-        truncate: As for `PreparedTraceStore`.
-        sample: As for `PreparedTraceStore`.
-        keep_errors: As for `PreparedTraceStore`.
+        redact: As for `ProcessingTraceStore`.
+        truncate: As for `ProcessingTraceStore`.
+        sample: As for `ProcessingTraceStore`.
+        keep_errors: As for `ProcessingTraceStore`.
 
     Raises:
         TypeError: The store blocks.
@@ -75,14 +75,16 @@ class AsyncPreparedTraceStore(_PreparedCore, AsyncContext):
         sample: Sample | None = None,
         keep_errors: bool = True,
     ) -> None:
-        check_kind(store, "AsyncPreparedTraceStore", is_async=True)
+        check_kind(store, "AsyncProcessingTraceStore", is_async=True)
         super().__init__(
             store,
-            Preparation(redact=redact, truncate=truncate, sample=sample, keep_errors=keep_errors),
+            TraceProcessor(
+                redact=redact, truncate=truncate, sample=sample, keep_errors=keep_errors
+            ),
         )
 
 
-class PreparedTraceStore(BlockingWrapper[_PreparedCore]):
+class ProcessingTraceStore(BlockingWrapper[_ProcessingCore]):
     """Redacts, truncates and samples whatever is saved, in front of any store.
 
     The one place for it: what saves into this store, be it an observer, an exporter, a recorder or
@@ -111,18 +113,18 @@ class PreparedTraceStore(BlockingWrapper[_PreparedCore]):
         sample: Sample | None = None,
         keep_errors: bool = True,
     ) -> None:
-        check_kind(store, "PreparedTraceStore", is_async=False)
-        preparation = Preparation(
+        check_kind(store, "ProcessingTraceStore", is_async=False)
+        preparation = TraceProcessor(
             redact=redact, truncate=truncate, sample=sample, keep_errors=keep_errors
         )
-        super().__init__(_PreparedCore(store, preparation))
+        super().__init__(_ProcessingCore(store, preparation))
 
     @property
-    def preparation(self) -> Preparation:
+    def preparation(self) -> TraceProcessor:
         """What is done to each run."""
         return self._core.preparation
 
     @property
-    def counts(self) -> PreparationCounts:
+    def counts(self) -> ProcessingCounts:
         """What was sampled out, and where redaction failed."""
         return self._core.counts

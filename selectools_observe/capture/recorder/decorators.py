@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...model.trace import TraceStep
 from .run import Run, current_run
-from .step import TimedStep, here
+from .step import TimedStep, current_scope
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -88,16 +88,17 @@ def _coroutine(function: Any, context: Any, keep: Any) -> Any:
 
 def _generator(function: Any, context: Any, keep: Any) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
-        outside = here.get()  # a generator shares its caller's context: there is no run in that
+        # A generator shares its caller's context: there is no run in that.
+        outside = current_scope.get()
         with context(args, kwargs) as entered:
             given = []
             with closing(function(*args, **kwargs)) as items:
                 for item in items:
                     given.append(item)
-                    inside = here.get()
-                    here.set(outside)
+                    inside = current_scope.get()
+                    current_scope.set(outside)
                     yield item
-                    here.set(inside)
+                    current_scope.set(inside)
             keep(entered, given)
 
     return call
@@ -105,16 +106,16 @@ def _generator(function: Any, context: Any, keep: Any) -> Any:
 
 def _async_generator(function: Any, context: Any, keep: Any) -> Any:
     async def call(*args: Any, **kwargs: Any) -> Any:
-        outside = here.get()
+        outside = current_scope.get()
         async with context(args, kwargs) as entered:
             given = []
             async with aclosing(function(*args, **kwargs)) as items:
                 async for item in items:
                     given.append(item)
-                    inside = here.get()
-                    here.set(outside)
+                    inside = current_scope.get()
+                    current_scope.set(outside)
                     yield item
-                    here.set(inside)
+                    current_scope.set(inside)
             keep(entered, given)
 
     return call

@@ -18,9 +18,9 @@ from ..background.queue import Outcome, Settled
 from ..background.stores import AsyncBackgroundTraceStore, BackgroundTraceStore
 from ..background.worker import OnError
 from ..journal.recovery import arecover, folder_of, recover
-from ..journal.run_journal import FlightRecorder, LiveRun
-from ..processing.processor import Preparation
-from ..processing.stores import AsyncPreparedTraceStore, PreparedTraceStore
+from ..journal.run_journal import LiveRun, RunJournal
+from ..processing.processor import TraceProcessor
+from ..processing.stores import AsyncProcessingTraceStore, ProcessingTraceStore
 from ..saver import RecorderCounts, RunSaver, despite_cancellation, in_thread
 from .decorators import Function, recorded_agent, recorded_tool
 from .run import Run
@@ -65,7 +65,7 @@ class Recorder(ClosedAtEnd):
         if durability not in ("full", "normal"):
             raise ValueError(f"durability must be 'full' or 'normal', not {durability!r}")
         self._saver = RunSaver(store, on_error)
-        self._flight: FlightRecorder | None = None
+        self._flight: RunJournal | None = None
         self._folder = None if isinstance(live, bool) else os.fspath(live)
         self._to_recover = False
         self._shows_beginnings = False
@@ -77,7 +77,7 @@ class Recorder(ClosedAtEnd):
         preparations = _preparations(store)
         # Where some runs may be left out in the end, their beginnings must not stay in the store.
         self._shows_beginnings = not any(preparation.samples for preparation in preparations)
-        self._flight = FlightRecorder(records, durability, preparations, self._saver.note_unwritten)
+        self._flight = RunJournal(records, durability, preparations, self._saver.note_unwritten)
         if self._saver.is_async:
             self._to_recover = True  # at the first run: that needs an event loop
         else:
@@ -263,19 +263,19 @@ def _beginning(trace: AgentTrace) -> AgentTrace:
     return AgentTrace([], trace.start_time, trace.run_id, trace.parent_run_id, metadata)
 
 
-def _preparations(store: AnyStore) -> list[Preparation]:
+def _preparations(store: AnyStore) -> list[TraceProcessor]:
     """What is done to a run on its way to the innermost store.
 
     Raises:
         ValueError: A store that prepares stands in front of one that saves in the background.
     """
-    found: list[Preparation] = []
+    found: list[TraceProcessor] = []
     for one in behind(store):
-        if isinstance(one, PreparedTraceStore | AsyncPreparedTraceStore):
+        if isinstance(one, ProcessingTraceStore | AsyncProcessingTraceStore):
             found.append(one.preparation)
         elif found and isinstance(one, BackgroundTraceStore | AsyncBackgroundTraceStore):
             raise ValueError(
                 "with a live record the background store must come first: "
-                "BackgroundTraceStore(PreparedTraceStore(store))"
+                "BackgroundTraceStore(ProcessingTraceStore(store))"
             )
     return found

@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from ...model.trace import AgentTrace, StepType, TraceStep, step_type
-from ...runtime.interface import drive
+from ...runtime.interface import run_sync
 from ..journal.run_journal import LiveRun
 from ..processing.processor import ROOT_RUN_ID
-from .step import Place, TimedStep, error_text, here, is_cancellation
+from .step import Scope, TimedStep, current_scope, error_text, is_cancellation
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -27,11 +27,11 @@ Args = ParamSpec("Args")
 
 def current_run() -> Run | None:
     """The run that this code is part of, in this task and in threads it started; None outside."""
-    place = here.get()
+    place = current_scope.get()
     return None if place is None else place.run
 
 
-def carry_context(function: Callable[Args, T]) -> Callable[Args, T]:
+def propagate_context(function: Callable[Args, T]) -> Callable[Args, T]:
     """The function, to be called in a bare thread or a pool as part of the present run.
 
     Tasks, `asyncio.to_thread` and `anyio.to_thread` carry the run along by themselves; a
@@ -62,7 +62,7 @@ class Run:
         self._recorder = recorder
         self._live: LiveRun | None = None
         self._lock = threading.Lock()
-        self._outer: Place | None = None
+        self._outer: Scope | None = None
         self._begun = False
         self._ended = False
         self._seen: list[BaseException] = []
@@ -177,7 +177,7 @@ class Run:
         self._recorder.check_blocking()
         self._begin()
         try:
-            drive(self._recorder.show(self.trace, self._live))
+            run_sync(self._recorder.show(self.trace, self._live))
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
@@ -190,7 +190,7 @@ class Run:
         traceback: TracebackType | None,
     ) -> None:
         self._end(error)
-        drive(self._recorder.finish(self.trace, self._live))
+        run_sync(self._recorder.finish(self.trace, self._live))
 
     async def __aenter__(self) -> Self:
         self._begin()
@@ -214,10 +214,10 @@ class Run:
         if self._begun:
             raise RuntimeError("a run is entered once: make another with recorder.run()")
         self._begun = True
-        self._outer = here.get()
+        self._outer = current_scope.get()
         if self._outer is not None and self.trace.parent_run_id is None:
             self._nest_in(self._outer.run.trace)
-        here.set(Place(self))
+        current_scope.set(Scope(self))
         self._live = self._recorder.begin(self.trace)
 
     def _nest_in(self, outer: AgentTrace) -> None:
@@ -227,9 +227,9 @@ class Run:
             self.trace.metadata.setdefault(ROOT_RUN_ID, root)
 
     def _end(self, error: BaseException | None) -> None:
-        current = here.get()
+        current = current_scope.get()
         if current is not None and current.run is self:  # a generator may end in another context
-            here.set(self._outer)
+            current_scope.set(self._outer)
         if error is not None and error not in self._seen:
             self._add_end(error)
         self._seen.clear()

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from .run import Run
 
 
-class Place(NamedTuple):
+class Scope(NamedTuple):
     """Where code runs: in which run, and in which step of it."""
 
     run: Run
     step: TraceStep | None = None
 
 
-here: contextvars.ContextVar[Place | None] = contextvars.ContextVar(
+current_scope: contextvars.ContextVar[Scope | None] = contextvars.ContextVar(
     "selectools_observe_run", default=None
 )
 
@@ -59,15 +59,15 @@ class TimedStep:
         self._step = step
         self._place = run.reserve(step)
         self._since = 0.0
-        self._outer: Place | None = None
+        self._outer: Scope | None = None
 
     def _begin(self) -> TraceStep:
         if self._since:
             raise RuntimeError("a step is entered once: make another for the next")
-        self._outer = here.get()
+        self._outer = current_scope.get()
         if self._outer is not None and self._outer.run is self._run and self._outer.step:
             self._nest_in(self._outer.step)
-        here.set(Place(self._run, self._step))
+        current_scope.set(Scope(self._run, self._step))
         self._step.timestamp = time.time()
         self._since = time.perf_counter()
         self._run.note_begun(self._place)
@@ -80,9 +80,9 @@ class TimedStep:
 
     def _end(self, error: BaseException | None) -> int:
         self._step.duration_ms = (time.perf_counter() - self._since) * 1000
-        current = here.get()
+        current = current_scope.get()
         if current is not None and current.step is self._step:
-            here.set(self._outer)
+            current_scope.set(self._outer)
         if error is not None and not isinstance(
             error, GeneratorExit
         ):  # a stream left early is fine

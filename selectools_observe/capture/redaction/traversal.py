@@ -160,7 +160,7 @@ def _replaced(value: object, stand_in: str) -> object:
     return value if says_nothing else stand_in
 
 
-def in_one_go(redactors: Iterable[Redactor]) -> list[Redactor]:
+def fuse_redactors(redactors: Iterable[Redactor]) -> list[Redactor]:
     """The same redactors, with walks that follow each other made one."""
     fewer: list[Redactor] = []
     for redactor in redactors:

@@ -12,7 +12,7 @@ from ...analytics import Comparison, StepPair
 from ...analytics import compare as compare_traces
 from ...model.text import one_line, printable_lines
 from ...model.trace import AgentTrace
-from .. import formatting as figures
+from .. import formatting
 from ..completers import complete_run_ids
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
@@ -111,12 +111,12 @@ def _totals(found: Comparison) -> Iterator[tuple[str, str]]:
     def words(name: str) -> str:
         totals = getattr(found, name)
         failed = f" · {totals.errors} failed" if totals.errors else ""
-        return f"{totals.steps} steps · {figures.duration(totals.duration_ms)}{failed}"
+        return f"{totals.steps} steps · {formatting.duration(totals.duration_ms)}{failed}"
 
     def usage(name: str) -> str:
         totals = getattr(found, name)
-        tokens = figures.count(totals.prompt_tokens + totals.completion_tokens)
-        return f"{tokens} tokens · {figures.dollars(totals.cost_usd)}"
+        tokens = formatting.count(totals.prompt_tokens + totals.completion_tokens)
+        return f"{tokens} tokens · {formatting.dollars(totals.cost_usd)}"
 
     yield words("left"), words("right")
     yield usage("left"), usage("right")

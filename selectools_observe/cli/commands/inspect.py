@@ -11,7 +11,7 @@ import click
 
 from ...model.filters import TraceFilter
 from ...model.trace import AgentTrace, TraceSummary
-from ...protocols import TraceArchive
+from ...protocols import QueryableTraceStore
 from ..completers import complete_run_ids
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json, summary_fields, trace_json
@@ -105,7 +105,7 @@ def _list(
 
 def _show_page(
     session: Session,
-    store: TraceArchive,
+    store: QueryableTraceStore,
     filters: TraceFilter,
     form: Form | None,
     cursor: str | None,

@@ -13,7 +13,7 @@ from ...analytics import Collector, Group, Statistics
 from ...analytics.statistics import DIMENSIONS, Dimension
 from ...model.filters import TraceFilter
 from ...model.text import one_line
-from .. import formatting as figures
+from .. import formatting
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
 from ..options import filter_options, said, store_argument, store_option, with_session
@@ -92,7 +92,7 @@ def _total(total: Group) -> Iterator[Text]:
         line.append(f" · {total.errors:,} failed ({total.errors / total.runs:.0%})", "bold red")
     line.append(
         f" · {total.calls:,} steps · {total.prompt_tokens:,} + {total.completion_tokens:,} tokens"
-        f" · {figures.dollars(total.cost_usd.total)}",
+        f" · {formatting.dollars(total.cost_usd.total)}",
         "",
     )
     yield line
@@ -102,9 +102,9 @@ def _total(total: Group) -> Iterator[Text]:
     )
     rows = []
     for name, spread, words in (
-        ("time", total.duration_ms, figures.duration),
-        ("tokens", total.tokens, figures.count),
-        ("cost", total.cost_usd, figures.dollars),
+        ("time", total.duration_ms, formatting.duration),
+        ("tokens", total.tokens, formatting.count),
+        ("cost", total.cost_usd, formatting.dollars),
     ):
         values = (spread.p50, spread.p90, spread.p99, spread.max, spread.mean)
         rows.append([name, *map(words, values)])
@@ -136,9 +136,9 @@ def _row(group: Group, *, counts_runs: bool) -> list[str | Text]:
         one_line(group.key, 80),
         f"{group.runs if counts_runs else group.calls:,}",
         Text(f"{group.errors:,}", "red") if group.errors else Text("-", "dim"),
-        figures.duration(spread.p50),
-        figures.duration(spread.p90),
-        figures.duration(spread.p99),
-        figures.count(group.prompt_tokens + group.completion_tokens),
-        figures.dollars(group.cost_usd.total),
+        formatting.duration(spread.p50),
+        formatting.duration(spread.p90),
+        formatting.duration(spread.p99),
+        formatting.count(group.prompt_tokens + group.completion_tokens),
+        formatting.dollars(group.cost_usd.total),
     ]

@@ -14,7 +14,7 @@ import click
 from ...errors import StorageError
 from ...model.filters import TraceFilter
 from ...model.trace import TraceSummary
-from ...protocols import TraceArchive
+from ...protocols import QueryableTraceStore
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json, summary_fields
 from ..options import filter_options, store_argument, store_option, with_session
@@ -91,7 +91,7 @@ class Follower:
         self._filters = filters
         self._name = parsed(session.name)
         self._stack = ExitStack()
-        self._store: TraceArchive | None = self._stack.enter_context(session.store())
+        self._store: QueryableTraceStore | None = self._stack.enter_context(session.store())
         self._file = _identity(self._name.path)
         self._known: dict[tuple[str, object], None] = {}
         self._failed = 0
@@ -144,10 +144,10 @@ class Follower:
             terminal.note(f"{self._name} was replaced; going on with the new file")
         self._file = file
 
-    def _new(self, store: TraceArchive) -> list[TraceSummary]:
+    def _new(self, store: QueryableTraceStore) -> list[TraceSummary]:
         return list(self._until_known(store))
 
-    def _until_known(self, store: TraceArchive) -> Iterator[TraceSummary]:
+    def _until_known(self, store: QueryableTraceStore) -> Iterator[TraceSummary]:
         cursor: str | None = None
         while True:
             page = store.list(limit=_AT_ONCE, cursor=cursor)
@@ -159,7 +159,7 @@ class Follower:
             if cursor is None:
                 return
 
-    def _matching(self, store: TraceArchive, runs: list[TraceSummary]) -> list[TraceSummary]:
+    def _matching(self, store: QueryableTraceStore, runs: list[TraceSummary]) -> list[TraceSummary]:
         """Those that match; which of them, the store says, so that filters mean one thing."""
         if not runs or self._filters == TraceFilter(limit=self._filters.limit):
             return runs

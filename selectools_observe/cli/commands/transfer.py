@@ -13,7 +13,7 @@ import click
 from ...errors import CorruptTraceError
 from ...model.filters import TraceFilter
 from ...model.trace import AgentTrace
-from ...protocols import TraceArchive
+from ...protocols import QueryableTraceStore
 from ..exit_codes import NOTHING, OK
 from ..export_formats import FORMATS, Format, Saved, saved_runs, send, whole_file, write
 from ..import_formats import runs_in
@@ -179,7 +179,7 @@ def _watched(runs: Iterable[Saved], total: int, progress: Progress) -> Iterator[
 class _Saver:
     """Saves runs some at a time: a commit for each would take many times as long."""
 
-    def __init__(self, store: TraceArchive, *, skip_existing: bool) -> None:
+    def __init__(self, store: QueryableTraceStore, *, skip_existing: bool) -> None:
         self._store = store
         self._skip_existing = skip_existing
         self.saved = 0

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from ...model.filters import TraceFilter
 from ...model.text import one_line, printable_lines
-from ...protocols import FileArchive, TraceArchive
-from ...stores import maintenance as trust
+from ...protocols import FileTraceStore, QueryableTraceStore
+from ...stores import maintenance
 from ..completers import complete_run_ids
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
@@ -65,11 +65,11 @@ def delete(
     return OK if deleted else NOTHING
 
 
-def _named(store: TraceArchive, names: Sequence[str], where: str) -> list[str]:
+def _named(store: QueryableTraceStore, names: Sequence[str], where: str) -> list[str]:
     return list(dict.fromkeys(find_run(store, name, where).run_id for name in names))
 
 
-def _matching(store: TraceArchive, filters: TraceFilter) -> list[str]:
+def _matching(store: QueryableTraceStore, filters: TraceFilter) -> list[str]:
     return [summary.run_id for summary in store.iter_summaries(filters)]
 
 
@@ -101,7 +101,7 @@ def verify(session: Session, *, as_data: bool) -> int:
     """
     file = _file(session)
     with session.terminal.progress("Verifying") as progress:
-        report = trust.verify(file.path, kind=file.kind, progress=progress)
+        report = maintenance.verify(file.path, kind=file.kind, progress=progress)
     if as_data:
         session.terminal.json(as_json({"ok": report.ok, **structs.asdict(report)}))
     else:
@@ -122,7 +122,7 @@ def backup(session: Session, path: str, *, force: bool) -> int:
     """
     _file(session)
     with session.store() as store, session.terminal.progress("Copying") as progress:
-        report = cast("FileArchive", store).backup(path, overwrite=force, progress=progress)
+        report = cast("FileTraceStore", store).backup(path, overwrite=force, progress=progress)
     _tell(session, report, damaged=not report.ok)
     return OK if report.ok else NOTHING
 
@@ -147,8 +147,8 @@ def repair(session: Session, into: str, *, yes: bool, drop_doubtful: bool) -> in
     if not agreed(session, f"Save what can be read of {file.path} into {into}?", yes=yes):
         return NOTHING
     with session.terminal.progress("Repairing") as progress:
-        report = trust.repair(
-            file.path, into, kind=file.kind, keep_doubtful=not drop_doubtful, progress=progress
+        report = maintenance.repair(
+            file.path, into, kind=file.kind, keep_suspect=not drop_doubtful, progress=progress
         )
     _tell(session, report, damaged=not report.ok)
     return OK if report.ok else NOTHING
@@ -162,14 +162,14 @@ def compact(session: Session) -> int:
     """Give the room of deleted and replaced runs back to the disk, and mend the index."""
     _file(session)
     with session.store() as store, session.terminal.progress("Compacting") as progress:
-        report = cast("FileArchive", store).compact(progress=progress)
+        report = cast("FileTraceStore", store).compact(progress=progress)
     _tell(session, report, damaged=False)
     return OK
 
 
 class _File(NamedTuple):
     path: str
-    kind: trust.Kind
+    kind: maintenance.Kind
 
 
 def _file(session: Session) -> _File:

@@ -47,7 +47,7 @@ class _Known(msgspec.Struct):
     has_root: bool = False
 
 
-class Gatherer:
+class SpanAssembler:
     """Takes spans, saves runs. Safe to share between threads and to use in a child after a fork.
 
     Args:

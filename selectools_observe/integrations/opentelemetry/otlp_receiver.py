@@ -10,7 +10,7 @@ import msgspec
 
 from ...capture.agent_saver import OnError
 from ...protocols import AsyncTraceStore, TraceStore
-from .assembler import Gatherer
+from .assembler import SpanAssembler
 from .from_spans import OtherSpans
 from .otlp import log_rejected, read_otlp
 
@@ -57,7 +57,7 @@ class OtlpReceiver:
         other_spans: OtherSpans = "beside",
         on_error: OnError | None = None,
     ) -> None:
-        self._gatherer = Gatherer(
+        self._gatherer = SpanAssembler(
             store,
             max_wait=max_wait,
             max_spans=max_spans,

@@ -10,7 +10,7 @@ from ...capture.agent_saver import OnError
 from ...model.json_values import plain
 from ...protocols import AsyncTraceStore, TraceStore
 from .._requires import needs
-from .assembler import Gatherer
+from .assembler import SpanAssembler
 from .from_spans import OtherSpans
 from .spans import SpanEvent, SpanLink, SpanRecord
 
@@ -54,7 +54,7 @@ class TraceStoreSpanExporter(SpanExporter):
         other_spans: OtherSpans = "beside",
         on_error: OnError | None = None,
     ) -> None:
-        self._gatherer = Gatherer(
+        self._gatherer = SpanAssembler(
             store,
             max_wait=max_wait,
             max_spans=max_spans,

@@ -15,9 +15,8 @@ from typing import Any, TypeAlias, TypeVar
 
 from ....model.filters import TraceFilter
 from ....model.trace import Number
-from ... import error_mapping as faults
-from ... import timestamps as clock
-from ...paging import Ask
+from ... import error_mapping, timestamps
+from ...paging import PageRequest
 from .maintenance import BLOCK, first_open_id
 from .terms import holds_all, pack, wanted_terms
 
@@ -30,19 +29,19 @@ _TERMS_JOINED = 8
 _RARE = 64  # postings rows that are worth counting to find the rarest term
 
 
-def bounds_of(ask: Ask, column: str) -> tuple[str, list[Any]]:
+def bounds_of(ask: PageRequest, column: str) -> tuple[str, list[Any]]:
     """The SQL condition for the ids that a page may hold, and its values."""
     conditions, values = ["1"], []
-    if ask.beyond is not None:
+    if ask.after is not None:
         conditions.append(f"{column} {'>' if ask.oldest_first else '<'} ?")
-        values.append(ask.beyond.key)
+        values.append(ask.after.key)
     if ask.newest is not None:
         conditions.append(f"{column} <= ?")
         values.append(ask.newest.key)
     return " AND ".join(conditions), values
 
 
-def in_order(rows: Iterable[RowT], ask: Ask) -> Iterator[RowT]:
+def in_order(rows: Iterable[RowT], ask: PageRequest) -> Iterator[RowT]:
     """The rows, which begin with their ids, as long as they come in the page's order.
 
     A page of the file that stands in another's place gives rows twice, and so does a damaged number
@@ -51,11 +50,11 @@ def in_order(rows: Iterable[RowT], ask: Ask) -> Iterator[RowT]:
     Raises:
         sqlite3.DatabaseError: They do not.
     """
-    last = None if ask.beyond is None else ask.beyond.key
+    last = None if ask.after is None else ask.after.key
     for row in rows:
         row_id: int = row[0]
         if last is not None and (row_id <= last if ask.oldest_first else row_id >= last):
-            raise faults.malformed("rows are out of order")
+            raise error_mapping.malformed("rows are out of order")
         last = row_id
         yield row
 
@@ -64,8 +63,8 @@ class Ranges:
     """The filter's ranges, as SQL for facets and for the bounds of blocks."""
 
     def __init__(self, filters: TraceFilter) -> None:
-        since = None if filters.since is None else clock.to_microseconds(filters.since)
-        until = None if filters.until is None else clock.to_microseconds(filters.until)
+        since = None if filters.since is None else timestamps.to_microseconds(filters.since)
+        until = None if filters.until is None else timestamps.to_microseconds(filters.until)
         error = None if filters.has_error is None else int(filters.has_error)
         self._ranges = [
             ("created_us", since, until),
@@ -111,10 +110,10 @@ def _fitting(bound: Number, inward: float) -> Number:
     return nextafter(near, inward) if excludes_less else near
 
 
-class Narrowing:
+class CandidateQuery:
     """The candidates for one page or count."""
 
-    def __init__(self, connection: sqlite3.Connection, ask: Ask) -> None:
+    def __init__(self, connection: sqlite3.Connection, ask: PageRequest) -> None:
         self._connection = connection
         self._ask = ask
         self._ranges = Ranges(ask.filters)
@@ -255,9 +254,9 @@ class Narrowing:
     def _block_bounds(self, column: str) -> tuple[str, list[Any]]:
         """The page's bounds on ids, loosened to whole blocks."""
         conditions, values = ["1"], []
-        if self._ask.beyond is not None:
+        if self._ask.after is not None:
             conditions.append(f"{column} {'>=' if self._ask.oldest_first else '<='} ?")
-            values.append(self._ask.beyond.key // BLOCK)
+            values.append(self._ask.after.key // BLOCK)
         return " AND ".join(conditions), values
 
 

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from ....model.filters import TraceFilter
 from ....model.histogram import Tally, TraceHistogram, bounds_of
-from ....runtime.gil import Breath
-from ... import timestamps as clock
-from ...paging import Ask
+from ....runtime.gil import GilYielder
+from ... import timestamps
+from ...paging import PageRequest
 from ..reader import catch_up, matching
 from ..reader import count as count_by_reading
 from ..transaction import one_moment
-from .candidates import Narrowing
+from .candidates import CandidateQuery
 from .maintenance import BLOCK, first_open_id
 
 _EVERYTHING = TraceFilter()
@@ -72,9 +72,9 @@ def _bounds(
     since, until = bounds_of(filters)
     if since is not None and until is not None:
         return since, until
-    foreign = Narrowing(connection, Ask(_EVERYTHING)).foreign_rows()
+    foreign = CandidateQuery(connection, PageRequest(_EVERYTHING)).foreign_rows()
     ends = [
-        clock.to_microseconds(found.summary.created_at)
+        timestamps.to_microseconds(found.summary.created_at)
         for found in matching(connection, where, foreign, _EVERYTHING)
     ]
     for ascending in (True, False):
@@ -114,10 +114,10 @@ def _edge(connection: sqlite3.Connection, best: str, first: int, last: int | Non
 
 
 def _count_indexed(connection: sqlite3.Connection, filters: TraceFilter, tally: Tally) -> None:
-    narrowing = Narrowing(connection, Ask(filters))
+    narrowing = CandidateQuery(connection, PageRequest(filters))
     condition, values = narrowing.of_facets()
     first_open = first_open_id(connection)
-    breath = Breath()
+    yielder = GilYielder()
     for span in _spans(narrowing.blocks_over_time(first_open), tally):
         ids = (span.first * BLOCK, span.last * BLOCK + BLOCK - 1)
         if span.bucket is None:
@@ -129,7 +129,7 @@ def _count_indexed(connection: sqlite3.Connection, filters: TraceFilter, tally: 
                 [*ids, *values],
             ).fetchone()
             tally.add(span.bucket, runs, int(errors))
-        breath.take()
+        yielder.maybe_yield()
     _count_one_by_one(connection, (first_open, 2**63 - 1), condition, values, tally)
 
 
@@ -171,7 +171,7 @@ def _count_read(
     """Count the rows that only reading can tell about."""
     rows: Any = None
     if filters.run_ids is None:
-        rows = Narrowing(connection, Ask(filters)).foreign_rows()
+        rows = CandidateQuery(connection, PageRequest(filters)).foreign_rows()
     for found in matching(connection, where, rows, filters):
-        created_us = clock.to_microseconds(found.summary.created_at)
+        created_us = timestamps.to_microseconds(found.summary.created_at)
         tally.add_run(created_us, has_error=found.summary.has_error)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from ..rows import TRACE_COLUMNS, facets_of, stored_bytes, to_summary, told_by_steps
+from ..rows import TRACE_COLUMNS, facets_from_json, facets_of, stored_bytes, to_summary
 from ..transaction import transaction
 from .terms import unpack
 
@@ -73,7 +73,7 @@ def _index_foreign(connection: sqlite3.Connection, where: str, ids: Sequence[int
     done = set(ids)
     for row_id, *columns, stored in rows:
         trace_json = stored_bytes(stored)
-        facts, usage = told_by_steps(trace_json)
+        facts, usage = facets_from_json(trace_json)
         summary = to_summary(columns, where, usage, has_error=facts.has_error)
         if summary is None:
             done.remove(row_id)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from ....model.json_values import dumps
 from ....model.reports import RepairReport
-from ... import timestamps as clock
+from ... import timestamps
 from ...atomic_file import new_file_for
 from ...progress import Problems, Steps
 from ..database import Database
@@ -43,13 +43,13 @@ _NOT_LED_TO = "nothing leads to it any more: it may have been deleted or saved a
 _LARGEST_ID = 2**63 - 1
 
 
-def repairing(file: str, where: str, into: str, *, keep_doubtful: bool) -> Steps[RepairReport]:
+def repairing(file: str, where: str, into: str, *, keep_suspect: bool) -> Steps[RepairReport]:
     """Save what can be saved; nothing is written to the damaged file."""
     with new_file_for(into, overwrite=False) as name, _private_copy(file, name) as copy:
         database = Database(name, "normal")
         target = database.connect()
         try:
-            repair = _Repair(where, into, target, keep_doubtful=keep_doubtful)
+            repair = _Repair(where, into, target, keep_suspect=keep_suspect)
             yield from repair.from_tables(copy)
             if repair.is_incomplete:
                 yield from repair.from_pages(copy)
@@ -96,12 +96,12 @@ def _copy(file: str, path: str) -> None:
 
 class _Repair:
     def __init__(
-        self, where: str, into: str, target: sqlite3.Connection, *, keep_doubtful: bool
+        self, where: str, into: str, target: sqlite3.Connection, *, keep_suspect: bool
     ) -> None:
         self._where = where
         self._into = into
         self._target = target
-        self._keep_doubtful = keep_doubtful
+        self._keep_doubtful = keep_suspect
         self._lost, self._doubtful = Problems(), Problems()
         self._saved = 0
         self._gaps: list[tuple[str | None, Gap]] = []
@@ -189,7 +189,7 @@ class _Repair:
         """The row, its summary made anew if that is damaged."""
         if found.is_whole or found.trace is None:
             return row
-        created_at = clock.to_text(clock.from_microseconds(self._last_created_us))
+        created_at = timestamps.to_text(timestamps.from_microseconds(self._last_created_us))
         return row._replace(
             steps=len(found.trace.steps),
             total_ms=float(found.trace.total_duration_ms),

@@ -9,7 +9,7 @@ from ....model.checksum import checksum
 from ....model.codec import decode
 from ....model.facets import facts_of, usage_of
 from ....model.trace import AgentTrace, TraceSummary
-from ... import timestamps as clock
+from ... import timestamps
 from ...summary_check import wrong_in_summary
 from ..index.terms import unpack
 from ..rows import WRONG_CHECKSUM, FacetsRow, facets_of, stored_bytes, summary_checksum, to_metadata
@@ -105,7 +105,7 @@ def _time_of_saving(row: StoredRow, facets: FacetsRow | None) -> tuple[int | Non
 
 def _told_time(row: StoredRow) -> int | None:
     try:
-        return clock.to_microseconds(clock.from_text(row.created_at.decode()))
+        return timestamps.to_microseconds(timestamps.from_text(row.created_at.decode()))
     except (ValueError, AttributeError):
         return None
 
@@ -132,7 +132,7 @@ def _wrong_facets(
         trace.run_id,
         row.steps,
         float(row.total_ms),
-        clock.from_text(row.created_at.decode()),
+        timestamps.from_text(row.created_at.decode()),
         to_metadata(row.metadata),
         usage.prompt_tokens,
         usage.completion_tokens,

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ... import error_mapping as faults
+from ... import error_mapping
 
 _COLUMNS = "rowid, run_id, steps, total_ms, created_at, metadata, trace_json"
 _READ = f"SELECT {_COLUMNS} FROM traces NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid"
@@ -75,7 +75,7 @@ def rows_and_gaps(
 
 def _check_order(row_id: int, at_least: int) -> None:
     if row_id < at_least:
-        raise faults.malformed("a page stands where it does not belong")
+        raise error_mapping.malformed("a page stands where it does not belong")
 
 
 def is_damage(error: sqlite3.DatabaseError | UnicodeDecodeError) -> bool:

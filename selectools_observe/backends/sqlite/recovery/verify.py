@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from typing import TypeVar
 
 from ....model.reports import VerifyReport
-from ....runtime.gil import Breath
+from ....runtime.gil import GilYielder
 from ...progress import Problems, Steps
 from ..index.check import ROW_IS_GONE, facets_at, faults_of_block, ids_without_row, is_pending
 from ..index.maintenance import BLOCK
@@ -91,7 +91,7 @@ class Verification:
                     self._connection.execute("ROLLBACK")
 
     def _rows_of_moment(self, first: int, newest: int) -> int:
-        deadline, breath = time.monotonic() + _AT_A_STRETCH, Breath()
+        deadline, yielder = time.monotonic() + _AT_A_STRETCH, GilYielder()
         blocks: set[int] = set()
         end, block = newest + 1, first // BLOCK
         with closing(rows_and_gaps(self._connection, first, newest)) as found:
@@ -107,7 +107,7 @@ class Verification:
                 else:
                     blocks.add(block)
                     self._row(item)
-                breath.take()
+                yielder.maybe_yield()
         self._lost_between(first, end - 1)
         for block in sorted(blocks):
             self._block(block)
