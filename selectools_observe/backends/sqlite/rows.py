@@ -15,7 +15,7 @@ from ...model.facets import facts_of, usage_of
 from ...model.json_values import loads
 from ...model.trace import TraceFacts, TraceSummary, TraceUsage
 from .. import timestamps
-from .index.terms import terms_of
+from ..terms import terms_of
 
 _NO_FACTS = TraceFacts(None, has_error=False)
 

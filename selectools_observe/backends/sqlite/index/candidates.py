@@ -10,15 +10,13 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from math import inf, nextafter
 from typing import Any, TypeAlias, TypeVar
 
-from ....model.filters import TraceFilter
-from ....model.trace import Number
-from ... import error_mapping, timestamps
+from ... import error_mapping
 from ...paging import PageRequest
+from ...ranges import Ranges
+from ...terms import holds_all, pack, wanted_terms
 from .maintenance import BLOCK, first_open_id
-from .terms import holds_all, pack, wanted_terms
 
 # (id, whether the index vouches for what it knows)
 Candidate: TypeAlias = tuple[int, bool]
@@ -57,57 +55,6 @@ def in_order(rows: Iterable[RowT], ask: PageRequest) -> Iterator[RowT]:
             raise error_mapping.malformed("rows are out of order")
         last = row_id
         yield row
-
-
-class Ranges:
-    """The filter's ranges, as SQL for facets and for the bounds of blocks."""
-
-    def __init__(self, filters: TraceFilter) -> None:
-        since = None if filters.since is None else timestamps.to_microseconds(filters.since)
-        until = None if filters.until is None else timestamps.to_microseconds(filters.until)
-        error = None if filters.has_error is None else int(filters.has_error)
-        self._ranges = [
-            ("created_us", since, until),
-            ("steps", filters.min_steps, filters.max_steps),
-            ("total_ms", filters.min_ms, filters.max_ms),
-            ("cost_usd", filters.min_cost_usd, filters.max_cost_usd),
-            ("has_error", error, error),
-        ]
-
-    def __bool__(self) -> bool:
-        return any(low is not None or high is not None for _, low, high in self._ranges)
-
-    def of_facets(self) -> tuple[str, list[Any]]:
-        """The condition on a row of ``trace_facets``."""
-        return self._sql("{0} >= ?", "{0} <= ?")
-
-    def of_blocks(self) -> tuple[str, list[Any]]:
-        """The condition on a block that may hold such a row."""
-        return self._sql("max_{0} >= ?", "min_{0} <= ?")
-
-    def _sql(self, at_least: str, at_most: str) -> tuple[str, list[Any]]:
-        conditions, values = ["1"], []
-        for column, low, high in self._ranges:
-            for template, bound, outward in ((at_least, low, -inf), (at_most, high, inf)):
-                if bound is not None:
-                    conditions.append(template.format(column))
-                    values.append(_fitting(bound, -outward))
-        return " AND ".join(conditions), values
-
-
-def _fitting(bound: Number, inward: float) -> Number:
-    """The bound as SQLite can take it: its integers have 64 bits.
-
-    An integer beyond them becomes the nearest float that excludes what it excludes.
-    """
-    if not isinstance(bound, int) or -(2**63) <= bound < 2**63:
-        return bound
-    try:
-        near = float(bound)
-    except OverflowError:
-        return inf if bound > 0 else -inf
-    excludes_less = near < bound if inward > 0 else near > bound
-    return nextafter(near, inward) if excludes_less else near
 
 
 class CandidateQuery:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 
+from ...terms import unpack
 from ..rows import FacetsRow
 from .maintenance import BLOCK, first_open_id
-from .terms import unpack
 
 ROW_IS_GONE = "the row is gone; the index knows of it"
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from ...terms import unpack
 from ..rows import TRACE_COLUMNS, facets_from_json, facets_of, stored_bytes, to_summary
 from ..transaction import transaction
-from .terms import unpack
 
 BLOCK = 256
 FOREIGN_ROWS_AT_ONCE = 256

@@ -11,7 +11,7 @@ from ....model.facets import facts_of, usage_of
 from ....model.trace import AgentTrace, TraceSummary
 from ... import timestamps
 from ...summary_check import wrong_in_summary
-from ..index.terms import unpack
+from ...terms import unpack
 from ..rows import WRONG_CHECKSUM, FacetsRow, facets_of, stored_bytes, summary_checksum, to_metadata
 from .row_scan import StoredRow
 

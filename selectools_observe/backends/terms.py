@@ -14,9 +14,9 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-from ....model.filters import TraceFilter
-from ....model.json_values import canonical
-from ....model.trace import TraceFacts
+from ..model.filters import TraceFilter
+from ..model.json_values import canonical
+from ..model.trace import TraceFacts
 
 _WIDTH = 8
 _LONG = 200  # characters; what is longer is not remembered
