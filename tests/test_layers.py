@@ -28,10 +28,11 @@ LAYERS = [
     {"server"},
     {"cli"},
 ]
-ROOMS = {"memory", "jsonl", "sqlite"}
+ROOMS = {"memory", "jsonl", "sqlite", "postgres"}
 DEPENDENCIES = {"aiofiles", "aiosqlite", "anyio", "msgspec"}
 # What a module needs beyond them is an extra of its own.
 EXTRAS = {
+    "backends.postgres.session": {"psycopg"},
     "cli": {"click", "rich"},
     "analytics.dataframes": {"pandas", "polars"},
     "integrations.langchain.events": {"langchain_core"},

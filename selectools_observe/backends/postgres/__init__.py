@@ -1,0 +1,5 @@
+"""The PostgreSQL backend: a row a run, in a schema of its own; needs the extra ``postgres``."""
+
+from .store import PostgresStore
+
+__all__ = ["PostgresStore"]

@@ -1,0 +1,104 @@
+"""The connections of one event loop, or of all threads: one writes, three read.
+
+No load waits for a commit or for a long query, and no page for a count of a million rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from ...runtime.interface import Runtime
+from . import schema
+from .address import Address
+from .rows import COLUMNS, PLACES, TraceRow
+from .session import Row, Session, Statement, Values
+from .slot import SessionSlot
+
+T = TypeVar("T")
+
+# A writer that stops in the midst must not keep the lock; one that waits must not wait for ever.
+_LIMITS = (
+    "SELECT set_config('lock_timeout', '30s', true), "
+    "set_config('idle_in_transaction_session_timeout', '30s', true)"
+)
+_NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+
+class Connections:
+    """Slots for connections, each opened at first use.
+
+    Args:
+        runtime: The store's.
+        address: The server's.
+        note_epoch: Told the store's epoch once the tables are there.
+    """
+
+    def __init__(
+        self, runtime: Runtime, address: Address, note_epoch: Callable[[str], None]
+    ) -> None:
+        self._address = address
+        self._note_epoch = note_epoch
+        self._is_prepared = False
+        self._writer, self._loader, self._scanner, self._counter = (
+            SessionSlot(runtime, address, self._prepare) for _ in range(4)
+        )
+        traces = f"{address.schema}.traces"
+        names = [name.strip() for name in COLUMNS.split(",")]
+        again = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
+        self._upsert = (
+            f"INSERT INTO {traces} ({COLUMNS}, created_us) VALUES ({PLACES}, {_NOW}) "
+            f"ON CONFLICT (key) DO UPDATE SET seq = DEFAULT, created_us = excluded.created_us, "
+            f"{again}"
+        )
+        self._load = f"SELECT key, trace, crc FROM {traces} WHERE key = ANY(%s)"
+        self._lock = f"SELECT pg_advisory_xact_lock({schema.lock_key(address.schema)})"
+
+    async def _prepare(self, session: Session) -> None:
+        if not self._is_prepared:
+            self._note_epoch(await schema.prepare(session, self._address))
+            self._is_prepared = True
+
+    async def save(self, traces: Sequence[TraceRow]) -> None:
+        """Save rows, all or none, in their order."""
+        statements: list[Statement] = [
+            (_LIMITS, [()]),
+            (self._lock, [()]),
+            (self._upsert, [row.values for row in traces]),
+        ]
+        await self._writer.run(lambda session: session.transaction(statements))
+
+    async def load(self, keys: Sequence[bytes]) -> list[Row]:
+        """The key, the JSON and the checksum of each trace that is there."""
+        return await self._loader.run(lambda session: session.rows(self._load, [list(keys)]))
+
+    async def write(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Do work that changes the table."""
+        return await self._writer.run(work)
+
+    async def scan(self, sql: str, values: Values = ()) -> list[Row]:
+        """Read a page."""
+        return await self._scanner.run(lambda session: session.rows(sql, values))
+
+    async def count(self, sql: str, values: Values = ()) -> list[Row]:
+        """Read what may be all of the table."""
+        return await self._counter.run(lambda session: session.rows(sql, values))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection is open."""
+        return any(slot.is_open for slot in self._slots)
+
+    async def close(self) -> None:
+        """Finish what was begun, and close."""
+        for slot in self._slots:
+            await slot.close()
+
+    def abandon(self) -> None:
+        """Close without waiting."""
+        for slot in self._slots:
+            slot.abandon()
+
+    @property
+    def _slots(self) -> tuple[SessionSlot, ...]:
+        return (self._writer, self._loader, self._scanner, self._counter)

@@ -1,0 +1,150 @@
+"""Filters and pages as SQL that narrows; `matches` decides about each row that is read.
+
+Nothing is left to the planner that it gets wrong: asked for the newest rows with a rare term it
+walks the whole table backwards, so the nearest rows are looked through first, and then the index of
+terms is asked by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from ...model.filters import TraceFilter
+from ...model.histogram import Tally
+from ..paging import PageRequest
+from ..ranges import Ranges
+from ..terms import wanted_terms
+from .rows import key_of
+from .session import Values
+
+NEAREST = 2000
+"""Rows that are looked through before the index of terms is asked."""
+
+_EVERYTHING = TraceFilter()
+# What the columns and the terms say as exactly as `matches` does.
+_IN_SQL = (
+    "metadata_match", "min_steps", "max_steps", "since", "until", "min_ms", "max_ms",
+    "min_cost_usd", "max_cost_usd", "parent_run_id", "run_ids", "has_error", "step_type",
+    "tool_name", "model", "limit",
+)  # fmt: skip
+
+_SUMMARIES = "SELECT seq, created_us, summary FROM {traces}"
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """A condition on rows of ``traces``, and its values."""
+
+    sql: str
+    values: list[Any]
+
+    def and_(self, other: Condition) -> Condition:
+        return Condition(f"{self.sql} AND {other.sql}", [*self.values, *other.values])
+
+
+def ranges_of(filters: TraceFilter) -> Condition:
+    """The filter's ranges."""
+    sql, values = Ranges(filters).of_facets()
+    sql = sql.replace("has_error >= ?", "has_error >= (? = 1)")
+    sql = sql.replace("has_error <= ?", "has_error <= (? = 1)")
+    if sql.startswith("1"):
+        sql = f"true{sql[1:]}"
+    return Condition(sql.replace("?", "%s"), values)
+
+
+def runs_of(filters: TraceFilter) -> Condition:
+    """The filter's run ids."""
+    if filters.run_ids is None:
+        return Condition("true", [])
+    return Condition("key = ANY(%s)", [[key_of(run_id) for run_id in filters.run_ids]])
+
+
+def terms_wanted(filters: TraceFilter) -> Condition | None:
+    """The filter's terms; None if it has none."""
+    terms = wanted_terms(filters)
+    return Condition("terms @> %s::bigint[]", [terms]) if terms else None
+
+
+def place_of(request: PageRequest) -> Condition:
+    """The places in the order of saving that a page may hold."""
+    condition = Condition("true", [])
+    if request.after is not None:
+        sign = ">" if request.oldest_first else "<"
+        condition = condition.and_(Condition(f"seq {sign} %s", [request.after.key]))
+    if request.newest is not None:
+        condition = condition.and_(Condition("seq <= %s", [request.newest.key]))
+    return condition
+
+
+def direction(request: PageRequest) -> str:
+    return "ASC" if request.oldest_first else "DESC"
+
+
+def nearest(traces: str, request: PageRequest, limit: int | None) -> tuple[str, Values]:
+    """SQL for the rows that match, by walking from the page's beginning."""
+    filters = request.filters
+    asked = place_of(request).and_(ranges_of(filters)).and_(runs_of(filters))
+    order = direction(request)
+    sql = f"{_SUMMARIES} WHERE {asked.sql} ORDER BY seq {order} LIMIT %s"
+    return sql.format(traces=traces), [*asked.values, limit]
+
+
+def nearest_with_terms(
+    traces: str, request: PageRequest, terms: Condition, limit: int | None
+) -> tuple[str, Values]:
+    """SQL for the rows with those terms among the `NEAREST` ones."""
+    place, rest = place_of(request), ranges_of(request.filters).and_(terms)
+    order = direction(request)
+    near = f"SELECT * FROM {{traces}} WHERE {place.sql} ORDER BY seq {order} LIMIT {NEAREST}"
+    sql = (
+        f"SELECT seq, created_us, summary FROM ({near}) near WHERE {rest.sql} "
+        f"ORDER BY seq {order} LIMIT %s"
+    )
+    return sql.format(traces=traces), [*place.values, *rest.values, limit]
+
+
+def by_terms(
+    traces: str, request: PageRequest, terms: Condition, limit: int | None
+) -> tuple[str, Values]:
+    """SQL for the rows with those terms, by the index of terms.
+
+    ``seq + 0`` is no column of an index, so the planner cannot walk the order of saving.
+    """
+    filters = request.filters
+    asked = place_of(request).and_(ranges_of(filters)).and_(runs_of(filters)).and_(terms)
+    order = direction(request)
+    sql = f"{_SUMMARIES} WHERE {asked.sql} ORDER BY seq + 0 {order} LIMIT %s"
+    return sql.format(traces=traces), [*asked.values, limit]
+
+
+def is_exact(filters: TraceFilter) -> bool:
+    """Whether SQL alone tells what matches."""
+    return replace(filters, **dict.fromkeys(_IN_SQL)) == _EVERYTHING
+
+
+def _matching(filters: TraceFilter) -> Condition:
+    condition = ranges_of(filters).and_(runs_of(filters))
+    terms = terms_wanted(filters)
+    return condition if terms is None else condition.and_(terms)
+
+
+def count(traces: str, filters: TraceFilter) -> tuple[str, Values]:
+    """SQL for how many match, up to the filter's limit."""
+    condition = _matching(filters)
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM {traces} WHERE {condition.sql} LIMIT %s) found"
+    limit = None if filters.limit is None else min(filters.limit, 2**62)
+    return sql, [*condition.values, limit]
+
+
+def over_time(traces: str, filters: TraceFilter, tally: Tally) -> tuple[str, Values]:
+    """SQL for how many match, and have an error, by the tally's buckets."""
+    condition = _matching(filters).and_(
+        Condition("created_us BETWEEN %s AND %s", [tally.since, tally.until])
+    )
+    sql = (
+        "SELECT (created_us - %s) / %s AS bucket, count(*), count(*) FILTER (WHERE has_error) "
+        f"FROM {traces} WHERE {condition.sql} GROUP BY 1"
+    )
+    return sql, [tally.since, tally.width, *condition.values]

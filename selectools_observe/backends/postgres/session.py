@@ -1,0 +1,129 @@
+"""One connection to PostgreSQL, its calls as coroutines for either runtime.
+
+The blocking session's coroutines never suspend; the async one's wait for psycopg's asynchronous
+connection. Both speak the same statements, so that the store above is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+from .address import Address
+
+try:
+    import psycopg
+except ImportError as missing:  # pragma: no cover - CI has it
+    raise ImportError(
+        'PostgreSQL stores need psycopg: pip install "selectools-observe[postgres]"'
+    ) from missing
+
+__all__ = ["AsyncSession", "BlockingSession", "Row", "Session", "Statement", "Values", "psycopg"]
+
+Values: TypeAlias = Sequence[Any]
+Row: TypeAlias = tuple[Any, ...]
+Statement: TypeAlias = tuple[str, Sequence[Values]]
+"""SQL, and the values of each of its executions."""
+
+_PREPARE_AFTER = 5  # executions; psycopg's own default
+
+
+class Session(Protocol):
+    """One open connection, used by one caller at a time. Its methods raise ``psycopg.Error``."""
+
+    async def rows(self, sql: str, values: Values = ()) -> list[Row]:
+        """Execute one statement, a transaction of its own; return its rows."""
+
+    async def transaction(self, statements: Sequence[Statement]) -> None:
+        """Execute statements in one transaction, sent in one go."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the connection is open and was not lost."""
+
+    async def close(self) -> None: ...
+
+    def abandon(self) -> None:
+        """Close without waiting, from anywhere."""
+
+
+class BlockingSession:
+    """A session for code that blocks."""
+
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def open(cls, address: Address, *, prepares: bool) -> BlockingSession:
+        return cls(
+            psycopg.connect(
+                address.conninfo, autocommit=True, prepare_threshold=_threshold(prepares)
+            )
+        )
+
+    async def rows(self, sql: str, values: Values = ()) -> list[Row]:
+        with self._connection.cursor(binary=True) as cursor:
+            cursor.execute(_query(sql), values)
+            return cursor.fetchall() if cursor.description else []
+
+    async def transaction(self, statements: Sequence[Statement]) -> None:
+        connection = self._connection
+        with connection.pipeline(), connection.transaction(), connection.cursor() as cursor:
+            for sql, values in statements:
+                cursor.executemany(_query(sql), values)
+
+    @property
+    def is_usable(self) -> bool:
+        return not self._connection.closed
+
+    async def close(self) -> None:
+        self._connection.close()
+
+    def abandon(self) -> None:
+        self._connection.close()
+
+
+class AsyncSession:
+    """A session for code that runs in an event loop."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Row]) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def open(cls, address: Address, *, prepares: bool) -> AsyncSession:
+        return cls(
+            await psycopg.AsyncConnection.connect(
+                address.conninfo, autocommit=True, prepare_threshold=_threshold(prepares)
+            )
+        )
+
+    async def rows(self, sql: str, values: Values = ()) -> list[Row]:
+        async with self._connection.cursor(binary=True) as cursor:
+            await cursor.execute(_query(sql), values)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def transaction(self, statements: Sequence[Statement]) -> None:
+        connection = self._connection
+        async with connection.pipeline(), connection.transaction(), connection.cursor() as cursor:
+            for sql, values in statements:
+                await cursor.executemany(_query(sql), values)
+
+    @property
+    def is_usable(self) -> bool:
+        return not self._connection.closed
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    def abandon(self) -> None:
+        # The loop of the connection may be gone; the socket is libpq's own.
+        self._connection.pgconn.finish()
+
+
+def _threshold(prepares: bool) -> int | None:  # noqa: FBT001
+    return _PREPARE_AFTER if prepares else None
+
+
+def _query(sql: str) -> bytes:
+    """Our own SQL, put together from constants and a checked schema name."""
+    return sql.encode()

@@ -1,0 +1,42 @@
+"""Stores in a PostgreSQL database, blocking and async; need the extra ``postgres``."""
+
+from __future__ import annotations
+
+from ..backends.postgres import PostgresStore
+from ..backends.postgres.rows import TraceRow
+from ..model.codec import TraceType
+from ..model.trace import AgentTrace
+from ..runtime.asyncio_ import AsyncioRuntime
+from ..runtime.interface import BlockingRuntime
+from .async_ import _Closing
+from .blocking import BlockingFace
+
+__all__ = ["AsyncPostgresTraceStore", "PostgresTraceStore"]
+
+
+class AsyncPostgresTraceStore(PostgresStore, _Closing[TraceRow]):
+    """Traces in a PostgreSQL database. Opens at first use, or at ``async with``.
+
+    One store serves any number of event loops and tasks; any number of processes and machines may
+    use one database. PostgreSQL 14 or later.
+
+    Args:
+        url: ``postgresql://user@host1,host2/database?schema=traces``; see `parse_address`.
+        trace_type: The class that `load` returns; anything with ``from_dict``.
+    """
+
+    def __init__(self, url: str, *, trace_type: TraceType = AgentTrace) -> None:
+        super().__init__(AsyncioRuntime(), url, trace_type)
+
+
+class PostgresTraceStore(BlockingFace[PostgresStore]):
+    """`AsyncPostgresTraceStore` for code that blocks; safe to share between threads and to use in a
+    child after a fork. Opens when it is made, so that a bad URL fails there.
+
+    Args:
+        url: ``postgresql://user@host1,host2/database?schema=traces``; see `parse_address`.
+        trace_type: The class that `load` returns; anything with ``from_dict``.
+    """
+
+    def __init__(self, url: str, *, trace_type: TraceType = AgentTrace) -> None:
+        super().__init__(PostgresStore(BlockingRuntime(), url, trace_type))

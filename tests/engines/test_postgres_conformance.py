@@ -1,0 +1,56 @@
+"""The PostgreSQL stores run the conformance suite whole."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_asyncio
+
+pytest.importorskip("psycopg", reason="the package psycopg is not installed")
+
+from selectools_observe.stores.postgres import AsyncPostgresTraceStore, PostgresTraceStore
+from selectools_observe.testing import (
+    AsyncQueryableTraceStoreConformance,
+    QueryableTraceStoreConformance,
+)
+
+
+class Server:
+    """Damages a stored trace past the store's back."""
+
+    @pytest.fixture
+    def damage(self, postgres_url):
+        import psycopg
+
+        def damage(run_id: str) -> None:
+            from selectools_observe.backends.postgres.rows import key_of
+
+            schema = postgres_url.rpartition("=")[2]
+            with psycopg.connect(postgres_url.partition("?")[0], autocommit=True) as connection:
+                connection.execute(
+                    f"UPDATE {schema}.traces SET trace = substr(trace, 1, 20) WHERE key = %s",
+                    [key_of(run_id)],
+                )
+
+        return damage
+
+
+class TestAsyncPostgres(Server, AsyncQueryableTraceStoreConformance):
+    @pytest.fixture
+    def reopen(self, postgres_url):
+        return lambda: AsyncPostgresTraceStore(postgres_url)
+
+    @pytest_asyncio.fixture
+    async def store(self, reopen):
+        async with reopen() as store:
+            yield store
+
+
+class TestPostgres(Server, QueryableTraceStoreConformance):
+    @pytest.fixture
+    def reopen(self, postgres_url):
+        return lambda: PostgresTraceStore(postgres_url)
+
+    @pytest.fixture
+    def store(self, reopen):
+        with reopen() as store:
+            yield store
