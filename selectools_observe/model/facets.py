@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from .json_values import plain
 from .trace import AgentTrace, Number, TraceFacts, TraceStep, TraceUsage, is_finite, total_of
 
+_OTHER_MODELS = ("request_model", "response_model")
 _LARGEST = 2**63 - 1  # that a database's integer holds
 _INTEGERS = frozenset({int})
 _FLOATS = frozenset({float})
@@ -41,8 +42,14 @@ def facts_of_parts(parent_run_id: object, steps: list[TraceStep]) -> TraceFacts:
         "error" in types or _some_error(steps),
         _texts([str.__str__(kind) for kind in types]),
         _texts([step.tool_name for step in steps]),
-        _texts([step.model for step in steps]),
+        _texts([step.model for step in steps] + _other_models(steps)),
     )
+
+
+def _other_models(steps: list[TraceStep]) -> list[Any]:
+    """Further names of the models: what was asked for, and what answered."""
+    extras = [step.extra for step in steps if step.extra and step.type == "llm_call"]
+    return [extra[name] for extra in extras for name in _OTHER_MODELS if name in extra]
 
 
 def has_error(steps: Sequence[UsedStep]) -> bool:

@@ -22,7 +22,7 @@ except ImportError as error:
     ("module", "missing", "extra"),
     [
         ("selectools", "selectools", "selectools"),
-        ("serve", "selectools", "selectools"),
+        ("selectools.serve", "selectools", "selectools"),
         ("langchain", "langchain_core", "langchain"),
     ],
 )

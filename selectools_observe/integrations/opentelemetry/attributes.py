@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from ...model.json_values import dumps, is_nested_deeply, loads
+from ...model.trace import is_finite
+from .semconv import SECONDS, TEXT_LISTS
 
-_NUMBERS = frozenset(
+_COUNTS = frozenset(
     {
         "prompt_tokens",
         "completion_tokens",
-        "cost_usd",
         "cache_read_tokens",
         "cache_write_tokens",
         "reasoning_tokens",
+        "audio_input_tokens",
+        "audio_output_tokens",
     }
 )
+_NUMBERS = frozenset({"cost_usd", "time_to_first_token_ms"})
 _TEXTS = frozenset({"model", "tool_name", "tool_result", "tool_call_id"})
 
 
@@ -23,6 +27,7 @@ class Attributes:
     """What is left of a span's attributes, and under which name each meaning was found."""
 
     def __init__(self, attributes: dict[str, Any]) -> None:
+        self._all = attributes
         self.left = dict(attributes)
         self.found: dict[str, str] = {}
 
@@ -35,13 +40,33 @@ class Attributes:
             raw = self.left.get(name)
             if raw is None and name[-1] == ".":
                 raw = nested(self.left, name)
-            value = None if raw is None else read(meaning, raw)
+            value = None if raw is None else read(meaning, raw, name)
             if value is not None:
-                if value is raw or name[-1] == "." or _same(raw, write(name, value)[name]):
+                if self._says(name, value, raw):
                     self.found[meaning] = name
                     self._remove(name)
                 return value
         return None
+
+    def _says(self, name: str, value: Any, raw: Any) -> bool:
+        """Whether the value alone tells what the attributes were."""
+        if value is raw and name[-1] != "." and name not in TEXT_LISTS:
+            return True
+        written = write(name, value)
+        if name[-1] != ".":
+            return _same(raw, written[name])
+        return written == {key: left for key, left in self.left.items() if key.startswith(name)}
+
+    def keep(self, meaning: str) -> None:
+        """Leave the attribute of this meaning as it was: the field says it otherwise."""
+        name = self.found.pop(meaning, None)
+        if name is not None:
+            prefix = name.endswith(".")
+            self.left |= {
+                key: value
+                for key, value in self._all.items()
+                if key == name or (prefix and key.startswith(name))
+            }
 
     def _remove(self, name: str) -> None:
         if name.endswith("."):
@@ -51,10 +76,15 @@ class Attributes:
             del self.left[name]
 
 
-def read(meaning: str, raw: Any) -> Any:
+def read(meaning: str, raw: Any, name: str = "") -> Any:
     """An attribute's value as the field wants it; None if it cannot be that."""
+    if meaning in _COUNTS:
+        return count(raw)
     if meaning in _NUMBERS:
-        return _number(raw)
+        value = number(raw)
+        return value * 1000 if value is not None and name in SECONDS else value
+    if meaning == "finish_reason":
+        return _text_of(raw)
     if meaning in _TEXTS:
         return raw if isinstance(raw, str) else dumps(raw).decode()
     parsed = parsed_text(raw)
@@ -67,6 +97,10 @@ def write(name: str, value: Any) -> dict[str, Any]:
     """The attributes that say this under that name: what `read` takes back."""
     if name.endswith("."):
         return flat(name, parsed_text(value))
+    if name in SECONDS:
+        return {name: value / 1000}
+    if name in TEXT_LISTS:
+        return {name: value if isinstance(value, list) else [value]}
     return {name: value if isinstance(value, str | bool | int | float) else dumps(value).decode()}
 
 
@@ -92,15 +126,31 @@ def _same(one: Any, other: Any) -> bool:
     return one == other and isinstance(one, str) == isinstance(other, str)
 
 
-def _number(raw: Any) -> int | float | None:
+def number(raw: Any) -> int | float | None:
+    """A finite number, also one that is told as text."""
     if isinstance(raw, bool):
         return None
     if isinstance(raw, str):
         try:
-            return int(raw)
+            raw = float(raw) if not raw.strip().lstrip("+-").isdecimal() else int(raw)
         except ValueError:
             return None
-    return raw if isinstance(raw, int | float) else None
+    return raw if is_finite(raw) else None
+
+
+def count(raw: Any) -> int | None:
+    """A whole number, also one that is told as text or as a float."""
+    value = number(raw)
+    return int(value) if value is not None and value == int(value) else None
+
+
+def _text_of(raw: Any) -> Any:
+    """A text; of a list of texts the only one, or the list."""
+    texts = parsed_text(raw)
+    if isinstance(texts, list):
+        different = list(dict.fromkeys(map(str, texts)))
+        return different[0] if len(different) == 1 else different or None
+    return texts if isinstance(texts, str) and texts else None
 
 
 def _arguments(value: Any) -> dict[str, Any]:
@@ -108,26 +158,25 @@ def _arguments(value: Any) -> dict[str, Any]:
 
 
 def nested(attributes: dict[str, Any], prefix: str) -> Any:
-    """The value that was flattened into names with dots and indices under this prefix.
+    """The list that was flattened into names with dots and indices under this prefix.
 
-    None if there is none, or if it would not flatten to the same again.
+    Gaps in the numbers are closed: an SDK's limit drops the attributes that were set first. None
+    if there is no list.
     """
-    under = {name: value for name, value in attributes.items() if name.startswith(prefix)}
-    if not under:
-        return None
     tree: dict[str, Any] = {}
-    for name, value in under.items():
+    for name, value in attributes.items():
+        if not name.startswith(prefix):
+            continue
         at = tree
         *way, last = name[len(prefix) :].split(".")
         for part in way:
-            at = at.setdefault(part, {})
-            if not isinstance(at, dict):
-                return None
-        if last in at:
-            return None
-        at[last] = value
+            if not isinstance(at.get(part), dict):
+                at[part] = {}
+            at = at[part]
+        if not isinstance(at.get(last), dict):
+            at[last] = value
     value = _lists(tree)
-    return value if isinstance(value, list) and flat(prefix, value) == under else None
+    return value if isinstance(value, list) else None
 
 
 def flat(prefix: str, value: Any) -> dict[str, Any]:
@@ -149,7 +198,6 @@ def _lists(tree: Any) -> Any:
     if not isinstance(tree, dict):
         return tree
     children = {name: _lists(child) for name, child in tree.items()}
-    in_order = [str(number) for number in range(len(children))]
-    if children and children.keys() == set(in_order):
-        return [children[number] for number in in_order]
+    if children and all(name.isdecimal() for name in children):
+        return [children[name] for name in sorted(children, key=int)]
     return children

@@ -8,11 +8,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from ...model.trace import AgentTrace, StepType, TraceStep
-from .attributes import parsed_text
+from .outline import Outline
 from .round_trip import Fix, Mark, unmarked, without_additions
-from .semconv import FIELDS, RESOURCE_METADATA, RUN_METADATA, Kind
-from .span_steps import KEPT, Place, error_of, kind_of, steps_of
-from .span_tree import Group, grouped, places
+from .semconv import IDENTITY, RESOURCE_METADATA, Kind
+from .span_names import metadata_of
+from .span_steps import KEPT, error_of, kind_of, steps_of, usage_of_node
+from .span_tree import Group, begins_a_run, grouped
 from .spans import SpanRecord, to_plain
 
 OtherSpans: TypeAlias = Literal["beside", "steps", "drop"]
@@ -23,12 +24,17 @@ OtherSpans: TypeAlias = Literal["beside", "steps", "drop"]
 OTHER_SPANS: tuple[OtherSpans, ...] = ("beside", "steps", "drop")
 
 
+_PARTS = ("start", "usage", "end")
+"""The parts of a span that steps tell, in the order of their time."""
+
+
 class _Placed(NamedTuple):
     """A step, its place in time, and the place that a mark gives it."""
 
     ns: int
-    end: int
+    end: bool
     depth: int
+    part: int
     mark: int | None
     step: TraceStep
 
@@ -60,14 +66,20 @@ def run_of(group: Group, *, other_spans: OtherSpans = "beside") -> AgentTrace:
             marks[record.span_id] = mark
     root = records[0] if group.root is not None else None
     clean = Group(group.trace_id, records, root)
-    steps, beside = _steps(clean, other_spans, marks)
+    outline = Outline(
+        clean,
+        other_spans=other_spans == "steps",
+        marked=[span_id for span_id, mark in marks.items() if mark.steps],
+        bare=[span_id for span_id, mark in marks.items() if not mark.steps],
+    )
+    steps, beside = _steps(clean, outline, other_spans, marks)
     run = AgentTrace(
         steps=steps,
         start_time=min(record.start_ns for record in records) / 10**9,
         run_id=clean.run_id,
         parent_run_id=clean.parent_run_id,
-        metadata=_metadata(clean),
-        extra={KEPT: _kept(clean, beside)},
+        metadata=_metadata(clean, outline),
+        extra={KEPT: _kept(clean, outline, beside)},
     )
     fix = next((mark.run for mark in marks.values() if mark.run is not None), None)
     return run if fix is None else _fixed_run(run, fix)
@@ -86,92 +98,73 @@ def _fixed_run(run: AgentTrace, fix: Fix) -> AgentTrace:
     return fixed
 
 
-def _kept(group: Group, beside: list[dict[str, Any]]) -> dict[str, Any]:
+def _kept(group: Group, outline: Outline, beside: list[dict[str, Any]]) -> dict[str, Any]:
     first = group.records[0]
     kept: dict[str, Any] = {"trace_id": group.trace_id}
     if first.resource:
         kept["resource"] = first.resource
-    if group.root is not None and is_the_run(group.root):
+    if group.root is not None and outline.is_the_run(group.root):
         kept["root"] = without_run(group.root)
     if beside:
         kept["spans"] = beside
     return kept
 
 
-def is_the_run(root: SpanRecord) -> bool:
-    """Whether a root is the run itself and no step of it, as a lone model call is."""
-    return kind_of(root) in {Kind.NODE, Kind.OTHER}
-
-
 def _steps(
-    group: Group, other_spans: OtherSpans, marks: dict[str, Mark]
+    group: Group, outline: Outline, other_spans: OtherSpans, marks: dict[str, Mark]
 ) -> tuple[list[TraceStep], list[dict[str, Any]]]:
     """The steps by their time, and the spans that are kept beside them."""
-    where = places(group)
-    told = _calls_told_by_their_caller(group)
     placed: list[_Placed] = []
     beside = []
     for depth, record in enumerate(group.records):
         mark = marks.get(record.span_id)
-        other = kind_of(record) is Kind.OTHER and record is not group.root
-        if mark is not None:
-            apart = not mark.steps and record is not group.root
-        else:
-            apart = record.span_id in told or (other and other_spans == "beside")
-        if apart:
-            beside.append(without_run(record))
-        elif mark is not None or not other or other_spans == "steps":
-            steps = _steps_of(record, where[record.span_id], group.root)
+        if record is group.root or record.span_id in outline.steps:
+            steps = _steps_of(record, outline, group.root)
             placed += _placed(record, depth, steps, mark)
+        elif mark is not None or other_spans != "drop" or not _is_other(record, outline):
+            beside.append(without_run(record))
     if all(each.mark is not None for each in placed):
         placed.sort(key=lambda each: each.mark or 0)
     else:
-        placed.sort(key=lambda each: each[:3])
+        placed.sort(key=lambda each: each[:4])
     return [each.step for each in placed], beside
 
 
-def _steps_of(record: SpanRecord, place: Place, root: SpanRecord | None) -> dict[bool, TraceStep]:
-    """The steps of a span: of its start (False) and of its end (True)."""
-    if record is not root or not is_the_run(record):
-        return dict(zip((False, True), steps_of(record, place), strict=False))
+def _is_other(record: SpanRecord, outline: Outline) -> bool:
+    return outline.kinds[record.span_id] is Kind.OTHER
+
+
+def _steps_of(
+    record: SpanRecord, outline: Outline, root: SpanRecord | None
+) -> dict[str, TraceStep]:
+    """The steps of a span, by the part of it that they tell."""
+    place = outline.places[record.span_id]
+    if record is not root or not outline.is_the_run(record):
+        return steps_of(record, outline.kinds[record.span_id], place)
     # The run itself; what went wrong with it is a step, or nothing would show it.
-    return {} if error_of(record) is None else {True: _failure(record)}
+    failed = {"end": _failure(record)} if error_of(record) is not None else {}
+    return usage_of_node(record, place) | failed
 
 
 def _placed(
-    record: SpanRecord, depth: int, steps: dict[bool, TraceStep], mark: Mark | None
+    record: SpanRecord, depth: int, steps: dict[str, TraceStep], mark: Mark | None
 ) -> list[_Placed]:
     if mark is None:
-        return [
-            _Placed(
-                record.end_ns if end else record.start_ns, end, -depth if end else depth, None, s
-            )
-            for end, s in steps.items()
-        ]
+        return [_place(record, depth, part, None, step) for part, step in steps.items()]
     found = []
     for fix in mark.steps:
-        told = steps[fix.end].to_dict() if fix.end in steps else {}
+        told = steps[fix.part].to_dict() if fix.part in steps else {}
         if mark.native:
             told = without_additions(told, fix.keep)
         step = TraceStep.from_dict(fix.applied(told))
-        ns = record.end_ns if fix.end else record.start_ns
-        found.append(_Placed(ns, fix.end, depth, fix.index, step))
+        found.append(_place(record, depth, fix.part, fix.index, step))
     return found
 
 
-def _calls_told_by_their_caller(group: Group) -> set[str]:
-    """Model calls inside a model call that tells their tokens: counted once, not twice."""
-    names = FIELDS[Kind.MODEL]["prompt_tokens"]
-    telling: dict[str | None, bool] = {}
-    told = set()
-    for record in group.records:
-        inside = telling.get(record.parent_span_id, False)
-        kind = kind_of(record)
-        if kind is Kind.MODEL and inside:
-            told.add(record.span_id)
-        tells = kind is Kind.MODEL and not record.attributes.keys().isdisjoint(names)
-        telling[record.span_id] = tells or (inside and kind in {Kind.MODEL, Kind.OTHER})
-    return told
+def _place(record: SpanRecord, depth: int, part: str, mark: int | None, step: TraceStep) -> _Placed:
+    end = part == "end"
+    ns = record.end_ns if end else record.start_ns
+    return _Placed(ns, end, -depth if end else depth, _PARTS.index(part), mark, step)
 
 
 def _failure(root: SpanRecord) -> TraceStep:
@@ -190,28 +183,44 @@ def without_run(record: SpanRecord) -> dict[str, Any]:
     return {name: plain[name] for name in plain if name not in {"trace_id", "resource"}}
 
 
-def _metadata(group: Group) -> dict[str, Any]:
+def _metadata(group: Group, outline: Outline) -> dict[str, Any]:
     """What a run is found by: OpenTelemetry's own names, and what the caller gave."""
     first = group.records[0]
     metadata = {name: first.resource[name] for name in RESOURCE_METADATA if name in first.resource}
-    for key, names in RUN_METADATA.items():
-        told = (
-            record.attributes[name]
-            for record in group.records
-            for name in names
-            if record.attributes.get(name)
-        )
-        value = next(told, None)
-        if value is not None:
-            metadata[key] = value
+    given = metadata_of(first)
+    metadata |= _identity(group.records)
     metadata["otel.trace_id"] = group.trace_id
     metadata["otel.scope.name"] = next(
-        record.scope for record in group.records if kind_of(record) is not Kind.OTHER
+        (record.scope for record in group.records if not _is_other(record, outline)), first.scope
     )
-    given = parsed_text(first.attributes.get("metadata"))
-    metadata |= given if isinstance(given, dict) else {}
+    metadata |= given
     if first.attributes.get("tag.tags"):
         metadata["tags"] = first.attributes["tag.tags"]
-    if group.root is None:
+    if group.root is None and not all(map(_is_whole, _tops(group))):
         metadata["unfinished"] = True
     return metadata
+
+
+def _tops(group: Group) -> list[SpanRecord]:
+    here = {record.span_id for record in group.records}
+    return [record for record in group.records if record.parent_span_id not in here]
+
+
+def _is_whole(top: SpanRecord) -> bool:
+    """Whether nothing is to come here: it is another process's side of a call."""
+    return top.remote_parent and not begins_a_run(top)
+
+
+def _identity(records: list[SpanRecord]) -> dict[str, Any]:
+    """The agent, the session and the user, by OpenTelemetry's names."""
+    found: dict[str, Any] = {}
+    left = dict(IDENTITY)
+    for record in records:
+        given = metadata_of(record) if left and "metadata" in record.attributes else {}
+        for key, names in list(left.items()):
+            told = (place.get(name) for place in (record.attributes, given) for name in names)
+            value = next((each for each in told if each), None)
+            if value is not None:
+                found[key] = value
+                del left[key]
+    return found

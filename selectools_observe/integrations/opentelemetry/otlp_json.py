@@ -40,7 +40,9 @@ def spans_of_json(body: Any, reject: Callable[[str], None]) -> Iterator[SpanReco
 def _span(span: Any, resource: dict[str, Any], scope: dict[str, Any], at: str) -> SpanRecord:
     if not isinstance(span, dict):
         raise ValueError(f"{at} is no object")
-    parent = span.get("parentSpanId") or None
+    parent = span.get("parentSpanId")
+    if isinstance(parent, str) and not parent.strip("0"):
+        parent = None  # none at all, as some senders write it
     flags = _number(span, "flags", at)
     status = _dict(span, "status", at)
     return SpanRecord(

@@ -53,11 +53,13 @@ def spans_of_protobuf(body: bytes, reject: Callable[[str], None]) -> Iterator[Sp
 
 def _record(span: Span, resource: dict[str, Any], scope: InstrumentationScope) -> SpanRecord:
     known = span.flags & KNOWS_REMOTE != 0
+    # All zero is none at all, as some senders write it.
+    parent = span.parent_span_id.hex() if any(span.parent_span_id) else None
     return SpanRecord(
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
-        parent_span_id=span.parent_span_id.hex() or None,
-        remote_parent=bool(span.parent_span_id) and known and span.flags & IS_REMOTE != 0,
+        parent_span_id=parent,
+        remote_parent=parent is not None and known and span.flags & IS_REMOTE != 0,
         name=span.name,
         kind=_at(SPAN_KINDS, span.kind),
         start_ns=span.start_time_unix_nano,

@@ -36,6 +36,7 @@ class StepMark(Fix):
     Attributes:
         index: Its place among the run's steps.
         end: It is told by the span's end, not by its start.
+        usage: It is told by what the span reports of tokens and costs.
         keep: Entries of its ``extra`` that the span's attributes tell; others there, of a step that
             was never OpenTelemetry's, somebody added on the way.
     """
@@ -43,6 +44,12 @@ class StepMark(Fix):
     index: int = 0
     end: bool = False
     keep: list[str] = []
+    usage: bool = False
+
+    @property
+    def part(self) -> str:
+        """Which part of the span tells it."""
+        return "end" if self.end else "usage" if self.usage else "start"
 
 
 class Mark(msgspec.Struct, omit_defaults=True):

@@ -43,7 +43,7 @@ KIND_BY_VALUE: dict[str, dict[str, Kind]] = {
         "embeddings": Kind.MODEL,
         "execute_tool": Kind.TOOL,
         "retrieval": Kind.TOOL,
-        "create_agent": Kind.NODE,
+        "create_agent": Kind.OTHER,  # makes an agent and runs nothing
         "invoke_agent": Kind.NODE,
         "invoke_workflow": Kind.NODE,
         "plan": Kind.NODE,
@@ -75,6 +75,22 @@ KIND_BY_VALUE: dict[str, dict[str, Kind]] = {
     },
 }
 
+# Spans known by their name: Claude Code's own, and steps of a framework's inner loop.
+KIND_BY_NAME: dict[str, Kind] = {
+    "claude_code.interaction": Kind.NODE,
+    "claude_code.llm_request": Kind.MODEL,
+    "claude_code.tool": Kind.TOOL,
+    "claude_code.tool.execution": Kind.TOOL,
+    "claude_code.tool.blocked_on_user": Kind.OTHER,
+    "claude_code.hook": Kind.OTHER,
+    "execute_event_loop_cycle": Kind.OTHER,  # Strands: one turn of an agent
+    "Cycle": Kind.OTHER,
+}
+# Tools that are none: Google ADK reports calls that it made at once as one more.
+NO_TOOLS = frozenset({"(merged tools)"})
+# Spans inside a tool's that report its execution, under a name of their own.
+NAMELESS_TOOLS = frozenset({"claude_code.tool.execution"})
+
 # Told by what is there, for spans that name no kind (or one of a later version). A prefix ends in
 # a dot.
 KIND_BY_PRESENCE: tuple[tuple[str, Kind], ...] = (
@@ -84,6 +100,37 @@ KIND_BY_PRESENCE: tuple[tuple[str, Kind], ...] = (
     ("llm.model_name", Kind.MODEL),
     ("gen_ai.", Kind.NODE),
 )
+
+COSTS = (
+    "llm.cost.total",
+    "operation.cost",
+    "gen_ai.usage.cost",
+    "gen_ai.usage.total_cost",
+    "gen_ai.usage.cost_usd",
+    "gen_ai.cost.total_cost",
+    "gen_ai.cost.total",
+    "litellm.cost.total",
+    "litellm.response_cost",
+    "llm.usage.cost",
+    "llm.usage.total_cost",
+    "cost_usd",
+    "total_cost_usd",
+)
+# A cost that is told in parts only.
+COST_PARTS: tuple[tuple[str, ...], ...] = (
+    ("gen_ai.cost.input_cost", "gen_ai.cost.output_cost"),
+    ("gen_ai.usage.input_cost", "gen_ai.usage.output_cost"),
+    ("llm.cost.prompt", "llm.cost.completion"),
+)
+# Tokens written to a cache, by how long it keeps them; the ends of names.
+CACHE_WRITE_PARTS: dict[str, str] = {
+    "ephemeral_5m_input_tokens": "cache_write_5m_tokens",
+    "ephemeral_1h_input_tokens": "cache_write_1h_tokens",
+}
+# What was asked for, where what answered has another name.
+REQUEST_MODELS = ("gen_ai.request.model", "llm.request.model_name", "llm.model_name", "ai.model.id")
+# A JSON object of what the model was called with.
+CALL_PARAMETERS = ("llm.invocation_parameters", "gen_ai.request.parameters", "model_parameters")
 
 # Where a field of a step, or an entry of its `extra`, comes from. The first that is there counts;
 # the first is also what we write.
@@ -98,6 +145,7 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "ai.response.model",
             "ai.model.id",
             "model_name",
+            "model",
         ),
         "prompt_tokens": (
             "gen_ai.usage.input_tokens",
@@ -106,6 +154,7 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "ai.usage.inputTokens",
             "ai.usage.promptTokens",
             "llm.usage.prompt_tokens",
+            "input_tokens",
         ),
         "completion_tokens": (
             "gen_ai.usage.output_tokens",
@@ -114,32 +163,61 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "ai.usage.outputTokens",
             "ai.usage.completionTokens",
             "llm.usage.completion_tokens",
+            "output_tokens",
         ),
-        "cost_usd": (
-            "llm.cost.total",
-            "operation.cost",
-            "gen_ai.usage.cost",
-            "gen_ai.usage.total_cost",
-        ),
+        "cost_usd": COSTS,
         "cache_read_tokens": (
             "gen_ai.usage.cache_read.input_tokens",
             "gen_ai.usage.cache_read_input_tokens",
             "llm.token_count.prompt_details.cache_read",
             "gen_ai.usage.details.cache_read_tokens",
+            "gen_ai.usage.cached_tokens",
+            "gen_ai.usage.input_tokens.cached",
             "ai.usage.cachedInputTokens",
+            "cache_read_tokens",
         ),
         "cache_write_tokens": (
             "gen_ai.usage.cache_creation.input_tokens",
             "gen_ai.usage.cache_creation_input_tokens",
+            "gen_ai.usage.cache_write.input_tokens",
+            "gen_ai.usage.cache_write_input_tokens",
             "llm.token_count.prompt_details.cache_write",
             "gen_ai.usage.details.cache_write_tokens",
+            "cache_creation_tokens",
+            "cache_write_tokens",
         ),
         "reasoning_tokens": (
             "gen_ai.usage.reasoning.output_tokens",
             "llm.token_count.completion_details.reasoning",
             "gen_ai.usage.details.reasoning_tokens",
             "gen_ai.usage.reasoning_tokens",
+            "gen_ai.usage.output_tokens.reasoning",
             "ai.usage.reasoningTokens",
+        ),
+        "audio_input_tokens": (
+            "gen_ai.usage.audio.input_tokens",
+            "llm.token_count.prompt_details.audio",
+            "gen_ai.usage.details.input_audio_tokens",
+        ),
+        "audio_output_tokens": (
+            "gen_ai.usage.audio.output_tokens",
+            "llm.token_count.completion_details.audio",
+            "gen_ai.usage.details.output_audio_tokens",
+        ),
+        "time_to_first_token_ms": (
+            "gen_ai.response.time_to_first_chunk",
+            "gen_ai.server.time_to_first_token",
+            "gen_ai.client.operation.time_to_first_chunk",
+            "llm.time_to_first_token_ms",
+            "ai.response.msToFirstChunk",
+            "ttft_ms",
+        ),
+        "finish_reason": (
+            "gen_ai.response.finish_reasons",
+            "llm.finish_reason",
+            "llm.response.finish_reason",
+            "ai.response.finishReason",
+            "stop_reason",
         ),
         "input": (
             "gen_ai.input.messages",
@@ -169,6 +247,7 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "tool.name",
             "ai.toolCall.name",
             "traceloop.entity.name",
+            "tool_name",
         ),
         "tool_args": (
             "gen_ai.tool.call.arguments",
@@ -180,6 +259,8 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "reranker.query",
             "input.value",
             "tool.parameters",
+            "tool_input",
+            "gen_ai.input.messages",
         ),
         "tool_result": (
             "gen_ai.tool.call.result",
@@ -191,9 +272,10 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "retrieval.documents.",
             "reranker.output_documents.",
             "output.value",
+            "gen_ai.output.messages",
         ),
         "model": ("reranker.model_name",),
-        "cost_usd": ("llm.cost.total", "operation.cost"),
+        "cost_usd": COSTS,
         "tool_call_id": ("gen_ai.tool.call.id", "tool.id", "tool_call.id", "ai.toolCall.id"),
     },
     Kind.GUARDRAIL: {
@@ -201,7 +283,12 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
         "output": ("output.value",),
     },
     Kind.NODE: {
-        "input": ("gen_ai.input.messages", "traceloop.entity.input", "input.value"),
+        "input": (
+            "gen_ai.input.messages",
+            "traceloop.entity.input",
+            "input.value",
+            "user_prompt",
+        ),
         "output": (
             "gen_ai.output.messages",
             "traceloop.entity.output",
@@ -211,6 +298,19 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
     },
     Kind.OTHER: {},
 }
+
+SYSTEM_TEXT = "gen_ai.system_instructions"
+
+# Attributes in seconds whose field is in milliseconds.
+SECONDS = frozenset(
+    {
+        "gen_ai.response.time_to_first_chunk",
+        "gen_ai.server.time_to_first_token",
+        "gen_ai.client.operation.time_to_first_chunk",
+    }
+)
+# Attributes that hold a list of texts, mostly of one.
+TEXT_LISTS = frozenset({"gen_ai.response.finish_reasons"})
 
 # Deprecated: messages told as events. What the event's name says goes where.
 MESSAGE_EVENTS: dict[str, str] = {
@@ -244,16 +344,31 @@ METADATA_FIELDS: dict[str, str] = {
     "langgraph_step": "step_number",
 }
 
-# Metadata of a run: from its root span, or else from the first of its spans that tells.
-RUN_METADATA: dict[str, tuple[str, ...]] = {
-    "gen_ai.agent.name": ("gen_ai.agent.name", "agent.name", "agent_name"),
+# Whose run it is: the field, the name in a run's metadata, and the names that say it, in the
+# attributes of a span or in its `metadata` attribute. From the root, or else from the first that
+# tells.
+IDENTITY: dict[str, tuple[str, ...]] = {
+    "gen_ai.agent.name": ("gen_ai.agent.name", "agent.name", "agent_name", "lc_agent_name"),
     "gen_ai.conversation.id": (
         "gen_ai.conversation.id",
         "session.id",
         "gcp.vertex.agent.session_id",
         "traceloop.association.properties.session_id",
+        "langfuse.session.id",
+        "ai.telemetry.metadata.sessionId",
+        "session_id",
+        "conversation_id",
+        "thread_id",
+        "group_id",
     ),
-    "user.id": ("user.id", "enduser.id", "traceloop.association.properties.user_id"),
+    "user.id": (
+        "user.id",
+        "enduser.id",
+        "traceloop.association.properties.user_id",
+        "langfuse.user.id",
+        "ai.telemetry.metadata.userId",
+        "user_id",
+    ),
 }
 RESOURCE_METADATA: tuple[str, ...] = ("service.name", "deployment.environment.name")
 

@@ -1,31 +1,39 @@
 """A span as the steps of a run.
 
 A call of a model or a tool is one step. What such calls happen in (an agent, a chain, a graph's
-node) is two: its start and its end, as selectools tells of graph nodes. The duration of an end is
-the node's own time, without that of the spans inside it, so that a run's total counts no moment
-twice.
+node) is two: its start and its end, as selectools tells of graph nodes. A step's duration is its
+own time, without that of the steps inside it, so that a run's total counts no moment twice; where
+that differs from the span's, ``extra["wall_ms"]`` is the whole.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-from ...model.json_values import loads
 from ...model.trace import STEP_FIELDS, StepType, TraceStep
-from .attributes import Attributes, parsed_text
+from .attributes import Attributes, count, number, parsed_text
 from .semconv import (
+    CACHE_WRITE_PARTS,
+    CALL_PARAMETERS,
+    COST_PARTS,
     DETAIL_EVENTS,
     FIELDS,
+    KIND_BY_NAME,
     KIND_BY_PRESENCE,
     KIND_BY_VALUE,
     MESSAGE_EVENTS,
-    METADATA_FIELDS,
-    NODE_NAMES,
+    NO_TOOLS,
     REASONING_PARTS,
+    REQUEST_MODELS,
+    SYSTEM_TEXT,
     Kind,
 )
+from .span_names import langgraph_metadata, name_of_tool_span, node_name_of, tool_name_of
 from .spans import SpanEvent, SpanRecord, to_plain
+from .tool_values import arguments_in, error_in, response_in, result_of
 
 KEPT = "otel"
 """The entry of a step's and of a run's ``extra`` that holds what has no field."""
@@ -37,53 +45,71 @@ STEP_TYPES = {
     Kind.NODE: StepType.GRAPH_NODE_START,
     Kind.OTHER: StepType("span"),
 }
+USAGE = StepType("usage")
+"""A step for tokens and costs that only the span around several model calls reports."""
+
+# OpenInference makes spans also of methods that help to make a call: `OpenAI._prepare_chat`.
+_HELPER = re.compile(r"\._[a-z]\w*$")
+# What other spans say of the same call may fill in; the rest is a span's own.
+_SHARED = {kind: tuple(fields) for kind, fields in FIELDS.items()}
+_USAGE_FIELDS = tuple(
+    name for name in FIELDS[Kind.MODEL] if name.endswith("tokens") or name == "model"
+)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Place:
     """Where a span stands in its run.
 
     Attributes:
         node_name: The nearest agent or node around it.
-        own_ns: Its time without that of the spans inside it, nanoseconds.
+        own_ns: Its time without that of the steps inside it, nanoseconds.
+        also: Further spans that report the same call.
+        tokens: It reports tokens of model calls inside it, which report none.
+        cost: It reports their cost, which they do not.
+        calls: Model calls inside it are steps.
     """
 
     node_name: str | None = None
     own_ns: int = 0
+    also: list[SpanRecord] = field(default_factory=list)
+    tokens: bool = False
+    cost: bool = False
+    calls: bool = False
 
 
 def kind_of(record: SpanRecord) -> Kind:
     """What the span is for a run."""
+    attributes = record.attributes
+    kind = KIND_BY_NAME.get(record.name) or _kind_told(attributes)
+    if kind is Kind.TOOL and tool_name_of(record) in NO_TOOLS:
+        return Kind.OTHER
+    if kind is Kind.MODEL and "." in record.name and _HELPER.search(record.name):
+        names = FIELDS[Kind.MODEL]["prompt_tokens"]
+        return Kind.OTHER if attributes.keys().isdisjoint(names) else kind
+    return kind
+
+
+def _kind_told(attributes: dict[str, Any]) -> Kind:
     for name, kinds in KIND_BY_VALUE.items():
-        value = record.attributes.get(name)
+        value = attributes.get(name)
         if isinstance(value, str):
             kind = kinds.get(value) or kinds.get(value.lower())
             if kind is not None:
                 return kind
     for name, kind in KIND_BY_PRESENCE:
-        if name in record.attributes:
+        if name in attributes:
             return kind
-        if name.endswith(".") and any(key.startswith(name) for key in record.attributes):
+        if name.endswith(".") and any(key.startswith(name) for key in attributes):
             return kind
     return Kind.OTHER
-
-
-def node_name_of(record: SpanRecord) -> str | None:
-    """The agent or node that a span itself names."""
-    told = _told_by_metadata(record).get("node_name")
-    if isinstance(told, str):
-        return told
-    for name in NODE_NAMES:
-        value = record.attributes.get(name)
-        if isinstance(value, str) and value:
-            return value
-    return record.name or None if kind_of(record) is Kind.NODE else None
 
 
 def error_of(record: SpanRecord) -> str | None:
     """What went wrong, as ``Type: message``; None if nothing did."""
     exceptions = [event for event in record.events if event.name == "exception"]
-    if record.status == "ok" or (record.status != "error" and not exceptions):
+    failed = record.status == "error" or _tells_failure(record)
+    if record.status == "ok" or not (failed or exceptions):
         return None
     if exceptions:
         told = exceptions[-1].attributes
@@ -91,41 +117,114 @@ def error_of(record: SpanRecord) -> str | None:
         text = ": ".join(filter(None, [kind, str(told.get("exception.message") or "")]))
         if text:
             return text
-    return record.status_message or str(record.attributes.get("error.type") or "error")
+    said = (record.attributes.get(name) for name in _ERROR_TEXTS)
+    text = next((each for each in said if isinstance(each, str) and each), "")
+    return record.status_message or text or str(record.attributes.get("error.type") or "error")
 
 
-def steps_of(record: SpanRecord, place: Place = Place()) -> list[TraceStep]:
-    """The steps of one span, the first at its start."""
-    kind = kind_of(record)
+_ERROR_TEXTS = ("error.message", "error")
+
+
+def _tells_failure(record: SpanRecord) -> bool:
+    """Whether Claude Code says so, which sets no status."""
+    return record.name in KIND_BY_NAME and record.attributes.get("success") in (False, "false")
+
+
+def steps_of(record: SpanRecord, kind: Kind, place: Place) -> dict[str, TraceStep]:
+    """The steps of one span, by which part of it each tells: its ``start`` or its ``end``."""
+    found, attributes, events = _taken(record, kind)
+    errors = [error_of(record), found.pop("error", None)]
+    for other in place.also:
+        told, _, _ = _taken(other, kind)
+        told.pop("error", None)
+        found |= {name: told[name] for name in _SHARED[kind] if name in told and name not in found}
+    errors.append(_error_of_last(place.also))
+    error = next(filter(None, errors), None)
+    if kind is Kind.TOOL and errors[0] is not None and errors[1] is not None:
+        error = errors[1]  # a tool's own words say more than a framework's code
+    step = _step(record, kind, found, place, None if kind is Kind.NODE else error)
+    step.extra = {name: value for name, value in found.items() if name not in STEP_FIELDS}
+    whole_ns = max(record.end_ns - record.start_ns, 0)
+    if kind is not Kind.NODE and place.own_ns != whole_ns:
+        step.extra["wall_ms"] = whole_ns / 10**6
+    step.extra[KEPT] = _kept(record, attributes, events)
+    if kind is not Kind.NODE:
+        return {"start": step}
+    return {"start": step, "end": _end(record, step, place)} | usage_of_node(record, place, step)
+
+
+def usage_of_node(
+    record: SpanRecord, place: Place, start: TraceStep | None = None
+) -> dict[str, TraceStep]:
+    """The step, if there is one, for tokens and costs that nothing inside a span reports."""
+    if not (place.tokens or place.cost):
+        return {}
+    attributes = Attributes(record.attributes)
+    wanted = [*(_USAGE_FIELDS if place.tokens else ()), *(["cost_usd"] if place.cost else [])]
+    found = {name: attributes.take(name, FIELDS[Kind.MODEL][name]) for name in wanted}
+    found = {name: value for name, value in found.items() if value is not None}
+    is_call = not place.calls and place.tokens
+    step = TraceStep(
+        type=StepType.LLM_CALL if is_call else USAGE,
+        timestamp=record.start_ns / 10**9,
+        node_name=start.node_name if start is not None else node_name_of(record, Kind.NODE),
+        summary=None if is_call else f"usage that {record.name} reports",
+        **{name: value for name, value in found.items() if name in STEP_FIELDS},
+    )
+    step.extra = {name: value for name, value in found.items() if name not in STEP_FIELDS}
+    if is_call:
+        whole_ns = max(record.end_ns - record.start_ns, 0)
+        # Of an agent inside, its end has the time.
+        step.duration_ms = place.own_ns / 10**6 if start is None else 0.0
+        step.extra |= {"wall_ms": whole_ns / 10**6} if whole_ns != place.own_ns else {}
+        told, _, _ = _taken(record, Kind.NODE)
+        step.extra |= {name: told[name] for name in ("input", "output") if name in told}
+    step.extra[KEPT] = {"span_id": record.span_id, "usage": True}
+    return {"usage": step}
+
+
+def _taken(record: SpanRecord, kind: Kind) -> tuple[dict[str, Any], Attributes, list[SpanEvent]]:
+    """What a span says by meaning, what is left of its attributes, and of its events."""
     attributes = Attributes(record.attributes)
     events = _take_details(record.events, attributes.left)
     found = {name: attributes.take(name, names) for name, names in FIELDS[kind].items()}
-    messages, events = _take_messages(events, found)
-    found |= {name: value for name, value in messages.items() if found.get(name) is None}
     found = {name: value for name, value in found.items() if value is not None}
+    messages, events = _take_messages(events, found, kind)
+    found |= {name: value for name, value in messages.items() if found.get(name) is None}
     if kind is Kind.TOOL:
-        found.setdefault("tool_name", record.name)
-        _unwrap_arguments(found, attributes, record)
-    step = _step(record, kind, found, place)
-    step.extra = {name: value for name, value in found.items() if name not in STEP_FIELDS}
-    step.extra[KEPT] = _kept(record, attributes, events)
-    return [step, _end(record, step, place)] if kind is Kind.NODE else [step]
+        _refine_tool(found, attributes, record)
+    elif kind is Kind.MODEL:
+        _refine_call(found, attributes)
+    if kind in {Kind.MODEL, Kind.NODE}:
+        _put_system_first(found, attributes)
+    return found, attributes, events
 
 
-def _step(record: SpanRecord, kind: Kind, found: dict[str, Any], place: Place) -> TraceStep:
+def _step(
+    record: SpanRecord, kind: Kind, found: dict[str, Any], place: Place, error: str | None
+) -> TraceStep:
     node = kind is Kind.NODE
     fields = {name: value for name, value in found.items() if name in STEP_FIELDS}
-    fields |= _told_by_metadata(record)
-    fields["node_name"] = node_name_of(record) or place.node_name
+    told = langgraph_metadata(record)
+    if "step_number" in told:
+        fields["step_number"] = told["step_number"]
+    own = node_name_of(record, kind)
+    inside = kind in {Kind.MODEL, Kind.TOOL} and own is None
+    fields["node_name"] = place.node_name if inside else own or place.node_name
     return TraceStep(
         type=STEP_TYPES[kind],
         timestamp=record.start_ns / 10**9,
-        duration_ms=0.0 if node else max(record.end_ns - record.start_ns, 0) / 10**6,
-        error=None if node else error_of(record),
+        duration_ms=0.0 if node else place.own_ns / 10**6,
+        error=error,
         reasoning=_reasoning(found.get("output")),
         summary=record.name if kind in {Kind.NODE, Kind.GUARDRAIL, Kind.OTHER} else None,
         **fields,
     )
+
+
+def _error_of_last(also: list[SpanRecord]) -> str | None:
+    """The error of the span that ended last: an earlier attempt may have failed."""
+    return error_of(max(also, key=lambda each: each.end_ns)) if also else None
 
 
 def _end(record: SpanRecord, start: TraceStep, place: Place) -> TraceStep:
@@ -174,10 +273,12 @@ def _take_details(events: list[SpanEvent], attributes: dict[str, Any]) -> list[S
 
 
 def _take_messages(
-    events: list[SpanEvent], found: dict[str, Any]
-) -> tuple[dict[str, list[Any]], list[SpanEvent]]:
-    """The messages told as events, unless the span's attributes tell them; the other events."""
-    messages: dict[str, list[Any]] = {}
+    events: list[SpanEvent], found: dict[str, Any], kind: Kind
+) -> tuple[dict[str, Any], list[SpanEvent]]:
+    """What is told as events, unless the span's attributes tell it; the other events."""
+    if kind is Kind.TOOL:
+        return _take_tool_events(events, found)
+    messages: dict[str, Any] = {}
     others = []
     for event in events:
         meaning = MESSAGE_EVENTS.get(event.name)
@@ -191,48 +292,173 @@ def _take_messages(
     return messages, others
 
 
-def _told_by_metadata(record: SpanRecord) -> dict[str, Any]:
-    raw = record.attributes.get("metadata")
-    if not isinstance(raw, str) or "langgraph_" not in raw:
-        return {}
-    try:
-        told = loads(raw)
-    except ValueError:
-        return {}
-    if not isinstance(told, dict):
-        return {}
-    return {field: told[name] for name, field in METADATA_FIELDS.items() if told.get(name)}
+def _take_tool_events(
+    events: list[SpanEvent], found: dict[str, Any]
+) -> tuple[dict[str, Any], list[SpanEvent]]:
+    """The arguments and the result of a tool, told as messages to it and from it."""
+    told: dict[str, Any] = {}
+    for event in events:
+        said = event.attributes
+        if event.name == "gen_ai.tool.message" and "tool_args" not in found:
+            arguments = parsed_text(said.get("content"))
+            told["tool_args"] = arguments if isinstance(arguments, dict) else {"input": arguments}
+        elif event.name == "gen_ai.choice" and "tool_result" not in found:
+            result = said.get("message", said.get("content"))
+            told["tool_result"] = result_of(result).text
+        if isinstance(said.get("id"), str) and "tool_call_id" not in found and told:
+            told["tool_call_id"] = said["id"]
+    return told, events
 
 
-def _unwrap_arguments(found: dict[str, Any], attributes: Attributes, record: SpanRecord) -> None:
-    """Take the arguments by name, of tools whose call is told as ``args`` and ``kwargs``."""
-    args = found.get("tool_args", {})
-    if (
+def _refine_tool(found: dict[str, Any], attributes: Attributes, record: SpanRecord) -> None:
+    """Take a tool's name, arguments and result out of what they are wrapped in."""
+    name = tool_name_of(record)
+    if found.get("tool_name") not in (None, name):
+        attributes.keep("tool_name")
+    found["tool_name"] = name or name_of_tool_span(record.name)
+    _refine_arguments(found, attributes)
+    _refine_result(found, attributes)
+    if "tool_args" not in found:
+        shown = {key: record.attributes.get(key) for key in _SHOWN_ARGUMENTS}
+        shown = {key: value for key, value in shown.items() if value is not None}
+        if shown:
+            found["tool_args"] = shown
+
+
+# What Claude Code says of a tool's input.
+_SHOWN_ARGUMENTS = ("full_command", "file_path", "skill_name", "subagent_type")
+
+
+def _refine_arguments(found: dict[str, Any], attributes: Attributes) -> None:
+    args = found.get("tool_args")
+    if not isinstance(args, dict):
+        return
+    asked = arguments_in(args["input"]) if args.keys() == {"input"} else None
+    if asked is not None:
+        found["tool_args"] = asked
+    elif (
         isinstance(args.get("kwargs"), dict)
         and not args.get("args")
         and args.keys() <= {"args", "kwargs", "sanitize_inputs_outputs"}
     ):
-        found["tool_args"] = args["kwargs"]
-        name = attributes.found.pop("tool_args", None)
-        if name is not None:
-            attributes.left[name] = record.attributes[name]
+        found["tool_args"] = args["kwargs"]  # a tool whose call is told as `args` and `kwargs`
+    else:
+        return
+    attributes.keep("tool_args")
+
+
+def _refine_result(found: dict[str, Any], attributes: Attributes) -> None:
+    raw = found.get("tool_result")
+    if raw is None:
+        return
+    answered = response_in(raw)
+    result = result_of(raw if answered is None else answered)
+    if result.wrapped or answered is not None:
+        found["tool_result"] = result.text
+        attributes.keep("tool_result")
+    error = result.error or error_in(result.text)
+    if error is not None:
+        found["error"] = error
+
+
+def _refine_call(found: dict[str, Any], attributes: Attributes) -> None:
+    """Find the model, the tokens and the cost of a call also where they are told in parts."""
+    told = attributes.left
+    if "model" not in found:
+        model = _model_in_parameters(told)
+        if model is not None:
+            found["model"] = model
+    asked = next((told[n] for n in REQUEST_MODELS if isinstance(told.get(n), str)), None)
+    asked = asked or _model_in_parameters(told)
+    if asked and asked != found.get("model"):
+        found["request_model"] = asked
+    if "cost_usd" not in found:
+        for names in COST_PARTS:
+            parts = [number(told[name]) for name in names if name in told]
+            if any(part is not None for part in parts):
+                found["cost_usd"] = sum(part for part in parts if part is not None)
+                break
+    if not found.get("cache_write_tokens"):
+        _add_cache_writes(found, told)
+    if "finish_reason" not in found:
+        reason = _finish_reason(found.get("output"))
+        if reason is not None:
+            found["finish_reason"] = reason
+
+
+def _add_cache_writes(found: dict[str, Any], told: dict[str, Any]) -> None:
+    for name, value in told.items():
+        part = CACHE_WRITE_PARTS.get(name.rpartition(".")[2])
+        tokens = count(value) if part is not None else None
+        if part is not None and tokens:
+            found[part] = tokens
+    total = sum(found[part] for part in CACHE_WRITE_PARTS.values() if part in found)
+    if total:
+        found["cache_write_tokens"] = total
+
+
+def _model_in_parameters(told: dict[str, Any]) -> str | None:
+    for name in CALL_PARAMETERS:
+        given = parsed_text(told.get(name))
+        for key in ("model", "model_name", "model_id"):
+            if isinstance(given, dict) and isinstance(given.get(key), str) and given[key]:
+                return str(given[key])
+    return None
+
+
+def _finish_reason(output: Any) -> str | None:
+    for message in output if isinstance(output, list) else []:
+        reason = message.get("finish_reason") if isinstance(message, dict) else None
+        if isinstance(reason, str) and reason:
+            return reason
+    return None
+
+
+def _put_system_first(found: dict[str, Any], attributes: Attributes) -> None:
+    """Put the system's text, which is told apart from the messages, before them."""
+    said = parsed_text(attributes.left.get(SYSTEM_TEXT))
+    if not said:
+        return
+    parts = said if isinstance(said, list) else [{"type": "text", "content": said}]
+    system = {"role": "system", "parts": parts}
+    messages = found.get("input", [])
+    if not isinstance(messages, list):
+        messages = [{"role": "user", "content": messages}]
+    if not any(isinstance(each, dict) and each.get("role") == "system" for each in messages):
+        attributes.keep("input")
+        found["input"] = [system, *messages]
 
 
 def _reasoning(output: Any) -> str | None:
-    """The model's thoughts, from the parts of its messages."""
-    messages = output if isinstance(output, list) else []
-    texts = [
-        part["content"]
-        for message in messages
-        if isinstance(message, dict)
-        for part in _parts(message)
-        if isinstance(part, dict)
-        and part.get("type") in REASONING_PARTS
-        and isinstance(part.get("content"), str)
-    ]
-    return "\n".join(texts) or None
+    """The model's thoughts, from wherever its messages have them."""
+    return "\n".join(_thoughts(output)) or None
 
 
-def _parts(message: dict[str, Any]) -> list[Any]:
-    parts = message.get("parts")
-    return parts if isinstance(parts, list) else []
+def _thoughts(value: Any, depth: int = 0) -> Iterator[str]:
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, list):
+        for item in value:
+            yield from _thoughts(item, depth + 1)
+    elif isinstance(value, dict):
+        if value.get("type") in REASONING_PARTS:
+            yield from _texts(value[name] for name in _THOUGHTS if name in value)
+        elif value.get("thought") is True:
+            yield from _texts([value.get("text")])
+        else:
+            for name, item in value.items():
+                if name not in {"arguments", "input", "tool_calls"}:
+                    yield from _thoughts(item, depth + 1)
+
+
+_DEEPEST = 12
+_THOUGHTS = ("content", "thinking", "reasoning", "text", "summary")
+
+
+def _texts(values: Iterable[Any]) -> Iterator[str]:
+    """The texts among values; of a list of parts, theirs."""
+    for value in values:
+        if isinstance(value, str) and value:
+            yield value
+        elif isinstance(value, list):
+            yield from _texts(part.get("text") for part in value if isinstance(part, dict))

@@ -1,4 +1,4 @@
-"""How spans belong together: which run, what is inside what, how much time is a span's own."""
+"""How spans belong together: which run, and what is inside what."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from .semconv import Kind
-from .span_steps import Place, kind_of, node_name_of
+from .span_steps import kind_of
 from .spans import SpanRecord
 
 
@@ -28,7 +28,7 @@ class Group(msgspec.Struct):
     @property
     def run_id(self) -> str:
         """The trace id; of a part that another process began, with that part's topmost span."""
-        if self.root is not None and self.root.remote_parent:
+        if self.root is not None and begins_a_run(self.root):
             return f"{self.trace_id}-{self.root.span_id}"
         return self.trace_id
 
@@ -49,10 +49,10 @@ def grouped(records: Iterable[SpanRecord]) -> list[Group]:
 def _groups(spans: dict[str, SpanRecord]) -> Iterator[Group]:
     children = children_of(spans.values())
     tops = [span for span in spans.values() if _is_top(span, spans)]
-    remote = [span for span in tops if span.remote_parent]
+    remote = [span for span in tops if begins_a_run(span)]
     for top in remote:
         yield Group(top.trace_id, list(_inside(top, children)), top)
-    own = [span for span in tops if not span.remote_parent]
+    own = [span for span in tops if not begins_a_run(span)]
     own.sort(key=lambda span: (span.parent_span_id is not None, span.start_ns))
     records = [record for top in own for record in _inside(top, children)]
     records += _in_circles(spans, remote + own, children)
@@ -65,15 +65,23 @@ def children_of(records: Iterable[SpanRecord]) -> dict[str, list[SpanRecord]]:
     """The spans by the id of the span they are inside of, by their start."""
     children: dict[str, list[SpanRecord]] = defaultdict(list)
     for record in sorted(records, key=lambda record: (record.start_ns, record.end_ns)):
-        if record.parent_span_id is not None and not record.remote_parent:
+        if record.parent_span_id is not None and not begins_a_run(record):
             children[record.parent_span_id].append(record)
     return children
+
+
+def begins_a_run(span: SpanRecord) -> bool:
+    """Whether it is the topmost span of a part that another process began.
+
+    The server's side of a tool call is not: it is one call with the client's.
+    """
+    return span.remote_parent and kind_of(span) is not Kind.TOOL
 
 
 def _is_top(span: SpanRecord, spans: dict[str, SpanRecord]) -> bool:
     # A span that names itself as its parent would otherwise be nowhere.
     return (
-        span.remote_parent
+        begins_a_run(span)
         or span.parent_span_id not in spans
         or span.parent_span_id == span.span_id
     )
@@ -94,25 +102,3 @@ def _inside(top: SpanRecord, children: dict[str, list[SpanRecord]]) -> Iterator[
         span = todo.pop()
         yield span
         todo += [child for child in reversed(children.get(span.span_id, ())) if child is not top]
-
-
-def places(group: Group) -> dict[str, Place]:
-    """Where each span of a run stands."""
-    children = children_of(group.records)
-    found: dict[str, Place] = {}
-    names: dict[str, str | None] = {}
-    for record in group.records:  # parents come first
-        around = names.get(record.parent_span_id or "")
-        node = kind_of(record) is Kind.NODE
-        names[record.span_id] = node_name_of(record) if node else around
-        found[record.span_id] = Place(around, _own_ns(record, children) if node else 0)
-    return found
-
-
-def _own_ns(record: SpanRecord, children: dict[str, list[SpanRecord]]) -> int:
-    """The span's time that none of its children covers."""
-    own, at = 0, record.start_ns
-    for child in children.get(record.span_id, ()):
-        own += max(min(child.start_ns, record.end_ns) - at, 0)
-        at = max(at, child.end_ns)
-    return own + max(record.end_ns - at, 0)

@@ -19,6 +19,7 @@ from .from_spans import header_of, run_of
 from .otlp_values import sendable
 from .round_trip import Fix, Mark, StepMark, difference, marked, without_additions
 from .semconv import ALSO_AS, FIELDS, KIND_WRITTEN, Kind
+from .span_names import name_of_tool_span
 from .span_steps import KEPT, STEP_TYPES, kind_of
 from .span_tree import grouped
 from .spans import SpanLink, SpanRecord, from_plain
@@ -80,8 +81,8 @@ def _as_they_came(run: AgentTrace) -> list[SpanRecord] | None:
         keys = [_key(step) for step in run.steps]
         records += [
             _with_fields(step, from_plain(step.extra[KEPT] | common))
-            for step, (_, end) in zip(run.steps, keys, strict=True)
-            if step.extra is not None and not end
+            for step, (_, part) in zip(run.steps, keys, strict=True)
+            if step.extra is not None and part == "start"
         ]
     except (KeyError, TypeError, msgspec.ValidationError):
         return None  # somebody has changed it since
@@ -99,7 +100,7 @@ def _with_fields(step: TraceStep, record: SpanRecord) -> SpanRecord:
             record.attributes |= write(name, said[meaning])
     # What was told by events, or is known only since; but no name that the reader made up.
     for meaning, names in FIELDS[kind_of(record)].items():
-        made_up = meaning == "tool_name" and said.get(meaning) == record.name
+        made_up = meaning == "tool_name" and said.get(meaning) == name_of_tool_span(record.name)
         if meaning in said and not made_up and record.attributes.keys().isdisjoint(names):
             record.attributes |= write(names[0], said[meaning])
     return record
@@ -194,11 +195,12 @@ def _marked(
     found = {_key(step): step.to_dict() for step in told.steps}
     steps: dict[str, list[StepMark]] = defaultdict(list)
     for index, step in enumerate(run.steps):
-        span_id, end = (records[index + 1].span_id, False) if native else _key(step)
-        seen, said = found.get((span_id, end), {}), step.to_dict()
+        span_id, part = (records[index + 1].span_id, "start") if native else _key(step)
+        seen, said = found.get((span_id, part), {}), step.to_dict()
         keep = [name for name in step.extra or () if name in seen] if native else []
         fix = difference(without_additions(seen, keep) if native else seen, said)
-        steps[span_id].append(StepMark(fix.set, fix.unset, index, end, keep))
+        mark = StepMark(fix.set, fix.unset, index, part == "end", keep, part == "usage")
+        steps[span_id].append(mark)
     fix = difference(header_of(told), header_of(run))
     return [
         _with_mark(record, native=native, steps=steps[record.span_id], run=None if n else fix)
@@ -206,14 +208,15 @@ def _marked(
     ]
 
 
-def _key(step: TraceStep) -> tuple[str, bool]:
-    """Which span tells of the step, and whether by its end.
+def _key(step: TraceStep) -> tuple[str, str]:
+    """Which span tells of the step, and by which part of it.
 
     Raises:
         KeyError: None does.
     """
     kept = (step.extra or {})[KEPT]
-    return kept["span_id"], bool(kept.get("end"))
+    part = next((name for name in ("end", "usage") if kept.get(name)), "start")
+    return kept["span_id"], part
 
 
 def _with_mark(

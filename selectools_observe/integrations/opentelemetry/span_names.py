@@ -1,0 +1,82 @@
+"""What a span calls its agent, its node or its tool."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ...model.json_values import loads
+from .attributes import parsed_text
+from .semconv import FIELDS, METADATA_FIELDS, NAMELESS_TOOLS, NODE_NAMES, Kind
+from .spans import SpanRecord
+
+_VERBS = re.compile(r"^(?:execute_tool|tools/call|running tool:?|tool:)\s+(?=\S)", re.IGNORECASE)
+_CALL = ".__call__"
+_AGENTS = frozenset({"invoke_agent", "AGENT", "agent"})
+
+
+def tool_name_of(record: SpanRecord) -> str | None:
+    """The tool's name; None of a span that reports a call which another names."""
+    if record.name in NAMELESS_TOOLS:
+        return None
+    for name in FIELDS[Kind.TOOL]["tool_name"]:
+        value = record.attributes.get(name)
+        if isinstance(value, str) and value:
+            return value.removesuffix(_CALL) or value
+    return name_of_tool_span(record.name)
+
+
+def name_of_tool_span(name: str) -> str:
+    """The tool that a span is named after: ``execute_tool find_order`` is ``find_order``."""
+    plain = _VERBS.sub("", name)
+    return plain.removesuffix(_CALL) or name
+
+
+def node_name_of(record: SpanRecord, kind: Kind) -> str | None:
+    """The agent or node that a span itself names."""
+    metadata = langgraph_metadata(record)
+    node = metadata.get("node_name")
+    own = _agent_name(record, metadata) if kind is Kind.NODE else None
+    if own is not None:
+        return own
+    if isinstance(node, str):
+        return node
+    for name in NODE_NAMES:
+        value = record.attributes.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return record.name or None if kind is Kind.NODE else None
+
+
+def _agent_name(record: SpanRecord, metadata: dict[str, Any]) -> str | None:
+    """The name of a span that is an agent, which may run inside of a graph's node."""
+    told = record.attributes.get("gen_ai.agent.name") or record.attributes.get("agent.name")
+    kinds = {
+        record.attributes.get("gen_ai.operation.name"),
+        record.attributes.get("openinference.span.kind"),
+    }
+    if not kinds.isdisjoint(_AGENTS):
+        inside = metadata.get("node_name") is not None
+        return told if isinstance(told, str) and told else (record.name or None if inside else None)
+    return record.name if record.name and metadata.get("agent") == record.name else None
+
+
+def langgraph_metadata(record: SpanRecord) -> dict[str, Any]:
+    """What LangGraph says of a span, by the names of a step's fields; and ``agent``."""
+    raw = record.attributes.get("metadata")
+    if not isinstance(raw, str) or ("langgraph_" not in raw and "lc_agent_name" not in raw):
+        return {}
+    try:
+        told = loads(raw)
+    except ValueError:
+        return {}
+    if not isinstance(told, dict):
+        return {}
+    found = {field: told[name] for name, field in METADATA_FIELDS.items() if told.get(name)}
+    return found | ({"agent": told["lc_agent_name"]} if told.get("lc_agent_name") else {})
+
+
+def metadata_of(record: SpanRecord) -> dict[str, Any]:
+    """OpenInference's `metadata` attribute: a JSON object of what the caller gave."""
+    given = parsed_text(record.attributes.get("metadata"))
+    return given if isinstance(given, dict) else {}

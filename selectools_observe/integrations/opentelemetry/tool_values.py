@@ -1,0 +1,107 @@
+"""Arguments and results of tools, taken out of what frameworks wrap them in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ...model.json_values import dumps
+from .attributes import parsed_text
+
+_ANSWERS = ("content", "output", "raw_output", "text", "result", "response", "message", "blocks")
+"""Where a wrapped result has what the tool gave back, the first that is there."""
+_WRAPPERS = (
+    {"is_error"},  # LlamaIndex's ToolOutput, Anthropic's tool_result
+    {"isError"},  # MCP's CallToolResult
+    {"type", "status", "content"},  # LangChain's ToolMessage, Strands' tool result
+    {"toolUseId", "status"},
+)
+_FAILED = frozenset({"error", "failed", "failure"})
+
+
+class ToolResult(NamedTuple):
+    """What a tool gave back.
+
+    Attributes:
+        text: As text.
+        error: The same text, if the tool says of itself that it failed.
+        wrapped: The text is not the whole value, but taken out of it.
+    """
+
+    text: str
+    error: str | None = None
+    wrapped: bool = False
+
+
+def result_of(value: Any) -> ToolResult:
+    """What a tool gave back, told by the value that was reported."""
+    told = parsed_text(value)
+    if not isinstance(told, Mapping):
+        return ToolResult(_as_text(value))
+    inner = told.get("kwargs") if told.get("lc") is not None else None
+    told = inner if isinstance(inner, Mapping) else told
+    if not any(names <= told.keys() for names in _WRAPPERS):
+        return ToolResult(_as_text(value))
+    found = next((told[name] for name in _ANSWERS if told.get(name) not in (None, "", [])), "")
+    text = _texts_of(found)
+    failed = (
+        told.get("is_error") is True
+        or told.get("isError") is True
+        or (isinstance(told.get("status"), str) and told["status"].lower() in _FAILED)
+    )
+    return ToolResult(text, (text or "error") if failed else None, wrapped=True)
+
+
+def error_in(value: Any) -> str | None:
+    """The text of a result that is nothing but an error: ``{"error": "database is locked"}``."""
+    told = parsed_text(value)
+    if isinstance(told, Mapping) and len(told) == 1:
+        text = told.get("error")
+        if isinstance(text, str) and text:
+            return text
+        if isinstance(text, Mapping) and isinstance(text.get("message"), str):
+            return str(text["message"])
+    return None
+
+
+def arguments_in(value: Any) -> dict[str, Any] | None:
+    """The arguments inside of messages that ask for one tool call; None if there are none."""
+    call = _part(value, "tool_call")
+    if call is None:
+        return None
+    arguments = parsed_text(call.get("arguments"))
+    return arguments if isinstance(arguments, dict) else {"input": arguments}
+
+
+def response_in(value: Any) -> Any:
+    """The result inside of messages that answer a tool call; None if there is none."""
+    part = _part(value, "tool_call_response")
+    if part is None:
+        return None
+    return next((part[name] for name in ("response", "result") if part.get(name) is not None), None)
+
+
+def _part(value: Any, kind: str) -> Mapping[str, Any] | None:
+    messages = parsed_text(value)
+    for message in messages if isinstance(messages, list) else []:
+        parts = message.get("parts") if isinstance(message, Mapping) else None
+        for part in parts if isinstance(parts, list) else []:
+            if isinstance(part, Mapping) and part.get("type") == kind:
+                return part
+    return None
+
+
+def _texts_of(value: Any) -> str:
+    """The text of a result's content: a text, or parts of which some are texts."""
+    parts = value if isinstance(value, list) else [value]
+    texts = []
+    for part in parts:
+        text = part.get("text") if isinstance(part, Mapping) else part
+        if not isinstance(text, str):
+            return _as_text(value)
+        texts.append(text)
+    return "\n".join(texts)
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else dumps(value).decode()
