@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
+from pgbouncer import PgBouncer
 from postgres_server import PostgresServer, find_binaries
 
 _numbers = itertools.count(1)
@@ -29,3 +32,11 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     yield f"{postgres_server.url}?schema={schema}"
     with psycopg.connect(postgres_server.url, autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres_server: PostgresServer) -> Iterator[PgBouncer]:
+    if not (shutil.which("pgbouncer") or os.path.exists("/usr/sbin/pgbouncer")):
+        pytest.skip("no pgbouncer here (Debian's package pgbouncer)")
+    with PgBouncer(postgres_server) as pooler:
+        yield pooler

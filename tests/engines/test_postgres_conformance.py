@@ -54,3 +54,12 @@ class TestPostgres(Server, QueryableTraceStoreConformance):
     def store(self, reopen):
         with reopen() as store:
             yield store
+
+
+class TestThroughPgBouncer(TestPostgres):
+    """In transaction mode each transaction may get another server connection."""
+
+    @pytest.fixture
+    def reopen(self, postgres_url, pgbouncer):
+        url = f"{pgbouncer.url}?{postgres_url.partition('?')[2]}"
+        return lambda: PostgresTraceStore(url)

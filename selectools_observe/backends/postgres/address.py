@@ -56,6 +56,8 @@ def parse_address(url: str) -> Address:
     shown = _without_password(head)
     if urlsplit(head).scheme not in SCHEMES or not head.partition("://")[1]:
         raise ValueError(f"{shown!r} is not a PostgreSQL URL. Write it as {_FORM}")
+    if head.count("@") > 1:
+        raise ValueError(f"{shown!r}: an @ in a user's name or password is written %40")
     options = dict(parse_qsl(query, keep_blank_values=True))
     schema = options.pop("schema", DEFAULT_SCHEMA)
     if not _IDENTIFIER.fullmatch(schema):

@@ -26,6 +26,17 @@ _REMEDIES = {
     "57": "The server is stopping or starting: try again",
     "25006": "This server is a standby: add target_session_attrs=read-write and all hosts",
 }
+_REFUSALS = (
+    ("does not exist", "3D"),
+    ("authentication failed", "28"),
+    ("no password supplied", "28"),
+    ("no pg_hba.conf entry", "28"),
+    ("too many clients", "53300"),
+    ("remaining connection slots", "53300"),
+    ("starting up", "57"),
+    ("shutting down", "57"),
+    ("read-only", "25006"),
+)
 _FORGOTTEN = frozenset({"26000", "42P05"})  # a prepared statement is unknown, or there already
 
 
@@ -36,11 +47,16 @@ def forgets_statements(error: psycopg.Error) -> bool:
 
 def explained(address: Address, error: psycopg.Error) -> StorageError:
     """The error for callers; the cause is kept."""
-    state = error.sqlstate or "08"
+    state = error.sqlstate or _state_of(str(error))
     remedy = _REMEDIES.get(state) or _REMEDIES.get(state[:2], "")
     told = StorageError(address.shown, _message(address, error), remedy)
     told.__cause__ = error
     return told
+
+
+def _state_of(text: str) -> str:
+    """The SQLSTATE of a refused connection, which libpq reports only in words."""
+    return next((state for words, state in _REFUSALS if words in text), "08")
 
 
 def _message(address: Address, error: psycopg.Error) -> str:

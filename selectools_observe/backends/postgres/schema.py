@@ -80,7 +80,9 @@ async def prepare(session: Session, address: Address) -> str:
     found = await _version(session, address)
     if found is None:
         # Another program may be at it too: who comes second finds the tables in place.
-        await session.transaction([(_once(address.schema), [()])])
+        # Two statements: only a new one sees what was committed while the first one waited.
+        lock = f"SELECT pg_advisory_xact_lock({lock_key(address.schema)})"
+        await session.transaction([(lock, [()]), (_once(address.schema), [()])])
         found = await _version(session, address)
     if found is None:
         raise StorageError(
@@ -101,10 +103,7 @@ async def prepare(session: Session, address: Address) -> str:
 def _once(schema: str) -> str:
     """The DDL as one statement that does nothing where the tables are."""
     body = ddl(schema).replace("DO $$ BEGIN", "").replace("END $$;", "")
-    return (
-        f"DO $ddl$ BEGIN PERFORM pg_advisory_xact_lock({lock_key(schema)}); "
-        f"IF to_regclass('{schema}.store') IS NULL THEN {body} END IF; END $ddl$"
-    )
+    return f"DO $ddl$ BEGIN IF to_regclass('{schema}.store') IS NULL THEN {body} END IF; END $ddl$"
 
 
 async def _version(session: Session, address: Address) -> tuple[int, str] | None:

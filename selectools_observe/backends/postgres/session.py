@@ -6,6 +6,8 @@ connection. Both speak the same statements, so that the store above is written o
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -46,6 +48,10 @@ class Session(Protocol):
     def abandon(self) -> None:
         """Close without waiting, from anywhere."""
 
+    @staticmethod
+    async def pause(seconds: float) -> None:
+        """Let time go by."""
+
 
 class BlockingSession:
     """A session for code that blocks."""
@@ -81,6 +87,10 @@ class BlockingSession:
 
     def abandon(self) -> None:
         self._connection.close()
+
+    @staticmethod
+    async def pause(seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - this session blocks
 
 
 class AsyncSession:
@@ -118,6 +128,10 @@ class AsyncSession:
     def abandon(self) -> None:
         # The loop of the connection may be gone; the socket is libpq's own.
         self._connection.pgconn.finish()
+
+    @staticmethod
+    async def pause(seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 def _threshold(prepares: bool) -> int | None:  # noqa: FBT001

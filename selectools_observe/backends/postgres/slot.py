@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
@@ -17,12 +18,15 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_PATIENCE = 10.0  # seconds in which a server that was lost may come back, or another take over
+_PAUSE = 0.05
+
 
 class SessionSlot:
     """One connection, used by one caller at a time.
 
-    Work that meets a lost connection is done once more on a new one: a save is an upsert, and all
-    else reads.
+    Work that meets a lost connection is done again on a new one, for as long as a failover takes: a
+    save is an upsert, and all else reads.
     """
 
     def __init__(
@@ -36,7 +40,9 @@ class SessionSlot:
         self._address = address
         self._lock = runtime.lock()
         self._prepares = address.prepares is not False
+        self._kind = AsyncSession if runtime.hops else BlockingSession
         self._session: Session | None = None
+        self._was_open = False
         self._is_closed = False
 
     async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
@@ -49,15 +55,15 @@ class SessionSlot:
         return await self._runtime.under(self._lock, partial(self._run, work))
 
     async def _run(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        try:
-            return await self._attempt(work)
-        except psycopg.Error as error:
-            if not self._may_succeed_again(error):
-                raise explained(self._address, error) from error
-        try:
-            return await self._attempt(work)
-        except psycopg.Error as error:
-            raise explained(self._address, error) from error
+        deadline = None
+        while True:
+            try:
+                return await self._attempt(work)
+            except psycopg.Error as error:
+                deadline = deadline or time.monotonic() + _PATIENCE
+                if not self._may_succeed_again(error) or time.monotonic() > deadline:
+                    raise explained(self._address, error) from error
+            await self._kind.pause(_PAUSE)
 
     async def _attempt(self, work: Callable[[Session], Awaitable[T]]) -> T:
         session = await self._opened()
@@ -74,7 +80,9 @@ class SessionSlot:
         if forgets_statements(error) and self._prepares:
             log.info("%s: statements are not prepared from now on (a pooler?)", self._address.shown)
             self._prepares = False
-        elif self._session is None or self._session.is_usable:
+        elif self._session is None:
+            return self._was_open and isinstance(error, psycopg.OperationalError)
+        elif self._session.is_usable:
             return False
         self.abandon()
         return True
@@ -83,9 +91,9 @@ class SessionSlot:
         if self._is_closed:
             raise StoreClosedError(self._address.shown)
         if self._session is None or not self._session.is_usable:
-            kind = AsyncSession if self._runtime.hops else BlockingSession
-            self._session = await kind.open(self._address, prepares=self._prepares)
+            self._session = await self._kind.open(self._address, prepares=self._prepares)
             await self._prepare(self._session)
+            self._was_open = True
         return self._session
 
     @property
