@@ -31,7 +31,7 @@ class TraceNotFoundError(TraceStoreError, ValueError):
         self.where = where
 
     def __str__(self) -> str:
-        return f"Trace {self.run_id!r} not found in {self.where}"
+        return f"Run {self.run_id!r} not found in {self.where}"
 
 
 class InvalidTraceError(TraceStoreError, ValueError):
@@ -50,7 +50,8 @@ class InvalidTraceError(TraceStoreError, ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"Trace {self.run_id!r} cannot be stored: {self.path} {self.reason}"
+        run = "The run" if self.run_id is None else f"Run {self.run_id!r}"
+        return f"{run} cannot be stored: {self.path} {self.reason}"
 
 
 class CorruptTraceError(TraceStoreError):
@@ -69,7 +70,7 @@ class CorruptTraceError(TraceStoreError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"Trace {self.run_id!r} in {self.where} cannot be read: {self.reason}"
+        return f"Run {self.run_id!r} in {self.where} cannot be read: {self.reason}"
 
 
 class StoreClosedError(TraceStoreError):
@@ -84,7 +85,7 @@ class StoreClosedError(TraceStoreError):
         self.where = where
 
     def __str__(self) -> str:
-        return f"The store {self.where} is closed; make a new one to go on"
+        return f"The store {self.where} is closed: open a new one"
 
 
 class StorageError(TraceStoreError):

@@ -420,7 +420,7 @@ class TestCursors:
     def test_garbage(self, handle, cursor):
         handle.save(trace("a"))
         for verb in (handle.list, lambda **k: handle.query(TraceFilter(), **k)):
-            with pytest.raises(ValueError, match="not a cursor of this store.*next_cursor"):
+            with pytest.raises(ValueError, match="invalid cursor for this store.*next_cursor"):
                 verb(cursor=cursor)
 
     @pytest.mark.parametrize("cursor", [5, b"abc", ["a"], True])
@@ -436,7 +436,7 @@ class TestCursors:
             with Handle(face, tmp_path / "other") as other:
                 other.save_many([trace("a"), trace("b")])
                 cursor = other.list(1).next_cursor
-            with pytest.raises(ValueError, match="not a cursor of this store"):
+            with pytest.raises(ValueError, match="invalid cursor for this store"):
                 handle.list(cursor=cursor)
 
     def test_of_another_store_of_the_kind(self, handle, tmp_path):
@@ -502,7 +502,7 @@ class TestClosed:
     def test_every_verb(self, handle, verb):
         handle.save(trace("a"))
         handle.close_store()
-        with pytest.raises(StoreClosedError, match="closed; make a new one"):
+        with pytest.raises(StoreClosedError, match="closed: open a new one"):
             getattr(handle, verb)(*self.VERBS[verb])
 
     def test_with_nothing_to_do(self, handle):

@@ -123,7 +123,7 @@ class TestTimes:
         "text", ["", "soon", "2h3", "-2h", "2026-13-01", "9" * 400 + "d", "0000-01-01"]
     )
     def test_what_is_no_time_says_what_is(self, text):
-        with pytest.raises(ValueError, match=r"is no time: write 2h|longer ago than"):
+        with pytest.raises(ValueError, match=r"is not a time: write 2h|too long ago"):
             parse_time(text)
 
     @profile(300)

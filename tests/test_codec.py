@@ -245,7 +245,7 @@ class TestTraceType:
             def from_dict(cls, data):
                 return data["nowhere"]
 
-        with pytest.raises(ValueError, match="not of a trace's shape"):
+        with pytest.raises(ValueError, match="not a trace"):
             decode(encode(example_trace()).trace, Choking)
 
     def test_a_subclass_of_ours(self):

@@ -34,7 +34,7 @@ def damage(path) -> None:
 def test_a_store_that_is_whole(path):
     done = run("verify", path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "300 runs whole, no problems" in done.stdout
+    assert "300 runs intact, no problems" in done.stdout
     assert json.loads(run("verify", path, "--json").stdout)["ok"] is True
 
 
@@ -55,7 +55,7 @@ def test_a_backup_is_a_store(path, tmp_path):
     assert run("list", copy, "--count").stdout == "300\n"
     again = run("backup", copy, "-s", path)
     assert again.returncode == 3
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
     assert run("backup", copy, "-s", path, "--force").returncode == 0
 
 
@@ -64,7 +64,7 @@ def test_repair_saves_the_rest(path, tmp_path):
     into = tmp_path / f"new{path.suffix}"
     assert run("repair", into, "-s", path).returncode == 2  # there is nobody to ask
     assert not into.exists()
-    done = run("repair", into, "-s", path, "--yes", "--drop-doubtful")
+    done = run("repair", into, "-s", path, "--yes", "--drop-suspect")
     assert done.returncode == 1
     assert "run-150" in done.stdout
     assert run("list", into, "--count").stdout == "299\n"

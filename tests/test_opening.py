@@ -40,13 +40,13 @@ def test_names(name, kind, path):
     [
         ("", "needs a name"),
         ("traces", "sqlite:///traces"),
-        ("postgres://host/db", "names no store that can be opened here"),
-        ("sqlite://host/x.db", "names a machine"),
-        ("sqlite://", "names a machine"),
-        ("sqlite:///", "names no file"),
+        ("postgres://host/db", "is not a store that can be opened"),
+        ("sqlite://host/x.db", "names a host"),
+        ("sqlite://", "names a host"),
+        ("sqlite:///", "does not name a file"),
         ("sqlite:///x.db?mode=ro", "durability"),
         ("sqlite:///x.db?durability=much", "durability"),
-        ("a\0.db", "no file can have this name"),
+        ("a\0.db", "invalid file name"),
     ],
 )
 def test_names_that_are_none_say_what_to_write(name, says):
@@ -82,7 +82,7 @@ def test_what_is_in_the_file_decides(tmp_path):
 def test_a_packed_file_is_to_be_unpacked(tmp_path):
     path = tmp_path / "runs.jsonl"
     path.write_bytes(gzip.compress(b"{}"))
-    with pytest.raises(ValueError, match=r"gzip: unpack it first"):
+    with pytest.raises(ValueError, match=r"gzip: decompress it first"):
         store_name(path)
 
 
@@ -103,7 +103,7 @@ def test_a_directory_is_no_store(tmp_path):
 @pytest.mark.parametrize("opens", [open_store, open_async_store])
 def test_a_missing_file_is_not_made_if_it_must_exist(name, opens, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(so.StorageError, match="there is no such file"):
+    with pytest.raises(so.StorageError, match="no such file"):
         opens(name, must_exist=True)
     assert list(tmp_path.iterdir()) == []
 

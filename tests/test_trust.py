@@ -179,7 +179,7 @@ class TestADamagedIndex:
             assert report.checked == MANY - 20
             assert "nothing is lost" in str(report)
             compacted = store.compact()
-            assert compacted.mended
+            assert compacted.repaired
             assert not compacted.left
             assert store.verify().ok
         assert everything(database) == before
@@ -200,7 +200,7 @@ class TestADamagedIndex:
         report = trust.verify(database)
         assert report.index_only, str(report)
         with SQLiteTraceStore(database) as store:
-            assert store.compact().mended
+            assert store.compact().repaired
         assert trust.verify(database).ok
         assert everything(database) == before
 
@@ -431,7 +431,7 @@ class TestInUse:
         (tmp_path / "copy.db-wal").write_bytes(b"of another")
         with (
             SQLiteTraceStore(database) as store,
-            pytest.raises(StorageError, match="a log stands beside it"),
+            pytest.raises(StorageError, match="a write-ahead log exists next to it"),
         ):
             store.backup(tmp_path / "copy.db")
 
@@ -600,11 +600,11 @@ def test_reports_are_readable(database, tmp_path):
     with past_the_triggers(database) as connection:
         connection.execute("UPDATE traces SET trace_json = '{' WHERE rowid > 300")
     text = str(trust.verify(database)).splitlines()
-    assert text[0] == f"{database}: 280 runs whole, 100 problems"
+    assert text[0] == f"{database}: 280 runs intact, 100 problems"
     assert text[1].startswith("  run 'run-300', ")
     assert text[-1] == "  and 80 more"
     text = str(trust.repair(database, tmp_path / "new.db")).splitlines()
-    assert text[0].endswith("280 runs saved, 0 doubtful, 100 lost")
+    assert text[0].endswith("280 runs saved, 0 suspect, 100 lost")
     assert len(text) == 22
 
 

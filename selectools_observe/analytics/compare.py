@@ -20,7 +20,7 @@ COMPARED = (
 """The fields in which steps can differ. When a step ran, how long it took, what it cost and the
 summary made of the other fields are not among them: those differ between any two runs."""
 
-# What makes two steps the same step, done differently.
+# What makes two equal steps step, done differently.
 _KIND = ("type", "tool_name", "node_name", "from_node", "to_node")
 
 _MOST_CELLS = 500_000  # of the table of the alignment: about half a second

@@ -133,7 +133,7 @@ class Collector:
     ) -> None:
         unknown = sorted(set(by) - set(DIMENSIONS))
         if unknown:
-            raise ValueError(f"runs are grouped by {', '.join(DIMENSIONS)}, not by {unknown[0]!r}")
+            raise ValueError(f"cannot group by {unknown[0]!r}: choose from {', '.join(DIMENSIONS)}")
         self.by = frozenset(by)
         self._zone = zone
         self._total = _GroupBuilder("")

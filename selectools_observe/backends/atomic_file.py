@@ -29,7 +29,7 @@ def check_target(path: str, source: str, *, overwrite: bool) -> None:
     if not os.path.lexists(path):
         return
     if not overwrite:
-        raise StorageError(path, "the file is there already", "Give another path, or remove it")
+        raise StorageError(path, "the file already exists", "Give another path, or remove it")
 
 
 def _check_companions(path: str) -> None:
@@ -37,7 +37,8 @@ def _check_companions(path: str) -> None:
     for companion in _COMPANIONS[:1] + _COMPANIONS[2:]:
         with contextlib.suppress(OSError):
             if os.stat(path + companion).st_size:
-                problem = f"a log stands beside it ({os.path.basename(path)}{companion})"
+                log = os.path.basename(path) + companion
+                problem = f"a write-ahead log exists next to it ({log})"
                 remedy = "Close the program that uses the file, or give another path"
                 raise StorageError(path, problem, remedy)
 
@@ -71,7 +72,7 @@ def _put(name: str, path: str, *, overwrite: bool) -> None:
     try:
         os.link(name, path)  # unlike a rename, it never replaces
     except FileExistsError:
-        problem = "another program made the file meanwhile"
+        problem = "another program created the file in the meantime"
         raise StorageError(path, problem, "Give another path") from None
     except OSError:  # a file system without hard links
         os.rename(name, path)
@@ -86,7 +87,7 @@ def refuse_damaged(path: str, verified: VerifyReport) -> None:
     if os.path.exists(path) and not verified.ok and not verified.index_only:
         many = len(verified.problems) + verified.further
         problem = f"the copy that would replace it has {many} problems"
-        remedy = "Give another path, or save what can be saved with repair(into=...)"
+        remedy = "Give another path, or recover what can be read with repair(into=...)"
         raise StorageError(path, problem, remedy)
 
 

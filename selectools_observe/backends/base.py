@@ -232,7 +232,7 @@ class StoreCore(ABC, Generic[PreparedT]):
             raise CorruptTraceError(run_id, self._place_of(run_id), str(error)) from error
         found = getattr(trace, "run_id", run_id)
         if found != run_id:
-            reason = f"the trace of {found!r} stands in its place"
+            reason = f"it holds the trace of run {found!r} instead"
             raise CorruptTraceError(run_id, self._place_of(run_id), reason)
         return trace
 
@@ -392,7 +392,7 @@ def checked_path(path: str | os.PathLike[str]) -> str:
     if not isinstance(text, str):
         raise TypeError(f"a path must be text, not {type(text).__name__}: {path!r}")
     if not text or "\0" in text:
-        raise ValueError(f"no file can have this name: {text!r}")
+        raise ValueError(f"invalid file name: {text!r}")
     return text
 
 

@@ -12,7 +12,7 @@ _ROOM = 64 * 1024  # bytes without which SQLite cannot open a database
 _FREE_SPACE = "Free some space and try again; what was saved before is not affected"
 _PERMISSION = "Check the permissions of the file and of its folder"
 _MALFORMED = (
-    "Restore it from a backup, or save what can be saved: "
+    "Restore it from a backup, or recover what can be read: "
     "selectools_observe.stores.maintenance.repair(path, into=...)"
 )
 
@@ -47,7 +47,7 @@ _SQLITE_REMEDIES = {
         "a trace is larger than SQLite can hold",
         "Save less of it: SQLite holds at most 1 GB in one row",
     ),
-    sqlite3.SQLITE_NOMEM: ("memory ran out", "Free memory and try again"),
+    sqlite3.SQLITE_NOMEM: ("out of memory", "Free memory and try again"),
 }
 
 _OS_REMEDIES = {
@@ -67,7 +67,7 @@ _OS_REMEDIES = {
         "Another program has held its lock for too long: let it finish, or close it",
     ),
     errno.EAGAIN: (
-        "the system gives no more of what is needed",
+        "a system resource is exhausted",
         "Let other work finish, or raise the limit (ulimit)",
     ),
     errno.EMFILE: ("too many files are open", "Close some, or raise the limit"),
@@ -79,7 +79,9 @@ def from_sqlite(where: str, error: sqlite3.Error) -> StorageError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extended part
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and _is_full(where):
         code = sqlite3.SQLITE_FULL  # it does not say so when its shared memory finds no room
-    problem, remedy = _SQLITE_REMEDIES.get(code, ("the database refused", "See the cause"))
+    problem, remedy = _SQLITE_REMEDIES.get(
+        code, ("the database reported an error", "See the cause")
+    )
     return StorageError(where, f"{problem} ({error})", remedy)
 
 
@@ -100,7 +102,7 @@ def from_text(error: UnicodeDecodeError) -> sqlite3.DatabaseError:
 def from_os(where: str, error: OSError) -> StorageError:
     """The `StorageError` for what the operating system said."""
     problem, remedy = _OS_REMEDIES.get(
-        error.errno or 0, ("the operating system refused", "See the cause")
+        error.errno or 0, ("the operating system reported an error", "See the cause")
     )
     return StorageError(where, f"{problem} ({error.strerror or error})", remedy)
 

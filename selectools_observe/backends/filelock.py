@@ -68,7 +68,7 @@ def lock(fd: int, since: float | None = None) -> None:
     began = time.monotonic() if since is None else since
     while not try_to_lock(fd):
         if time.monotonic() > began + _TIMEOUT:
-            waited = f"not to be had in {_TIMEOUT:g} seconds"
+            waited = f"could not lock the file within {_TIMEOUT:g} s"
             raise LockTimeoutError(errno.EBUSY, waited)
         # Who has waited for long asks more often: others leave the lock free for moments only.
         pause = 0.005 if time.monotonic() < began + _LONG else 0.0002

@@ -79,7 +79,7 @@ class RecordedRun:
             try:
                 step = decode_step(body)
             except ValueError as error:
-                log.warning("A step of a live record cannot be read: %s", error)
+                log.warning("A step in a run journal cannot be read: %s", error)
                 continue
             if place in self.under_way:
                 step.extra = {**(step.extra or {}), UNFINISHED: True}
@@ -102,7 +102,7 @@ def runs_in(lines: Iterable[bytes]) -> list[RecordedRun]:
         elif run in runs:
             _heed(runs, run, kind, step, body)
     if damaged:
-        log.warning("%d damaged lines of a live record are left out", damaged)
+        log.warning("%d damaged lines in a run journal were skipped", damaged)
     return list(runs.values())
 
 
@@ -222,7 +222,7 @@ async def recover(folder: str, keeper: RecoveryTarget, call: Call) -> list[str]:
             recovered += await _recover_one(path, keeper, call)
         except (TraceStoreError, OSError, ValueError) as error:
             # No traceback: an open store goes on without it.
-            log.error("The live record %s is not recovered yet: %s", path, error)  # noqa: TRY400
+            log.error("The run journal %s is not recovered yet: %s", path, error)  # noqa: TRY400
     return recovered
 
 
@@ -230,7 +230,7 @@ def _records_or_none(folder: str) -> list[str]:
     try:
         return records_in(folder)
     except OSError as error:
-        log.error("The live records in %s cannot be seen: %s", folder, error)  # noqa: TRY400
+        log.error("The run journals in %s cannot be listed: %s", folder, error)  # noqa: TRY400
         return []
 
 
@@ -243,7 +243,7 @@ async def _recover_one(path: str, keeper: RecoveryTarget, call: Call) -> list[st
         traces = await _missing(runs, keeper)
         if traces:
             await keeper.keep(traces)
-            log.warning("Recovered %d runs from the live record %s", len(traces), path)
+            log.warning("Recovered %d runs from the run journal %s", len(traces), path)
         await call(held.remove)
     finally:
         held.release()

@@ -23,4 +23,4 @@ def wrong_in_summary(
     ):
         yield f"its summary says {total_ms!r} ms, the trace has {total}"
     if canonical(metadata) != canonical(trace.metadata):
-        yield "its metadata is not that of the trace"
+        yield "its metadata differs from the trace's"

@@ -82,5 +82,5 @@ def summary_from_bytes(data: bytes) -> tuple[TraceSummary, TraceFacts]:
             facts.has_error,
         )
     except (TypeError, KeyError, msgspec.MsgspecError) as error:
-        raise ValueError(f"not a kept summary: {error!r}") from error
+        raise ValueError(f"not a stored summary: {error!r}") from error
     return summary, facts

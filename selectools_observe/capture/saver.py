@@ -102,7 +102,7 @@ class RunSaver:
     def note_unwritten(self, error: Exception, trace: AgentTrace) -> None:
         """Something of a run that goes on could not be written."""
         self.count("unwritten")
-        self.tell(error, trace, "something of run %r is not written")
+        self.tell(error, trace, "a part of run %r is not written to its journal")
 
     def tell(self, error: Exception, trace: AgentTrace, what: str) -> None:
         """Log an error, and give it to whom it may concern."""

@@ -41,7 +41,7 @@ class _Group(click.Group):
     "colour",
     type=click.Choice(["auto", "always", "never"]),
     default="auto",
-    help="Whether to colour the output; NO_COLOR is heeded too.",
+    help="Colour the output; NO_COLOR is respected too.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No notes and no progress bars.")
 @click.version_option(__version__, message="selectools-observe %(version)s")
@@ -49,7 +49,7 @@ class _Group(click.Group):
 def command(ctx: click.Context, colour: Colour, *, quiet: bool) -> None:
     """See what your agents did: list, read, compare, export and keep their runs.
 
-    A store is named by --store before or after the subcommand, or by the variable
+    Give the store with --store, before or after the subcommand, or in the environment variable
     SELECTOOLS_OBSERVE_STORE. Try `selectools-observe demo`.
     """
     session = ctx.ensure_object(Session)

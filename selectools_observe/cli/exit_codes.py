@@ -9,13 +9,13 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 
 EXIT_CODES = {
-    OK: "it did what was asked",
-    NOTHING: "nothing was found or done; `verify` found damage; `compare` found a difference",
-    USAGE: "the command was not understood",
+    OK: "success",
+    NOTHING: "nothing found or done; `verify` found damage; `compare` found a difference",
+    USAGE: "usage error",
     STORE: "the store, or a file, could not be read or written",
-    INTERNAL: "a defect of this program: please report it",
-    INTERRUPTED: "it was interrupted, by Ctrl-C",
-    PIPE_CLOSED: "whoever read its output had enough, as in `| head`",
+    INTERNAL: "internal error: please report it",
+    INTERRUPTED: "interrupted (Ctrl+C)",
+    PIPE_CLOSED: "the reader of its output closed the pipe, as in `| head`",
 }
 
 

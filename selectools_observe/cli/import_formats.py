@@ -141,8 +141,8 @@ def _trace(value: Any) -> AgentTrace:
         raise ValueError("it is not a JSON object")  # noqa: TRY004 - of the data, not of a caller
     inner = value.get("trace", value)
     if not isinstance(inner, dict) or "run_id" not in inner or "steps" not in inner:
-        raise ValueError("it is no run: it has no run_id or no steps")
+        raise ValueError("not a run: 'run_id' or 'steps' is missing")
     try:
         return AgentTrace.from_dict(inner)
     except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"it is not of a trace's shape: {error}") from error
+        raise ValueError(f"not a trace: {error}") from error

@@ -90,54 +90,54 @@ def _complete_files(*_: object) -> list[Any]:
 _FILTERS = (
     click.option(
         "-m", "--match", "metadata_match", type=pair, metavar="KEY=VALUE", multiple=True,
-        help="Runs whose metadata has this pair. The value is read as JSON if it is JSON: "
-        "trial=3 is a number, 'trial=\"3\"' a text. May be repeated.",
+        help="Runs whose metadata has this pair. The value is parsed as JSON if possible: "
+        "trial=3 is a number, 'trial=\"3\"' a string. May be repeated.",
     ),
     click.option(
         "--since", type=moment, metavar="TIME", help=f"Saved at or after this time: {FORMS}."
     ),
     click.option(
         "--until", type=moment_at_end, metavar="TIME",
-        help="Saved at or before this time; a date is meant to its end.",
+        help="Saved at or before this time; a date means its end.",
     ),
     click.option(
         "--error/--no-error", "has_error", default=None,
-        help="Runs in which some step failed, or in which none did.",
+        help="Runs with a failed step, or without one.",
     ),
     click.option(
         "--tool", "--tool-name", "tool_name", metavar="NAME", shell_complete=complete_tools,
-        help="Runs in which some step has this tool.",
+        help="Runs in which any step calls this tool.",
     ),
     click.option(
         "--model", metavar="NAME", shell_complete=complete_models,
-        help="Runs in which some step has this model.",
+        help="Runs in which any step uses this model.",
     ),
     click.option(
         "--step-type", metavar="TYPE",
         shell_complete=lambda _ctx, _param, start: [
             kind.value for kind in StepType if kind.value.startswith(start)
         ],
-        help="Runs in which some step is of this type, such as llm_call.",
+        help="Runs in which any step has this type, such as llm_call.",
     ),
-    click.option("--min-steps", type=int, metavar="N", help="At least so many steps."),
-    click.option("--max-steps", type=int, metavar="N", help="At most so many steps."),
-    click.option("--min-ms", type=float, metavar="MS", help="Took at least so long in all."),
-    click.option("--max-ms", type=float, metavar="MS", help="Took at most so long in all."),
+    click.option("--min-steps", type=int, metavar="N", help="Minimum number of steps."),
+    click.option("--max-steps", type=int, metavar="N", help="Maximum number of steps."),
+    click.option("--min-ms", type=float, metavar="MS", help="Minimum total duration."),
+    click.option("--max-ms", type=float, metavar="MS", help="Maximum total duration."),
     click.option(
         "--min-cost", "--min-cost-usd", "min_cost_usd", type=float, metavar="USD",
-        help="Cost at least so much.",
+        help="Minimum total cost.",
     ),
     click.option(
         "--max-cost", "--max-cost-usd", "max_cost_usd", type=float, metavar="USD",
-        help="Cost at most so much.",
+        help="Maximum total cost.",
     ),
     click.option(
         "--parent", "--parent-run-id", "parent_run_id", metavar="RUN",
-        shell_complete=complete_run_ids, help="Started by this run.",
+        shell_complete=complete_run_ids, help="Child runs of this run.",
     ),
     click.option(
         "--run-id", "run_ids", metavar="RUN", multiple=True, shell_complete=complete_run_ids,
-        help="This run; may be repeated. A whole id, not an abbreviation.",
+        help="This run; may be repeated.",
     ),
 )  # fmt: skip
 
@@ -148,7 +148,8 @@ def filter_options(limit: int | None = None) -> Callable[[CommandT], CommandT]:
     Args:
         limit: The limit where none is given.
     """
-    help_text = "The newest so many" + (f" [default: {limit}]." if limit else "; all if not given.")
+    default = limit or "all"
+    help_text = f"Maximum number of runs, newest first [default: {default}]."
     limited = click.option("-n", "--limit", type=click.IntRange(0), default=limit, help=help_text)
 
     def decorate(command: CommandT) -> CommandT:
@@ -195,7 +196,7 @@ def said(filters: TraceFilter) -> str:
         if not isinstance(value, str)
     }
     return ", ".join(
-        f"{key} was read as JSON ({json.dumps(value)}); "
-        f"for the text write '{key}={json.dumps(str(value))}'"
+        f"{key} was parsed as JSON ({json.dumps(value)}); "
+        f"to match text write '{key}={json.dumps(str(value))}'"
         for key, value in numbers.items()
     )

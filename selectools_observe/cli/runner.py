@@ -69,8 +69,8 @@ def _explained(error: BaseException) -> tuple[str, int]:
     if code == INTERRUPTED:
         text = "interrupted"
     elif code == INTERNAL:
-        hint = "SELECTOOLS_OBSERVE_DEBUG=1 shows where; please report it"
-        text = f"a defect of this program: {type(error).__name__}: {error} ({hint})"
+        hint = "set SELECTOOLS_OBSERVE_DEBUG=1 for the traceback; please report it"
+        text = f"internal error: {type(error).__name__}: {error} (hint: {hint})"
     elif isinstance(error, click.ClickException):
         message = error.format_message()
         text = message if message.endswith((".", "?")) else f"{message}."

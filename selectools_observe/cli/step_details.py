@@ -32,19 +32,19 @@ def heading_of(trace: AgentTrace, summary: TraceSummary) -> Iterator[Text]:
     facts = [
         f"{totals.steps:,} steps",
         formatting.duration(totals.duration_ms),
-        f"{totals.prompt_tokens:,} + {totals.completion_tokens:,} tokens",
+        f"{totals.prompt_tokens:,} in / {totals.completion_tokens:,} out tokens",
         formatting.dollars(totals.cost_usd),
     ]
     line = Text("    " + " · ".join(facts))
     if totals.errors:
         line.append(f" · {totals.errors:,} failed", "bold red")
     if trace.metadata.get("unfinished") is True:
-        line.append(" · unfinished", "yellow")
+        line.append(" · running", "yellow")
     yield line
     saved = formatting.local_time(summary.created_at, seconds=True)
     yield styled(f"    saved {saved}", "dim")
     if trace.parent_run_id is not None:
-        yield styled("    started by ", "dim").append(one_line(trace.parent_run_id), "cyan")
+        yield styled("    parent run ", "dim").append(one_line(trace.parent_run_id), "cyan")
     for key, value in trace.metadata.items():
         yield styled(f"    {one_line(key)}: ", "dim").append(value_text(value, 300), "")
 

@@ -30,7 +30,7 @@ def parse_time(text: str, *, end_of_day: bool = False, now: datetime | None = No
         try:
             return now - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
         except OverflowError as error:
-            raise ValueError(f"{text!r} is longer ago than there are dates") from error
+            raise ValueError(f"{text!r} is too long ago") from error
     if wanted in {"today", "yesterday"}:
         day = now.astimezone() - timedelta(days=wanted == "yesterday")
         wanted = day.date().isoformat()
@@ -40,4 +40,4 @@ def parse_time(text: str, *, end_of_day: bool = False, now: datetime | None = No
             moment = datetime.combine(moment, _LAST_MOMENT)
         return moment if moment.tzinfo else moment.astimezone()
     except (ValueError, OverflowError, OSError) as error:
-        raise ValueError(f"{text!r} is no time: write {FORMS}") from error
+        raise ValueError(f"{text!r} is not a time: write {FORMS}") from error

@@ -148,7 +148,7 @@ def decode_step(data: bytes) -> TraceStep:
     try:
         return TraceStep.from_dict(loads(data))
     except (TypeError, AttributeError) as error:
-        raise ValueError(f"it is not of a step's shape: {error}") from error
+        raise ValueError(f"not a step: {error}") from error
 
 
 def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
@@ -264,4 +264,4 @@ def _from_dict(trace_type: TraceType, data: bytes) -> Any:
     try:
         return trace_type.from_dict(fields)
     except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"it is not of a trace's shape: {error}") from error
+        raise ValueError(f"not a trace: {error}") from error

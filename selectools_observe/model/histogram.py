@@ -34,7 +34,7 @@ class TraceHistogram(msgspec.Struct, frozen=True):
 
     @property
     def total(self) -> int:
-        """How many runs match."""
+        """Count of matching runs."""
         return sum(self.runs)
 
 

@@ -70,6 +70,6 @@ def from_cursor(cursor: str, store: str) -> Position:
         position = None
     if position is None or position.store != store or not 0 <= position.key < 2**63:
         raise ValueError(
-            f"not a cursor of this store: {cursor!r:.80}. Pass a page's next_cursor as it is"
+            f"invalid cursor for this store: {cursor!r:.80}. Pass a page's next_cursor as it is"
         ) from None
     return position

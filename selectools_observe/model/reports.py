@@ -62,11 +62,11 @@ class VerifyReport(msgspec.Struct, frozen=True):
         return bool(self.problems) and all([problem.index_only for problem in self.problems])
 
     def __str__(self) -> str:
-        head = f"{self.where}: {_runs(self.checked)} whole, {_problems(self)}"
+        head = f"{self.where}: {_runs(self.checked)} intact, {_problems(self)}"
         if self.superseded:
             head += f", {_number(self.superseded, 'superseded line')}"
         if self.index_only:
-            head += ", all of them of the index: nothing is lost"
+            head += ", all of them in the index: nothing is lost"
         return _listed(head, self.problems, self.further)
 
 
@@ -121,7 +121,7 @@ class RepairReport(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         head = (
             f"{self.where} repaired into {self.path}: {_runs(self.saved)} saved, "
-            f"{len(self.suspect)} doubtful, {len(self.lost)} lost"
+            f"{len(self.suspect)} suspect, {len(self.lost)} lost"
         )
         return _listed(head, [*self.lost, *self.suspect])
 
@@ -134,7 +134,7 @@ class CompactReport(msgspec.Struct, frozen=True):
         size_before: Its bytes before, those of the write-ahead log among them.
         size_after: Its bytes after.
         dropped: Superseded lines that were removed.
-        mended: What was wrong with the index and no longer is.
+        repaired: What was wrong with the index and no longer is.
         left: What it could not do, and why; usually nothing.
     """
 
@@ -142,7 +142,7 @@ class CompactReport(msgspec.Struct, frozen=True):
     size_before: int
     size_after: int
     dropped: int = 0
-    mended: Sequence[Problem] = ()
+    repaired: Sequence[Problem] = ()
     left: Sequence[str] = ()
 
     def __str__(self) -> str:
@@ -150,8 +150,8 @@ class CompactReport(msgspec.Struct, frozen=True):
         head = f"{self.where}: {sizes}"
         if self.dropped:
             head += f", {_number(self.dropped, 'superseded line')} dropped"
-        if self.mended:
-            head += f", {_number(len(self.mended), 'fault')} of the index mended"
+        if self.repaired:
+            head += f", {_number(len(self.repaired), 'fault')} in the index repaired"
         return "\n".join([head, *self.left])
 
 

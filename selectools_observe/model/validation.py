@@ -49,7 +49,7 @@ def as_agent_trace(trace: object) -> AgentTrace:
     steps = fields.pop("steps", None)
     if not isinstance(steps, list | tuple):
         raise InvalidTraceError(
-            run_id, type(trace).__name__, "is no trace: it has no list of steps"
+            run_id, type(trace).__name__, "is not a trace: 'steps' is missing or not a list"
         )
     metadata = fields.pop("metadata", None)
     _check_metadata(run_id, metadata)
@@ -80,7 +80,7 @@ def _as_step(step: object, number: int, run_id: object) -> TraceStep:
         pass  # no attributes, or others than ours
     fields = _fields(step)
     if "type" not in fields:
-        raise InvalidTraceError(run_id, f"steps[{number}]", "is no step: it has no type")
+        raise InvalidTraceError(run_id, f"steps[{number}]", "is not a step: 'type' is missing")
     known = {name: fields.pop(name) for name in STEP_FIELDS if name in fields}
     return TraceStep(**known, extra=fields.pop("extra", None) or fields or None)
 
@@ -152,7 +152,7 @@ def checked_run_id(run_id: object) -> str:
     if not isinstance(run_id, str) or not run_id:
         raise InvalidTraceError(run_id, "run_id", "must be a non-empty string")
     if not is_storable_id(run_id):
-        raise InvalidTraceError(run_id, "run_id", "holds a lone surrogate")
+        raise InvalidTraceError(run_id, "run_id", "contains a lone surrogate")
     return str.__str__(run_id)
 
 

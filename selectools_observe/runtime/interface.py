@@ -116,7 +116,7 @@ def run_sync(coroutine: Awaitable[T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
-    raise RuntimeError("a coroutine of the blocking face suspended")
+    raise RuntimeError("a coroutine of a blocking store suspended")
 
 
 def iterate_sync(items: AsyncIterator[T]) -> Iterator[T]:

@@ -152,7 +152,7 @@ def _route(path: str, **endpoints: Endpoint) -> Route:
 
 
 async def health(request: Request) -> Response:
-    """Whether the store answers."""
+    """Health check."""
     await state_of(request).store.page(EVERYTHING, 1, None)
     return answer({"status": "ok"})
 
@@ -167,8 +167,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     if status == 405:
         allowed = error.headers or {} if isinstance(error, HTTPException) else {}
-        message = f"{request.method} is not possible here"
+        message = f"{request.method} is not allowed here"
         return Problem(405, "method_not_allowed", message, None, dict(allowed)).response()
     return Problem(
-        404, "not_found", "There is nothing here", "api/openapi.json says what there is"
+        404, "not_found", "Not found", "See api/openapi.json for the endpoints"
     ).response()

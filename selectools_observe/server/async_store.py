@@ -59,7 +59,7 @@ def reach(store: AsyncTraceStore | TraceStore) -> Reach:
     """
     missing = [v for v in ("save", "load", "list", "query", "delete") if not hasattr(store, v)]
     if missing:
-        raise TypeError(f"{store!r:.80} is no store: it has no {', '.join(missing)}")
+        raise TypeError(f"{store!r:.80} is not a trace store, it has no {', '.join(missing)}")
     is_archive = hasattr(store, "count") and hasattr(store, "iter_summaries")
     if is_async_store(store):
         return AsyncArchive(store) if is_archive else FiveVerbs(store)
@@ -260,5 +260,5 @@ def _offset_of(cursor: str | None) -> int:
         return 0
     digits = cursor.removeprefix("offset-")
     if not (digits.isascii() and digits.isdigit() and len(digits) < _LONGEST_OFFSET):
-        raise ValueError(f"not a cursor of this store: {cursor!r:.80}")
+        raise ValueError(f"invalid cursor for this store: {cursor!r:.80}")
     return int(digits)

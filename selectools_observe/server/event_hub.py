@@ -71,7 +71,11 @@ class Hub:
         """
         if self._listeners >= MOST_LISTENERS or self._closed:
             raise Problem(
-                503, "busy", "Too many clients listen", "Try again later", {"Retry-After": "5"}
+                503,
+                "busy",
+                "Too many clients are listening",
+                "Try again later",
+                {"Retry-After": "5"},
             )
         self._listeners += 1
         try:
@@ -128,7 +132,7 @@ class Hub:
             try:
                 await self._look()
             except Exception as error:  # noqa: BLE001 - a third party's store may raise anything
-                log.warning("looking for new runs failed: %s", error)
+                log.warning("polling for new runs failed: %s", error)
                 await asyncio.sleep(self._interval)
         self._marks = None
 

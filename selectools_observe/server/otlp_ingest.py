@@ -86,10 +86,10 @@ class OnLoop:
 
 def not_installed(error: ImportError) -> Problem:
     """The answer where a package is missing."""
-    log.warning("OpenTelemetry spans are refused: %s", error)
+    log.warning("OpenTelemetry ingestion is unavailable: %s", error)
     return Problem(
         501,
         "not_installed",
-        "This service takes no OpenTelemetry spans: a package is missing",
+        "OpenTelemetry ingestion is unavailable: a package is missing",
         'pip install "selectools-observe[otel]"',
     )

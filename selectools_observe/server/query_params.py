@@ -126,8 +126,8 @@ _WHEN: Schema = {"type": "string", "format": "date-time"}
 
 DEFAULT_LIMIT = 50
 MOST_SUMMARIES = 1000
-LIMIT = Parameter("limit", *bounded(1, MOST_SUMMARIES, DEFAULT_LIMIT), "How many runs at most.")
-CURSOR = Parameter("cursor", text, _TEXT, "The next_cursor of the page before.")
+LIMIT = Parameter("limit", *bounded(1, MOST_SUMMARIES, DEFAULT_LIMIT), "Maximum number of runs.")
+CURSOR = Parameter("cursor", text, _TEXT, "The next_cursor of the previous page.")
 
 FILTERS = (
     Parameter(
@@ -136,19 +136,19 @@ FILTERS = (
         "the value read as JSON if it is JSON, and as text if not.",
         as_json=True,
     ),
-    Parameter("min_steps", integer(), _WHOLE, "At least so many steps."),
-    Parameter("max_steps", integer(), _WHOLE, "At most so many steps."),
-    Parameter("min_ms", number, _REAL, "The steps' durations sum to at least this."),
+    Parameter("min_steps", integer(), _WHOLE, "Minimum number of steps."),
+    Parameter("max_steps", integer(), _WHOLE, "Maximum number of steps."),
+    Parameter("min_ms", number, _REAL, "Minimum total duration of the steps, in ms."),
     Parameter("max_ms", number, _REAL, "They sum to at most this."),
-    Parameter("min_cost_usd", number, _REAL, "The steps' costs sum to at least this."),
+    Parameter("min_cost_usd", number, _REAL, "Minimum total cost, in USD."),
     Parameter("max_cost_usd", number, _REAL, "They sum to at most this."),
     Parameter("since", moment, _WHEN, "Saved at or after this instant."),
     Parameter("until", moment, _WHEN, "Saved at or before this instant."),
-    Parameter("has_error", flag, _FLAG, "Whether some step failed."),
-    Parameter("step_type", text, _TEXT, "Some step is of this type."),
-    Parameter("tool_name", text, _TEXT, "Some step has this tool."),
-    Parameter("model", text, _TEXT, "Some step has this model."),
-    Parameter("parent_run_id", text, _TEXT, "Started by this run."),
+    Parameter("has_error", flag, _FLAG, "Whether any step failed."),
+    Parameter("step_type", text, _TEXT, "Any step has this type."),
+    Parameter("tool_name", text, _TEXT, "Any step calls this tool."),
+    Parameter("model", text, _TEXT, "Any step uses this model."),
+    Parameter("parent_run_id", text, _TEXT, "Child runs of this run."),
     Parameter(
         "run_ids", text, {"type": "array", "items": _TEXT}, "One of these runs.", many=True
     ),
@@ -170,7 +170,7 @@ def parse(query: bytes, allowed: Sequence[Parameter]) -> dict[str, Any]:
             _add_pair(values, name.removeprefix(_PAIR), json_or_text(value))
         elif name not in known:
             some = ", ".join(known) or "none"
-            raise _invalid(f"there is no parameter {name!r:.80} here", f"Known here: {some}")
+            raise _invalid(f"unknown parameter {name!r:.80}", f"Known: {some}")
         else:
             _add(values, known[name], value)
     for parameter in allowed:
@@ -185,8 +185,8 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
             query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST
         )
     except ValueError as error:
-        remedy = f"Send at most {_MOST} parameters, percent-encoded UTF-8"
-        raise _invalid("the query cannot be read", remedy) from error
+        hint = f"Send at most {_MOST} parameters, percent-encoded UTF-8"
+        raise _invalid("invalid query string", hint) from error
 
 
 def _add(values: dict[str, Any], parameter: Parameter, value: str) -> None:
@@ -226,5 +226,5 @@ def filter_of(values: Mapping[str, Any]) -> TraceFilter:
         raise _invalid(str(error)) from error
 
 
-def _invalid(message: str, remedy: str | None = None) -> Problem:
-    return Problem(400, "invalid_parameter", message, remedy)
+def _invalid(message: str, hint: str | None = None) -> Problem:
+    return Problem(400, "invalid_parameter", message, hint)

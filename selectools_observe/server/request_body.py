@@ -77,7 +77,7 @@ class Held:
 
     def _grow(self, size: int) -> None:
         if self._held + size > self._most:
-            message = "Too many large bodies come at once"
+            message = "Too many large requests at once"
             raise Problem(503, "busy", message, "Try again later", {"Retry-After": "5"})
         self._held += size
 
@@ -92,7 +92,7 @@ async def body_pieces(request: Request, limit: int) -> AsyncIterator[bytes]:
         async for piece in _unpacked(request, limit):
             yield piece
     else:
-        message = f"Content-Encoding {encoding!r:.40} is not known here"
+        message = f"Content-Encoding {encoding!r:.40} is not supported"
         raise Problem(415, "unsupported_media_type", message, "Send it plain or with gzip")
 
 
@@ -107,10 +107,10 @@ async def _received(request: Request) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             return
         except TimeoutError:
-            message = "The body did not come in time"
+            message = "Timed out while receiving the body"
             raise Problem(408, "too_slow", message, "Send it faster") from None
         except ClientDisconnect:
-            raise Problem(400, "invalid_request", "The body was not finished") from None
+            raise Problem(400, "invalid_request", "The body is incomplete") from None
         received += len(piece)
         yield piece
 
@@ -123,7 +123,7 @@ async def _unpacked(request: Request, limit: int) -> AsyncIterator[bytes]:
             try:
                 piece = unpacker.decompress(packed, _PIECE)
             except zlib.error:
-                raise Problem(400, "invalid_request", "The body is no gzip") from None
+                raise Problem(400, "invalid_request", "Invalid gzip body") from None
             total += len(piece)
             if total > limit:
                 raise too_large(limit)
@@ -133,7 +133,7 @@ async def _unpacked(request: Request, limit: int) -> AsyncIterator[bytes]:
                 packed = unpacker.unused_data
                 unpacker = zlib.decompressobj(_GZIP)
     if not is_finished:
-        raise Problem(400, "invalid_request", "The gzip of the body is cut short")
+        raise Problem(400, "invalid_request", "The gzip body is truncated")
 
 
 def _check_announced(request: Request, limit: int) -> None:
@@ -144,5 +144,5 @@ def _check_announced(request: Request, limit: int) -> None:
 
 def too_large(limit: int) -> Problem:
     """The answer to a body beyond the limit."""
-    message = f"A body, or a line of it, may have {limit} bytes"
+    message = f"The body, or a line of it, is larger than the limit of {limit} bytes"
     return Problem(413, "too_large", message, "Send less at once, or raise max_body")

@@ -37,7 +37,7 @@ class Problem(Exception):  # noqa: N818 - it is one of the client, told as an an
         status: The HTTP status.
         kind: The error's ``type``, for programs.
         message: What is wrong, for people; names nothing of the server's file system.
-        remedy: What to do about it.
+        hint: What to do about it.
         headers: Headers that belong to the status.
     """
 
@@ -46,23 +46,23 @@ class Problem(Exception):  # noqa: N818 - it is one of the client, told as an an
         status: int,
         kind: str,
         message: str,
-        remedy: str | None = None,
+        hint: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind
         self.message = message
-        self.remedy = remedy
+        self.hint = hint
         self.headers = headers or {}
 
     def as_dict(self) -> dict[str, str]:
         """The value of ``error``."""
         told = {"type": self.kind, "message": self.message}
-        return told if self.remedy is None else {**told, "remedy": self.remedy}
+        return told if self.hint is None else {**told, "hint": self.hint}
 
     def response(self) -> Response:
-        """The answer."""
+        """OK."""
         return answer({"error": self.as_dict()}, self.status, self.headers)
 
 
@@ -99,30 +99,30 @@ def problem_of(error: Exception) -> Problem:
         return Problem(422, "invalid_trace", str(error))
     if isinstance(error, CorruptTraceError):
         log.error("%s", error)
-        message = f"The trace {_shortened(error.run_id)} is stored, and cannot be read"
-        return Problem(500, "corrupt_trace", message, "The server's log says where it stands")
+        message = f"Run {_shortened(error.run_id)} is stored but cannot be read"
+        return Problem(500, "corrupt_trace", message, "See the server's log")
     if isinstance(error, TraceStoreError):
         return _of_store(error)
     log.error("A request failed: %r", error, exc_info=error)
-    return Problem(500, "internal_error", "The server failed", "Its log says why")
+    return Problem(500, "internal_error", "Internal server error", "See the server's log")
 
 
 def trace_not_found(run_id: object) -> Problem:
     """The answer for a run that is not stored."""
-    return Problem(404, "trace_not_found", f"There is no trace {_shortened(run_id)}")
+    return Problem(404, "trace_not_found", f"Run {_shortened(run_id)} not found")
 
 
 def _of_store(error: TraceStoreError) -> Problem:
     log.error("%s", error)
     if isinstance(error, StoreClosedError):
         return Problem(503, "storage_unavailable", "The store is closed")
-    message = "The store cannot be used at present"
+    message = "The store is unavailable"
     if isinstance(error, StorageError):
         # What stands in brackets is the system's own text, which may name a file.
         said = error.problem.partition(" (")[0]
-        message = message if "/" in said or "\\" in said else f"The store: {said}"
-    remedy = "Try again later; the server's log says more"
-    return Problem(503, "storage_unavailable", message, remedy, {"Retry-After": "5"})
+        message = message if "/" in said or "\\" in said else f"The store is unavailable: {said}"
+    hint = "Try again later; see the server's log"
+    return Problem(503, "storage_unavailable", message, hint, {"Retry-After": "5"})
 
 
 def _shortened(run_id: object) -> str:

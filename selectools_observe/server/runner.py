@@ -84,14 +84,14 @@ def check_access(host: str, token: str | None) -> None:
     Raises:
         ValueError: There is no token although others can reach the address, or a short one.
     """
-    remedy = 'make one with: python -c "import secrets; print(secrets.token_urlsafe())"'
+    hint = 'make one with: python -c "import secrets; print(secrets.token_urlsafe())"'
     if token is None and not is_loopback(host):
         raise ValueError(
             f"others can reach {host}: give a token that clients must know, or listen on "
-            f"127.0.0.1; {remedy}"
+            f"127.0.0.1; {hint}"
         )
     if token is not None and len(token) < SHORTEST_TOKEN:
-        raise ValueError(f"a token must have {SHORTEST_TOKEN} characters or more; {remedy}")
+        raise ValueError(f"a token must have {SHORTEST_TOKEN} characters or more; {hint}")
 
 
 def is_loopback(host: str) -> bool:
@@ -111,7 +111,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError, OverflowError) as error:
-        raise OSError(f"{host} is no address of this machine ({error})") from error
+        raise OSError(f"{host} is not an address of this machine ({error})") from error
     family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
     # The protocol is named so that asyncio sends small answers at once (TCP_NODELAY).
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -129,7 +129,7 @@ def listen(host: str, port: int) -> socket.socket:
 def _explained(error: OSError, host: str, port: int) -> OSError:
     if error.errno == errno.EADDRINUSE:
         return OSError(
-            f"port {port} of {host} is taken by another program: stop that, or give another port "
+            f"port {port} of {host} is in use by another program: stop it, or give another port "
             "(0 for any that is free)"
         )
     if error.errno == errno.EACCES:

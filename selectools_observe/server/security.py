@@ -89,7 +89,7 @@ class Guard:
             raise Problem(
                 401,
                 "unauthorized",
-                "This service asks for a token",
+                "A token is required",
                 "Send Authorization: Bearer TOKEN, or open /?token=TOKEN in the browser once",
                 {"WWW-Authenticate": 'Bearer realm="selectools-observe"'},
             )
@@ -101,8 +101,8 @@ class Guard:
         raise Problem(
             421,
             "unknown_host",
-            "This service is not known by that name",
-            "Call it by localhost, an IP address, or a name given in allowed_hosts",
+            "Unknown host name",
+            "Use localhost, an IP address, or a name listed in allowed_hosts",
         )
 
     def _is_ours(self, name: str) -> bool:
@@ -192,7 +192,7 @@ def _canonical(origin: str) -> str:
 
 
 def _cross_site() -> Problem:
-    return Problem(403, "cross_site", "Pages of other sites may not ask this service")
+    return Problem(403, "cross_site", "Cross-site requests are not allowed")
 
 
 def _with_headers(send: Send, *, is_page: bool) -> Send:

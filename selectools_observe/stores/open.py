@@ -142,17 +142,17 @@ def _of_url(text: str, scheme: str, rest: str) -> StoreName:
         path = place.removeprefix("//")
         return StoreName(_kind_of_file(path), path, _durability(text, query))
     if scheme not in get_args(Kind):
-        raise ValueError(f"{text!r} names no store that can be opened here: give {_FORMS}")
+        raise ValueError(f"{text!r} is not a store that can be opened: give {_FORMS}")
     if scheme == "memory":
         return StoreName("memory")
     if place.startswith("//"):
         host, slash, path = place[2:].partition("/")
         if host or not slash:
-            raise ValueError(f"{text!r} names a machine, not a file: give {_FORMS}")
+            raise ValueError(f"{text!r} names a host, not a file: give {_FORMS}")
     else:
         path = place
     if not path:
-        raise ValueError(f"{text!r} names no file: give {_FORMS}")
+        raise ValueError(f"{text!r} does not name a file: give {_FORMS}")
     return StoreName(cast("Kind", scheme), path, _durability(text, query))
 
 
@@ -176,8 +176,8 @@ def check_exists(name: StoreName) -> StoreName:
         try:
             os.stat(name.path)
         except FileNotFoundError as error:
-            remedy = "Check the path; a store is made by the first save into it"
-            raise StorageError(name.path, "there is no such file", remedy) from error
+            remedy = "Check the path; the first save creates a store"
+            raise StorageError(name.path, "no such file", remedy) from error
         except OSError as error:
             raise error_mapping.from_os(name.path, error) from error
     return name
@@ -192,16 +192,16 @@ def _kind_of_file(path: str) -> Kind:
         return "jsonl"
     for magic, packer in _PACKED.items():
         if start.startswith(magic):
-            raise ValueError(f"{path!r} is packed with {packer}: unpack it first")
+            raise ValueError(f"{path!r} is compressed with {packer}: decompress it first")
     if ending is not None:
         return ending
     if start:
         raise ValueError(
             f"{path!r} holds neither an SQLite database nor lines of JSON. If it is a damaged "
-            f"store, say its kind: sqlite:///{path} or jsonl:///{path}"
+            f"store, name its kind: sqlite:///{path} or jsonl:///{path}"
         )
     raise ValueError(
-        f"what {path!r} is to be cannot be told from its name: end it in .db or .jsonl, "
+        f"cannot tell the kind of {path!r} from its name: end it in .db or .jsonl, "
         f"or write sqlite:///{path} or jsonl:///{path}"
     )
 
@@ -213,6 +213,6 @@ def _first_bytes(path: str) -> bytes:
     except FileNotFoundError:
         return b""
     except ValueError as error:
-        raise ValueError(f"no file can have this name: {path!r}") from error
+        raise ValueError(f"invalid file name: {path!r}") from error
     except OSError as error:
         raise error_mapping.from_os(path, error) from error

@@ -89,9 +89,9 @@ class TrustChecks(Backend):
         await face.backup(tmp_path / "copy")
         before = (tmp_path / "copy").read_bytes()
         await face.save(make_trace("b"))
-        with pytest.raises(StorageError, match="there already"):
+        with pytest.raises(StorageError, match="already exists"):
             await face.backup(tmp_path / "copy")
-        with pytest.raises(StorageError, match="there already"):
+        with pytest.raises(StorageError, match="already exists"):
             await face.repair(tmp_path / "copy")
         assert (tmp_path / "copy").read_bytes() == before
         assert (await face.backup(tmp_path / "copy", overwrite=True)).verified.checked == 2

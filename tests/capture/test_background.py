@@ -659,7 +659,7 @@ class TestTheThread:
             store.save(AgentTrace())
             assert store.flush()
             assert (store.counts.saved, store.counts.failed) == (1, 1)
-        assert "1 runs are given up" in caplog.text
+        assert "gave up on 1 runs" in caplog.text
 
 
 async def _in_thread(function):

@@ -524,7 +524,7 @@ class TestTheRecord:
 
     def test_the_background_store_must_come_first(self, tmp_path):
         store = ProcessingTraceStore(BackgroundTraceStore(SQLiteTraceStore(tmp_path / "traces.db")))
-        with store, pytest.raises(ValueError, match="background store must come first"):
+        with store, pytest.raises(ValueError, match="background store must be the outermost"):
             Recorder(store, live=True)
 
     def test_bad_options_are_refused(self, tmp_path):
@@ -549,7 +549,7 @@ class TestTheRecord:
         with SQLiteTraceStore(tmp_path / "traces.db") as store:
             assert store.list() == []
         folder.chmod(0o700)
-        assert "cannot be seen" in caplog.text
+        assert "cannot be listed" in caplog.text
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -134,7 +134,7 @@ class TestARun:
             with step:
                 pass
         for once in (run, step):
-            with pytest.raises(RuntimeError, match="entered once"), once:
+            with pytest.raises(RuntimeError, match="can be entered only once"), once:
                 pass
 
     def test_unknown_fields_are_refused(self, recorder):

@@ -299,7 +299,7 @@ class TestSafety:
         exporter = TraceStoreSpanExporter(store)
         exporter.export(spans.run())
         assert len(store.list()) == 1
-        assert "without what is stored" in caplog.text
+        assert "without the steps stored earlier" in caplog.text
         exporter.shutdown()
 
     def test_many_threads(self, tmp_path):

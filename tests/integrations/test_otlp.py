@@ -105,12 +105,12 @@ class TestBodies:
     @pytest.mark.parametrize(
         ("body", "words"),
         [
-            (b"{", "no JSON"),
+            (b"{", "not JSON"),
             (b"\xff\xff\xff", "ExportTraceServiceRequest"),
             ({"resourceSpans": {}}, "resourceSpans must be an array"),
             ({"resourceSpans": [7]}, r"resourceSpans\[0\]"),
             ({"resourceSpans": [{"scopeSpans": [{"spans": 7}]}]}, r"scopeSpans\[0\]: spans must"),
-            ([], "the body is no object"),
+            ([], "the body is not an object"),
         ],
     )
     def test_what_is_no_request_is_refused(self, body, words):
@@ -312,7 +312,7 @@ class TestSending:
                         )
                     ).SerializeToString(),
                 ),
-                "2 spans refused: too old",
+                "2 spans rejected: too old",
             ),
         ],
     )

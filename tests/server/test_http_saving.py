@@ -90,7 +90,7 @@ class TestOneRun:
     def test_other_types(self, shared, kind):
         response = shared.client.post("/api/traces", content=b"{}", headers={"Content-Type": kind})
         assert response.status_code == 415
-        assert "application/x-ndjson" in response.json()["error"]["remedy"]
+        assert "application/x-ndjson" in response.json()["error"]["hint"]
 
     def test_parameters_are_refused(self, shared):
         assert shared.client.post("/api/traces?x=1", json={"steps": []}).status_code == 400
@@ -145,7 +145,7 @@ class TestManyRuns:
         *_, stopped, last = report(
             service.client.post("/api/traces", content=packed, headers=headers)
         )
-        assert stopped["error"]["message"] == "The gzip of the body is cut short"
+        assert stopped["error"]["message"] == "The gzip body is truncated"
         assert (last["is_complete"], last["saved"]) == (False, store.count())
         assert 0 < last["saved"] < 2000
 

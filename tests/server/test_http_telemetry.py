@@ -146,4 +146,4 @@ def test_without_the_package_it_says_what_to_install(service, monkeypatch):
     assert response.status_code == 501
     error = response.json()["error"]
     assert error["type"] == "not_installed"
-    assert error["remedy"] == 'pip install "selectools-observe[otel]"'
+    assert error["hint"] == 'pip install "selectools-observe[otel]"'

@@ -23,7 +23,7 @@ def backing_up(
                 done += len(part)
                 yield done, 2 * size
         if done < size:
-            problem = "another program cut it while it was copied"
+            problem = "another program truncated the file while it was being copied"
             raise StorageError(where, problem, "Try again")
         verified = yield from verifying(name, path)
         refuse_damaged(path, verified)

@@ -186,7 +186,7 @@ def _fields(line: bytes) -> _Line:
 def _fields_slowly(line: bytes) -> _Line:
     entry = loads(line)
     if not isinstance(entry, dict) or "trace" not in entry:
-        raise ValueError("it holds no trace")
+        raise ValueError("it does not hold a trace")
     trace = msgspec.Raw(dumps(entry.pop("trace")))
     try:
         return msgspec.convert({**entry, "trace": trace}, _Line)

@@ -17,8 +17,8 @@ BEGINNING = re.compile(rb'\{\s*"run_id"\s*:')
 """What a record, and the trace in it, begins with."""
 
 _TRACE = b'"trace":'
-_INSIDE = "it stands within a damaged line, and has no checksum"
-_SUMMARY = "what stands before its trace is damaged"
+_INSIDE = "it is inside a damaged line and has no checksum"
+_SUMMARY = "the part before its trace is damaged"
 
 
 class Mended(NamedTuple):
@@ -73,7 +73,7 @@ def _read(line: bytes, *, inside: bool) -> Mended:
         line = sealed_anew(line)
         summary, trace = parse_line(line)
     if trace.run_id != summary.run_id:
-        raise ValueError(f"the trace of {trace.run_id!r} stands in it")
+        raise ValueError(f"it holds the trace of run {trace.run_id!r}")
     told = (summary.steps, summary.total_ms, summary.metadata)
     wrong = next(wrong_in_summary(trace, *told), None)
     if wrong is not None and has_checksum(line):

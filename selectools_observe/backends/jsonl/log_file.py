@@ -345,7 +345,8 @@ class Archive:
     def _take_back_half(self, fd: int) -> None:
         """What a crash has left of lines that were to be there together."""
         if self._half_saved:
-            log.warning("%s, byte %d: half a save_many taken back", self.path, self._read_to)
+            message = "%s, byte %d: an incomplete save_many was rolled back"
+            log.warning(message, self.path, self._read_to)
             os.ftruncate(fd, self._read_to)
             self._half_saved, self._ends_in_newline = False, True
 
@@ -353,7 +354,7 @@ class Archive:
         """What stands after the last newline stays there, and the file goes on below it."""
         if self._read_to < end:
             place = ByteRange(self._read_to, end - self._read_to)
-            self._note_damage(read_at(fd, place), place, "cut short")
+            self._note_damage(read_at(fd, place), place, "truncated")
 
     def _loaded(self, fd: int, run_ids: Sequence[str]) -> list[Loaded]:
         return [self._load(fd, run_id) for run_id in run_ids]
@@ -369,7 +370,7 @@ class Archive:
         try:
             if run_id_of(line) in (run_id, None):
                 return trace_of(line)
-            reason = "another line stands in its place: the file was changed by hand"
+            reason = "another line is in its place: the file was edited"
         except ValueError as error:
             reason = str(error)
         return CorruptTraceError(run_id, self.place_of(run_id), reason)

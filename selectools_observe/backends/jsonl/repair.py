@@ -14,9 +14,12 @@ from .verify import COPY_BYTES, whole_lines
 
 _MOST_BEGINNINGS = 50  # looked at in one damaged line
 _LINES_AT_ONCE = 256
-_OLDER = "a newer line of the run is damaged; this is the one before it"
+_OLDER = "a newer line of this run is damaged; this is the previous one"
 
-_UNFINISHED = "it was saved together with runs of which one has no end: perhaps never acknowledged"
+_UNFINISHED = (
+    "it was saved in one batch with a run whose line is incomplete: "
+    "the save may never have been acknowledged"
+)
 
 
 class _Piece(NamedTuple):

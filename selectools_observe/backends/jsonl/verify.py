@@ -19,7 +19,7 @@ from .line_repair import mended
 COPY_BYTES = 1024 * 1024
 _AT_A_STRETCH = 0.05  # seconds of one step
 _SOME_TIME = b"1970-01-01T00:00:00+00:00"
-CUT_SHORT = "it has no end: a write that was never finished, or the file was cut"
+CUT_SHORT = "it is incomplete: the write never finished, or the file was truncated"
 
 
 def verifying(path: str, where: str) -> Steps[VerifyReport]:
@@ -87,7 +87,7 @@ class _Verification:
         for problem in wrong_in_summary(trace, *told):
             return problem
         if trace.run_id != summary.run_id:
-            return f"the trace of {trace.run_id!r} stands in it"
+            return f"it holds the trace of run {trace.run_id!r}"
         self._superseded += summary.run_id in self._runs
         self._runs.add(summary.run_id)
         self._together.append(summary.run_id)

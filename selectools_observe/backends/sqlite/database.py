@@ -147,7 +147,7 @@ class Database:
             problem = f"it was written by a newer version ({error})"
             raise StorageError(self.where, problem, "Upgrade selectools-observe") from error
         except ForeignTableError as error:
-            problem = f"its table 'traces' is not one of ours ({error})"
+            problem = f"its table 'traces' is not a table of traces ({error})"
             raise StorageError(self.where, problem, "Give the path of another file") from error
         page_size = connection.execute("PRAGMA page_size").fetchone()[0]
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")

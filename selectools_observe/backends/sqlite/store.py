@@ -118,7 +118,7 @@ class SQLiteStore(FileCore[WrittenTrace]):
 
     def _repairing(self, into: str, *, keep_suspect: bool) -> Steps[RepairReport]:
         if self._database.is_private:
-            raise StorageError(self._where, "it is in no file", "Write one with backup(path)")
+            raise StorageError(self._where, "the store is in memory", "Write one with backup(path)")
         return repairing(self._database.file, self._where, into, keep_suspect=keep_suspect)
 
     def _compacting(self) -> Steps[CompactReport]:

@@ -46,7 +46,9 @@ class Log:
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:  # nothing is lost: what was committed stays in the log
-            log.warning("%s: the log could not be moved into the file (%s)", self._where, error)
+            log.warning(
+                "%s: the write-ahead log could not be checkpointed (%s)", self._where, error
+            )
         finally:
             self._connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
 

@@ -95,8 +95,8 @@ class Writer:
     def _check_place(self) -> None:
         """Acknowledge nothing that went into a file which nobody finds any more."""
         if not self.connection.is_current():
-            problem = "the file was removed or replaced in this moment"
-            raise StorageError(self._where, problem, "Do it again, with the file that is there now")
+            problem = "the file was removed or replaced during the call"
+            raise StorageError(self._where, problem, "Try again, with the file that is there now")
 
     def _save_alone(self, unit: Unit) -> TraceStoreError | None:
         try:

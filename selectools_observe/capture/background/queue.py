@@ -176,7 +176,7 @@ class RunQueue:
             seconds = time.monotonic() - self._dropping_since
             self._dropping_since = None
             self._notes.append(
-                f"there is room again: {dropped} runs were dropped in {seconds:.1f} s"
+                f"the queue has room again: {dropped} runs were dropped in {seconds:.1f} s"
             )
 
     def _log_notes(self) -> None:

@@ -132,7 +132,7 @@ class BackgroundCore(WrappingCore):
         if self._sender.is_me():
             return  # a callback of ours: it would wait for itself
         if not await self._until(self._queue.when_done, self._sender.close_timeout):
-            log.warning("%r: what was saved last is not in the store behind yet", self)
+            log.warning("%r: the newest saves have not reached the wrapped store yet", self)
 
     async def load(self, run_id: str) -> Any:
         await self._catch_up()
@@ -185,7 +185,7 @@ class BackgroundCore(WrappingCore):
         self._queue.close()
         self._sender.finish()
         if self._queue.counts.queued:
-            log.error("%r is left open: a save into it does not end", self.store)
+            log.error("%r is left open: a save into it has not finished", self.store)
             return False
         return True
 

@@ -116,7 +116,7 @@ def _run_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
             return future.result(0.5)
         except concurrent.futures.CancelledError as error:
             problem = "its event loop ended during a save"
-            raise StorageError("the store", problem, "It is tried again") from error
+            raise StorageError("the store", problem, "The save is retried") from error
         except TimeoutError:
             if future.done():
                 raise
@@ -206,7 +206,7 @@ class Sender:
         try:
             self._send(batch)
         except Exception:  # the thread must not end, or all who wait would wait for ever
-            log.exception("%s: %d runs are given up", self.queue.name, len(batch))
+            log.exception("%s: gave up on %d runs", self.queue.name, len(batch))
             self.queue.abandon()
 
     def _send(self, batch: list[Item]) -> None:

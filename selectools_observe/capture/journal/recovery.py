@@ -94,5 +94,5 @@ def folder_of(store: object, folder: str | os.PathLike[str] | None) -> str:
     target = innermost(store)
     path = target.path if isinstance(target, StoreCore | BlockingFace) else None
     if path is None:
-        raise ValueError(f"{target!r} is in no file: give a folder for its live record")
+        raise ValueError(f"{target!r} is in memory: give a folder for the run journal")
     return journal_file.folder_of(path)

@@ -246,7 +246,7 @@ class Recorder(ClosedAtEnd):
             if outcome == "saved":
                 live.forget()
             elif live.kept_bytes > _MOST_KEPT:
-                log.error("The live record is full: a run that was %s is not kept", outcome)
+                log.error("The run journal is full: a run that was %s is not kept", outcome)
                 live.forget()
 
         return settled
@@ -275,7 +275,7 @@ def _preparations(store: AnyStore) -> list[TraceProcessor]:
             found.append(one.preparation)
         elif found and isinstance(one, BackgroundTraceStore | AsyncBackgroundTraceStore):
             raise ValueError(
-                "with a live record the background store must come first: "
+                "with live=True the background store must be the outermost one: "
                 "BackgroundTraceStore(ProcessingTraceStore(store))"
             )
     return found

@@ -212,7 +212,7 @@ class Run:
 
     def _begin(self) -> None:
         if self._begun:
-            raise RuntimeError("a run is entered once: make another with recorder.run()")
+            raise RuntimeError("a run can be entered only once: make another with recorder.run()")
         self._begun = True
         self._outer = current_scope.get()
         if self._outer is not None and self.trace.parent_run_id is None:

@@ -63,7 +63,7 @@ class TimedStep:
 
     def _begin(self) -> TraceStep:
         if self._since:
-            raise RuntimeError("a step is entered once: make another for the next")
+            raise RuntimeError("a step can be entered only once: make a new one")
         self._outer = current_scope.get()
         if self._outer is not None and self._outer.run is self._run and self._outer.step:
             self._nest_in(self._outer.step)

@@ -179,5 +179,5 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise ValueError("a key comes twice")
+        raise ValueError("duplicate key")
     return fields

@@ -35,12 +35,14 @@ _LONGEST_TEXT = 20_000  # characters that are looked through for the first diffe
 _MOST_LINES = 12  # of a field
 
 
-@click.command(short_help="Show where two runs part.")
+@click.command(short_help="Show how two runs differ.")
 @click.argument("run", shell_complete=complete_run_ids)
 @click.argument("other", shell_complete=complete_run_ids)
 @store_option
-@click.option("--other-store", metavar="STORE", help="Where the other run is, if it is elsewhere.")
-@click.option("--all", "everything", is_flag=True, help="All steps, also where both did the same.")
+@click.option(
+    "--other-store", metavar="STORE", help="Store of the second run, if it is another one."
+)
+@click.option("--all", "everything", is_flag=True, help="Show all steps, also equal ones.")
 @click.option("--json", "as_data", is_flag=True, help="The comparison, one JSON object.")
 @with_session
 def compare(
@@ -52,7 +54,7 @@ def compare(
     everything: bool,
     as_data: bool,
 ) -> int:
-    """Lay two runs side by side and show where they part.
+    """Show two runs side by side and where they differ.
 
     Steps that did the same, done differently, are paired. When a step ran, how long it took and
     what it cost do not count as differences. Exits with 1 if the runs differ, as diff does.
@@ -96,15 +98,15 @@ def _lines(
             skipped += 1
             continue
         if skipped:
-            yield styled(f"    … {skipped:,} steps the same", "dim")
+            yield styled(f"    … {skipped:,} equal steps", "dim")
             skipped = 0
         yield _pair(left, right, pair, half)
         if place == found.first_difference:
             yield from _difference(left, right, pair)
     if skipped:
-        yield styled(f"    … {skipped:,} steps the same", "dim")
+        yield styled(f"    … {skipped:,} equal steps", "dim")
     if found.first_difference is None:
-        yield styled("The runs did the same.", "green")
+        yield styled("The runs are the same.", "green")
 
 
 def _totals(found: Comparison) -> Iterator[tuple[str, str]]:
@@ -145,7 +147,7 @@ def _difference(left: AgentTrace, right: AgentTrace, pair: StepPair) -> Iterator
     yield styled("    first difference", "bold yellow")
     if pair.left is None or pair.right is None:
         side = "left" if pair.right is None else "right"
-        yield styled(f"    only the {side} run has this step", _MARKS[pair.change][1])
+        yield styled(f"    only in the {side} run", _MARKS[pair.change][1])
         return
     for name in pair.fields:
         one = field_text(getattr(left.steps[pair.left], name))

@@ -30,7 +30,7 @@ def demo(session: Session, path: str) -> int:
     terminal = session.terminal
     with session.store(path, must_exist=False) as store:
         before = store.count()
-        with Recorder(store) as recorder, terminal.progress("An agent is at work") as progress:
+        with Recorder(store) as recorder, terminal.progress("Running the agent") as progress:
             agent = DemoAgent(recorder, ScriptedModel())
             for done, (user, question) in enumerate(CONVERSATION):
                 progress(done, len(CONVERSATION))
@@ -41,15 +41,15 @@ def demo(session: Session, path: str) -> int:
     name = one_line(path)
     questions = len(CONVERSATION)
     terminal.line(
-        styled(f"An agent answered {questions} questions; {name} keeps its runs:", "bold")
+        styled(f"An agent answered {questions} questions; its runs are in {name}:", "bold")
     )
     table = RunTable(terminal.width, saved)
     terminal.lines(["", table.heading(), *map(table.line, saved), ""])
-    terminal.line(styled("The last of them: ", "bold").append(f"“{last.metadata['question']}”"))
+    terminal.line(styled("The last run: ", "bold").append(f"“{last.metadata['question']}”"))
     draw(terminal, rows)
     commands = (
-        ("What it did, word for word:", f"selectools-observe --store {name} show @1 --full"),
-        ("All of it in your browser:", f"selectools-observe serve {name}"),
+        ("Show it in full:", f"selectools-observe --store {name} show @1 --full"),
+        ("Open in the browser:", f"selectools-observe serve {name}"),
     )
     terminal.line()
     for what, typed in commands:

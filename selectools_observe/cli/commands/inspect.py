@@ -34,11 +34,17 @@ def list_options(command: CommandT) -> CommandT:
     """How summaries are to be shown, for ``list`` and ``query``."""
     made: Any = command
     for option in (
-        click.option("--json", "form", flag_value="json", help="One JSON object with the page."),
-        click.option("--jsonl", "form", flag_value="jsonl", help="A JSON object a line."),
-        click.option("--cursor", help="Go on from there: what the page before gave."),
-        click.option("--all", "everything", is_flag=True, help="All that match, however many."),
-        click.option("--count", "counts", is_flag=True, help="Only how many match."),
+        click.option(
+            "--json", "form", flag_value="json", help="Print the page as one JSON object."
+        ),
+        click.option("--jsonl", "form", flag_value="jsonl", help="Print one JSON object per line."),
+        click.option(
+            "--cursor", help="Continue from this cursor, printed after the previous page."
+        ),
+        click.option("--all", "everything", is_flag=True, help="Show all matching runs."),
+        click.option(
+            "--count", "counts", is_flag=True, help="Print only the number of matching runs."
+        ),
     ):
         made = option(made)
     return made  # type: ignore[no-any-return]
@@ -64,7 +70,7 @@ def list_runs(session: Session, /, filters: TraceFilter, **shown: Any) -> int:
 def query(
     session: Session, /, pairs: Sequence[tuple[str, Any]], filters: TraceFilter, **shown: Any
 ) -> int:
-    """List the runs whose metadata has these pairs, and that pass the other filters.
+    """List the runs whose metadata has these pairs and that match the other filters.
 
     \b
     selectools-observe query user=ada --error --since yesterday
@@ -85,7 +91,7 @@ def _list(
     counts: bool,
 ) -> int:
     if everything and cursor:
-        raise click.UsageError("--all and --cursor do not go together")
+        raise click.UsageError("--all and --cursor cannot be used together")
     if everything or counts:
         given = click.get_current_context().get_parameter_source("limit")
         if given is click.core.ParameterSource.DEFAULT:
@@ -120,7 +126,7 @@ def _show_page(
         return len(page)
     _show(session, page, form)
     if page.next_cursor is not None:
-        session.terminal.note(f"More: --cursor {page.next_cursor}")
+        session.terminal.note(f"Next page: --cursor {page.next_cursor} (or --all)")
     return len(page)
 
 
@@ -150,22 +156,20 @@ def _show(session: Session, runs: Iterable[TraceSummary], form: Form | None) -> 
 @click.command(short_help="Show what happened in a run.")
 @click.argument("run", default="@1", shell_complete=complete_run_ids)
 @store_option
-@click.option("--json", "as_data", is_flag=True, help="The run as it is stored, one JSON object.")
-@click.option(
-    "--full", is_flag=True, help="All that each step says: arguments, results, reasoning."
-)
+@click.option("--json", "as_data", is_flag=True, help="Print the stored run as one JSON object.")
+@click.option("--full", is_flag=True, help="Show each step in full: arguments, results, reasoning.")
 @click.option(
     "--step",
     "steps",
     type=click.IntRange(1),
     multiple=True,
     metavar="N",
-    help="Only this step, and all that it says; may be repeated.",
+    help="Show only this step, in full; may be repeated.",
 )
+@click.option("--children/--no-children", default=True, help="Show child runs.")
 @click.option(
-    "--children/--no-children", default=True, help="Whether to show the runs that it started."
+    "--all", "everything", is_flag=True, help=f"Show all steps instead of the first {_MOST_ROWS}."
 )
-@click.option("--all", "everything", is_flag=True, help=f"All steps; {_MOST_ROWS} otherwise.")
 @with_session
 def show(
     session: Session,
@@ -179,8 +183,7 @@ def show(
 ) -> int:
     """Show what happened in a run: a waterfall of its steps.
 
-    RUN is a run id or its beginning; @1 is the newest run (that is shown if none is named), @2 the
-    one before.
+    RUN is a run id or its beginning; @1 is the newest run (the default), @2 the one before.
     """
     with session.store() as store:
         summary = find_run(store, run, session.name)

@@ -14,14 +14,14 @@ from ..session import Session, existing
 _TOKEN = "SELECTOOLS_OBSERVE_TOKEN"  # noqa: S105 - the name of a variable
 
 
-@click.command(short_help="Serve a page and an HTTP API.")
+@click.command(short_help="Serve the web page and the HTTP API.")
 @store_argument
 @store_option
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; any but a loopback one needs a token.",
+    help="Address to listen on; any but a loopback address needs a token.",
 )
 @click.option(
     "--port",
@@ -33,9 +33,9 @@ _TOKEN = "SELECTOOLS_OBSERVE_TOKEN"  # noqa: S105 - the name of a variable
 @click.option(
     "--token",
     metavar="TEXT",
-    help=f"What clients must know. Better in {_TOKEN}: other users of the machine see arguments.",
+    help=f"Token that clients must send. Safer in {_TOKEN}: other users can see arguments.",
 )
-@click.option("--read-only", is_flag=True, help="Refuse everything that would change the store.")
+@click.option("--read-only", is_flag=True, help="Refuse all changes to the store.")
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in a browser.")
 @with_session
 def serve(
@@ -47,9 +47,9 @@ def serve(
     read_only: bool,
     open_browser: bool,
 ) -> int:
-    """Serve a store: a page to look at its runs, and an HTTP API.
+    """Serve a store: a web page to look at its runs, and an HTTP API.
 
-    Ctrl-C ends it.
+    Press Ctrl+C to quit.
     """
     from ...server import run  # noqa: PLC0415 - an extra, and slow to import
 
@@ -70,6 +70,6 @@ def serve(
 
 
 def _announce(session: Session, url: str) -> None:
-    session.terminal.line(Text("The page: ").append(url, "bold green"))
-    session.terminal.note("Ctrl-C ends it.")
+    line = Text("Serving at ").append(url, "bold green").append(" (press Ctrl+C to quit)", "")
+    session.terminal.line(line)
     session.terminal.flush()

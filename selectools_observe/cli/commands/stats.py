@@ -39,9 +39,9 @@ _MOST = 40  # rows of one table
 @store_option
 @click.option(
     "--by", multiple=True, type=click.Choice(DIMENSIONS), default=("day", "model", "tool"),
-    help="Which tables to show; may be repeated [default: day, model and tool].",
+    help="Tables to show; may be repeated [default: day, model and tool].",
 )  # fmt: skip
-@click.option("--json", "as_data", is_flag=True, help="All figures, one JSON object.")
+@click.option("--json", "as_data", is_flag=True, help="Print all figures as one JSON object.")
 @filter_options()
 @with_session
 def stats(session: Session, filters: TraceFilter, by: Sequence[str], *, as_data: bool) -> int:
@@ -91,7 +91,8 @@ def _total(total: Group) -> Iterator[Text]:
     if total.errors:
         line.append(f" · {total.errors:,} failed ({total.errors / total.runs:.0%})", "bold red")
     line.append(
-        f" · {total.calls:,} steps · {total.prompt_tokens:,} + {total.completion_tokens:,} tokens"
+        f" · {total.calls:,} steps"
+        f" · {total.prompt_tokens:,} in / {total.completion_tokens:,} out tokens"
         f" · {formatting.dollars(total.cost_usd.total)}",
         "",
     )

@@ -26,28 +26,28 @@ _AT_ONCE = 100
 _TRIES = 5  # polls in a row that may fail: a file that is being replaced is not whole
 
 
-@click.command(short_help="Show the newest runs, and follow what is saved.")
+@click.command(short_help="Show the newest runs, and follow new ones.")
 @store_argument
 @store_option
 @click.option(
-    "-f", "--follow", is_flag=True, help="Go on with runs as they are saved; Ctrl-C ends."
+    "-f", "--follow", is_flag=True, help="Keep showing runs as they are saved; Ctrl+C stops."
 )
 @click.option(
     "--interval",
     type=click.FloatRange(0.05),
     default=0.5,
     metavar="SECONDS",
-    help="How often to look [default: 0.5].",
+    help="Polling interval [default: 0.5].",
 )
-@click.option("--jsonl", "as_data", is_flag=True, help="A JSON object a line.")
+@click.option("--jsonl", "as_data", is_flag=True, help="Print one JSON object per line.")
 @filter_options(limit=10)
 @with_session
 def tail(
     session: Session, filters: TraceFilter, interval: float, *, follow: bool, as_data: bool
 ) -> int:
-    """Show the newest runs, the newest last; with -f, go on as runs are saved.
+    """Show the newest runs, newest last; with -f, keep showing runs as they are saved.
 
-    It sees what any process saves. A run that is saved again is shown again.
+    Runs saved by any process are seen. A run that is saved again is shown again.
     """
     printer = _Printer(session, as_data=as_data)
     with Follower(session, filters) as follower:
@@ -141,7 +141,7 @@ class Follower:
             terminal.note(f"{self._name} is gone; waiting for it to come back")
         else:
             self._store = self._stack.enter_context(self._session.store())
-            terminal.note(f"{self._name} was replaced; going on with the new file")
+            terminal.note(f"{self._name} was replaced; continuing with the new file")
         self._file = file
 
     def _new(self, store: QueryableTraceStore) -> list[TraceSummary]:

@@ -39,9 +39,9 @@ _MOST_WARNINGS = 20
     "--format",
     "form",
     type=click.Choice(list(FORMATS)),
-    help="Otherwise told by the file's ending; JSON lines if there is none.",
+    help="File format [default: from the file's ending, or JSON lines].",
 )
-@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @click.option(
     "--otlp",
     "endpoint",
@@ -64,10 +64,10 @@ def export(
     \b
     jsonl  whole runs, a line each: a JSONL store's file, with the times of the saves
     csv    a table of the runs for spreadsheets
-    html   one page to look at in a browser, with nothing fetched from elsewhere
+    html   one self-contained page to open in a browser
     """  # noqa: D301 - for click
     if output != "-" and os.path.exists(output) and not force:
-        raise click.UsageError(f"{output} exists: give another name, or --force")
+        raise click.UsageError(f"{output} exists: give another name or --force")
     form = form or ("jsonl" if endpoint else _format_of(output))
     skipped = _Skipped(session)
     with session.store() as store:
@@ -94,7 +94,7 @@ def _format_of(output: str) -> Format:
             return form
     if output == "-":
         return "jsonl"
-    raise click.UsageError(f"{output}: say with --format what it is to be")
+    raise click.UsageError(f"{output}: cannot tell the format from the name: give --format")
 
 
 def _sink(output: str) -> AbstractContextManager[IO[bytes]]:
@@ -107,20 +107,20 @@ def _sink(output: str) -> AbstractContextManager[IO[bytes]]:
 @click.option(
     "--skip-existing",
     is_flag=True,
-    help="Leave runs alone whose id is in the store already; they are replaced otherwise.",
+    help="Skip runs whose id is already in the store; by default they are replaced.",
 )
 @with_session
 def import_(session: Session, files: Sequence[str], *, skip_existing: bool) -> int:
     """Save the runs of files into the store; - is standard input.
 
     A file is an SQLite store, a JSONL store, or JSON: a run on each line, an array of runs, or one
-    run. What is no run is told and skipped, and the command then exits with 1. A run counts as
-    saved now.
+    run. What is not a run is reported and skipped, and the command then exits with 1. Runs are
+    saved with the current time.
     """
     skipped = _Skipped(session)
     missing = [path for path in files if path != "-" and not os.path.isfile(path)]
     if missing:
-        raise click.FileError(missing[0], "there is no such file")
+        raise click.FileError(missing[0], "no such file")
     with session.store(must_exist=False) as target:
         saver = _Saver(target, skip_existing=skip_existing)
         for path in files:
@@ -135,7 +135,7 @@ def import_(session: Session, files: Sequence[str], *, skip_existing: bool) -> i
 @click.option(
     "--skip-existing",
     is_flag=True,
-    help="Leave runs alone whose id is in the target already; they are replaced otherwise.",
+    help="Skip runs whose id is already in the target; by default they are replaced.",
 )
 @filter_options()
 @with_session
@@ -144,11 +144,11 @@ def copy(
 ) -> int:
     """Copy runs, oldest first, from one store to another of any kind.
 
-    Stores are named by path or URL. With one name, that is the target, and --store the source. A
-    run counts as saved now in the target.
+    Stores are paths or URLs. With one name, that is the target, and --store the source. Runs are
+    saved in the target with the current time.
     """
     if len(names) > 2:
-        raise click.UsageError("copy takes a source and a target")
+        raise click.UsageError("copy needs a source and a target")
     source, target = names if len(names) == 2 else (session.name, names[0])
     if _is_same(source, target):
         raise click.UsageError("source and target are the same store")
@@ -225,7 +225,7 @@ class _Skipped:
 def _told(session: Session, saver: _Saver, skipped: _Skipped, target: str) -> int:
     parts = [f"{_runs(saver.saved)} saved to {target}"]
     if saver.left_alone:
-        parts.append(f"{saver.left_alone:,} left alone")
+        parts.append(f"{saver.left_alone:,} already there")
     if skipped.count:
         parts.append(f"{skipped.count:,} skipped")
     session.terminal.note(", ".join(parts))

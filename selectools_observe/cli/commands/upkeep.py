@@ -22,7 +22,7 @@ from ..session import Session, existing
 
 _SHOWN = 10
 
-yes_option = click.option("-y", "--yes", is_flag=True, help="Do it without asking.")
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.command(short_help="Delete runs.")
@@ -30,7 +30,7 @@ yes_option = click.option("-y", "--yes", is_flag=True, help="Do it without askin
 @store_option
 @filter_options()
 @yes_option
-@click.option("--dry-run", is_flag=True, help="Only show which runs it would be.")
+@click.option("--dry-run", is_flag=True, help="Only show which runs would be deleted.")
 @with_session
 def delete(
     session: Session, runs: Sequence[str], filters: TraceFilter, *, yes: bool, dry_run: bool
@@ -82,22 +82,22 @@ def agreed(session: Session, question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not session.terminal.can_ask:
-        raise click.UsageError("there is nobody to ask: give --yes")
+        raise click.UsageError("cannot ask for confirmation (not a terminal): give --yes")
     if session.terminal.ask(question):
         return True
-    session.terminal.note("Nothing was done.")
+    session.terminal.note("Cancelled.")
     return False
 
 
-@click.command(short_help="Read every run and tell which are damaged.")
+@click.command(short_help="Check every run for damage.")
 @store_argument
 @store_option
-@click.option("--json", "as_data", is_flag=True, help="The report, one JSON object.")
+@click.option("--json", "as_data", is_flag=True, help="Print the report as one JSON object.")
 @with_session
 def verify(session: Session, *, as_data: bool) -> int:
-    """Read all of a store and tell what in it is damaged. Exits with 1 if anything is.
+    """Check every run of a store for damage. Exits with 1 if there is any.
 
-    Nothing is written, and the file need not open as a store any more.
+    Nothing is written. The file need not open as a store any more.
     """
     file = _file(session)
     with session.terminal.progress("Verifying") as progress:
@@ -112,13 +112,13 @@ def verify(session: Session, *, as_data: bool) -> int:
 @click.command(short_help="Copy the store while it is in use.")
 @click.argument("path", type=click.Path())
 @store_option
-@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @with_session
 def backup(session: Session, path: str, *, force: bool) -> int:
     """Copy the store to PATH, also while others save into it.
 
-    The copy is of one moment, is verified, and appears whole or not at all. Exits with 1 if it is
-    as damaged as the store.
+    The copy is a snapshot, is verified, and appears whole or not at all. Exits with 1 if the store,
+    and so the copy, is damaged.
     """
     _file(session)
     with session.store() as store, session.terminal.progress("Copying") as progress:
@@ -127,39 +127,39 @@ def backup(session: Session, path: str, *, force: bool) -> int:
     return OK if report.ok else NOTHING
 
 
-@click.command(short_help="Save what can be read of a damaged store.")
+@click.command(short_help="Recover what can be read of a damaged store.")
 @click.argument("into", type=click.Path())
 @store_option
 @yes_option
 @click.option(
-    "--drop-doubtful",
+    "--drop-suspect",
     is_flag=True,
-    help="Leave out runs that can be read and may not be what was saved.",
+    help="Leave out suspect runs: readable, but maybe not as they were saved.",
 )
 @with_session
-def repair(session: Session, into: str, *, yes: bool, drop_doubtful: bool) -> int:
-    """Save what can be read of a damaged store into the new file INTO.
+def repair(session: Session, into: str, *, yes: bool, drop_suspect: bool) -> int:
+    """Recover what can be read of a damaged store into the new file INTO.
 
     Nothing is written to the damaged one. Asks first, unless --yes is given. Exits with 1 if
-    something was lost or is doubtful.
+    something was lost or is suspect.
     """
     file = _file(session)
-    if not agreed(session, f"Save what can be read of {file.path} into {into}?", yes=yes):
+    if not agreed(session, f"Recover what can be read of {file.path} into {into}?", yes=yes):
         return NOTHING
     with session.terminal.progress("Repairing") as progress:
         report = maintenance.repair(
-            file.path, into, kind=file.kind, keep_suspect=not drop_doubtful, progress=progress
+            file.path, into, kind=file.kind, keep_suspect=not drop_suspect, progress=progress
         )
     _tell(session, report, damaged=not report.ok)
     return OK if report.ok else NOTHING
 
 
-@click.command(short_help="Give unused room back to the disk.")
+@click.command(short_help="Vacuum and reindex the store.")
 @store_argument
 @store_option
 @with_session
 def compact(session: Session) -> int:
-    """Give the room of deleted and replaced runs back to the disk, and mend the index."""
+    """Vacuum and reindex: free the disk space of deleted and replaced runs, repair the index."""
     _file(session)
     with session.store() as store, session.terminal.progress("Compacting") as progress:
         report = cast("FileTraceStore", store).compact(progress=progress)
@@ -181,7 +181,7 @@ def _file(session: Session) -> _File:
     """
     found = existing(session.name)
     if found.kind == "memory" or found.path == ":memory:":
-        raise click.UsageError(f"{session.name} is in memory: there is no file to look after")
+        raise click.UsageError(f"{session.name} is in memory: there is no file to maintain")
     return _File(found.path, found.kind)
 
 

@@ -190,7 +190,7 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
         except TraceNotFoundError:
             return None
         except Exception as error:  # noqa: BLE001 - a third party's store may raise anything
-            log.warning("run %r is saved without what is stored of it: %s", run_id, error)
+            log.warning("run %r is saved without the steps stored earlier: %s", run_id, error)
             return None
         return stored if KEPT in (stored.extra or {}) else None
 

@@ -181,7 +181,7 @@ class SpanAssembler:
             return self._save_with_stored(group)
         except Exception:
             self.unread += len(group.records)
-            log.exception("the spans of trace %s make no run", group.trace_id)
+            log.exception("the spans of trace %s do not form a run", group.trace_id)
             return False
 
     def _save_with_stored(self, group: Group) -> bool:
@@ -216,7 +216,7 @@ class SpanAssembler:
         except TraceNotFoundError:
             return []
         except Exception as error:  # noqa: BLE001 - a third party's store may raise anything
-            log.warning("run %r is saved without what is stored of it: %s", run_id, error)
+            log.warning("run %r is saved without the steps stored earlier: %s", run_id, error)
             return []
 
     def _remember(self, group: Group) -> None:

@@ -48,7 +48,7 @@ def read_otlp(body: bytes | str | dict[str, Any]) -> OtlpRequest:
         try:
             body = loads(body)
         except ValueError as error:
-            raise ValueError(f"the body is no JSON: {error}") from None
+            raise ValueError(f"the body is not JSON: {error}") from None
     return OtlpRequest(list(spans_of_json(body, rejected.append)), rejected)
 
 

@@ -43,7 +43,7 @@ class OtlpExportError(TraceStoreError):
         self.sent = sent
 
     def __str__(self) -> str:
-        return f"{self.endpoint} did not take the spans: {self.reason}"
+        return f"{self.endpoint} rejected the spans: {self.reason}"
 
 
 def export_otlp(
@@ -177,18 +177,18 @@ class _Sender:
             except ValueError:
                 return  # taken, with an answer of its own
             if rejected:
-                raise self._error(f"{rejected} spans refused: {why}")
+                raise self._error(f"{rejected} spans rejected: {why}")
 
     def _error(self, reason: str) -> OtlpExportError:
         return OtlpExportError(self._endpoint, reason, self.sent)
 
 
 _HINTS = {
-    401: " (check the headers: it wants to know who sends)",
-    403: " (check the headers: who sends may not)",
+    401: " (check the headers: authentication is required)",
+    403: " (check the headers: permission was denied)",
     404: " (check the path: OTLP/HTTP endpoints end in /v1/traces)",
     405: " (check the path: OTLP/HTTP endpoints end in /v1/traces)",
-    415: " (it does not take OTLP in protobuf)",
+    415: " (it does not accept OTLP in protobuf)",
 }
 
 

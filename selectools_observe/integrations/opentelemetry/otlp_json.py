@@ -39,7 +39,7 @@ def spans_of_json(body: Any, reject: Callable[[str], None]) -> Iterator[SpanReco
 
 def _span(span: Any, resource: dict[str, Any], scope: dict[str, Any], at: str) -> SpanRecord:
     if not isinstance(span, dict):
-        raise ValueError(f"{at} is no object")
+        raise ValueError(f"{at} is not an object")
     parent = span.get("parentSpanId")
     if isinstance(parent, str) and not parent.strip("0"):
         parent = None  # none at all, as some senders write it
@@ -69,7 +69,7 @@ def _span(span: Any, resource: dict[str, Any], scope: dict[str, Any], at: str) -
 def _event(event: Any, at: str) -> SpanEvent:
     at = f"{at}.events"
     if not isinstance(event, dict):
-        raise ValueError(f"{at} holds what is no object")
+        raise ValueError(f"{at} contains something that is not an object")
     time_ns = _number(event, "timeUnixNano", at)
     return SpanEvent(str(event.get("name") or ""), time_ns, _attributes(event, at))
 
@@ -77,7 +77,7 @@ def _event(event: Any, at: str) -> SpanEvent:
 def _link(link: Any, at: str) -> SpanLink:
     at = f"{at}.links"
     if not isinstance(link, dict):
-        raise ValueError(f"{at} holds what is no object")
+        raise ValueError(f"{at} contains something that is not an object")
     trace_id = _id(link.get("traceId"), _TRACE_ID, f"{at}.traceId")
     span_id = _id(link.get("spanId"), _SPAN_ID, f"{at}.spanId")
     return SpanLink(trace_id, span_id, _attributes(link, at))
@@ -87,7 +87,7 @@ def _attributes(holder: dict[str, Any], at: str) -> dict[str, Any]:
     found = {}
     for pair in _list(holder, "attributes", at):
         if not isinstance(pair, dict) or not isinstance(pair.get("key"), str):
-            raise ValueError(f"{at}.attributes holds what is no key and value")
+            raise ValueError(f"{at}.attributes contains something that is not a key-value pair")
         found[pair["key"]] = _value(pair.get("value"), f"{at}.attributes[{pair['key']!r}]")
     return found
 
@@ -96,7 +96,7 @@ def _value(value: Any, at: str) -> Any:  # noqa: PLR0911 - one for each kind
     if not isinstance(value, dict):
         if value is None:
             return None
-        raise ValueError(f"{at} is no value of OTLP, such as {{'stringValue': 'text'}}")
+        raise ValueError(f"{at} is not an OTLP value such as {{'stringValue': 'text'}}")
     for kind, said in value.items():
         match kind:
             case "stringValue" | "boolValue":
@@ -116,7 +116,7 @@ def _value(value: Any, at: str) -> Any:  # noqa: PLR0911 - one for each kind
 
 def _list(holder: Any, name: str, at: str) -> list[Any]:
     if not isinstance(holder, dict):
-        raise ValueError(f"{at} is no object")
+        raise ValueError(f"{at} is not an object")
     found = holder.get(name)
     if found is None:
         return []

@@ -39,7 +39,7 @@ def spans_of_protobuf(body: bytes, reject: Callable[[str], None]) -> Iterator[Sp
     try:
         request = ExportTraceServiceRequest.FromString(body)
     except DecodeError as error:
-        raise ValueError(f"the body is no ExportTraceServiceRequest: {error}") from None
+        raise ValueError(f"the body is not an ExportTraceServiceRequest: {error}") from None
     for r, resource_spans in enumerate(request.resource_spans):
         resource = _attributes(resource_spans.resource.attributes)
         for s, scope_spans in enumerate(resource_spans.scope_spans):

@@ -72,7 +72,7 @@ class OtlpReceiver:
         """Take a request; say what to answer."""
         kind = _JSON if content_type.partition(";")[0].strip().lower() == _JSON else _PROTOBUF
         if content_encoding.lower() not in {"", "identity", "gzip", "deflate"}:
-            return _error(415, f"the content encoding {content_encoding!r} is not known here")
+            return _error(415, f"the content encoding {content_encoding!r} is not supported")
         try:
             unpacked = self._unpacked(body, content_encoding.lower())
             if unpacked is None:
@@ -100,7 +100,7 @@ class OtlpReceiver:
             unpacker = zlib.decompressobj(wbits)
             body = unpacker.decompress(body, self._max_bytes + 1)
             if len(body) <= self._max_bytes and not unpacker.eof:
-                raise ValueError("the packed body ends too early")
+                raise ValueError("the compressed body is truncated")
         return body if len(body) <= self._max_bytes else None
 
 

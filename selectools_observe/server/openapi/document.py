@@ -22,11 +22,11 @@ _RUN_ID: Json = {
     "schema": {"type": "string", "minLength": 1, "not": {"enum": [".", ".."]}},
 }  # fmt: skip
 _INDEX: Json = {
-    "name": "index", "in": "path", "required": True, "description": "Which step, from 0.",
+    "name": "index", "in": "path", "required": True, "description": "The step's index, from 0.",
     "schema": {"type": "integer", "minimum": 0},
 }  # fmt: skip
 _LAST_ID: Json = {
-    "name": "Last-Event-ID", "in": "header", "description": "Where a stream broke off.",
+    "name": "Last-Event-ID", "in": "header", "description": "The last event that was received.",
     "schema": {"type": "string"},
 }  # fmt: skip
 _IF_NONE_MATCH: Json = {
@@ -35,18 +35,18 @@ _IF_NONE_MATCH: Json = {
 }  # fmt: skip
 
 _ERRORS = {
-    400: "A parameter, or the body, cannot be read.",
-    401: "A token is missing, or wrong.",
-    403: "A page of another site asked, or the service is read-only.",
-    404: "There is no such thing.",
-    408: "The body did not come in time.",
+    400: "A parameter or the body is invalid.",
+    401: "The token is missing or wrong.",
+    403: "A cross-site request, or the service is read-only.",
+    404: "Not found.",
+    408: "Timed out while receiving the body.",
     413: "The body is too large.",
-    415: "The body is of another type.",
-    421: "The service is not known by that name.",
+    415: "Unsupported media type.",
+    421: "Unknown host name.",
     422: "The run cannot be stored as it is.",
-    500: "A stored run cannot be read, or the server failed.",
+    500: "A stored run cannot be read, or an internal error occurred.",
     501: "An optional package is missing on the server.",
-    503: "The store cannot be used at present, or there are too many clients.",
+    503: "The store is unavailable, or there are too many clients.",
 }
 _ALWAYS = (400, 401, 403, 421, 500, 503)
 _WITH_BODY = (408, 413, 415)
@@ -75,15 +75,15 @@ def document(root: str, *, has_token: bool) -> Json:
 def _paths() -> Json:
     listed = _query(LIMIT, CURSOR, *FILTERS)
     return {
-        "/health": {"get": _operation("Whether the store answers.", "Health")},
-        "/api/about": {"get": _operation("What this service is.", "About")},
+        "/health": {"get": _operation("Health check.", "Health")},
+        "/api/about": {"get": _operation("About the service.", "About")},
         "/api/openapi.json": {"get": _operation("This document.", "Document")},
         "/api/traces": {
             "get": _operation("Summaries, newest first.", "Page", listed, [404]),
             "post": _saving(),
         },
         "/api/count": {
-            "get": _operation("How many runs match.", "Count", _query(COUNT_LIMIT, *FILTERS))
+            "get": _operation("Count of matching runs.", "Count", _query(COUNT_LIMIT, *FILTERS))
         },
         "/api/histogram": {
             "get": _operation("Runs over time.", "Histogram", _query(BUCKETS, *FILTERS))
@@ -92,17 +92,19 @@ def _paths() -> Json:
             "get": _operation("Totals and percentiles.", "Statistics", _query(MAX_RUNS, *FILTERS))
         },
         "/api/compare": {
-            "get": _operation("Two runs, step by step.", "Comparison", _query(ONE, OTHER), [404])
+            "get": _operation(
+                "Compare two runs step by step.", "Comparison", _query(ONE, OTHER), [404]
+            )
         },
         "/api/live": {"get": _live()},
         "/api/traces/{run_id}": {"parameters": [_RUN_ID], "get": _run(), "delete": _deletion()},
         "/api/traces/{run_id}/children": {
             "parameters": [_RUN_ID],
-            "get": _operation("The runs that it started.", "Page", _query(LIMIT, CURSOR), [404]),
+            "get": _operation("Child runs.", "Page", _query(LIMIT, CURSOR), [404]),
         },
         "/api/traces/{run_id}/steps/{index}": {
             "parameters": [_RUN_ID, _INDEX],
-            "get": _operation("One step, whole.", "Step", [], [404]),
+            "get": _operation("One step, in full.", "Step", [], [404]),
         },
         "/v1/traces": {"post": _telemetry()},
     }
@@ -114,26 +116,26 @@ def _operation(
     return {
         "summary": about,
         "parameters": list(parameters),
-        "responses": {"200": _response("The answer.", {JSON: _ref(schema)}), **_errors(errors)},
+        "responses": {"200": _response("OK.", {JSON: _ref(schema)}), **_errors(errors)},
     }
 
 
 def _run() -> Json:
     told = _operation("A run, or a window of it.", "Trace", _query(*WINDOW), [404])
     told["parameters"].append(_IF_NONE_MATCH)
-    told["responses"]["304"] = {"description": "It is as it was."}
+    told["responses"]["304"] = {"description": "Not modified."}
     return told
 
 
 def _deletion() -> Json:
-    done = {"204": {"description": "It is gone."}}
-    return {"summary": "Remove a run.", "responses": {**done, **_errors([404])}}
+    done = {"204": {"description": "Deleted."}}
+    return {"summary": "Delete a run.", "responses": {**done, **_errors([404])}}
 
 
 def _live() -> Json:
     stream = {"text/event-stream": {"schema": {"type": "string"}}}
     return {
-        "summary": "New runs as they are saved; never ends.",
+        "summary": "New runs as they are saved (server-sent events).",
         "parameters": [*_query(*FILTERS), _LAST_ID],
         "responses": {"200": _response("Events.", stream), **_errors(())},
     }
@@ -144,15 +146,15 @@ def _saving() -> Json:
     sent = {
         JSON: {"schema": {"anyOf": [
             {"$ref": "#/components/schemas/SentTrace"},
-            {"type": "array", "description": "Runs; each is taken or refused by itself."},
+            {"type": "array", "description": "Runs; each is accepted or rejected on its own."},
         ]}},
         NDJSON: lines,
     }  # fmt: skip
     return {
-        "summary": "Save a run, an array of runs, or a run a line.",
+        "summary": "Save a run, an array of runs, or one run per line.",
         "requestBody": {"required": True, "content": sent},
         "responses": {
-            "200": _response("What became of each.", {NDJSON: lines}),
+            "200": _response("The result for each run.", {NDJSON: lines}),
             "201": _response("One run was saved.", {JSON: _ref("Saved")}),
             **_errors([*_WITH_BODY, 422]),
         },
@@ -165,7 +167,7 @@ def _telemetry() -> Json:
         "summary": "OpenTelemetry spans (OTLP over HTTP).",
         "requestBody": {"required": True, "content": content},
         "responses": {
-            "200": _response("They were taken.", content),
+            "200": _response("Accepted.", content),
             **_errors([*_WITH_BODY, 501]),
         },
     }

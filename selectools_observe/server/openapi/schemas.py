@@ -66,7 +66,7 @@ SCHEMAS: dict[str, Any] = {
     "Error": _exactly(
         error={
             "type": "object",
-            "properties": {"type": _TEXT, "message": _TEXT, "remedy": _TEXT},
+            "properties": {"type": _TEXT, "message": _TEXT, "hint": _TEXT},
             "required": ["type", "message"],
             "additionalProperties": False,
         }

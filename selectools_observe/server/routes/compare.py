@@ -15,8 +15,8 @@ from ..responses import answer, summary_fields
 from ..state import state_of
 from .traces import load, summary_of, version_tag
 
-ONE = Parameter("one", text, {"type": "string"}, "The run id of the one run.", needed=True)
-OTHER = Parameter("other", text, {"type": "string"}, "The run id of the other.", needed=True)
+ONE = Parameter("one", text, {"type": "string"}, "Run id of the left run.", needed=True)
+OTHER = Parameter("other", text, {"type": "string"}, "Run id of the right run.", needed=True)
 
 
 async def compare_traces(request: Request) -> Response:

@@ -34,7 +34,7 @@ def changing(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[...
 
     async def allowed(request: Request) -> Response:
         if state_of(request).read_only:
-            raise Problem(403, "read_only", "This service only shows what is stored")
+            raise Problem(403, "read_only", "This service is read-only")
         return await endpoint(request)
 
     return allowed
@@ -57,9 +57,9 @@ async def save_traces(request: Request) -> Response:
         lines = state.bodies.lines(request, state.max_body)
         return await _save_each(state, lines, trace_of)
     if kind != JSON:
-        remedy = f"Send {JSON}: one run or an array; or {NDJSON}: a run a line"
+        hint = f"Send {JSON}: one run or an array; or {NDJSON}: a run a line"
         raise Problem(
-            415, "unsupported_media_type", f"Content-Type {kind!r:.80} is not known here", remedy
+            415, "unsupported_media_type", f"Content-Type {kind!r:.80} is not supported", hint
         )
     async with state.bodies.body(request, state.max_body) as body:
         value = await beside(partial(_json_of, body), len(body))

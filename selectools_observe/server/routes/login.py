@@ -12,7 +12,7 @@ from ..responses import Problem
 from ..security import cookie_of, is_equal, is_known, session_of
 from ..state import state_of
 
-STATIC = os.path.join(os.path.dirname(__file__), "static")
+STATIC = os.path.join(os.path.dirname(os.path.dirname(__file__)), "static")
 
 _INDEX = os.path.join(STATIC, "index.html")
 _HAS_PAGE = os.path.exists(_INDEX)
@@ -38,7 +38,7 @@ _ONWARD = """<!doctype html>
 <meta charset="utf-8">
 <meta http-equiv="refresh" content="0; url=./">
 <title>selectools-observe</title>
-<p><a href="./">Go on</a></p>
+<p><a href="./">Continue</a></p>
 </html>
 """
 
@@ -49,9 +49,9 @@ async def page(request: Request) -> Response:
     if token is not None and "token" in request.query_params:
         return _enter(request, token, request.query_params["token"])
     if not is_known(request.scope, token):
-        return _form("The program that serves this page was given a token.")
+        return _form("This page is protected by a token.")
     if not _HAS_PAGE:
-        raise Problem(404, "not_found", "This installation has no page", "The API is at api/")
+        raise Problem(404, "not_found", "The page is not installed", "The API is at api/")
     return FileResponse(_INDEX)
 
 
@@ -67,7 +67,7 @@ async def login(request: Request) -> Response:
 
 def _enter(request: Request, token: str, shown: str) -> Response:
     if not is_equal(shown, token):
-        return _form("That is not the token.")
+        return _form("Wrong token.")
     response = HTMLResponse(_ONWARD, headers={"Cache-Control": "no-store"})
     is_secure = "https" in (request.url.scheme, request.headers.get("origin", "")[:5])
     response.set_cookie(

@@ -19,7 +19,7 @@ async def take_spans(request: Request) -> Response:
     state = state_of(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in {JSON, PROTOBUF}:
-        message = f"Content-Type {kind!r:.80} is not known here"
+        message = f"Content-Type {kind!r:.80} is not supported"
         raise Problem(415, "unsupported_media_type", message, f"Send {JSON} or {PROTOBUF}")
     receiver = state.telemetry.receiver()
     async with state.bodies.body(request, state.max_body) as body:

@@ -23,9 +23,9 @@ from ..query_params import FILTERS, Parameter, bounded, filter_of, parse
 from ..responses import answer, moment_text
 from ..state import state_of
 
-BUCKETS = Parameter("buckets", *bounded(1, 500, 60), "How many parts of the time.")
+BUCKETS = Parameter("buckets", *bounded(1, 500, 60), "Number of time buckets.")
 MAX_RUNS = Parameter(
-    "max_runs", *bounded(1, 100_000, 1000), "The newest so many of those that match are read."
+    "max_runs", *bounded(1, 100_000, 1000), "Read at most this many of the newest matching runs."
 )
 
 _LOADS_AT_ONCE = 32

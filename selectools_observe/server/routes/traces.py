@@ -39,7 +39,7 @@ from ..state import State, state_of
 from ..trace_window import Window, pieces, step_json
 
 COUNT_LIMIT = Parameter(
-    "limit", integer(0), {"type": "integer", "minimum": 0}, "Where counting stops."
+    "limit", integer(0), {"type": "integer", "minimum": 0}, "Stop counting at this number."
 )
 WINDOW = (
     Parameter(
@@ -49,10 +49,10 @@ WINDOW = (
     ),
     Parameter(
         "step_offset", integer(0), {"type": "integer", "minimum": 0, "default": 0},
-        "The first step.",
+        "Index of the first step.",
     ),
     Parameter(
-        "step_limit", integer(0), {"type": "integer", "minimum": 0}, "How many steps at most."
+        "step_limit", integer(0), {"type": "integer", "minimum": 0}, "Maximum number of steps."
     ),
 )  # fmt: skip
 
@@ -82,8 +82,8 @@ async def _page(store: Reach, filters: TraceFilter, values: dict[str, Any]) -> R
     except ValueError as error:
         if cursor is None:
             raise
-        remedy = "Pass the next_cursor of the page before as it is, or none"
-        raise Problem(404, "unknown_cursor", "cursor is none of this store", remedy) from error
+        hint = "Pass the next_cursor of the previous page unchanged, or none"
+        raise Problem(404, "unknown_cursor", "invalid cursor for this store", hint) from error
     traces = [summary_fields(summary) for summary in page]
     return answer({"traces": traces, "next_cursor": page.next_cursor})
 
@@ -122,7 +122,7 @@ async def get_step(request: Request) -> Response:
     trace = await load(state, run_id, etag)
     index = _index(request.path_params["index"])
     if index is None or index >= len(trace.steps):
-        message = f"The trace has {len(trace.steps)} steps, numbered from 0"
+        message = f"The run has {len(trace.steps)} steps, numbered from 0"
         raise Problem(404, "step_not_found", message)
     return Response(step_json(trace.steps[index]), 200, {"ETag": etag}, JSON)
 

@@ -12,7 +12,7 @@ from ...terms import unpack
 from ..rows import FacetsRow
 from .maintenance import BLOCK, first_open_id
 
-ROW_IS_GONE = "the row is gone; the index knows of it"
+ROW_IS_GONE = "the row is gone, but the index still lists it"
 
 _TERMS_AT_ONCE = 256
 _BOUNDED = ("created_us", "steps", "total_ms", "cost_usd", "has_error")

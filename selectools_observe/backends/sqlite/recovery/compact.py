@@ -20,9 +20,9 @@ def compacting(connection: sqlite3.Connection, where: str) -> Steps[CompactRepor
     before = _size(connection)
     verification = Verification(connection, where)
     report = yield from verification.steps()
-    mended = [problem for problem in report.problems if problem.index_only]
+    repaired = [problem for problem in report.problems if problem.index_only]
     left: list[str] = []
-    if mended:
+    if repaired:
         _mend(connection, where, verification)
     with transaction(connection):
         fill_blocks(connection)
@@ -31,13 +31,16 @@ def compacting(connection: sqlite3.Connection, where: str) -> Steps[CompactRepor
     yield 1, 1
     if mend_drift(connection, where):
         index_everything(connection, where)
-    if mended:
-        mended, left = _what_is_left(connection, mended)
+    if repaired:
+        repaired, left = _what_is_left(connection, repaired)
     busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
-        left.append("the log is still read by another program: it goes when that has finished")
+        left.append(
+            "another program is still reading the write-ahead log: "
+            "it is removed when that program has finished"
+        )
     after = _size(connection)
-    return CompactReport(where, before, after, mended=tuple(mended), left=tuple(left))
+    return CompactReport(where, before, after, repaired=tuple(repaired), left=tuple(left))
 
 
 def _mend(connection: sqlite3.Connection, where: str, verification: Verification) -> None:
@@ -62,11 +65,11 @@ def _index_again(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
 
 
 def _what_is_left(
-    connection: sqlite3.Connection, mended: list[Problem]
+    connection: sqlite3.Connection, repaired: list[Problem]
 ) -> tuple[list[Problem], list[str]]:
     """What SQLite's own check finds afterwards."""
     still = structure(connection)
-    return mended if not still else [], [f"still damaged, use repair: {text}" for text in still]
+    return repaired if not still else [], [f"still damaged, use repair: {text}" for text in still]
 
 
 def _size(connection: sqlite3.Connection) -> int:

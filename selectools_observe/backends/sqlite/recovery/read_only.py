@@ -79,5 +79,5 @@ def _unusable(connection: sqlite3.Connection, path: str) -> str | None:
         problem = f"it was written by a newer version ({error})"
         raise StorageError(path, problem, "Upgrade selectools-observe") from error
     except ForeignTableError as error:
-        return f"its table 'traces' is not one of ours ({error})"
+        return f"its table 'traces' is not a table of traces ({error})"
     return None if has_tables(connection, "traces") else "it has no table 'traces'"

@@ -39,7 +39,9 @@ from .row_scan import (
 from .verify import structure
 
 _ROWS_AT_ONCE = 128
-_NOT_LED_TO = "nothing leads to it any more: it may have been deleted or saved again since"
+_NOT_LED_TO = (
+    "no page of the table points to it any more: it may have been deleted or saved again since"
+)
 _LARGEST_ID = 2**63 - 1
 
 

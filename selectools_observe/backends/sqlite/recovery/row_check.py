@@ -59,7 +59,7 @@ def check(row: StoredRow, facets: FacetsRow | None) -> Checked:
     except (ValueError, AttributeError) as error:
         return Checked(None, None, [Fault(f"it cannot be read: {error}")])
     if trace.run_id != run_id:
-        problem = f"the trace of {trace.run_id!r} stands in its place"
+        problem = f"it holds the trace of run {trace.run_id!r} instead"
         return Checked(None, None, [Fault(problem)])
     faults = _wrong_summary(row, trace, facets)
     if facets is not None and checksum(trace_json) != facets[_TRACE_CRC]:
@@ -93,14 +93,14 @@ def _time_of_saving(row: StoredRow, facets: FacetsRow | None) -> tuple[int | Non
     """When the row was saved, told by its column and by the index, which a checksum covers."""
     told = _told_time(row)
     if facets is None:
-        wrong = None if told is not None else Fault("its time of saving is lost", is_doubtful=True)
+        wrong = None if told is not None else Fault("its created_at is lost", is_doubtful=True)
         return told, wrong
     _, indexed, *_ = facets
     if told == indexed or _has_checksum(row, facets, told):
         return told, None
     if _has_checksum(row, facets, indexed):
-        return indexed, Fault("its time of saving is damaged; the index has the right one")
-    return told, Fault("its time of saving is damaged", is_doubtful=True)
+        return indexed, Fault("its created_at is damaged; the index has the right one")
+    return told, Fault("its created_at is damaged", is_doubtful=True)
 
 
 def _told_time(row: StoredRow) -> int | None:
@@ -141,9 +141,9 @@ def _wrong_facets(
     )
     expected = facets_of(row.row_id, columns, summary, facts, trace_json)
     if facets[:_TERMS] != expected[:_TERMS]:
-        yield Fault("what the index says of its summary is damaged", index_only=True)
+        yield Fault("its summary in the index is damaged", index_only=True)
     if _terms(facets) != _terms(expected):
-        yield Fault("the terms that the index has of it are damaged", index_only=True)
+        yield Fault("its terms in the index are damaged", index_only=True)
 
 
 def _terms(facets: FacetsRow) -> list[int] | None:

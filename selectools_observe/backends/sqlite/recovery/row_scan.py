@@ -75,7 +75,7 @@ def rows_and_gaps(
 
 def _check_order(row_id: int, at_least: int) -> None:
     if row_id < at_least:
-        raise error_mapping.malformed("a page stands where it does not belong")
+        raise error_mapping.malformed("a page is in the wrong place")
 
 
 def is_damage(error: sqlite3.DatabaseError | UnicodeDecodeError) -> bool:

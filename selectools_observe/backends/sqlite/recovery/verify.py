@@ -27,7 +27,7 @@ from .row_scan import (
 
 _MOST_MESSAGES = 100  # of SQLite's own check
 _AT_A_STRETCH = 0.05  # seconds of one step
-_IN_WORDS = "the database is damaged, and no run is: {}"
+_IN_WORDS = "the database is damaged, but no run is: {}"
 
 T = TypeVar("T")
 
@@ -126,7 +126,7 @@ class Verification:
         if missing and not self._about_index(
             lambda: is_pending(self._connection, row.row_id), default=False
         ):
-            problem = "the index does not know it"
+            problem = "it is missing from the index"
             self.problems.add(run_id, self._row_name(row.row_id), problem, index_only=True)
         if found.is_whole and (found.faults or missing):
             self.damaged_ids.add(row.row_id)

@@ -60,18 +60,18 @@ async function check(response: Response): Promise<Response> {
     throw new PageError("token", "The service asks for its token: open this page again with ?token=…");
   }
   const trouble = told.type === "trace_not_found" ? "missing" : "refused";
-  throw new PageError(trouble, [told.message, told.remedy].filter(Boolean).join(" "));
+  throw new PageError(trouble, [told.message, told.hint].filter(Boolean).join(" "));
 }
 
 async function errorIn(response: Response) {
-  const fallback = { type: "", message: `The service answered ${response.status}.`, remedy: "" };
+  const fallback = { type: "", message: `The service answered ${response.status}.`, hint: "" };
   try {
     const body = (await response.json()) as { error?: { [name: string]: Json } };
     const error = body.error ?? {};
     return {
       type: String(error.type ?? ""),
       message: String(error.message ?? fallback.message),
-      remedy: String(error.remedy ?? ""),
+      hint: String(error.hint ?? ""),
     };
   } catch {
     return fallback;
