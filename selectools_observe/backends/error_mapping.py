@@ -17,8 +17,8 @@ _MALFORMED = (
 )
 
 _NO_DATABASE = (
-    "Give the path of a database, or of a file that does not exist yet; if it was a database, save "
-    "what can be saved: selectools_observe.stores.maintenance.repair(path, into=...)"
+    "Give the path of a database, or of a file that does not exist yet; if it was a database, "
+    "recover what can be read: selectools_observe.stores.maintenance.repair(path, into=...)"
 )
 
 _SQLITE_REMEDIES = {
