@@ -37,12 +37,6 @@ _REFUSALS = (
     ("shutting down", "57"),
     ("read-only", "25006"),
 )
-_FORGOTTEN = frozenset({"26000", "42P05"})  # a prepared statement is unknown, or there already
-
-
-def forgets_statements(error: psycopg.Error) -> bool:
-    """Whether a pooler gave the connection another server, without its prepared statements."""
-    return error.sqlstate in _FORGOTTEN
 
 
 def explained(address: Address, error: psycopg.Error) -> StorageError:

@@ -60,12 +60,12 @@ class BlockingSession:
         self._connection = connection
 
     @classmethod
-    async def open(cls, address: Address, *, prepares: bool) -> BlockingSession:
-        return cls(
-            psycopg.connect(
-                address.conninfo, autocommit=True, prepare_threshold=_threshold(prepares)
-            )
-        )
+    async def open(cls, address: Address) -> BlockingSession:
+        connection = psycopg.connect(address.conninfo, autocommit=True, prepare_threshold=None)
+        session = cls(connection)
+        if await _may_prepare(address, session, connection.pgconn.backend_pid):
+            connection.prepare_threshold = _PREPARE_AFTER
+        return session
 
     async def rows(self, sql: str, values: Values = ()) -> list[Row]:
         with self._connection.cursor(binary=True) as cursor:
@@ -100,12 +100,14 @@ class AsyncSession:
         self._connection = connection
 
     @classmethod
-    async def open(cls, address: Address, *, prepares: bool) -> AsyncSession:
-        return cls(
-            await psycopg.AsyncConnection.connect(
-                address.conninfo, autocommit=True, prepare_threshold=_threshold(prepares)
-            )
+    async def open(cls, address: Address) -> AsyncSession:
+        connection = await psycopg.AsyncConnection.connect(
+            address.conninfo, autocommit=True, prepare_threshold=None
         )
+        session = cls(connection)
+        if await _may_prepare(address, session, connection.pgconn.backend_pid):
+            connection.prepare_threshold = _PREPARE_AFTER
+        return session
 
     async def rows(self, sql: str, values: Values = ()) -> list[Row]:
         async with self._connection.cursor(binary=True) as cursor:
@@ -134,8 +136,15 @@ class AsyncSession:
         await asyncio.sleep(seconds)
 
 
-def _threshold(prepares: bool) -> int | None:  # noqa: FBT001
-    return _PREPARE_AFTER if prepares else None
+async def _may_prepare(address: Address, session: Session, announced_pid: int) -> bool:
+    """Whether statements may be prepared: not where a pooler changes the server between them.
+
+    A pooler announces a process id of its own making, not that of the server which answers.
+    """
+    if address.prepares is not None:
+        return address.prepares
+    ((pid,),) = await session.rows("SELECT pg_backend_pid()")
+    return bool(pid == announced_pid)
 
 
 def _query(sql: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -11,10 +10,8 @@ from typing import TypeVar
 from ...errors import StoreClosedError
 from ...runtime.interface import Runtime
 from .address import Address
-from .errors import explained, forgets_statements
+from .errors import explained
 from .session import AsyncSession, BlockingSession, Session, psycopg
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -39,7 +36,6 @@ class SessionSlot:
         self._prepare = prepare
         self._address = address
         self._lock = runtime.lock()
-        self._prepares = address.prepares is not False
         self._kind = AsyncSession if runtime.hops else BlockingSession
         self._session: Session | None = None
         self._was_open = False
@@ -77,12 +73,9 @@ class SessionSlot:
             raise
 
     def _may_succeed_again(self, error: psycopg.Error) -> bool:
-        if forgets_statements(error) and self._prepares:
-            log.info("%s: statements are not prepared from now on (a pooler?)", self._address.shown)
-            self._prepares = False
-        elif self._session is None:
+        if self._session is None:
             return self._was_open and isinstance(error, psycopg.OperationalError)
-        elif self._session.is_usable:
+        if self._session.is_usable:
             return False
         self.abandon()
         return True
@@ -91,7 +84,7 @@ class SessionSlot:
         if self._is_closed:
             raise StoreClosedError(self._address.shown)
         if self._session is None or not self._session.is_usable:
-            self._session = await self._kind.open(self._address, prepares=self._prepares)
+            self._session = await self._kind.open(self._address)
             await self._prepare(self._session)
             self._was_open = True
         return self._session
