@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from .model.filters import TraceFilter
@@ -34,6 +34,9 @@ from .model.trace import AgentTrace, TraceSummary
 # Inside a class with a method named `list`, `list[...]` would mean that method.
 Summaries: TypeAlias = list[TraceSummary]
 RunIds: TypeAlias = list[str]
+
+Change: TypeAlias = Callable[[Any], Any]
+"""What `update` asks for: a function of the stored trace, or of None, that gives the new one."""
 
 Durability: TypeAlias = Literal["full", "normal"]
 """What an acknowledged save survives: ``full``, power loss; ``normal``, a crash of the program."""
@@ -122,6 +125,29 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         """
         ...
 
+    async def update(self, run_id: str, change: Change) -> bool:
+        """Replace a run by what a function makes of it, as one atomic change of the store.
+
+        ``change`` is called with the stored trace, or None if there is none, and returns the trace
+        to be saved under the same run id, or None to leave all as it is. Nobody saves, updates or
+        deletes the run in between: not in another task, thread or process that uses the same
+        store. So updates of one run at the same time all have their effect.
+
+        ``change`` may be called in another thread and more than once, and the store's other
+        callers wait for it: it should be quick, have no effect of its own, and not use the store.
+        What it raises goes to the caller, and the store is unchanged.
+
+        A store that has only the five methods is updated by a load and a save, which is not atomic.
+
+        Returns:
+            Whether a trace was saved.
+
+        Raises:
+            InvalidTraceError: The new trace cannot be stored, or has another run id.
+            CorruptTraceError: There is a trace, and it cannot be read.
+        """
+        ...
+
     async def load_many(self, run_ids: Iterable[str]) -> dict[str, AgentTrace]:
         """Return the traces with these run ids, in the order asked; absent ones are left out.
 
@@ -192,6 +218,10 @@ class QueryableTraceStore(TraceStore, Protocol):
 
     def save_many(self, traces: Iterable[AgentTrace]) -> RunIds:
         """See `AsyncQueryableTraceStore.save_many`."""
+        ...
+
+    def update(self, run_id: str, change: Change) -> bool:
+        """See `AsyncQueryableTraceStore.update`."""
         ...
 
     def load_many(self, run_ids: Iterable[str]) -> dict[str, AgentTrace]:

@@ -17,14 +17,19 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from ..errors import CorruptTraceError, StoreClosedError, TraceNotFoundError
+from ..errors import (
+    CorruptTraceError,
+    InvalidTraceError,
+    StoreClosedError,
+    TraceNotFoundError,
+)
 from ..model.codec import LARGE, TraceType, decode, decode_in_pieces
 from ..model.filters import TraceFilter, check_filter, check_page
 from ..model.histogram import TraceHistogram, check_histogram
 from ..model.pagination import Position, TracePage, from_cursor, to_cursor
 from ..model.trace import AgentTrace, TraceSummary
 from ..model.validation import is_storable_id
-from ..protocols import RunIds
+from ..protocols import Change, RunIds
 from ..runtime.interface import Runtime
 from . import journal_file, timestamps
 from .paging import PageRequest, PageRow
@@ -84,6 +89,24 @@ class StoreCore(ABC, Generic[PreparedT]):
         if prepared:
             await self._save(prepared)
         return [trace.run_id for trace in prepared]
+
+    async def update(self, run_id: str, change: Change) -> bool:
+        """See `AsyncQueryableTraceStore.update`."""
+        await self._begin()
+        if not is_storable_id(run_id):
+            raise InvalidTraceError(run_id, "run_id", "must be a non-empty string")
+        return await self._update(run_id, partial(self._changed, run_id, change))
+
+    def _changed(self, run_id: str, change: Change, stored: bytes | None) -> PreparedT | None:
+        """What a change makes of a stored trace, as the backend keeps it; None if nothing."""
+        changed = change(None if stored is None else self._decoded_here(run_id, stored))
+        if changed is None:
+            return None
+        prepared = self._prepare(changed)
+        if prepared.run_id != run_id:
+            reason = f"must be that of the run that is updated, {run_id!r}"
+            raise InvalidTraceError(prepared.run_id, "run_id", reason)
+        return prepared
 
     async def load(self, run_id: str) -> Any:
         """See `AsyncTraceStore.load`."""
@@ -222,14 +245,22 @@ class StoreCore(ABC, Generic[PreparedT]):
         )
 
     async def _decoded(self, run_id: str, data: bytes) -> Any:
+        if not self._runtime.hops or len(data) <= LARGE:
+            return self._decoded_here(run_id, data)
         try:
-            if self._runtime.hops and len(data) > LARGE:
-                work = partial(decode_in_pieces, data, self._trace_type)
-                trace = await self._runtime.call(work)
-            else:
-                trace = decode(data, self._trace_type)
+            trace = await self._runtime.call(partial(decode_in_pieces, data, self._trace_type))
         except ValueError as error:
             raise CorruptTraceError(run_id, self._place_of(run_id), str(error)) from error
+        return self._of_this_run(run_id, trace)
+
+    def _decoded_here(self, run_id: str, data: bytes) -> Any:
+        try:
+            trace = decode(data, self._trace_type)
+        except ValueError as error:
+            raise CorruptTraceError(run_id, self._place_of(run_id), str(error)) from error
+        return self._of_this_run(run_id, trace)
+
+    def _of_this_run(self, run_id: str, trace: Any) -> Any:
         found = getattr(trace, "run_id", run_id)
         if found != run_id:
             reason = f"it holds the trace of run {found!r} instead"
@@ -305,6 +336,15 @@ class StoreCore(ABC, Generic[PreparedT]):
     @abstractmethod
     async def _save(self, traces: Sequence[PreparedT]) -> None:
         """Make the traces durable, all or none, in their order."""
+
+    @abstractmethod
+    async def _update(
+        self, run_id: str, change: Callable[[bytes | None], PreparedT | None]
+    ) -> bool:
+        """Save what the function makes of the stored JSON, if it makes something; whether it did.
+
+        Nobody else changes the run meanwhile.
+        """
 
     @abstractmethod
     async def _load(self, run_id: str) -> bytes | None:

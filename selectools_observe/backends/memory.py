@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from ..model.codec import LARGE, TraceType
@@ -88,6 +88,17 @@ class MemoryStore(StoreCore[Snapshot]):
             self._settle()
             self._arriving = arriving
             self._settle()
+
+    async def _update(self, run_id: str, change: Callable[[bytes | None], Snapshot | None]) -> bool:
+        with self._lock.held:
+            self._settle()
+            kept = self._by_use.get(run_id)
+            changed = change(None if kept is None else kept.trace())
+            if changed is None:
+                return False
+            self._arriving = [_Kept(changed, timestamps.now())]
+            self._settle()
+            return True
 
     def _settle(self) -> None:
         """Bring what is under way to its end."""

@@ -39,6 +39,8 @@ class _WithoutClose:
     def __init__(self, store: AsyncTraceStore) -> None:
         self._store = store
         self.save, self.load = store.save, store.load
+        if hasattr(store, "update"):
+            self.update = store.update
 
     def __repr__(self) -> str:
         return repr(self._store)

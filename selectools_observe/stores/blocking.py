@@ -29,6 +29,7 @@ from ..model.trace import AgentTrace, TraceSummary
 from ..protocols import (
     AsyncFileTraceStore,
     AsyncTraceStore,
+    Change,
     Durability,
     RunIds,
     Summaries,
@@ -36,6 +37,7 @@ from ..protocols import (
 )
 from ..runtime.fork import rest_during_forks
 from ..runtime.interface import BlockingRuntime, run_sync
+from .delegating import WrappingCore
 from .methods import BlockingMethods, ClosedAtEnd
 
 if TYPE_CHECKING:
@@ -242,6 +244,10 @@ class SyncTraceStore(ClosedAtEnd):
     def save_many(self, traces: Iterable[Any]) -> RunIds:
         """See `QueryableTraceStore.save_many`."""
         return self._run(self._store.save_many, traces)
+
+    def update(self, run_id: str, change: Change) -> bool:
+        """See `QueryableTraceStore.update`; a store without it loads and saves."""
+        return self._run(WrappingCore(self._store).update, run_id, change)
 
     def load(self, run_id: str) -> Any:
         """See `TraceStore.load`."""

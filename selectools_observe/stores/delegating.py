@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar, cast
 
+from ..errors import InvalidTraceError, TraceNotFoundError
 from ..model.filters import TraceFilter
 from ..model.histogram import TraceHistogram
 from ..model.pagination import TracePage
@@ -18,6 +20,7 @@ from ..model.trace import TraceSummary
 from ..protocols import (
     AsyncQueryableTraceStore,
     AsyncTraceStore,
+    Change,
     RunIds,
     TraceStore,
     is_async_store,
@@ -57,6 +60,19 @@ def behind(store: object) -> Iterator[object]:
         store = store.store
 
 
+def changed_trace(run_id: str, trace: Any) -> Any:
+    """What an update is to save.
+
+    Raises:
+        InvalidTraceError: It is a trace of another run.
+    """
+    found = getattr(trace, "run_id", run_id)
+    if trace is not None and found != run_id:
+        reason = f"must be that of the run that is updated, {run_id!r}"
+        raise InvalidTraceError(found, "run_id", reason)
+    return trace
+
+
 def innermost(store: object) -> object:
     """The store behind all that stand in front of it."""
     *_, last = behind(store)
@@ -80,6 +96,18 @@ class WrappingCore:
         if hasattr(self.store, "save_many"):
             return await given(self._archive.save_many(traces))
         return [await given(self._archive.save(trace)) for trace in traces]
+
+    async def update(self, run_id: str, change: Change) -> bool:
+        """See `AsyncQueryableTraceStore.update`; a store without it loads and saves."""
+        if hasattr(self.store, "update"):
+            return await given(self._archive.update(run_id, change))
+        stored: Any = None
+        with suppress(TraceNotFoundError):
+            stored = await given(self._archive.load(run_id))
+        changed = changed_trace(run_id, change(stored))
+        if changed is not None:
+            await WrappingCore.save(self, changed)  # a subclass did its part in the change
+        return changed is not None
 
     async def load(self, run_id: str) -> Any:
         """See `AsyncTraceStore.load`."""

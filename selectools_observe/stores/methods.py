@@ -11,7 +11,7 @@ from ..model.filters import TraceFilter
 from ..model.histogram import TraceHistogram
 from ..model.pagination import TracePage
 from ..model.trace import TraceSummary
-from ..protocols import AsyncQueryableTraceStore, RunIds
+from ..protocols import AsyncQueryableTraceStore, Change, RunIds
 from ..runtime.interface import iterate_sync, run_sync
 
 CoreT = TypeVar("CoreT", bound=AsyncQueryableTraceStore)
@@ -49,6 +49,10 @@ class BlockingMethods(ClosedAtEnd, Generic[CoreT]):
     def save_many(self, traces: Iterable[Any]) -> RunIds:
         """See `QueryableTraceStore.save_many`."""
         return run_sync(self._core.save_many(traces))
+
+    def update(self, run_id: str, change: Change) -> bool:
+        """See `QueryableTraceStore.update`."""
+        return run_sync(self._core.update(run_id, change))
 
     def load(self, run_id: str) -> Any:
         """See `TraceStore.load`."""

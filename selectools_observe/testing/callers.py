@@ -14,7 +14,7 @@ from ..model.filters import TraceFilter
 from ..model.histogram import TraceHistogram
 from ..model.reports import BackupReport, CompactReport, RepairReport, VerifyReport
 from ..model.trace import AgentTrace, TraceSummary
-from ..protocols import RunIds
+from ..protocols import Change, RunIds
 from ..runtime.interface import run_sync
 
 Call: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
@@ -38,6 +38,11 @@ class Face(ABC):
     async def save(self, trace: object) -> str:
         __tracebackhide__ = True
         return str(await _done(self.store.save(trace)))
+
+    async def update(self, run_id: str, change: Change) -> bool:
+        __tracebackhide__ = True
+        saved: bool = await _done(self.store.update(run_id, change))
+        return saved
 
     async def load(self, run_id: str) -> AgentTrace:
         __tracebackhide__ = True

@@ -20,6 +20,7 @@ from .load_checks import ReadingChecks
 from .maintenance_checks import TrustChecks
 from .persistence_checks import PersistenceChecks
 from .save_checks import SavingChecks
+from .update_checks import UpdateChecks
 from .value_checks import ValueChecks
 
 SuiteT = TypeVar("SuiteT")
@@ -37,7 +38,7 @@ class _StoreChecks(
     """All checks of the five verbs that both kinds of store must pass."""
 
 
-class _ArchiveChecks(ManyChecks, PageChecks, StreamChecks, HistogramChecks):
+class _ArchiveChecks(ManyChecks, UpdateChecks, PageChecks, StreamChecks, HistogramChecks):
     """All checks of the verbs that scale."""
 
 

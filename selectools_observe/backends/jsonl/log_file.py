@@ -154,6 +154,22 @@ class Archive:
             start += len(line)
         return [None] * len(units)
 
+    def update(self, run_id: str, change: Callable[[bytes | None], EncodedTrace | None]) -> bool:
+        """Append what a function makes of a trace; whether it made something."""
+        return self._do(lambda: self._locked(lambda fd: self._update(fd, run_id, change)))
+
+    def _update(
+        self, fd: int, run_id: str, change: Callable[[bytes | None], EncodedTrace | None]
+    ) -> bool:
+        self._read_on(fd)
+        stored = self._load(fd, run_id)
+        if isinstance(stored, CorruptTraceError):
+            raise stored
+        changed = change(stored)
+        if changed is not None:
+            self._append(fd, [[changed]])
+        return changed is not None
+
     def load(self, run_ids: Sequence[str]) -> list[Loaded]:
         """The JSON of traces; None for each that is not there."""
         return self._do(lambda: self._loaded(self._refreshed(), run_ids))

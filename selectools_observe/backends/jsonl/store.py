@@ -81,6 +81,11 @@ class JSONLStore(FileCore[EncodedTrace]):
         with self._in_words():
             await self._lanes.current().saves.ask(traces)
 
+    async def _update(
+        self, run_id: str, change: Callable[[bytes | None], EncodedTrace | None]
+    ) -> bool:
+        return await self._do(self._archive.update, run_id, change)
+
     async def _load(self, run_id: str) -> bytes | None:
         with self._in_words():
             return await self._lanes.current().loads.ask(run_id)

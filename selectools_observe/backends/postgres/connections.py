@@ -12,7 +12,7 @@ from ...runtime.interface import Runtime
 from . import schema
 from .address import Address
 from .rows import COLUMNS, PLACES, TraceRow
-from .session import Row, Session, Statement, Values
+from .session import CheckedStatement, Row, Session, Statement, Values
 from .slot import SessionSlot
 
 T = TypeVar("T")
@@ -51,6 +51,18 @@ class Connections:
             f"ON CONFLICT (key) DO UPDATE SET seq = DEFAULT, created_us = excluded.created_us, "
             f"{again}"
         )
+        # A row that the same run had a moment ago is replaced, and no other.
+        self._insert = (
+            f"INSERT INTO {traces} ({COLUMNS}, created_us) VALUES ({PLACES}, {_NOW}) "
+            f"ON CONFLICT (key) DO NOTHING RETURNING 1"
+        )
+        places = dict(zip(names, PLACES.split(", "), strict=True))
+        changes = ", ".join(f"{name} = {places[name]}" for name in names[1:])
+        self._replace = (
+            f"UPDATE {traces} SET seq = DEFAULT, created_us = {_NOW}, {changes} "
+            f"WHERE key = %s AND seq = %s RETURNING 1"
+        )
+        self._load_version = f"SELECT seq, trace, crc FROM {traces} WHERE key = %s"
         self._load = f"SELECT key, trace, crc FROM {traces} WHERE key = ANY(%s)"
         self._lock = f"SELECT pg_advisory_xact_lock({schema.lock_key(address.schema)})"
 
@@ -67,6 +79,23 @@ class Connections:
             (self._upsert, [row.values for row in traces]),
         ]
         await self._writer.run(lambda session: session.transaction(statements))
+
+    async def load_version(self, key: bytes) -> tuple[int, bytes, int] | None:
+        """A trace with its place in the order of saving, its JSON and its checksum."""
+        rows = await self._writer.run(lambda session: session.rows(self._load_version, [key]))
+        return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
+
+    async def replace(self, row: TraceRow, version: int | None) -> bool:
+        """Save a row in place of that version, None for none; whether it was that version still."""
+        key, *others = row.values
+        sql, values = (
+            (self._insert, row.values)
+            if version is None
+            else (self._replace, (*others, key, version))
+        )
+        checked: CheckedStatement = (sql, values)
+        before: list[Statement] = [(_LIMITS, [()]), (self._lock, [()])]
+        return await self._writer.run(lambda session: session.checked(before, checked))
 
     async def load(self, keys: Sequence[bytes]) -> list[Row]:
         """The key, the JSON and the checksum of each trace that is there."""

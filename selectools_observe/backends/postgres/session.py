@@ -27,6 +27,9 @@ Row: TypeAlias = tuple[Any, ...]
 Statement: TypeAlias = tuple[str, Sequence[Values]]
 """SQL, and the values of each of its executions."""
 
+CheckedStatement: TypeAlias = tuple[str, Values]
+"""SQL with its values, that returns a row if it did something."""
+
 _PREPARE_AFTER = 5  # executions; psycopg's own default
 
 
@@ -38,6 +41,9 @@ class Session(Protocol):
 
     async def transaction(self, statements: Sequence[Statement]) -> None:
         """Execute statements in one transaction, sent in one go."""
+
+    async def checked(self, before: Sequence[Statement], last: CheckedStatement) -> bool:
+        """Execute statements in one transaction; whether the last of them did something."""
 
     @property
     def is_usable(self) -> bool:
@@ -77,6 +83,13 @@ class BlockingSession:
         with connection.pipeline(), connection.transaction(), connection.cursor() as cursor:
             for sql, values in statements:
                 cursor.executemany(_query(sql), values)
+
+    async def checked(self, before: Sequence[Statement], last: CheckedStatement) -> bool:
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            for sql, values in before:
+                cursor.executemany(_query(sql), values)
+            cursor.execute(_query(last[0]), last[1])
+            return cursor.fetchone() is not None
 
     @property
     def is_usable(self) -> bool:
@@ -119,6 +132,14 @@ class AsyncSession:
         async with connection.pipeline(), connection.transaction(), connection.cursor() as cursor:
             for sql, values in statements:
                 await cursor.executemany(_query(sql), values)
+
+    async def checked(self, before: Sequence[Statement], last: CheckedStatement) -> bool:
+        connection = self._connection
+        async with connection.transaction(), connection.cursor() as cursor:
+            for sql, values in before:
+                await cursor.executemany(_query(sql), values)
+            await cursor.execute(_query(last[0]), last[1])
+            return await cursor.fetchone() is not None
 
     @property
     def is_usable(self) -> bool:

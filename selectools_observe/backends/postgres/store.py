@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
@@ -63,6 +63,20 @@ class PostgresStore(StoreCore[TraceRow]):
 
     async def _save(self, traces: Sequence[TraceRow]) -> None:
         await self._connections.current().save(traces)
+
+    async def _update(self, run_id: str, change: Callable[[bytes | None], TraceRow | None]) -> bool:
+        while True:
+            stored = await self._connections.current().load_version(key_of(run_id))
+            version = None if stored is None else stored[0]
+            trace = None if stored is None else self._checked(run_id, stored[1:])
+            if isinstance(trace, CorruptTraceError):
+                raise trace
+            changed = change(trace)
+            if changed is None:
+                return False
+            if await self._connections.current().replace(changed, version):
+                return True
+            # Somebody saved it meanwhile: once more, with what is there now.
 
     async def _delete(self, run_id: str) -> bool:
         sql = f"DELETE FROM {self._traces} WHERE key = %s RETURNING 1"

@@ -75,6 +75,11 @@ class SQLiteStore(FileCore[WrittenTrace]):
     async def _save(self, traces: Sequence[WrittenTrace]) -> None:
         await self._lanes.current().saves.ask(traces)
 
+    async def _update(
+        self, run_id: str, change: Callable[[bytes | None], WrittenTrace | None]
+    ) -> bool:
+        return await self._lanes.current().write(Writer.update, run_id, change)
+
     async def _load(self, run_id: str) -> bytes | None:
         return await self._lanes.current().load(run_id)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -12,6 +12,7 @@ from ...errors import StorageError, TraceStoreError
 from .. import error_mapping, timestamps
 from .connection import Connection
 from .index.maintenance import FOREIGN_ROWS_AT_ONCE, keep_up
+from .reader import load_one
 from .rows import WrittenTrace, summary_checksum
 from .transaction import transaction, undo
 from .wal import Log
@@ -150,6 +151,20 @@ class Writer:
         # No fewer of another program's rows than of ours.
         keep_up(self.connection, self._where, 1 + self._saved // FOREIGN_ROWS_AT_ONCE)
         self._saved = 0
+
+    def update(self, run_id: str, change: Callable[[bytes | None], WrittenTrace | None]) -> bool:
+        """Save what a function makes of a trace, in one transaction; whether it made something."""
+        self._keep_up(1)
+        with transaction(self.connection):
+            changed = change(load_one(self.connection, self._where, run_id))
+            if changed is not None:
+                self._insert([changed])
+        if changed is None:
+            return False
+        self._saved += 1
+        self._log.grew(len(changed.encoded.trace))
+        self._check_place()
+        return True
 
     def delete(self, run_id: str) -> bool:
         """Remove a trace; whether there was one."""

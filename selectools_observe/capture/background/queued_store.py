@@ -15,7 +15,7 @@ from ...model.histogram import TraceHistogram
 from ...model.pagination import TracePage
 from ...model.snapshot import snapshot
 from ...model.trace import TraceSummary
-from ...protocols import AsyncTraceStore, RunIds, TraceStore
+from ...protocols import AsyncTraceStore, Change, RunIds, TraceStore
 from ...stores.delegating import WrappingCore
 from .queue import BackgroundCounts, Item, RunQueue, Settled
 from .worker import Sender, Target
@@ -133,6 +133,10 @@ class BackgroundCore(WrappingCore):
             return  # a callback of ours: it would wait for itself
         if not await self._until(self._queue.when_done, self._sender.close_timeout):
             log.warning("%r: the newest saves have not reached the wrapped store yet", self)
+
+    async def update(self, run_id: str, change: Change) -> bool:
+        await self._catch_up()
+        return await super().update(run_id, change)
 
     async def load(self, run_id: str) -> Any:
         await self._catch_up()

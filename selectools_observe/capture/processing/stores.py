@@ -8,8 +8,14 @@ from typing import Any
 
 from ...model.codec import EncodedTrace, encode
 from ...model.trace import AgentTrace
-from ...protocols import AsyncTraceStore, RunIds, TraceStore, is_async_store
-from ...stores.delegating import AsyncContext, BlockingWrapper, WrappingCore, check_kind
+from ...protocols import AsyncTraceStore, Change, RunIds, TraceStore, is_async_store
+from ...stores.delegating import (
+    AsyncContext,
+    BlockingWrapper,
+    WrappingCore,
+    changed_trace,
+    check_kind,
+)
 from ..redaction import Redactor
 from .processor import ProcessingCounts, Sample, TraceProcessor
 
@@ -45,6 +51,15 @@ class _ProcessingCore(WrappingCore):
         wanted = [trace for trace in prepared if trace is not None]
         await super().save_many(wanted)
         return [snapshot.run_id for snapshot in snapshots]
+
+    async def update(self, run_id: str, change: Change) -> bool:
+        """See `AsyncQueryableTraceStore.update`. A run that is sampled out stays as it is."""
+
+        def processed(stored: Any) -> Any:
+            changed = changed_trace(run_id, change(stored))
+            return None if changed is None else self.preparation.encoded(encode(changed))
+
+        return await super().update(run_id, processed)
 
     async def _prepared(self, snapshot: EncodedTrace) -> AgentTrace | None:
         if self._hops and len(snapshot.trace) > _LARGE:
