@@ -14,24 +14,13 @@ See `Backend` for the fixtures and flags that a suite can be given. The async su
 pytest-asyncio, in either of its modes; the blocking ones need pytest only.
 """
 
+import pkgutil
+
 import pytest
 
 # Before they are imported: a failed check is to show its values.
 pytest.register_assert_rewrite(
-    *(
-        f"{__name__}.{module}"
-        for module in (
-            "archive",
-            "closing",
-            "concurrency",
-            "filtering",
-            "persistence",
-            "reading",
-            "saving",
-            "trust",
-            "values",
-        )
-    )
+    *(f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__))
 )
 
 from .backend import Backend  # noqa: E402
