@@ -236,12 +236,12 @@ def test_ctrl_c(tmp_path, arguments):
 
 
 def test_a_defect_is_one_line_too(tmp_path, capfd, monkeypatch):
-    from selectools_observe.cli.commands import inspect as reading
+    from selectools_observe.cli.commands import show
 
     def fail(*_, **__):
         raise RuntimeError("\x1b[31mboom")
 
-    monkeypatch.setattr(reading, "find_run", fail)
+    monkeypatch.setattr(show, "find_run", fail)
     so.SQLiteTraceStore(tmp_path / "x.db").close()
     assert running.run(["-s", str(tmp_path / "x.db"), "show"]) == 70
     told = capfd.readouterr().err

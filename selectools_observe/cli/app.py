@@ -1,23 +1,30 @@
-"""The command and its subcommands."""
+"""The command ``selectools-observe`` and its subcommands."""
 
 from __future__ import annotations
 
 import click
 
 from .. import __version__
-from .commands import compare as comparing
-from .commands import completion as completing
-from .commands import demo as trying
-from .commands import inspect as reading
-from .commands import serve as serving
-from .commands import stats as stating
-from .commands import tail as following
-from .commands import transfer as moving
-from .commands import upkeep
+from .commands.backup import backup
+from .commands.compact import compact
+from .commands.compare import compare
+from .commands.completion import completion
+from .commands.copy import copy
+from .commands.delete import delete
+from .commands.demo import demo
+from .commands.export import export
+from .commands.import_ import import_
+from .commands.list import list_runs
+from .commands.query import query
+from .commands.repair import repair
+from .commands.serve import serve
+from .commands.show import show
+from .commands.stats import stats
+from .commands.tail import tail
+from .commands.verify import verify
 from .exit_codes import EXIT_CODES, PipeClosedError
-from .options import store_option
+from .options import output_options, store_option
 from .session import Session
-from .terminal import Colour, Terminal
 
 _EXIT_CODES = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
 
@@ -32,48 +39,43 @@ class _Group(click.Group):
 
 @click.group(
     cls=_Group,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=f"\b\nExit codes:\n{_EXIT_CODES}",
 )
 @store_option
-@click.option(
-    "--color",
-    "colour",
-    type=click.Choice(["auto", "always", "never"]),
-    default="auto",
-    help="Colour the output; NO_COLOR is respected too.",
-)
-@click.option("-q", "--quiet", is_flag=True, help="No notes and no progress bars.")
+@output_options
 @click.version_option(__version__, message="selectools-observe %(version)s")
 @click.pass_context
-def command(ctx: click.Context, colour: Colour, *, quiet: bool) -> None:
+def command(ctx: click.Context) -> None:
     """See what your agents did: list, read, compare, export and keep their runs.
 
-    Give the store with --store, before or after the subcommand, or in the environment variable
-    SELECTOOLS_OBSERVE_STORE. Try `selectools-observe demo`.
+    Name the store with --store or in the environment variable SELECTOOLS_OBSERVE_STORE. --store,
+    --color and --quiet work before and after the subcommand. Try `selectools-observe demo`.
     """
     session = ctx.ensure_object(Session)
-    session.terminal = Terminal(colour, quiet=quiet)
     ctx.with_resource(session.terminal.listening())
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 for _subcommand in (
-    reading.list_runs,
-    reading.show,
-    reading.query,
-    following.tail,
-    stating.stats,
-    comparing.compare,
-    moving.export,
-    moving.import_,
-    moving.copy,
-    upkeep.delete,
-    upkeep.verify,
-    upkeep.backup,
-    upkeep.repair,
-    upkeep.compact,
-    serving.serve,
-    trying.demo,
-    completing.completion,
+    list_runs,
+    show,
+    query,
+    tail,
+    stats,
+    compare,
+    export,
+    import_,
+    copy,
+    delete,
+    verify,
+    backup,
+    repair,
+    compact,
+    serve,
+    demo,
+    completion,
 ):
     command.add_command(_subcommand)

@@ -15,11 +15,48 @@ from ..model.json_values import loads
 from ..model.trace import StepType
 from .completers import complete_models, complete_run_ids, complete_tools
 from .session import VARIABLE, Session
+from .terminal import Colour
 from .time_expressions import FORMS, parse_time
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
-with_session = click.make_pass_decorator(Session, ensure=True)
+_pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+def with_session(command: CommandT) -> CommandT:
+    """Hand the session to a command, and give it the options that all commands take."""
+    made: Any = _pass_session(command)
+    return output_options(made)  # type: ignore[no-any-return]
+
+
+def output_options(command: CommandT) -> CommandT:
+    """``--color`` and ``--quiet``."""
+    colour = click.option(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        expose_value=False,
+        callback=_set_colour,
+        help="Colour the output [default: auto]; NO_COLOR is respected too.",
+    )
+    quiet = click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=_set_quiet,
+        help="No notes and no progress bars.",
+    )
+    return colour(quiet(command))
+
+
+def _set_colour(ctx: click.Context, _: click.Parameter, value: Colour | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Session).terminal.set_colour(value)
+
+
+def _set_quiet(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
+    if value:
+        ctx.ensure_object(Session).terminal.quiet = True
 
 
 def moment(text: str) -> datetime:
@@ -137,7 +174,7 @@ _FILTERS = (
     ),
     click.option(
         "--run-id", "run_ids", metavar="RUN", multiple=True, shell_complete=complete_run_ids,
-        help="This run; may be repeated.",
+        help="This run, by its id or its beginning, or @1; may be repeated.",
     ),
 )  # fmt: skip
 
@@ -188,15 +225,16 @@ def make_filter(
         raise click.UsageError(str(error)) from error
 
 
-def said(filters: TraceFilter) -> str:
-    """What the filter reads in metadata values that may have been meant as text."""
-    numbers = {
+def no_runs_match(filters: TraceFilter) -> str:
+    """The note that nothing was found, with a hint where a value may have been meant as text."""
+    parsed = {
         key: value
         for key, value in (filters.metadata_match or {}).items()
         if not isinstance(value, str)
     }
-    return ", ".join(
+    hints = ", ".join(
         f"{key} was parsed as JSON ({json.dumps(value)}); "
         f"to match text write '{key}={json.dumps(str(value))}'"
-        for key, value in numbers.items()
+        for key, value in parsed.items()
     )
+    return f"No runs match. {hints}".rstrip()

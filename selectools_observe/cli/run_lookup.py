@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import defaultdict
 
@@ -41,6 +42,28 @@ def find_run(store: QueryableTraceStore, name: str, where: str) -> TraceSummary:
         more = ", ..." if len(found) > _SHOWN else ""
         raise click.UsageError(f"several runs begin with {name!r}: {some}{more}")
     return found[0]
+
+
+def with_whole_ids(store: QueryableTraceStore, filters: TraceFilter) -> TraceFilter:
+    """The filter with its run ids written out where they were given as beginnings or places.
+
+    What names no run stays as it is, and matches none.
+
+    Raises:
+        click.UsageError: Several ids begin so.
+    """
+    if filters.run_ids is None:
+        return filters
+    return dataclasses.replace(
+        filters, run_ids=[_whole_id(store, name) for name in filters.run_ids]
+    )
+
+
+def _whole_id(store: QueryableTraceStore, name: str) -> str:
+    try:
+        return find_run(store, name, "").run_id
+    except TraceNotFoundError:
+        return name
 
 
 def _beginning_with(store: QueryableTraceStore, beginning: str) -> list[TraceSummary]:

@@ -45,6 +45,11 @@ class Terminal:
         self._err = _console(sys.stderr, colour)
         self.quiet = quiet
 
+    def set_colour(self, colour: Colour) -> None:
+        """Choose when to colour what is printed from now on."""
+        self._out = _console(sys.stdout, colour)
+        self._err = _console(sys.stderr, colour)
+
     @property
     def width(self) -> int:
         """Columns to lay results out in."""

@@ -1,6 +1,10 @@
-"""``demo``: an agent at work, and what is kept of it."""
+"""The command ``demo``: an agent at work, and its runs."""
 
 from __future__ import annotations
+
+import os
+import shutil
+import sys
 
 import click
 from rich.text import Text
@@ -48,10 +52,19 @@ def demo(session: Session, path: str) -> int:
     terminal.line(styled("The last run: ", "bold").append(f"“{last.metadata['question']}”"))
     draw(terminal, rows)
     commands = (
-        ("Show it in full:", f"selectools-observe --store {name} show @1 --full"),
-        ("Open in the browser:", f"selectools-observe serve {name}"),
+        ("Show it in full:", f"{_program()} --store {name} show @1 --full"),
+        ("Open in the browser:", f"{_program()} serve {name}"),
     )
     terminal.line()
     for what, typed in commands:
         terminal.line(Text(what.ljust(30)).append(typed, "bold green"))
     return OK
+
+
+def _program() -> str:
+    """The command as it was called, so that what is printed can be typed."""
+    called = sys.argv[0]
+    name = os.path.basename(called)
+    if name == "__main__.py":
+        return f"{os.path.basename(sys.executable)} -m selectools_observe.cli"
+    return name if shutil.which(name) == os.path.abspath(called) else one_line(called)

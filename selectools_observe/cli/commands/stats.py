@@ -16,7 +16,8 @@ from ...model.text import one_line
 from .. import formatting
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
-from ..options import filter_options, said, store_argument, store_option, with_session
+from ..options import filter_options, no_runs_match, store_argument, store_option, with_session
+from ..run_lookup import with_whole_ids
 from ..run_table import Column, lines_of_table
 from ..session import Session
 from ..terminal import styled
@@ -53,6 +54,7 @@ def stats(session: Session, filters: TraceFilter, by: Sequence[str], *, as_data:
     zone = datetime.now().astimezone().tzinfo or UTC
     collector = Collector(cast("Sequence[Dimension]", by), zone)
     with session.store() as store, session.terminal.progress("Counting") as progress:
+        filters = with_whole_ids(store, filters)
         for done, summary in enumerate(store.iter_summaries(filters)):
             collector.add_summary(summary)
             if done % _AT_ONCE == 0:
@@ -69,7 +71,7 @@ def stats(session: Session, filters: TraceFilter, by: Sequence[str], *, as_data:
     elif found.total.runs:
         session.terminal.lines(_lines(found, by, session.terminal.width))
     else:
-        session.terminal.note(" ".join(filter(None, ["No runs match.", said(filters)])))
+        session.terminal.note(no_runs_match(filters))
     return OK if found.total.runs else NOTHING
 
 

@@ -18,6 +18,7 @@ from ...protocols import QueryableTraceStore
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json, summary_fields
 from ..options import filter_options, store_argument, store_option, with_session
+from ..run_lookup import with_whole_ids
 from ..run_table import RunTable
 from ..session import Session, parsed
 
@@ -88,10 +89,11 @@ class Follower:
 
     def __init__(self, session: Session, filters: TraceFilter) -> None:
         self._session = session
-        self._filters = filters
         self._name = parsed(session.name)
         self._stack = ExitStack()
-        self._store: QueryableTraceStore | None = self._stack.enter_context(session.store())
+        store = self._stack.enter_context(session.store())
+        self._store: QueryableTraceStore | None = store
+        self._filters = with_whole_ids(store, filters)
         self._file = _identity(self._name.path)
         self._known: dict[tuple[str, object], None] = {}
         self._failed = 0

@@ -1,0 +1,94 @@
+"""The command ``export``: runs to a file or an OpenTelemetry endpoint."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import IO
+
+import click
+
+from ...model.filters import TraceFilter
+from ..exit_codes import NOTHING, OK
+from ..export_formats import FORMATS, Format, saved_runs, send, whole_file, write
+from ..options import filter_options, no_runs_match, store_option, with_session
+from ..run_lookup import with_whole_ids
+from ..session import Session
+from ..transfer import Skipped, count_of_runs, with_progress
+
+
+@click.command(short_help="Write runs to a file: JSON lines, CSV or HTML.")
+@store_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    default="-",
+    help="File to write; standard output if not given.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    help="File format [default: from the file's ending, or JSON lines].",
+)
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
+@click.option(
+    "--otlp",
+    "endpoint",
+    metavar="URL",
+    help="Send the runs to this OpenTelemetry endpoint (http://localhost:4318) instead.",
+)
+@filter_options()
+@with_session
+def export(
+    session: Session,
+    filters: TraceFilter,
+    output: str,
+    form: Format | None,
+    endpoint: str | None,
+    *,
+    force: bool,
+) -> int:
+    """Write runs, oldest first, to a file for other programs or people.
+
+    \b
+    jsonl  whole runs, a line each: a JSONL store's file, with the times of the saves
+    csv    a table of the runs for spreadsheets
+    html   one self-contained page to open in a browser
+    """  # noqa: D301 - for click
+    if output != "-" and os.path.exists(output) and not force:
+        raise click.UsageError(f"{output} exists: give another name or --force")
+    form = form or ("jsonl" if endpoint else _format_of(output))
+    skipped = Skipped(session)
+    with session.store() as store:
+        filters = with_whole_ids(store, filters)
+        total = store.count(filters)
+        if not total:
+            session.terminal.note(no_runs_match(filters))
+            return NOTHING
+        with session.terminal.progress("Exporting") as progress:
+            runs = with_progress(saved_runs(store, filters, skipped.run), total, progress)
+            if endpoint:
+                send(runs, endpoint)
+            else:
+                with _sink(output) as file:
+                    write(form, runs, file)
+    if endpoint or output != "-":
+        done = f"sent to {endpoint}" if endpoint else f"written to {output}"
+        session.terminal.note(f"{count_of_runs(total - skipped.count)} {done}")
+    return NOTHING if skipped.count else OK
+
+
+def _format_of(output: str) -> Format:
+    for form, endings in reversed(FORMATS.items()):
+        if output.lower().endswith(endings):
+            return form
+    if output == "-":
+        return "jsonl"
+    raise click.UsageError(f"{output}: cannot tell the format from the name: give --format")
+
+
+def _sink(output: str) -> AbstractContextManager[IO[bytes]]:
+    return nullcontext(sys.stdout.buffer) if output == "-" else whole_file(output)

@@ -1,0 +1,77 @@
+"""The command ``show``: the steps of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from ...model.trace import AgentTrace
+from ..completers import complete_run_ids
+from ..exit_codes import OK
+from ..json_output import trace_json
+from ..options import store_option, with_session
+from ..run_lookup import find_run, runs_started_by
+from ..session import Session
+from ..step_details import heading_of
+from ..waterfall import draw, rows_of
+
+_MOST_ROWS = 1000
+
+
+@click.command(short_help="Show what happened in a run.")
+@click.argument("run", default="@1", shell_complete=complete_run_ids)
+@store_option
+@click.option("--json", "as_data", is_flag=True, help="Print the stored run as one JSON object.")
+@click.option("--full", is_flag=True, help="Show each step in full: arguments, results, reasoning.")
+@click.option(
+    "--step",
+    "steps",
+    type=click.IntRange(1),
+    multiple=True,
+    metavar="N",
+    help="Show only this step, in full; may be repeated.",
+)
+@click.option("--children/--no-children", default=True, help="Show child runs.")
+@click.option(
+    "--all", "everything", is_flag=True, help=f"Show all steps instead of the first {_MOST_ROWS}."
+)
+@with_session
+def show(
+    session: Session,
+    run: str,
+    steps: Sequence[int],
+    *,
+    as_data: bool,
+    full: bool,
+    children: bool,
+    everything: bool,
+) -> int:
+    """Show what happened in a run: a waterfall of its steps.
+
+    RUN is a run id or its beginning; @1 is the newest run (the default), @2 the one before.
+    """
+    with session.store() as store:
+        summary = find_run(store, run, session.name)
+        trace = store.load(summary.run_id)
+        if as_data:
+            session.terminal.json(trace_json(trace))
+            return OK
+        started = runs_started_by(store, trace) if children and not steps else {}
+    session.terminal.lines(heading_of(trace, summary))
+    if steps:
+        return _show_steps(session, trace, steps)
+    rows = [*rows_of(trace, started)]
+    draw(session.terminal, rows[: None if everything else _MOST_ROWS], rows, full=full)
+    if len(rows) > _MOST_ROWS and not everything:
+        session.terminal.note(f"{len(rows) - _MOST_ROWS:,} more steps: --all shows them")
+    return OK
+
+
+def _show_steps(session: Session, trace: AgentTrace, steps: Sequence[int]) -> int:
+    rows = {row.number: row for row in rows_of(trace, {})}
+    if missing := [number for number in steps if str(number) not in rows]:
+        raise click.UsageError(f"the run has {len(rows)} steps: there is no step {missing[0]}")
+    drawn = [rows[str(number)] for number in steps]
+    draw(session.terminal, drawn, full=True)
+    return OK

@@ -1,0 +1,120 @@
+"""Lists of runs as tables or JSON, for the commands ``list`` and ``query``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import click
+
+from ..model.filters import TraceFilter
+from ..model.trace import TraceSummary
+from ..protocols import QueryableTraceStore
+from .exit_codes import NOTHING, OK
+from .json_output import as_json, summary_fields
+from .options import no_runs_match
+from .run_lookup import with_whole_ids
+from .run_table import RunTable
+from .session import Session
+
+Form: TypeAlias = Literal["table", "json", "jsonl"]
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+PAGE_SIZE = 50
+_AT_ONCE = 500
+
+
+def list_options(command: CommandT) -> CommandT:
+    """How summaries are to be shown, for ``list`` and ``query``."""
+    made: Any = command
+    for option in (
+        click.option(
+            "--json", "form", flag_value="json", help="Print the page as one JSON object."
+        ),
+        click.option("--jsonl", "form", flag_value="jsonl", help="Print one JSON object per line."),
+        click.option(
+            "--cursor", help="Continue from this cursor, printed after the previous page."
+        ),
+        click.option("--all", "everything", is_flag=True, help="Show all matching runs."),
+        click.option(
+            "--count", "counts", is_flag=True, help="Print only the number of matching runs."
+        ),
+    ):
+        made = option(made)
+    return made  # type: ignore[no-any-return]
+
+
+def list_matching(
+    session: Session,
+    filters: TraceFilter,
+    form: Form | None,
+    cursor: str | None,
+    *,
+    everything: bool,
+    counts: bool,
+) -> int:
+    """Print the runs that match, or their number; the exit code."""
+    if everything and cursor:
+        raise click.UsageError("--all and --cursor cannot be used together")
+    if everything or counts:
+        given = click.get_current_context().get_parameter_source("limit")
+        if given is click.core.ParameterSource.DEFAULT:
+            filters = dataclasses.replace(filters, limit=None)
+    with session.store() as store:
+        filters = with_whole_ids(store, filters)
+        if counts:
+            found = store.count(filters)
+            session.terminal.line(str(found))
+        elif everything:
+            found = _show(session, store.iter_summaries(filters), form)
+        else:
+            found = _show_page(session, store, filters, form, cursor)
+    if not found and not counts:
+        session.terminal.note(no_runs_match(filters))
+    return OK if found else NOTHING
+
+
+def _show_page(
+    session: Session,
+    store: QueryableTraceStore,
+    filters: TraceFilter,
+    form: Form | None,
+    cursor: str | None,
+) -> int:
+    try:
+        page = store.query(filters, cursor=cursor)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if form == "json":
+        fields = [summary_fields(run) for run in page]
+        session.terminal.json(as_json({"traces": fields, "next_cursor": page.next_cursor}))
+        return len(page)
+    _show(session, page, form)
+    if page.next_cursor is not None:
+        session.terminal.note(f"Next page: --cursor {page.next_cursor} (or --all)")
+    return len(page)
+
+
+def _show(session: Session, runs: Iterable[TraceSummary], form: Form | None) -> int:
+    """Show runs as they come; how many there were."""
+    terminal, shown = session.terminal, 0
+    if form == "json":
+        terminal.raw('{"traces":[')
+    waiting = iter(runs)
+    while some := list(islice(waiting, _AT_ONCE)):
+        if form is None:
+            whole_ids = not terminal.is_interactive
+            table = RunTable(terminal.width, some, whole_ids=whole_ids)
+            terminal.lines([] if shown else [table.heading()])
+            terminal.lines(table.line(run) for run in some)
+        for run in some if form else ():
+            comma = "," if form == "json" and shown else ""
+            end = "" if form == "json" else "\n"
+            terminal.json_part(f"{comma}{as_json(summary_fields(run))}{end}")
+            shown += 1
+        shown += 0 if form else len(some)
+    if form == "json":
+        terminal.raw('],"next_cursor":null}\n')
+    return shown

@@ -1,0 +1,88 @@
+"""Runs on their way into a store: saved in batches, counted, with what was skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..errors import CorruptTraceError
+from ..model.filters import TraceFilter
+from ..model.trace import AgentTrace
+from ..protocols import QueryableTraceStore
+from .exit_codes import NOTHING, OK
+from .export_formats import Saved
+from .session import Session
+from .terminal import Progress
+
+_RUNS_AT_ONCE = 200
+_STEPS_AT_ONCE = 20_000
+_MOST_WARNINGS = 20
+
+
+def with_progress(runs: Iterable[Saved], total: int, progress: Progress) -> Iterator[Saved]:
+    """The runs, with the progress of those that were taken."""
+    for done, run in enumerate(runs, 1):
+        yield run
+        progress(done, total)
+
+
+class RunSaver:
+    """Saves runs in batches: a commit for each would take many times as long."""
+
+    def __init__(self, store: QueryableTraceStore, *, skip_existing: bool) -> None:
+        self._store = store
+        self._skip_existing = skip_existing
+        self.saved = 0
+        self.left_alone = 0
+
+    def save_all(self, runs: Iterable[AgentTrace]) -> None:
+        """Save runs, a batch at a time."""
+        waiting: list[AgentTrace] = []
+        steps = 0
+        for run in runs:
+            waiting.append(run)
+            steps += len(run.steps)
+            if len(waiting) >= _RUNS_AT_ONCE or steps >= _STEPS_AT_ONCE:
+                self._save(waiting)
+                waiting, steps = [], 0
+        self._save(waiting)
+
+    def _save(self, runs: list[AgentTrace]) -> None:
+        if self._skip_existing and runs:
+            ids = {run.run_id for run in runs}
+            there = {found.run_id for found in self._store.query(TraceFilter(run_ids=ids))}
+            self.left_alone += sum(run.run_id in there for run in runs)
+            runs = [run for run in runs if run.run_id not in there]
+        self.saved += len(self._store.save_many(runs)) if runs else 0
+
+
+class Skipped:
+    """Warns of what is skipped, and counts it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.count = 0
+
+    def __call__(self, where: str, why: str) -> None:
+        self.count += 1
+        if self.count <= _MOST_WARNINGS:
+            self._session.terminal.warn(f"skipped {where}: {why}")
+
+    def run(self, error: CorruptTraceError) -> None:
+        """A stored run that cannot be read."""
+        self(error.where, error.reason)
+
+
+def report_saved(session: Session, saver: RunSaver, skipped: Skipped, target: str) -> int:
+    """Print what was saved and skipped; the exit code."""
+    parts = [f"{count_of_runs(saver.saved)} saved to {target}"]
+    if saver.left_alone:
+        parts.append(f"{saver.left_alone:,} already there")
+    if skipped.count:
+        parts.append(f"{skipped.count:,} skipped")
+    session.terminal.note(", ".join(parts))
+    return NOTHING if skipped.count else OK
+
+
+def count_of_runs(count: int) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{count:,} run" if count == 1 else f"{count:,} runs"
