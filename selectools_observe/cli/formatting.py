@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from math import isfinite
+
+_LEAST_SHOWN = Decimal("0.00005")
+_LARGE_AMOUNT = Decimal("1e15")
 
 
 def duration(milliseconds: float) -> str:
@@ -27,21 +32,28 @@ def count(number: float) -> str:
     """Such as ``9,500``, ``12.3k`` and ``4.56M``."""
     if number < 9_999.5:
         return f"{number:,.0f}"
-    for size, unit in ((1e3, "k"), (1e6, "M"), (1e9, "G")):
+    for size, unit in ((1e3, "k"), (1e6, "M"), (1e9, "B")):
         if number < size * 999.5:
             return f"{number / size:.3g}{unit}"
     return f"{number:.2g}"
 
 
-def dollars(amount: float) -> str:
-    """Such as ``$0.0041`` and ``$12.30``; a dash for nothing."""
-    if not amount:
+def dollars(amount: float | None) -> str:
+    """Such as ``$0.0041``, ``$12.30`` and ``$1,234.50``; a dash where none are known.
+
+    Halves are rounded away from zero, as browsers do: the page says the same.
+    """
+    if not amount or not isfinite(amount):
         return "-"
-    if amount < 0.00005:
-        return "<$0.0001"
-    if amount < 1_000_000:
-        return f"${amount:.4f}" if amount < 1 else f"${amount:.2f}"
-    return f"${amount:.3g}"
+    sign, size = "-" if amount < 0 else "", Decimal(abs(amount))
+    if size < _LEAST_SHOWN:
+        return f"{sign}<$0.0001"
+    if size >= _LARGE_AMOUNT:
+        return f"{sign}${abs(amount):.2e}"
+    fine = size.quantize(Decimal("0.0001"), ROUND_HALF_UP)
+    if fine < 1:
+        return f"{sign}${fine}"
+    return f"{sign}${size.quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
 
 
 def local_time(moment: datetime, *, seconds: bool = False) -> str:

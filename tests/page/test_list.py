@@ -71,7 +71,7 @@ def test_a_bad_filter_says_what_is_wrong(open_page, airline_url):
 
 def test_menus_write_into_the_search_box(open_page, airline_url, airline_traces):
     page = open_page(airline_url)
-    page.get_by_label("Errors").select_option("error:yes")
+    page.get_by_label("Status").select_option("error:yes")
     failed = sum(any(s.error or s.type == "error" for s in t.steps) for t in airline_traces)
     told(page, f"{failed} runs")
     assert page.locator("#search").input_value() == "error:yes"
@@ -203,7 +203,7 @@ def test_the_service_goes_and_comes_back(open_page, serve):
     told(page, "2 runs")
     served.end()
     page.locator("#search").fill("error:yes")
-    page.get_by_role("heading", name="The service is gone").wait_for()
+    page.get_by_role("heading", name="Cannot reach the server").wait_for()
     assert "selectools-observe serve" in page.get_by_role("alert").inner_text()
 
 

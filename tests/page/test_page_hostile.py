@@ -46,9 +46,9 @@ def test_hostile_runs_compared(open_page, serve):
     served = serve(hostile_runs())
     one, other = (quote(attack, safe="") for attack in ATTACKS[:2])
     page = open_page(f"{served.url}#/compare/{one}/{other}")
-    page.get_by_role("heading", name="Two runs side by side").wait_for()
-    page.get_by_role("region", name="What differs").or_(
-        page.get_by_role("region", name="Only in the left run")
+    page.get_by_role("heading", name="Compare").wait_for()
+    page.get_by_role("region", name="Diff").or_(
+        page.get_by_role("region", name="Removed")
     ).wait_for()
 
 
@@ -87,7 +87,7 @@ def test_results_of_12_megabytes(open_page, serve):
     served = serve([huge_run()])
     page = open_page(f"{served.url}#/run/huge?step=1")
     panel = page.get_by_role("region", name="Step 1")
-    panel.get_by_text(f"{MEGABYTES * 1.048576:.0f} million characters").first.wait_for()
+    panel.get_by_text(f"{MEGABYTES * 1.048576:.0f}M chars").first.wait_for()
     assert len(panel.locator("pre").inner_text()) < 10_000
     panel.get_by_role("button", name="Show more").click()
     panel.get_by_text("22,000 of").wait_for()
@@ -97,7 +97,7 @@ def test_results_of_12_megabytes(open_page, serve):
     shown = page.locator(".panel .piece").count()
     page.keyboard.press("Escape")
     page.goto(f"{served.url}#/run/huge?step=2")
-    page.get_by_role("region", name="Step 2").get_by_text("million characters").first.wait_for()
+    page.get_by_role("region", name="Step 2").get_by_text("M chars").first.wait_for()
     page.goto(f"{served.url}#/run/huge?step=3")
     page.get_by_role("region", name="Step 3").get_by_text("␛[31m␛[31m").wait_for()
     assert shown > 40

@@ -65,7 +65,7 @@ def test_a_step_in_full(open_page, graph_url):
     assert '"found": [\n    1,\n    2\n  ]' in panel.get_by_label("Result").inner_text()
     panel.get_by_role("button", name="As stored").click()
     panel.get_by_text('{"found": [1, 2]}').wait_for()
-    panel.get_by_role("button", name="JSON").click()
+    panel.get_by_role("button", name="Raw").click()
     panel.get_by_text('"tool_name"').wait_for()
     page.keyboard.press("Escape")
     panel.wait_for(state="detached")
@@ -95,7 +95,7 @@ def test_relatives_are_linked(open_page, graph_url):
 
 def test_metadata_leads_to_runs_like_it(open_page, graph_url):
     page = open_page(f"{graph_url}#/run/graph-1")
-    page.get_by_role("link", name="user_id alice").click()
+    page.get_by_role("link", name="user_id : alice").click()
     page.get_by_role("status").filter(has_text="1 run").wait_for()
     assert page.locator("#search").input_value() == "user_id:alice"
 
@@ -121,7 +121,7 @@ def test_a_run_without_steps(open_page, serve):
 
 def test_a_run_that_is_not_there(open_page, graph_url):
     page = open_page(f"{graph_url}#/run/nobody")
-    page.get_by_role("heading", name="That run is not here").wait_for()
+    page.get_by_role("heading", name="Run not found").wait_for()
 
 
 def test_stamps_at_the_end_are_understood(open_page, serve):
@@ -146,7 +146,7 @@ def test_deleting(open_page, serve):
     page.get_by_role("button", name="Delete it").click()
     page.get_by_role("status").filter(has_text="1 run").wait_for()
     page.goto(f"{served.url}#/run/child-1")
-    page.get_by_role("heading", name="That run is not here").wait_for()
+    page.get_by_role("heading", name="Run not found").wait_for()
 
 
 def test_two_runs_side_by_side(open_page, airline_url, airline_traces):
@@ -159,11 +159,11 @@ def test_two_runs_side_by_side(open_page, airline_url, airline_traces):
     page.locator("#search").fill("airline-03-1")
     page.get_by_role("status").filter(has_text="1 run found").wait_for()
     page.locator(".vrow .row").first.click()
-    page.get_by_role("heading", name="Two runs side by side").wait_for()
+    page.get_by_role("heading", name="Compare").wait_for()
     assert "#/compare/airline-03-0/airline-03-1" in page.url
     first = page.locator(".row.first")
     assert first.get_attribute("id") == f"pair-{found.first_difference}"
-    panel = page.get_by_role("region", name="What differs")
+    panel = page.get_by_role("region", name="Diff")
     assert panel.locator("del").first.inner_text() == "help"
     assert panel.locator("ins").first.inner_text() == "assist"
     same = sum(pair.change == "same" for pair in found.pairs)
@@ -181,7 +181,7 @@ def third_difference(found):
 
 def test_a_run_and_itself(open_page, airline_url):
     page = open_page(f"{airline_url}#/compare/airline-03-0/airline-03-0")
-    page.get_by_text("The two runs did the same.").wait_for()
+    page.get_by_text("No differences.").wait_for()
 
 
 def test_spans_say_what_stands_inside_what(open_page, serve):

@@ -16,7 +16,7 @@ await build({
   // Everything beyond ASCII is escaped, so that the file is the same under any charset.
   charset: "ascii",
   format: "iife",
-  target: ["chrome110", "firefox115", "safari16"],
+  target: ["chrome110", "firefox115", "safari16.4"],
   jsx: "automatic",
   jsxImportSource: "preact",
   legalComments: "inline",

@@ -13,7 +13,7 @@ export function plural(value: number, one: string, many = `${one}s`): string {
 export function short(value: number): string {
   if (value < 10_000) return count(value);
   if (value < 1e6) return `${trim(value / 1e3)}k`;
-  return value < 1e9 ? `${trim(value / 1e6)}M` : `${trim(value / 1e9)}G`;
+  return value < 1e9 ? `${trim(value / 1e6)}M` : `${trim(value / 1e9)}B`;
 }
 
 export function duration(ms: number | null): string {
@@ -28,17 +28,22 @@ export function duration(ms: number | null): string {
   return hours < 48 ? `${hours} h ${pad(minutes % 60)} m` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-export function dollars(value: number): string {
-  if (!Number.isFinite(value)) return "–";
-  if (value === 0) return "$0";
-  if (Math.abs(value) < 0.000_1) return `$${value.toExponential(1)}`;
-  return `$${integers.format(Math.floor(value))}${value.toFixed(value < 1 ? 4 : 2).replace(/^-?\d+/, "")}`;
+/** US dollars, in the same words as the command's; a dash where none are known. */
+export function dollars(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value) || value === 0) return "-";
+  const sign = value < 0 ? "-" : "";
+  const amount = Math.abs(value);
+  if (amount < 0.000_05) return `${sign}<$0.0001`;
+  if (amount >= 1e15) return `${sign}$${amount.toExponential(2)}`;
+  const fine = amount.toFixed(4);
+  if (fine.startsWith("0.")) return `${sign}$${fine}`;
+  const [whole, cents] = amount.toFixed(2).split(".");
+  return `${sign}$${whole!.replace(/\B(?=(\d{3})+$)/g, ",")}.${cents}`;
 }
 
 export function size(characters: number): string {
-  if (characters < 1e3) return `${characters} characters`;
-  if (characters < 1e6) return `${trim(characters / 1e3)} thousand characters`;
-  return `${trim(characters / 1e6)} million characters`;
+  if (characters < 1e3) return `${characters} chars`;
+  return characters < 1e6 ? `${trim(characters / 1e3)}k chars` : `${trim(characters / 1e6)}M chars`;
 }
 
 /** Today's runs by their time, older ones by day and time. */
@@ -59,10 +64,33 @@ export function day(iso: string): string {
     : `${date.getDate()} ${MONTHS[date.getMonth()]} ${date.getFullYear()}`;
 }
 
+/** A moment to the millisecond, by the reader's clock, with its zone. */
 export function exact(iso: string | number | null): string {
   if (iso === null) return "–";
   const date = new Date(typeof iso === "number" ? iso * 1000 : iso);
-  return Number.isNaN(date.getTime()) ? String(iso) : date.toISOString().replace("T", " ");
+  return Number.isNaN(date.getTime()) ? String(iso) : `${local(date)} ${zone(date)}`;
+}
+
+/** The same to the second, without the zone: every time on the page is the reader's. */
+export function second(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  return Number.isNaN(date.getTime()) ? "–" : local(date).slice(0, 19);
+}
+
+/** What `since:` and `until:` take for a moment. */
+export function typedMoment(date: Date): string {
+  return local(date).replace(" ", "T");
+}
+
+function local(date: Date): string {
+  const shifted = new Date(date.getTime() - date.getTimezoneOffset() * 60_000);
+  return Number.isNaN(shifted.getTime()) ? date.toISOString() : shifted.toISOString().slice(0, -1).replace("T", " ");
+}
+
+function zone(date: Date): string {
+  const minutes = -date.getTimezoneOffset();
+  const size = Math.abs(minutes);
+  return minutes === 0 ? "UTC" : `UTC${minutes < 0 ? "-" : "+"}${pad(Math.floor(size / 60))}:${pad(size % 60)}`;
 }
 
 /** A scalar of metadata on one line; what is larger, as JSON. */

@@ -18,7 +18,7 @@ interface Props {
 }
 
 const MENUS: { name: string; term: string; terms: [string, string][] }[] = [
-  { name: "Errors", term: "error", terms: [["failed", "error:yes"], ["no error", "error:no"]] },
+  { name: "Status", term: "error", terms: [["error", "error:yes"], ["OK", "error:no"]] },
   {
     name: "Duration",
     term: "ms",

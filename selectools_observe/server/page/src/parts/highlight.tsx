@@ -6,7 +6,11 @@ const TOKEN = /("(?:[^"\\\n]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\b\d+(?:\.
 const MOST_TOKENS = 1_500;
 
 // What moves the cursor of a terminal, turns the direction of writing, or cannot be seen.
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const NEVER_SEEN = "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff]";
+// Joiners belong between letters of scripts that join, and between the parts of an emoji.
+const JOINED = "[\\p{Lo}\\p{M}\\p{Extended_Pictographic}\\p{Emoji_Modifier}\\ufe0f]";
+const JOINER = "[\\u200c\\u200d]";
+const UNSEEN = new RegExp(`${NEVER_SEEN}|(?<!${JOINED})${JOINER}|${JOINER}(?!${JOINED})`, "gu");
 
 export function highlight(text: string): ComponentChildren {
   const parts: ComponentChildren[] = [];
@@ -28,8 +32,8 @@ export function highlight(text: string): ComponentChildren {
 
 /** The text, with characters that cannot be seen written out: a mark that turns text around does not. */
 export function visible(text: string): ComponentChildren {
-  UNSEEN.lastIndex = 0;
-  if (!UNSEEN.test(text)) return text;
+  // Not `test`: of a global expression it moves the place where `matchAll` begins.
+  if (text.search(UNSEEN) < 0) return text;
   const parts: ComponentChildren[] = [];
   let at = 0;
   let marks = 0;

@@ -11,8 +11,8 @@ interface ProblemProps {
 
 export function Problem({ problem, retry, whole }: ProblemProps) {
   const titles = {
-    unreachable: "The service is gone",
-    missing: "That run is not here",
+    unreachable: "Cannot reach the server",
+    missing: "Run not found",
     token: "A token is needed",
     refused: "That was refused",
     broken: "That could not be read",

@@ -63,7 +63,7 @@ function Heads({ length }: { length: number }) {
     <div class="row heads" role="row" aria-rowindex={1}>
       <span role="columnheader" class="n">#</span>
       <span role="columnheader">Step</span>
-      <span role="columnheader" class="n">Took</span>
+      <span role="columnheader" class="n">Duration</span>
       <span role="columnheader" class="scale">
         <span>0</span>
         <span>{duration(length / 2)}</span>

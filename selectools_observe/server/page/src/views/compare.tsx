@@ -1,4 +1,4 @@
-/** Two runs side by side; the first difference is marked, and shown word by word. */
+/** Compare; the first difference is marked, and shown word by word. */
 
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { visible, seen } from "../parts/highlight";
@@ -68,7 +68,7 @@ function Compared({ source, route, found: [left, right, comparison] }: Props) {
       <header class="about">
         <div class="title">
           <a class="back" href={write({ view: "run", run: route.run })}>Run</a>
-          <h1>Two runs side by side</h1>
+          <h1>Compare</h1>
           <div class="actions">
             <button type="button" class="quiet" onClick={() => go({ ...route, run: route.other, other: route.run, step: null })}>
               Swap
@@ -78,7 +78,7 @@ function Compared({ source, route, found: [left, right, comparison] }: Props) {
         <p class="told">
           <span role="status">
             {first < 0
-              ? "The two runs did the same."
+              ? "No differences."
               : `${plural(same, "step")} the same, ${count(changed)} different, ${count(gone)} only left, ${count(come)} only right.`}
           </span>
           {first >= 0 && (
@@ -218,9 +218,9 @@ function PairPanel({ source, route, comparison, at }: PanelProps) {
     return { at, fields: await source.ask("differences", route.run, one, route.other, two) };
   }, [source, route.run, route.other, at]);
   return (
-    <section class="panel" aria-label="What differs">
+    <section class="panel" aria-label="Diff">
       <header>
-        <h2>{state === 1 ? "What differs" : state === 0 ? "The same" : `Only in the ${state === 2 ? "left" : "right"} run`}</h2>
+        <h2>{state === 1 ? "Diff" : state === 0 ? "The same" : state === 2 ? "Removed" : "Added"}</h2>
         <div class="actions">
           {one >= 0 && <a href={write({ view: "run", run: route.run, step: one + 1 })}>Left step {count(one + 1)}</a>}
           {two >= 0 && <a href={write({ view: "run", run: route.other, step: two + 1 })}>Right step {count(two + 1)}</a>}
@@ -230,7 +230,7 @@ function PairPanel({ source, route, comparison, at }: PanelProps) {
         </div>
       </header>
       {problem && <Problem problem={problem} />}
-      {!problem && fields?.at !== at && <Waiting>Reading…</Waiting>}
+      {!problem && fields?.at !== at && <Waiting>Loading…</Waiting>}
       {fields?.at === at && (
         <div class="fields">
           {state === 0 && (

@@ -8,7 +8,7 @@ import { Problem, Waiting } from "../parts/states";
 import type { Scroller } from "../parts/virtual";
 import { unfolded, Waterfall } from "../parts/waterfall";
 import { asPageError } from "../errors";
-import { count, dollars, duration, exact, plural, value } from "../format";
+import { count, dollars, duration, plural, second, short, value } from "../format";
 import { canBeTerm, metadataTerm, termOf } from "../query";
 import { go, write, type Route } from "../route";
 import type { Source } from "../source";
@@ -35,7 +35,7 @@ export function Run({ source, route, readOnly }: Props) {
     return () => clearTimeout(timer);
   }, [goesOn, outline]);
   if (problem) return <Problem problem={problem} retry={() => setTurn(turn + 1)} whole />;
-  if (outline?.run_id !== run) return <Waiting whole>Reading the run…</Waiting>;
+  if (outline?.run_id !== run) return <Waiting whole>Loading…</Waiting>;
   return <OpenRun source={source} route={route} outline={outline} readOnly={readOnly} key={run} />;
 }
 
@@ -109,8 +109,8 @@ function OpenRun({ source, route, outline, readOnly }: OpenProps) {
         <input
           id="find"
           type="search"
-          aria-label="Find steps"
-          placeholder="Find steps: a tool, a model, a type"
+          aria-label="Search in trace"
+          placeholder="Search in trace: a tool, a model, a type"
           value={words}
           onInput={(event) => setWords(event.currentTarget.value)}
           onKeyDown={(event) => {
@@ -130,7 +130,7 @@ function OpenRun({ source, route, outline, readOnly }: OpenProps) {
             title="As the clock ran, waiting included"
             onClick={() => go({ ...route, axis: "clock" }, true)}
           >
-            Clock
+            Wall time
           </button>
           <button
             type="button"
@@ -138,12 +138,12 @@ function OpenRun({ source, route, outline, readOnly }: OpenProps) {
             title="Times in which nothing ran are cut out"
             onClick={() => go({ ...route, axis: "work" }, true)}
           >
-            Work only
+            Active time
           </button>
         </div>
         {outline.totals.errors > 0 && (
           <button type="button" onClick={() => nextFailed(1)}>
-            Next failed step <kbd>e</kbd>
+            Next error <kbd>e</kbd>
           </button>
         )}
       </div>
@@ -230,21 +230,17 @@ function Head({ source, route, outline, readOnly }: OpenProps) {
         </div>
       </div>
       <dl class="totals">
-        <Total name="Began">{outline.started > 0 ? exact(outline.started).slice(0, 19) : "–"}</Total>
+        <Total name="Started">{outline.started > 0 ? second(outline.started) : "–"}</Total>
         <Total name="Steps">{count(outline.count)}</Total>
-        <Total name="Steps took">{duration(totals.duration_ms)}</Total>
-        <Total name="From first to last">{duration(outline.clockLength)}</Total>
+        <Total name="Active time">{duration(totals.duration_ms)}</Total>
+        <Total name="Duration">{duration(outline.clockLength)}</Total>
         <Total name="Tokens">
-          {count(totals.prompt_tokens)} + {count(totals.completion_tokens)}
+          {short(totals.prompt_tokens)} in / {short(totals.completion_tokens)} out
         </Total>
         <Total name="Cost">{dollars(totals.cost_usd)}</Total>
-        <Total name="Failed steps" bad={totals.errors > 0}>{count(totals.errors)}</Total>
+        <Total name="Errors" bad={totals.errors > 0}>{count(totals.errors)}</Total>
       </dl>
-      <ul class="chips" aria-label="Metadata">
-        {Object.entries(outline.metadata).slice(0, 40).map(([key, inner]) => (
-          <MetadataChip name={key} inner={inner} key={key} />
-        ))}
-      </ul>
+      <Chips metadata={outline.metadata} />
       <Related run={outline.run_id} parent={outline.parent_run_id} children={family.value ?? []} q={route.q} />
     </header>
   );
@@ -259,10 +255,34 @@ function Total({ name, children, bad }: { name: string; children: unknown; bad?:
   );
 }
 
+const FEW_CHIPS = 12;
+
+/** The run's metadata: two lines of it, and the rest when it is asked for. */
+function Chips({ metadata }: { metadata: Outline["metadata"] }) {
+  const [all, setAll] = useState(false);
+  const pairs = Object.entries(metadata);
+  const shown = all ? pairs : pairs.slice(0, FEW_CHIPS);
+  return (
+    <ul class="chips" aria-label="Metadata">
+      {shown.map(([key, inner]) => (
+        <MetadataChip name={key} inner={inner} key={key} />
+      ))}
+      {pairs.length > FEW_CHIPS && (
+        <li>
+          <button type="button" class="quiet" aria-expanded={all} onClick={() => setAll(!all)}>
+            {all ? "Show fewer" : `+${pairs.length - FEW_CHIPS}`}
+          </button>
+        </li>
+      )}
+    </ul>
+  );
+}
+
 function MetadataChip({ name, inner }: { name: string; inner: unknown }) {
   const text = (
     <>
-      <i>{value(seen(name), 40)}</i> <bdi>{seen(value(inner, 80))}</bdi>
+      <i>{value(seen(name), 40)}</i>
+      <span class="sr">: </span> <bdi>{seen(value(inner, 80))}</bdi>
     </>
   );
   const tall = JSON.stringify(inner)?.length ?? 0;
@@ -291,18 +311,18 @@ function Related({ run, parent, children, q }: RelatedProps) {
     <p class="related">
       {parent && (
         <>
-          Started by <a href={write({ view: "run", run: parent, q })}>{value(seen(parent), 60)}</a>.{" "}
+          Parent run: <a href={write({ view: "run", run: parent, q })}>{value(seen(parent), 60)}</a>.{" "}
         </>
       )}
       {children.length > 0 && (
         <>
-          Started {plural(children.length, "run")}:{" "}
+          {plural(children.length, "child run")}:{" "}
           {children.slice(0, MOST_RELATED).map((child) => (
             <span class="child" key={child.run_id}>
               <a href={write({ view: "run", run: child.run_id, q })}>{value(seen(child.run_id), 40)}</a>{" "}
               <small>
                 {duration(child.total_ms)}
-                {child.has_error ? ", failed" : ""}
+                {child.has_error ? ", error" : ""}
               </small>
             </span>
           ))}

@@ -1,7 +1,7 @@
 /** All runs, newest first: filtered as one types, narrowed by brushing, opened by Enter. */
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { count, dollars, duration, exact, moment, plural, short, value } from "../format";
+import { count, dollars, duration, exact, moment, plural, short, typedMoment, value } from "../format";
 import type { Query } from "../http";
 import { FilterBar, type Known } from "../parts/filterbar";
 import { seen } from "../parts/highlight";
@@ -66,7 +66,12 @@ export function Runs({ source, route, known, following, onLive }: Props) {
       }),
     [source, spans, turn],
   );
-  useFollowing(source, following && !rows.loading, query, onLive, () => {
+  const comeBack = (state: LiveState | "idle") => {
+    onLive(state);
+    // The server answers again: what could not be read is read.
+    if (state === "open" && rows.problem) setTurn((old) => old + 1);
+  };
+  useFollowing(source, following && !rows.loading, query, comeBack, () => {
     const top = scroller.current?.element()?.scrollTop ?? 0;
     if (top < 10 && !words.length) setTurn((old) => old + 1);
     else setFresh((old) => old + 1);
@@ -82,7 +87,11 @@ export function Runs({ source, route, known, following, onLive }: Props) {
     const bounded = Math.max(0, Math.min(rows.total - 1, row));
     toEnd.current = row === Infinity && !rows.counted;
     setAt(bounded);
+    // At once: a click opens a run before this view is drawn again.
+    if (left) left.at = bounded;
     scroller.current?.show(bounded);
+    // A screen reader follows the row that the grid with the focus calls active.
+    if (document.activeElement === document.body) scroller.current?.element()?.focus({ preventScroll: true });
   };
   // Whoever asked for the last row before all were counted still gets there.
   const toEnd = useRef(false);
@@ -91,6 +100,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
   }, [rows.total, rows.counted]);
   const open = (run: Summary | undefined) => {
     if (!run) return;
+    if (route.other === run.run_id) return;
     if (route.other) go({ view: "compare", run: route.other, other: run.run_id });
     else go({ view: "run", run: run.run_id, q });
   };
@@ -137,7 +147,8 @@ export function Runs({ source, route, known, following, onLive }: Props) {
           since={(query.since as string | undefined) ?? null}
           until={(query.until as string | undefined) ?? null}
           onBrush={(since, until) => {
-            change(withTerm(withTerm(q, "since", `since:${since}`), "until", `until:${until}`));
+            const [from, to] = [since, until].map((iso) => typedMoment(new Date(iso)));
+            change(withTerm(withTerm(q, "since", `since:${from}`), "until", `until:${to}`));
           }}
           onClear={() => change(withTerm(withTerm(q, "since", null), "until", null))}
         />
@@ -156,7 +167,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
       ) : isEmpty && rows.looked === null ? (
         asked ? <Nothing /> : <NoRuns live={source.live} />
       ) : rows.loading && rows.total === 0 ? (
-        <Waiting>Reading…</Waiting>
+        <Waiting>Loading…</Waiting>
       ) : (
         <div class="grid">
           <Virtual
@@ -241,8 +252,10 @@ function useFollowing(
 ): void {
   const latest = useRef(onRuns);
   latest.current = onRuns;
+  const state = useRef(onLive);
+  state.current = onLive;
   useEffect(() => {
-    if (!following || !source.live) return onLive("idle");
+    if (!following || !source.live) return state.current("idle");
     let timer: ReturnType<typeof setTimeout> | undefined;
     // Many runs a second are one change of the list a second.
     const soon = () => {
@@ -260,9 +273,9 @@ function useFollowing(
       } else if (!stop) {
         if (stoppedBefore) soon();
         stoppedBefore = true;
-        stop = source.follow(query, soon, (state) => {
-          onLive(state);
-          if (state === "gap") soon();
+        stop = source.follow(query, soon, (now) => {
+          state.current(now);
+          if (now === "gap") soon();
         });
       }
     };
@@ -289,7 +302,7 @@ function Told({ rows, fresh, onRefresh }: { rows: Rows; fresh: number; onRefresh
       </span>
       {rows.looked && !rows.looked.all && !rows.loading && (
         <button type="button" onClick={() => rows.further?.()}>
-          Look further
+          Continue searching
         </button>
       )}
       {fresh > 0 && (
@@ -360,7 +373,7 @@ function RunRow({ run, row, chosen, q, onOpen, onChoose, constant }: RowProps) {
     <div class={chosen ? "row chosen" : "row"} aria-selected={chosen} onClick={open} {...shared}>
       <span role="gridcell" class="mark">
         {run.has_error && <b class="bad" title="Some step failed">!<span class="sr"> failed</span></b>}
-        {run.metadata.unfinished === true && <b class="live" title="Not finished yet">…</b>}
+        {run.metadata.unfinished === true && <b class="live" title="Running">…</b>}
       </span>
       <span role="gridcell" class="when" title={exact(run.created_at)}>
         {moment(run.created_at)}
@@ -374,7 +387,7 @@ function RunRow({ run, row, chosen, q, onOpen, onChoose, constant }: RowProps) {
         <Pairs of={run.metadata} constant={constant} />
       </span>
       <span role="gridcell" class="n steps">{count(run.steps)}</span>
-      <span role="gridcell" class="n tokens" title={`${count(prompt)} prompt, ${count(completion)} completion`}>
+      <span role="gridcell" class="n tokens" title={`${count(prompt)} input, ${count(completion)} output`}>
         {short(prompt + completion)}
       </span>
       <span role="gridcell" class="n cost">{dollars(run.cost_usd ?? 0)}</span>
@@ -391,7 +404,9 @@ function Pairs({ of, constant }: { of: Summary["metadata"]; constant: ReadonlySe
   const ordered = [...keys.filter((key) => !constant.has(key)), ...keys.filter((key) => constant.has(key))];
   return ordered.slice(0, MOST_PAIRS).map((key) => (
     <span class={constant.has(key) ? "pair common" : "pair"} key={key}>
-      <i>{value(seen(key), 30)}</i> <bdi>{seen(value(of[key], 40))}</bdi>
+      <i>{value(seen(key), 30)}</i>
+      <span class="sr">: </span> <bdi>{seen(value(of[key], 40))}</bdi>
+      <span class="sr">, </span>
     </span>
   ));
 }

@@ -35,7 +35,7 @@ export function Stats({ source, route, known }: Props) {
         <p class="note">Words without a colon filter the list only: these are the runs of the other filters.</p>
       )}
       {problem && <Problem problem={problem} />}
-      {!value && loading && <Waiting>Adding up…</Waiting>}
+      {!value && loading && <Waiting>Loading…</Waiting>}
       {value && (
         <div class={loading ? "waiting" : undefined}>
           <Summing statistics={value} route={route} />
@@ -75,18 +75,18 @@ function Summing({ statistics, route }: { statistics: Statistics; route: Route }
         {matching > MOST[0] &&
           MOST.filter((most) => most !== runs && most !== (route.most ?? MOST[0])).map((most) => (
             <button type="button" onClick={() => go({ ...route, most })} key={most}>
-              Read {count(Math.min(most, matching))}
+              Sample: {short(Math.min(most, matching))}
             </button>
           ))}
       </div>
       <dl class="totals big">
-        <Number name="Failed runs" text={`${count(total.errors)}`} more={share} />
+        <Number name="Runs with errors" text={`${count(total.errors)}`} more={share} />
         <Number name="Steps" text={short(total.calls)} />
-        <Number name="Tokens" text={short(total.prompt_tokens + total.completion_tokens)} more={`${short(total.prompt_tokens)} + ${short(total.completion_tokens)}`} />
+        <Number name="Tokens" text={short(total.prompt_tokens + total.completion_tokens)} more={`${short(total.prompt_tokens)} in / ${short(total.completion_tokens)} out`} />
         <Number name="Cost" text={dollars(total.cost_usd.total)} more={`${dollars(total.cost_usd.mean)} a run`} />
-        <Number name="Half of the runs took under" text={duration(total.duration_ms.p50)} />
-        <Number name="90 % under" text={duration(total.duration_ms.p90)} />
-        <Number name="99 % under" text={duration(total.duration_ms.p99)} />
+        <Number name="p50 latency" text={duration(total.duration_ms.p50)} />
+        <Number name="p90 latency" text={duration(total.duration_ms.p90)} />
+        <Number name="p99 latency" text={duration(total.duration_ms.p99)} />
       </dl>
     </>
   );
@@ -111,7 +111,7 @@ function Days({ days, q }: { days: Group[]; q: string }) {
   const panels: [string, (day: Group) => number, (value: number) => string][] = [
     ["Runs a day", (day) => day.runs, count],
     ["Cost a day", (day) => day.cost_usd.total, dollars],
-    ["Duration, 90 % under", (day) => day.duration_ms.p90, duration],
+    ["p90 latency", (day) => day.duration_ms.p90, duration],
   ];
   return (
     <div class="panels">
@@ -136,9 +136,9 @@ function Columns({ name, days, read, told }: ColumnsProps) {
   return (
     <figure>
       <figcaption>
-        {name} <span class="n">{told(most)} at most</span>
+        {name} <span class="n">max {told(most)}</span>
       </figcaption>
-      <svg viewBox={`0 0 ${days.length} 100`} preserveAspectRatio="none" role="img" aria-label={`${name}: ${told(most)} at most; the table below has every day`}>
+      <svg viewBox={`0 0 ${days.length} 100`} preserveAspectRatio="none" role="img" aria-label={`${name}: max ${told(most)}; the table below has every day`}>
         {days.map((day, at) => {
           const height = (read(day) / scale) * 96;
           return (

@@ -27,6 +27,8 @@ interface Props {
 const NAMES: Record<string, string> = {
   tool_args: "Arguments",
   tool_result: "Result",
+  input: "Input",
+  output: "Output",
   reasoning: "Reasoning",
   error: "Error",
   summary: "Summary",
@@ -61,7 +63,7 @@ export function StepPanel({ source, run, index, of, onClose }: Props) {
         </h2>
         <div class="actions">
           <button type="button" class="quiet" aria-pressed={raw} onClick={() => setRaw(!raw)}>
-            {raw ? "Fields" : "JSON"}
+            {raw ? "Formatted" : "Raw"}
           </button>
           <Copy label="Copy" title="Copy the step as JSON" text={() => whole({ run, step: index })} />
           <button type="button" class="quiet close" onClick={onClose} aria-label="Close the step">
@@ -72,7 +74,7 @@ export function StepPanel({ source, run, index, of, onClose }: Props) {
       {problem ? (
         <Problem problem={problem} />
       ) : !current ? (
-        <Waiting>Reading…</Waiting>
+        <Waiting>Loading…</Waiting>
       ) : raw ? (
         <JsonText source={source} name={{ run, step: index }} />
       ) : (
@@ -93,7 +95,7 @@ export function JsonText({ source, name }: { source: Source; name: TextName }) {
     [source, JSON.stringify(name)],
   );
   if (problem) return <Problem problem={problem} />;
-  if (!value) return <Waiting>Reading…</Waiting>;
+  if (!value) return <Waiting>Loading…</Waiting>;
   return (
     <LongText
       head={value.text}
@@ -118,7 +120,7 @@ function Fields({ source, run, detail, whole }: FieldsProps) {
         <Fact name="Time">
           <time>{exact(detail.timestamp)}</time>
         </Fact>
-        <Fact name="Took">{duration(detail.duration_ms)}</Fact>
+        <Fact name="Duration">{duration(detail.duration_ms)}</Fact>
         {detail.facts.map(([name, text]) => (
           <Fact name={NAMES[name] ?? name} key={name}>
             <FactValue name={name} text={text} />
@@ -217,7 +219,7 @@ function PlainText({ source, name }: { source: Source; name: TextName }) {
   useEffect(() => {
     void source.ask("piece", name, 0, 6_000).then(setHead);
   }, [JSON.stringify(name)]);
-  if (!head) return <Waiting>Reading…</Waiting>;
+  if (!head) return <Waiting>Loading…</Waiting>;
   const piece = (from: number, to: number) => source.ask("piece", name, from, to);
   return <LongText head={head.text} length={head.length} json={false} piece={piece} />;
 }

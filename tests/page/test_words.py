@@ -1,0 +1,93 @@
+"""What the page writes of numbers and of texts: the same as the command, and nothing hidden."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from selectools_observe.cli import formatting
+
+PAGE = Path(formatting.__file__).parents[1] / "server" / "page"
+
+
+@pytest.fixture(scope="module")
+def run_script(tmp_path_factory):
+    """Runs TypeScript that imports the page's modules, and returns the JSON that it prints."""
+    esbuild = PAGE / "node_modules" / ".bin" / "esbuild"
+    if shutil.which("node") is None or not esbuild.exists():
+        pytest.skip("the page's tools are not installed (npm ci in selectools_observe/server/page)")
+
+    def run(script: str, given: object) -> object:
+        source = tmp_path_factory.mktemp("script") / "script.ts"
+        source.write_text(script.replace("SRC", str(PAGE / "src")))
+        bundle = subprocess.run(
+            [esbuild, source, "--bundle", "--format=esm", "--jsx=automatic",
+             "--jsx-import-source=preact", "--platform=node"],
+            check=True, capture_output=True, cwd=PAGE,
+            env={"NODE_PATH": str(PAGE / "node_modules")},
+        ).stdout  # fmt: skip
+        module = source.with_suffix(".mjs")
+        module.write_bytes(bundle)
+        done = subprocess.run(
+            ["node", module], input=json.dumps(given).encode(), capture_output=True, check=True
+        )
+        return json.loads(done.stdout)
+
+    return run
+
+
+_READ = """
+import { readFileSync } from "node:fs";
+const given = JSON.parse(readFileSync(0, "utf-8"));
+"""
+
+
+def amounts() -> list[float]:
+    """Dollars of all sizes, and those beside which a figure changes."""
+    chance = random.Random(7)
+    edges = [0.99994, 0.99995, 0.99996, 0.125, 0.03125, 1.005, 1.999, 9.996, 999.999, 999_999.995]
+    edges += [0.00005, 0.000049999, 1e15, 9.99e14, 1e21, 1e100, 0.0, -0.5, -1234.565]
+    return edges + [
+        10 ** chance.uniform(-7, 16) * chance.choice([1, 1, 1, -1]) for _ in range(10_000)
+    ]
+
+
+def test_page_and_command_write_the_same_money(run_script):
+    script = f"""{_READ}
+    import {{ dollars }} from "SRC/format.ts";
+    console.log(JSON.stringify(given.map(dollars)));
+    """
+    found = run_script(script, amounts())
+    assert found == [formatting.dollars(amount) for amount in amounts()]
+
+
+def test_no_mark_that_turns_text_around_gets_through(run_script):
+    marks = ["\u202e", "\u2066", "\u200b", "\u200e", "\ufeff"]
+    texts = [f"bad {mark}fdp.exe and {mark}xyz" for mark in marks] + ["a\u200db", "\u200cx"]
+    script = f"""{_READ}
+    import {{ seen, visible }} from "SRC/parts/highlight.tsx";
+    const text = (part) => Array.isArray(part) ? part.map(text).join("")
+      : typeof part === "object" ? text(part.props.children) : part;
+    console.log(JSON.stringify(given.map((one) => [seen(one), text(visible(one))])));
+    """
+    for shown, drawn in run_script(script, texts):
+        assert shown == drawn
+        assert not any(mark in shown for mark in [*marks, "\u200d", "\u200c"])
+        assert shown.count("<U+") >= 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["می\u200cخواهم", "क्\u200dष", "👩\u200d👩\u200d👧", "❤\ufe0f\u200d🔥", "plain"],  # noqa: RUF001
+)
+def test_joiners_stay_where_a_script_or_an_emoji_needs_them(run_script, text):
+    script = f"""{_READ}
+    import {{ seen }} from "SRC/parts/highlight.tsx";
+    console.log(JSON.stringify(seen(given)));
+    """
+    assert run_script(script, text) == text
