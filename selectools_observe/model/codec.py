@@ -118,6 +118,8 @@ def encode(trace: object) -> EncodedTrace:
     Raises:
         InvalidTraceError: It is no trace, or holds a value that cannot be stored.
     """
+    if type(trace) is EncodedTrace:  # whoever had it encoded did so where it could take its time
+        return trace
     return fit_to_store(trace, _encode)
 
 

@@ -11,11 +11,12 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
+
+from .integers import from_text, to_text
 
 T = TypeVar("T")
 
@@ -27,9 +28,6 @@ DEEPEST = 256
 
 SCALARS = frozenset({str, int, float, bool, type(None)})
 """The types that hold no others."""
-
-# Python refuses longer integers as decimal text, for safety from slow conversions.
-_LONGEST_PLAIN_INTEGER = 4000
 
 
 class UnstorableValueError(ValueError):
@@ -146,7 +144,7 @@ def _scalar(value: object) -> str:
     if isinstance(value, str):
         return _string(str.__str__(value))
     if isinstance(value, int):
-        return _integer(int.__int__(value))
+        return to_text(int.__int__(value))
     number = float.__float__(value)  # type: ignore[arg-type]
     return msgspec.json.encode(number).decode() if math.isfinite(number) else "null"
 
@@ -156,13 +154,6 @@ def _string(text: str) -> str:
         return msgspec.json.encode(text).decode()
     except UnicodeEncodeError:
         return json.dumps(text)
-
-
-def _integer(value: int) -> str:
-    try:
-        return int.__repr__(value)
-    except ValueError:
-        return str(Decimal(value))
 
 
 def _key(key: object, path: str) -> str:
@@ -214,17 +205,13 @@ def loads_slowly(data: bytes | str) -> Any:
     """`loads` without msgspec's limits, and with its stricter errors."""
     text = data if isinstance(data, str) else data.decode("utf-8", "surrogatepass")
     try:
-        return json.loads(text, parse_int=_parse_integer)
+        return json.loads(text, parse_int=from_text)
     except RecursionError:
         pass
     try:
-        return on_fresh_stack(lambda: json.loads(text, parse_int=_parse_integer))
+        return on_fresh_stack(lambda: json.loads(text, parse_int=from_text))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-
-
-def _parse_integer(digits: str) -> int:
-    return int(digits) if len(digits) < _LONGEST_PLAIN_INTEGER else int(Decimal(digits))
 
 
 def plain(value: object, path: str = "") -> Any:

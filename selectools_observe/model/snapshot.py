@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from .codec import WrittenTrace, decode, encode
+from .codec import EncodedTrace, WrittenTrace, decode, encode
 from .facets import facts_of, has_error, usage_of
 from .json_values import dumps, loads, replace_foreign
 from .trace import AgentTrace, TraceFacts, TraceSummary, total_of
@@ -41,6 +41,8 @@ def snapshot(trace: object) -> Snapshot:
     Raises:
         InvalidTraceError: As `encode`.
     """
+    if type(trace) is EncodedTrace:
+        return Snapshot(trace.run_id, trace.steps, None, trace.trace)
     return fit_to_store(trace, _snapshot)
 
 

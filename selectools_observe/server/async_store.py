@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 
 from ..backends import timestamps
+from ..backends.base import StoreCore
 from ..errors import InvalidTraceError, TraceStoreError
+from ..model.codec import EncodedTrace, encode
 from ..model.filters import TraceFilter
 from ..model.histogram import Tally, TraceHistogram, bounds_of
 from ..model.pagination import TracePage
@@ -29,6 +31,9 @@ from ..protocols import (
 
 T = TypeVar("T")
 
+Run: TypeAlias = AgentTrace | EncodedTrace
+"""A run on its way into a store."""
+
 Saved: TypeAlias = Sequence[str | TraceStoreError]
 """For each run its id, or why it was not saved."""
 
@@ -41,8 +46,9 @@ _LONGEST_OFFSET = 16
 class Reach(Protocol):
     """What the routes ask of a store."""
 
-    async def save(self, trace: AgentTrace) -> str: ...
-    async def save_each(self, traces: Sequence[AgentTrace]) -> Saved: ...
+    def prepare(self, trace: AgentTrace) -> Run: ...
+    async def save(self, trace: Run) -> str: ...
+    async def save_each(self, traces: Sequence[Run]) -> Saved: ...
     async def load(self, run_id: str) -> Any: ...
     async def delete(self, run_id: str) -> bool: ...
     async def page(self, filters: TraceFilter, limit: int, cursor: str | None) -> TracePage: ...
@@ -66,20 +72,32 @@ def reach(store: AsyncTraceStore | TraceStore) -> Reach:
     return BlockingArchive(store) if is_archive else FiveVerbs(InThreads(store))
 
 
-class AsyncArchive:
+class _AsIs:
+    def prepare(self, trace: AgentTrace) -> Run:
+        """The run as the store takes it; called in a thread if the run is large."""
+        return trace
+
+
+class AsyncArchive(_AsIs):
     """An async store with the verbs that scale."""
 
     def __init__(self, store: Any) -> None:
         self._store: AsyncQueryableTraceStore = store
+        self._is_ours = isinstance(store, StoreCore)
         self.save = self._store.save
         self.load = self._store.load
         self.delete = self._store.delete
         self.count = self._store.count
         self.summaries = self._store.iter_summaries
 
-    async def save_each(self, traces: Sequence[AgentTrace]) -> Saved:
+    def prepare(self, trace: AgentTrace) -> Run:
+        """Encode it, if the store is one of ours: they would do it on the event loop."""
+        return encode(trace) if self._is_ours else trace
+
+    async def save_each(self, traces: Sequence[Run]) -> Saved:
         try:
-            return await self._store.save_many(traces)
+            # One of ours takes what it has prepared, too.
+            return await self._store.save_many(cast("Sequence[AgentTrace]", traces))
         except TraceStoreError as error:
             return await _one_by_one(self.save, traces, error)
 
@@ -94,7 +112,7 @@ class AsyncArchive:
         return await self._store.query(replace(filters, limit=limit), cursor=cursor)
 
 
-class BlockingArchive:
+class BlockingArchive(_AsIs):
     """A blocking store with the verbs that scale, each call in a thread."""
 
     def __init__(self, store: Any) -> None:
@@ -113,7 +131,7 @@ class BlockingArchive:
     async def count(self, filters: TraceFilter) -> int:
         return await self._in_thread(lambda: int(self._store.count(filters)))
 
-    async def save_each(self, traces: Sequence[AgentTrace]) -> Saved:
+    async def save_each(self, traces: Sequence[Run]) -> Saved:
         try:
             return await self._in_thread(lambda: list(self._store.save_many(traces)))
         except TraceStoreError as error:
@@ -174,7 +192,7 @@ class InThreads:
         return await self._in_thread(lambda: bool(self._store.delete(run_id)))
 
 
-class FiveVerbs:
+class FiveVerbs(_AsIs):
     """An async store of five verbs only."""
 
     def __init__(self, store: Any) -> None:
@@ -196,7 +214,7 @@ class FiveVerbs:
     async def count(self, filters: TraceFilter) -> int:
         return len(await self._store.query(filters))
 
-    async def save_each(self, traces: Sequence[AgentTrace]) -> Saved:
+    async def save_each(self, traces: Sequence[Run]) -> Saved:
         return await _one_by_one(self.save, traces)
 
     async def histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
@@ -208,8 +226,8 @@ class FiveVerbs:
 
 
 async def _one_by_one(
-    save: Callable[[AgentTrace], Awaitable[str]],
-    traces: Sequence[AgentTrace],
+    save: Callable[[Run], Awaitable[str]],
+    traces: Sequence[Run],
     refusal: TraceStoreError | None = None,
 ) -> Saved:
     """Save run by run, unless it was the store as a whole that refused."""

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..model.filters import TraceFilter
+from ..model.limits import Limits
 from ..protocols import AsyncTraceStore, Summaries, TraceStore, is_async_store
 from .responses import Problem
 
@@ -22,9 +23,10 @@ log = logging.getLogger("selectools_observe")
 class Telemetry:
     """Takes spans; most services get none."""
 
-    def __init__(self, store: AsyncTraceStore | TraceStore, max_body: int) -> None:
+    def __init__(self, store: AsyncTraceStore | TraceStore, max_body: int, limits: Limits) -> None:
         self._store = store
         self._max_body = max_body
+        self._limits = limits
         self._receiver: OtlpReceiver | None = None
 
     def receiver(self) -> OtlpReceiver:
@@ -41,7 +43,7 @@ class Telemetry:
             store = self._store
             if is_async_store(store):
                 store = OnLoop(cast("AsyncTraceStore", store), asyncio.get_running_loop())
-            self._receiver = OtlpReceiver(store, max_bytes=self._max_body)
+            self._receiver = OtlpReceiver(store, max_bytes=self._max_body, limits=self._limits)
         return self._receiver
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 import zlib
@@ -10,76 +11,175 @@ from collections.abc import AsyncIterator
 import anyio
 from starlette.requests import ClientDisconnect, Request
 
+from ..model.limits import DEFAULT_LIMITS, JsonScanner, LimitError, Limits
 from .responses import Problem
 
 PATIENCE = 30.0  # seconds for a body to begin, and between two of its parts
 _SLOWEST = 1024  # bytes a second, after that
 _PIECE = 64 * 1024  # bytes that are unpacked at once
 _GZIP = 16 + zlib.MAX_WBITS
+_BODIES_OF_VALUES = 2  # of the most values that one may have, decoded at a time
 
 
 class Held:
-    """How many bytes of bodies are in memory, all requests together.
+    """How many bytes of bodies are in memory, and how many values are made of them, all together.
 
     Args:
-        most: How many may be.
+        most: How many bytes may be.
+        limits: What one body may become.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, limits: Limits = DEFAULT_LIMITS) -> None:
         self._most = most
         self._held = 0
+        self._limits = limits
+        self._values = ValueBudget(_BODIES_OF_VALUES * limits.values)
+
+    def decoding(self, values: int) -> contextlib.AbstractAsyncContextManager[None]:
+        """Wait for the turn to make so many values of a body."""
+        return self._values.holding(values)
 
     @contextlib.asynccontextmanager
-    async def body(self, request: Request, limit: int) -> AsyncIterator[bytes]:
+    async def body(
+        self, request: Request, limit: int, scanner: JsonScanner | None = None
+    ) -> AsyncIterator[bytes]:
         """The whole body, unpacked.
 
+        Args:
+            request: The request.
+            limit: The most bytes.
+            scanner: What counts, as they come, what the pieces will become.
+
         Raises:
-            Problem: It is too large, too slow, or packed in a way that is not known; or others
-                hold too much.
+            Problem: It is too large, too slow, or packed in a way that is not known; it would
+                become too much; or others hold too much.
         """
         _check_announced(request, limit)
-        collected = bytearray()
+        collected: list[bytes] = []
+        size = 0
         try:
             async for piece in body_pieces(request, limit):
-                self._grow(len(piece))
-                collected += piece
-                if len(collected) > limit:
+                if size + len(piece) > limit:
                     raise too_large(limit)
-            yield bytes(collected)
+                self._grow(len(piece))
+                size += len(piece)
+                collected.append(piece)
+                if scanner is not None:
+                    feed(scanner, piece)
+            body = b"".join(collected)
+            collected.clear()
+            yield body
         finally:
-            self._held -= len(collected)
+            self._held -= size
 
-    async def lines(self, request: Request, limit: int) -> AsyncIterator[bytes]:
-        """The body's lines, each up to the limit.
+    async def lines(
+        self, request: Request, limit: int
+    ) -> AsyncIterator[tuple[int, bytes | LimitError]]:
+        """The body's lines that are not empty, each up to the limit, with their numbers.
+
+        In the place of one that would become too much stands why; it is not kept.
 
         Raises:
-            Problem: As `body`.
+            Problem: As `body`; or there are too many.
         """
-        rest = bytearray()
+        line = _Line(self._limits)
+        number = 0
         try:
             async for piece in body_pieces(request, limit):
-                *lines, last = piece.split(b"\n")
-                for line in lines:
-                    self._held -= len(rest)
-                    whole = bytes(rest) + line
-                    rest.clear()
-                    if len(whole) > limit:
-                        raise too_large(limit)
-                    yield whole
+                if number + piece.count(b"\n") > self._limits.lines:
+                    raise too_much(LimitError("lines", self._limits.lines))
+                *ends, last = piece.split(b"\n")
+                for end in ends:
+                    number += 1
+                    self._held -= len(line.text)
+                    whole = line.ended(end, limit)
+                    if whole:
+                        yield number, whole
                 self._grow(len(last))
-                rest += last
-                if len(rest) > limit:
-                    raise too_large(limit)
-            if rest:
-                yield bytes(rest)
+                self._held -= len(last) - line.grow(last, limit)
+            if line.text or line.refused:
+                yield number + 1, line.refused or bytes(line.text)
         finally:
-            self._held -= len(rest)
+            self._held -= len(line.text)
 
     def _grow(self, size: int) -> None:
         if self._held + size > self._most:
             message = "Too many large requests at once"
             raise Problem(503, "busy", message, "Try again later", {"Retry-After": "5"})
         self._held += size
+
+
+class _Line:
+    """A line whose end has not come."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._scanner = JsonScanner(limits)
+        self.text = bytearray()
+        self.refused: LimitError | None = None
+
+    def grow(self, piece: bytes, limit: int) -> int:
+        """Take more of it; return by how many bytes what is kept has grown."""
+        before = len(self.text)
+        if self.refused is None:
+            self.text += piece
+            if len(self.text) > limit:
+                raise too_large(limit)
+            try:
+                self._scanner.feed(piece)
+            except LimitError as error:  # a long line is refused before it is whole
+                self.refused = error
+                self.text.clear()
+        return len(self.text) - before
+
+    def ended(self, end: bytes, limit: int) -> bytes | LimitError:
+        """The whole line, and begin the next one."""
+        if not (self.text or self.refused):
+            if len(end) > limit:
+                raise too_large(limit)
+            return end if end.strip() else b""
+        whole = self.refused or bytes(self.text) + end
+        if isinstance(whole, bytes) and len(whole) > limit:
+            raise too_large(limit)
+        self.text.clear()
+        self.refused, self._scanner = None, JsonScanner(self._limits)
+        return whole
+
+
+class ValueBudget:
+    """How many values may be in the making at a time; the others wait for their turn."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._left = most
+        self._freed = asyncio.Condition()
+
+    @contextlib.asynccontextmanager
+    async def holding(self, values: int) -> AsyncIterator[None]:
+        """Hold so many, once there are."""
+        values = min(values, self._most)
+        async with self._freed:
+            await self._freed.wait_for(lambda: self._left >= values)
+            self._left -= values
+        try:
+            yield
+        finally:
+            self._left += values
+            with anyio.CancelScope(shield=True):
+                async with self._freed:
+                    self._freed.notify_all()
+
+
+def feed(scanner: JsonScanner, piece: bytes) -> None:
+    """Let a scanner take a piece.
+
+    Raises:
+        Problem: The body would become too much.
+    """
+    try:
+        scanner.feed(piece)
+    except LimitError as error:
+        raise too_much(error) from None
 
 
 async def body_pieces(request: Request, limit: int) -> AsyncIterator[bytes]:
@@ -128,6 +228,7 @@ async def _unpacked(request: Request, limit: int) -> AsyncIterator[bytes]:
             if total > limit:
                 raise too_large(limit)
             yield piece
+            await asyncio.sleep(0)  # much may be packed in what was received at once
             packed, is_finished = unpacker.unconsumed_tail, unpacker.eof
             if is_finished:  # another member may follow
                 packed = unpacker.unused_data
@@ -140,6 +241,12 @@ def _check_announced(request: Request, limit: int) -> None:
     announced = request.headers.get("content-length", "0")
     if announced.isascii() and announced.isdigit() and int(announced[:20]) > limit:
         raise too_large(limit)
+
+
+def too_much(error: LimitError) -> Problem:
+    """The answer to a body that would become too much."""
+    remedy = f"Send less, or raise limits.{error.limit} ({error.most})"
+    return Problem(422, "limit_exceeded", f"The body is refused: {error}", remedy)
 
 
 def too_large(limit: int) -> Problem:

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from ..model.limits import DEFAULT_LIMITS, Limits
 from ..model.trace import AgentTrace
 from .async_store import Reach
 from .event_hub import Hub
@@ -75,6 +76,7 @@ class State:
         read_only: Whether nothing may change it.
         max_body: The most bytes of a body, also when unpacked.
         bodies: The bodies that are in memory.
+        limits: What a body may become.
         recent: Large runs that were looked at lately.
         remembered: Sums over many runs.
         summing: Held while many runs are read, so that it is done once at a time.
@@ -87,6 +89,7 @@ class State:
     read_only: bool
     max_body: int
     bodies: Held
+    limits: Limits = DEFAULT_LIMITS
     recent: RecentRuns = field(default_factory=RecentRuns)
     remembered: Remembered = field(default_factory=Remembered)
     summing: asyncio.Lock = field(default_factory=asyncio.Lock)

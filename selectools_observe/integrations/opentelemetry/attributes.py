@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...model.json_values import dumps, is_nested_deeply, loads
+from ...model.json_values import dumps, is_nested_deeply
+from ...model.limits import loads_limited
 from ...model.trace import is_finite
 from .semconv import SECONDS, TEXT_LISTS
 
@@ -113,7 +114,7 @@ def parsed_text(raw: Any) -> Any:
         if raw[:1] not in {"{", "["}:
             return raw
         try:
-            value = loads(raw)
+            value = loads_limited(raw)
         except ValueError:
             return raw
         return raw if is_nested_deeply([value]) else value

@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 
 from ...model.json_values import loads
+from ...model.limits import DEFAULT_LIMITS, Limits
 from ...model.trace import AgentTrace
 from .from_spans import OtherSpans, runs_of_spans
 from .otlp_json import spans_of_json
+from .otlp_limits import check_otlp
 from .spans import SpanRecord
 from .to_spans import as_many, spans_of_run
 
@@ -29,22 +31,30 @@ class OtlpRequest(msgspec.Struct):
     rejected: list[str]
 
 
-def read_otlp(body: bytes | str | dict[str, Any]) -> OtlpRequest:
+def read_otlp(
+    body: bytes | str | dict[str, Any], *, limits: Limits = DEFAULT_LIMITS
+) -> OtlpRequest:
     """The spans of an ``ExportTraceServiceRequest``.
 
     Args:
         body: Protobuf or JSON as bytes (JSON begins with ``{``), JSON as text, or as a dictionary.
+        limits: What the body may become.
 
     Raises:
-        ValueError: It is no such request.
+        ValueError: It is no such request, or would become too much (`LimitError`).
         ImportError: It is protobuf and opentelemetry-proto is not installed.
     """
     rejected: list[str] = []
-    if isinstance(body, bytes) and body.lstrip()[:1] != b"{":
+    is_json = not isinstance(body, bytes) or body.lstrip()[:1] == b"{"
+    if isinstance(body, str):
+        body = body.encode("utf-8", "surrogatepass")
+    if isinstance(body, bytes):
+        check_otlp(body, limits, is_json=is_json)
+    if isinstance(body, bytes) and not is_json:
         from .otlp_proto import spans_of_protobuf  # noqa: PLC0415 - JSON needs no protobuf
 
         return OtlpRequest(list(spans_of_protobuf(body, rejected.append)), rejected)
-    if isinstance(body, bytes | str):
+    if isinstance(body, bytes):
         try:
             body = loads(body)
         except ValueError as error:

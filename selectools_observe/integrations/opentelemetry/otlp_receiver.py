@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ...capture.agent_saver import OnError
+from ...model.limits import DEFAULT_LIMITS, LimitError, Limits
 from ...protocols import AsyncTraceStore, TraceStore
 from .assembler import SpanAssembler
 from .from_spans import OtherSpans
@@ -23,7 +24,8 @@ class OtlpReply(msgspec.Struct, frozen=True):
 
     Attributes:
         status: The HTTP status: 200, 400 (no such request; do not send it again), 413 (too large),
-            415 (another encoding), 503 (a save failed; send it again).
+            415 (another encoding), 422 (it would become too much in memory), 503 (a save failed;
+            send it again).
         content_type: That of the body.
         body: An ``ExportTraceServiceResponse``, or for an error a text in its place.
     """
@@ -43,6 +45,7 @@ class OtlpReceiver:
         max_wait: How long spans wait for their root, seconds.
         max_spans: How many spans wait at most.
         max_bytes: How large a body may be, unpacked.
+        limits: What a body may become in memory.
         other_spans: What becomes of spans that are not of the GenAI conventions.
         on_error: Called with the error and the run after a save that failed.
     """
@@ -54,6 +57,7 @@ class OtlpReceiver:
         max_wait: float = 30.0,
         max_spans: int = 50_000,
         max_bytes: int = 64 * 2**20,
+        limits: Limits = DEFAULT_LIMITS,
         other_spans: OtherSpans = "beside",
         on_error: OnError | None = None,
     ) -> None:
@@ -65,6 +69,7 @@ class OtlpReceiver:
             on_error=on_error,
         )
         self._max_bytes = max_bytes
+        self._limits = limits
 
     def receive(
         self, body: bytes, content_type: str = _PROTOBUF, content_encoding: str = ""
@@ -77,7 +82,10 @@ class OtlpReceiver:
             unpacked = self._unpacked(body, content_encoding.lower())
             if unpacked is None:
                 return _error(413, f"the body is larger than {self._max_bytes} bytes")
-            request = read_otlp(unpacked.decode() if kind == _JSON else unpacked)
+            text = unpacked.decode() if kind == _JSON else unpacked
+            request = read_otlp(text, limits=self._limits)
+        except LimitError as error:
+            return _error(422, str(error))
         except (ValueError, zlib.error) as error:
             return _error(400, str(error))
         log_rejected(request.rejected)

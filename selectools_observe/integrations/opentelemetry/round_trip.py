@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from ...model.json_values import dumps, loads
+from ...model.json_values import dumps
+from ...model.limits import loads_limited
 from ...model.trace import STEP_FIELDS
 from .spans import SpanRecord
 
@@ -80,7 +81,7 @@ def unmarked(record: SpanRecord) -> tuple[SpanRecord, Mark | None]:
     if not isinstance(text, str):
         return record, None
     try:
-        mark = msgspec.convert(loads(text), Mark)
+        mark = msgspec.convert(loads_limited(text), Mark)
     except (ValueError, msgspec.ValidationError):
         return record, None
     others = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ...model.json_values import loads
+from ...model.limits import loads_limited
 from .attributes import parsed_text
 from .semconv import FIELDS, METADATA_FIELDS, NAMELESS_TOOLS, NODE_NAMES, Kind
 from .spans import SpanRecord
@@ -67,7 +67,7 @@ def langgraph_metadata(record: SpanRecord) -> dict[str, Any]:
     if not isinstance(raw, str) or ("langgraph_" not in raw and "lc_agent_name" not in raw):
         return {}
     try:
-        told = loads(raw)
+        told = loads_limited(raw)
     except ValueError:
         return {}
     if not isinstance(told, dict):

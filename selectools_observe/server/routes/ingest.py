@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -14,8 +15,11 @@ from starlette.responses import Response
 from ...errors import InvalidTraceError
 from ...model.codec import LARGE
 from ...model.json_values import dumps, loads
+from ...model.limits import JsonScanner, LimitError, Limits, check_json, check_run
 from ...model.trace import AgentTrace
+from ..async_store import Run
 from ..query_params import parse
+from ..request_body import too_much
 from ..request_trace import trace_of, trace_of_value
 from ..responses import JSON, NDJSON, Problem, Streamed, answer, problem_of, trace_not_found
 from ..state import State, state_of
@@ -25,6 +29,9 @@ _AT_ONCE = 64  # runs saved together
 _BYTES_AT_ONCE = 4 * 1024 * 1024
 _REPORT_IN_MEMORY = 1024 * 1024  # bytes; a longer one waits on the disk
 _PIECE = 64 * 1024
+_QUICK = 32 * 1024  # bytes of JSON that an event loop can spare the time to decode
+
+T = TypeVar("T")
 
 _LINES = {NDJSON, "application/jsonl", "application/ndjson", "application/x-jsonlines"}
 
@@ -55,18 +62,27 @@ async def save_traces(request: Request) -> Response:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in _LINES:
         lines = state.bodies.lines(request, state.max_body)
-        return await _save_each(state, lines, trace_of)
+        return await _save_each(state, lines, _Lines(state))
     if kind != JSON:
         hint = f"Send {JSON}: one run or an array; or {NDJSON}: a run a line"
         raise Problem(
             415, "unsupported_media_type", f"Content-Type {kind!r:.80} is not supported", hint
         )
-    async with state.bodies.body(request, state.max_body) as body:
+    return await _save_body(state, request)
+
+
+async def _save_body(state: State, request: Request) -> Response:
+    scanner = JsonScanner(state.limits)
+    async with (
+        state.bodies.body(request, state.max_body, scanner) as body,
+        state.bodies.decoding(scanner.values),
+    ):
         value = await beside(partial(_json_of, body), len(body))
         if isinstance(value, list):
-            return await _save_each(state, _items(value), trace_of_value)
-        trace = await beside(partial(trace_of_value, value), len(body))
-        run_id = await state.store.save(trace)
+            return await _save_each(state, _items(value), _Values(state))
+        prepare = state.store.prepare
+        run = await beside(lambda: prepare(_taken(trace_of_value(value), state.limits)), len(body))
+        run_id = await state.store.save(run)
     state.hub.hurry()
     return answer({"run_id": run_id}, 201)
 
@@ -78,24 +94,68 @@ def _json_of(body: bytes) -> Any:
         raise Problem(400, "invalid_request", f"The body is not JSON: {error!s:.200}") from None
 
 
-async def beside(work: Callable[[], Any], size: int) -> Any:
+def _taken(trace: AgentTrace, limits: Limits) -> AgentTrace:
+    check_run(trace, limits)
+    return trace
+
+
+async def beside(work: Callable[[], T], size: int) -> T:
     """Do work on so many bytes, in a thread if it takes long."""
-    return await anyio.to_thread.run_sync(work) if size > LARGE else work()
+    return await anyio.to_thread.run_sync(work) if size > _QUICK else work()
 
 
-async def _items(values: list[Any]) -> AsyncIterator[Any]:
-    for value in values:
-        yield value
+async def _items(values: list[Any]) -> AsyncIterator[tuple[int, Any]]:
+    for number, value in enumerate(values, 1):
+        yield number, value
+
+
+class _Lines:
+    """Runs of lines, decoded when it is their turn."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def trace_of(self, line: bytes | LimitError) -> AgentTrace:
+        if isinstance(line, LimitError):
+            raise line
+        check_json(line, self._state.limits)
+        return trace_of(line)
+
+    def size_of(self, line: bytes | LimitError) -> int:
+        return len(line) if isinstance(line, bytes) else 0
+
+    def turn(
+        self, lines: Sequence[bytes | LimitError]
+    ) -> contextlib.AbstractAsyncContextManager[None]:
+        texts = [line for line in lines if isinstance(line, bytes)]
+        values = sum(text.count(mark) for text in texts for mark in (b",", b"[", b"{"))
+        return self._state.bodies.decoding(values)
+
+
+class _Values:
+    """Runs of an array, which is decoded already."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def trace_of(self, value: Any) -> AgentTrace:
+        return trace_of_value(value)
+
+    def size_of(self, value: object) -> int:  # noqa: ARG002 - nobody knows, so it may be large
+        return LARGE
+
+    def turn(self, values: Sequence[Any]) -> contextlib.AbstractAsyncContextManager[None]:  # noqa: ARG002
+        return contextlib.nullcontext()
 
 
 async def _save_each(
-    state: State, items: AsyncIterator[Any], trace_of_item: Callable[[Any], AgentTrace]
+    state: State, items: AsyncIterator[tuple[int, Any]], kind: _Lines | _Values
 ) -> Response:
     """Save item by item. The report is sent when all is read: clients read nothing before."""
     file: IO[bytes] = tempfile.SpooledTemporaryFile(_REPORT_IN_MEMORY)  # noqa: SIM115 - sent later
     report = _Report(file)
     try:
-        await _take_all(state, items, trace_of_item, report)
+        await _take_all(state, items, kind, report)
     except BaseException:
         file.close()
         raise
@@ -107,37 +167,56 @@ async def _save_each(
 
 async def _take_all(
     state: State,
-    items: AsyncIterator[Any],
-    trace_of_item: Callable[[Any], AgentTrace],
+    items: AsyncIterator[tuple[int, Any]],
+    kind: _Lines | _Values,
     report: _Report,
 ) -> None:
-    batch: list[tuple[int, AgentTrace | Problem]] = []
+    batch: list[tuple[int, Any]] = []
     size = number = 0
     try:
-        async for item in items:
-            number += 1
-            length = len(item) if isinstance(item, bytes) else 0
-            if isinstance(item, bytes) and not item.strip():
-                continue
-            try:
-                batch.append((number, await beside(partial(trace_of_item, item), length)))
-            except InvalidTraceError as error:
-                batch.append((number, problem_of(error)))
-            size += length
+        async for number, item in items:
+            batch.append((number, item))
+            size += kind.size_of(item)
             if len(batch) >= _AT_ONCE or size >= _BYTES_AT_ONCE:
-                await _save_batch(state, batch, report)
+                await _take_batch(state, batch, size, kind, report)
                 batch, size = [], 0
     except Problem as problem:
-        await _save_batch(state, batch, report)
+        if number == 0:  # nothing was taken, and there is nothing to report
+            raise
+        await _take_batch(state, batch, size, kind, report)
         report.stopped(number + 1, problem)
     else:
-        await _save_batch(state, batch, report)
+        await _take_batch(state, batch, size, kind, report)
+
+
+async def _take_batch(
+    state: State,
+    batch: Sequence[tuple[int, Any]],
+    size: int,
+    kind: _Lines | _Values,
+    report: _Report,
+) -> None:
+    def decoded() -> list[tuple[int, Run | Problem]]:
+        return [(number, _run_or_problem(state, kind, item)) for number, item in batch]
+
+    if batch:
+        async with kind.turn([item for _, item in batch]):
+            await _save_batch(state, await beside(decoded, size), report)
+
+
+def _run_or_problem(state: State, kind: _Lines | _Values, item: Any) -> Run | Problem:
+    try:
+        return state.store.prepare(_taken(kind.trace_of(item), state.limits))
+    except LimitError as error:
+        return too_much(error)
+    except InvalidTraceError as error:
+        return problem_of(error)
 
 
 async def _save_batch(
-    state: State, batch: list[tuple[int, AgentTrace | Problem]], report: _Report
+    state: State, batch: Sequence[tuple[int, Run | Problem]], report: _Report
 ) -> None:
-    traces = [item for _, item in batch if isinstance(item, AgentTrace)]
+    traces = [item for _, item in batch if not isinstance(item, Problem)]
     outcomes = iter(await state.store.save_each(traces) if traces else ())
     for number, item in batch:
         outcome = item if isinstance(item, Problem) else next(outcomes)

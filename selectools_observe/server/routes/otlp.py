@@ -6,13 +6,19 @@ import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...model.limits import JsonScanner
 from ..otlp_ingest import not_installed
 from ..responses import JSON, Problem
 from ..state import state_of
 
 PROTOBUF = "application/x-protobuf"
 
-_KINDS = {400: "invalid_request", 413: "too_large", 415: "unsupported_media_type"}
+_KINDS = {
+    400: "invalid_request",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "limit_exceeded",
+}
 
 
 async def take_spans(request: Request) -> Response:
@@ -22,7 +28,12 @@ async def take_spans(request: Request) -> Response:
         message = f"Content-Type {kind!r:.80} is not supported"
         raise Problem(415, "unsupported_media_type", message, f"Send {JSON} or {PROTOBUF}")
     receiver = state.telemetry.receiver()
-    async with state.bodies.body(request, state.max_body) as body:
+    scanner = JsonScanner(state.limits) if kind == JSON else None
+    async with (
+        state.bodies.body(request, state.max_body, scanner) as body,
+        # What a body holds is counted in the thread: a byte may be a value.
+        state.bodies.decoding(min(len(body), state.limits.values)),
+    ):
         try:
             reply = await anyio.to_thread.run_sync(receiver.receive, body, kind)
         except ImportError as error:

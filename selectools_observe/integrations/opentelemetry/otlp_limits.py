@@ -1,0 +1,98 @@
+"""Limits on what the body of an OTLP request may become, checked before it is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...model.limits import LimitError, Limits, check_json
+from ...runtime.gil import GilYielder
+
+# Field numbers of `ExportTraceServiceRequest` and what is below it, by the message that they hold;
+# https://github.com/open-telemetry/opentelemetry-proto. Fields that are not here hold no messages.
+_MESSAGES: dict[str, dict[int, str]] = {
+    "request": {1: "resource_spans"},
+    "resource_spans": {1: "resource", 2: "scope_spans"},
+    "resource": {1: "pair", 3: "other"},
+    "scope_spans": {1: "scope", 2: "span"},
+    "scope": {3: "pair"},
+    "span": {9: "pair", 11: "event", 13: "link", 15: "other"},
+    "event": {3: "pair"},
+    "link": {4: "pair"},
+    "pair": {2: "value"},
+    "value": {5: "array", 6: "pairs"},
+    "array": {1: "value"},
+    "pairs": {1: "pair"},
+    "other": {},
+}
+
+# Attributes hold JSON as text, which is decoded too. What could be a value there is counted all
+# over the body, also in prose with many commas.
+_IN_TEXT = 4
+_VARINT_BITS = 70
+_SLICE = 64 * 1024  # bytes
+
+
+def check_otlp(body: bytes, limits: Limits, *, is_json: bool) -> None:
+    """Refuse a body that would become too much.
+
+    Raises:
+        LimitError: It would.
+        ValueError: It is not protobuf.
+    """
+    possible, yielder = 0, GilYielder()
+    for start in range(0, len(body), _SLICE):
+        possible += sum(body.count(mark, start, start + _SLICE) for mark in (b",", b"[", b"{"))
+        if possible > _IN_TEXT * limits.values:
+            raise LimitError("values", limits.values)
+        yielder.maybe_yield()
+    if is_json:
+        check_json(body, limits)
+    else:
+        _check_protobuf(body, limits)
+
+
+def _check_protobuf(body: bytes, limits: Limits) -> None:
+    fields, yielder = 0, GilYielder()
+    unread = [("request", 0, len(body), 0)]
+    while unread:
+        message, start, end, depth = unread.pop()
+        if depth > limits.depth:
+            raise LimitError("depth", limits.depth)
+        inner = _MESSAGES[message]
+        yielder.maybe_yield()
+        for number, at, size in _fields(body, start, end):
+            fields += 1
+            if fields > limits.values:
+                raise LimitError("values", limits.values)
+            if number in inner:
+                unread.append((inner[number], at, at + size, depth + 1))
+
+
+def _fields(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """The fields of a message: their number, where their content begins, its length."""
+    while at < end:
+        key, at = _varint(body, at, end)
+        size = {1: 8, 5: 4}.get(key & 7, 0)
+        if key & 7 == 0:
+            _, at = _varint(body, at, end)
+        elif key & 7 == 2:
+            size, at = _varint(body, at, end)
+        elif not size:
+            raise ValueError("the body is not an ExportTraceServiceRequest: a field of no kind")
+        if at + size > end:
+            raise ValueError("the body is not an ExportTraceServiceRequest: it ends too early")
+        yield (key >> 3 if key & 7 == 2 else 0), at, size
+        at += size
+
+
+def _varint(body: bytes, at: int, end: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, _VARINT_BITS, 7):
+        if at >= end:
+            break
+        byte = body[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+    raise ValueError("the body is not an ExportTraceServiceRequest: a number without end")
