@@ -75,15 +75,13 @@ class StoreCore(ABC, Generic[PreparedT]):
 
     async def save(self, trace: Any) -> str:
         """See `AsyncTraceStore.save`."""
-        self._check_open()
-        prepared = self._prepare(trace)
+        prepared = self._prepare(trace)  # before anything else can happen to the trace
         await self._begin()
         await self._save((prepared,))
         return prepared.run_id
 
     async def save_many(self, traces: Iterable[Any]) -> RunIds:
         """See `AsyncQueryableTraceStore.save_many`."""
-        self._check_open()
         prepared = [self._prepare(trace) for trace in traces]
         await self._begin()
         if prepared:
@@ -293,7 +291,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         self._check_open()
         if not self._has_recovered:
             self._has_recovered = True
-            await self.recover()
+            await self._recover()
 
     async def recover(self) -> RunIds:
         """Put runs into the store whose programs were killed while a live record was kept.
@@ -304,6 +302,9 @@ class StoreCore(ABC, Generic[PreparedT]):
             The ids of these runs.
         """
         self._check_open()
+        return await self._recover()
+
+    async def _recover(self) -> RunIds:
         folder = None if self.path is None else journal_file.folder_of(self.path)
         if folder is None or not os.path.isdir(folder):  # noqa: ASYNC240 - one stat
             return []

@@ -35,18 +35,18 @@ class AsyncioRuntime:
     def lock(self) -> asyncio.Lock:
         return asyncio.Lock()
 
-    async def under(self, lock: asyncio.Lock, work: Callable[[], Awaitable[T]]) -> T:
+    async def with_lock(self, lock: asyncio.Lock, work: Callable[[], Awaitable[T]]) -> T:
         async with lock:
             return await work()
 
     def event(self) -> asyncio.Event:
         return asyncio.Event()
 
-    def here(self) -> asyncio.AbstractEventLoop:
+    def scope_key(self) -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
 
-    def is_gone(self, here: object) -> bool:
-        return isinstance(here, asyncio.AbstractEventLoop) and here.is_closed()
+    def is_gone(self, scope_key: object) -> bool:
+        return isinstance(scope_key, asyncio.AbstractEventLoop) and scope_key.is_closed()
 
     def worker(
         self,
@@ -58,8 +58,8 @@ class AsyncioRuntime:
         return ThreadWorker(LazyResource(where, acquire, release, is_current))
 
     async def call(self, function: Callable[[], T]) -> T:
-        errand = WorkItem(function)
-        return await errand.outcome(_in_thread(errand.run))
+        item = WorkItem(function)
+        return await item.outcome(_in_thread(item.run))
 
     async def checkpoint(self) -> None:
         await asyncio.sleep(0)
@@ -72,6 +72,8 @@ class ThreadWorker(aiosqlite.Connection, Generic[ResourceT]):
     thread that dies with the loop it reports to. This one hands it functions that report for
     themselves, so that a caller can wait for the end of what it began, and the thread goes on.
     """
+
+    queues = True
 
     def __init__(self, hold: LazyResource[ResourceT]) -> None:
         super().__init__(_nothing_to_connect, iter_chunk_size=64)
@@ -105,14 +107,14 @@ class ThreadWorker(aiosqlite.Connection, Generic[ResourceT]):
 
     async def _submit(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
-        errand, over = WorkItem(work), loop.create_future()
+        item, over = WorkItem(work), loop.create_future()
         with self._turn:
             if not self._running:
                 raise StoreClosedError(self._hold.where)
             if self._thread.ident is None:
                 self._start()
-            self._tx.put_nowait((None, partial(_run_and_tell, errand, loop, over)))
-        return await errand.outcome(over)
+            self._tx.put_nowait((None, partial(_run_and_tell, item, loop, over)))
+        return await item.outcome(over)
 
     @property
     def is_holding(self) -> bool:
@@ -141,7 +143,7 @@ class ThreadWorker(aiosqlite.Connection, Generic[ResourceT]):
         self._turn.release()
 
     def after_fork_in_child(self) -> None:
-        # Its thread is not here: nobody will use it, since lanes begin anew too.
+        # Its thread is not here, and nobody will use it: loop-local state begins anew too.
         self._turn = threading.Lock()
         self._running = False
 
@@ -214,10 +216,10 @@ class WorkItem(Generic[T]):
 
 
 def _run_and_tell(
-    errand: WorkItem[T], loop: asyncio.AbstractEventLoop, over: asyncio.Future[None]
+    item: WorkItem[T], loop: asyncio.AbstractEventLoop, over: asyncio.Future[None]
 ) -> None:
     """In a worker's thread: run, and tell the loop, if it is still there."""
-    errand.run()
+    item.run()
     with contextlib.suppress(RuntimeError):  # the loop was closed; nobody waits any more
         loop.call_soon_threadsafe(_wake, over)
 

@@ -1,153 +1,176 @@
-"""Group commit: what is asked at the same time is done at once.
+"""Group commit: what is requested at the same time is done at once.
 
-The first to ask opens a batch and hands it to the worker; whoever comes before the worker is free
-joins the batch. When the worker begins, it closes the batch and does all of it in one go. There is
-no background task, so nothing has to be flushed and nothing is lost at exit.
+The first request opens a batch and hands it to the worker; those that come before the worker is
+free join the batch. When the worker begins, it closes the batch and does all of it in one go. There
+is no background task, so nothing has to be flushed and nothing is lost at exit.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic, Protocol, TypeVar, cast
 
 from ..errors import TraceStoreError
 from .interface import Event, Runtime
 
-AskedT = TypeVar("AskedT")
-AnswerT = TypeVar("AnswerT")
-GivenT_contra = TypeVar("GivenT_contra", contravariant=True)
-ReturnedT_co = TypeVar("ReturnedT_co", covariant=True)
+T = TypeVar("T")
+HeldT = TypeVar("HeldT")
+RequestT = TypeVar("RequestT")
+ResultT = TypeVar("ResultT")
+HeldT_contra = TypeVar("HeldT_contra", contravariant=True)
+HeldT_co = TypeVar("HeldT_co", covariant=True)
+RequestT_contra = TypeVar("RequestT_contra", contravariant=True)
+ResultT_co = TypeVar("ResultT_co", covariant=True)
 
-_UNANSWERED = object()
+_NO_RESULT = object()
 
 # Requests in a batch. Beyond this a batch gains little, and while one is done the next can form.
 _LARGEST = 128
 
 
-class _Entry(Generic[AskedT, AnswerT]):
-    """One request, and its answer once there is one."""
+class BatchFunction(Protocol[HeldT_contra, RequestT_contra, ResultT_co]):
+    """Does a batch on what a worker holds: a result or an error for each request, in their order.
 
-    __slots__ = ("answer", "asked")
+    If it raises, each of the requests has failed with that.
+    """
 
-    def __init__(self, asked: AskedT) -> None:
-        self.asked = asked
-        self.answer: AnswerT | Exception | object = _UNANSWERED
-
-    def result(self) -> AnswerT:
-        if isinstance(self.answer, Exception):
-            raise _own_copy(self.answer)
-        return self.answer  # type: ignore[return-value]
+    def __call__(
+        self, held: HeldT_contra, requests: Sequence[RequestT_contra], /
+    ) -> Sequence[ResultT_co | Exception]: ...
 
 
-class _Batch(Generic[AskedT, AnswerT]):
-    """Requests that will be answered together."""
+class BatchWorker(Protocol[HeldT_co]):
+    """The part of a `Worker` that a batcher needs.
 
-    __slots__ = ("done", "entries")
+    Attributes:
+        queues: Whether it takes one function after another by itself.
+    """
+
+    @property
+    def queues(self) -> bool: ...
+    async def run(self, function: Callable[[HeldT_co], T]) -> T:
+        """Run a function to its end; what was begun is finished before a cancellation goes on."""
+
+
+class _Request(Generic[RequestT, ResultT]):
+    """One request, and its result once there is one."""
+
+    __slots__ = ("_result", "value")
+
+    def __init__(self, value: RequestT) -> None:
+        self.value = value
+        self._result: ResultT | Exception | object = _NO_RESULT
+
+    @property
+    def is_done(self) -> bool:
+        return self._result is not _NO_RESULT
+
+    def finish(self, result: ResultT | Exception) -> None:
+        self._result = result
+
+    def result(self) -> ResultT:
+        if isinstance(self._result, Exception):
+            raise _own_copy(self._result)
+        return self._result  # type: ignore[return-value]
+
+
+class _Batch(Generic[RequestT, ResultT]):
+    """Requests that will be done together."""
+
+    __slots__ = ("done", "requests")
 
     def __init__(self) -> None:
-        self.entries: list[_Entry[AskedT, AnswerT]] = []
+        self.requests: list[_Request[RequestT, ResultT]] = []
         self.done: Event | None = None  # made for the first who waits for it
 
 
-class Work(Protocol[GivenT_contra, ReturnedT_co]):
-    """Does a batch, in a worker: one answer, or error, for each request, in their order."""
-
-    def __call__(self, asked: Sequence[GivenT_contra], /) -> Sequence[ReturnedT_co | Exception]: ...
-
-
-class Batcher(Generic[AskedT, AnswerT]):
-    """Does requests of one kind in batches.
-
-    ``run`` must finish what it began before a cancellation goes on. With ``queues``, it does one
-    batch after another by itself; without, a lock sees to that.
-    """
+class Batcher(Generic[HeldT, RequestT, ResultT]):
+    """Does requests of one kind in batches, in a worker."""
 
     def __init__(
         self,
         runtime: Runtime,
-        run: Callable[[Callable[[Work[AskedT, AnswerT]], None]], Awaitable[None]],
-        *,
-        queues: bool = False,
+        worker: BatchWorker[HeldT],
+        function: BatchFunction[HeldT, RequestT, ResultT],
     ) -> None:
-        self._queues = queues
         self._runtime = runtime
-        self._run = run
-        self._lock = runtime.lock()
+        self._worker = worker
+        self._function = function
+        self._lock = runtime.lock()  # where the worker does not queue
         self._guard = threading.Lock()
-        self._open: _Batch[AskedT, AnswerT] | None = None
-        self._company = 1
+        self._open: _Batch[RequestT, ResultT] | None = None
+        self._last_size = 1
 
-    async def ask(self, asked: AskedT) -> AnswerT:
-        """The answer to one request."""
-        entry: _Entry[AskedT, AnswerT] = _Entry(asked)
-        while entry.answer is _UNANSWERED:
-            batch, leads = self._join(entry)
-            await (self._lead(batch) if leads else self._follow(batch, entry))
-        return entry.result()
+    async def submit(self, value: RequestT) -> ResultT:
+        """The result of one request."""
+        request: _Request[RequestT, ResultT] = _Request(value)
+        while not request.is_done:
+            batch, leads = self._join(request)
+            await (self._lead(batch) if leads else self._follow(batch, request))
+        return request.result()
 
-    def _join(self, entry: _Entry[AskedT, AnswerT]) -> tuple[_Batch[AskedT, AnswerT], bool]:
+    def _join(self, request: _Request[RequestT, ResultT]) -> tuple[_Batch[RequestT, ResultT], bool]:
         with self._guard:
-            leads = self._open is None or len(self._open.entries) >= _LARGEST
+            leads = self._open is None or len(self._open.requests) >= _LARGEST
             if leads or self._open is None:
                 self._open = _Batch()
             elif self._open.done is None:
                 self._open.done = self._runtime.event()
-            self._open.entries.append(entry)
+            self._open.requests.append(request)
             return self._open, leads
 
-    async def _lead(self, batch: _Batch[AskedT, AnswerT]) -> None:
+    async def _lead(self, batch: _Batch[RequestT, ResultT]) -> None:
         try:
-            if self._queues:
-                await self._run(partial(self._answer, batch))
+            if self._worker.queues:
+                await self._worker.run(partial(self._run, batch))
             else:
-                await self._runtime.under(self._lock, partial(self._do, batch))
+                await self._runtime.with_lock(self._lock, partial(self._gather_and_run, batch))
         finally:
-            # After an interruption some entries have no answer; their callers ask again.
+            # After an interruption some requests have no result; their callers submit them again.
             self._close(batch)
             if batch.done is not None:
                 batch.done.set()
 
-    async def _do(self, batch: _Batch[AskedT, AnswerT]) -> None:
-        await self._await_company(batch)
-        await self._run(partial(self._answer, batch))
-
-    async def _await_company(self, batch: _Batch[AskedT, AnswerT]) -> None:
-        """Let those join who came along last time: just released, they are about to ask again."""
+    async def _gather_and_run(self, batch: _Batch[RequestT, ResultT]) -> None:
+        """Let those join who were in the last batch: just released, they are about to come."""
         present = 0
-        while present < len(batch.entries) < self._company:
-            present = len(batch.entries)
+        while present < len(batch.requests) < self._last_size:
+            present = len(batch.requests)
             await self._runtime.checkpoint()
+        await self._worker.run(partial(self._run, batch))
 
-    async def _follow(self, batch: _Batch[AskedT, AnswerT], entry: _Entry[AskedT, AnswerT]) -> None:
+    async def _follow(
+        self, batch: _Batch[RequestT, ResultT], request: _Request[RequestT, ResultT]
+    ) -> None:
         try:
             is_done = await cast("Event", batch.done).wait()
         except BaseException:
             with self._guard:
                 if self._open is batch:
-                    batch.entries.remove(entry)
+                    batch.requests.remove(request)
             raise
         if not is_done:
-            # Is the leader slow? Then we wait for the lock behind it, and find our answer. Or did
+            # Is the leader slow? Then we wait for the lock behind it, and find our result. Or did
             # a signal handler raise in its thread before it could lead? Then we do it.
             await self._lead(batch)
 
-    def _answer(self, batch: _Batch[AskedT, AnswerT], work: Work[AskedT, AnswerT]) -> None:
-        """In a worker: do the batch and note the answers, before anything can interrupt."""
+    def _run(self, batch: _Batch[RequestT, ResultT], held: HeldT) -> None:
+        """In the worker: do the batch and note the results, before anything can interrupt."""
         self._close(batch)
-        self._company = len(batch.entries)
-        # Some have an answer if the one who led them was interrupted, and another does the rest.
-        left = [entry for entry in batch.entries if entry.answer is _UNANSWERED]
-        answers: Sequence[AnswerT | Exception]
+        self._last_size = len(batch.requests)
+        # Some are done if the one who led them was interrupted, and another does the rest.
+        left = [request for request in batch.requests if not request.is_done]
+        results: Sequence[ResultT | Exception]
         try:
-            answers = work([entry.asked for entry in left]) if left else []
+            results = self._function(held, [request.value for request in left]) if left else []
         except Exception as error:  # noqa: BLE001 - each caller raises it
-            answers = [error] * len(left)
-        for entry, answer in zip(left, answers, strict=True):
-            entry.answer = answer
+            results = [error] * len(left)
+        for request, result in zip(left, results, strict=True):
+            request.finish(result)
 
-    def _close(self, batch: _Batch[AskedT, AnswerT]) -> None:
+    def _close(self, batch: _Batch[RequestT, ResultT]) -> None:
         with self._guard:
             if self._open is batch:
                 self._open = None

@@ -22,7 +22,7 @@ _PATIENCE = 1.0  # seconds after which one who waits for another thread looks fo
 
 
 Lock: TypeAlias = object
-"""A lock that `Runtime.under` takes."""
+"""A lock that `Runtime.with_lock` takes."""
 
 
 class Event(Protocol):
@@ -43,14 +43,14 @@ class Runtime(Protocol):
     hops: bool
 
     def lock(self) -> Lock: ...
-    async def under(self, lock: Any, work: Callable[[], Awaitable[T]]) -> T:
+    async def with_lock(self, lock: Any, work: Callable[[], Awaitable[T]]) -> T:
         """Do work while nobody else has the lock."""
 
     def event(self) -> Event: ...
-    def here(self) -> object:
-        """What a lane belongs to: the running event loop, or the one lane of all threads."""
+    def scope_key(self) -> object:
+        """What loop-local state belongs to: the running event loop, or None for all threads."""
 
-    def is_gone(self, here: object) -> bool: ...
+    def is_gone(self, scope_key: object) -> bool: ...
     def worker(
         self,
         where: str,
@@ -73,7 +73,7 @@ class BlockingRuntime:
     def lock(self) -> threading.Lock:
         return threading.Lock()
 
-    async def under(self, lock: threading.Lock, work: Callable[[], Awaitable[T]]) -> T:
+    async def with_lock(self, lock: threading.Lock, work: Callable[[], Awaitable[T]]) -> T:
         # As it stands here, with a lock written in C, no signal can come between taking the lock
         # and the block that gives it back. A context manager in Python could be left half way.
         with lock:
@@ -82,10 +82,10 @@ class BlockingRuntime:
     def event(self) -> BlockingEvent:
         return BlockingEvent()
 
-    def here(self) -> None:
+    def scope_key(self) -> None:
         return None
 
-    def is_gone(self, here: object) -> bool:  # noqa: ARG002
+    def is_gone(self, scope_key: object) -> bool:  # noqa: ARG002
         return False
 
     def worker(
@@ -130,7 +130,7 @@ def iterate_sync(items: AsyncIterator[T]) -> Iterator[T]:
 
 
 class BlockingEvent:
-    """A thread event in a coroutine's clothes."""
+    """A thread's event, as coroutines wait for it."""
 
     def __init__(self) -> None:
         self._event = threading.Event()

@@ -1,4 +1,4 @@
-"""What belongs to one event loop, for stores that serve several."""
+"""State that belongs to one event loop, for stores that serve several."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ StateT = TypeVar("StateT")
 
 
 class LoopLocal(Generic[StateT]):
-    """One lane for each event loop (or one for all threads), made at first use.
+    """One state for each event loop (or one for all threads), made at first use.
 
-    A lane whose loop is closed is discarded when the next one is made. After a fork the child
-    begins with none.
+    That of a closed loop is discarded when the next one is made. After a fork the child begins
+    with none.
     """
 
     def __init__(
@@ -25,35 +25,35 @@ class LoopLocal(Generic[StateT]):
         self._runtime = runtime
         self._make = make
         self._discard = discard
-        self._lanes: dict[object, StateT] = {}
+        self._states: dict[object, StateT] = {}
         self._lock = threading.Lock()
         rest_during_forks(self)
 
     def current(self) -> StateT:
-        here = self._runtime.here()
-        lane = self._lanes.get(here)
-        return lane if lane is not None else self._new(here)
+        scope_key = self._runtime.scope_key()
+        state = self._states.get(scope_key)
+        return state if state is not None else self._new(scope_key)
 
-    def _new(self, here: object) -> StateT:
+    def _new(self, scope_key: object) -> StateT:
         with self._lock:
-            for other in [key for key in self._lanes if self._runtime.is_gone(key)]:
-                self._discard(self._lanes.pop(other))
-            if here not in self._lanes:
-                self._lanes[here] = self._make()
-            return self._lanes[here]
+            for other in [key for key in self._states if self._runtime.is_gone(key)]:
+                self._discard(self._states.pop(other))
+            if scope_key not in self._states:
+                self._states[scope_key] = self._make()
+            return self._states[scope_key]
 
     def take_all(self) -> tuple[StateT | None, list[StateT]]:
-        """Empty: the current lane, if there is one, and all others."""
+        """Empty: the current state, if there is one, and all others."""
         with self._lock:
-            lanes, self._lanes = self._lanes, {}
+            states, self._states = self._states, {}
         try:
-            mine = lanes.pop(self._runtime.here(), None)
+            mine = states.pop(self._runtime.scope_key(), None)
         except RuntimeError:  # no event loop here
             mine = None
-        return mine, list(lanes.values())
+        return mine, list(states.values())
 
     def __iter__(self) -> Iterator[StateT]:
-        return iter(list(self._lanes.values()))
+        return iter(list(self._states.values()))
 
     def before_fork(self) -> None:
         pass
@@ -62,5 +62,5 @@ class LoopLocal(Generic[StateT]):
         pass
 
     def after_fork_in_child(self) -> None:
-        self._lanes = {}
+        self._states = {}
         self._lock = threading.Lock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from ..errors import StoreClosedError
@@ -21,7 +22,12 @@ class Worker(Protocol[HeldT_co]):
     """Owns a resource (a database connection) and runs functions on it, one after another.
 
     What was begun is always finished: a cancelled caller waits for it, then is cancelled.
+
+    Attributes:
+        queues: Whether callers need not wait for each other before they call.
     """
+
+    queues: bool
 
     async def run(self, function: Callable[[HeldT_co], T]) -> T: ...
     async def close(self) -> None: ...
@@ -81,6 +87,8 @@ class LazyResource(Generic[ResourceT]):
 class DirectWorker(Generic[ResourceT]):
     """A worker that works in the caller's thread, one caller at a time."""
 
+    queues = False
+
     def __init__(self, hold: LazyResource[ResourceT]) -> None:
         self._hold = hold
         self._lock = threading.Lock()
@@ -110,3 +118,22 @@ class DirectWorker(Generic[ResourceT]):
     @property
     def is_holding(self) -> bool:
         return self._hold.is_holding
+
+
+class CallWorker(Generic[ResourceT]):
+    """Runs functions on something that all threads may use, as the runtime runs any function."""
+
+    queues = False
+
+    def __init__(self, runtime: CallingRuntime, held: ResourceT) -> None:
+        self._runtime = runtime
+        self._held = held
+
+    async def run(self, function: Callable[[ResourceT], T]) -> T:
+        return await self._runtime.call(partial(function, self._held))
+
+
+class CallingRuntime(Protocol):
+    """The part of a runtime that runs functions."""
+
+    async def call(self, function: Callable[[], T]) -> T: ...

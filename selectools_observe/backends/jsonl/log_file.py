@@ -1,6 +1,6 @@
 """The file, and the index of it that is held in memory. All of this blocks; nothing here waits.
 
-One archive serves all threads and event loops of a process, one at a time. Between processes,
+One `JSONLFile` serves all threads and event loops of a process, one at a time. Between processes,
 writers take a lock on the file; readers need none: a line that is not finished is not there yet.
 """
 
@@ -97,7 +97,7 @@ class _Together:
         return self.goes_on(end) or (group is not None and group.left > 0)
 
 
-class Archive:
+class JSONLFile:
     """A JSONL file with an index: which line holds which run."""
 
     def __init__(self, path: str, *, sync: bool, progress: Progress | None) -> None:

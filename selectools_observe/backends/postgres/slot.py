@@ -48,7 +48,7 @@ class SessionSlot:
             StorageError: The server refuses it, or cannot be reached.
             StoreClosedError: The store is closed.
         """
-        return await self._runtime.under(self._lock, partial(self._run, work))
+        return await self._runtime.with_lock(self._lock, partial(self._run, work))
 
     async def _run(self, work: Callable[[Session], Awaitable[T]]) -> T:
         deadline = None
@@ -96,7 +96,7 @@ class SessionSlot:
 
     async def close(self) -> None:
         """Finish what was begun, and close."""
-        await self._runtime.under(self._lock, self._close)
+        await self._runtime.with_lock(self._lock, self._close)
 
     async def _close(self) -> None:
         self._is_closed = True

@@ -8,7 +8,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from ...errors import StorageError
 from ...protocols import Durability
@@ -20,7 +20,6 @@ from .index.maintenance import index_everything
 from .schema import ForeignTableError, NewerVersionError, check, migrate
 
 T = TypeVar("T")
-HeldT = TypeVar("HeldT")
 Args = ParamSpec("Args")
 
 BUSY_TIMEOUT = 30.0  # seconds to wait for another program's transaction
@@ -69,36 +68,25 @@ class Database:
         if shared is not None:
             shared.close()
 
-    def do(
-        self,
-        held: HeldT,
-        work: Callable[Concatenate[HeldT, Args], T],
-        *args: Args.args,
-        **kwargs: Args.kwargs,
-    ) -> T:
-        """Do work on what holds a connection, taking turns if shared, errors put in words."""
-        if self.is_private:
-            with self._turn.held, self.explained():
-                return work(held, *args, **kwargs)
-        try:
-            return work(held, *args, **kwargs)
-        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-            raise self._in_words(error) from error
+    def in_turn(self, work: Callable[Args, T], /, *args: Args.args, **kwargs: Args.kwargs) -> T:
+        """Do work on a connection, while nobody else does on the one that all share."""
+        if not self.is_private:
+            return work(*args, **kwargs)
+        with self._turn.held:
+            return work(*args, **kwargs)
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
         """Turn what SQLite and the operating system say into `StorageError`."""
         try:
             yield
-        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-            raise self._in_words(error) from error
-
-    def _in_words(self, error: sqlite3.Error | OSError | UnicodeDecodeError) -> StorageError:
-        if isinstance(error, UnicodeDecodeError):
-            return error_mapping.from_sqlite(self.where, error_mapping.from_text(error))
-        if isinstance(error, sqlite3.Error):
-            return error_mapping.from_sqlite(self.where, error)
-        return error_mapping.from_os(self.where, error)
+        except UnicodeDecodeError as error:
+            named = error_mapping.from_text(error)
+            raise error_mapping.from_sqlite(self.where, named) from error
+        except sqlite3.Error as error:
+            raise error_mapping.from_sqlite(self.where, error) from error
+        except OSError as error:
+            raise error_mapping.from_os(self.where, error) from error
 
     def _open(self) -> Connection:
         with self.explained():

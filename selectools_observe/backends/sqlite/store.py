@@ -13,7 +13,7 @@ from ...model.histogram import TraceHistogram
 from ...model.pagination import Position
 from ...model.reports import BackupReport, CompactReport, RepairReport, VerifyReport
 from ...protocols import Durability
-from ...runtime.batching import Batcher, Work
+from ...runtime.batching import Batcher
 from ...runtime.interface import Runtime
 from ...runtime.loop_local import LoopLocal
 from ...runtime.worker import Worker
@@ -35,8 +35,6 @@ from .writer import Unit, Writer
 T = TypeVar("T")
 Args = ParamSpec("Args")
 HeldT = TypeVar("HeldT")
-AskedT = TypeVar("AskedT")
-AnswerT = TypeVar("AnswerT")
 
 
 class SQLiteStore(FileCore[WrittenTrace]):
@@ -54,59 +52,59 @@ class SQLiteStore(FileCore[WrittenTrace]):
         path = checked_path(db_path)
         self._database = Database(path, durability)
         super().__init__(runtime, path, trace_type)
-        self._lanes = LoopLocal(runtime, self._new_lane, _LoopState.abandon)
+        self._loop_local = LoopLocal(runtime, self._new_state, _LoopState.abandon)
 
     @property
     def path(self) -> str | None:
         """The file; None in memory."""
         return None if self._where == ":memory:" else self._where
 
-    def _new_lane(self) -> _LoopState:
+    def _new_state(self) -> _LoopState:
         self._check_open()
         return _LoopState(self._runtime, self._database)
 
     async def _open(self) -> None:
         self._check_open()
-        await self._lanes.current().write(lambda _: None)
+        await self._loop_local.current().write(lambda _: None)
 
     def _prepare(self, trace: object) -> WrittenTrace:
         return to_write(encode(trace))
 
     async def _save(self, traces: Sequence[WrittenTrace]) -> None:
-        await self._lanes.current().saves.ask(traces)
+        await self._loop_local.current().save(traces)
 
     async def _update(
         self, run_id: str, change: Callable[[bytes | None], WrittenTrace | None]
     ) -> bool:
-        return await self._lanes.current().write(Writer.update, run_id, change)
+        return await self._loop_local.current().write(Writer.update, run_id, change)
 
     async def _load(self, run_id: str) -> bytes | None:
-        return await self._lanes.current().load(run_id)
+        return await self._loop_local.current().load(run_id)
 
     async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
-        return await self._lanes.current().scan(reader.load, self._where, run_ids)
+        return await self._loop_local.current().scan(reader.load, self._where, run_ids)
 
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
-        return await self._lanes.current().scan(reader.page, self._where, ask)
+        return await self._loop_local.current().scan(reader.page, self._where, ask)
 
     async def _count(self, filters: TraceFilter) -> int:
-        return await self._lanes.current().count(counter.count, self._where, filters)
+        return await self._loop_local.current().count(counter.count, self._where, filters)
 
     async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
         work = counter.histogram
-        return await self._lanes.current().count(work, self._where, filters, buckets)
+        return await self._loop_local.current().count(work, self._where, filters, buckets)
 
     async def _delete(self, run_id: str) -> bool:
-        return await self._lanes.current().write(Writer.delete, run_id)
+        return await self._loop_local.current().write(Writer.delete, run_id)
 
     async def _newest(self) -> Position | None:
-        newest = await self._lanes.current().scan(reader.newest_id)
+        newest = await self._loop_local.current().scan(reader.newest_id)
         return Position(self._kind, newest) if newest else None
 
     async def _close(self) -> None:
-        mine, others = self._lanes.take_all()
-        for lane in others:
-            lane.abandon()
+        mine, others = self._loop_local.take_all()
+        for state in others:
+            state.abandon()
         try:
             if mine is not None:
                 await mine.close()
@@ -138,18 +136,19 @@ class SQLiteStore(FileCore[WrittenTrace]):
             self._database.release(connection)
 
     def _take(self, steps: Steps[T]) -> tuple[int, int] | Done[T]:
-        return self._database.do(steps, take)
+        with self._database.explained():
+            return self._database.in_turn(take, steps)
 
     def _place_of(self, run_id: str) -> str:
         return reader.place_of(self._where, run_id)
 
     def _is_open(self) -> bool:
-        return any(lane.is_open for lane in self._lanes)
+        return any(state.is_open for state in self._loop_local)
 
     def _abandon(self) -> None:
-        mine, others = self._lanes.take_all()
-        for lane in [*others, *([mine] if mine else [])]:
-            lane.abandon()
+        mine, others = self._loop_local.take_all()
+        for state in [*others, *([mine] if mine else [])]:
+            state.abandon()
 
 
 class _LoopState:
@@ -172,40 +171,32 @@ class _LoopState:
         self._loader: Worker[Connection] = runtime.worker(*to_read)
         self._scanner: Worker[Connection] = runtime.worker(*to_read)
         self._counter: Worker[Connection] = runtime.worker(*to_read)
-        self.saves: Batcher[Unit, None] = Batcher(runtime, self._save, queues=runtime.hops)
-        self._loads: Batcher[str, bytes | None] | None = None
+        self._saves: Batcher[Writer, Unit, None] = Batcher(runtime, self._writer, self._save_batch)
+        self._loads: Batcher[Connection, str, bytes | None] | None = None
         if runtime.hops:
-            self._loads = Batcher(runtime, self._load, queues=True)
+            self._loads = Batcher(runtime, self._loader, self._load_batch)
 
     def _new_writer(self) -> Writer:
-        return self._database.do(self._database.connect(), Writer, self._database.where)
+        connection = self._database.connect()
+        return self._database.in_turn(Writer, connection, self._database.where)
 
-    async def _save(self, answer: Callable[[Work[Unit, None]], None]) -> None:
-        await self._answer(self._writer, answer, Writer.save)
-
-    async def _load(self, answer: Callable[[Work[str, bytes | None]], None]) -> None:
-        await self._answer(self._loader, answer, self._load_batch)
-
-    def _load_batch(self, connection: Connection, run_ids: Sequence[str]) -> Sequence[Loaded]:
-        return reader.load(connection, self._database.where, run_ids)
-
-    async def _answer(
-        self,
-        worker: Worker[HeldT],
-        answer: Callable[[Work[AskedT, AnswerT]], None],
-        work: Callable[[HeldT, Sequence[AskedT]], Sequence[AnswerT | Exception]],
-    ) -> None:
-        """Answer a batch of requests in a worker."""
+    async def save(self, traces: Unit) -> None:
+        """Save traces, together with others that are saved at the same time."""
         with self._database.explained():
-            await worker.run(
-                lambda held: answer(lambda asked: self._database.do(held, work, asked))
-            )
+            await self._saves.submit(traces)
 
     async def load(self, run_id: str) -> bytes | None:
         """Load one trace, together with others that are asked for at the same time."""
-        if self._loads is not None:
-            return await self._loads.ask(run_id)
-        return await self._do(self._loader, reader.load_one, self._database.where, run_id)
+        if self._loads is None:
+            return await self._do(self._loader, reader.load_one, self._database.where, run_id)
+        with self._database.explained():
+            return await self._loads.submit(run_id)
+
+    def _save_batch(self, writer: Writer, units: Sequence[Unit]) -> Sequence[Exception | None]:
+        return self._database.in_turn(writer.save, units)
+
+    def _load_batch(self, connection: Connection, run_ids: Sequence[str]) -> Sequence[Loaded]:
+        return self._database.in_turn(reader.load, connection, self._database.where, run_ids)
 
     async def write(
         self,
@@ -242,7 +233,9 @@ class _LoopState:
         **kwargs: Args.kwargs,
     ) -> T:
         with self._database.explained():
-            return await worker.run(lambda held: self._database.do(held, work, *args, **kwargs))
+            return await worker.run(
+                lambda held: self._database.in_turn(work, held, *args, **kwargs)
+            )
 
     @property
     def is_open(self) -> bool:

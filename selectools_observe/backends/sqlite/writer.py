@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
-from ...errors import StorageError, TraceStoreError
-from .. import error_mapping, timestamps
+from ...errors import StorageError
+from .. import timestamps
 from .connection import Connection
 from .index.maintenance import FOREIGN_ROWS_AT_ONCE, keep_up
 from .reader import load_one
@@ -75,7 +75,7 @@ class Writer:
             connection.execute(statement)
 
     def save(self, units: Sequence[Unit]) -> list[Exception | None]:
-        """Save a batch in one transaction; if a row is refused, unit by unit.
+        """Save a batch in one transaction; if a row is refused, unit by unit. An error for each.
 
         Raises:
             sqlite3.Error: The database refused the batch as a whole; nothing was saved.
@@ -99,13 +99,11 @@ class Writer:
             problem = "the file was removed or replaced during the call"
             raise StorageError(self._where, problem, "Try again, with the file that is there now")
 
-    def _save_alone(self, unit: Unit) -> TraceStoreError | None:
+    def _save_alone(self, unit: Unit) -> sqlite3.Error | None:
         try:
             self._save(unit)
         except sqlite3.Error as error:
-            refused = error_mapping.from_sqlite(self._where, error)
-            refused.__cause__ = error
-            return refused
+            return error
         return None
 
     def _save(self, rows: Sequence[WrittenTrace]) -> None:

@@ -14,8 +14,9 @@ from ...model.json_values import UnstorableValueError
 from ...model.trace import AgentTrace, TraceStep
 from ...protocols import Durability
 from ...runtime.asyncio_ import AsyncioRuntime
-from ...runtime.batching import Batcher, Work
+from ...runtime.batching import Batcher
 from ...runtime.loop_local import LoopLocal
+from ...runtime.worker import CallWorker
 from ..processing.processor import TraceProcessor
 from ..processing.sanitize import salvaged, salvaged_step
 from .writer import LiveRecord
@@ -40,8 +41,9 @@ class RunJournal:
         self._preparations = preparations
         self.trouble = trouble
         runtime = AsyncioRuntime()
-        self._syncs: LoopLocal[Batcher[int, None]] = LoopLocal(
-            runtime, lambda: Batcher(runtime, partial(_in_thread, runtime, self._sync)), _nothing
+        worker = CallWorker(runtime, self.record)
+        self._syncs: LoopLocal[Batcher[LiveRecord, int, None]] = LoopLocal(
+            runtime, lambda: Batcher(runtime, worker, _sync), _nothing
         )
 
     def begin(self, trace: AgentTrace) -> LiveRun | None:
@@ -89,19 +91,12 @@ class RunJournal:
 
     async def async_sync(self, upto: int) -> None:
         """Make the record survive power loss, in a thread, with all who ask at the same time."""
-        await self._syncs.current().ask(upto)
-
-    def _sync(self, asked: Sequence[int]) -> Sequence[None]:
-        self.record.sync(max(asked))
-        return [None] * len(asked)
+        await self._syncs.current().submit(upto)
 
 
-async def _in_thread(
-    runtime: AsyncioRuntime,
-    work: Work[int, None],
-    answer: Callable[[Work[int, None]], None],
-) -> None:
-    await runtime.call(partial(answer, work))
+def _sync(record: LiveRecord, upto: Sequence[int]) -> Sequence[None]:
+    record.sync(max(upto))
+    return [None] * len(upto)
 
 
 def _nothing(_: object) -> None:
