@@ -10,8 +10,15 @@ import threading
 from collections.abc import Callable
 from typing import TypeAlias, cast
 
+from ..errors import CorruptTraceError, TraceNotFoundError
 from ..model.trace import AgentTrace
-from ..protocols import AsyncTraceStore, TraceStore, is_async_store
+from ..protocols import (
+    AsyncTraceStore,
+    Change,
+    QueryableTraceStore,
+    TraceStore,
+    is_async_store,
+)
 from ..stores.blocking import SyncTraceStore
 
 log = logging.getLogger("selectools_observe")
@@ -64,6 +71,19 @@ class SafeSaver:
         except Exception as error:  # noqa: BLE001 - a third party's store may raise anything
             return self._not_saved(error, trace)
         return self._saved()
+
+    def update(self, trace: AgentTrace, change: Change) -> bool | None:
+        """Update the run of a trace; return whether it is stored now, None if nothing was to do.
+
+        Args:
+            trace: What ``on_error`` is given after a failure.
+            change: See `QueryableTraceStore.update`.
+        """
+        try:
+            changed = _update(self._blocking(), trace.run_id, change)
+        except Exception as error:  # noqa: BLE001 - a third party's store may raise anything
+            return self._not_saved(error, trace)
+        return self._saved() if changed else None
 
     async def asave(self, trace: AgentTrace) -> bool:
         """Save without blocking the loop; return whether it is stored.
@@ -118,6 +138,33 @@ class SafeSaver:
             except Exception:
                 log.exception("on_error failed for run %r", trace.run_id)
         return False
+
+
+def _has_own_update(store: TraceStore) -> bool:
+    """Whether it has `update`, and no subclass saves in a way of its own that it does not know."""
+    for base in type(store).__mro__:
+        if "update" in vars(base):
+            return True
+        if "save" in vars(base):
+            break
+    return "update" in getattr(store, "__dict__", ())
+
+
+def _update(store: TraceStore, run_id: str, change: Change) -> bool:
+    """Update a run, also one whose stored form cannot be read: then without that."""
+    try:
+        if _has_own_update(store):
+            return cast("QueryableTraceStore", store).update(run_id, change)
+        stored = store.load(run_id)  # of five methods, a load and a save must do
+    except TraceNotFoundError:
+        stored = None
+    except CorruptTraceError as error:
+        log.warning("run %r is saved without the steps stored earlier: %s", run_id, error)
+        stored = None
+    changed = change(stored)
+    if changed is not None:
+        store.save(changed)
+    return changed is not None
 
 
 async def _end_of(task: asyncio.Future[None]) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..model.filters import TraceFilter
 from ..model.limits import Limits
-from ..protocols import AsyncTraceStore, Summaries, TraceStore, is_async_store
+from ..protocols import AsyncTraceStore, Change, Summaries, TraceStore, is_async_store
+from ..stores.delegating import WrappingCore, innermost
 from .responses import Problem
 
 if TYPE_CHECKING:
@@ -65,6 +66,15 @@ class OnLoop:
 
     def save(self, trace: Any) -> str:
         return self._run(self._store.save(trace))
+
+    @property
+    def path(self) -> str | None:
+        """The file that the runs are in, if they are in one."""
+        path = getattr(innermost(self._store), "path", None)
+        return path if isinstance(path, str) else None
+
+    def update(self, run_id: str, change: Change) -> bool:
+        return self._run(WrappingCore(self._store).update(run_id, change))
 
     def load(self, run_id: str) -> Any:
         return self._run(self._store.load(run_id))

@@ -39,6 +39,7 @@ class _WithoutClose:
     def __init__(self, store: AsyncTraceStore) -> None:
         self._store = store
         self.save, self.load = store.save, store.load
+        self.query, self.delete = store.query, store.delete
         if hasattr(store, "update"):
             self.update = store.update
 

@@ -1,8 +1,12 @@
 """Spans put together until they are a run: they come in several batches, children first, or late.
 
 A run is saved when its root span has come. Spans whose root does not come are saved without it
-after a while, or when there are too many, as an unfinished run. What comes after a save is put to
-the spans of the stored run, and that is saved again.
+after a while, or when there are too many, as an unfinished run. What comes after a save, here or in
+another process, is joined to the stored run in one atomic change of the store.
+
+What comes late to a long run is saved at once while that is cheap, and else a moment later together
+with more of it: putting a run together again costs as much as it is long, and a span should cost
+what it weighs.
 """
 
 from __future__ import annotations
@@ -12,39 +16,70 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from ...capture.agent_saver import OnError, SafeSaver
-from ...errors import TraceNotFoundError
+from ...errors import CorruptTraceError, TraceNotFoundError
+from ...model.codec import decode, encode
+from ...model.filters import TraceFilter
+from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, TraceStore
 from ...runtime.fork import rest_during_forks
 from ...stores.adapters import borrowed, give_back
-from .from_spans import OTHER_SPANS, OtherSpans, is_run, run_of
-from .span_tree import Group, grouped
+from .from_spans import OTHER_SPANS, OtherSpans, has_genai, is_run, run_header, run_id_told, run_of
+from .span_journal import SpanJournal
+from .span_tree import Group, begins_a_run, grouped
 from .spans import SpanRecord
 from .timer import Clock
-from .to_spans import spans_of_run
+from .to_spans import Additions, spans_to_join
 
 log = logging.getLogger("selectools_observe")
 
 # How many traces are remembered after their save, so that what comes late is saved at once.
 _REMEMBERED = 4096
+# Runs of so many spans are saved again for each late span. Beyond it what comes late waits until it
+# is this share of the run, or until saving has taken at most this share of the time.
+_FEW_SPANS = 64
+_LATE_SHARE = 0.25
+_SAVING_SHARE = 0.05
+# How often a save that the store refused is tried again, and after how long, seconds.
+_RETRIES = 3
+_RETRY_AFTER = 1.0
+_LOOK_FOR_OTHERS = 5.0  # seconds between two looks at journals of receivers that are gone
 
 
 class _Waiting(msgspec.Struct):
-    """Spans of one trace whose root has not come."""
+    """Spans of one trace that are not saved yet.
+
+    Attributes:
+        deadline: When they are saved whatever else is to come.
+        records: The spans.
+        genai: Some of them are of the GenAI conventions.
+        retries: How often saving them has failed.
+    """
 
     deadline: float
     records: list[SpanRecord]
+    genai: bool
+    retries: int = 0
 
 
 class _Known(msgspec.Struct):
-    """What was saved of one trace."""
+    """What was saved of one trace.
 
-    run_ids: list[str]
+    Attributes:
+        names: The ids of its runs, where they are not the spans' own: those of runs that we sent.
+        has_root: Its root is among what was saved.
+        spans: How many there were.
+        next_save: When the next save is due, as saving shall not take all the time.
+    """
+
+    names: dict[str, str]
     has_root: bool = False
+    spans: int = 0
+    next_save: float = 0.0
 
 
 class SpanAssembler:
@@ -55,7 +90,12 @@ class SpanAssembler:
         max_wait: How long spans wait for their root, seconds.
         max_spans: How many spans wait at most.
         other_spans: What becomes of spans that are not of the GenAI conventions.
+        journal: Where spans that wait are written down, so that none is lost with the process.
         on_error: Called with the error and the run after a save that failed.
+
+    Attributes:
+        unread: Spans of which no run could be made.
+        unused: Spans of traces without any of the GenAI conventions, which are no runs.
 
     Raises:
         TypeError: It is no store.
@@ -69,6 +109,7 @@ class SpanAssembler:
         max_wait: float = 30.0,
         max_spans: int = 50_000,
         other_spans: OtherSpans = "beside",
+        journal: SpanJournal | None = None,
         on_error: OnError | None = None,
     ) -> None:
         if max_wait <= 0 or max_spans <= 0:
@@ -77,10 +118,13 @@ class SpanAssembler:
             raise ValueError(f"other_spans must be one of {OTHER_SPANS}, not {other_spans!r}")
         self._store = borrowed(store)
         self.saver = SafeSaver(self._store, on_error)
-        self.unread = 0  # spans of which no run could be made
+        self.unread = 0
+        self.unused = 0
         self._max_wait = max_wait
         self._max_spans = max_spans
         self._other_spans = other_spans
+        self._journal = journal
+        self._looked = -math.inf
         self._waiting: dict[str, _Waiting] = {}
         self._count = 0
         self._known: dict[str, _Known] = {}  # by trace id, the oldest first
@@ -91,27 +135,49 @@ class SpanAssembler:
         rest_during_forks(self, holds_others=True)
 
     def add(self, records: Iterable[SpanRecord]) -> bool:
-        """Take spans; save the runs that are whole now. Return whether no save failed."""
+        """Take spans; save the runs that are whole now. Return whether nothing failed.
+
+        With a journal, what is not saved yet is on disk when it returns.
+        """
+        self._take_over()
+        return self._add(list(records))
+
+    def _add(self, records: list[SpanRecord]) -> bool:
         ready, waits = self._take(records)
         if waits:
             self._clock.start()
-        return self._save(ready)
+        good = self._save(ready)
+        return self._write_down({record.trace_id for record in records}, records) and good
 
     def flush(self) -> bool:
-        """Save all that waits, unfinished. Return whether no save failed."""
-        return self._save(self._overdue(math.inf))
+        """Save all that waits, unfinished. Return whether no save failed.
+
+        Spans of a trace of which none is of the GenAI conventions, here or in the store, go on
+        waiting for one that is.
+        """
+        self._take_over(now=True)
+        good = self._save_waiting(math.inf)
+        self._shorten()
+        if self._waiting:
+            self._clock.start()
+        return good
 
     def save_overdue(self) -> float | None:
         """Save what has waited long enough; return how long until the next, None if none waits."""
-        self._save(self._overdue(time.monotonic()))
+        self._save_waiting(time.monotonic())
+        self._shorten()
         with self._lock:
             deadlines = [waiting.deadline for waiting in self._waiting.values()]
         return max(min(deadlines) - time.monotonic(), 0.0) if deadlines else None
 
     def close(self) -> bool:
         """Save all that waits, and stop looking at the clock."""
-        self._clock.stop()
         good = self.flush()
+        self._clock.stop()
+        if self._journal is not None:
+            self._journal.close()
+        else:
+            self.unused += self._count
         give_back(self._store)
         return good
 
@@ -129,7 +195,11 @@ class SpanAssembler:
         """Forget what waits: the parent saves it."""
         self._lock, self._saving = threading.RLock(), threading.RLock()
         self._waiting, self._count = {}, 0
+        if self._journal is not None:
+            self._journal.after_fork_in_child()
         self._clock = Clock(self.save_overdue)
+
+    # What comes, and what waits.
 
     def _take(self, records: Iterable[SpanRecord]) -> tuple[list[Group], bool]:
         """Put spans to those that wait; the groups to be saved now, and whether others wait."""
@@ -141,22 +211,43 @@ class SpanAssembler:
             for trace_id, new in by_trace.items():
                 ready += self._sorted_out(trace_id, new)
             while self._count > self._max_spans:
-                oldest = min(self._waiting, key=lambda trace_id: self._waiting[trace_id].deadline)
-                ready += grouped(self._pop(oldest))
+                ready += grouped(self._pop(self._least_wanted()))
             return ready, bool(self._waiting)
+
+    def _least_wanted(self) -> str:
+        """The trace that is saved first if too many wait: one without GenAI, or the oldest."""
+        waiting = self._waiting
+        return min(
+            waiting, key=lambda trace_id: (waiting[trace_id].genai, waiting[trace_id].deadline)
+        )
 
     def _sorted_out(self, trace_id: str, new: list[SpanRecord]) -> list[Group]:
         """The groups of a trace that are to be saved now; the others wait."""
         waiting = self._waiting.get(trace_id)
         groups = grouped([*self._pop(trace_id), *new])
         known = self._known.get(trace_id)
-        late = known is not None and known.has_root
-        left = [r for group in groups if not late and group.root is None for r in group.records]
+        now = time.monotonic()
+        deadline = waiting.deadline if waiting else now + self._max_wait
+        if known is not None and known.has_root:
+            if self._is_due(known, sum(len(group.records) for group in groups), now):
+                return groups
+            self._wait(trace_id, groups, min(deadline, known.next_save))
+            return []
+        ready = [group for group in groups if group.root is not None and (known or is_run(group))]
+        left = [group for group in groups if group not in ready]
         if left:
-            deadline = waiting.deadline if waiting else time.monotonic() + self._max_wait
-            self._waiting[trace_id] = _Waiting(deadline, left)
-            self._count += len(left)
-        return [group for group in groups if late or group.root is not None]
+            self._wait(trace_id, left, deadline)
+        return ready
+
+    def _is_due(self, known: _Known, late: int, now: float) -> bool:
+        """Whether late spans are to be saved now, or a moment later with more of them."""
+        few = known.spans <= _FEW_SPANS or late >= known.spans * _LATE_SHARE
+        return few or now >= known.next_save
+
+    def _wait(self, trace_id: str, groups: list[Group], deadline: float, retries: int = 0) -> None:
+        records = [record for group in groups for record in group.records]
+        self._waiting[trace_id] = _Waiting(deadline, records, has_genai(records), retries)
+        self._count += len(records)
 
     def _pop(self, trace_id: str) -> list[SpanRecord]:
         waiting = self._waiting.pop(trace_id, None)
@@ -165,10 +256,61 @@ class SpanAssembler:
         self._count -= len(waiting.records)
         return waiting.records
 
-    def _overdue(self, now: float) -> list[Group]:
+    def _save_waiting(self, now: float) -> bool:
+        """Save what has waited until then."""
+        with self._saving:
+            with self._lock:
+                due = {name: each for name, each in self._waiting.items() if each.deadline <= now}
+                ready = [group for trace_id in due for group in grouped(self._pop(trace_id))]
+            return all([self._save_one(group, due[group.trace_id].deadline) for group in ready])
+
+    # The journal.
+
+    def _write_down(self, trace_ids: set[str], records: list[SpanRecord]) -> bool:
+        """Write down those of the new spans that are not saved yet; whether that was done."""
+        if self._journal is None:
+            return True
         with self._lock:
-            due = [trace_id for trace_id, each in self._waiting.items() if each.deadline <= now]
-            return [group for trace_id in due for group in grouped(self._pop(trace_id))]
+            waits = trace_ids & self._waiting.keys()
+        left = [record for record in records if record.trace_id in waits]
+        try:
+            if left:
+                self._journal.append(left)
+            else:
+                self._shorten()
+        except OSError as error:
+            log.warning("spans that wait for their root cannot be written down: %s", error)
+            return False
+        return True
+
+    def _shorten(self) -> None:
+        if self._journal is None:
+            return
+        # What is being saved is not waiting any more, and not stored yet.
+        with self._saving, self._lock:
+            waiting = [record for each in self._waiting.values() for record in each.records]
+            try:
+                self._journal.shorten(waiting)
+            except OSError as error:
+                log.warning("%s: the journal cannot be shortened: %s", self._journal.folder, error)
+
+    def _take_over(self, *, now: bool = False) -> None:
+        """Take the spans of receivers that were killed."""
+        if self._journal is None:
+            return
+        with self._lock:
+            if not now and time.monotonic() - self._looked < _LOOK_FOR_OTHERS:
+                return
+            self._looked = time.monotonic()
+        try:
+            for path, records in self._journal.taken_over():
+                log.warning("%s: %d spans of a receiver that is gone", path, len(records))
+                if not self._add(records):
+                    return
+        except OSError as error:
+            log.warning("%s: journals cannot be read: %s", self._journal.folder, error)
+
+    # Saving.
 
     def _save(self, ready: list[Group]) -> bool:
         if not ready:
@@ -176,54 +318,171 @@ class SpanAssembler:
         with self._saving:
             return all([self._save_one(group) for group in ready])
 
-    def _save_one(self, group: Group) -> bool:
+    def _save_one(self, group: Group, deadline: float = 0.0) -> bool:
         try:
-            return self._save_with_stored(group)
+            saved = self._join(group)
+            if saved and (group.root is None or begins_a_run(group.root)):
+                self._bring_home(group.trace_id)
         except Exception:
             self.unread += len(group.records)
-            log.exception("the spans of trace %s do not form a run", group.trace_id)
+            log.exception("the spans of trace %s make no run", group.trace_id)
             return False
+        if saved is None and time.monotonic() < deadline:
+            with self._lock:
+                left = grouped([*self._pop(group.trace_id), *group.records])
+                self._wait(group.trace_id, left, deadline)
+        elif saved is None:
+            self.unused += len(group.records)
+            log.info(
+                "%d spans of trace %s are not stored: none is of the GenAI conventions",
+                len(group.records), group.trace_id,
+            )  # fmt: skip
+        elif not saved:
+            self._try_again_later(group)
+        return saved is not False
 
-    def _save_with_stored(self, group: Group) -> bool:
-        """Save a run together with what is stored of it."""
-        if group.trace_id not in self._known and not is_run(group):
-            return True
-        new = {record.span_id for record in group.records}
-        good = True
-        for whole in grouped(self._with_stored(group)):
-            if is_run(whole) and not new.isdisjoint(record.span_id for record in whole.records):
-                good &= self.saver.save(run_of(whole, other_spans=self._other_spans))
-                self._remember(whole)
-        return good
+    def _join(self, group: Group) -> bool | None:
+        """Save a group with what is stored of its run; None if it is no run."""
+        began = time.monotonic()
+        run_id = self._name_of(group)
+        # Of a run that we sent, spans may have come before the one that tells its id.
+        before = self._spans_of(group.run_id) if run_id != group.run_id else []
+        sizes: list[int] = []
 
-    def _with_stored(self, group: Group) -> list[SpanRecord]:
-        run_ids = [group.run_id]
+        def change(stored: object) -> AgentTrace | None:
+            if stored is None and not is_run(group):
+                return None
+            records, additions = self._stored_spans(stored)
+            sizes.append(len(records) + len(group.records))
+            return self._run_with(run_id, [*before, *records, *group.records], additions)
+
+        saved = self.saver.update(_shown(group, run_id), change)
+        if saved:
+            if before:
+                self._store.delete(group.run_id)
+            self._remember(group, run_id, sizes[-1], began)
+        return saved
+
+    def _name_of(self, group: Group) -> str:
+        """The id of the run that a group belongs to."""
+        told = run_id_told(group)
         known = self._known.get(group.trace_id)
-        if group.root is None and known is not None:
-            run_ids += known.run_ids  # which of them it belongs to, its parents there tell
-        stored = [
-            record
-            for run_id in dict.fromkeys(run_ids)
-            for record in self._stored(run_id)
-            if record.trace_id == group.trace_id
-        ]
-        return [*stored, *group.records]  # of two with one id, the later counts
+        if told is None and known is not None:
+            return known.names.get(group.run_id, group.run_id)
+        return told or group.run_id
 
-    def _stored(self, run_id: str) -> list[SpanRecord]:
-        """The spans of a stored run, if there is one."""
-        try:
-            return spans_of_run(self._store.load(run_id))
-        except TraceNotFoundError:
-            return []
-        except Exception as error:  # noqa: BLE001 - a third party's store may raise anything
-            log.warning("run %r is saved without the steps stored earlier: %s", run_id, error)
-            return []
+    def _run_with(
+        self, run_id: str, records: list[SpanRecord], additions: Additions
+    ) -> AgentTrace | None:
+        """The run that these spans are; of two with one id, the later counts."""
+        groups = grouped(records)
+        whole = next((each for each in groups if each.run_id == run_id), groups[-1])
+        if len(groups) > 1:
+            # Spans that were in this run before it was known where they belong stay until then.
+            others = [r for each in groups if each is not whole for r in each.records]
+            whole = Group(whole.trace_id, [*whole.records, *others], whole.root)
+        return additions.added_to(run_of(whole, other_spans=self._other_spans))
 
-    def _remember(self, group: Group) -> None:
-        known = self._known.pop(group.trace_id, None) or _Known([])
-        if group.run_id not in known.run_ids:
-            known.run_ids.append(group.run_id)
-        known.has_root |= group.root is not None and not group.root.remote_parent
+    def _stored_spans(self, stored: object) -> tuple[list[SpanRecord], Additions]:
+        if stored is None:
+            return [], Additions({}, {})
+        run = stored if isinstance(stored, AgentTrace) else decode(encode(stored).trace)
+        return spans_to_join(run)
+
+    def _try_again_later(self, group: Group) -> None:
+        """What was acknowledged is not given up because the store refused it once."""
+        with self._lock:
+            known = self._waiting.get(group.trace_id)
+            retries = (known.retries if known else 0) + 1
+            if retries > _RETRIES:
+                return
+            groups = grouped([*group.records, *self._pop(group.trace_id)])
+            self._wait(group.trace_id, groups, time.monotonic() + _RETRY_AFTER, retries)
+        self._clock.start()
+
+    def _remember(self, group: Group, run_id: str, spans: int, began: float) -> None:
+        now = time.monotonic()
+        known = self._known.pop(group.trace_id, None) or _Known({})
+        known.names[group.run_id] = run_id
+        known.has_root |= group.root is not None and not begins_a_run(group.root)
+        known.spans = spans
+        known.next_save = now + (now - began) / _SAVING_SHARE
         self._known[group.trace_id] = known
         if len(self._known) > _REMEMBERED:
             del self._known[next(iter(self._known))]
+
+    # Parts that other processes began.
+
+    def _bring_home(self, trace_id: str) -> None:
+        """Move spans that came before it was known which part of a trace they belong to.
+
+        Whoever saves a part, and whoever saves spans without their root, looks afterwards: so one
+        of two that do it at the same time sees both.
+        """
+        parts = self._parts(trace_id)
+        if not parts:
+            return
+        home = self._spans_of(trace_id)
+        for run_id in parts:
+            here = {record.span_id for record in self._spans_of(run_id)}
+            astray = _inside(home, here)
+            if astray:
+                self._move(trace_id, run_id, astray)
+
+    def _move(self, trace_id: str, run_id: str, astray: list[SpanRecord]) -> None:
+        ids = {record.span_id for record in astray}
+
+        def with_them(stored: object) -> AgentTrace | None:
+            records, additions = self._stored_spans(stored)
+            return self._run_with(run_id, [*records, *astray], additions) if records else None
+
+        def without_them(stored: object) -> AgentTrace | None:
+            records, additions = self._stored_spans(stored)
+            left = [record for record in records if record.span_id not in ids]
+            return self._run_with(trace_id, left, additions) if left and records != left else None
+
+        shown = AgentTrace(run_id=run_id)
+        if self.saver.update(shown, with_them):
+            left = [r for r in self._spans_of(trace_id) if r.span_id not in ids]
+            if left:
+                self.saver.update(AgentTrace(run_id=trace_id), without_them)
+            else:
+                self._store.delete(trace_id)
+
+    def _parts(self, trace_id: str) -> list[str]:
+        """The runs of a trace beside the one that is named by it."""
+        query: Callable[[TraceFilter], Iterable[object]] | None = getattr(
+            self._store, "query", None
+        )
+        found = []
+        if query is not None:
+            filters = TraceFilter(metadata_match={"otel.trace_id": trace_id})
+            found = [str(getattr(summary, "run_id", "")) for summary in query(filters)]
+        return [run_id for run_id in found if run_id.startswith(f"{trace_id}-")]
+
+    def _spans_of(self, run_id: str) -> list[SpanRecord]:
+        try:
+            return self._stored_spans(self._store.load(run_id))[0]
+        except (TraceNotFoundError, CorruptTraceError):
+            return []
+
+
+def _shown(group: Group, run_id: str) -> AgentTrace:
+    """What `on_error` is given."""
+    run = run_header(group)
+    run.run_id = run_id
+    return run
+
+
+def _inside(records: list[SpanRecord], tops: set[str]) -> list[SpanRecord]:
+    """Those of the spans that are inside one of these others, at any depth."""
+    found: list[SpanRecord] = []
+    inside = set(tops)
+    left = [record for record in records if not begins_a_run(record)]
+    while True:
+        new = [record for record in left if record.parent_span_id in inside]
+        if not new:
+            return found
+        found += new
+        inside |= {record.span_id for record in new}
+        left = [record for record in left if record.span_id not in inside]

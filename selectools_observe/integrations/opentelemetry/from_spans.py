@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -52,7 +52,12 @@ def runs_of_spans(
 
 def is_run(group: Group) -> bool:
     """Whether some span is of the GenAI conventions."""
-    return any(kind_of(record) is not Kind.OTHER for record in group.records)
+    return has_genai(group.records)
+
+
+def has_genai(records: Iterable[SpanRecord]) -> bool:
+    """Whether one of these spans is of the GenAI conventions."""
+    return any(kind_of(record) is not Kind.OTHER for record in records)
 
 
 def run_of(group: Group, *, other_spans: OtherSpans = "beside") -> AgentTrace:
@@ -72,15 +77,9 @@ def run_of(group: Group, *, other_spans: OtherSpans = "beside") -> AgentTrace:
         marked=[span_id for span_id, mark in marks.items() if mark.steps],
         bare=[span_id for span_id, mark in marks.items() if not mark.steps],
     )
-    steps, beside = _steps(clean, outline, other_spans, marks)
-    run = AgentTrace(
-        steps=steps,
-        start_time=min(record.start_ns for record in records) / 10**9,
-        run_id=clean.run_id,
-        parent_run_id=clean.parent_run_id,
-        metadata=_metadata(clean, outline),
-        extra={KEPT: _kept(clean, outline, beside)},
-    )
+    run = run_header(clean)
+    run.steps, beside = _steps(clean, outline, other_spans, marks)
+    run.extra = {KEPT: _kept(clean, outline, beside)}
     fix = next((mark.run for mark in marks.values() if mark.run is not None), None)
     return run if fix is None else _fixed_run(run, fix)
 
@@ -92,7 +91,29 @@ def header_of(run: AgentTrace) -> dict[str, Any]:
     return {name: value for name, value in whole.items() if name not in derived}
 
 
+def run_id_told(group: Group) -> str | None:
+    """The run's own id, of a run that was sent as spans."""
+    for record in group.records:
+        _, mark = unmarked(record)
+        if mark is not None and mark.run is not None and "run_id" in mark.run.set:
+            return str(mark.run.set["run_id"])
+    return None
+
+
+def run_header(group: Group) -> AgentTrace:
+    """The run that these spans are, without its steps."""
+    kinds = {record.span_id: kind_of(record) for record in group.records}
+    return AgentTrace(
+        start_time=min(record.start_ns for record in group.records) / 10**9,
+        run_id=group.run_id,
+        parent_run_id=group.parent_run_id,
+        metadata=_metadata(group, kinds),
+    )
+
+
 def _fixed_run(run: AgentTrace, fix: Fix) -> AgentTrace:
+    if not fix.set and not fix.unset:
+        return run
     fixed = AgentTrace.from_dict(fix.applied(header_of(run)))
     fixed.steps = run.steps
     return fixed
@@ -183,7 +204,7 @@ def without_run(record: SpanRecord) -> dict[str, Any]:
     return {name: plain[name] for name in plain if name not in {"trace_id", "resource"}}
 
 
-def _metadata(group: Group, outline: Outline) -> dict[str, Any]:
+def _metadata(group: Group, kinds: Mapping[str, Kind]) -> dict[str, Any]:
     """What a run is found by: OpenTelemetry's own names, and what the caller gave."""
     first = group.records[0]
     metadata = {name: first.resource[name] for name in RESOURCE_METADATA if name in first.resource}
@@ -191,7 +212,8 @@ def _metadata(group: Group, outline: Outline) -> dict[str, Any]:
     metadata |= _identity(group.records)
     metadata["otel.trace_id"] = group.trace_id
     metadata["otel.scope.name"] = next(
-        (record.scope for record in group.records if not _is_other(record, outline)), first.scope
+        (record.scope for record in group.records if kinds[record.span_id] is not Kind.OTHER),
+        first.scope,
     )
     metadata |= given
     if first.attributes.get("tag.tags"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from typing import Any
 
@@ -11,9 +12,11 @@ import msgspec
 from ...capture.agent_saver import OnError
 from ...model.limits import DEFAULT_LIMITS, LimitError, Limits
 from ...protocols import AsyncTraceStore, TraceStore
+from ...stores.delegating import innermost
 from .assembler import SpanAssembler
 from .from_spans import OtherSpans
 from .otlp import log_rejected, read_otlp
+from .span_journal import SpanJournal
 
 _JSON = "application/json"
 _PROTOBUF = "application/x-protobuf"
@@ -47,6 +50,9 @@ class OtlpReceiver:
         max_bytes: How large a body may be, unpacked.
         limits: What a body may become in memory.
         other_spans: What becomes of spans that are not of the GenAI conventions.
+        journal: Where spans are written down that wait for the rest of their run, so that what was
+            acknowledged outlives the process. True: in a folder ``<store>.spans``, if the store is
+            in a file; False: nowhere; or a folder of your own, one for all receivers of a store.
         on_error: Called with the error and the run after a save that failed.
     """
 
@@ -59,13 +65,16 @@ class OtlpReceiver:
         max_bytes: int = 64 * 2**20,
         limits: Limits = DEFAULT_LIMITS,
         other_spans: OtherSpans = "beside",
+        journal: bool | str | os.PathLike[str] = True,
         on_error: OnError | None = None,
     ) -> None:
+        folder = _journal_folder(store) if journal is True else journal
         self._gatherer = SpanAssembler(
             store,
             max_wait=max_wait,
             max_spans=max_spans,
             other_spans=other_spans,
+            journal=SpanJournal(os.fspath(folder)) if folder else None,
             on_error=on_error,
         )
         self._max_bytes = max_bytes
@@ -110,6 +119,11 @@ class OtlpReceiver:
             if len(body) <= self._max_bytes and not unpacker.eof:
                 raise ValueError("the compressed body is truncated")
         return body if len(body) <= self._max_bytes else None
+
+
+def _journal_folder(store: object) -> str | None:
+    path = getattr(innermost(store), "path", None)
+    return f"{path}.spans" if isinstance(path, str) else None
 
 
 def _error(status: int, text: str) -> OtlpReply:

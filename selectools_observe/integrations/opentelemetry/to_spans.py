@@ -7,15 +7,16 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from ...backends.journal_file import UNFINISHED
 from ...model.codec import decode, encode
 from ...model.json_values import dumps
 from ...model.trace import AgentTrace, StepType, TraceStep
 from .attributes import write
-from .from_spans import header_of, run_of
+from .from_spans import header_of, run_header, run_of
 from .otlp_values import sendable
 from .round_trip import Fix, Mark, StepMark, difference, marked, without_additions
 from .semconv import ALSO_AS, FIELDS, KIND_WRITTEN, Kind
@@ -48,6 +49,51 @@ def spans_of_run(trace: object) -> list[SpanRecord]:
     run = decode(encode(trace).trace)
     came = _as_they_came(run)
     return _marked(run, _made(run), native=True) if came is None else _marked(run, came)
+
+
+def spans_to_join(run: AgentTrace) -> tuple[list[SpanRecord], Additions]:
+    """The spans of a stored run, to be joined by others of its trace; and what else it has."""
+    came = _as_they_came(run)
+    if came is None:  # recorded otherwise: its marks say how
+        return spans_of_run(run), Additions({}, {})
+    (group,) = grouped(came)
+    derived = run_header(group)
+    metadata = {
+        name: value
+        for name, value in run.metadata.items()
+        if name != UNFINISHED and derived.metadata.get(name) != value
+    }
+    fields, known = header_of(run), header_of(derived)
+    others = {
+        name: value
+        for name, value in fields.items()
+        if name not in _DECIDED and known.get(name) != value
+    }
+    return group.records, Additions(metadata, others)
+
+
+class Additions(NamedTuple):
+    """What somebody gave a stored run beside what its spans tell.
+
+    Attributes:
+        metadata: Entries of its metadata.
+        fields: Other fields and entries of ``extra``.
+    """
+
+    metadata: dict[str, Any]
+    fields: dict[str, Any]
+
+    def added_to(self, run: AgentTrace) -> AgentTrace:
+        """The run with these."""
+        if self.fields:
+            steps = run.steps
+            run = AgentTrace.from_dict(header_of(run) | self.fields)
+            run.steps = steps
+        run.metadata |= self.metadata
+        return run
+
+
+_DECIDED = frozenset({"run_id", "parent_run_id", "start_time", "metadata", KEPT})
 
 
 def as_many(traces: object) -> Iterable[object]:

@@ -1,0 +1,28 @@
+"""A receiver of spans in a process of its own: takes requests on its input, says what it answers.
+
+Run as a program: ``receiving.py KIND PATH``. A request is its length in 8 hexadecimal digits, and
+the body; an answer is the status, as a line.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from selectools_observe import JSONLTraceStore, SQLiteTraceStore
+from selectools_observe.integrations.opentelemetry import OtlpReceiver
+
+
+def main() -> None:
+    kind, path = sys.argv[1:]
+    make = SQLiteTraceStore if kind == "sqlite" else JSONLTraceStore
+    with make(path, durability="normal") as store:
+        receiver = OtlpReceiver(store, max_wait=2.0)
+        while head := sys.stdin.buffer.read(8):
+            reply = receiver.receive(sys.stdin.buffer.read(int(head, 16)))
+            sys.stdout.write(f"{reply.status}\n")
+            sys.stdout.flush()
+        receiver.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""Spans of one trace come to several receivers, late, twice: the run has each of them once."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+
+import pytest
+from span_records import AGENT, CHAIN, MODEL, TRACE, ident, root, span, tool
+
+from selectools_observe import InMemoryTraceStore, JSONLTraceStore, SQLiteTraceStore, StorageError
+from selectools_observe.integrations.opentelemetry import OtlpReceiver, runs_of_spans
+from selectools_observe.integrations.opentelemetry.assembler import SpanAssembler
+from selectools_observe.integrations.opentelemetry.otlp_proto import protobuf_of_spans
+from selectools_observe.integrations.opentelemetry.spans import SpanRecord
+from selectools_observe.integrations.opentelemetry.to_spans import spans_of_run
+
+STORES = {
+    "memory": lambda folder: InMemoryTraceStore(),
+    "sqlite": lambda folder: SQLiteTraceStore(folder / "t.db", durability="normal"),
+    "jsonl": lambda folder: JSONLTraceStore(folder / "t.jsonl"),
+}
+
+
+@pytest.fixture(params=STORES)
+def store(request, tmp_path):
+    with STORES[request.param](tmp_path) as store:
+        yield store
+
+
+def trace(number: int, calls: int = 8) -> list[SpanRecord]:
+    """The spans of one trace: an agent, model calls, tools, and HTTP calls inside."""
+    spans = [root()]
+    for n in range(calls):
+        spans.append(span(f"m{n}", n, n + 0.5, MODEL))
+        spans.append(span(f"http{n}", n, n + 0.4, {"http.method": "POST"}, f"m{n}"))
+        spans.append(span(f"t{n}", n + 0.5, n + 0.9, tool(f"t{n}")))
+    for record in spans:
+        record.trace_id = f"{number + 1:032x}"
+    return spans
+
+
+def span_ids(run) -> list[str]:
+    return sorted(record.span_id for record in spans_of_run(run))
+
+
+def assert_whole(store, traces) -> None:
+    runs = {summary.run_id: store.load(summary.run_id) for summary in store.list(10_000)}
+    assert runs.keys() == {records[0].trace_id for records in traces}
+    for records in traces:
+        run = runs[records[0].trace_id]
+        assert span_ids(run) == sorted(record.span_id for record in records)
+        assert "unfinished" not in run.metadata
+        assert [run] == runs_of_spans(records)
+
+
+@pytest.mark.parametrize("receivers", [2, 4])
+@pytest.mark.parametrize("flushes", [True, False])
+def test_receivers_that_share_a_store(store, receivers, flushes):
+    chance = random.Random(receivers)
+    traces = [trace(n) for n in range(20)]
+    todo = [record for records in traces for record in records]
+    todo += chance.sample(todo, 50)  # some come twice
+    chance.shuffle(todo)
+    ends = [SpanAssembler(store, max_wait=60) for _ in range(receivers)]
+
+    def receive(number: int) -> None:
+        for at in range(number, len(todo), receivers):
+            assert ends[number].add([todo[at]])
+            if flushes and at % 7 == 0:
+                assert ends[number].flush()
+
+    threads = [threading.Thread(target=receive, args=[number]) for number in range(receivers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for end in [*ends, *ends]:  # what one holds may wait for what another saves
+        assert end.flush()
+    assert_whole(store, traces)
+    for end in ends:
+        end.close()
+
+
+def test_a_root_without_genai_comes_to_another_receiver(store):
+    top = span("GET /", 0, 10, {"http.method": "GET"}, None, id="root")
+    call = span("m", 1, 2, MODEL)
+    one, other = SpanAssembler(store, max_wait=60), SpanAssembler(store, max_wait=60)
+    assert one.add([top])
+    assert one.flush()
+    assert other.add([call])
+    other.close()
+    one.close()
+    assert [store.load(TRACE)] == runs_of_spans([top, call])
+    assert (one.unused, other.unused) == (0, 0)
+
+
+def test_traces_without_genai_are_counted(store):
+    end = SpanAssembler(store, max_wait=60)
+    end.add([span("GET /", 0, 10, {"http.method": "GET"}, None)])
+    end.close()
+    assert (end.unused, end.unread, list(store.list())) == (1, 0, [])
+
+
+def test_what_somebody_gave_the_run_stays(store):
+    records = trace(0)
+    end = SpanAssembler(store, max_wait=60)
+    end.add([records[1]])
+    end.flush()
+
+    def change(run):
+        run.metadata |= {"reward": 1, "unfinished": True}
+        run.extra["note"] = "good"
+        return run
+
+    store.update(records[0].trace_id, change)
+    end.add(records)
+    run = store.load(records[0].trace_id)
+    assert (run.metadata["reward"], run.extra["note"]) == (1, "good")
+    assert "unfinished" not in run.metadata
+    end.close()
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_spans_of_a_part_come_before_its_root_to_another_receiver(store, order):
+    part = span("server", 1, 9, AGENT, "elsewhere", remote_parent=True)
+    inner = [span("c", 2, 8, CHAIN, "server"), span("m", 3, 4, MODEL, "c")]
+    ends = [SpanAssembler(store, max_wait=60), SpanAssembler(store, max_wait=60)]
+    for end in ends:
+        end.add([part] if end is ends[order] else inner)
+        end.flush()
+    (summary,) = store.list()
+    run = store.load(summary.run_id)
+    assert run.run_id == f"{TRACE}-{ident('server')}"
+    assert [run] == runs_of_spans([part, *inner])
+
+
+def test_a_tools_server_in_another_process_is_part_of_its_clients_run(store):
+    client = span("tools/call x", 1, 9, tool("x"), id="client")
+    server = span("tools/call x", 2, 8, tool("x"), "client", id="server", remote_parent=True)
+    ends = [SpanAssembler(store, max_wait=60), SpanAssembler(store, max_wait=60)]
+    ends[0].add([server])
+    ends[0].flush()
+    ends[1].add([root(), client])
+    (summary,) = store.list()
+    assert (summary.run_id, summary.steps) == (TRACE, 1)
+
+
+def test_late_spans_are_joined_with_few_saves(store):
+    end = SpanAssembler(store, max_wait=60)
+    end.add([root()])
+    late = [span(f"m{n}", n, n + 0.5, MODEL) for n in range(1_000)]
+    for record in late:
+        assert end.add([record])
+    end.close()
+    assert len(store.load(TRACE)) == 1_000
+    # Each while the run is short, and then when a share of it has come, or after a moment.
+    assert end.saver.saved < 200
+
+
+def test_a_store_that_refuses_once_loses_nothing():
+    class Moody(InMemoryTraceStore):
+        refuses = True
+
+        def update(self, run_id, change):
+            if self.refuses:
+                raise StorageError("traces.db", "it is locked", "Try again")
+            return super().update(run_id, change)
+
+    store = Moody()
+    end = SpanAssembler(store, max_wait=60)
+    assert not end.add(trace(0))
+    store.refuses = False
+    assert end.flush()
+    assert_whole(store, [trace(0)])
+
+
+class TestJournal:
+    def test_spans_of_a_receiver_that_is_gone_are_taken_over(self, tmp_path):
+        records = trace(0)
+        with SQLiteTraceStore(tmp_path / "t.db") as store:
+            gone = OtlpReceiver(store)
+            assert gone.receive(protobuf_of_spans(records[1:10])).status == 200
+            gone._gatherer._clock.stop()
+            os.close(gone._gatherer._journal._fd)  # as when its process is killed
+            gone._gatherer._journal._fd = None
+            other = OtlpReceiver(store)
+            assert other.receive(protobuf_of_spans([records[0], *records[10:]])).status == 200
+            other.close()
+            assert_whole(store, [records])
+        assert not [name for name in os.listdir(tmp_path) if name.endswith(".spans")]
+
+    def test_a_line_that_was_being_written_takes_no_other_with_it(self, tmp_path, caplog):
+        records = trace(0)
+        with SQLiteTraceStore(tmp_path / "t.db") as store:
+            gone = OtlpReceiver(store)
+            gone.receive(protobuf_of_spans(records[1:10]))
+            journal = gone._gatherer._journal
+            os.write(journal._fd, b"zzzzzzzz damaged\n")
+            os.write(journal._fd, b'12345678 [{"half')
+            os.close(journal._fd)
+            journal._fd = None
+            other = OtlpReceiver(store)
+            other.close()
+            assert span_ids(store.load(records[0].trace_id)) == sorted(
+                record.span_id for record in records[1:10]
+            )
+        assert "line 2 of the journal skipped" in caplog.text
+
+    def test_it_is_emptied_when_nothing_waits(self, tmp_path):
+        records = trace(0)
+        with JSONLTraceStore(tmp_path / "t.jsonl") as store:
+            end = OtlpReceiver(store)
+            end.receive(protobuf_of_spans(records[1:]))
+            (name,) = os.listdir(tmp_path / "t.jsonl.spans")
+            assert os.path.getsize(tmp_path / "t.jsonl.spans" / name) > 0
+            end.receive(protobuf_of_spans(records[:1]))
+            assert os.path.getsize(tmp_path / "t.jsonl.spans" / name) == 0
+            end.close()
+        assert not os.path.exists(tmp_path / "t.jsonl.spans")
+
+    @pytest.mark.parametrize("journal", [False, "folder"])
+    def test_where_it_is(self, journal, tmp_path):
+        folder = tmp_path / journal if journal else False
+        with SQLiteTraceStore(tmp_path / "t.db") as store:
+            end = OtlpReceiver(store, journal=folder)
+            end.receive(protobuf_of_spans(trace(0)[1:]))
+            assert not os.path.exists(tmp_path / "t.db.spans")
+            assert os.path.exists(tmp_path / "folder") is bool(journal)
+            end.close()
