@@ -1,0 +1,33 @@
+"""Messages in one shape, whatever framework they come from: see ``docs/messages.md``."""
+
+from .formats import messages_from, system_message
+from .message import (
+    BlobPart,
+    FilePart,
+    Message,
+    Part,
+    RawPart,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    UriPart,
+)
+from .of_step import StepMessages, messages_of
+
+__all__ = [
+    "BlobPart",
+    "FilePart",
+    "Message",
+    "Part",
+    "RawPart",
+    "ReasoningPart",
+    "StepMessages",
+    "TextPart",
+    "ToolCallPart",
+    "ToolResultPart",
+    "UriPart",
+    "messages_from",
+    "messages_of",
+    "system_message",
+]

@@ -1,0 +1,300 @@
+"""Messages of every framework as `Message`: OpenAI, Anthropic, Gemini, LangChain, OpenTelemetry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .message import (
+    Json,
+    Message,
+    Part,
+    RawPart,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from .parts import Block, nested, parts_of, tool_call_of
+
+_ROLES = {
+    "human": "user",
+    "ai": "assistant",
+    "model": "assistant",
+    "AIMessageChunk": "assistant",
+    "HumanMessageChunk": "user",
+    "developer": "system",
+    "function": "tool",
+    "chat": "user",
+}
+_SPOKEN = frozenset({"system", "user", "assistant", "tool", *_ROLES})
+# A class name of LangChain's serialised form: ["langchain", "schema", "messages", "HumanMessage"].
+_CLASSES = {
+    "HumanMessage": "user",
+    "AIMessage": "assistant",
+    "SystemMessage": "system",
+    "ToolMessage": "tool",
+    "FunctionMessage": "tool",
+}
+_CONTENTS = ("content", "parts", "contents")
+# Items of OpenAI's responses that are parts without a message around them.
+_ITEMS = {
+    "reasoning": "assistant",
+    "function_call": "assistant",
+    "custom_tool_call": "assistant",
+    "tool_use": "assistant",
+    "thinking": "assistant",
+    "function_call_output": "tool",
+    "custom_tool_call_output": "tool",
+    "tool_result": "tool",
+}
+_KNOWN = frozenset(
+    {
+        "role", "type", "content", "parts", "contents", "name", "id", "finish_reason", "tool_calls",
+        "toolCalls", "invalid_tool_calls", "function_call", "tool_call_id", "refusal", "reasoning",
+        "reasoning_content", "status", "additional_kwargs", "response_metadata", "index", "object",
+    }
+)  # fmt: skip
+
+
+def messages_from(value: object, role: str = "user") -> list[Message]:
+    """The messages that a value is or holds, in order.
+
+    Takes text, one message or a list of them in the shapes of OpenAI (chat and responses),
+    Anthropic, Gemini, LangChain, OpenInference and the GenAI conventions (attributes and events),
+    and requests and responses that hold such. A value that is none of these is one message with a
+    raw part.
+
+    Args:
+        value: JSON values.
+        role: Who says what does not tell it.
+    """
+    return list(_messages(value, role))
+
+
+def _messages(value: object, role: str) -> Iterator[Message]:
+    if value is None or value in ("", []):
+        return
+    if isinstance(value, str):
+        yield Message(role, [TextPart(content=value)])
+    elif isinstance(value, list | tuple):
+        yield from _of_list(value, role)
+    elif isinstance(value, Mapping):
+        yield from _of_mapping(nested(value), role)
+    else:
+        yield Message(role, [RawPart(value=value)])
+
+
+def _of_list(items: list[Any] | tuple[Any, ...], role: str) -> Iterator[Message]:
+    """Messages, batches of them, or the parts of one message."""
+    if _holds_messages(items):
+        for item in items:
+            yield from _messages(item, role)
+    else:
+        yield Message(role, parts_of(items))
+
+
+def _holds_messages(items: list[Any] | tuple[Any, ...]) -> bool:
+    return any(_is_message(item) or isinstance(item, list | tuple) for item in items) or all(
+        isinstance(item, str) for item in items
+    )
+
+
+def _is_message(item: object) -> bool:
+    if not isinstance(item, Mapping):
+        return False
+    item = nested(item)
+    kind = item.get("type")
+    return (
+        "role" in item
+        or "message" in item
+        or "choices" in item
+        or _word(item, "kind") in {"request", "response"}
+        or (isinstance(kind, str) and (kind in _ITEMS or kind in _SPOKEN or kind == "message"))
+        or item.get("type") == "constructor"
+    )
+
+
+def _of_mapping(value: Block, role: str) -> Iterator[Message]:
+    holder = _holder(value)
+    if holder is not None:
+        yield from _of_holder(value, holder, role)
+    elif isinstance(value.get("message"), Mapping | list):
+        # A choice of OpenAI's, an event of the GenAI conventions, or OpenInference's wrapping.
+        inner = value["message"]
+        said = "assistant" if "finish_reason" in value or "index" in value else role
+        for message in _messages(inner, said):
+            message.finish_reason = message.finish_reason or _string(value.get("finish_reason"))
+            yield message
+    elif isinstance(value.get("type"), str) and isinstance(value.get("data"), Mapping):
+        yield _message({"type": value["type"], **value["data"]}, role)  # LangChain's dictionaries
+    elif value.get("type") == "constructor" and isinstance(value.get("kwargs"), Mapping):
+        names = value.get("id")
+        name = names[-1] if isinstance(names, list) and names else ""
+        yield _message({"role": _CLASSES.get(str(name), role), **value["kwargs"]}, role)
+    elif _word(value, "kind") in {"request", "response"} and isinstance(value.get("parts"), list):
+        yield from _of_pydantic_ai(value)
+    elif _word(value, "type") in _ITEMS and not isinstance(value.get("role"), str):
+        yield Message(_ITEMS[value["type"]], parts_of(value))
+    elif _is_message(value) or any(name in value for name in _CONTENTS):
+        yield _message(value, role)
+    else:
+        yield Message(role, [RawPart(value=dict(value))])
+
+
+_HOLDERS = ("messages", "choices", "candidates", "generations")
+
+
+def _holder(value: Block) -> str | None:
+    """The key under which a request or a response has its messages."""
+    if "role" in value:
+        return None
+    for name in _HOLDERS:
+        if isinstance(value.get(name), list):
+            return name
+    for name in ("output", "input", "contents"):  # OpenAI's responses, Gemini
+        if isinstance(value.get(name), list) and _word(value, "type") not in _ITEMS:
+            return name
+    return None
+
+
+def _of_holder(value: Block, name: str, role: str) -> Iterator[Message]:
+    system = value.get("system") or value.get("instructions") or value.get("system_instruction")
+    if system and name in {"messages", "input", "contents"}:
+        yield from _system(system)
+    said = "assistant" if name in {"choices", "candidates", "output", "generations"} else role
+    for item in value[name]:
+        if name == "candidates" and isinstance(item, Mapping) and "content" in item:
+            for message in _messages(item["content"], "assistant"):
+                message.finish_reason = _string(item.get("finish_reason", item.get("finishReason")))
+                yield message
+        else:
+            yield from _messages(item, said)
+
+
+def _system(value: object) -> Iterator[Message]:
+    if isinstance(value, Mapping) and isinstance(value.get("parts"), list):
+        value = value["parts"]
+    parts = parts_of(value)
+    if parts:
+        yield Message("system", parts)
+
+
+def system_message(instructions: object) -> list[Message]:
+    """``gen_ai.system_instructions`` or a system prompt as a message; none if it is empty."""
+    return list(_system(instructions))
+
+
+_PYDANTIC_AI = {
+    "system-prompt": "system",
+    "user-prompt": "user",
+    "tool-return": "tool",
+    "retry-prompt": "tool",
+}
+
+
+def _of_pydantic_ai(value: Block) -> Iterator[Message]:
+    """A request's parts are each said by somebody else; a response's are the model's."""
+    if value["kind"] == "response":
+        yield Message("assistant", parts_of(value["parts"]))
+        return
+    for part in value["parts"]:
+        kind = part.get("part_kind") if isinstance(part, Mapping) else None
+        said = _PYDANTIC_AI.get(str(kind), "user")
+        given = part if said == "tool" else part.get("content") if kind else part
+        yield Message(said, parts_of(given))
+
+
+def _message(value: Block, role: str) -> Message:
+    said = _role_of(value, role)
+    parts = [*_thoughts(value), *_content(value, said), *_calls(value)]
+    return Message(
+        said,
+        parts,
+        _string(value.get("name")) if said != "tool" else None,
+        _string(value.get("id")) if said != "tool" else None,
+        _string(value.get("finish_reason") or value.get("stop_reason")),
+        _extra(value),
+    )
+
+
+def _role_of(value: Block, role: str) -> str:
+    named = value.get("role")
+    if not isinstance(named, str):
+        kind = value.get("type")
+        named = kind if isinstance(kind, str) and kind in _SPOKEN else role
+    return _ROLES.get(named, named)
+
+
+def _content(value: Block, role: str) -> list[Part]:
+    content = next((value[name] for name in _CONTENTS if value.get(name) not in (None, "")), None)
+    if role == "tool" and not _has_results(content):
+        return [
+            ToolResultPart(
+                response=content,
+                id=_string(value.get("tool_call_id") or value.get("id")),
+                name=_string(value.get("name")),
+                is_error=value.get("status") == "error" or value.get("is_error") is True,
+            )
+        ]
+    parts = parts_of(content)
+    refusal = value.get("refusal") or _within(value, "additional_kwargs", "refusal")
+    if isinstance(refusal, str) and refusal:
+        parts.append(TextPart(content=refusal, extra={"refusal": True}))
+    return parts
+
+
+def _has_results(content: object) -> bool:
+    """Whether tool results are parts of their own: Anthropic, Gemini, the GenAI conventions."""
+    return isinstance(content, list) and any(
+        isinstance(part, ToolResultPart) for part in parts_of(content)
+    )
+
+
+def _thoughts(value: Block) -> Iterator[Part]:
+    for thought in (
+        value.get("reasoning_content"),
+        value.get("reasoning"),
+        _within(value, "additional_kwargs", "reasoning_content"),
+    ):
+        if isinstance(thought, str) and thought:
+            yield ReasoningPart(content=thought)
+            return
+
+
+def _calls(value: Block) -> Iterator[Part]:
+    listed = [value[name] for name in _CONTENTS if isinstance(value.get(name), list)]
+    parts = [part for content in listed for part in parts_of(content)]
+    seen = {part.id for part in parts if isinstance(part, ToolCallPart) and part.id}
+    for name in ("tool_calls", "toolCalls", "invalid_tool_calls"):
+        calls = value.get(name)
+        for call in calls if isinstance(calls, list) else ():
+            part = tool_call_of(call) if isinstance(call, Mapping) else None
+            if part is None:
+                yield RawPart(value=call)
+            elif part.id is None or part.id not in seen:
+                yield part
+    single = value.get("function_call")
+    if isinstance(single, Mapping) and (part := tool_call_of(single)) is not None:
+        yield part
+
+
+def _within(value: Block, *path: str) -> object:
+    at: object = value
+    for name in path:
+        at = at.get(name) if isinstance(at, Mapping) else None
+    return at
+
+
+def _extra(value: Block) -> dict[str, Json] | None:
+    return {key: kept for key, kept in value.items() if key not in _KNOWN and kept} or None
+
+
+def _word(value: Block, name: str) -> str:
+    """A text under a name; empty where there is none, or something else."""
+    found = value.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
