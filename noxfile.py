@@ -8,7 +8,7 @@ import nox
 
 nox.options.error_on_external_run = True
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "types", "docs", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "site", "tests"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
@@ -74,6 +74,15 @@ def docs(session: nox.Session) -> None:
     install_wheel(session)
     session.install(*group("test"))
     session.run("pytest", *DOCS, *session.posargs)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the docs site into docs/_build/html; a warning is an error."""
+    session.install(
+        "-e", ".[cli,langchain,otel,pandas,selectools,server]", *group("docs"), "pytest"
+    )
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""The documentation, run: every Python block of README.md and docs/*.md, and what it shows.
+"""The documentation, run: every Python block of the pages, and what it shows.
 
 The Python blocks of a page run in order, in one namespace and one empty folder; `await` may stand
 at the top level. A text block right after one is what it prints. A comment right before a block
@@ -31,7 +31,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("**/*.md"))]
 OPTIONAL = {
     "agents",
     "fastapi",

@@ -1,4 +1,4 @@
-"""The page of guarantees names tests that are there."""
+"""The pages about guarantees name tests that exist."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = ROOT / "docs" / "guarantees.md"
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::([\w:]+))?`", PAGE.read_text("utf-8"))))
+PAGES = (ROOT / "docs" / "guarantees.md", ROOT / "docs" / "developers" / "fault-tests.md")
+TEXT = "\n".join(page.read_text("utf-8") for page in PAGES)
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::([\w:]+))?`", TEXT)))
 
 
 @pytest.mark.parametrize(("path", "name"), NAMED)
