@@ -24,6 +24,7 @@ LAYERS = [
     {"stores"},
     {"capture"},
     {"integrations"},
+    {"interchange"},
     {NAME},
     {"server"},
     {"cli"},
@@ -34,6 +35,7 @@ DEPENDENCIES = {"aiofiles", "aiosqlite", "anyio", "msgspec"}
 EXTRAS = {
     "backends.postgres.session": {"psycopg"},
     "cli": {"click", "rich"},
+    "interchange.inspect_log": {"zstandard"},
     "analytics.dataframes": {"pandas", "polars"},
     "integrations.langchain.events": {"langchain_core"},
     "integrations.langchain.values": {"langchain_core", "pydantic"},

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ..errors import CorruptTraceError
+from ..interchange.exports import Saved
 from ..model.filters import TraceFilter
 from ..model.trace import AgentTrace
 from ..protocols import QueryableTraceStore
 from .exit_codes import NOTHING, OK
-from .export_formats import Saved
 from .session import Session
 from .terminal import Progress
 

@@ -19,7 +19,6 @@ from .histogram_checks import HistogramChecks
 from .load_checks import ReadingChecks
 from .maintenance_checks import TrustChecks
 from .persistence_checks import PersistenceChecks
-from .question_checks import QuestionChecks
 from .save_checks import SavingChecks
 from .update_checks import UpdateChecks
 from .value_checks import ValueChecks
@@ -39,9 +38,7 @@ class _StoreChecks(
     """All checks of the five verbs that both kinds of store must pass."""
 
 
-class _ArchiveChecks(
-    ManyChecks, UpdateChecks, PageChecks, StreamChecks, HistogramChecks, QuestionChecks
-):
+class _ArchiveChecks(ManyChecks, UpdateChecks, PageChecks, StreamChecks, HistogramChecks):
     """All checks of the verbs that scale."""
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import click
 
+from ...interchange.exports import saved_runs
 from ...model.filters import TraceFilter
 from ..exit_codes import NOTHING
-from ..export_formats import saved_runs
 from ..options import filter_options, no_runs_match, store_option, with_session
 from ..run_lookup import with_whole_ids
 from ..session import Session, parsed

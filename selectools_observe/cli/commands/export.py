@@ -9,9 +9,10 @@ from typing import IO
 
 import click
 
+from ...interchange.exports import saved_runs, send, whole_file
 from ...model.filters import TraceFilter
 from ..exit_codes import NOTHING, OK
-from ..export_formats import FORMATS, Format, saved_runs, send, whole_file, write
+from ..export_formats import FORMATS, Format, write
 from ..options import filter_options, no_runs_match, store_option, with_session
 from ..run_lookup import with_whole_ids
 from ..session import Session

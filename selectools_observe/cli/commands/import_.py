@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
-from ..import_formats import runs_in
+from ...interchange import UnknownFormError, forms, read_runs
 from ..options import store_option, with_session
 from ..session import Session
 from ..transfer import RunSaver, Skipped, report_saved
 
 
-@click.command("import", short_help="Save the runs of files into the store.")
+class _ImportCommand(click.Command):
+    """Its help names the known forms, read only when it is asked for."""
+
+    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Files"):
+            formatter.write_dl([(form.title, form.source) for form in forms()])
+
+
+@click.command("import", cls=_ImportCommand, short_help="Save the runs of files into the store.")
 @click.argument("files", nargs=-1, required=True, type=click.Path())
 @store_option
 @click.option(
@@ -23,19 +31,32 @@ from ..transfer import RunSaver, Skipped, report_saved
 )
 @with_session
 def import_(session: Session, files: Sequence[str], *, skip_existing: bool) -> int:
-    """Save the runs of files into the store; - is standard input.
+    """Save the runs of files into the store; - is standard input, a folder all files in it.
 
-    A file is an SQLite store, a JSONL store, or JSON: a run on each line, an array of runs, or one
-    run. What is not a run is reported and skipped, and the command then exits with 1. Runs are
-    saved with the current time.
+    What a file is, its content tells. Imported again, a run replaces itself. What is not a run is
+    reported and skipped, and the command then exits with 1. Runs are saved with the current time.
     """
     skipped = Skipped(session)
-    missing = [path for path in files if path != "-" and not os.path.isfile(path)]
+    missing = [path for path in files if path != "-" and not os.path.exists(path)]
     if missing:
         raise click.FileError(missing[0], "no such file")
     with session.store(must_exist=False) as target:
         saver = RunSaver(target, skip_existing=skip_existing)
-        for path in files:
+        for path in _files(files):
             with session.terminal.progress(f"Importing {path}") as progress:
-                saver.save_all(runs_in(path, skipped, progress))
+                try:
+                    saver.save_all(read_runs(path, skipped=skipped, progress=progress))
+                except (UnknownFormError, ModuleNotFoundError) as error:
+                    skipped(path, getattr(error, "reason", str(error)))
     return report_saved(session, saver, skipped, session.name)
+
+
+def _files(names: Sequence[str]) -> Iterator[str]:
+    """The files that are named, and those in the folders that are, by their names."""
+    for name in names:
+        if not os.path.isdir(name):
+            yield name
+            continue
+        for folder, folders, found in os.walk(name):
+            folders.sort()
+            yield from (os.path.join(folder, file) for file in sorted(found))

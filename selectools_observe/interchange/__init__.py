@@ -1,0 +1,7 @@
+"""Runs into and out of the files of other tools: `read_runs` reads every form that is known."""
+
+from __future__ import annotations
+
+from .registry import UnknownFormError, forms, read_runs
+
+__all__ = ["UnknownFormError", "forms", "read_runs"]

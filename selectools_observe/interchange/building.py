@@ -1,0 +1,74 @@
+"""Runs and steps from the fields that other tools have; what is absent is left out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from ..model.trace import AgentTrace, TraceStep
+
+
+def step(kind: str, began: float, ended: float | None = None, **fields: Any) -> TraceStep:
+    """A step of a type, from and until seconds since the epoch; fields that are None are absent."""
+    known = {name: value for name, value in fields.items() if value is not None}
+    duration = 0.0 if ended is None else max(ended - began, 0.0) * 1000
+    return TraceStep.from_dict(
+        {"type": kind, "timestamp": began, "duration_ms": round(duration, 3)} | known
+    )
+
+
+def run(run_id: str, began: float, steps: list[TraceStep], **fields: Any) -> AgentTrace:
+    """A run; fields that are None, and metadata that is None, are absent."""
+    known = {name: value for name, value in fields.items() if value is not None}
+    metadata = known.get("metadata") or {}
+    known["metadata"] = {name: value for name, value in metadata.items() if value is not None}
+    found = AgentTrace.from_dict({"run_id": run_id, "start_time": began} | known)
+    found.steps = steps
+    return found
+
+
+def seconds(text: Any) -> float | None:
+    """Seconds since the epoch of an ISO time (UTC if it names no zone); None if it is none."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def whole(value: Any) -> int | None:
+    """A count of tokens; None if it is no whole number."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def total(*values: Any) -> int | None:
+    """The sum of the counts that are known; None if none is."""
+    known = [value for value in map(whole, values) if value is not None]
+    return sum(known) if known else None
+
+
+def text_of(content: Any) -> str | None:
+    """The text of a message's content: text itself, or the texts of its parts."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return None
+    texts = [
+        part["text"]
+        for part in content
+        if isinstance(part, dict) and isinstance(part.get("text"), str)
+    ]
+    return "\n".join(texts) if texts else None
+
+
+_LONGEST_NAME = 100
+
+
+def short(text: str | None) -> str | None:
+    """A text as a name: one line, not too long."""
+    if text is None:
+        return None
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_NAME else f"{line[: _LONGEST_NAME - 1]}…"

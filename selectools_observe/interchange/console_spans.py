@@ -1,0 +1,89 @@
+"""What OpenTelemetry's ``ConsoleSpanExporter`` prints: an object a span, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ..integrations.opentelemetry.spans import SpanEvent, SpanLink, SpanRecord
+from ..model.trace import AgentTrace
+from .building import seconds
+from .form import JSONForm, JSONObject
+from .observations import hex_id, nanoseconds
+from .source import Source
+from .spans import SpanRuns
+
+
+def _span(value: JSONObject) -> SpanRecord:
+    context, status = value["context"], value.get("status")
+    told = status if isinstance(status, dict) else {"status_code": status}
+    resource = value.get("resource")
+    parent = value.get("parent_id")
+    return SpanRecord(
+        trace_id=hex_id(context["trace_id"], 32),
+        span_id=hex_id(context["span_id"], 16),
+        parent_span_id=hex_id(parent, 16) if parent else None,
+        name=str(value.get("name") or ""),
+        kind=str(value.get("kind") or "internal").removeprefix("SpanKind.").lower(),
+        start_ns=nanoseconds(seconds(value.get("start_time"))),
+        end_ns=nanoseconds(seconds(value.get("end_time"))),
+        status=str(told.get("status_code") or "unset").removeprefix("StatusCode.").lower(),
+        status_message=str(told.get("description") or ""),
+        attributes=_object(value.get("attributes")),
+        events=[
+            SpanEvent(
+                str(event.get("name") or ""),
+                nanoseconds(seconds(event.get("timestamp"))),
+                _object(event.get("attributes")),
+            )
+            for event in _objects(value.get("events"))
+        ],
+        links=[
+            SpanLink(
+                hex_id(_object(link.get("context")).get("trace_id"), 32),
+                hex_id(_object(link.get("context")).get("span_id"), 16),
+                _object(link.get("attributes")),
+            )
+            for link in _objects(value.get("links"))
+        ],
+        resource=_object(_object(resource).get("attributes")),
+    )
+
+
+def _object(value: Any) -> JSONObject:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[JSONObject]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+class _Reader:
+    def __init__(self, _: Source) -> None:
+        self._spans = SpanRuns()
+
+    def take(self, value: JSONObject, _: str) -> Iterable[AgentTrace]:
+        self._spans.add([_span(value)])
+        return ()
+
+    def rest(self) -> Iterator[AgentTrace]:
+        return self._spans.runs()
+
+
+def _recognises(value: JSONObject) -> bool:
+    context = value.get("context")
+    return (
+        isinstance(context, dict)
+        and {"trace_id", "span_id"} <= context.keys()
+        and {"kind", "start_time"} <= value.keys()
+    )
+
+
+FORM = JSONForm(
+    "console",
+    "output of ConsoleSpanExporter",
+    _recognises,
+    _Reader,
+    ("name", "context", "kind", "parent_id", "start_time"),
+    "OpenTelemetry's SDK for Python",
+)

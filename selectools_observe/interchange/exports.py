@@ -1,0 +1,137 @@
+"""Stored runs for other programs: JSON lines, a table, an OpenTelemetry endpoint."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import IO, TypeAlias
+
+import msgspec
+
+from ..errors import CorruptTraceError
+from ..model.codec import encode
+from ..model.filters import TraceFilter
+from ..model.json_values import dumps
+from ..model.trace import AgentTrace, TraceSummary
+from ..protocols import QueryableTraceStore
+
+Saved: TypeAlias = tuple[TraceSummary, AgentTrace]
+
+_AT_ONCE = 32
+_COLUMNS = (
+    "run_id", "created_at", "steps", "total_ms", "prompt_tokens", "completion_tokens", "cost_usd",
+    "has_error", "metadata",
+)  # fmt: skip
+# What spreadsheets take for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def saved_runs(
+    store: QueryableTraceStore, filters: TraceFilter, skipped: Callable[[CorruptTraceError], None]
+) -> Iterator[Saved]:
+    """All runs that match with their summaries, oldest first; what cannot be read is told."""
+    summaries = store.iter_summaries(filters, oldest_first=True)
+    while some := list(islice(summaries, _AT_ONCE)):
+        ids = [summary.run_id for summary in some]
+        try:
+            traces = store.load_many(ids)
+        except CorruptTraceError:
+            traces = _one_by_one(store, ids, skipped)
+        yield from ((summary, traces[i]) for summary in some if (i := summary.run_id) in traces)
+
+
+def _one_by_one(
+    store: QueryableTraceStore, run_ids: Iterable[str], skipped: Callable[[CorruptTraceError], None]
+) -> dict[str, AgentTrace]:
+    found: dict[str, AgentTrace] = {}
+    for run_id in run_ids:
+        try:
+            found |= store.load_many([run_id])
+        except CorruptTraceError as error:
+            skipped(error)
+    return found
+
+
+def jsonl_lines(runs: Iterable[Saved]) -> Iterator[bytes]:
+    """The lines of a JSONL store's file, with the times of the saves."""
+    for summary, trace in runs:
+        line = {
+            "run_id": summary.run_id,
+            "steps": summary.steps,
+            "total_ms": summary.total_ms,
+            "created_at": summary.created_at.isoformat(timespec="microseconds"),
+            "metadata": summary.metadata,
+            "trace": msgspec.Raw(encode(trace).trace),
+        }
+        yield dumps(line) + b"\n"
+
+
+def send(runs: Iterable[Saved], endpoint: str) -> int:
+    """Send runs to an OpenTelemetry endpoint; how many.
+
+    Raises:
+        ImportError: The extra ``otel`` is not installed.
+        OtlpExportError: The endpoint refused, or cannot be reached.
+        ValueError: It is no URL.
+    """
+    from ..integrations.opentelemetry import export_otlp  # noqa: PLC0415 - an extra
+
+    return export_otlp((trace for _, trace in runs), endpoint)
+
+
+def csv_lines(runs: Iterable[Saved]) -> Iterator[bytes]:
+    """A table for spreadsheets. A text that one would take for a formula gets an apostrophe."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(_COLUMNS)
+    for summary, _ in runs:
+        writer.writerow([_harmless(_cell(summary, name)) for name in _COLUMNS])
+        yield _taken(buffer)
+    yield _taken(buffer)
+
+
+def _taken(buffer: io.StringIO) -> bytes:
+    text = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _cell(summary: TraceSummary, name: str) -> object:
+    if name == "metadata":
+        return dumps(summary.metadata).decode("utf-8", "surrogatepass")
+    if name == "created_at":
+        return summary.created_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return getattr(summary, name)
+
+
+def _harmless(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+@contextmanager
+def whole_file(path: str) -> Iterator[IO[bytes]]:
+    """A file that appears under its name when it is whole, and not at all if it never is."""
+    folder = os.path.dirname(os.path.abspath(path))
+    descriptor, made = tempfile.mkstemp(prefix=".export-", dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(made, 0o666 & ~_umask())
+        os.replace(made, path)
+    except BaseException:
+        os.unlink(made)
+        raise
+
+
+def _umask() -> int:
+    found = os.umask(0o077)
+    os.umask(found)
+    return found

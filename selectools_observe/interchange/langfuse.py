@@ -1,0 +1,239 @@
+"""Traces and observations of Langfuse: its API, its tables exported, its blob storage export.
+
+Names in camelCase or snake_case. A trace may hold its observations, or stand beside them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ..integrations.opentelemetry.spans import SpanRecord
+from ..model.json_values import loads
+from ..model.trace import AgentTrace
+from .building import seconds
+from .form import JSONForm, JSONObject
+from .observations import (
+    RowRuns,
+    attributes,
+    failure,
+    hex_id,
+    kind_of,
+    nanoseconds,
+    runs_of_trace,
+)
+from .source import Source
+
+_CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
+_OBSERVATION_KEYS = ("id", "type", "trace_id", "start_time")
+_TRACE_KEYS = ("id", "timestamp", "user_id", "session_id")
+_NODES = frozenset({"AGENT", "CHAIN"})
+_TYPES = frozenset(
+    {"SPAN", "GENERATION", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR",
+     "EMBEDDING", "GUARDRAIL"}
+)  # fmt: skip
+
+
+def _snake(value: JSONObject) -> JSONObject:
+    """The object with its own names in snake_case; what is in them is left alone."""
+    return {_CAPITAL.sub(r"_\1", key).lower(): item for key, item in value.items()}
+
+
+def _is_observation(row: JSONObject) -> bool:
+    return all(key in row for key in _OBSERVATION_KEYS) and str(row["type"]).upper() in _TYPES
+
+
+def _is_trace(row: JSONObject) -> bool:
+    return "type" not in row and all(key in row for key in _TRACE_KEYS)
+
+
+def _spans_of(rows: list[JSONObject]) -> Iterator[SpanRecord]:
+    """The spans of one trace; the trace itself is their root, unless one of them is already."""
+    observations = {str(row["id"]): row for row in rows if _is_observation(row)}
+    trace = next((row for row in reversed(rows) if _is_trace(row)), None)
+    spans = [_span(row, alone=trace is None) for row in observations.values()]
+    known = {span.span_id for span in spans}
+    tops = [span for span in spans if span.parent_span_id not in known]
+    if trace is not None:
+        root = _root(trace, list(observations.values()))
+        if len(tops) == 1 and tops[0].attributes["openinference.span.kind"] in _NODES:
+            tops[0].attributes = root.attributes | tops[0].attributes
+        else:
+            yield root
+            for span in tops:
+                span.parent_span_id = root.span_id
+    yield from spans
+
+
+def _span(row: JSONObject, *, alone: bool) -> SpanRecord:
+    kind = kind_of(row["type"])
+    began = nanoseconds(seconds(row["start_time"]))
+    ended = nanoseconds(seconds(row.get("end_time"))) or began
+    level = str(row.get("level") or "")
+    parent = row.get("parent_observation_id")
+    about = alone and not parent  # the first of them tells of the trace, if nothing else does
+    error = (row.get("status_message") or "error") if level == "ERROR" else None
+    return SpanRecord(
+        trace_id=hex_id(row["trace_id"], 32),
+        span_id=hex_id(row["id"], 16),
+        parent_span_id=hex_id(parent, 16) if parent else None,
+        name=str(row.get("name") or row["type"]),
+        start_ns=began,
+        end_ns=ended,
+        scope="langfuse",
+        attributes=attributes(
+            kind,
+            input=_parsed(row.get("input")),
+            output=_parsed(row.get("output")),
+            session_id=row.get("session_id") if about else None,
+            user_id=row.get("user_id") if about else None,
+            metadata=_metadata(row) if about else None,
+            **(_usage(row) if kind in {"LLM", "EMBEDDING"} else {}),
+        )
+        | ({"tool.name": row["name"]} if kind == "TOOL" and row.get("name") else {}),
+        **failure(error, ended),
+    )
+
+
+def _root(trace: JSONObject, observations: list[JSONObject]) -> SpanRecord:
+    times = [seconds(row.get(name)) for row in observations for name in ("start_time", "end_time")]
+    known = [moment for moment in times if moment is not None]
+    told = seconds(trace["timestamp"])
+    return SpanRecord(
+        trace_id=hex_id(trace["id"], 32),
+        span_id=hex_id(f"trace {trace['id']}", 16),
+        name=str(trace.get("name") or ""),
+        start_ns=nanoseconds(min(known, default=told)),
+        end_ns=nanoseconds(max(known, default=told)),
+        scope="langfuse",
+        attributes=attributes(
+            "AGENT",
+            input=_parsed(trace.get("input")),
+            output=_parsed(trace.get("output")),
+            session_id=trace.get("session_id"),
+            user_id=trace.get("user_id"),
+            tags=_parsed(trace.get("tags")) or None,
+            metadata=_metadata(trace),
+        ),
+    )
+
+
+def _metadata(row: JSONObject) -> JSONObject:
+    given = _parsed(row.get("metadata"))
+    kept = given if isinstance(given, dict) else {} if given is None else {"metadata": given}
+    about = {name: row[name] for name in ("release", "version", "environment") if row.get(name)}
+    trace_id = row.get("trace_id") or row["id"]
+    return kept | about | {"source": "langfuse", "langfuse.trace_id": trace_id}
+
+
+def _usage(row: JSONObject) -> JSONObject:
+    """What a generation used: sums of the kinds of usage, which do not overlap."""
+    details = _object(row.get("usage_details"))
+    older = _snake(_object(row.get("usage")))
+    cost = _object(row.get("cost_details")).get("total")
+    costs = (cost, row.get("total_cost"), row.get("calculated_total_cost"))
+    parameters = _object(row.get("model_parameters"))
+    return {
+        "model": row.get("model") or row.get("provided_model_name"),
+        "parameters": parameters,
+        "prompt_tokens": _sum(details, "input") or older.get("input") or row.get("prompt_tokens"),
+        "completion_tokens": _sum(details, "output")
+        or older.get("output")
+        or row.get("completion_tokens"),
+        "cache_read_tokens": _sum(details, "input_cached") or _sum(details, "input_cache_read")
+        or details.get("cache_read_input_tokens"),
+        "cache_write_tokens": _sum(details, "input_cache_creation")
+        or details.get("cache_creation_input_tokens"),
+        "reasoning_tokens": _sum(details, "output_reasoning"),
+        "cost_usd": next((float(c) for c in costs if c is not None and _is_number(c)), None),
+    }  # fmt: skip
+
+
+def _sum(details: JSONObject, beginning: str) -> int | None:
+    """The usage of all kinds whose names begin so: Langfuse's own rule for its sums.
+
+    Kinds of caches as Anthropic names them are input as well.
+    """
+    found = [
+        int(count)
+        for name, count in details.items()
+        if isinstance(count, int | float)
+        and (name.startswith(beginning) or (beginning == "input" and name.endswith("input_tokens")))
+    ]
+    return sum(found) if found else None
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _parsed(value: Any) -> Any:
+    """A value; exports have objects as JSON text."""
+    if not isinstance(value, str) or value[:1] not in {"{", "[", '"'}:
+        return value
+    try:
+        return loads(value)
+    except ValueError:
+        return value
+
+
+def _object(value: Any) -> JSONObject:
+    found = _parsed(value)
+    return found if isinstance(found, dict) else {}
+
+
+class _Reader:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._rows = RowRuns()
+
+    def take(self, value: JSONObject, place: str) -> Iterator[AgentTrace]:
+        rows = value.get("data")
+        for each in rows if isinstance(rows, list) else [value]:
+            if isinstance(each, dict):
+                self._take(_snake(each), place)
+        yield from ()
+
+    def _take(self, row: JSONObject, place: str) -> None:
+        for inside in row.pop("observations", None) or []:
+            if isinstance(inside, dict):
+                self._rows.add(row["id"], {"trace_id": row["id"]} | _snake(inside))
+        if _is_observation(row):
+            self._rows.add(row["trace_id"] or row["id"], row)
+        elif _is_trace(row):
+            self._rows.add(row["id"], row)
+        else:
+            self._source.skipped(place, "neither a trace nor an observation of Langfuse")
+
+    def rest(self) -> Iterator[AgentTrace]:
+        for rows in self._rows.traces():
+            if any(map(_is_observation, rows)):
+                yield from runs_of_trace(_spans_of(rows))
+            else:
+                self._source.skipped(
+                    f"{self._source.path}, trace {rows[0].get('id')}",
+                    "no observation of this trace of Langfuse is in the file: export them too, "
+                    "and import both as one file",
+                )
+
+
+def _recognises(value: JSONObject) -> bool:
+    rows = value.get("data")
+    first = rows[0] if isinstance(rows, list) and rows and "traceID" not in value else value
+    row = _snake(first) if isinstance(first, dict) else {}
+    return _is_observation(row) or _is_trace(row)
+
+
+FORM = JSONForm(
+    "langfuse",
+    "traces of Langfuse",
+    _recognises,
+    _Reader,
+    ("id", "traceId", "type", "startTime", "observations"),
+    "its API (`/api/public/traces/ID`), its tables' export, blob storage export",
+)

@@ -1,0 +1,156 @@
+"""Runs of LangSmith, as its client and its bulk export write them: a trace is a run of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..integrations.opentelemetry.spans import SpanRecord
+from ..model.json_values import loads
+from ..model.trace import AgentTrace
+from .building import seconds, total
+from .form import JSONForm, JSONObject
+from .observations import (
+    RowRuns,
+    attributes,
+    failure,
+    hex_id,
+    kind_of,
+    nanoseconds,
+    runs_of_trace,
+)
+from .source import Source
+
+_SESSIONS = ("session_id", "thread_id", "conversation_id")
+
+
+def span_of(row: JSONObject) -> SpanRecord:
+    """A run of LangSmith's as a span."""
+    extra = _object(row.get("extra"))
+    metadata = _object(extra.get("metadata"))
+    kind = kind_of(row.get("run_type"))
+    began = seconds(_text(row.get("start_time")))
+    ended = seconds(_text(row.get("end_time"))) or began
+    end_ns = nanoseconds(ended)
+    tells = kind in {"LLM", "EMBEDDING"}  # its parents tell the sums of those inside
+    return SpanRecord(
+        trace_id=hex_id(row.get("trace_id") or row["id"], 32),
+        span_id=hex_id(row["id"], 16),
+        parent_span_id=hex_id(row["parent_run_id"], 16) if row.get("parent_run_id") else None,
+        name=str(row.get("name") or ""),
+        start_ns=nanoseconds(began),
+        end_ns=end_ns,
+        scope="langsmith",
+        attributes=attributes(
+            kind,
+            input=_parsed(row.get("inputs")),
+            output=_output(row.get("outputs")),
+            session_id=next((metadata[name] for name in _SESSIONS if metadata.get(name)), None),
+            user_id=metadata.get("user_id"),
+            metadata=None if row.get("parent_run_id") else _own(metadata, row),
+            tags=row.get("tags") or None,
+            **(_usage(row, extra, metadata) if tells else {}),
+        )
+        | ({"tool.name": row["name"]} if kind == "TOOL" and row.get("name") else {}),
+        **failure(row.get("error"), end_ns),
+    )
+
+
+def _output(outputs: Any) -> Any:
+    """What a run returned; LangSmith wraps what is not an object."""
+    found = _parsed(outputs)
+    if isinstance(found, dict) and found.keys() == {"output"}:
+        return found["output"]
+    return found
+
+
+def _usage(row: JSONObject, extra: JSONObject, metadata: JSONObject) -> JSONObject:
+    """What a call of a model used: LangSmith's own counts, or those that the model reported."""
+    told = _object(_object(row.get("outputs")).get("usage_metadata")) or _object(
+        metadata.get("usage_metadata")
+    )
+    details = _object(row.get("prompt_token_details")) or _object(told.get("input_token_details"))
+    written = _object(row.get("completion_token_details")) or _object(
+        told.get("output_token_details")
+    )
+    parameters = _object(extra.get("invocation_params"))
+    return {
+        "model": metadata.get("ls_model_name") or parameters.get("model"),
+        "provider": metadata.get("ls_provider"),
+        "parameters": parameters,
+        "prompt_tokens": _count(row.get("prompt_tokens"), told.get("input_tokens")),
+        "completion_tokens": _count(row.get("completion_tokens"), told.get("output_tokens")),
+        "cache_read_tokens": total(details.get("cache_read")),
+        "cache_write_tokens": total(details.get("cache_creation")),
+        "reasoning_tokens": total(written.get("reasoning")),
+        "cost_usd": _number(row.get("total_cost")),
+    }
+
+
+def _own(metadata: JSONObject, row: JSONObject) -> JSONObject:
+    kept = {key: value for key, value in metadata.items() if not key.startswith("ls_")}
+    return kept | {"source": "langsmith", "langsmith.trace_id": row.get("trace_id") or row["id"]}
+
+
+def _count(*values: Any) -> int | None:
+    return next((int(v) for v in values if isinstance(v, int | float) and v), None)
+
+
+def _number(value: Any) -> float | None:
+    """A cost: a number, or the text of a decimal one."""
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def _parsed(value: Any) -> Any:
+    """A value; the bulk export has it as JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return loads(value)
+    except ValueError:
+        return value
+
+
+def _object(value: Any) -> JSONObject:
+    found = _parsed(value)
+    return found if isinstance(found, dict) else {}
+
+
+class _RunReader:
+    def __init__(self, _: Source) -> None:
+        self._rows = RowRuns()
+
+    def take(self, value: JSONObject, _: str) -> Iterator[AgentTrace]:
+        todo = [value]
+        while todo:  # with the runs inside it, where they were asked for
+            row = todo.pop()
+            children = row.pop("child_runs", None) or []
+            todo += [child for child in children if isinstance(child, dict)]
+            self._rows.add(row.get("trace_id") or row["id"], row)
+        yield from ()
+
+    def rest(self) -> Iterator[AgentTrace]:
+        for rows in self._rows.traces():
+            yield from runs_of_trace(map(span_of, rows))
+
+
+def recognises(value: JSONObject) -> bool:
+    """Whether an object is a run of LangSmith's."""
+    return all(key in value for key in ("id", "run_type", "start_time"))
+
+
+FORM = JSONForm(
+    "langsmith",
+    "runs of LangSmith",
+    recognises,
+    _RunReader,
+    ("id", "run_type", "trace_id", "dotted_order"),
+    "`client.list_runs`, a run a line",
+)

@@ -1,0 +1,168 @@
+"""Traces of MLflow: ``trace.to_json()``, and the rows of ``mlflow.search_traces()``."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ..integrations.opentelemetry.spans import SpanEvent, SpanRecord
+from ..model.json_values import loads
+from ..model.trace import AgentTrace
+from .building import total
+from .form import JSONForm, JSONObject
+from .observations import attributes, hex_id, kind_of, runs_of_trace
+from .source import Source
+
+_OWN = "mlflow."
+_SPAN_ID = 16
+_TRACE_ID = 32
+
+
+def runs_of(trace: JSONObject) -> list[AgentTrace]:
+    """The run of a trace."""
+    info, data = _object(trace.get("info")), _object(trace.get("data"))
+    spans = [span for span in data.get("spans") or [] if isinstance(span, dict)]
+    return runs_of_trace([_span(span, info) for span in spans])
+
+
+def _span(span: JSONObject, info: JSONObject) -> SpanRecord:
+    context = _object(span.get("context"))  # until version 3
+    told = _object(span.get("attributes"))
+    own = {name.removeprefix(_OWN): _parsed(value) for name, value in told.items()
+           if name.startswith(_OWN)}  # fmt: skip
+    others = {name: _parsed(value) for name, value in told.items() if not name.startswith(_OWN)}
+    parent = span.get("parent_span_id", span.get("parent_id"))
+    status = span.get("status") or span.get("status_code")
+    code, message = (
+        (status.get("code"), status.get("message"))
+        if isinstance(status, dict)
+        else (status, span.get("status_message"))
+    )
+    return SpanRecord(
+        trace_id=hex_id(_trace_id(info, span, context), _TRACE_ID),
+        span_id=_span_id(span.get("span_id") or context.get("span_id")),
+        parent_span_id=_span_id(parent) if parent else None,
+        name=str(span.get("name") or ""),
+        start_ns=int(span.get("start_time_unix_nano") or span.get("start_time") or 0),
+        end_ns=int(span.get("end_time_unix_nano") or span.get("end_time") or 0),
+        status=str(code or "").removeprefix("STATUS_CODE_").lower() or "unset",
+        status_message=str(message or ""),
+        scope="mlflow",
+        attributes=others | _attributes(own, span, None if parent else info),
+        events=[_event(event) for event in span.get("events") or [] if isinstance(event, dict)],
+    )
+
+
+def _attributes(own: JSONObject, span: JSONObject, info: JSONObject | None) -> JSONObject:
+    """MLflow's attributes in OpenInference's words; those of the trace at its root."""
+    kind = kind_of(own.get("spanType"))
+    usage = _object(own.get("chat.tokenUsage"))
+    cost = _object(own.get("llm.cost")).get("total_cost")
+    about = {} if info is None else _about(info)
+    found = attributes(
+        kind,
+        input=own.get("spanInputs"),
+        output=own.get("spanOutputs"),
+        model=own.get("llm.model") or own.get("chat.model"),
+        provider=own.get("llm.provider"),
+        prompt_tokens=total(usage.get("input_tokens")),
+        completion_tokens=total(usage.get("output_tokens")),
+        cache_read_tokens=total(usage.get("cache_read_input_tokens")),
+        cache_write_tokens=total(usage.get("cache_creation_input_tokens")),
+        cost_usd=cost,
+        **about,
+    )
+    return found | ({"tool.name": str(span.get("name"))} if kind == "TOOL" else {})
+
+
+def _about(info: JSONObject) -> JSONObject:
+    kept = _object(info.get("trace_metadata") or info.get("request_metadata"))
+    tags = _object(info.get("tags"))
+    given = {
+        name: value
+        for name, value in (kept | tags).items()
+        if not name.startswith(_OWN) and name != "metadata"
+    }
+    trace_id = info.get("trace_id") or info.get("request_id")
+    location = _object(_object(info.get("trace_location")).get("mlflow_experiment"))
+    experiment = location.get("experiment_id") or info.get("experiment_id")
+    about = {"source": "mlflow", "mlflow.trace_id": trace_id, "mlflow.experiment_id": experiment}
+    return {
+        "session_id": kept.get("mlflow.trace.session"),
+        "user_id": kept.get("mlflow.trace.user"),
+        "metadata": given | {name: value for name, value in about.items() if value},
+    }
+
+
+def _event(event: JSONObject) -> SpanEvent:
+    when = event.get("time_unix_nano") or event.get("timestamp") or 0
+    told = _object(event.get("attributes"))
+    return SpanEvent(str(event.get("name") or ""), int(when), told)
+
+
+def _trace_id(info: JSONObject, span: JSONObject, context: JSONObject) -> object:
+    """The trace's own id, which has the digits of OpenTelemetry's."""
+    found = info.get("trace_id") or info.get("request_id")
+    return found or context.get("trace_id") or _hexadecimal(span.get("trace_id"))
+
+
+def _span_id(value: object) -> str:
+    return hex_id(_hexadecimal(value), _SPAN_ID)
+
+
+def _hexadecimal(value: object) -> str:
+    """An id's digits; version 3 writes them in base64."""
+    text = str(value)
+    if text.endswith("="):
+        try:
+            return base64.b64decode(text).hex()
+        except binascii.Error:
+            return text
+    return text
+
+
+def _parsed(value: Any) -> Any:
+    """An attribute's value, which is JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return loads(value)
+    except ValueError:
+        return value
+
+
+def _object(value: Any) -> JSONObject:
+    return value if isinstance(value, dict) else {}
+
+
+class _Reader:
+    def __init__(self, _: Source) -> None:
+        pass
+
+    def take(self, value: JSONObject, _: str) -> Iterator[AgentTrace]:
+        inside = _parsed(value.get("trace"))
+        yield from runs_of(inside if isinstance(inside, dict) else value)
+
+    def rest(self) -> Iterable[AgentTrace]:
+        return ()
+
+
+def recognises(value: JSONObject) -> bool:
+    """Whether an object is a trace of MLflow's, or a row of its search that holds one."""
+    inside = value.get("trace")
+    if isinstance(inside, str):
+        return "trace_id" in value or "request_id" in value
+    found = inside if isinstance(inside, dict) else value
+    return "spans" in _object(found.get("data")) and isinstance(found.get("info"), dict)
+
+
+FORM = JSONForm(
+    "mlflow",
+    "traces of MLflow",
+    recognises,
+    _Reader,
+    ("info", "data"),
+    "`trace.to_json()`, `mlflow.search_traces().to_json(orient='records')`",
+)

@@ -1,0 +1,126 @@
+"""Span frames of Phoenix: rows of ``get_spans_dataframe()``, and spans of its API."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from ..integrations.opentelemetry.spans import SpanEvent, SpanRecord
+from ..model.trace import AgentTrace
+from .building import seconds
+from .form import JSONForm, JSONObject
+from .observations import hex_id, nanoseconds
+from .source import Source
+from .spans import SpanRuns
+
+_PREFIX = "attributes."
+_LISTS = ("messages", "documents", "tools", "embeddings", "contents", "tool_calls")
+FRAME_COLUMNS = frozenset({"context.trace_id", "context.span_id", "start_time"})
+
+
+def span_of(row: JSONObject) -> SpanRecord:
+    """The span of a row."""
+    context = row.get("context")
+    told = context if isinstance(context, dict) else {}
+    parent = row.get("parent_id")
+    kind = row.get("span_kind")
+    found = _attributes(row)
+    if isinstance(kind, str) and kind:
+        found.setdefault("openinference.span.kind", kind)
+    return SpanRecord(
+        trace_id=hex_id(told.get("trace_id") or row.get("context.trace_id"), 32),
+        span_id=hex_id(told.get("span_id") or row.get("context.span_id"), 16),
+        parent_span_id=hex_id(parent, 16) if isinstance(parent, str) and parent else None,
+        name=str(row.get("name") or ""),
+        start_ns=_nanoseconds(row.get("start_time")),
+        end_ns=_nanoseconds(row.get("end_time")),
+        status=str(row.get("status_code") or "unset").lower(),
+        status_message=str(row.get("status_message") or ""),
+        scope="phoenix",
+        attributes=found,
+        events=[_event(event) for event in _rows(row.get("events"))],
+    )
+
+
+def _attributes(row: JSONObject) -> JSONObject:
+    told = row.get("attributes")
+    found = dict(told) if isinstance(told, dict) else {}
+    found |= {name.removeprefix(_PREFIX): value for name, value in row.items()
+              if name.startswith(_PREFIX)}  # fmt: skip
+    flat: JSONObject = {}
+    for name, value in found.items():
+        _flatten(name, value, flat)
+    return flat
+
+
+def _flatten(name: str, value: Any, into: JSONObject) -> None:
+    """Lists of objects as OpenInference's spans have them: a name for each of their parts."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        for number, item in enumerate(value):
+            for key, inner in item.items():
+                _flatten(f"{name}.{number}.{key}", inner, into)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _flatten(f"{name}.{key}", inner, into)
+    else:
+        # A column of a frame with gaps has its integers as floats.
+        whole = isinstance(value, float) and value.is_integer() and "token_count" in name
+        into[name] = int(value) if whole else value
+
+
+def _event(event: JSONObject) -> SpanEvent:
+    told = event.get("attributes")
+    kept = {} if not isinstance(told, dict) else {n: v for n, v in told.items() if v is not None}
+    return SpanEvent(str(event.get("name") or ""), _nanoseconds(event.get("timestamp")), kept)
+
+
+def _rows(value: Any) -> list[JSONObject]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _nanoseconds(value: Any) -> int:
+    """A time of a row: ISO text, a datetime, or a number in the unit that pandas chose."""
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return nanoseconds(aware.timestamp())
+    if isinstance(value, int | float) and math.isfinite(value):
+        number = int(value)
+        while 0 < abs(number) < 10**17:  # milliseconds or microseconds since the epoch
+            number *= 1000
+        return number
+    return nanoseconds(seconds(value))
+
+
+class _Reader:
+    def __init__(self, _: Source) -> None:
+        self._spans = SpanRuns()
+
+    def take(self, value: JSONObject, _: str) -> Iterable[AgentTrace]:
+        rows = value.get("data")
+        self._spans.add(span_of(row) for row in (_rows(rows) or [value]))
+        return ()
+
+    def rest(self) -> Iterator[AgentTrace]:
+        return self._spans.runs()
+
+
+def _recognises(value: JSONObject) -> bool:
+    rows = _rows(value.get("data"))
+    row = rows[0] if rows else value
+    return row.keys() >= FRAME_COLUMNS or (
+        isinstance(row.get("context"), dict) and {"span_kind", "start_time"} <= row.keys()
+    )
+
+
+FORM = JSONForm(
+    "phoenix",
+    "spans of Phoenix",
+    _recognises,
+    _Reader,
+    ("name", "span_kind", "context.trace_id", "context.span_id", "start_time"),
+    "`client.spans.get_spans_dataframe()`, `client.spans.get_spans()`",
+)

@@ -1,0 +1,211 @@
+"""Which forms of file can be imported, and the one of a file: its content tells, not its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from typing import TypeAlias
+
+from ..model.trace import AgentTrace
+from .form import BinaryForm, JSONForm, JSONObject, JSONReader
+from .json_documents import Document, documents
+from .source import (
+    STANDARD_INPUT,
+    Progress,
+    Skipped,
+    Source,
+    ignore_progress,
+    ignore_skipped,
+)
+from .sqlite_files import tables_of
+
+Form: TypeAlias = BinaryForm | JSONForm
+
+# Asked in this order.
+_BINARY = ("stores", "llm_database", "inspect_log:ARCHIVE_FORM")
+_JSON = (
+    "traces", "otlp", "claude_code", "codex", "inspect_log", "langfuse", "langsmith", "mlflow",
+    "console_spans", "phoenix", "jaeger",
+)  # fmt: skip
+_MOST_HELD_BACK = 100
+_SNIFFED = 16
+_OTHER_FILES = {
+    b"PK\x03\x04": "a zip archive",
+    b"PAR1": "a Parquet file",
+    b"\x28\xb5\x2f\xfd": "a file packed with zstd",
+    b"BZh": "a file packed with bzip2",
+}
+
+
+class UnknownFormError(ValueError):
+    """A file is of no known form.
+
+    Attributes:
+        path: The file.
+        reason: What it is instead, and which known form comes nearest.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def binary_forms() -> list[BinaryForm]:
+    """The forms that are not text."""
+    return [form for name in _BINARY if isinstance(form := _form(name), BinaryForm)]
+
+
+def json_forms() -> list[JSONForm]:
+    """The forms that are JSON."""
+    return [form for name in _JSON if isinstance(form := _form(name), JSONForm)]
+
+
+def forms() -> list[Form]:
+    """All forms that can be imported."""
+    return [*binary_forms(), *json_forms()]
+
+
+def _form(place: str) -> Form:
+    module, _, name = place.partition(":")
+    form: Form = getattr(import_module(f".{module}", __package__), name or "FORM")
+    return form
+
+
+def read_runs(
+    path: str | os.PathLike[str],
+    *,
+    skipped: Skipped = ignore_skipped,
+    progress: Progress = ignore_progress,
+) -> Iterator[AgentTrace]:
+    """The runs of a file of any known form, in bounded memory; reading it again gives the same ids.
+
+    Args:
+        path: The file, packed with gzip or not; ``-`` is standard input, which must be JSON.
+        skipped: Called with the place of what cannot be imported, and why.
+        progress: Called with how much is read, and how much there is in all.
+
+    Raises:
+        UnknownFormError: The file is of no known form; the text names the nearest.
+        StorageError: It is a database that cannot be read.
+        ModuleNotFoundError: The form needs an extra; the text has the command that installs it.
+        OSError: The file cannot be read.
+    """
+    source = Source(os.fspath(path), skipped, progress)
+    if source.path != STANDARD_INPUT:
+        for form in binary_forms():
+            if form.recognises(source.path):
+                yield from form.read(source)
+                return
+        _refuse_binary(source)
+    with source.lines() as lines:
+        yield from _JSONRuns(source).runs(lines)
+
+
+def _refuse_binary(source: Source) -> None:
+    """Name what a file is that is of no known form and is not text either."""
+    start = source.first_bytes(_SNIFFED)
+    if start.startswith(b"SQLite format 3\0"):
+        tables = sorted(tables_of(source.path))
+        what, near = f"an SQLite database with the tables {_listed(tables[:8])}", "an SQLite store"
+    else:
+        found = [text for magic, text in _OTHER_FILES.items() if start.startswith(magic)]
+        if not found:
+            return
+        what, near = found[0], "JSON"
+    known = [form for form in binary_forms() if form.keys]
+    listed = "; ".join(f"{form.title} has {_listed(list(form.keys))}" for form in known)
+    raise UnknownFormError(source.path, f"{what} of no known form, nearest {near}: {listed}")
+
+
+class _JSONRuns:
+    """Hands the objects of a file to the readers of their forms."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._forms = json_forms()
+        self._readers: dict[str, JSONReader] = {}
+        self._held_back: list[tuple[str, str]] = []  # until something is recognised
+        self._unknown: JSONObject | None = None
+
+    def runs(self, lines: Iterable[bytes]) -> Iterator[AgentTrace]:
+        for document in documents(lines):
+            yield from self._of_document(document)
+        for reader in self._readers.values():
+            yield from reader.rest()
+        if self._held_back and not self._readers:
+            raise UnknownFormError(self._source.path, self._refusal())
+        self._tell_held_back()
+
+    def _of_document(self, document: Document) -> Iterator[AgentTrace]:
+        place, value, problem = document
+        place = f"{self._source.path}, {place}"
+        if problem is not None:
+            self._skip(place, problem)
+        elif isinstance(value, list):
+            for number, each in enumerate(value):
+                where = f"{place}, entry {number}" if len(value) > 1 else place
+                yield from self._of_value(each, where)
+        else:
+            yield from self._of_value(value, place)
+
+    def _of_value(self, value: object, place: str) -> Iterator[AgentTrace]:
+        if not isinstance(value, dict):
+            self._skip(place, "it is not a JSON object")
+            return
+        form = next((form for form in self._forms if form.recognises(value)), None)
+        if form is None:
+            self._unknown = self._unknown or value
+            self._skip(place, f"an object of no known form: {_nearest(value, self._forms)}")
+            return
+        if self._forms[0] is not form:  # most likely the next is of the same form
+            self._forms = [form, *(other for other in self._forms if other is not form)]
+        reader = self._readers.get(form.name)
+        if reader is None:
+            reader = self._readers[form.name] = form.reader(self._source)
+            self._tell_held_back()
+        try:
+            yield from reader.take(value, place)
+        except ValueError as error:
+            self._source.skipped(place, str(error))
+
+    def _skip(self, place: str, reason: str) -> None:
+        if self._readers or len(self._held_back) >= _MOST_HELD_BACK:
+            self._tell_held_back()
+            self._source.skipped(place, reason)
+        else:
+            self._held_back.append((place, reason))
+
+    def _tell_held_back(self) -> None:
+        for place, reason in self._held_back:
+            self._source.skipped(place, reason)
+        self._held_back = []
+
+    def _refusal(self) -> str:
+        if self._unknown is not None:
+            return f"not of a known form: {_nearest(self._unknown, self._forms)}"
+        return f"not of a known form: {self._held_back[0][1]}"
+
+
+def _nearest(value: JSONObject, known: list[JSONForm]) -> str:
+    """The form that shares most keys with an object, and what the object lacks of it."""
+    form = max(known, key=lambda form: _shared(value, form))
+    has = [key for key in form.keys if key in value]
+    if not has:
+        some = ", ".join(repr(key) for key in list(value)[:6]) or "none"
+        return f"its keys are {some}; see `import --help` for the forms"
+    lacks = [key for key in form.keys if key not in value]
+    missing = f", without {_listed(lacks)}" if lacks else " of another shape"
+    return f"the nearest is {form.title}, by {_listed(has)}{missing}"
+
+
+def _shared(value: JSONObject, form: JSONForm) -> float:
+    return sum(key in value for key in form.keys) / max(len(form.keys), 1)
+
+
+def _listed(keys: list[str]) -> str:
+    return ", ".join(repr(key) for key in keys)

@@ -1,0 +1,74 @@
+"""A file to import from: its bytes, how far it is read, and who hears of what is left out."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TypeAlias, cast
+
+Skipped: TypeAlias = Callable[[str, str], None]
+"""Called with the place of what cannot be imported, and the reason."""
+Progress: TypeAlias = Callable[[int, int | None], None]
+"""Called with how much is read and how much there is, if that is known."""
+
+STANDARD_INPUT = "-"
+_GZIP = b"\x1f\x8b"
+
+
+def ignore_skipped(place: str, reason: str) -> None:
+    """Nobody wants to hear of it."""
+
+
+def ignore_progress(done: int, total: int | None) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to import from.
+
+    Attributes:
+        path: Its name; ``-`` is standard input.
+        skipped: Called with the place of what cannot be imported, and the reason.
+        progress: Called with the bytes (or rows) read, and how many there are.
+    """
+
+    path: str
+    skipped: Skipped = ignore_skipped
+    progress: Progress = ignore_progress
+
+    def first_bytes(self, count: int) -> bytes:
+        """How the file begins; nothing of standard input, which can be read but once."""
+        if self.path == STANDARD_INPUT:
+            return b""
+        with open(self.path, "rb") as file:
+            return file.read(count)
+
+    @contextmanager
+    def lines(self) -> Iterator[Iterator[bytes]]:
+        """The lines of the file, unpacked if it is packed with gzip; they report progress."""
+        with self._opened() as file:
+            size = None if self.path == STANDARD_INPUT else os.fstat(file.fileno()).st_size
+            if self.path != STANDARD_INPUT and self.first_bytes(2) == _GZIP:
+                unpacked = cast("IO[bytes]", gzip.GzipFile(fileobj=file))
+                yield self._watched(unpacked, lambda _: file.tell(), size)
+            else:
+                yield self._watched(file, lambda done: done, size)
+
+    def _opened(self) -> IO[bytes]:
+        if self.path == STANDARD_INPUT:
+            return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+        return open(self.path, "rb")
+
+    def _watched(
+        self, lines: IO[bytes], position: Callable[[int], int], size: int | None
+    ) -> Iterator[bytes]:
+        done = 0
+        for line in lines:
+            done += len(line)
+            self.progress(position(done), size)
+            yield line
