@@ -141,6 +141,8 @@ def _routes() -> list[BaseRoute]:
         _route("/api/traces/{run_id}/children", GET=reading.children),
         _route("/api/traces/{run_id}/steps/{index}", GET=reading.get_step),
         _route("/v1/traces", POST=change(telemetry.take_spans)),
+        _route("/v1/logs", POST=change(telemetry.take_logs)),
+        _route("/v1/metrics", POST=change(telemetry.take_metrics)),
         Mount("/static", StaticFiles(directory=login.STATIC, check_dir=False)),
     ]
 

@@ -106,7 +106,7 @@ class TestBodies:
         ("body", "words"),
         [
             (b"{", "not JSON"),
-            (b"\xff\xff\xff", "ExportTraceServiceRequest"),
+            (b"\xff\xff\xff", "not an OTLP request"),
             ({"resourceSpans": {}}, "resourceSpans must be an array"),
             ({"resourceSpans": [7]}, r"resourceSpans\[0\]"),
             ({"resourceSpans": [{"scopeSpans": [{"spans": 7}]}]}, r"scopeSpans\[0\]: spans must"),

@@ -147,3 +147,20 @@ def test_without_the_package_it_says_what_to_install(service, monkeypatch):
     error = response.json()["error"]
     assert error["type"] == "not_installed"
     assert error["hint"] == 'pip install "selectools-observe[otel]"'
+
+
+def test_logs_and_metrics(service):
+    record = {
+        "traceId": SPAN["traceId"],
+        "spanId": SPAN["spanId"],
+        "eventName": "gen_ai.user.message",
+        "body": {
+            "kvlistValue": {"values": [{"key": "content", "value": {"stringValue": "hello"}}]}
+        },
+    }
+    logs = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}
+    for path, body in (("traces", BODY), ("logs", logs), ("metrics", {"resourceMetrics": []})):
+        response = service.client.post(f"/v1/{path}", json=body)
+        assert (response.status_code, response.json()) == (200, {})
+    run = service.json(f"/api/traces/{SPAN['traceId']}")
+    assert "hello" in json.dumps(run["steps"])

@@ -149,6 +149,13 @@ class SpanAssembler:
         good = self._save(ready)
         return self._write_down({record.trace_id for record in records}, records) and good
 
+    def without_genai(self, trace_ids: Iterable[str]) -> tuple[int, int]:
+        """Of those traces that have no span of the GenAI conventions so far: spans, and traces."""
+        with self._lock:
+            waiting = [self._waiting.get(trace_id) for trace_id in set(trace_ids)]
+        found = [len(each.records) for each in waiting if each is not None and not each.genai]
+        return sum(found), len(found)
+
     def flush(self) -> bool:
         """Save all that waits, unfinished. Return whether no save failed.
 

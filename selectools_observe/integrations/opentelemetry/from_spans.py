@@ -57,7 +57,7 @@ def is_run(group: Group) -> bool:
 
 def has_genai(records: Iterable[SpanRecord]) -> bool:
     """Whether one of these spans is of the GenAI conventions."""
-    return any(kind_of(record) is not Kind.OTHER for record in records)
+    return any(record.partial or kind_of(record) is not Kind.OTHER for record in records)
 
 
 def run_of(group: Group, *, other_spans: OtherSpans = "beside") -> AgentTrace:
@@ -104,11 +104,17 @@ def run_header(group: Group) -> AgentTrace:
     """The run that these spans are, without its steps."""
     kinds = {record.span_id: kind_of(record) for record in group.records}
     return AgentTrace(
-        start_time=min(record.start_ns for record in group.records) / 10**9,
+        start_time=min(map(_began_ns, group.records)) / 10**9,
         run_id=group.run_id,
         parent_run_id=group.parent_run_id,
         metadata=_metadata(group, kinds),
     )
+
+
+def _began_ns(record: SpanRecord) -> int:
+    if record.partial:
+        return min((event.time_ns for event in record.events), default=0)
+    return record.start_ns
 
 
 def _fixed_run(run: AgentTrace, fix: Fix) -> AgentTrace:
@@ -142,7 +148,12 @@ def _steps(
         if record is group.root or record.span_id in outline.steps:
             steps = _steps_of(record, outline, group.root)
             placed += _placed(record, depth, steps, mark)
-        elif mark is not None or other_spans != "drop" or not _is_other(record, outline):
+        elif (
+            mark is not None
+            or record.partial
+            or other_spans != "drop"
+            or not _is_other(record, outline)
+        ):
             beside.append(without_run(record))
     if all(each.mark is not None for each in placed):
         placed.sort(key=lambda each: each.mark or 0)

@@ -24,17 +24,30 @@ def spans_of_json(body: Any, reject: Callable[[str], None]) -> Iterator[SpanReco
     Raises:
         ValueError: It is no such request.
     """
-    for r, resource_spans in enumerate(_list(body, "resourceSpans", "the body")):
+    for r, resource_spans in enumerate(list_in(body, "resourceSpans", "the body")):
         place = f"resourceSpans[{r}]"
-        resource = _attributes(_dict(resource_spans, "resource", place), f"{place}.resource")
-        for s, scope_spans in enumerate(_list(resource_spans, "scopeSpans", place)):
+        resource = attributes_of(_dict(resource_spans, "resource", place), f"{place}.resource")
+        for s, scope_spans in enumerate(list_in(resource_spans, "scopeSpans", place)):
             within = f"{place}.scopeSpans[{s}]"
             scope = _dict(scope_spans, "scope", within)
-            for n, span in enumerate(_list(scope_spans, "spans", within)):
+            for n, span in enumerate(list_in(scope_spans, "spans", within)):
                 try:
                     yield _span(span, resource, scope, f"{within}.spans[{n}]")
                 except ValueError as error:
                     reject(str(error))
+
+
+def metrics_in_json(body: Any) -> int:
+    """How many metrics a request has.
+
+    Raises:
+        ValueError: It is no such request.
+    """
+    return sum(
+        len(list_in(scope, "metrics", "scopeMetrics"))
+        for resource in list_in(body, "resourceMetrics", "the body")
+        for scope in list_in(resource, "scopeMetrics", "resourceMetrics")
+    )
 
 
 def _span(span: Any, resource: dict[str, Any], scope: dict[str, Any], at: str) -> SpanRecord:
@@ -43,7 +56,7 @@ def _span(span: Any, resource: dict[str, Any], scope: dict[str, Any], at: str) -
     parent = span.get("parentSpanId")
     if isinstance(parent, str) and not parent.strip("0"):
         parent = None  # none at all, as some senders write it
-    flags = _number(span, "flags", at)
+    flags = number_in(span, "flags", at)
     status = _dict(span, "status", at)
     return SpanRecord(
         trace_id=_id(span.get("traceId"), _TRACE_ID, f"{at}.traceId"),
@@ -52,13 +65,13 @@ def _span(span: Any, resource: dict[str, Any], scope: dict[str, Any], at: str) -
         remote_parent=bool(parent) and flags & KNOWS_REMOTE != 0 and flags & IS_REMOTE != 0,
         name=str(span.get("name") or ""),
         kind=_named(span.get("kind"), SPAN_KINDS, "SPAN_KIND_"),
-        start_ns=_number(span, "startTimeUnixNano", at),
-        end_ns=_number(span, "endTimeUnixNano", at),
+        start_ns=number_in(span, "startTimeUnixNano", at),
+        end_ns=number_in(span, "endTimeUnixNano", at),
         status=_named(status.get("code"), STATUSES, "STATUS_CODE_"),
         status_message=str(status.get("message") or ""),
-        attributes=_attributes(span, at),
-        events=[_event(event, at) for event in _list(span, "events", at)],
-        links=[_link(link, at) for link in _list(span, "links", at)],
+        attributes=attributes_of(span, at),
+        events=[_event(event, at) for event in list_in(span, "events", at)],
+        links=[_link(link, at) for link in list_in(span, "links", at)],
         scope=str(scope.get("name") or ""),
         scope_version=str(scope.get("version") or ""),
         resource=resource,
@@ -70,8 +83,8 @@ def _event(event: Any, at: str) -> SpanEvent:
     at = f"{at}.events"
     if not isinstance(event, dict):
         raise ValueError(f"{at} contains something that is not an object")
-    time_ns = _number(event, "timeUnixNano", at)
-    return SpanEvent(str(event.get("name") or ""), time_ns, _attributes(event, at))
+    time_ns = number_in(event, "timeUnixNano", at)
+    return SpanEvent(str(event.get("name") or ""), time_ns, attributes_of(event, at))
 
 
 def _link(link: Any, at: str) -> SpanLink:
@@ -80,19 +93,29 @@ def _link(link: Any, at: str) -> SpanLink:
         raise ValueError(f"{at} contains something that is not an object")
     trace_id = _id(link.get("traceId"), _TRACE_ID, f"{at}.traceId")
     span_id = _id(link.get("spanId"), _SPAN_ID, f"{at}.spanId")
-    return SpanLink(trace_id, span_id, _attributes(link, at))
+    return SpanLink(trace_id, span_id, attributes_of(link, at))
 
 
-def _attributes(holder: dict[str, Any], at: str) -> dict[str, Any]:
+def attributes_of(holder: dict[str, Any], at: str) -> dict[str, Any]:
+    """The attributes of a span, an event, a resource or a log record.
+
+    Raises:
+        ValueError: They are of another form.
+    """
     found = {}
-    for pair in _list(holder, "attributes", at):
+    for pair in list_in(holder, "attributes", at):
         if not isinstance(pair, dict) or not isinstance(pair.get("key"), str):
             raise ValueError(f"{at}.attributes contains something that is not a key-value pair")
-        found[pair["key"]] = _value(pair.get("value"), f"{at}.attributes[{pair['key']!r}]")
+        found[pair["key"]] = value_of(pair.get("value"), f"{at}.attributes[{pair['key']!r}]")
     return found
 
 
-def _value(value: Any, at: str) -> Any:  # noqa: PLR0911 - one for each kind
+def value_of(value: Any, at: str) -> Any:  # noqa: PLR0911 - one for each kind
+    """A value, of whatever kind it says.
+
+    Raises:
+        ValueError: It says none.
+    """
     if not isinstance(value, dict):
         if value is None:
             return None
@@ -108,13 +131,18 @@ def _value(value: Any, at: str) -> Any:  # noqa: PLR0911 - one for each kind
             case "bytesValue":
                 return _base64(said, at)
             case "arrayValue":
-                return [_value(item, at) for item in _list(said, "values", at)]
+                return [value_of(item, at) for item in list_in(said, "values", at)]
             case "kvlistValue":
-                return _attributes({"attributes": _list(said, "values", at)}, at)
+                return attributes_of({"attributes": list_in(said, "values", at)}, at)
     return None
 
 
-def _list(holder: Any, name: str, at: str) -> list[Any]:
+def list_in(holder: Any, name: str, at: str) -> list[Any]:
+    """An array inside of an object; empty if it is absent.
+
+    Raises:
+        ValueError: It is something else.
+    """
     if not isinstance(holder, dict):
         raise ValueError(f"{at} is not an object")
     found = holder.get(name)
@@ -142,7 +170,12 @@ def _id(value: Any, form: re.Pattern[str], at: str) -> str:
     return text
 
 
-def _number(holder: dict[str, Any], name: str, at: str) -> int:
+def number_in(holder: dict[str, Any], name: str, at: str) -> int:
+    """A whole number inside of an object; 0 if it is absent.
+
+    Raises:
+        ValueError: It is something else.
+    """
     value = holder.get(name)
     return 0 if value is None else _integer(value, f"{at}.{name}")
 
@@ -167,6 +200,16 @@ def _base64(value: Any, at: str) -> str:
     except (TypeError, ValueError, binascii.Error):
         raise ValueError(f"{at} must be base64: {dumps(value)!r}") from None
     return str(value)
+
+
+def is_trace_id(value: object) -> bool:
+    """Whether it is 32 hexadecimal digits, not all 0."""
+    return isinstance(value, str) and _TRACE_ID.fullmatch(value.lower()) is not None
+
+
+def is_span_id(value: object) -> bool:
+    """Whether it is 16 hexadecimal digits, not all 0."""
+    return isinstance(value, str) and _SPAN_ID.fullmatch(value.lower()) is not None
 
 
 def _named(value: Any, names: tuple[str, ...], prefix: str) -> str:

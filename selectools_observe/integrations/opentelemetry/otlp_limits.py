@@ -16,6 +16,10 @@ _MESSAGES: dict[str, dict[int, str]] = {
     "scope_spans": {1: "scope", 2: "span"},
     "scope": {3: "pair"},
     "span": {9: "pair", 11: "event", 13: "link", 15: "other"},
+    "log_request": {1: "resource_logs"},
+    "resource_logs": {1: "resource", 2: "scope_logs"},
+    "scope_logs": {1: "scope", 2: "log"},
+    "log": {5: "value", 6: "pair"},
     "event": {3: "pair"},
     "link": {4: "pair"},
     "pair": {2: "value"},
@@ -32,7 +36,7 @@ _VARINT_BITS = 70
 _SLICE = 64 * 1024  # bytes
 
 
-def check_otlp(body: bytes, limits: Limits, *, is_json: bool) -> None:
+def check_otlp(body: bytes, limits: Limits, *, is_json: bool, message: str = "request") -> None:
     """Refuse a body that would become too much.
 
     Raises:
@@ -48,12 +52,12 @@ def check_otlp(body: bytes, limits: Limits, *, is_json: bool) -> None:
     if is_json:
         check_json(body, limits)
     else:
-        _check_protobuf(body, limits)
+        _check_protobuf(body, limits, message)
 
 
-def _check_protobuf(body: bytes, limits: Limits) -> None:
+def _check_protobuf(body: bytes, limits: Limits, root: str) -> None:
     fields, yielder = 0, GilYielder()
-    unread = [("request", 0, len(body), 0)]
+    unread = [(root, 0, len(body), 0)]
     while unread:
         message, start, end, depth = unread.pop()
         if depth > limits.depth:
@@ -78,9 +82,9 @@ def _fields(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
         elif key & 7 == 2:
             size, at = _varint(body, at, end)
         elif not size:
-            raise ValueError("the body is not an ExportTraceServiceRequest: a field of no kind")
+            raise ValueError("the body is not an OTLP request: a field of no kind")
         if at + size > end:
-            raise ValueError("the body is not an ExportTraceServiceRequest: it ends too early")
+            raise ValueError("the body is not an OTLP request: it ends too early")
         yield (key >> 3 if key & 7 == 2 else 0), at, size
         at += size
 
@@ -95,4 +99,4 @@ def _varint(body: bytes, at: int, end: int) -> tuple[int, int]:
         value |= (byte & 127) << shift
         if byte < 128:
             return value, at
-    raise ValueError("the body is not an ExportTraceServiceRequest: a number without end")
+    raise ValueError("the body is not an OTLP request: a number without end")

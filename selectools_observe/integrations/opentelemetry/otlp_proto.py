@@ -10,10 +10,20 @@ from typing import Any
 from ...model.json_values import dumps
 from .._requires import needs
 from .otlp_json import IS_REMOTE, KNOWS_REMOTE
+from .otlp_logs import LogEvent
 from .spans import SPAN_KINDS, STATUSES, SpanEvent, SpanLink, SpanRecord
 
 with needs("otel", "OTLP in protobuf"):
     from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+        ExportLogsPartialSuccess,
+        ExportLogsServiceRequest,
+        ExportLogsServiceResponse,
+    )
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+        ExportMetricsServiceRequest,
+        ExportMetricsServiceResponse,
+    )
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
         ExportTracePartialSuccess,
         ExportTraceServiceRequest,
@@ -49,6 +59,30 @@ def spans_of_protobuf(body: bytes, reject: Callable[[str], None]) -> Iterator[Sp
                 else:
                     at = f"resource_spans[{r}].scope_spans[{s}].spans[{n}]"
                     reject(f"{at} must have a trace_id of 16 bytes and a span_id of 8")
+
+
+def logs_of_protobuf(body: bytes) -> Iterator[LogEvent]:
+    """The log records of a request.
+
+    Raises:
+        ValueError: It is no such request.
+    """
+    try:
+        request = ExportLogsServiceRequest.FromString(body)
+    except DecodeError as error:
+        raise ValueError(f"the body is not an ExportLogsServiceRequest: {error}") from None
+    for resource_logs in request.resource_logs:
+        for scope_logs in resource_logs.scope_logs:
+            for record in scope_logs.log_records:
+                told = any(record.trace_id) and any(record.span_id)
+                yield LogEvent(
+                    record.trace_id.hex() if told else "",
+                    record.span_id.hex() if told else "",
+                    getattr(record, "event_name", ""),
+                    record.time_unix_nano or record.observed_time_unix_nano,
+                    _value(record.body),
+                    _attributes(record.attributes),
+                )
 
 
 def _record(span: Span, resource: dict[str, Any], scope: InstrumentationScope) -> SpanRecord:
@@ -186,12 +220,30 @@ def _any(value: Any) -> AnyValue:  # noqa: PLR0911 - one for each kind
     return AnyValue()
 
 
-def protobuf_answer(rejected: list[str]) -> bytes:
-    """The answer to a request of which these spans could not be read."""
-    if not rejected:
-        return ExportTraceServiceResponse().SerializeToString()
-    partial = ExportTracePartialSuccess(rejected_spans=len(rejected), error_message=rejected[0])
-    return ExportTraceServiceResponse(partial_success=partial).SerializeToString()
+def protobuf_answer(signal: str, rejected: int, message: str) -> bytes:
+    """The answer to a request: how much of it was refused, and what there is to say."""
+    if signal == "metrics":
+        return ExportMetricsServiceResponse().SerializeToString()
+    if signal == "logs":
+        logs = ExportLogsPartialSuccess(rejected_log_records=rejected, error_message=message)
+        told = {"partial_success": logs} if message else {}
+        return ExportLogsServiceResponse(**told).SerializeToString()
+    spans = ExportTracePartialSuccess(rejected_spans=rejected, error_message=message)
+    said = {"partial_success": spans} if message else {}
+    return ExportTraceServiceResponse(**said).SerializeToString()
+
+
+def metrics_in_protobuf(body: bytes) -> int:
+    """How many metrics a request has.
+
+    Raises:
+        ValueError: It is no such request.
+    """
+    try:
+        request = ExportMetricsServiceRequest.FromString(body)
+    except DecodeError as error:
+        raise ValueError(f"the body is not an ExportMetricsServiceRequest: {error}") from None
+    return sum(len(s.metrics) for r in request.resource_metrics for s in r.scope_metrics)
 
 
 def rejected_by(answer: bytes) -> tuple[int, str]:

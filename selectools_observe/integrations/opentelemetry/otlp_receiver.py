@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import threading
 import zlib
-from typing import Any
+from collections.abc import Callable
+from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
 
 from ...capture.agent_saver import OnError
+from ...model.json_values import loads
 from ...model.limits import DEFAULT_LIMITS, LimitError, Limits
 from ...protocols import AsyncTraceStore, TraceStore
 from ...stores.delegating import innermost
 from .assembler import SpanAssembler
 from .from_spans import OtherSpans
 from .otlp import log_rejected, read_otlp
+from .otlp_json import metrics_in_json
+from .otlp_limits import check_otlp
+from .otlp_logs import read_logs
 from .span_journal import SpanJournal
 
 _JSON = "application/json"
 _PROTOBUF = "application/x-protobuf"
+
+log = logging.getLogger("selectools_observe")
+
+Signal: TypeAlias = Literal["traces", "logs", "metrics"]
+Told: TypeAlias = tuple[int, str]
+"""How much of a request was refused, and what to say."""
 
 
 class OtlpReply(msgspec.Struct, frozen=True):
@@ -40,6 +53,9 @@ class OtlpReply(msgspec.Struct, frozen=True):
 
 class OtlpReceiver:
     """Takes the requests of ``POST /v1/traces`` and saves runs, as `TraceStoreSpanExporter` does.
+
+    Those of ``/v1/logs`` too: messages that are sent as log events are joined to their spans. Those
+    of ``/v1/metrics`` are accepted and counted.
 
     Blocking, and safe to share between threads: call `receive` in a worker thread.
 
@@ -79,11 +95,32 @@ class OtlpReceiver:
         )
         self._max_bytes = max_bytes
         self._limits = limits
+        self._unused = {"log_records": 0, "metrics": 0}
+        self._counting = threading.Lock()
+
+    @property
+    def unused(self) -> dict[str, int]:
+        """What was accepted and is not stored: ``spans`` of traces without any GenAI attribute,
+        ``log_records`` that are no messages, ``metrics``.
+        """
+        return {"spans": self._gatherer.unused, **self._unused}
 
     def receive(
-        self, body: bytes, content_type: str = _PROTOBUF, content_encoding: str = ""
+        self,
+        body: bytes,
+        content_type: str = _PROTOBUF,
+        content_encoding: str = "",
+        *,
+        signal: Signal = "traces",
     ) -> OtlpReply:
-        """Take a request; say what to answer."""
+        """Take a request; say what to answer.
+
+        Args:
+            body: The body as it came.
+            content_type: Its type.
+            content_encoding: How it is compressed.
+            signal: Which of OTLP's paths it came to: ``/v1/traces``, ``/v1/logs``, ``/v1/metrics``.
+        """
         kind = _JSON if content_type.partition(";")[0].strip().lower() == _JSON else _PROTOBUF
         if content_encoding.lower() not in {"", "identity", "gzip", "deflate"}:
             return _error(415, f"the content encoding {content_encoding!r} is not supported")
@@ -92,15 +129,65 @@ class OtlpReceiver:
             if unpacked is None:
                 return _error(413, f"the body is larger than {self._max_bytes} bytes")
             text = unpacked.decode() if kind == _JSON else unpacked
-            request = read_otlp(text, limits=self._limits)
+            taken = self._take[signal](self, text)
         except LimitError as error:
             return _error(422, str(error))
         except (ValueError, zlib.error) as error:
             return _error(400, str(error))
+        if taken is None:
+            return _error(503, "a run could not be saved")
+        return OtlpReply(200, kind, _answer(kind, signal, *taken))
+
+    def _take_spans(self, text: bytes | str) -> Told | None:
+        request = read_otlp(text, limits=self._limits)
         log_rejected(request.rejected)
         if not self._gatherer.add(request.spans):
-            return _error(503, "a run could not be saved")
-        return OtlpReply(200, kind, _answer(kind, request.rejected))
+            return None
+        if request.rejected:
+            return len(request.rejected), request.rejected[0]
+        spans, traces = self._gatherer.without_genai(record.trace_id for record in request.spans)
+        if not spans:
+            return 0, ""
+        message = (
+            f"{spans} spans of {traces} traces are not stored so far: no span of these traces has "
+            "an attribute of the GenAI conventions (gen_ai.*) or of OpenInference"
+        )
+        log.info("%s", message)
+        return 0, message
+
+    def _take_logs(self, text: bytes | str) -> Told | None:
+        request = read_logs(text, limits=self._limits)
+        if not self._gatherer.add(request.spans):
+            return None
+        self._count("log_records", request.unused)
+        if request.rejected:
+            return len(request.rejected), request.rejected[0]
+        if not request.unused:
+            return 0, ""
+        message = f"{request.unused} log records are not stored: only messages of model calls are"
+        return 0, message
+
+    def _take_metrics(self, text: bytes | str) -> Told | None:
+        is_json = isinstance(text, str)
+        body = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        check_otlp(body, self._limits, is_json=is_json, message="other")
+        if is_json:
+            self._count("metrics", metrics_in_json(loads(body)))
+        else:
+            from .otlp_proto import metrics_in_protobuf  # noqa: PLC0415 - JSON needs no protobuf
+
+            self._count("metrics", metrics_in_protobuf(body))
+        return 0, ""
+
+    _take: ClassVar[dict[str, Callable[[OtlpReceiver, bytes | str], Told | None]]] = {
+        "traces": _take_spans,
+        "logs": _take_logs,
+        "metrics": _take_metrics,
+    }
+
+    def _count(self, what: str, number: int) -> None:
+        with self._counting:
+            self._unused[what] += number
 
     def flush(self) -> bool:
         """Save all that waits for its root, as unfinished runs; return whether all is stored."""
@@ -130,13 +217,11 @@ def _error(status: int, text: str) -> OtlpReply:
     return OtlpReply(status, "text/plain; charset=utf-8", text.encode())
 
 
-def _answer(kind: str, rejected: list[str]) -> bytes:
+def _answer(kind: str, signal: Signal, rejected: int, message: str) -> bytes:
     if kind == _JSON:
-        partial: dict[str, Any] = {}
-        if rejected:
-            told = {"rejectedSpans": str(len(rejected)), "errorMessage": rejected[0]}
-            partial["partialSuccess"] = told
-        return json.dumps(partial).encode()
+        name = {"traces": "rejectedSpans", "logs": "rejectedLogRecords"}.get(signal, "")
+        told = {name: str(rejected), "errorMessage": message}
+        return json.dumps({"partialSuccess": told} if message else {}).encode()
     from .otlp_proto import protobuf_answer  # noqa: PLC0415 - JSON needs no protobuf
 
-    return protobuf_answer(rejected)
+    return protobuf_answer(signal, rejected, message)

@@ -14,6 +14,7 @@ def sendable(record: SpanRecord) -> SpanRecord:
     """The span as a receiver will see it."""
     return msgspec.structs.replace(
         record,
+        partial=False,  # OTLP has no place for it
         name=_text(record.name),
         status_message=_text(record.status_message),
         scope=_text(record.scope),

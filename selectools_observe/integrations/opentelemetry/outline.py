@@ -45,6 +45,7 @@ class Outline:
                 record.span_id in bare
                 or record.span_id in parts
                 or (self.kinds[record.span_id] is Kind.OTHER and not other_spans)
+                or record.partial
                 or (record is group.root and self.is_the_run(record))
             )
         }

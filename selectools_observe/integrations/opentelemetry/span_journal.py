@@ -145,7 +145,7 @@ class SpanJournal:
 
     def _made(self) -> tuple[int, str]:
         """A new journal, locked before others can see it."""
-        os.makedirs(self.folder, exist_ok=True)
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
         name = os.path.join(self.folder, f"{os.getpid()}-{uuid.uuid4().hex}{_SUFFIX}")
         fd = os.open(name + _BEING_MADE, _FLAGS | os.O_EXCL, 0o600)
         try_to_lock(fd)

@@ -32,7 +32,7 @@ from .semconv import (
     Kind,
 )
 from .span_names import langgraph_metadata, name_of_tool_span, node_name_of, tool_name_of
-from .spans import SpanEvent, SpanRecord, to_plain
+from .spans import LOG_MARK, SpanEvent, SpanRecord, to_plain
 from .tool_values import arguments_in, error_in, response_in, result_of
 
 KEPT = "otel"
@@ -80,6 +80,8 @@ class Place:
 
 def kind_of(record: SpanRecord) -> Kind:
     """What the span is for a run."""
+    if record.partial:
+        return Kind.OTHER
     attributes = record.attributes
     kind = KIND_BY_NAME.get(record.name) or _kind_told(attributes)
     if kind is Kind.TOOL and tool_name_of(record) in NO_TOOLS:
@@ -266,7 +268,7 @@ def _take_details(events: list[SpanEvent], attributes: dict[str, Any]) -> list[S
     others = []
     for event in events:
         if event.name in DETAIL_EVENTS and attributes.keys().isdisjoint(event.attributes):
-            attributes |= event.attributes
+            attributes |= {n: v for n, v in event.attributes.items() if n != LOG_MARK}
         else:
             others.append(event)
     return others
@@ -282,11 +284,15 @@ def _take_messages(
     others = []
     for event in events:
         meaning = MESSAGE_EVENTS.get(event.name)
-        if meaning is None or found.get(meaning) is not None:
-            others.append(event)
-        else:
+        if meaning is None or found.get(meaning) is not None or LOG_MARK in event.attributes:
+            others.append(event)  # of what came as logs more may come: it is kept as it came
+        if meaning is not None and found.get(meaning) is None:
             role = event.name.split(".")[1]
-            told = {name: parsed_text(value) for name, value in event.attributes.items()}
+            told = {
+                name: parsed_text(value)
+                for name, value in event.attributes.items()
+                if name != LOG_MARK
+            }
             default = {} if role == "choice" else {"role": role}
             messages.setdefault(meaning, []).append(default | told)
     return messages, others

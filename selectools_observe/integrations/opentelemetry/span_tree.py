@@ -9,7 +9,7 @@ import msgspec
 
 from .semconv import Kind
 from .span_steps import kind_of
-from .spans import SpanRecord
+from .spans import SpanRecord, joined
 
 
 class Group(msgspec.Struct):
@@ -39,10 +39,11 @@ class Group(msgspec.Struct):
 
 
 def grouped(records: Iterable[SpanRecord]) -> list[Group]:
-    """The spans by run. Of two with the same id the later counts."""
+    """The spans by run. Of two with the same id the later counts, with the events of both."""
     by_trace: dict[str, dict[str, SpanRecord]] = defaultdict(dict)
     for record in records:
-        by_trace[record.trace_id][record.span_id] = record
+        spans = by_trace[record.trace_id]
+        spans[record.span_id] = joined(spans.get(record.span_id), record)
     return [group for spans in by_trace.values() for group in _groups(spans)]
 
 
@@ -53,11 +54,12 @@ def _groups(spans: dict[str, SpanRecord]) -> Iterator[Group]:
     for top in remote:
         yield Group(top.trace_id, list(_inside(top, children)), top)
     own = [span for span in tops if not begins_a_run(span)]
-    own.sort(key=lambda span: (span.parent_span_id is not None, span.start_ns))
+    own.sort(key=lambda span: (span.partial, span.parent_span_id is not None, span.start_ns))
     records = [record for top in own for record in _inside(top, children)]
     records += _in_circles(spans, remote + own, children)
     if records:
-        root = records[0] if records[0].parent_span_id is None else None
+        first = records[0]
+        root = first if first.parent_span_id is None and not first.partial else None
         yield Group(records[0].trace_id, records, root)
 
 

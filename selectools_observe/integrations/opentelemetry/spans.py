@@ -56,6 +56,7 @@ class SpanRecord(msgspec.Struct, omit_defaults=True):
         scope_version: The instrumentation's version.
         resource: What is said about the process it ran in.
         trace_state: The W3C trace state, as text.
+        partial: Only the events are known: they came as logs, and the span has not.
     """
 
     trace_id: str
@@ -75,7 +76,28 @@ class SpanRecord(msgspec.Struct, omit_defaults=True):
     scope_version: str = ""
     resource: dict[str, Any] = {}
     trace_state: str = ""
+    partial: bool = False
 
+
+def joined(one: SpanRecord | None, other: SpanRecord) -> SpanRecord:
+    """One record of two of the same span, the other being the later: with the events of both."""
+    if one is None:
+        return other
+    first = one if other.partial and not one.partial else other
+    second = other if first is one else one
+    more = [event for event in second.events if event not in first.events]
+    if not more or not (one.partial or other.partial or has_logs(second)):
+        return first
+    return msgspec.structs.replace(first, events=[*first.events, *more])
+
+
+def has_logs(record: SpanRecord) -> bool:
+    """Whether events were joined to it that came as logs."""
+    return any(LOG_MARK in event.attributes for event in record.events)
+
+
+LOG_MARK = "selectools_observe.log"
+"""An attribute of an event that came as a log record."""
 
 # In the order of OTLP's numbers.
 SPAN_KINDS = ("internal", "internal", "server", "client", "producer", "consumer")

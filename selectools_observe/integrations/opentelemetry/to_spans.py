@@ -23,7 +23,7 @@ from .semconv import ALSO_AS, FIELDS, KIND_WRITTEN, Kind
 from .span_names import name_of_tool_span
 from .span_steps import KEPT, STEP_TYPES, kind_of
 from .span_tree import grouped
-from .spans import SpanLink, SpanRecord, from_plain
+from .spans import SpanLink, SpanRecord, from_plain, has_logs
 
 SCOPE = "selectools_observe"
 
@@ -34,6 +34,7 @@ _KINDS = {
     StepType.TOOL_EXECUTION: Kind.TOOL,
     StepType.GUARDRAIL: Kind.GUARDRAIL,
 }
+_MESSAGES = frozenset({"input", "output"})
 _LATEST_NS = 2**63 - 1
 _TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 
@@ -147,6 +148,8 @@ def _with_fields(step: TraceStep, record: SpanRecord) -> SpanRecord:
     # What was told by events, or is known only since; but no name that the reader made up.
     for meaning, names in FIELDS[kind_of(record)].items():
         made_up = meaning == "tool_name" and said.get(meaning) == name_of_tool_span(record.name)
+        if meaning in _MESSAGES and has_logs(record):
+            continue  # its events say it
         if meaning in said and not made_up and record.attributes.keys().isdisjoint(names):
             record.attributes |= write(names[0], said[meaning])
     return record

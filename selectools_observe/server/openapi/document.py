@@ -106,7 +106,9 @@ def _paths() -> Json:
             "parameters": [_RUN_ID, _INDEX],
             "get": _operation("One step, in full.", "Step", [], [404]),
         },
-        "/v1/traces": {"post": _telemetry()},
+        "/v1/traces": {"post": _telemetry("spans")},
+        "/v1/logs": {"post": _telemetry("logs: messages of model calls, joined to their spans")},
+        "/v1/metrics": {"post": _telemetry("metrics: accepted, counted and not stored")},
     }
 
 
@@ -161,10 +163,10 @@ def _saving() -> Json:
     }
 
 
-def _telemetry() -> Json:
+def _telemetry(what: str) -> Json:
     content = {JSON: {"schema": {"type": "object"}}, PROTOBUF: {"schema": {}}}
     return {
-        "summary": "OpenTelemetry spans (OTLP over HTTP).",
+        "summary": f"OpenTelemetry (OTLP over HTTP) {what}.",
         "requestBody": {"required": True, "content": content},
         "responses": {
             "200": _response("Accepted.", content),

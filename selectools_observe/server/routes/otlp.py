@@ -1,6 +1,9 @@
-"""The route that takes OpenTelemetry spans: OTLP over HTTP."""
+"""The routes that take OpenTelemetry's spans, logs and metrics: OTLP over HTTP."""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -10,6 +13,9 @@ from ...model.limits import JsonScanner
 from ..otlp_ingest import not_installed
 from ..responses import JSON, Problem
 from ..state import state_of
+
+if TYPE_CHECKING:
+    from ...integrations.opentelemetry.otlp_receiver import Signal
 
 PROTOBUF = "application/x-protobuf"
 
@@ -22,6 +28,18 @@ _KINDS = {
 
 
 async def take_spans(request: Request) -> Response:
+    return await _take(request, "traces")
+
+
+async def take_logs(request: Request) -> Response:
+    return await _take(request, "logs")
+
+
+async def take_metrics(request: Request) -> Response:
+    return await _take(request, "metrics")
+
+
+async def _take(request: Request, signal: Signal) -> Response:
     state = state_of(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in {JSON, PROTOBUF}:
@@ -35,7 +53,8 @@ async def take_spans(request: Request) -> Response:
         state.bodies.decoding(min(len(body), state.limits.values)),
     ):
         try:
-            reply = await anyio.to_thread.run_sync(receiver.receive, body, kind)
+            take = partial(receiver.receive, body, kind, signal=signal)
+            reply = await anyio.to_thread.run_sync(take)
         except ImportError as error:
             raise not_installed(error) from error
     state.hub.hurry()

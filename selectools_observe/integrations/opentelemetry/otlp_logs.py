@@ -1,0 +1,133 @@
+"""The body of a ``POST /v1/logs`` request: messages of model calls that are sent as log events.
+
+The official GenAI instrumentations report messages this way unless they are told otherwise. Such a
+log record names the span that it belongs to; here it becomes an event of that span, whichever of
+the two comes first. All other log records are counted and not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ...model.json_values import loads
+from ...model.limits import DEFAULT_LIMITS, Limits
+from .otlp_json import attributes_of, is_span_id, is_trace_id, list_in, number_in, value_of
+from .otlp_limits import check_otlp
+from .semconv import DETAIL_EVENTS, MESSAGE_EVENTS
+from .spans import LOG_MARK, SpanEvent, SpanRecord
+
+
+class LogsRequest(msgspec.Struct):
+    """What a request says.
+
+    Attributes:
+        spans: What is known of the spans that its log records belong to: events of theirs.
+        unused: How many other log records there are.
+        rejected: Why others could not be read, one text a record.
+    """
+
+    spans: list[SpanRecord]
+    unused: int
+    rejected: list[str]
+
+
+class LogEvent(msgspec.Struct):
+    """A log record as OTLP has it, of either form.
+
+    Attributes:
+        trace_id: 32 hexadecimal digits; empty if it belongs to no span.
+        span_id: 16 hexadecimal digits.
+        name: The event's name.
+        time_ns: When, nanoseconds since the epoch.
+        body: What it says, a JSON value.
+        attributes: What is said about it.
+    """
+
+    trace_id: str
+    span_id: str
+    name: str
+    time_ns: int
+    body: Any
+    attributes: dict[str, Any]
+
+
+def read_logs(
+    body: bytes | str | dict[str, Any], *, limits: Limits = DEFAULT_LIMITS
+) -> LogsRequest:
+    """The events of an ``ExportLogsServiceRequest`` that belong to model calls or tools.
+
+    Raises:
+        ValueError: It is no such request, or would become too much (`LimitError`).
+        ImportError: It is protobuf and opentelemetry-proto is not installed.
+    """
+    is_json = not isinstance(body, bytes) or body.lstrip()[:1] == b"{"
+    if isinstance(body, str):
+        body = body.encode("utf-8", "surrogatepass")
+    if isinstance(body, bytes):
+        check_otlp(body, limits, is_json=is_json, message="log_request")
+    rejected: list[str] = []
+    if isinstance(body, bytes) and not is_json:
+        from .otlp_proto import logs_of_protobuf  # noqa: PLC0415 - JSON needs no protobuf
+
+        return _sorted_out(logs_of_protobuf(body), rejected)
+    if isinstance(body, bytes):
+        try:
+            body = loads(body)
+        except ValueError as error:
+            raise ValueError(f"the body is not JSON: {error}") from None
+    return _sorted_out(_logs_of_json(body, rejected), rejected)
+
+
+def _sorted_out(logs: Iterator[LogEvent], rejected: list[str]) -> LogsRequest:
+    spans: dict[tuple[str, str], SpanRecord] = {}
+    unused = 0
+    for log in logs:
+        name = log.name or str(log.attributes.get("event.name") or "")
+        if not (log.trace_id and log.span_id and _is_genai(name)):
+            unused += 1
+            continue
+        key = log.trace_id, log.span_id
+        record = spans.setdefault(key, SpanRecord(*key, partial=True, events=[]))
+        record.events.append(SpanEvent(name, log.time_ns, _said(log)))
+    return LogsRequest(list(spans.values()), unused, rejected)
+
+
+def _is_genai(name: str) -> bool:
+    return name in MESSAGE_EVENTS or name in DETAIL_EVENTS
+
+
+def _said(log: LogEvent) -> dict[str, Any]:
+    body = log.body if isinstance(log.body, dict) else {}
+    if log.body is not None and not isinstance(log.body, dict):
+        body = {"content": log.body}
+    others = {name: value for name, value in log.attributes.items() if name != "event.name"}
+    return others | body | {LOG_MARK: True}
+
+
+def _logs_of_json(body: Any, rejected: list[str]) -> Iterator[LogEvent]:
+    for r, resource_logs in enumerate(list_in(body, "resourceLogs", "the body")):
+        for s, scope_logs in enumerate(list_in(resource_logs, "scopeLogs", f"resourceLogs[{r}]")):
+            within = f"resourceLogs[{r}].scopeLogs[{s}]"
+            for n, record in enumerate(list_in(scope_logs, "logRecords", within)):
+                at = f"{within}.logRecords[{n}]"
+                try:
+                    yield _log(record, at)
+                except ValueError as error:
+                    rejected.append(str(error))
+
+
+def _log(record: Any, at: str) -> LogEvent:
+    attributes = attributes_of(record, at)
+    trace_id, span_id = record.get("traceId") or "", record.get("spanId") or ""
+    told = is_trace_id(trace_id) and is_span_id(span_id)
+    return LogEvent(
+        trace_id.lower() if told else "",
+        span_id.lower() if told else "",
+        str(record.get("eventName") or ""),
+        number_in(record, "timeUnixNano", at) or number_in(record, "observedTimeUnixNano", at),
+        value_of(record.get("body"), at),
+        attributes,
+    )
