@@ -69,9 +69,23 @@ class TestServe:
         assert "token" in done.stderr
         assert len(done.stderr.splitlines()) == 1
 
-    def test_a_missing_store_is_not_served(self, tmp_path):
-        assert run("serve", "no.db", cwd=tmp_path).returncode == 3
+    def test_a_missing_store_is_not_served_for_reading(self, tmp_path):
+        assert run("serve", "no.db", "--read-only", cwd=tmp_path).returncode == 3
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("name", ["new.db", "new.jsonl", "sqlite:///new.store"])
+    def test_a_store_that_is_not_there_is_made(self, name, tmp_path):
+        with start("serve", name, "--port", 0, cwd=tmp_path) as program:
+            assert program.stdout.readline().startswith(f"{name} did not exist")
+            url = program.stdout.readline().split()[2]
+            body = json.dumps({"steps": [], "start_time": 1.0, "run_id": "r"}).encode()
+            headers = {"Content-Type": "application/json"}
+            sent = urllib.request.Request(f"{url}api/traces", body, headers)
+            with urllib.request.urlopen(sent, timeout=30) as answer:
+                assert answer.status == 201
+            program.kill()
+        stored = json.loads(run("list", name, "--json", cwd=tmp_path).stdout)
+        assert [each["run_id"] for each in stored["traces"]] == ["r"]
 
 
 def test_without_the_extra_serve_says_what_to_install(path, tmp_path):

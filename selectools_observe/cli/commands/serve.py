@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ..exit_codes import OK
 from ..options import store_argument, store_option, with_session
-from ..session import Session, existing
+from ..session import Session, existing, parsed
 
 _TOKEN = "SELECTOOLS_OBSERVE_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -49,11 +49,16 @@ def serve(
 ) -> int:
     """Serve a store: a web page to look at its runs, and an HTTP API.
 
+    A store that is not there is made: what agents send is saved into it.
+
     Press Ctrl+C to quit.
     """
     from ...server import run  # noqa: PLC0415 - an extra, and slow to import
 
-    existing(session.name)
+    if read_only:
+        existing(session.name)
+    found = parsed(session.name)
+    is_new = bool(found.path) and found.path != ":memory:" and not os.path.exists(found.path)
     try:
         run(
             session.name,
@@ -62,14 +67,16 @@ def serve(
             token=token or os.environ.get(_TOKEN),
             read_only=read_only,
             open_browser=open_browser,
-            on_ready=lambda url: _announce(session, url),
+            on_ready=lambda url: _announce(session, url, is_new=is_new),
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     return OK
 
 
-def _announce(session: Session, url: str) -> None:
+def _announce(session: Session, url: str, *, is_new: bool) -> None:
+    if is_new:
+        session.terminal.line(f"{session.name} did not exist: a new, empty store was made")
     line = Text("Serving at ").append(url, "bold green").append(" (press Ctrl+C to quit)", "")
     session.terminal.line(line)
     session.terminal.flush()
