@@ -1,4 +1,4 @@
-"""Everything a store raises.
+"""The errors that a store raises.
 
 ::
 
@@ -6,7 +6,7 @@
     ├── TraceNotFoundError   (also a ValueError)  load of a run that is not stored
     ├── InvalidTraceError    (also a ValueError)  a trace that cannot be stored
     ├── CorruptTraceError                         a stored trace that cannot be read back
-    ├── StoreClosedError                          any verb after close
+    ├── StoreClosedError                          any method after close
     └── StorageError                              what the disk or the database said
 """
 

@@ -1,4 +1,4 @@
-"""What a store promises. These docstrings are normative; backends do not repeat them.
+"""The store protocols. Their docstrings are normative; backends do not repeat them.
 
 `AsyncTraceStore` and `TraceStore` are the five methods a backend must have, async and blocking.
 `AsyncQueryableTraceStore` and `QueryableTraceStore` add the methods that scale; every store of this

@@ -1,4 +1,4 @@
-"""What many runs say together, and where two runs part.
+"""Statistics of many runs, and comparisons of two.
 
 Nothing here knows a command line or a page: both show what these functions return.
 """

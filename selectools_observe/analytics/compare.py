@@ -1,4 +1,4 @@
-"""Where two runs part: their steps side by side."""
+"""Comparison of two runs, step by step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _Kind: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class StepPair:
-    """A step of the one run beside its counterpart in the other.
+    """A step of the one run next to its counterpart in the other.
 
     Attributes:
         left: The number of the step in the one run, from 0; None if it has none there.

@@ -1,4 +1,4 @@
-"""How a quantity is spread over many runs, in bounded memory.
+"""Percentiles of a quantity over many runs, in bounded memory.
 
 As long as the values are few they are all kept, and percentiles are exact. After that they are
 counted in buckets whose bounds grow by a constant factor, so that a percentile is off by 1 % of its

@@ -24,9 +24,9 @@ OTHERS = "(others)"
 """The group of whatever came after the limit of groups was reached."""
 
 MOST_NAMES = 500
-"""How many models, and how many tools, are told apart."""
+"""How many models, and how many tools, are distinguished."""
 MOST_TIMES = 5000
-"""How many hours, and how many days, are told apart: the newest."""
+"""How many hours, and how many days, are distinguished: the newest."""
 
 _MANY_STEPS = 1000  # take a millisecond or more: too long for an event loop
 
@@ -40,7 +40,8 @@ class Group:
             ISO text of its beginning, such as ``2026-03-01`` or ``2026-03-01T09:00+00:00``.
         start: The beginning of the day or hour, aware; None for models and tools.
         runs: How many runs.
-        calls: How many steps: of the runs, or with this model or tool. Selecting a tool is no call.
+        calls: How many steps: of the runs, or with this model or tool. Selecting a tool
+            is not a call.
         errors: For times, the runs in which some step failed; for models and tools, the calls that
             failed.
         prompt_tokens: Tokens sent to models.

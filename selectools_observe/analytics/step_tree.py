@@ -1,4 +1,4 @@
-"""Which steps stand inside which."""
+"""The nesting of steps: which step is inside which."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _STARTS = frozenset(_ENDS.values())
 
 
 def depths(steps: Sequence[TraceStep]) -> list[int]:
-    """How deep each step stands: what is between the start and the end of a graph's node, or of a
-    parallel section, is inside of it. An end stands as deep as its start.
+    """How deep each step is: what is between the start and the end of a graph's node, or of a
+    parallel section, is inside of it. An end is as deep as its start.
 
     An end without a start changes nothing; a start without an end, as in a run that broke off,
     holds all that follows. A step that names the step it happened in, as the `Recorder` notes by
-    the number ``parent_step`` in ``extra``, stands inside of that.
+    the number ``parent_step`` in ``extra``, is inside of that.
     """
     found: list[int] = []
     opened: list[tuple[str, str | None]] = []

@@ -1,4 +1,4 @@
-"""What the steps of one run add up to."""
+"""Totals of one run: steps, time, tokens, cost, errors."""
 
 from __future__ import annotations
 

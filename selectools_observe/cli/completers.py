@@ -1,4 +1,4 @@
-"""What the shell is offered for a word that is not finished.
+"""Shell completion of run ids, tools and models.
 
 A shell asks while a person types: answers are quick, and trouble is an empty answer.
 """

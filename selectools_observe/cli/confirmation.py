@@ -1,4 +1,4 @@
-"""Questions before what cannot be undone."""
+"""Confirmation of what cannot be undone."""
 
 from __future__ import annotations
 

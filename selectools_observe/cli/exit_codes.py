@@ -1,4 +1,4 @@
-"""What the command's exit says to scripts."""
+"""The exit codes of the command."""
 
 OK = 0
 NOTHING = 1

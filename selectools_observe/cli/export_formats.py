@@ -1,4 +1,4 @@
-"""The formats that `export` writes, and how a file's name tells one."""
+"""The formats of exported runs, and how a file name selects one."""
 
 from __future__ import annotations
 

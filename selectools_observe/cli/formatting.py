@@ -1,4 +1,4 @@
-"""Quantities as people read them."""
+"""Durations, counts, money and times as people read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results for other programs: the JSON that the HTTP service speaks too."""
+"""JSON output, in the shapes of the HTTP API."""
 
 from __future__ import annotations
 

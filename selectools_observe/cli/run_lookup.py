@@ -1,4 +1,4 @@
-"""Runs as people name them: by id, by its beginning, or by place."""
+"""Runs named by id, by the beginning of an id, or by place (``@1``)."""
 
 from __future__ import annotations
 

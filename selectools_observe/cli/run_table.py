@@ -1,4 +1,4 @@
-"""Runs as lines of a table. Each is laid out by itself, so that any number can stream past."""
+"""Tables of runs, laid out line by line so that any number can stream past."""
 
 from __future__ import annotations
 

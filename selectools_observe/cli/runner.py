@@ -1,4 +1,4 @@
-"""From arguments to an exit code, without a traceback."""
+"""Running the command: from arguments to an exit code, without a traceback."""
 
 from __future__ import annotations
 

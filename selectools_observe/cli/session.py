@@ -1,4 +1,4 @@
-"""What all commands share: the terminal, and the store that they are about."""
+"""The session of one command: its terminal and its store."""
 
 from __future__ import annotations
 

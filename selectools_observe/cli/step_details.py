@@ -1,4 +1,4 @@
-"""A run and its steps in words."""
+"""The heading of a run and the details of its steps, as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the command prints: results to standard output, everything else to standard error."""
+"""The terminal: results to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Terminal:
         sys.stdout.flush()
 
     def note(self, text: str) -> None:
-        """Tell something that is no result."""
+        """Tell something that is not a result."""
         if not self.quiet:
             self._say(text, "dim")
 

@@ -1,4 +1,4 @@
-"""Times as people write them."""
+"""Times as people write them: ``2h``, ``yesterday``, ``2026-03-01``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs on their way into a store: saved in batches, counted, with what was skipped."""
+"""Transfer of runs into a store, in batches, counting what is skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run as a waterfall: its steps one below the other, each with its stretch of time."""
+"""A run as a waterfall: its steps one below the other, each with its time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Row:
     """A line of the waterfall.
 
     Attributes:
-        depth: How deep it stands.
+        depth: How deep it is.
         number: The number of the step in its run, from 1; empty for a run.
         word: What it is.
         style: Its colour.
@@ -73,7 +73,7 @@ def rows_of(
     Args:
         trace: The run.
         children: The runs started by a run, by its id, oldest first.
-        depth: How deep the run itself stands.
+        depth: How deep the run itself is.
     """
     waiting = [*children.get(trace.run_id, ())]
     inner = depths(trace.steps)

@@ -1,1 +1,1 @@
-"""Runs of the frameworks people use, saved by themselves. Each module needs its own extra."""
+"""Integrations that save the runs of frameworks. Each needs its own extra."""

@@ -1,4 +1,4 @@
-"""The ASGI app: its routes, and the guard in front of them."""
+"""The ASGI app: its routes and its guard."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Any store, as one kind: coroutines, pages with cursors, counts.
+"""Any store behind one async interface with cursors and counts.
 
-A blocking store is called in threads. A store of five verbs gets pages that count from the newest:
-they hold still only while nothing is saved.
+A blocking store is called in threads. A store with only the five methods gets pages that count from
+the newest; they hold still only while nothing is saved.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def reach(store: AsyncTraceStore | TraceStore) -> Reach:
     """A store of any kind, as the routes use it.
 
     Raises:
-        TypeError: It is no store.
+        TypeError: It is not a store.
     """
     missing = [v for v in ("save", "load", "list", "query", "delete") if not hasattr(store, v)]
     if missing:
@@ -79,7 +79,7 @@ class _AsIs:
 
 
 class AsyncArchive(_AsIs):
-    """An async store with the verbs that scale."""
+    """An async store with the methods that scale."""
 
     def __init__(self, store: Any) -> None:
         self._store: AsyncQueryableTraceStore = store
@@ -113,7 +113,7 @@ class AsyncArchive(_AsIs):
 
 
 class BlockingArchive(_AsIs):
-    """A blocking store with the verbs that scale, each call in a thread."""
+    """A blocking store with the methods that scale, each call in a thread."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -170,7 +170,7 @@ class BlockingArchive(_AsIs):
 
 
 class InThreads:
-    """A blocking store of five verbs, as coroutines."""
+    """A blocking store of five methods, as coroutines."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -193,7 +193,7 @@ class InThreads:
 
 
 class FiveVerbs(_AsIs):
-    """An async store of five verbs only."""
+    """An async store of five methods only."""
 
     def __init__(self, store: Any) -> None:
         self._store: AsyncTraceStore = store

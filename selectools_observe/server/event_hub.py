@@ -1,4 +1,4 @@
-"""New runs as they are saved: one watcher of the store for all who listen.
+"""Live events: one watcher of the store for all listeners.
 
 The store is looked at now and then, since other processes save too. What is new waits in a list of
 bounded length; a listener keeps only its place in it, so that a slow one costs nothing.

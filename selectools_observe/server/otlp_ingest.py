@@ -1,4 +1,4 @@
-"""Who takes OpenTelemetry spans, made when the first one comes."""
+"""Ingestion of OpenTelemetry spans, set up with the first request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The query parameters: one table says what they take, for the parser and for the document."""
+"""The query parameters: one table for the parser and for the OpenAPI document."""
 
 from __future__ import annotations
 

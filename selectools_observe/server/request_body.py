@@ -77,7 +77,7 @@ class Held:
     ) -> AsyncIterator[tuple[int, bytes | LimitError]]:
         """The body's lines that are not empty, each up to the limit, with their numbers.
 
-        In the place of one that would become too much stands why; it is not kept.
+        One that would become too much is replaced by the reason; it is not kept.
 
         Raises:
             Problem: As `body`; or there are too many.

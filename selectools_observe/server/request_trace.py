@@ -1,4 +1,4 @@
-"""A run as a client sends it: checked field by field, so that nothing odd is stored."""
+"""A run as a client sends it, checked field by field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every answer is made of: JSON, and one shape for errors."""
+"""Responses: JSON, and one shape of errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running the service: uvicorn with limits, started in safety and stopped with grace."""
+"""Running the service: uvicorn with limits, checked at the start and stopped gracefully."""
 
 from __future__ import annotations
 

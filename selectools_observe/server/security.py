@@ -1,4 +1,4 @@
-"""What stands in front of every route: who may ask, from where, and what every answer carries."""
+"""The guard in front of every route: authentication, origins, host names, security headers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Rules:
 
     Attributes:
         token: What a client must know; None if anybody who reaches the service may ask.
-        allowed_hosts: Names by which it may be called, beside ``localhost`` and IP addresses;
+        allowed_hosts: Names by which it may be called, besides ``localhost`` and IP addresses;
             ``*.example.org`` for all under it, ``*`` for any.
         allowed_origins: Sites, such as ``https://example.org``, whose pages may ask too.
     """

@@ -1,4 +1,4 @@
-"""The page and its runs as one HTML file, which needs no server, no network and nothing installed.
+"""The page with its runs as one HTML file that needs no server.
 
 Needs none of the optional packages.
 """

@@ -1,4 +1,4 @@
-"""A run as JSON, in pieces: whole, or a window of its steps with long texts cut."""
+"""A run as JSON: whole, or a window of its steps with long texts cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of the verbs that scale, and of eviction."""
+"""Checks of counting, streaming, batches, cursors and eviction."""
 
 # ruff: noqa: S101 - a check asserts
 
@@ -119,7 +119,7 @@ class ManyChecks(Backend):
         assert await face.count(TraceFilter(min_steps=2)) == 0
 
     async def test_all_questions_of_many_traces(self, face: Face) -> None:
-        """In a store of some size, changed since, every verb agrees with `matches`."""
+        """In a store of some size, changed since, every method agrees with `matches`."""
         traces = list(various_traces(600))
         await face.save_many(traces)
         await face.save_many(traces[5:300:11])
@@ -233,7 +233,7 @@ class PageChecks(Backend):
         seen: list[str] = []
         async for page in _pages(face, limit=4):
             seen += _ids(page)
-            for run_id in _ids(page):  # that on which the cursor stands is one of them
+            for run_id in _ids(page):  # the one that the cursor points at is among them
                 await face.delete(run_id)
         assert seen == newest_first
         assert await face.count() == 0

@@ -1,4 +1,4 @@
-"""What a suite is told about the backend it checks: fixtures and flags."""
+"""The fixtures and flags that a conformance suite is given."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Backend:
     """
 
     closes: ClassVar[bool] = True
-    """Whether the store has a close: not part of the five verbs, but of a good backend."""
+    """Whether the store has a close: not part of the five methods, but of a good backend."""
 
     shared: ClassVar[bool] = True
     """Whether two stores may have the same data open at once and see each other's saves. Asked only
@@ -70,7 +70,7 @@ class Backend:
 
     @pytest.fixture
     def face(self, store: Any) -> Face:
-        """The store, every verb of which is awaited."""
+        """The store, every method of which is awaited."""
         return self.face_type(store)
 
     @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""One way to call both kinds of store: whatever the verb, it is awaited."""
+"""Callers that await both kinds of store, so that each check is written once."""
 
 from __future__ import annotations
 

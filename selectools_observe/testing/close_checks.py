@@ -1,4 +1,4 @@
-"""Checks of closing."""
+"""Checks of `close`."""
 
 # ruff: noqa: S101 - a check asserts
 

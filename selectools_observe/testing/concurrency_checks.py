@@ -1,4 +1,4 @@
-"""Checks of many calls at once: those of both kinds, of tasks, and of threads."""
+"""Checks of concurrent calls: tasks, threads, and both."""
 
 # ruff: noqa: S101 - a check asserts
 

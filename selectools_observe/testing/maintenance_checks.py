@@ -1,4 +1,4 @@
-"""Checks of the verbs for trust, for backends that keep a file."""
+"""Checks of `verify`, `backup`, `repair` and `compact`."""
 
 # ruff: noqa: S101 - a check asserts
 

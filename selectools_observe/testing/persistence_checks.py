@@ -1,4 +1,4 @@
-"""Checks of what outlives a store, and of two stores on the same data."""
+"""Checks of reopening, and of two stores on the same data."""
 
 # ruff: noqa: S101 - a check asserts
 

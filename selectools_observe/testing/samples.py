@@ -1,4 +1,4 @@
-"""Traces to check with: ordinary, foreign, and hostile ones."""
+"""Sample traces: ordinary, foreign and hostile ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The four suites: the same checks for both kinds of store."""
+"""The conformance suites: the same checks for async and blocking stores."""
 
 from __future__ import annotations
 

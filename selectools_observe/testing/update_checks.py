@@ -1,4 +1,4 @@
-"""Checks of `update`: what is stored changes as one, whoever else is at it."""
+"""Checks of `update`: atomic changes of a stored trace."""
 
 # ruff: noqa: S101 - a check asserts
 

@@ -1,4 +1,4 @@
-"""Checks that every kind of value survives, wherever it stands."""
+"""Checks that every kind of value survives."""
 
 # ruff: noqa: S101 - a check asserts
 

@@ -1,1 +1,1 @@
-"""The subcommands, by what they are for."""
+"""The subcommands, one module each."""

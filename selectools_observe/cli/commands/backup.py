@@ -1,4 +1,4 @@
-"""The command ``backup``."""
+"""The command ``backup``: a copy of a store in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``compact``."""
+"""The command ``compact``: vacuum and reindex."""
 
 from __future__ import annotations
 

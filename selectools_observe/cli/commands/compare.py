@@ -1,4 +1,4 @@
-"""``compare``: where two runs part."""
+"""The command ``compare``: two runs side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``completion``: what the shell needs to complete our words."""
+"""The command ``completion``: a shell's completion script."""
 
 from __future__ import annotations
 

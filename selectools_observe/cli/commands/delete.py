@@ -1,4 +1,4 @@
-"""The command ``delete``."""
+"""The command ``delete``: runs by id or by filters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``demo``: an agent at work, and its runs."""
+"""The command ``demo``: a small agent and its runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``repair``."""
+"""The command ``repair``: what can be read of a damaged store, in a new file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``serve``: the page and the HTTP service."""
+"""The command ``serve``: the page and the HTTP service."""
 
 from __future__ import annotations
 

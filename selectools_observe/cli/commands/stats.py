@@ -1,4 +1,4 @@
-"""``stats``: totals and percentiles of many runs."""
+"""The command ``stats``: totals and percentiles of many runs."""
 
 from __future__ import annotations
 

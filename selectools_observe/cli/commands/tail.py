@@ -1,4 +1,4 @@
-"""``tail``: the newest runs, and those that are being saved."""
+"""The command ``tail``: the newest runs, and new ones as they are saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``verify``."""
+"""The command ``verify``: a check of every run for damage."""
 
 from __future__ import annotations
 

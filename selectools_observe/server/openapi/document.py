@@ -1,4 +1,4 @@
-"""The OpenAPI document: what `docs/http.md` says, for programs."""
+"""The OpenAPI document of the service."""
 
 from __future__ import annotations
 

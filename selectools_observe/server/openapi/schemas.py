@@ -1,4 +1,4 @@
-"""The JSON schemas of bodies and answers."""
+"""The JSON schemas of requests and responses."""
 
 from __future__ import annotations
 

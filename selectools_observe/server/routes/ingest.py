@@ -1,4 +1,4 @@
-"""The routes that change the store."""
+"""The routes that save and delete runs."""
 
 from __future__ import annotations
 

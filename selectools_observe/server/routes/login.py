@@ -1,4 +1,4 @@
-"""The page, and the way in for browsers when there is a token."""
+"""The page, and the login for browsers when there is a token."""
 
 from __future__ import annotations
 

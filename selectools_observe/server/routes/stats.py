@@ -1,4 +1,4 @@
-"""The routes that sum up many runs: statistics, and runs over time."""
+"""The routes of statistics and histograms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes that look: lists, counts, runs and their steps."""
+"""The routes that read: lists, counts, runs and their steps."""
 
 from __future__ import annotations
 
