@@ -120,7 +120,8 @@ class TestList:
         with so.SQLiteTraceStore(path) as store:
             summary = store.list(limit=1)[0]
         assert datetime.fromisoformat(line.pop("created_at")) == summary.created_at
-        names = set(so.TraceSummary.__struct_fields__) - {"created_at"}
+        assert datetime.fromisoformat(line.pop("started_at")) == summary.started_at
+        names = set(so.TraceSummary.__struct_fields__) - {"created_at", "started_at"}
         assert line == {name: getattr(summary, name) for name in names}
 
 
@@ -130,6 +131,16 @@ FILTERS = {
     "until": (["--until", "2h"], datetime.now(UTC) - timedelta(hours=2)),
     "has_error": (["--error"], True),
     "tool_name": (["--tool", "refund"], "refund"),
+    "name": (["--name", "nightly"], "nightly"),
+    "session_id": (["--session", "s-1"], "s-1"),
+    "user_id": (["--user", "ada"], "ada"),
+    "agent": (["--agent", "support"], "support"),
+    "tags": (["--tag", "a", "--tag", "b"], ["a", "b"]),
+    "outcome": (["--outcome", "error"], "error"),
+    "started_since": (["--started-since", "2h"], datetime.now(UTC) - timedelta(hours=2)),
+    "started_until": (["--started-until", "2h"], datetime.now(UTC) - timedelta(hours=2)),
+    "min_wall_ms": (["--min-wall-ms", "5"], 5),
+    "max_wall_ms": (["--max-wall-ms", "5"], 5),
     "model": (["--model", "m-2"], "m-2"),
     "step_type": (["--step-type", "error"], "error"),
     "min_steps": (["--min-steps", "4"], 4),

@@ -63,4 +63,4 @@ def test_it_is_of_this_version_afterwards(first):
     with SQLiteTraceStore(first):
         pass
     with contextlib.closing(sqlite3.connect(first)) as raw:
-        assert raw.execute("PRAGMA user_version").fetchone() == (2,)
+        assert raw.execute("PRAGMA user_version").fetchone() == (3,)

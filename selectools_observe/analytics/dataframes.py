@@ -67,14 +67,28 @@ def _columns(runs: list[TraceSummary]) -> dict[str, Column]:
         "completion_tokens": "integer",
         "cost_usd": "number",
         "has_error": "flag",
+        "name": "text",
+        "outcome": "text",
+        "session_id": "text",
+        "user_id": "text",
+        "agent": "text",
+        "started_at": "time",
+        "wall_ms": "number",
+        "input": "text",
+        "output": "text",
     }
     columns: dict[str, Column] = {
-        name: (kind, [getattr(run, name) for run in runs]) for name, kind in fields.items()
+        name: (kind, _of_field([getattr(run, name) for run in runs]))
+        for name, kind in fields.items()
     }
     keys = dict.fromkeys(key for run in runs for key in run.metadata)
     for key in keys:
         columns[_sound(f"metadata.{key}")] = _of_metadata([run.metadata.get(key) for run in runs])
     return columns
+
+
+def _of_field(values: list[Any]) -> list[Any]:
+    return [_sound(value) if isinstance(value, str) else value for value in values]
 
 
 def _of_metadata(values: list[Any]) -> Column:

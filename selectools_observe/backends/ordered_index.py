@@ -317,14 +317,4 @@ def _pair(key: str, value: Any) -> tuple[str, str]:
 def _copied(summary: TraceSummary) -> TraceSummary:
     """A summary that its receiver may change."""
     metadata = copied(summary.metadata) if summary.metadata else {}
-    return TraceSummary(
-        summary.run_id,
-        summary.steps,
-        summary.total_ms,
-        summary.created_at,
-        metadata,
-        summary.prompt_tokens,
-        summary.completion_tokens,
-        summary.cost_usd,
-        summary.has_error,
-    )
+    return msgspec.structs.replace(summary, metadata=metadata, tags=[*summary.tags])

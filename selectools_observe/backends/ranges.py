@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from math import inf, nextafter
 from typing import Any
 
@@ -14,15 +15,19 @@ class Ranges:
     """The filter's ranges, as SQL for facets and for the bounds of blocks."""
 
     def __init__(self, filters: TraceFilter) -> None:
-        since = None if filters.since is None else timestamps.to_microseconds(filters.since)
-        until = None if filters.until is None else timestamps.to_microseconds(filters.until)
         error = None if filters.has_error is None else int(filters.has_error)
         self._ranges = [
-            ("created_us", since, until),
+            ("created_us", _microseconds(filters.since), _microseconds(filters.until)),
             ("steps", filters.min_steps, filters.max_steps),
             ("total_ms", filters.min_ms, filters.max_ms),
             ("cost_usd", filters.min_cost_usd, filters.max_cost_usd),
             ("has_error", error, error),
+            (
+                "started_us",
+                _microseconds(filters.started_since),
+                _microseconds(filters.started_until),
+            ),
+            ("wall_ms", filters.min_wall_ms, filters.max_wall_ms),
         ]
 
     def __bool__(self) -> bool:
@@ -44,6 +49,10 @@ class Ranges:
                     conditions.append(template.format(column))
                     values.append(_fitting(bound, -outward))
         return " AND ".join(conditions), values
+
+
+def _microseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else timestamps.to_microseconds(moment)
 
 
 def _fitting(bound: Number, inward: float) -> Number:

@@ -1,8 +1,9 @@
 """The words of the index: a 64-bit number for each thing that a filter can ask for.
 
-A trace has one term for each metadata pair, step type, tool, model, and for its parent. 64 bits of
-BLAKE2b: among a million traces of twenty terms, the chance that one query meets a false match is
-about one in 10**12. Metadata is compared literally as well.
+A trace has one term for each metadata pair, step type, tool, model and tag, and for its parent,
+name, session, user, agent and outcome. 64 bits of BLAKE2b: among a million traces of twenty terms,
+the chance that one query meets a false match is about one in 10**12. Metadata is compared literally
+as well.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
+from ..model.details import RunDetails
 from ..model.filters import TraceFilter
 from ..model.json_values import canonical
 from ..model.trace import TraceFacts
@@ -21,13 +23,24 @@ from ..model.trace import TraceFacts
 _WIDTH = 8
 _LONG = 200  # characters; what is longer is not remembered
 _METADATA, _PARENT, _TYPE, _TOOL, _MODEL = "mpyto"
+_NAME, _SESSION, _USER, _AGENT, _TAG, _OUTCOME = "nsuagr"
 
 
-def terms_of(metadata: Mapping[str, Any], facts: TraceFacts) -> bytes:
+def terms_of(metadata: Mapping[str, Any], facts: TraceFacts, details: RunDetails) -> bytes:
     """All terms of a trace, packed: what the index keeps for it."""
     terms = [_pair(key, value) for key, value in metadata.items()]
     if facts.parent_run_id is not None:
         terms.append(_term(_PARENT, facts.parent_run_id))
+    for kind, name in (
+        (_NAME, details.name),
+        (_SESSION, details.session_id),
+        (_USER, details.user_id),
+        (_AGENT, details.agent),
+        (_OUTCOME, details.outcome),
+    ):
+        if name is not None:
+            terms.append(_term(kind, name))
+    terms += [_term(_TAG, tag) for tag in details.tags]
     of_steps = _terms_of_steps(facts.step_types, facts.tool_names, facts.models)
     return pack(terms) + of_steps
 
@@ -50,9 +63,15 @@ def wanted_terms(filters: TraceFilter) -> list[int]:
         (_TYPE, filters.step_type),
         (_TOOL, filters.tool_name),
         (_MODEL, filters.model),
+        (_NAME, filters.name),
+        (_SESSION, filters.session_id),
+        (_USER, filters.user_id),
+        (_AGENT, filters.agent),
+        (_OUTCOME, filters.outcome),
     ):
         if name is not None:
             terms.append(_term(kind, name))
+    terms += [_term(_TAG, tag) for tag in filters.tags or ()]
     return terms
 
 

@@ -11,10 +11,11 @@ from datetime import datetime
 import msgspec
 
 from ..model.codec import EncodedTrace, decode, encode
+from ..model.details import details_from_bytes, details_to_bytes, make_summary
 from ..model.facets import facts_of
 from ..model.filters import TraceFilter, check_filter, check_page, matches
 from ..model.json_values import dumps, loads
-from ..model.trace import TraceFacts, TraceSummary
+from ..model.trace import TraceFacts, TraceSummary, TraceUsage
 from ..model.validation import is_storable_id
 from .timestamps import from_text, to_text
 
@@ -57,6 +58,9 @@ def summary_to_bytes(encoded: EncodedTrace, created_at: datetime) -> bytes:
             "completion_tokens": encoded.usage.completion_tokens,
             "cost_usd": encoded.usage.cost_usd,
             "facts": facts,
+            "details": loads(details_to_bytes(encoded.details) or b"{}"),
+            "started_us": encoded.details.started_us,
+            "wall_ms": encoded.details.wall_ms,
         }
     )
 
@@ -70,16 +74,22 @@ def summary_from_bytes(data: bytes) -> tuple[TraceSummary, TraceFacts]:
     kept = loads(data)
     try:
         facts = msgspec.convert(kept["facts"], TraceFacts)
-        summary = TraceSummary(
+        usage = TraceUsage(
+            kept.get("prompt_tokens", 0),
+            kept.get("completion_tokens", 0),
+            kept.get("cost_usd", 0.0),
+        )
+        summary = make_summary(
             kept["run_id"],
             kept["steps"],
             kept["total_ms"],
             from_text(kept["created_at"]),
             kept["metadata"],
-            kept.get("prompt_tokens", 0),
-            kept.get("completion_tokens", 0),
-            kept.get("cost_usd", 0.0),
+            usage,
             facts.has_error,
+            details_from_bytes(
+                dumps(kept.get("details", {})), kept.get("started_us"), kept.get("wall_ms")
+            ),
         )
     except (TypeError, KeyError, msgspec.MsgspecError) as error:
         raise ValueError(f"not a stored summary: {error!r}") from error

@@ -12,7 +12,7 @@ import click
 
 from ..model.filters import TraceFilter
 from ..model.json_values import loads
-from ..model.trace import StepType
+from ..model.trace import OUTCOMES, StepType
 from .completers import complete_models, complete_run_ids, complete_tools
 from .session import VARIABLE, Session
 from .terminal import Colour
@@ -168,6 +168,34 @@ _FILTERS = (
         "--max-cost", "--max-cost-usd", "max_cost_usd", type=float, metavar="USD",
         help="Maximum total cost.",
     ),
+    click.option("--name", metavar="NAME", help="Runs of this name."),
+    click.option(
+        "--session", "--session-id", "session_id", metavar="ID",
+        help="Runs of this session: a conversation or thread.",
+    ),
+    click.option("--user", "--user-id", "user_id", metavar="ID", help="Runs made for this user."),
+    click.option("--agent", metavar="NAME", help="Runs of this agent."),
+    click.option(
+        "--tag", "tags", metavar="TAG", multiple=True, help="Runs with this tag; may be repeated."
+    ),
+    click.option(
+        "--outcome", metavar="WORD",
+        shell_complete=lambda _ctx, _param, start: [
+            word for word in OUTCOMES if word.startswith(start)
+        ],
+        help=f"Runs that ended so: {', '.join(OUTCOMES)}.",
+    ),
+    click.option(
+        "--started-since", type=moment, metavar="TIME", help="Began at or after this time."
+    ),
+    click.option(
+        "--started-until", type=moment_at_end, metavar="TIME", help="Began at or before this time."
+    ),
+    click.option(
+        "--min-wall-ms", type=float, metavar="MS",
+        help="Took at least so long from the first beginning to the last end.",
+    ),
+    click.option("--max-wall-ms", type=float, metavar="MS", help="Took at most so long."),
     click.option(
         "--parent", "--parent-run-id", "parent_run_id", metavar="RUN",
         shell_complete=complete_run_ids, help="Child runs of this run.",
@@ -206,12 +234,16 @@ def filter_options(limit: int | None = None) -> Callable[[CommandT], CommandT]:
 FILTER_FIELDS = (
     "metadata_match", "since", "until", "has_error", "tool_name", "model", "step_type",
     "min_steps", "max_steps", "min_ms", "max_ms", "min_cost_usd", "max_cost_usd",
-    "parent_run_id", "run_ids", "limit",
+    "name", "session_id", "user_id", "agent", "tags", "outcome", "started_since",
+    "started_until", "min_wall_ms", "max_wall_ms", "parent_run_id", "run_ids", "limit",
 )  # fmt: skip
 
 
 def make_filter(
-    metadata_match: Iterable[tuple[str, Any]] = (), run_ids: Iterable[str] = (), **fields: Any
+    metadata_match: Iterable[tuple[str, Any]] = (),
+    run_ids: Iterable[str] = (),
+    tags: Iterable[str] = (),
+    **fields: Any,
 ) -> TraceFilter:
     """The filter of what was given.
 
@@ -220,7 +252,12 @@ def make_filter(
     """
     pairs = dict(metadata_match)
     try:
-        return TraceFilter(metadata_match=pairs or None, run_ids=tuple(run_ids) or None, **fields)
+        return TraceFilter(
+            metadata_match=pairs or None,
+            run_ids=tuple(run_ids) or None,
+            tags=tuple(tags) or None,
+            **fields,
+        )
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
 

@@ -13,7 +13,7 @@ from ..model.filters import TraceFilter
 from ..model.trace import TraceSummary
 from ..protocols import QueryableTraceStore
 from .exit_codes import NOTHING, OK
-from .json_output import as_json, summary_fields
+from .json_output import as_json
 from .options import no_runs_match
 from .run_lookup import with_whole_ids
 from .run_table import RunTable
@@ -88,7 +88,7 @@ def _show_page(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if form == "json":
-        fields = [summary_fields(run) for run in page]
+        fields = [run.to_dict() for run in page]
         session.terminal.json(as_json({"traces": fields, "next_cursor": page.next_cursor}))
         return len(page)
     _show(session, page, form)
@@ -112,7 +112,7 @@ def _show(session: Session, runs: Iterable[TraceSummary], form: Form | None) -> 
         for run in some if form else ():
             comma = "," if form == "json" and shown else ""
             end = "" if form == "json" else "\n"
-            terminal.json_part(f"{comma}{as_json(summary_fields(run))}{end}")
+            terminal.json_part(f"{comma}{as_json(run.to_dict())}{end}")
             shown += 1
         shown += 0 if form else len(some)
     if form == "json":

@@ -25,7 +25,8 @@ Saved: TypeAlias = tuple[TraceSummary, AgentTrace]
 _AT_ONCE = 32
 _COLUMNS = (
     "run_id", "created_at", "steps", "total_ms", "prompt_tokens", "completion_tokens", "cost_usd",
-    "has_error", "metadata",
+    "has_error", "name", "outcome", "session_id", "user_id", "agent", "tags", "started_at",
+    "wall_ms", "input", "output", "metadata",
 )  # fmt: skip
 # What spreadsheets take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -90,7 +91,10 @@ def csv_lines(runs: Iterable[Saved]) -> Iterator[bytes]:
     writer = csv.writer(buffer)
     writer.writerow(_COLUMNS)
     for summary, _ in runs:
-        writer.writerow([_harmless(_cell(summary, name)) for name in _COLUMNS])
+        cells = summary.to_dict()
+        for name in ("metadata", "tags"):
+            cells[name] = dumps(cells[name]).decode("utf-8", "surrogatepass")
+        writer.writerow([_harmless(cells[name]) for name in _COLUMNS])
         yield _taken(buffer)
     yield _taken(buffer)
 
@@ -100,14 +104,6 @@ def _taken(buffer: io.StringIO) -> bytes:
     buffer.seek(0)
     buffer.truncate()
     return text.encode("utf-8", "backslashreplace")
-
-
-def _cell(summary: TraceSummary, name: str) -> object:
-    if name == "metadata":
-        return dumps(summary.metadata).decode("utf-8", "surrogatepass")
-    if name == "created_at":
-        return summary.created_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return getattr(summary, name)
 
 
 def _harmless(value: object) -> object:

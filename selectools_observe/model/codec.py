@@ -14,9 +14,11 @@ from typing import Any, Protocol
 import msgspec
 
 from ..runtime.gil import GilYielder
+from .details import RunDetails, details_of_parts, make_summary
 from .facets import facts_of_parts, usage_of
 from .json_values import UnstorableValueError, dumps, loads, replace_foreign
 from .trace import (
+    DETAIL_FIELDS,
     STEP_FIELDS,
     TRACE_KEYS,
     AgentTrace,
@@ -49,6 +51,7 @@ class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
         trace: The whole trace, a JSON object.
         facts: What filters ask of the steps.
         usage: Their tokens and costs.
+        details: What a summary says beside that.
     """
 
     run_id: str
@@ -58,19 +61,19 @@ class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
     trace: bytes
     facts: TraceFacts
     usage: TraceUsage
+    details: RunDetails
 
     def summary(self, created_at: datetime) -> TraceSummary:
         """The summary of this trace, saved at that time; its metadata is a fresh copy."""
-        return TraceSummary(
+        return make_summary(
             self.run_id,
             self.steps,
             self.total_ms,
             created_at,
             loads(self.metadata),
-            self.usage.prompt_tokens,
-            self.usage.completion_tokens,
-            self.usage.cost_usd,
+            self.usage,
             self.facts.has_error,
+            self.details,
         )
 
 
@@ -84,6 +87,37 @@ class WrittenTrace(msgspec.Struct, omit_defaults=True):
     steps: list[TraceStep]
     parent_run_id: str | None = None
     metadata: dict[str, Any] | msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    name: str | None = None
+    input: Any = None
+    output: Any = None
+    session_id: str | None = None
+    user_id: str | None = None
+    agent: str | None = None
+    tags: list[str] | None = None
+    outcome: str | None = None
+
+
+def written(
+    trace: AgentTrace, run_id: str, total: Number, steps: list[TraceStep], metadata: Any
+) -> WrittenTrace:
+    """A trace in the shape that is written."""
+    return WrittenTrace(
+        run_id,
+        trace.start_time,
+        total,
+        len(steps),
+        steps,
+        trace.parent_run_id,
+        metadata,
+        trace.name,
+        trace.input,
+        trace.output,
+        trace.session_id,
+        trace.user_id,
+        trace.agent,
+        trace.tags,
+        trace.outcome,
+    )
 
 
 class _TraceHead(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -93,6 +127,32 @@ class _TraceHead(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     step_count: Any = None
     parent_run_id: str | None = None
     metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    name: str | None = None
+    input: Any = None
+    output: Any = None
+    session_id: str | None = None
+    user_id: str | None = None
+    agent: str | None = None
+    tags: list[str] | None = None
+    outcome: str | None = None
+
+    def trace(self, steps: list[TraceStep]) -> AgentTrace:
+        """The trace that was read, with these steps."""
+        return AgentTrace(
+            steps,
+            self.start_time,
+            self.run_id,
+            self.parent_run_id,
+            self.metadata,
+            self.name,
+            self.input,
+            self.output,
+            self.session_id,
+            self.user_id,
+            self.agent,
+            self.tags,
+            self.outcome,
+        )
 
 
 class _ReadTrace(_TraceHead, kw_only=True):
@@ -164,8 +224,16 @@ def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
         whole = _encode_fast(trace, run_id, steps, total, metadata)
     if whole is None:
         whole = dumps(_as_dict(trace, run_id, steps, total))
-    facts = facts_of_parts(trace.parent_run_id, steps)
-    return EncodedTrace(run_id, len(steps), float(total), metadata, whole, facts, usage_of(steps))
+    return EncodedTrace(
+        run_id,
+        len(steps),
+        float(total),
+        metadata,
+        whole,
+        facts_of_parts(trace.parent_run_id, steps),
+        usage_of(steps),
+        details_of_parts(trace, trace.metadata or {}, steps),
+    )
 
 
 def _encode_fast(
@@ -173,11 +241,8 @@ def _encode_fast(
 ) -> bytes | None:
     """The trace as JSON; None if msgspec will not take it."""
     raw = msgspec.Raw(metadata) if trace.metadata else msgspec.UNSET
-    written = WrittenTrace(
-        run_id, trace.start_time, total, len(steps), steps, trace.parent_run_id, raw
-    )
     try:
-        return _encoder.encode(written)
+        return _encoder.encode(written(trace, run_id, total, steps, raw))
     except Exception:  # noqa: BLE001 - the slow way does it or says why not
         return None
 
@@ -197,6 +262,10 @@ def _as_dict(
         data["parent_run_id"] = trace.parent_run_id
     if trace.metadata:
         data["metadata"] = trace.metadata
+    for name in DETAIL_FIELDS:
+        value = getattr(trace, name)
+        if value is not None:
+            data[name] = value
     _check_extra(trace.extra, TRACE_KEYS, "extra")
     return data | (trace.extra or {})
 
@@ -228,7 +297,7 @@ def decode(data: bytes, trace_type: TraceType = AgentTrace) -> Any:
         return _from_dict(AgentTrace, data)
     if any([step.extra is not None for step in read.steps]):
         return _from_dict(AgentTrace, data)
-    return AgentTrace(read.steps, read.start_time, read.run_id, read.parent_run_id, read.metadata)
+    return read.trace(read.steps)
 
 
 def decode_in_pieces(data: bytes, trace_type: TraceType = AgentTrace) -> Any:
@@ -251,9 +320,7 @@ def decode_in_pieces(data: bytes, trace_type: TraceType = AgentTrace) -> Any:
                 return decode(data, trace_type)
             yielder.maybe_yield()
         if not any([step.extra is not None for step in steps]):
-            return AgentTrace(
-                steps, read.start_time, read.run_id, read.parent_run_id, read.metadata
-            )
+            return read.trace(steps)
     return decode(data, trace_type)
 
 

@@ -20,6 +20,8 @@ class UsedStep(Protocol):
     @property
     def type(self) -> str: ...
     @property
+    def duration_ms(self) -> Number: ...
+    @property
     def error(self) -> object: ...
     @property
     def prompt_tokens(self) -> int | None: ...
@@ -58,7 +60,7 @@ def has_error(steps: Sequence[UsedStep]) -> bool:
 
 
 def _some_error(steps: Sequence[UsedStep]) -> bool:
-    return any([_is_set(step.error) for step in steps if step.error is not None])
+    return any([is_set(step.error) for step in steps if step.error is not None])
 
 
 def usage_of(steps: Sequence[UsedStep]) -> TraceUsage:
@@ -84,7 +86,8 @@ def _dollars(values: Sequence[Number]) -> float:
     return float(total_of(values))
 
 
-def _is_set(value: object) -> bool:
+def is_set(value: object) -> bool:
+    """Whether an error is stored as more than null."""
     return value is not None and (value.__class__ is str or plain(value) is not None)
 
 

@@ -12,6 +12,7 @@ from .json_values import UnstorableValueError, canonical, plain
 from .trace import Number, StepType, TraceFacts, TraceSummary
 
 Chosen = TypeVar("Chosen")
+BoundT = TypeVar("BoundT", datetime, Number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,25 @@ class TraceFilter:
         step_type: Some step is of this type.
         tool_name: Some step has this tool.
         model: Some step has this model.
+        name: The run has this name. This and the next five ask for what summaries say, whether the
+            run's own fields say it or its metadata.
+        session_id: It is part of this conversation.
+        user_id: It was made for this user.
+        agent: This agent made it.
+        tags: It has all of these tags.
+        outcome: It ended so: one of `OUTCOMES`, or another word that runs say.
+        started_since: It began at or after this instant; timezone-aware.
+        started_until: It began at or before this instant; timezone-aware.
+        min_wall_ms: From its beginning to its end it took at least this, milliseconds.
+        max_wall_ms: It took at most this.
         limit: The newest so many of those that match; ``count`` stops there too.
 
     Raises:
         TypeError: A field has the wrong type, or is unknown.
         ValueError: A datetime without a timezone, a bound that is not a number, a negative limit,
             or a metadata value that JSON has no form for.
+
+    Of a run whose beginning or whose wall time nothing tells, no bound on it holds.
     """
 
     metadata_match: Mapping[str, Any] | None = None
@@ -62,6 +76,16 @@ class TraceFilter:
     step_type: StepType | str | None = None
     tool_name: str | None = None
     model: str | None = None
+    name: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    agent: str | None = None
+    tags: Iterable[str] | None = None
+    outcome: str | None = None
+    started_since: datetime | None = None
+    started_until: datetime | None = None
+    min_wall_ms: Number | None = None
+    max_wall_ms: Number | None = None
     limit: int | None = None
 
     def __post_init__(self) -> None:
@@ -89,7 +113,28 @@ def matches_summary(filters: TraceFilter, summary: TraceSummary) -> bool:
         and (filters.max_ms is None or summary.total_ms <= filters.max_ms)
         and (filters.min_cost_usd is None or summary.cost_usd >= filters.min_cost_usd)
         and (filters.max_cost_usd is None or summary.cost_usd <= filters.max_cost_usd)
+        and _matches_details(filters, summary)
     )
+
+
+def _matches_details(filters: TraceFilter, summary: TraceSummary) -> bool:
+    started, wall_ms = summary.started_at, summary.wall_ms
+    return (
+        (filters.name is None or summary.name == filters.name)
+        and (filters.session_id is None or summary.session_id == filters.session_id)
+        and (filters.user_id is None or summary.user_id == filters.user_id)
+        and (filters.agent is None or summary.agent == filters.agent)
+        and (filters.tags is None or set(filters.tags).issubset(summary.tags))
+        and (filters.outcome is None or summary.outcome == filters.outcome)
+        and _is_within(started, filters.started_since, filters.started_until)
+        and _is_within(wall_ms, filters.min_wall_ms, filters.max_wall_ms)
+    )
+
+
+def _is_within(value: BoundT | None, low: BoundT | None, high: BoundT | None) -> bool:
+    if low is None and high is None:
+        return True
+    return value is not None and (low is None or value >= low) and (high is None or value <= high)
 
 
 def matches_facts(filters: TraceFilter, facts: TraceFacts) -> bool:
@@ -234,5 +279,15 @@ _CHECKS = {
     "step_type": _step_type,
     "tool_name": _text,
     "model": _text,
+    "name": _text,
+    "session_id": _text,
+    "user_id": _text,
+    "agent": _text,
+    "tags": _texts,
+    "outcome": _text,
+    "started_since": _instant,
+    "started_until": _instant,
+    "min_wall_ms": _number,
+    "max_wall_ms": _number,
     "limit": _count,
 }

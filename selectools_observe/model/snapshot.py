@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from .codec import EncodedTrace, WrittenTrace, decode, encode
-from .facets import facts_of, has_error, usage_of
+from .codec import EncodedTrace, WrittenTrace, decode, encode, written
+from .details import RunDetails, details_of, details_of_parts, make_summary
+from .facets import UsedStep, facts_of, has_error, usage_of
 from .json_values import dumps, loads, replace_foreign
 from .trace import AgentTrace, TraceFacts, TraceSummary, total_of
 from .validation import check_metadata_depth, fit_to_store, settle_steps
 
+_ABSENT = msgspec.Raw()
+
 
 class _PackedStep(msgspec.Struct, gc=False):
     type: str
+    timestamp: Any
     duration_ms: Any
+    tool_name: Any = None
     error: Any = None
     prompt_tokens: Any = None
     completion_tokens: Any = None
     cost_usd: Any = None
+    packed_input: msgspec.Raw = msgspec.field(default=_ABSENT, name="input")
+    packed_output: msgspec.Raw = msgspec.field(default=_ABSENT, name="output")
+
+    @property
+    def input(self) -> Any:
+        return _unpacker.decode(self.packed_input) if self.packed_input else None
+
+    @property
+    def output(self) -> Any:
+        return _unpacker.decode(self.packed_output) if self.packed_output else None
 
 
 class _PackedSummary(msgspec.Struct):
     steps: list[_PackedStep]
+    start_time: Any
     metadata: Any = msgspec.field(default_factory=dict)
+    name: Any = None
+    input: Any = None
+    output: Any = None
+    session_id: Any = None
+    user_id: Any = None
+    agent: Any = None
+    tags: Any = None
+    outcome: Any = None
 
 
 _packer = msgspec.msgpack.Encoder(enc_hook=replace_foreign)
@@ -52,16 +77,8 @@ def _snapshot(own: AgentTrace, run_id: str) -> Snapshot:
     check_metadata_depth(own.metadata)
     packed = None
     if plain and not own.extra:
-        written = WrittenTrace(
-            run_id,
-            own.start_time,
-            0,  # the total, which is seldom asked for: see `Snapshot.trace`
-            len(steps),
-            steps,
-            own.parent_run_id,
-            own.metadata or msgspec.UNSET,
-        )
-        packed = _pack(written)
+        # The total is seldom asked for: see `Snapshot.trace`.
+        packed = _pack(written(own, run_id, 0, steps, own.metadata or msgspec.UNSET))
     json = encode(own).trace if packed is None else b""
     return Snapshot(run_id, len(steps), packed, json)
 
@@ -98,22 +115,30 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     def summary(self, created_at: datetime) -> TraceSummary:
         """The summary of this trace, saved at that time."""
         if self._packed is None:
-            trace = decode(self._json)
-            metadata, steps = trace.metadata, trace.steps
-        else:
-            unpacked = _summary_unpacker.decode(self._packed)
-            metadata, steps = loads(dumps(unpacked.metadata)), unpacked.steps
-        usage = usage_of(steps)
-        return TraceSummary(
+            trace: AgentTrace = decode(self._json)
+            metadata, steps, details = trace.metadata, trace.steps, details_of(trace)
+            return self._summary(created_at, metadata, steps, details)
+        unpacked = _summary_unpacker.decode(self._packed)
+        metadata = loads(dumps(unpacked.metadata))
+        details = details_of_parts(unpacked, metadata, unpacked.steps)
+        return self._summary(created_at, metadata, unpacked.steps, details)
+
+    def _summary(
+        self,
+        created_at: datetime,
+        metadata: dict[str, Any],
+        steps: Sequence[UsedStep],
+        details: RunDetails,
+    ) -> TraceSummary:
+        return make_summary(
             self.run_id,
             self.steps,
             float(total_of([step.duration_ms for step in steps])),
             created_at,
             metadata,
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            usage.cost_usd,
+            usage_of(steps),
             has_error(steps),
+            details,
         )
 
     def facts(self) -> TraceFacts:

@@ -11,9 +11,9 @@ import math
 import time
 import uuid
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 import msgspec
 
@@ -102,6 +102,8 @@ class TraceStep(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, 
         from_node: Where a routing came from.
         to_node: Where it went.
         children: Names of the branches of a parallel step.
+        input: What it was given: the messages of a model call, or any other JSON value.
+        output: What came of it, likewise.
         extra: Fields of a file that this version does not know; written back beside the others.
     """
 
@@ -126,6 +128,8 @@ class TraceStep(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, 
     from_node: str | None = None
     to_node: str | None = None
     children: list[str] | None = None
+    input: Any = None
+    output: Any = None
     extra: dict[str, Any] | None = msgspec.field(default=None, name=_EXTRA_ON_THE_WIRE)
 
     if TYPE_CHECKING:  # msgspec makes one that takes a plain string for the type too
@@ -152,6 +156,8 @@ class TraceStep(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, 
             from_node: str | None = None,
             to_node: str | None = None,
             children: list[str] | None = None,
+            input: Any = None,  # noqa: A002
+            output: Any = None,
             extra: dict[str, Any] | None = None,
         ) -> None: ...
 
@@ -197,7 +203,19 @@ class AgentTrace(msgspec.Struct):
         run_id: The run's id, a non-empty string; a random one unless given.
         parent_run_id: The run that started this one.
         metadata: Whatever the caller wants to find the run by.
+        name: What kind of run it is: "refund", "nightly report".
+        input: What was asked of it: text, messages, or any other JSON value.
+        output: What it answered, likewise.
+        session_id: The conversation or thread that it is part of.
+        user_id: Whom it was made for.
+        agent: The agent's name.
+        tags: Words to find it by.
+        outcome: How it ended: one of `OUTCOMES`. Unset, summaries tell it by the steps (see
+            `selectools_observe.model.details`).
         extra: Fields of a file that this version does not know; written back beside the others.
+
+    The fields after ``metadata`` are written as further keys where they are set. A field that a
+    file holds in another type than this is kept as it is.
 
     A trace is truthy even with no steps: a run that failed before its first step is worth keeping.
     """
@@ -207,6 +225,14 @@ class AgentTrace(msgspec.Struct):
     run_id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
     parent_run_id: str | None = None
     metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    name: str | None = None
+    input: Any = None
+    output: Any = None
+    session_id: str | None = None
+    user_id: str | None = None
+    agent: str | None = None
+    tags: list[str] | None = None
+    outcome: str | None = None
     extra: dict[str, Any] | None = None
 
     def add(self, step: TraceStep) -> None:
@@ -237,6 +263,17 @@ class AgentTrace(msgspec.Struct):
         """The share of `StepType.TOOL_EXECUTION` steps, milliseconds."""
         return total_ms(self.filter(type=StepType.TOOL_EXECUTION))
 
+    @property
+    def started_at(self) -> datetime | None:
+        """When the run began: ``start_time`` or its earliest step, UTC; None if no time is set."""
+        began = span_of(self.start_time, self.steps)[0]
+        return None if began is None else instant(began)
+
+    @property
+    def wall_ms(self) -> float | None:
+        """From the first beginning to the last end, milliseconds; None if no step has a time."""
+        return span_of(self.start_time, self.steps)[1]
+
     def timeline(self) -> str:
         """One line a step, then the totals, for people."""
         rows = []
@@ -265,6 +302,10 @@ class AgentTrace(msgspec.Struct):
             data["parent_run_id"] = self.parent_run_id
         if self.metadata:
             data["metadata"] = copy.deepcopy(self.metadata)
+        for name in DETAIL_FIELDS:
+            value = getattr(self, name)
+            if value is not None:
+                data[name] = copy.deepcopy(value) if _may_change(value) else value
         if self.extra:
             data |= _without(self.extra, TRACE_KEYS)
         return data
@@ -289,6 +330,7 @@ class AgentTrace(msgspec.Struct):
             metadata=data.get("metadata") or {},
             extra=extra or None,
             **known,
+            **{name: data[name] for name in DETAIL_FIELDS if name in data},
         )
 
     def __len__(self) -> int:
@@ -315,6 +357,15 @@ class AgentTrace(msgspec.Struct):
 
 _LONGEST_LINE = 120
 
+OUTCOMES = ("ok", "error", "cancelled", "interrupted", "unfinished")
+"""How a run ends: as it should; with an error that nothing made good; told to stop; waiting for
+somebody's answer; or not at all."""
+
+DETAIL_FIELDS = (
+    "name", "input", "output", "session_id", "user_id", "agent", "tags", "outcome",
+)  # fmt: skip
+"""The fields of a run that are beside selectools' own."""
+
 TRACE_KEYS = frozenset(
     {
         "run_id",
@@ -324,6 +375,7 @@ TRACE_KEYS = frozenset(
         "steps",
         "parent_run_id",
         "metadata",
+        *DETAIL_FIELDS,
     }
 )
 
@@ -341,8 +393,20 @@ class TraceSummary(msgspec.Struct, gc=False):
         completion_tokens: Tokens that models wrote.
         cost_usd: What the steps cost, US dollars.
         has_error: Some step is of type ``error`` or carries an ``error`` text.
+        name: The run's name.
+        input: What was asked of it, its first 200 characters.
+        output: What it answered, likewise.
+        session_id: The conversation or thread that it is part of.
+        user_id: Whom it was made for.
+        agent: The agent's name.
+        tags: Its tags.
+        outcome: How it ended, one of `OUTCOMES` unless the run itself says another word.
+        started_at: When it began, an aware UTC datetime; None if nothing tells.
+        wall_ms: From the first beginning to the last end, milliseconds; None if nothing tells.
 
-    The last four come from the steps; a backend that does not know them leaves them at zero.
+    ``prompt_tokens`` to ``has_error`` come from the steps; a backend that does not know them leaves
+    them at zero. Those from ``name`` on come from the run's own fields or else from its metadata
+    and its steps: `selectools_observe.model.details` says how.
     """
 
     run_id: str
@@ -354,6 +418,24 @@ class TraceSummary(msgspec.Struct, gc=False):
     completion_tokens: int = 0
     cost_usd: float = 0.0
     has_error: bool = False
+    name: str | None = None
+    input: str | None = None
+    output: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    agent: str | None = None
+    tags: list[str] = msgspec.field(default_factory=list)
+    outcome: str = "ok"
+    started_at: datetime | None = None
+    wall_ms: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as JSON values, in the shape that the HTTP service and the command speak."""
+        fields = msgspec.structs.asdict(self)
+        for name in ("created_at", "started_at"):
+            if fields[name] is not None:
+                fields[name] = instant_text(fields[name])
+        return fields
 
 
 class TraceUsage(msgspec.Struct, frozen=True, gc=False):
@@ -421,6 +503,57 @@ def total_of(durations: Sequence[Number]) -> Number:
             pass
     total = sum(duration for duration in durations if is_finite(duration))
     return total if is_finite(total) else 0.0
+
+
+class _Timed(Protocol):
+    @property
+    def timestamp(self) -> Number: ...
+    @property
+    def duration_ms(self) -> Number: ...
+
+
+def span_of(start_time: Number, steps: Sequence[_Timed]) -> tuple[Number | None, float | None]:
+    """When a run began, seconds since 1970, and how long it took, milliseconds.
+
+    A time that is not after 1970 or not finite is not known.
+    """
+    began = start_time if _is_time(start_time) else None
+    ended = None
+    for step in steps:
+        at = step.timestamp
+        if at.__class__ is not float and not is_finite(at):
+            continue
+        if 0 < at < _LATEST:
+            if began is None or at < began:
+                began = at
+            took = step.duration_ms
+            if took.__class__ is float or is_finite(took):
+                end = at + took / 1000 if 0 < took < _LATEST else at
+                if ended is None or end > ended:
+                    ended = end
+    if began is None or (ended is None and steps):
+        return began, None
+    return began, 0.0 if ended is None else max(0.0, float(ended - began) * 1000)
+
+
+def instant_text(moment: datetime) -> str:
+    """A UTC instant as RFC 3339 text with microseconds."""
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def instant(seconds: Number) -> datetime | None:
+    """The instant, UTC; None if there is no such date."""
+    try:
+        return datetime.fromtimestamp(float(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+_LATEST = 253_402_300_800.0  # the year 10000, seconds since 1970
+
+
+def _is_time(value: Number) -> bool:
+    return is_finite(value) and 0 < value < _LATEST
 
 
 def is_finite(value: object) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 
 from ..errors import InvalidTraceError
 from .json_values import SCALARS, UnstorableValueError, dumps_slowly, is_nested_deeply
-from .trace import STEP_FIELDS, AgentTrace, StepType, TraceStep, step_type
+from .trace import DETAIL_FIELDS, STEP_FIELDS, AgentTrace, StepType, TraceStep, step_type
 
 T = TypeVar("T")
 
@@ -61,6 +61,7 @@ def as_agent_trace(trace: object) -> AgentTrace:
         run_id=run_id,  # checked by `encode`, which names the run
         parent_run_id=fields.pop("parent_run_id", None),
         metadata=metadata or {},
+        **{name: fields.pop(name, None) for name in DETAIL_FIELDS},
         extra=fields.pop("extra", None) or fields or None,
     )
 

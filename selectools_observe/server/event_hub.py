@@ -19,7 +19,7 @@ from ..model.filters import TraceFilter
 from ..model.json_values import dumps
 from ..model.trace import TraceSummary
 from .async_store import EVERYTHING, Reach
-from .responses import Problem, summary_fields
+from .responses import Problem
 
 log = logging.getLogger("selectools_observe")
 
@@ -186,5 +186,5 @@ def _id_of(summary: TraceSummary) -> str:
 
 
 def _event(summary: TraceSummary) -> bytes:
-    data = dumps(summary_fields(summary))
+    data = dumps(summary.to_dict())
     return b"id: %s\nevent: trace\ndata: %s\n\n" % (_id_of(summary).encode(), data)

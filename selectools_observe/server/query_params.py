@@ -148,6 +148,16 @@ FILTERS = (
     Parameter("step_type", text, _TEXT, "Any step has this type."),
     Parameter("tool_name", text, _TEXT, "Any step calls this tool."),
     Parameter("model", text, _TEXT, "Any step uses this model."),
+    Parameter("name", text, _TEXT, "Runs with this name."),
+    Parameter("session_id", text, _TEXT, "Runs of this session: a conversation or thread."),
+    Parameter("user_id", text, _TEXT, "Runs made for this user."),
+    Parameter("agent", text, _TEXT, "Runs of this agent."),
+    Parameter("tags", text, {"type": "array", "items": _TEXT}, "Runs with this tag.", many=True),
+    Parameter("outcome", text, _TEXT, "Runs that ended so: ok, error, cancelled, interrupted, ..."),
+    Parameter("started_since", moment, _WHEN, "Started at or after this time."),
+    Parameter("started_until", moment, _WHEN, "Started at or before this time."),
+    Parameter("min_wall_ms", number, _REAL, "Wall time, from first start to last end, at least."),
+    Parameter("max_wall_ms", number, _REAL, "Wall time at most."),
     Parameter("parent_run_id", text, _TEXT, "Child runs of this run."),
     Parameter(
         "run_ids", text, {"type": "array", "items": _TEXT}, "One of these runs.", many=True

@@ -9,7 +9,15 @@ import msgspec
 
 from ..errors import InvalidTraceError
 from ..model.json_values import loads
-from ..model.trace import STEP_FIELDS, TRACE_KEYS, AgentTrace, Number, TraceStep, step_type
+from ..model.trace import (
+    DETAIL_FIELDS,
+    STEP_FIELDS,
+    TRACE_KEYS,
+    AgentTrace,
+    Number,
+    TraceStep,
+    step_type,
+)
 
 
 class _SentStep(msgspec.Struct, omit_defaults=True):
@@ -35,6 +43,8 @@ class _SentStep(msgspec.Struct, omit_defaults=True):
     from_node: str | None = None
     to_node: str | None = None
     children: list[str] | None = None
+    input: Any = None
+    output: Any = None
 
 
 class _SentTrace(msgspec.Struct):
@@ -43,6 +53,14 @@ class _SentTrace(msgspec.Struct):
     start_time: Number | None = 0.0
     parent_run_id: str | None = None
     metadata: dict[str, Any] | None = None
+    name: str | None = None
+    input: Any = None
+    output: Any = None
+    session_id: str | None = None
+    user_id: str | None = None
+    agent: str | None = None
+    tags: list[str] | None = None
+    outcome: str | None = None
 
 
 def trace_of(data: bytes) -> AgentTrace:
@@ -76,6 +94,7 @@ def trace_of_value(value: object) -> AgentTrace:
         start_time=sent.start_time or 0.0,
         parent_run_id=sent.parent_run_id,
         metadata=sent.metadata or {},
+        **{name: getattr(sent, name) for name in DETAIL_FIELDS},
         extra=extra or None,
     )
     if "run_id" in value:

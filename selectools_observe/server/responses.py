@@ -6,9 +6,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator
 from datetime import datetime
-from typing import Any
 
-import msgspec
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -22,7 +20,6 @@ from ..errors import (
     TraceStoreError,
 )
 from ..model.json_values import dumps
-from ..model.trace import TraceSummary
 
 log = logging.getLogger("selectools_observe")
 
@@ -132,8 +129,3 @@ def _shortened(run_id: object) -> str:
 def moment_text(moment: datetime) -> str:
     """An instant as answers write it: RFC 3339, UTC, microseconds."""
     return timestamps.to_text(moment).replace("+00:00", "Z")
-
-
-def summary_fields(summary: TraceSummary) -> dict[str, Any]:
-    """A summary as answers write it."""
-    return {**msgspec.structs.asdict(summary), "created_at": moment_text(summary.created_at)}

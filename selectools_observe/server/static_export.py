@@ -98,15 +98,7 @@ def _summary(encoded: EncodedTrace, trace: AgentTrace) -> dict[str, Any]:
     summary = encoded.summary(_began(trace))
     facts = encoded.facts
     return {
-        "run_id": summary.run_id,
-        "steps": summary.steps,
-        "total_ms": summary.total_ms,
-        "created_at": summary.created_at.isoformat().replace("+00:00", "Z"),
-        "metadata": summary.metadata,
-        "prompt_tokens": summary.prompt_tokens,
-        "completion_tokens": summary.completion_tokens,
-        "cost_usd": summary.cost_usd,
-        "has_error": summary.has_error,
+        **summary.to_dict(),
         "parent_run_id": facts.parent_run_id,
         "tools": sorted(facts.tool_names),
         "models": sorted(facts.models),

@@ -10,7 +10,7 @@ import anyio.lowlevel
 import msgspec
 
 from ..model.json_values import dumps
-from ..model.trace import AgentTrace, TraceStep
+from ..model.trace import DETAIL_FIELDS, AgentTrace, TraceStep
 
 _PIECE = 64 * 1024  # bytes
 _STEPS_AT_ONCE = 64
@@ -75,6 +75,8 @@ def _parts(trace: AgentTrace, window: Window) -> Iterator[bytes]:
         head["parent_run_id"] = trace.parent_run_id
     if trace.metadata:
         head["metadata"] = trace.metadata
+    details = {name: getattr(trace, name) for name in DETAIL_FIELDS}
+    head |= {name: value for name, value in details.items() if value is not None}
     if not window.is_whole:
         head["step_offset"] = window.offset
     head |= trace.extra or {}
@@ -111,6 +113,12 @@ def _cut_step(step: TraceStep, limit: int) -> bytes:
         if isinstance(value, str) and len(value) > limit:
             changes[name] = value[:limit]
             sizes[name] = len(value)
+    for name in ("input", "output"):
+        value = getattr(step, name)
+        cut = _cut_value(value, limit)
+        if cut is not value:
+            changes[name] = cut
+            sizes[name] = len(dumps(value))
     arguments = step.tool_args
     if arguments is not None:
         size = len(dumps(arguments))
@@ -120,6 +128,21 @@ def _cut_step(step: TraceStep, limit: int) -> bytes:
     if not sizes:
         return step_json(step)
     return dumps({**_fields(step), **changes, "cut": sizes})
+
+
+def _cut_value(value: Any, limit: int) -> Any:
+    """The value with its long texts cut; the value itself if it has none."""
+    if isinstance(value, str):
+        return value if len(value) <= limit else value[:limit]
+    if isinstance(value, dict):
+        changed = {key: cut for key, v in value.items() if (cut := _cut_value(v, limit)) is not v}
+        return {**value, **changed} if changed else value
+    if isinstance(value, list):
+        items = [_cut_value(item, limit) for item in value]
+        return (
+            items if any(cut is not item for cut, item in zip(items, value, strict=True)) else value
+        )
+    return value
 
 
 def _fields(step: TraceStep) -> dict[str, Any]:

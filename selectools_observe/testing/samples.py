@@ -392,7 +392,17 @@ def various_traces(number: int, seed: int = 1) -> Iterator[AgentTrace]:
             for _ in range(chance.randrange(4))
         ]
         parent = chance.choice([None, "parent-1", "parent-2"])
-        yield AgentTrace(steps, 0, f"various-{n:03}", parent, various_metadata(chance))
+        yield AgentTrace(
+            steps,
+            chance.choice([0, 1_700_000_000]),
+            f"various-{n:03}",
+            parent,
+            various_metadata(chance),
+            name=chance.choice([None, "refund", "order"]),
+            session_id=chance.choice([None, "s-1", "s-2"]),
+            tags=chance.choice([None, [], ["a"], ["a", "b"]]),
+            outcome=chance.choice([None, None, "ok", "error"]),
+        )
 
 
 def various_metadata(chance: random.Random) -> Metadata:
@@ -424,6 +434,13 @@ def various_filters(number: int, seed: int = 2) -> Iterator[dict[str, Any]]:
             "step_type": lambda: chance.choice(["llm_call", "error", "hologram", "kg_extraction"]),
             "tool_name": lambda: chance.choice(["search", "book", "a'b", "none"]),
             "model": lambda: chance.choice(["gpt-4o", "gpt-4o-mini", "GPT-4O"]),
+            "name": lambda: chance.choice(["refund", "order", "none"]),
+            "session_id": lambda: chance.choice(["s-1", "s-2"]),
+            "user_id": lambda: chance.choice(["alice", "bob", ""]),
+            "tags": lambda: chance.choice([["a"], ["a", "b"], ["x"], []]),
+            "outcome": lambda: chance.choice(["ok", "error", "cancelled"]),
+            "started_since": lambda: datetime.fromtimestamp(1_700_000_000.25, UTC),
+            "max_wall_ms": lambda: chance.choice([0, 501, 520.25]),
             "limit": lambda: chance.choice([0, 1, 7, 1000]),
         }
         names = chance.sample(sorted(fields), chance.randrange(1, 4))

@@ -14,6 +14,7 @@ from .archive_checks import ManyChecks, PageChecks, StreamChecks
 from .callers import AsyncFace, BlockingFace
 from .close_checks import ClosingChecks
 from .concurrency_checks import ConcurrencyChecks, TaskChecks, ThreadChecks
+from .detail_checks import DetailChecks, DetailCountChecks
 from .filter_checks import FilteringChecks
 from .histogram_checks import HistogramChecks
 from .load_checks import ReadingChecks
@@ -31,6 +32,7 @@ class _StoreChecks(
     ValueChecks,
     ReadingChecks,
     FilteringChecks,
+    DetailChecks,
     ClosingChecks,
     PersistenceChecks,
     ConcurrencyChecks,
@@ -38,7 +40,9 @@ class _StoreChecks(
     """All checks of the five verbs that both kinds of store must pass."""
 
 
-class _ArchiveChecks(ManyChecks, UpdateChecks, PageChecks, StreamChecks, HistogramChecks):
+class _ArchiveChecks(
+    ManyChecks, DetailCountChecks, UpdateChecks, PageChecks, StreamChecks, HistogramChecks
+):
     """All checks of the verbs that scale."""
 
 

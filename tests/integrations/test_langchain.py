@@ -151,9 +151,9 @@ def assert_same_call(step, run):
         usage["output_tokens"],
     )
     assert step.extra["cache_read_tokens"] == usage["input_token_details"]["cache_read"]
-    assert step.extra["output"]["content"] == message["content"]
-    assert len(step.extra["output"].get("tool_calls", [])) == len(message.get("tool_calls", []))
-    assert len(step.extra["input"]) == len(run.inputs["messages"][0])
+    assert step.output["content"] == message["content"]
+    assert len(step.output.get("tool_calls", [])) == len(message.get("tool_calls", []))
+    assert len(step.input) == len(run.inputs["messages"][0])
 
 
 def assert_same_tool(step, run):
@@ -366,8 +366,8 @@ class TestOtherRunnables:
     def test_a_model_that_is_no_chat_model(self, handler, store):
         FakeListLLM(responses=["Fine."]).invoke("How is it?", config(handler))
         (step,) = stored(store)
-        assert step.extra["input"] == ["How is it?"]
-        assert step.extra["output"] == "Fine."
+        assert step.input == ["How is it?"]
+        assert step.output == "Fine."
 
     def test_a_tool_alone(self, handler, store):
         weather.invoke({"city": "Oslo"}, config(handler))

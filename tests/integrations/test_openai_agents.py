@@ -137,11 +137,11 @@ async def test_a_run_is_stored_as_the_sdk_reported_it(run, server, store, proces
     assert [step.extra["response"]["id"] for step in calls] == [
         response.response_id for response in result.raw_responses
     ]
-    assert [step.extra["output"] for step in calls] == [
+    assert [step.output for step in calls] == [
         [item.model_dump(exclude_unset=True) for item in response.output]
         for response in result.raw_responses
     ]
-    assert calls[0].extra["input"] == [{"content": "hello", "role": "user"}]
+    assert calls[0].input == [{"content": "hello", "role": "user"}]
     assert [step.node_name for step in calls] == ["support"] * 3 + ["billing"]
     kept = {span["type"] for span in stored.extra["openai"]["spans"]}
     if NEW:

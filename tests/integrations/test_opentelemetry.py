@@ -289,7 +289,7 @@ class TestSafety:
         )
         exporter.export(finished)
         model, tool = store.load(trace_id_of(finished[0]))
-        for value in (tool.tool_args["input"], model.extra["input"]):
+        for value in (tool.tool_args["input"], model.input):
             assert (value if isinstance(value, str) else json.dumps(value)) == deep
         assert exporter.failed == 0
 

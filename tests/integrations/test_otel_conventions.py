@@ -149,8 +149,8 @@ def test_a_model_call(attributes):
     assert (step.type.value, step.model) == ("llm_call", "m")
     assert (step.prompt_tokens, step.completion_tokens) == (12, 3)
     assert (step.extra["cache_read_tokens"], step.extra["reasoning_tokens"]) == (4, 2)
-    assert json.dumps(step.extra["input"]).count("hello") == 1
-    assert "hi" in json.dumps(step.extra["output"])
+    assert json.dumps(step.input).count("hello") == 1
+    assert "hi" in json.dumps(step.output)
 
 
 @pytest.mark.parametrize("attributes", TOOLS.values(), ids=TOOLS)
@@ -187,11 +187,11 @@ def test_messages_told_as_events():
             ("other", {"k": "v"}),
         ],
     )
-    assert step.extra["input"] == [
+    assert step.input == [
         {"role": "system", "content": "be nice"},
         {"role": "user", "content": "hello"},
     ]
-    assert step.extra["output"] == [{"index": 0, "message": {"content": "hi"}}]
+    assert step.output == [{"index": 0, "message": {"content": "hi"}}]
     assert [event["name"] for event in step.extra["otel"]["events"]] == ["other"]
 
 
@@ -201,7 +201,7 @@ def test_messages_told_by_a_details_event():
         {"gen_ai.operation.name": "chat"},
         events=[("gen_ai.client.inference.operation.details", said)],
     )
-    assert step.extra["input"] == USER
+    assert step.input == USER
 
 
 def test_flattened_lists_are_nested_whatever_their_order():
@@ -213,7 +213,7 @@ def test_flattened_lists_are_nested_whatever_their_order():
             "llm.input_messages.0.message.tool_calls.0.tool_call.function.name": "f",
         }
     )
-    assert step.extra["input"] == [
+    assert step.input == [
         {
             "message": {
                 "role": "system",
@@ -234,7 +234,7 @@ def test_flattened_lists_are_nested_whatever_their_order():
 def test_a_list_with_gaps_is_what_is_there_in_order(gap, roles):
     attributes = {"openinference.span.kind": "LLM", "llm.input_messages.0.message.role": "user"}
     step = step_of(attributes | gap)
-    assert [each["message"]["role"] for each in step.extra["input"]] == roles
+    assert [each["message"]["role"] for each in step.input] == roles
     assert step.extra["otel"]["attributes"].items() >= gap.items()
 
 

@@ -113,7 +113,7 @@ class TestOneCallReportedTwice:
         )
         (step,) = run.steps
         assert (step.prompt_tokens, step.model) == (920, "m")
-        assert step.extra["input"] == "hi"
+        assert step.input == "hi"
 
     def test_several_calls_inside_a_wrapper_that_reports_no_tokens(self):
         run = run_of(
@@ -196,7 +196,7 @@ class TestUsageReportedByTheOuterSpanOnly:
         call = run.steps[0]
         assert (call.type.value, call.model, call.completion_tokens) == ("llm_call", "claude", 90)
         assert (call.duration_ms, call.extra["wall_ms"]) == (7_000, 10_000)
-        assert (call.extra["input"], call.extra["output"]) == ("hi", "hello")
+        assert (call.input, call.output) == ("hi", "hello")
 
     def test_of_a_root_that_is_all_there_is(self):
         run = run_of(root(10, self.ROOT))

@@ -138,7 +138,7 @@ def assert_is_what_pydantic_reported(run: AgentTrace, messages) -> None:
         prices = [float(response.cost().total_price) for response in responses]
         assert [step.cost_usd for step in calls] == pytest.approx(prices)
     assert calls[0].reasoning == responses[0].thinking
-    assert [step.extra["output"][0]["parts"][-1].get("name") for step in calls] == [
+    assert [step.output[0]["parts"][-1].get("name") for step in calls] == [
         response.parts[-1].tool_name if response.tool_calls else None for response in responses
     ]
     asked = [part for response in responses for part in response.tool_calls]

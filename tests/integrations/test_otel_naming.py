@@ -81,7 +81,7 @@ class TestMessages:
             started.set_attributes(LLM)
         (summary,) = store.list()
         (step,) = store.load(summary.run_id).steps
-        contents = [each["message"].get("content") for each in step.extra["input"]]
+        contents = [each["message"].get("content") for each in step.input]
         assert contents == sorted(contents, key=int)
         assert contents[-1] == "29"
         provider.shutdown()
@@ -92,8 +92,8 @@ class TestMessages:
         step = model_step(
             MODEL | {"gen_ai.system_instructions": system, "gen_ai.input.messages": user}
         )
-        assert [each["role"] for each in step.extra["input"]] == ["system", "user"]
-        assert step.extra["input"][0]["parts"][0]["content"] == "be nice"
+        assert [each["role"] for each in step.input] == ["system", "user"]
+        assert step.input[0]["parts"][0]["content"] == "be nice"
 
     @pytest.mark.parametrize(
         "output",

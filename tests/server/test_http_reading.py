@@ -172,7 +172,7 @@ class TestFilters:
                 (name, _as_text(value))
                 for name, given in fields.items()
                 if name not in {"limit", "metadata_match"}
-                for value in (given if name == "run_ids" else [given])
+                for value in (given if name in {"run_ids", "tags"} else [given])
             ]
             if "metadata_match" in fields:
                 params.append(("metadata", json.dumps(fields["metadata_match"])))

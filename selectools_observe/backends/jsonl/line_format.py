@@ -10,6 +10,7 @@ import msgspec
 
 from ...model.checksum import checksum
 from ...model.codec import EncodedTrace, decode
+from ...model.details import details_of, make_summary
 from ...model.facets import facts_of, has_error, usage_of
 from ...model.json_values import dumps, loads
 from ...model.trace import AgentTrace, TraceFacts, TraceSummary
@@ -131,19 +132,17 @@ def read_line(line: bytes) -> tuple[TraceSummary, TraceFacts]:
 
 
 def _summary(fields: _Line, trace: AgentTrace) -> TraceSummary:
-    usage = usage_of(trace.steps)
     metadata = fields.metadata if isinstance(fields.metadata, dict) else {}
     created_at = timestamps.from_text(fields.created_at)
-    return TraceSummary(
+    return make_summary(
         fields.run_id,
         fields.steps,
         fields.total_ms,
         created_at,
         metadata,
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        usage.cost_usd,
+        usage_of(trace.steps),
         has_error(trace.steps),
+        details_of(trace),
     )
 
 

@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from ...model.codec import EncodedTrace, decode
+from ...model.details import details_of
 from ...model.facets import facts_of, usage_of
 from ...model.json_values import dumps
 from ...model.trace import AgentTrace
@@ -95,11 +96,15 @@ def _trace_in(line: bytes) -> bytes | None:
 
 
 def _written_anew(trace: AgentTrace, trace_json: bytes, created_at: bytes, doubt: str) -> Mended:
-    facts, usage = facts_of(trace), usage_of(trace.steps)
-    metadata = dumps(trace.metadata)
-    total = float(trace.total_duration_ms)
     encoded = EncodedTrace(
-        trace.run_id, len(trace.steps), total, metadata, trace_json, facts, usage
+        trace.run_id,
+        len(trace.steps),
+        float(trace.total_duration_ms),
+        dumps(trace.metadata),
+        trace_json,
+        facts_of(trace),
+        usage_of(trace.steps),
+        details_of(trace),
     )
     line = to_line(encoded, timestamps.from_text(created_at.decode()))
     return Mended(trace.run_id, created_at, doubt, line)

@@ -28,7 +28,8 @@ _EVERYTHING = TraceFilter()
 _IN_SQL = (
     "metadata_match", "min_steps", "max_steps", "since", "until", "min_ms", "max_ms",
     "min_cost_usd", "max_cost_usd", "parent_run_id", "run_ids", "has_error", "step_type",
-    "tool_name", "model", "limit",
+    "tool_name", "model", "name", "session_id", "user_id", "agent", "tags", "outcome",
+    "started_since", "started_until", "min_wall_ms", "max_wall_ms", "limit",
 )  # fmt: skip
 
 _SUMMARIES = "SELECT seq, created_us, summary FROM {traces}"

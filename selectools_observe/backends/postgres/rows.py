@@ -24,10 +24,10 @@ _KEY_SIZE = 16  # bytes
 _ANY_TIME = datetime.fromtimestamp(0, UTC)
 
 COLUMNS = (
-    "key, run_id, steps, total_ms, cost_usd, prompt_tokens, completion_tokens, has_error, terms, "
-    "summary, crc, trace"
+    "key, run_id, steps, total_ms, cost_usd, prompt_tokens, completion_tokens, has_error, "
+    "started_us, wall_ms, terms, summary, crc, trace"
 )
-PLACES = ", ".join(["%s"] * 8 + ["%s::bigint[]"] + ["%s"] * 3)
+PLACES = ", ".join(["%s"] * 10 + ["%s::bigint[]"] + ["%s"] * 3)
 
 
 class TraceRow(msgspec.Struct, frozen=True, gc=False):
@@ -44,7 +44,7 @@ def key_of(run_id: str) -> bytes:
 
 def row_of(encoded: EncodedTrace) -> TraceRow:
     """The row of a trace."""
-    terms = list(unpack(terms_of(loads(encoded.metadata), encoded.facts)))
+    terms = list(unpack(terms_of(loads(encoded.metadata), encoded.facts, encoded.details)))
     usage = encoded.usage
     return TraceRow(
         encoded.run_id,
@@ -57,6 +57,8 @@ def row_of(encoded: EncodedTrace) -> TraceRow:
             usage.prompt_tokens,
             usage.completion_tokens,
             encoded.facts.has_error,
+            encoded.details.started_us,
+            encoded.details.wall_ms,
             terms,
             summary_to_bytes(encoded, _ANY_TIME),
             checksum(encoded.trace),

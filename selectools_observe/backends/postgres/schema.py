@@ -27,6 +27,8 @@ CREATE TABLE {schema}.traces (
   prompt_tokens bigint NOT NULL,
   completion_tokens bigint NOT NULL,
   has_error boolean NOT NULL,
+  started_us bigint,                         -- when the run began; null if nothing tells
+  wall_ms double precision,                  -- from the first beginning to the last end
   terms bigint[] NOT NULL,                   -- what filters ask: metadata pairs, tools, models, ...
   summary bytea NOT NULL,                    -- JSON: the summary and the facets
   crc bigint NOT NULL,                       -- CRC-32 of the trace

@@ -12,13 +12,21 @@ from typing import Any, TypeVar
 from ...errors import CorruptTraceError
 from ...model.checksum import checksum
 from ...model.filters import TraceFilter, asks_for_facts, matches_facts, matches_summary
-from ...model.trace import TraceSummary, TraceUsage
+from ...model.trace import TraceSummary
 from ...model.validation import is_storable_id
 from ...runtime.gil import GilYielder
 from ..paging import PageRequest, PageRow
 from .index.candidates import CandidateQuery, bounds_of, in_order
 from .index.maintenance import index_everything
-from .rows import SUMMARIES, WRONG_CHECKSUM, facets_from_json, stored_bytes, to_summary
+from .rows import (
+    SUMMARIES,
+    WRONG_CHECKSUM,
+    facets_from_json,
+    split_row,
+    stored_bytes,
+    summary_of_facets,
+    to_summary,
+)
 from .transaction import one_moment
 
 ItemT = TypeVar("ItemT")
@@ -220,12 +228,10 @@ def _summary(
     connection: sqlite3.Connection, where: str, row: tuple[Any, ...]
 ) -> TraceSummary | None:
     """The summary of a row of `SUMMARIES`; None if it is damaged."""
-    row_id, *columns, prompt_tokens, completion_tokens, cost_usd, has_error, summary_crc = row
-    if summary_crc is None:  # another program's, not indexed yet
-        facts, usage = facets_from_json(_trace_json(connection, row_id))
-        return to_summary(columns, where, usage, has_error=facts.has_error)
-    usage = TraceUsage(prompt_tokens, completion_tokens, cost_usd)
-    return to_summary(columns, where, usage, has_error=bool(has_error), summary_crc=summary_crc)
+    row_id, columns, facets = split_row(row)
+    if facets is None:  # another program's, not indexed yet
+        return to_summary(columns, where, facets_from_json(_trace_json(connection, row_id)))
+    return summary_of_facets(columns, where, facets)
 
 
 def _by_run_ids(
@@ -248,8 +254,7 @@ def _by_run_ids(
 
 
 def _facts_match(connection: sqlite3.Connection, row_id: int, filters: TraceFilter) -> bool:
-    facts, _ = facets_from_json(_trace_json(connection, row_id))
-    return matches_facts(filters, facts)
+    return matches_facts(filters, facets_from_json(_trace_json(connection, row_id)).facts)
 
 
 def _trace_json(connection: sqlite3.Connection, row_id: int) -> bytes:

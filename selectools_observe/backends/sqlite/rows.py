@@ -5,15 +5,22 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from ...model.checksum import checksum
 from ...model.codec import LARGE, EncodedTrace, decode
+from ...model.details import (
+    RunDetails,
+    details_from_bytes,
+    details_of,
+    details_to_bytes,
+    make_summary,
+)
 from ...model.facets import facts_of, usage_of
 from ...model.json_values import loads
-from ...model.trace import TraceFacts, TraceSummary, TraceUsage
+from ...model.trace import AgentTrace, TraceFacts, TraceSummary, TraceUsage
 from .. import timestamps
 from ..terms import terms_of
 
@@ -25,11 +32,51 @@ log = logging.getLogger("selectools_observe")
 TRACE_COLUMNS = "t.run_id, t.steps, t.total_ms, t.created_at, t.metadata"
 SUMMARIES = (
     f"SELECT t.rowid, {TRACE_COLUMNS}, f.prompt_tokens, f.completion_tokens, f.cost_usd, "
-    "f.has_error, f.summary_crc FROM traces t LEFT JOIN trace_facets f ON f.id = t.rowid"
+    "f.has_error, f.started_us, f.wall_ms, f.details, f.summary_crc "
+    "FROM traces t LEFT JOIN trace_facets f ON f.id = t.rowid"
 )
+_TRACE_COLUMNS_END = 6  # in a row of `SUMMARIES`
 
-# The columns of ``trace_facets``.
-FacetsRow: TypeAlias = tuple[int, int, int, float, int, int, int, float, int, int, bytes]
+
+class FacetsRow(NamedTuple):
+    """A row of ``trace_facets``, its columns in their order."""
+
+    id: int
+    created_us: int
+    steps: int
+    total_ms: float
+    has_error: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    started_us: int | None
+    wall_ms: float | None
+    details: bytes
+    summary_crc: int
+    trace_crc: int
+    terms: bytes
+
+
+class StoredFacets(NamedTuple):
+    """What a summary takes from the facets, as `SUMMARIES` gives it."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    has_error: int
+    started_us: int | None
+    wall_ms: float | None
+    details: bytes
+    summary_crc: int
+
+
+class StepFacts(NamedTuple):
+    """What is told of a run by its trace."""
+
+    facts: TraceFacts
+    usage: TraceUsage
+    details: RunDetails
+
 
 # created_us, steps, total_ms, has_error, prompt_tokens, completion_tokens, cost_usd
 SummaryNumbers: TypeAlias = tuple[int, int, float, bool, int, int, float]
@@ -55,13 +102,15 @@ class WrittenTrace(msgspec.Struct, frozen=True, gc=False):
 
 def to_write(encoded: EncodedTrace) -> WrittenTrace:
     """The trace with its index terms, which are those of what is stored, not of what was given."""
-    terms = terms_of(loads(encoded.metadata), encoded.facts)
+    terms = terms_of(loads(encoded.metadata), encoded.facts, encoded.details)
     # That of a large one takes milliseconds, which an event loop can spend better.
     crc = checksum(encoded.trace) if len(encoded.trace) <= LARGE else None
     return WrittenTrace(encoded, terms, crc)
 
 
-def summary_checksum(run_id: bytes, metadata: bytes, numbers: SummaryNumbers) -> int:
+def summary_checksum(
+    run_id: bytes, metadata: bytes, details: bytes, numbers: SummaryNumbers
+) -> int:
     """The checksum of what a summary is made of.
 
     Raises:
@@ -71,34 +120,51 @@ def summary_checksum(run_id: bytes, metadata: bytes, numbers: SummaryNumbers) ->
         packed = _NUMBERS.pack(*numbers)
     except struct.error as error:
         raise ValueError(str(error)) from error
-    return checksum(metadata, checksum(run_id, checksum(packed)))
+    return checksum(details, checksum(metadata, checksum(run_id, checksum(packed))))
+
+
+def split_row(row: Sequence[Any]) -> tuple[int, Sequence[Any], StoredFacets | None]:
+    """A row of `SUMMARIES`: its id, its `TRACE_COLUMNS`, and its facets if it has any."""
+    facets = StoredFacets(*row[_TRACE_COLUMNS_END:])
+    has_facets = facets.summary_crc is not None
+    return row[0], row[1:_TRACE_COLUMNS_END], facets if has_facets else None
+
+
+def summary_of_facets(
+    columns: Sequence[Any], where: str, facets: StoredFacets
+) -> TraceSummary | None:
+    """The summary of a row with facets; None, and a line in the log, if it is damaged."""
+    try:
+        told = StepFacts(
+            msgspec.structs.replace(_NO_FACTS, has_error=bool(facets.has_error)),
+            TraceUsage(facets.prompt_tokens, facets.completion_tokens, facets.cost_usd),
+            details_from_bytes(facets.details, facets.started_us, facets.wall_ms),
+        )
+    except (TypeError, ValueError) as error:
+        warn_once(where, columns[0], f"row skipped: {error}")
+        return None
+    return to_summary(columns, where, told, facets)
 
 
 def to_summary(
-    columns: Sequence[Any],
-    where: str,
-    usage: TraceUsage,
-    *,
-    has_error: bool,
-    summary_crc: int | None = None,
+    columns: Sequence[Any], where: str, told: StepFacts, facets: StoredFacets | None = None
 ) -> TraceSummary | None:
     """The summary of a row's `TRACE_COLUMNS`; None, and a line in the log, if it is damaged."""
     run_id, steps, total_ms, created_at, metadata = columns
     try:
         _check_columns(steps, total_ms)
-        summary = TraceSummary(
+        summary = make_summary(
             run_id.decode(),
             steps,
             float(total_ms),
             timestamps.from_text(created_at.decode()),
             to_metadata(metadata),
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            usage.cost_usd,
-            has_error,
+            told.usage,
+            told.facts.has_error,
+            told.details,
         )
-        if summary_crc is not None:
-            _compare(summary_crc, _checksum_of(columns, summary))
+        if facets is not None:
+            _compare(facets.summary_crc, _checksum_of(columns, summary, facets.details))
     except (TypeError, ValueError, AttributeError) as error:
         warn_once(where, run_id, f"row skipped: {error}")
         return None
@@ -118,7 +184,7 @@ def _compare(stored: int, computed: int) -> None:
         raise ValueError(WRONG_CHECKSUM)
 
 
-def _checksum_of(columns: Sequence[Any], summary: TraceSummary) -> int:
+def _checksum_of(columns: Sequence[Any], summary: TraceSummary, details: bytes) -> int:
     numbers = (
         timestamps.to_microseconds(summary.created_at),
         summary.steps,
@@ -128,22 +194,25 @@ def _checksum_of(columns: Sequence[Any], summary: TraceSummary) -> int:
         summary.completion_tokens,
         summary.cost_usd,
     )
-    return summary_checksum(columns[0], stored_bytes(columns[4]), numbers)
+    return summary_checksum(columns[0], stored_bytes(columns[4]), details, numbers)
 
 
 def has_its_checksum(row: Sequence[Any]) -> bool:
     """Whether a row of `SUMMARIES` that has facets agrees with their checksum."""
-    _, *columns, prompt_tokens, completion_tokens, cost_usd, has_error, summary_crc = row
+    _, columns, facets = split_row(row)
     run_id, steps, total_ms, created_at, metadata = columns
+    if facets is None:
+        return False
     try:
         created_us = timestamps.to_microseconds(timestamps.from_text(created_at.decode()))
         numbers = (
-            created_us, steps, total_ms, has_error, prompt_tokens, completion_tokens, cost_usd,
+            created_us, steps, total_ms, bool(facets.has_error), facets.prompt_tokens,
+            facets.completion_tokens, facets.cost_usd,
         )  # fmt: skip
-        found = summary_checksum(run_id, stored_bytes(metadata), numbers)
+        found = summary_checksum(run_id, stored_bytes(metadata), facets.details, numbers)
     except (TypeError, ValueError, AttributeError):
         return False
-    return bool(found == summary_crc)
+    return bool(found == facets.summary_crc)
 
 
 def to_metadata(stored: object) -> dict[str, Any]:
@@ -160,24 +229,30 @@ def stored_bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-def facets_from_json(trace_json: bytes) -> tuple[TraceFacts, TraceUsage]:
-    """The facts and the usage of a stored trace; one that cannot be read has none."""
+def facets_from_json(trace_json: bytes) -> StepFacts:
+    """What a stored trace tells of itself; one that cannot be read tells nothing."""
     try:
         trace = decode(trace_json)
     except ValueError:
-        return _NO_FACTS, TraceUsage()
-    return facts_of(trace), usage_of(trace.steps)
+        return StepFacts(_NO_FACTS, TraceUsage(), RunDetails())
+    return told_by(trace)
+
+
+def told_by(trace: AgentTrace) -> StepFacts:
+    """What a trace tells of itself."""
+    return StepFacts(facts_of(trace), usage_of(trace.steps), details_of(trace))
 
 
 def facets_of(
     row_id: int,
     columns: Sequence[Any],
     summary: TraceSummary,
-    facts: TraceFacts,
+    told: StepFacts,
     trace_json: bytes,
 ) -> FacetsRow:
     """The facets of a row that another program wrote."""
-    return (
+    details = details_to_bytes(told.details)
+    return FacetsRow(
         row_id,
         timestamps.to_microseconds(summary.created_at),
         summary.steps,
@@ -186,9 +261,12 @@ def facets_of(
         summary.prompt_tokens,
         summary.completion_tokens,
         summary.cost_usd,
-        _checksum_of(columns, summary),
+        told.details.started_us,
+        told.details.wall_ms,
+        details,
+        _checksum_of(columns, summary, details),
         checksum(trace_json),
-        terms_of(summary.metadata, facts),
+        terms_of(summary.metadata, told.facts, told.details),
     )
 
 

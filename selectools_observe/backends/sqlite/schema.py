@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import sqlite3
 
-VERSION = 2
+VERSION = 3
 
 _TRACES = (
     """
@@ -65,6 +65,9 @@ _INDEX = (
         prompt_tokens INTEGER NOT NULL,
         completion_tokens INTEGER NOT NULL,
         cost_usd REAL NOT NULL,
+        started_us INTEGER,
+        wall_ms REAL,
+        details BLOB NOT NULL,
         summary_crc INTEGER NOT NULL,
         trace_crc INTEGER NOT NULL,
         terms BLOB NOT NULL
@@ -85,7 +88,9 @@ _INDEX = (
         min_steps INTEGER, max_steps INTEGER,
         min_total_ms REAL, max_total_ms REAL,
         min_cost_usd REAL, max_cost_usd REAL,
-        min_has_error INTEGER, max_has_error INTEGER
+        min_has_error INTEGER, max_has_error INTEGER,
+        min_started_us INTEGER, max_started_us INTEGER,
+        min_wall_ms REAL, max_wall_ms REAL
     )
     """,
     """

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from ...errors import StorageError
+from ...model.details import details_to_bytes
 from .. import timestamps
 from .connection import Connection
 from .index.maintenance import FOREIGN_ROWS_AT_ONCE, keep_up
@@ -38,7 +39,8 @@ _INTAKE = (
     CREATE TEMP VIEW IF NOT EXISTS incoming_traces AS SELECT
         '' AS run_id, 0 AS steps, 0.0 AS total_ms, '' AS created_at, '' AS metadata,
         '' AS trace_json, 0 AS created_us, 0 AS has_error, 0 AS prompt_tokens,
-        0 AS completion_tokens, 0.0 AS cost_usd, 0 AS summary_crc, 0 AS trace_crc, '' AS terms
+        0 AS completion_tokens, 0.0 AS cost_usd, 0 AS started_us, 0.0 AS wall_ms, '' AS details,
+        0 AS summary_crc, 0 AS trace_crc, '' AS terms
     """,
     """
     CREATE TEMP TRIGGER IF NOT EXISTS incoming_traces_insert INSTEAD OF INSERT ON incoming_traces
@@ -48,7 +50,8 @@ _INTAKE = (
                 ifnull((SELECT max(rowid) FROM traces), 0), (SELECT deleted FROM trace_newest)
             ) + 1,
             NEW.created_us, NEW.steps, NEW.total_ms, NEW.has_error, NEW.prompt_tokens,
-            NEW.completion_tokens, NEW.cost_usd, NEW.summary_crc, NEW.trace_crc, NEW.terms
+            NEW.completion_tokens, NEW.cost_usd, NEW.started_us, NEW.wall_ms, NEW.details,
+            NEW.summary_crc, NEW.trace_crc, NEW.terms
         );
         INSERT OR REPLACE INTO traces
             (rowid, run_id, steps, total_ms, created_at, metadata, trace_json)
@@ -59,7 +62,7 @@ _INTAKE = (
     END
     """,
 )
-_COLUMNS = 14
+_COLUMNS = 17
 
 
 class Writer:
@@ -121,9 +124,11 @@ class Writer:
         for row in rows:
             trace = row.encoded
             has_error, usage = trace.facts.has_error, trace.usage
+            details = details_to_bytes(trace.details)
             summary_crc = summary_checksum(
                 trace.run_id.encode(),
                 trace.metadata,
+                details,
                 (
                     created_us, trace.steps, trace.total_ms, has_error, usage.prompt_tokens,
                     usage.completion_tokens, usage.cost_usd,
@@ -132,7 +137,8 @@ class Writer:
             values += (
                 trace.run_id, trace.steps, trace.total_ms, created_at, trace.metadata, trace.trace,
                 created_us, has_error, usage.prompt_tokens, usage.completion_tokens,
-                usage.cost_usd, summary_crc, row.trace_crc, row.terms,
+                usage.cost_usd, trace.details.started_us, trace.details.wall_ms, details,
+                summary_crc, row.trace_crc, row.terms,
             )  # fmt: skip
         # Sizes are powers of two, so that few statements are prepared; empty rows do nothing.
         size = 1 << (len(rows) - 1).bit_length()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from msgspec import structs
+
 from ...backends.journal_file import UNFINISHED
 from ...errors import InvalidTraceError
 from ...model.codec import encode, encode_step
@@ -64,9 +66,7 @@ class RunJournal:
 
     def head(self, trace: AgentTrace) -> bytes:
         """A run without its steps, as the record keeps it."""
-        bare = AgentTrace(
-            [], trace.start_time, trace.run_id, trace.parent_run_id, trace.metadata, trace.extra
-        )
+        bare = structs.replace(trace, steps=[])
         try:
             return self._prepared_head(bare)
         except InvalidTraceError:
@@ -115,14 +115,8 @@ class LiveRun:
 
     def begin(self) -> None:
         """The run begins."""
-        marked = AgentTrace(
-            [],
-            self._trace.start_time,
-            self._trace.run_id,
-            self._trace.parent_run_id,
-            {**self._trace.metadata, UNFINISHED: True},
-            self._trace.extra,
-        )
+        metadata = {**self._trace.metadata, UNFINISHED: True}
+        marked = structs.replace(self._trace, steps=[], metadata=metadata)
         self._number = self._recorder.attempt(
             lambda: self._record.begin(self._recorder.head(marked)), self._trace
         )

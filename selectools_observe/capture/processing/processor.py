@@ -12,7 +12,7 @@ import msgspec
 
 from ...backends.journal_file import UNFINISHED
 from ...model.codec import EncodedTrace, decode, decode_step, encode, encode_step
-from ...model.trace import STEP_FIELDS, AgentTrace, StepType, TraceStep
+from ...model.trace import DETAIL_FIELDS, STEP_FIELDS, AgentTrace, StepType, TraceStep
 from ..redaction import Redactor
 from ..redaction.traversal import fuse_redactors
 
@@ -113,7 +113,21 @@ class TraceProcessor:
         own.metadata = self._prepared_metadata(own.metadata)
         if own.extra:
             own.extra = self._prepared_metadata(own.extra)
+        self._prepare_details(own)
         return own
+
+    def _prepare_details(self, own: AgentTrace) -> None:
+        """The run's own fields, which redactors see as they see metadata."""
+        said = {name: getattr(own, name) for name in DETAIL_FIELDS}
+        said = {name: value for name, value in said.items() if value is not None}
+        if not said:
+            return
+        prepared = self._prepared_metadata(said)
+        for name in said:
+            setattr(own, name, prepared.get(name))
+        if self._truncate is not None:
+            own.input = _truncated(own.input, self._truncate)
+            own.output = _truncated(own.output, self._truncate)
 
     def step(self, step: TraceStep) -> TraceStep:
         """A step as it is to be stored.
@@ -129,9 +143,7 @@ class TraceProcessor:
         Raises:
             InvalidTraceError: It cannot be stored.
         """
-        bare = AgentTrace(
-            [], trace.start_time, trace.run_id, trace.parent_run_id, trace.metadata, trace.extra
-        )
+        bare = msgspec.structs.replace(trace, steps=[])
         return self._prepared(decode(encode(bare).trace))
 
     def may_be_wanted(self, trace: AgentTrace) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...model.json_values import UnstorableValueError, is_nested_deeply, plain
-from ...model.trace import STEP_FIELDS, AgentTrace, TraceStep
+from ...model.trace import DETAIL_FIELDS, STEP_FIELDS, AgentTrace, TraceStep
 
 
 def salvaged(trace: AgentTrace) -> AgentTrace:
@@ -16,7 +16,8 @@ def salvaged(trace: AgentTrace) -> AgentTrace:
         trace.run_id,
         trace.parent_run_id,
         _salvaged_entries(trace.metadata),
-        None if trace.extra is None else _salvaged_entries(trace.extra),
+        **{name: _salvaged(getattr(trace, name)) for name in DETAIL_FIELDS},
+        extra=None if trace.extra is None else _salvaged_entries(trace.extra),
     )
 
 

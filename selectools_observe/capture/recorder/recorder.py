@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, cast, overload
+
+import msgspec
 
 from ...backends.journal_file import UNFINISHED
 from ...model.trace import AgentTrace, TraceStep
@@ -90,19 +92,42 @@ class Recorder(ClosedAtEnd):
 
     def run(
         self,
+        name: str | None = None,
         *,
+        input: Any = None,  # noqa: A002 - the field's name
+        session_id: str | None = None,
+        user_id: str | None = None,
+        agent: str | None = None,
+        tags: Iterable[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
         run_id: str | None = None,
         parent_run_id: str | None = None,
     ) -> Run:
         """A run, to be entered by ``with`` or ``async with``.
 
+        What it answers is set on the run: ``run.output = answer``.
+
         Args:
-            metadata: What to find the run by.
+            name: What kind of run it is.
+            input: What is asked of it: text, messages, or any other JSON value.
+            session_id: The conversation that it is part of.
+            user_id: Whom it is made for.
+            agent: The agent's name.
+            tags: Words to find it by.
+            metadata: What else to find the run by.
             run_id: The run's id; a random one unless given.
             parent_run_id: The run that this one is part of; the one it is started in unless given.
         """
-        trace = AgentTrace(parent_run_id=parent_run_id, metadata=dict(metadata or {}))
+        trace = AgentTrace(
+            parent_run_id=parent_run_id,
+            metadata=dict(metadata or {}),
+            name=name,
+            input=input,
+            session_id=session_id,
+            user_id=user_id,
+            agent=agent,
+            tags=None if tags is None else [*tags],
+        )
         if run_id is not None:
             trace.run_id = run_id
         return Run(self, trace)
@@ -260,7 +285,7 @@ class Recorder(ClosedAtEnd):
 def _beginning(trace: AgentTrace) -> AgentTrace:
     """A run that has only begun, as the store shows it."""
     metadata = {**trace.metadata, UNFINISHED: True}
-    return AgentTrace([], trace.start_time, trace.run_id, trace.parent_run_id, metadata)
+    return msgspec.structs.replace(trace, steps=[], metadata=metadata, extra=None)
 
 
 def _preparations(store: AnyStore) -> list[TraceProcessor]:

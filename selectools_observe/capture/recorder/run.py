@@ -83,6 +83,24 @@ class Run:
         """The run's metadata; what is added before the end is saved."""
         return self.trace.metadata
 
+    @property
+    def input(self) -> Any:
+        """What is asked of the run."""
+        return self.trace.input
+
+    @input.setter  # noqa: A003
+    def input(self, value: Any) -> None:
+        self.trace.input = value
+
+    @property
+    def output(self) -> Any:
+        """What the run answers: text, messages, or any other JSON value."""
+        return self.trace.output
+
+    @output.setter
+    def output(self, value: Any) -> None:
+        self.trace.output = value
+
     def step(self, type: StepType | str, **fields: Any) -> TimedStep:  # noqa: A002
         """A step, to be timed: ``with run.step("guardrail") as step`` or ``async with``.
 

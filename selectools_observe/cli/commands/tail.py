@@ -16,7 +16,7 @@ from ...model.filters import TraceFilter
 from ...model.trace import TraceSummary
 from ...protocols import QueryableTraceStore
 from ..exit_codes import NOTHING, OK
-from ..json_output import as_json, summary_fields
+from ..json_output import as_json
 from ..options import filter_options, store_argument, store_option, with_session
 from ..run_lookup import with_whole_ids
 from ..run_table import RunTable
@@ -73,7 +73,7 @@ class _Printer:
             self._terminal.line(self._table.heading())
         for run in runs:
             if self._table is None:
-                self._terminal.json(as_json(summary_fields(run)))
+                self._terminal.json(as_json(run.to_dict()))
             else:
                 self._terminal.line(self._table.line(run))
         self._terminal.flush()

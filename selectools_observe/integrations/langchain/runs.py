@@ -68,6 +68,10 @@ class Run:
         """Keep what has no field."""
         kept = {name: value for name, value in what.items() if value not in (None, [], {})}
         if self.step is not None:
+            for name in ("input", "output"):
+                if name in kept:
+                    setattr(self.step, name, kept.pop(name))
+        if self.step is not None:
             self.step.extra = (self.step.extra or {}) | kept
         elif self.entry is not None:
             self.entry |= kept

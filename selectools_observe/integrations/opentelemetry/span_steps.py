@@ -180,7 +180,7 @@ def usage_of_node(
         step.duration_ms = place.own_ns / 10**6 if start is None else 0.0
         step.extra |= {"wall_ms": whole_ns / 10**6} if whole_ns != place.own_ns else {}
         told, _, _ = _taken(record, Kind.NODE)
-        step.extra |= {name: told[name] for name in ("input", "output") if name in told}
+        step.input, step.output = told.get("input"), told.get("output")
     step.extra[KEPT] = {"span_id": record.span_id, "usage": True}
     return {"usage": step}
 

@@ -55,6 +55,16 @@ _STEP: dict[str, Any] = {
     "cost_usd": _or_null(_REAL),
     "tool_args": _or_null(_OBJECT),
     "children": _or_null(_list(_TEXT)),
+    "input": {},
+    "output": {},
+}
+
+_DETAIL_TEXTS = ("name", "session_id", "user_id", "agent", "outcome")
+_DETAILS: dict[str, Any] = {
+    **{name: _or_null(_TEXT) for name in _DETAIL_TEXTS},
+    "input": {},
+    "output": {},
+    "tags": _or_null(_list(_TEXT)),
 }
 
 _SUM = _or_null(_REAL)  # what is beyond any number is null
@@ -86,6 +96,16 @@ SCHEMAS: dict[str, Any] = {
         completion_tokens=_WHOLE,
         cost_usd=_REAL,
         has_error=_FLAG,
+        name=_or_null(_TEXT),
+        input=_or_null(_TEXT),
+        output=_or_null(_TEXT),
+        session_id=_or_null(_TEXT),
+        user_id=_or_null(_TEXT),
+        agent=_or_null(_TEXT),
+        tags=_list(_TEXT),
+        outcome=_TEXT,
+        started_at=_or_null(_WHEN),
+        wall_ms=_or_null(_REAL),
     ),
     "Page": _exactly(traces=_list(_ref("Summary")), next_cursor=_or_null(_TEXT)),
     "Histogram": _exactly(
@@ -127,6 +147,7 @@ SCHEMAS: dict[str, Any] = {
         step_offset=_COUNT,
         parent_run_id=_TEXT,
         metadata=_OBJECT,
+        **_DETAILS,
         steps=_list(_ref("Step")),
     ),
     "SentStep": _at_least(["type"], **_STEP),
@@ -136,6 +157,7 @@ SCHEMAS: dict[str, Any] = {
         start_time=_or_null(_REAL),
         parent_run_id=_or_null(_TEXT),
         metadata=_or_null(_OBJECT),
+        **_DETAILS,
         steps=_list(_ref("SentStep")),
     ),
     "Pair": _exactly(

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ...analytics import Comparison, compare
 from ..query_params import Parameter, parse, text
-from ..responses import answer, summary_fields
+from ..responses import answer
 from ..state import state_of
 from .traces import load, summary_of, version_tag
 
@@ -28,7 +28,7 @@ async def compare_traces(request: Request) -> Response:
         summaries.append(summary)
         traces.append(await load(state, run_id, version_tag(summary)))
     found = await anyio.to_thread.run_sync(partial(compare, *traces))
-    one, other = (summary_fields(summary) for summary in summaries)
+    one, other = (summary.to_dict() for summary in summaries)
     return answer({"one": one, "other": other, **_fields(found)})
 
 

@@ -32,7 +32,6 @@ from ..responses import (
     Streamed,
     answer,
     moment_text,
-    summary_fields,
     trace_not_found,
 )
 from ..state import State, state_of
@@ -84,7 +83,7 @@ async def _page(store: Reach, filters: TraceFilter, values: dict[str, Any]) -> R
             raise
         hint = "Pass the next_cursor of the previous page unchanged, or none"
         raise Problem(404, "unknown_cursor", "invalid cursor for this store", hint) from error
-    traces = [summary_fields(summary) for summary in page]
+    traces = [summary.to_dict() for summary in page]
     return answer({"traces": traces, "next_cursor": page.next_cursor})
 
 

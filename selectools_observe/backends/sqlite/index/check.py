@@ -16,17 +16,17 @@ ROW_IS_GONE = "the row is gone, but the index still lists it"
 
 _TERMS_AT_ONCE = 256
 _BOUNDED = ("created_us", "steps", "total_ms", "cost_usd", "has_error")
+_MAY_BE_UNKNOWN = ("started_us", "wall_ms")  # no range asks for what is not known
 _OUT_OF_BOUNDS = " OR ".join(
-    f"NOT ifnull(f.{column} BETWEEN b.min_{column} AND b.max_{column}, 0)" for column in _BOUNDED
+    [f"NOT ifnull(f.{c} BETWEEN b.min_{c} AND b.max_{c}, 0)" for c in _BOUNDED]
+    + [f"NOT ifnull(f.{c} BETWEEN b.min_{c} AND b.max_{c}, f.{c} IS NULL)" for c in _MAY_BE_UNKNOWN]
 )
 
 
 def facets_at(connection: sqlite3.Connection, row_id: int) -> FacetsRow | None:
     """The facets of a row."""
-    row: FacetsRow | None = connection.execute(
-        "SELECT * FROM trace_facets WHERE id = ?", (row_id,)
-    ).fetchone()
-    return row
+    row = connection.execute("SELECT * FROM trace_facets WHERE id = ?", (row_id,)).fetchone()
+    return None if row is None else FacetsRow(*row)
 
 
 def is_pending(connection: sqlite3.Connection, row_id: int) -> bool:

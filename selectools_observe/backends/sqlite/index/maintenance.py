@@ -73,12 +73,12 @@ def _index_foreign(connection: sqlite3.Connection, where: str, ids: Sequence[int
     done = set(ids)
     for row_id, *columns, stored in rows:
         trace_json = stored_bytes(stored)
-        facts, usage = facets_from_json(trace_json)
-        summary = to_summary(columns, where, usage, has_error=facts.has_error)
+        told = facets_from_json(trace_json)
+        summary = to_summary(columns, where, told)
         if summary is None:
             done.remove(row_id)
         else:
-            facets.append(facets_of(row_id, columns, summary, facts, trace_json))
+            facets.append(facets_of(row_id, columns, summary, told, trace_json))
     insert_rows(connection, "trace_facets", facets, 128)
     for statement, chosen in (
         ("DELETE FROM trace_pending WHERE id = ?", done),
@@ -143,6 +143,7 @@ _BLOCK_FACETS = f"""
         id / {BLOCK} AS block,
         min(created_us), max(created_us), min(steps), max(steps), min(total_ms), max(total_ms),
         min(cost_usd), max(cost_usd), min(has_error), max(has_error),
+        min(started_us), max(started_us), min(wall_ms), max(wall_ms),
         group_concat(id), group_concat(hex(terms))
     FROM trace_facets WHERE id BETWEEN ? AND ? GROUP BY block ORDER BY block LIMIT ?
 """

@@ -12,8 +12,11 @@ from .page_format import Data, Pages, Record
 from .row_scan import StoredRow
 
 _PAGES_AT_ONCE = 256
-_FACETS = 11  # columns of ``trace_facets``; of the first, the id, a record holds nothing
-_REALS = (3, 7)  # which SQLite writes as integers where it can
+# Of the first column of ``trace_facets``, the id, a record holds nothing.
+_FACETS = len(FacetsRow._fields)
+_BYTES = ("details", "terms")
+_MAY_BE_NONE = ("started_us", "wall_ms")
+_REALS = ("total_ms", "cost_usd", "wall_ms")  # which SQLite writes as integers where it can
 
 
 class FoundRows:
@@ -59,7 +62,10 @@ class FoundRows:
             self._rows.append((record.row_id, number))
             self.newest = max(self.newest, record.row_id)
         elif _is_facets(record):
-            values = [float(v) if n in _REALS else v for n, v in enumerate(record.values)]
+            values = [
+                float(value) if name in _REALS and value is not None else value
+                for name, value in zip(FacetsRow._fields, record.values, strict=True)
+            ]
             with contextlib.suppress(sqlite3.Error):
                 marks = ",".join("?" * _FACETS)
                 row = (record.row_id, *values[1:])
@@ -68,10 +74,8 @@ class FoundRows:
 
     def facets(self, row_id: int) -> FacetsRow | None:
         """The facets that were found for a row."""
-        row: FacetsRow | None = self._kept.execute(
-            "SELECT * FROM facets WHERE id = ?", (row_id,)
-        ).fetchone()
-        return row
+        row = self._kept.execute("SELECT * FROM facets WHERE id = ?", (row_id,)).fetchone()
+        return None if row is None else FacetsRow(*row)
 
     def rows(self) -> Iterator[StoredRow]:
         """The rows of ``traces``, the likeliest first."""
@@ -97,9 +101,11 @@ def _is_trace(record: Record) -> bool:
 def _is_facets(record: Record) -> bool:
     if len(record.values) != _FACETS or record.row_id <= 0:
         return False
-    none, *numbers, terms = record.values
-    return (
-        none is None
-        and isinstance(terms, bytes)
-        and all([isinstance(number, int | float) for number in numbers])
+    none, *values = record.values
+    return none is None and all(
+        [
+            isinstance(value, bytes if name in _BYTES else int | float)
+            or (value is None and name in _MAY_BE_NONE)
+            for name, value in zip(FacetsRow._fields[1:], values, strict=True)
+        ]
     )

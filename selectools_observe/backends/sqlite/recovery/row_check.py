@@ -7,15 +7,21 @@ from typing import Any, NamedTuple
 
 from ....model.checksum import checksum
 from ....model.codec import decode
-from ....model.facets import facts_of, usage_of
-from ....model.trace import AgentTrace, TraceSummary
+from ....model.details import make_summary
+from ....model.trace import AgentTrace
 from ... import timestamps
 from ...summary_check import wrong_in_summary
 from ...terms import unpack
-from ..rows import WRONG_CHECKSUM, FacetsRow, facets_of, stored_bytes, summary_checksum, to_metadata
+from ..rows import (
+    WRONG_CHECKSUM,
+    FacetsRow,
+    facets_of,
+    stored_bytes,
+    summary_checksum,
+    to_metadata,
+    told_by,
+)
 from .row_scan import StoredRow
-
-_TERMS, _TRACE_CRC, _SUMMARY_CRC = -1, -2, -3
 
 
 class Fault(NamedTuple):
@@ -62,7 +68,7 @@ def check(row: StoredRow, facets: FacetsRow | None) -> Checked:
         problem = f"it holds the trace of run {trace.run_id!r} instead"
         return Checked(None, None, [Fault(problem)])
     faults = _wrong_summary(row, trace, facets)
-    if facets is not None and checksum(trace_json) != facets[_TRACE_CRC]:
+    if facets is not None and checksum(trace_json) != facets.trace_crc:
         faults.append(Fault(WRONG_CHECKSUM, is_doubtful=True))
     created_us, wrong_time = _time_of_saving(row, facets)
     if wrong_time is not None:
@@ -95,7 +101,7 @@ def _time_of_saving(row: StoredRow, facets: FacetsRow | None) -> tuple[int | Non
     if facets is None:
         wrong = None if told is not None else Fault("its created_at is lost", is_doubtful=True)
         return told, wrong
-    _, indexed, *_ = facets
+    indexed = facets.created_us
     if told == indexed or _has_checksum(row, facets, told):
         return told, None
     if _has_checksum(row, facets, indexed):
@@ -111,44 +117,42 @@ def _told_time(row: StoredRow) -> int | None:
 
 
 def _has_checksum(row: StoredRow, facets: FacetsRow, created_us: int | None) -> bool:
-    _, _, _, _, has_error, prompt_tokens, completion_tokens, cost_usd, *_ = facets
     numbers: Any = (
-        created_us, row.steps, row.total_ms, bool(has_error), prompt_tokens, completion_tokens,
-        cost_usd,
+        created_us, row.steps, row.total_ms, bool(facets.has_error), facets.prompt_tokens,
+        facets.completion_tokens, facets.cost_usd,
     )  # fmt: skip
+    details = stored_bytes(facets.details)
     try:
-        found = summary_checksum(row.run_id, stored_bytes(row.metadata), numbers)
+        found = summary_checksum(row.run_id, stored_bytes(row.metadata), details, numbers)
     except ValueError:
         return False
-    return found == facets[_SUMMARY_CRC]
+    return found == facets.summary_crc
 
 
 def _wrong_facets(
     row: StoredRow, trace: AgentTrace, trace_json: bytes, facets: FacetsRow
 ) -> Iterator[Fault]:
     columns = (row.run_id, row.steps, row.total_ms, row.created_at, row.metadata)
-    facts, usage = facts_of(trace), usage_of(trace.steps)
-    summary = TraceSummary(
+    told = told_by(trace)
+    summary = make_summary(
         trace.run_id,
         row.steps,
         float(row.total_ms),
         timestamps.from_text(row.created_at.decode()),
         to_metadata(row.metadata),
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        usage.cost_usd,
-        facts.has_error,
+        told.usage,
+        told.facts.has_error,
+        told.details,
     )
-    expected = facets_of(row.row_id, columns, summary, facts, trace_json)
-    if facets[:_TERMS] != expected[:_TERMS]:
+    expected = facets_of(row.row_id, columns, summary, told, trace_json)
+    if facets._replace(terms=b"") != expected._replace(terms=b""):
         yield Fault("its summary in the index is damaged", index_only=True)
     if _terms(facets) != _terms(expected):
         yield Fault("its terms in the index are damaged", index_only=True)
 
 
 def _terms(facets: FacetsRow) -> list[int] | None:
-    *_, packed = facets
     try:
-        return sorted(unpack(packed))
+        return sorted(unpack(facets.terms))
     except (TypeError, ValueError):
         return None

@@ -27,6 +27,16 @@ export interface Summary {
   completion_tokens: number;
   cost_usd: number;
   has_error: boolean;
+  name: string | null;
+  input: string | null;
+  output: string | null;
+  session_id: string | null;
+  user_id: string | null;
+  agent: string | null;
+  tags: string[];
+  outcome: string;
+  started_at: string | null;
+  wall_ms: number | null;
   parent_run_id?: string | null;
 }
 

@@ -1,0 +1,308 @@
+"""What a summary says of a run beside its numbers: its name, input, output, session and outcome.
+
+A run's own fields come first. What is not set is told by what is there, whenever somebody asks;
+nothing of it is written into the stored run:
+
+* ``name``, ``session_id``, ``user_id``, ``agent``: the metadata's entry under one of the names that
+  frameworks use (`METADATA_NAMES`, the first that is there); ``tags``: ``metadata["tags"]``.
+* ``input``: the first user message of the steps' ``input``; ``output``: the last text that a model
+  answered.
+* ``outcome``: ``unfinished`` if the metadata says so; ``cancelled`` by a cancelled step; then
+  ``interrupted`` by a graph's interrupt that nothing resumed; ``error`` by a failure that nothing
+  made good (`outcome_of`); or else ``ok``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from .facets import is_set
+from .json_values import dumps, loads, plain
+from .message_text import text_of
+from .trace import AgentTrace, Number, TraceSummary, TraceUsage, instant, is_finite, span_of
+
+LONGEST_TEXT = 200
+"""Characters of a run's input and output in its summary."""
+
+METADATA_NAMES: dict[str, tuple[str, ...]] = {
+    "name": ("name", "run_name", "workflow_name", "trace_name"),
+    "session_id": (
+        "session_id", "thread_id", "conversation_id", "group_id", "gen_ai.conversation.id",
+        "session.id", "sessionId",
+    ),
+    "user_id": ("user_id", "user", "user.id", "enduser.id", "userId"),
+    "agent": ("agent", "agent_name", "gen_ai.agent.name", "agent.name"),
+}  # fmt: skip
+"""Under which keys of the metadata frameworks tell of a run, the first that is there."""
+
+_ALL_NAMES = frozenset(name for names in METADATA_NAMES.values() for name in names)
+_FAILURES = frozenset({"error", "budget_exceeded"})
+_TELLING = frozenset({*_FAILURES, "cancelled", "graph_interrupt"})
+_TOOLS = frozenset({"tool_execution", "tool_selection"})
+
+
+class RunDetails(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a summary says of a run beside its numbers; the fields are those of `TraceSummary`.
+
+    ``started_us`` is ``started_at`` in microseconds since 1970.
+    """
+
+    name: str | None = None
+    input: str | None = None
+    output: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    agent: str | None = None
+    tags: tuple[str, ...] = ()
+    outcome: str = "ok"
+    started_us: int | None = None
+    wall_ms: float | None = None
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When the run began."""
+        return None if self.started_us is None else instant(self.started_us / 1e6)
+
+
+class DetailedRun(Protocol):
+    """The part of a run that details are told by, besides its steps."""
+
+    start_time: Number
+    name: Any
+    input: Any
+    output: Any
+    session_id: Any
+    user_id: Any
+    agent: Any
+    tags: Any
+    outcome: Any
+
+
+class DetailedStep(Protocol):
+    """The part of a step that details are told by."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def timestamp(self) -> Number: ...
+    @property
+    def duration_ms(self) -> Number: ...
+    @property
+    def error(self) -> object: ...
+    @property
+    def tool_name(self) -> object: ...
+    @property
+    def input(self) -> Any: ...
+    @property
+    def output(self) -> Any: ...
+
+
+def details_of(trace: AgentTrace) -> RunDetails:
+    """What a summary says of a run."""
+    return details_of_parts(trace, trace.metadata, trace.steps)
+
+
+def details_of_parts(
+    run: DetailedRun, metadata: Mapping[str, Any], steps: Sequence[DetailedStep]
+) -> RunDetails:
+    """What a summary says of a run that consists of these parts: its own fields, and the rest."""
+    began, wall_ms = span_of(run.start_time, steps)
+    given = metadata if not metadata.keys().isdisjoint(_ALL_NAMES) else {}
+    asked, answered = run.input, run.output
+    return RunDetails(
+        _named(run.name, given, "name"),
+        _input_of_steps(steps) if asked is None else _short(asked, "user"),
+        _output_of_steps(steps) if answered is None else _short(answered, "assistant"),
+        _named(run.session_id, given, "session_id"),
+        _named(run.user_id, given, "user_id"),
+        _named(run.agent, given, "agent"),
+        _tags(metadata.get("tags") if run.tags is None else run.tags),
+        _outcome(run.outcome, metadata, steps),
+        None if began is None else round(began * 1_000_000),
+        wall_ms,
+    )
+
+
+def details_to_bytes(details: RunDetails) -> bytes:
+    """The details as JSON, but for the two that are numbers; nothing if all are as by default."""
+    bare = msgspec.structs.replace(details, started_us=None, wall_ms=None)
+    return b"" if bare == _NOTHING else dumps(bare)
+
+
+def details_from_bytes(
+    data: bytes | None, started_us: int | None = None, wall_ms: float | None = None
+) -> RunDetails:
+    """What `details_to_bytes` wrote, and the two numbers.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if not data:
+        return RunDetails(started_us=started_us, wall_ms=wall_ms)
+    told = loads(data)
+    try:
+        return msgspec.convert({**told, "started_us": started_us, "wall_ms": wall_ms}, RunDetails)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise ValueError(str(error)) from error
+
+
+_NOTHING = RunDetails()
+
+
+def make_summary(  # noqa: PLR0917 - a summary's fields, in their order
+    run_id: str,
+    steps: int,
+    total_ms: float,
+    created_at: datetime,
+    metadata: dict[str, Any],
+    usage: TraceUsage,
+    has_error: bool,  # noqa: FBT001
+    details: RunDetails,
+) -> TraceSummary:
+    """A summary of what is known of a run."""
+    return TraceSummary(
+        run_id,
+        steps,
+        total_ms,
+        created_at,
+        metadata,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cost_usd,
+        has_error,
+        details.name,
+        details.input,
+        details.output,
+        details.session_id,
+        details.user_id,
+        details.agent,
+        list(details.tags),
+        details.outcome,
+        details.started_at,
+        details.wall_ms,
+    )
+
+
+def shortened(text: str | None) -> str | None:
+    """A text as a summary has it; None if it is empty."""
+    if not text or len(text) <= LONGEST_TEXT:
+        return text or None
+    return f"{text[: LONGEST_TEXT - 1]}…"
+
+
+def _named(own: Any, metadata: Mapping[str, Any], field: str) -> str | None:
+    if own is not None:
+        return _word(own)
+    if metadata:
+        for name in METADATA_NAMES[field]:
+            found = _word(metadata.get(name))
+            if found:
+                return found
+    return None
+
+
+def _word(value: Any) -> str | None:
+    """A value as a name: text, or a number or an id as text."""
+    if value is None or value.__class__ is str:
+        return value
+    if isinstance(value, bool | dict | list | tuple | set | float):
+        return None
+    try:
+        stored = plain(value)
+    except ValueError:
+        return None
+    return stored if isinstance(stored, str) else str(stored) if type(stored) is int else None
+
+
+def _tags(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple | set | frozenset):
+        return ()
+    words = [word for word in map(_word, value) if word is not None]
+    return tuple(dict.fromkeys(words))
+
+
+def _short(value: Any, role: str) -> str | None:
+    """The text of a value as it is stored, shortened."""
+    try:
+        return shortened(text_of(value if value.__class__ is str else plain(value), role))
+    except ValueError:
+        return None
+
+
+def _input_of_steps(steps: Sequence[DetailedStep]) -> str | None:
+    for step in steps:
+        if step.input is not None and step.type not in _TOOLS:
+            text = _short(step.input, "user")
+            if text:
+                return text
+    return None
+
+
+def _output_of_steps(steps: Sequence[DetailedStep]) -> str | None:
+    for step in reversed(steps):
+        if step.output is not None and step.type not in _TOOLS:
+            text = _short(step.output, "assistant")
+            if text:
+                return text
+    return None
+
+
+def _outcome(own: Any, metadata: Mapping[str, Any], steps: Sequence[DetailedStep]) -> str:
+    said = _word(own) if own is not None else None
+    if said:
+        return said
+    return "unfinished" if metadata.get("unfinished") is True else outcome_of(steps)
+
+
+def outcome_of(steps: Sequence[DetailedStep]) -> str:
+    """How a run with these steps ended.
+
+    A failure is made good by a model call that went well after it, and by a later step of the same
+    type and tool that went well: a tool that failed and was called again does not make a run fail.
+    """
+    types = {step.type for step in steps}
+    if types.isdisjoint(_TELLING) and not any([step.error is not None for step in steps]):
+        return "ok"  # as most do
+    if "cancelled" in types:
+        return "cancelled"
+    if "graph_interrupt" in types and _is_interrupted(steps):
+        return "interrupted"
+    return "error" if _has_failed(steps) else "ok"
+
+
+def _is_interrupted(steps: Sequence[DetailedStep]) -> bool:
+    interrupted = False
+    for step in steps:
+        if step.type == "graph_interrupt":
+            interrupted = True
+        elif step.type == "graph_resume":
+            interrupted = False
+    return interrupted
+
+
+def _has_failed(steps: Sequence[DetailedStep]) -> bool:
+    succeeded: dict[tuple[str, str | None], float] = {}
+    answered: float | None = None
+    for step in reversed(steps):
+        kind, end = (str.__str__(step.type), _word(step.tool_name)), _end_of(step)
+        if step.type in _FAILURES or is_set(step.error):
+            # What went well inside the failed step, before its end, made nothing good.
+            if all(good is None or good < end for good in (answered, succeeded.get(kind))):
+                return True
+        else:
+            succeeded[kind] = max(succeeded.get(kind, end), end)
+            if step.type == "llm_call":
+                answered = end if answered is None else max(answered, end)
+    return False
+
+
+def _end_of(step: DetailedStep) -> float:
+    """When a step ended; where no times are known, the order of the steps decides."""
+    if not is_finite(step.timestamp) or step.timestamp <= 0:
+        return 0.0
+    took = step.duration_ms if is_finite(step.duration_ms) else 0
+    return float(step.timestamp) + max(0.0, float(took)) / 1000
