@@ -85,7 +85,8 @@ class PostgresStore(StoreCore[TraceRow]):
         return bool(gone)
 
     async def _load(self, run_id: str) -> bytes | None:
-        (found,) = await self._load_many([run_id])
+        row = await self._connections.current().load_one(key_of(run_id))
+        found = self._checked(run_id, None if row is None else (row[1], row[2]))
         if isinstance(found, CorruptTraceError):
             raise found
         return found
