@@ -12,11 +12,11 @@ import click
 
 from ..model.filters import TraceFilter
 from ..model.json_values import loads
+from ..model.time_expressions import FORMS, parse_time
 from ..model.trace import OUTCOMES, StepType
 from .completers import complete_models, complete_run_ids, complete_tools
 from .session import VARIABLE, Session
 from .terminal import Colour
-from .time_expressions import FORMS, parse_time
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
