@@ -205,6 +205,14 @@ class SearchPage(list[SearchHit]):
         self.next_cursor = next_cursor
 
 
+# Of messages, what only programs read.
+_NOT_SAID = frozenset(
+    {
+        "role", "type", "id", "object", "index", "call_id", "tool_call_id", "tool_use_id", "status",
+        "finish_reason", "stop_reason", "signature", "mime_type", "media_type",
+    }
+)  # fmt: skip
+
 _RUN_FIELDS = ("name", "input", "output")
 _STEP_FIELDS = ("summary", "reasoning", "tool_name", "tool_args", "tool_result", "error")
 
@@ -232,15 +240,15 @@ def _texts_in(
     step: int | None, field: str, value: Any, *, numbers: bool = True
 ) -> Iterator[FieldText]:
     """The strings in a value, at any depth; numbers as they are written, unless unwanted."""
+    are_messages = field in {"input", "output"}
     waiting = [value]
     while waiting:
         value = waiting.pop()
         if isinstance(value, str):
             yield FieldText(step, field, value)
-        elif isinstance(value, msgspec.Struct):
-            waiting += [getattr(value, name) for name in reversed(value.__struct_fields__)]
         elif isinstance(value, Mapping):
-            waiting += reversed(list(value.values()))
+            kept = [v for k, v in value.items() if not (are_messages and k in _NOT_SAID)]
+            waiting += reversed(kept)
         elif isinstance(value, Sequence) and not isinstance(value, bytes):
             waiting += reversed(value)
         elif numbers and value.__class__ in {int, float}:
