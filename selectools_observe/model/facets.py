@@ -52,7 +52,7 @@ def failed_steps(steps: Sequence[TraceStep]) -> list[TraceStep]:
     return [
         step
         for step in steps
-        if step.type == "error" or (step.error is not None and _is_set(step.error))
+        if step.type == "error" or (step.error is not None and is_set(step.error))
     ]
 
 
