@@ -12,7 +12,7 @@ nox.options.sessions = ["lint", "types", "docs", "site", "tests"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
-DOCS = ("tests/test_docs.py", "tests/test_examples.py")
+DOCS = ("tests/docs/test_docs.py", "tests/docs/test_examples.py")
 
 
 def group(name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What several tests need: the real runs, and a Redis server."""
+"""What several tests need: which of them run, the real runs, and a Redis server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,25 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
+
+
+# What a run leaves out that says neither what to run nor which marks: it takes minutes.
+DEFAULT = "not faults and not browser and not slow"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.markexpr:
+        config.option.markexpr = DEFAULT
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` is looked at
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what stands in the fault tests' folder, and what asks for a browser."""
+    for item in items:
+        if ROOT / "tests" / "faults" in item.path.parents:
+            item.add_marker("faults")
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
 
 
 @pytest.fixture

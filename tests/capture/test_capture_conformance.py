@@ -57,7 +57,7 @@ class TestAsyncPreparedSQLite(OurClock, File, Async, AsyncQueryableTraceStoreCon
     @pytest.fixture
     def opener(self, path):
         return lambda: AsyncProcessingTraceStore(
-            AsyncSQLiteTraceStore(path), redact=common_redactors()
+            AsyncSQLiteTraceStore(path, durability="normal"), redact=common_redactors()
         )
 
 
@@ -75,12 +75,14 @@ class Background:
 class TestAsyncBackgroundSQLite(Background, File, Async, AsyncQueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self, path):
-        return lambda: AsyncBackgroundTraceStore(AsyncSQLiteTraceStore(path))
+        return lambda: AsyncBackgroundTraceStore(AsyncSQLiteTraceStore(path, durability="normal"))
 
 
 class TestBackgroundPrepared(Background, File, Blocking, QueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self, path):
         return lambda: BackgroundTraceStore(
-            ProcessingTraceStore(SQLiteTraceStore(path), redact=common_redactors())
+            ProcessingTraceStore(
+                SQLiteTraceStore(path, durability="normal"), redact=common_redactors()
+            )
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from test_parity import parameters, returned, verbs
+from signatures import parameters, returned, verbs
 
 import selectools_observe as so
 from selectools_observe import capture

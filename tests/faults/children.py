@@ -131,5 +131,5 @@ def _fork(role, command: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent.parent))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
     main()

@@ -15,7 +15,7 @@ from faces import Handle
 from faces import make as make_store
 from journal import ABSENT, Journal, acknowledged_in
 from samples import make, version_of
-from writing import FOR_EVER
+from writers import FOR_EVER
 
 from selectools_observe import TraceFilter, TraceNotFoundError
 

@@ -14,7 +14,7 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parent))
 with atheris.instrument_imports(include=["selectools_observe"]):
-    import fuzzing
+    import fuzz_targets
 
 name, seconds, corpus, *more = sys.argv[1:]
 with tempfile.TemporaryDirectory() as found:
@@ -30,6 +30,6 @@ with tempfile.TemporaryDirectory() as found:
             found,
             corpus,
         ],
-        fuzzing.TARGETS[name],
+        fuzz_targets.TARGETS[name],
     )
     atheris.Fuzz()

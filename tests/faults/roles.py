@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from crowd import clear, give_away, open_at_once, read
-from soaking import soak
-from stepping import steps
-from stopping import fork_while_saving, stop_when_told
-from writing import save
+from disk_steps import steps
+from soak_work import soak
+from stops import fork_while_saving, stop_when_told
+from writers import save
 
 __all__ = [
     "clear",

@@ -16,8 +16,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from damagechild import FILTERS
-from damaging import Damage, damages, places_of_database, places_of_lines, places_of_log
+from damage_child import FILTERS
+from damages import Damage, damages, places_of_database, places_of_lines, places_of_log
 
 from selectools_observe import AgentTrace, JSONLTraceStore, SQLiteTraceStore, TraceStep
 from selectools_observe.model.facets import facts_of
@@ -114,7 +114,7 @@ class Child:
         """What it found; None if it crashed or hung."""
         if self.program is None:
             self.program = subprocess.Popen(
-                [sys.executable, str(HERE / "damagechild.py"), self.base.folder, self.base.kind],
+                [sys.executable, str(HERE / "damage_child.py"), self.base.folder, self.base.kind],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self.stderr,

@@ -14,9 +14,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import fuzzing
+import fuzz_targets
 import pytest
-from fuzzing import TARGETS
+from fuzz_targets import TARGETS
 
 from selectools_observe import InMemoryTraceStore
 from selectools_observe.backends.jsonl.line_format import to_line
@@ -29,13 +29,13 @@ FOUND = HERE.parent / "data" / "fuzz"  # inputs that broke something, by target
 @pytest.fixture(autouse=True, scope="module")
 def closed():
     yield
-    fuzzing.close_stores()
+    fuzz_targets.close_stores()
 
 
 def corpus(target: str) -> list[bytes]:
     """Inputs to begin with."""
     found = [b"", b"\0", b"{}", b"\xff\xfe" * 8]
-    traces = fuzzing.some_traces()[:12]
+    traces = fuzz_targets.some_traces()[:12]
     encoded = [encode(trace) for trace in traces]
     if target in ("decode", "value"):
         found += [e.trace for e in encoded] + [e.metadata for e in encoded]

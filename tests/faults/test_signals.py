@@ -9,7 +9,7 @@ import time
 import pytest
 import truth
 from faces import ON_DISK, file_of
-from stopping import ASKED_AGAIN
+from stops import ASKED_AGAIN
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 

@@ -20,7 +20,7 @@ from selectools_observe import AgentTrace, SQLiteTraceStore, StorageError, Trace
 from selectools_observe.stores import maintenance as trust
 
 HERE = Path(__file__).parent
-CHILD = HERE / "migrating.py"
+CHILD = HERE / "migration.py"
 RUNS = 300
 
 PAGE = """

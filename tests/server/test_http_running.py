@@ -15,32 +15,11 @@ import time
 import httpx
 import pytest
 from served import TOKEN, run_of, serving
+from service_program import program
 
 from selectools_observe import AsyncSQLiteTraceStore, SQLiteTraceStore, StorageError
 from selectools_observe.backends.sqlite import database
 from selectools_observe.server import runner as running
-
-PROGRAM = """
-import sys
-from selectools_observe.server import run
-run(sys.argv[1], port=int(sys.argv[2]), on_ready=lambda url: print(url, flush=True))
-print("ended", flush=True)
-"""
-
-
-@contextlib.contextmanager
-def program(path, port=0):
-    """The service in a process of its own, and its address."""
-    with subprocess.Popen(
-        [sys.executable, "-X", "dev", "-c", PROGRAM, str(path), str(port)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process, process.stdout.readline().strip()
-        finally:
-            process.kill()
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

@@ -10,6 +10,7 @@ import sys
 import httpx
 import pytest
 from served import TOKEN, serving
+from service_program import program
 
 from selectools_observe import AsyncSQLiteTraceStore, SQLiteTraceStore
 
@@ -109,8 +110,6 @@ def test_spans_whose_root_does_not_come_are_saved_when_it_stops(path):
 
 
 def test_a_service_that_took_spans_ends(path):
-    from test_http_running import program
-
     with program(path) as (process, url), httpx.Client(base_url=url, timeout=30) as client:
         assert client.post("/v1/traces", json=BODY).status_code == 200
         process.send_signal(signal.SIGTERM)

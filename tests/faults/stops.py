@@ -14,7 +14,7 @@ import traceback
 
 from faces import make as make_store
 from journal import Journal
-from writing import FOR_EVER, Writer, async_writers
+from writers import FOR_EVER, Writer, async_writers
 
 from selectools_observe import StoreClosedError
 

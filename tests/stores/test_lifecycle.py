@@ -405,7 +405,8 @@ class TestBlockingFace:
                     if n % 5 == 0:
                         mine = store.query(TraceFilter(metadata_match={"thread": thread}))
                         assert ids(mine) == [f"{thread}-{m}" for m in range(n, -1, -1)]
-                        assert len(store.list(5)) == min(5, store.count())
+                        # Others save meanwhile: certain are only our own, which nobody deletes.
+                        assert min(5, n + 1) <= len(store.list(5)) <= 5
                     if n % 7 == 0:
                         store.save_many([trace(f"{run_id}-x"), trace(f"{run_id}-y")])
                         assert store.delete(f"{run_id}-x")

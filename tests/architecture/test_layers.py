@@ -7,11 +7,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "selectools_observe"
+PACKAGE = Path(__file__).parents[2] / "selectools_observe"
 NAME = PACKAGE.name
 
 # From the bottom up; what is on one line must not import each other.
@@ -60,8 +61,13 @@ def dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> tuple[str, ...]:
     """The full names of what a module imports, at its top or anywhere else."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     name = dotted(path)
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text())):

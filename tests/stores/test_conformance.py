@@ -106,7 +106,9 @@ class JSONLFile(File):
 
 
 class Durable:
-    @pytest.fixture(params=["full", "normal"])
+    # What a check asks does not depend on it, and a sync for each save takes its time. What does
+    # depend on it is the subject of the fault tests.
+    @pytest.fixture(params=["normal", pytest.param("full", marks=pytest.mark.slow)])
     def durability(self, request) -> str:
         return request.param
 
@@ -164,7 +166,7 @@ class TestSQLite(Durable, SQLiteFile, Blocking, FileTraceStoreConformance):
 class TestSyncOfSQLite(SQLiteFile, Blocking, FileTraceStoreConformance):
     @pytest.fixture
     def open_at(self):
-        return lambda path: SyncTraceStore(AsyncSQLiteTraceStore(path))
+        return lambda path: SyncTraceStore(AsyncSQLiteTraceStore(path, durability="normal"))
 
 
 class TestAsyncSQLiteInMemory(OurClock, Async, AsyncQueryableTraceStoreConformance):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 PROGRAM = [sys.executable, "-m", "selectools_observe.cli"]
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def environment(**variables: str) -> dict[str, str]:

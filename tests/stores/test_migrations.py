@@ -11,7 +11,7 @@ import pytest
 
 from selectools_observe import SQLiteTraceStore, TraceFilter, TraceNotFoundError
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture

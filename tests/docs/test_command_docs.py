@@ -14,7 +14,7 @@ pytest.importorskip("rich", reason="the extra cli is not installed")
 from selectools_observe.cli.app import command
 from selectools_observe.cli.exit_codes import EXIT_CODES
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "command.md").read_text("utf-8")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from selectools_observe import JSONLTraceStore, SQLiteTraceStore
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 NEWEST = "The newest 4 of 4 runs in first-run/traces.db"
 
