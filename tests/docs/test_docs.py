@@ -192,4 +192,4 @@ def test_there_is_one_test_command():
     notes = [block for block in blocks(ROOT / "README.md") if block.note == "the test command"]
     (command,) = notes
     assert command.body.count("\n") == 1
-    assert command.body.rstrip().endswith("pytest")
+    assert command.body.rstrip().endswith("pytest -n auto --dist worksteal")
