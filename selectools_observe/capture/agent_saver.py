@@ -20,6 +20,7 @@ from ..protocols import (
     is_async_store,
 )
 from ..stores.blocking import SyncTraceStore
+from .error_text import error_text
 
 log = logging.getLogger("selectools_observe")
 
@@ -69,7 +70,7 @@ class SafeSaver:
         try:
             self._blocking().save(trace)
         except Exception as error:  # noqa: BLE001 - a third party's store may raise anything
-            return self._not_saved(error, trace)
+            return self.lost(error, trace)
         return self._saved()
 
     def update(self, trace: AgentTrace, change: Change) -> bool | None:
@@ -82,7 +83,7 @@ class SafeSaver:
         try:
             changed = _update(self._blocking(), trace.run_id, change)
         except Exception as error:  # noqa: BLE001 - a third party's store may raise anything
-            return self._not_saved(error, trace)
+            return self.lost(error, trace)
         return self._saved() if changed else None
 
     async def asave(self, trace: AgentTrace) -> bool:
@@ -98,16 +99,16 @@ class SafeSaver:
                 await _end_of(asyncio.ensure_future(self._counted(trace)))
                 raise
         except Exception as error:  # noqa: BLE001 - as above
-            return self._not_saved(error, trace)
+            return self.lost(error, trace)
         return self._saved()
 
     async def _counted(self, trace: AgentTrace) -> None:
         try:
             await self._save(trace)
         except Exception as error:  # noqa: BLE001 - as above
-            self._not_saved(error, trace)
+            self.lost(error, trace)
         except asyncio.CancelledError:
-            self._not_saved(TimeoutError("the save was cancelled again"), trace)
+            self.lost(TimeoutError("the save was cancelled again"), trace)
         else:
             self._saved()
 
@@ -128,10 +129,11 @@ class SafeSaver:
             self.saved += 1
         return True
 
-    def _not_saved(self, error: Exception, trace: AgentTrace) -> bool:
+    def lost(self, error: Exception, trace: AgentTrace) -> bool:
+        """Count a run that is not stored, log it, and hand it to ``on_error``; False."""
         with self._counting:
             self.failed += 1
-        log.error("run %r is not saved: %s: %s", trace.run_id, type(error).__name__, error)
+        log.error("run %r is not saved: %s", trace.run_id, error_text(error))
         if self._on_error is not None:
             try:
                 self._on_error(error, trace)

@@ -20,7 +20,6 @@ from .histogram_checks import HistogramChecks
 from .load_checks import ReadingChecks
 from .maintenance_checks import TrustChecks
 from .persistence_checks import PersistenceChecks
-from .question_checks import QuestionChecks
 from .save_checks import SavingChecks
 from .update_checks import UpdateChecks
 from .value_checks import ValueChecks
@@ -42,13 +41,7 @@ class _StoreChecks(
 
 
 class _ArchiveChecks(
-    ManyChecks,
-    DetailCountChecks,
-    UpdateChecks,
-    PageChecks,
-    StreamChecks,
-    HistogramChecks,
-    QuestionChecks,
+    ManyChecks, DetailCountChecks, UpdateChecks, PageChecks, StreamChecks, HistogramChecks
 ):
     """All checks of the verbs that scale."""
 

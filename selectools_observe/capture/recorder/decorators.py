@@ -91,14 +91,18 @@ def _generator(function: Any, context: Any, keep: Any) -> Any:
         # A generator shares its caller's context: there is no run in that.
         outside = current_scope.get()
         with context(args, kwargs) as entered:
-            given = []
-            with closing(function(*args, **kwargs)) as items:
-                for item in items:
-                    given.append(item)
-                    inside = current_scope.get()
-                    current_scope.set(outside)
-                    yield item
-                    current_scope.set(inside)
+            given: list[Any] = []
+            try:
+                with closing(function(*args, **kwargs)) as items:
+                    for item in items:
+                        given.append(item)
+                        inside = current_scope.get()
+                        current_scope.set(outside)
+                        yield item
+                        current_scope.set(inside)
+            except BaseException:
+                keep(entered, given or None)  # it was left early, or it failed
+                raise
             keep(entered, given)
 
     return call
@@ -108,14 +112,18 @@ def _async_generator(function: Any, context: Any, keep: Any) -> Any:
     async def call(*args: Any, **kwargs: Any) -> Any:
         outside = current_scope.get()
         async with context(args, kwargs) as entered:
-            given = []
-            async with aclosing(function(*args, **kwargs)) as items:
-                async for item in items:
-                    given.append(item)
-                    inside = current_scope.get()
-                    current_scope.set(outside)
-                    yield item
-                    current_scope.set(inside)
+            given: list[Any] = []
+            try:
+                async with aclosing(function(*args, **kwargs)) as items:
+                    async for item in items:
+                        given.append(item)
+                        inside = current_scope.get()
+                        current_scope.set(outside)
+                        yield item
+                        current_scope.set(inside)
+            except BaseException:
+                keep(entered, given or None)  # as above
+                raise
             keep(entered, given)
 
     return call

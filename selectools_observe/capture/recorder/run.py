@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from ...model.trace import AgentTrace, StepType, TraceStep, step_type
 from ...runtime.interface import run_sync
+from ..error_text import error_text
 from ..journal.run_journal import LiveRun
 from ..processing.processor import ROOT_RUN_ID
-from .step import Scope, TimedStep, current_scope, error_text, is_cancellation
+from .step import Scope, TimedStep, current_scope, is_cancellation
 
 if TYPE_CHECKING:
     from .recorder import Recorder

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...model.json_values import UnstorableValueError, dumps
 from ...model.trace import TraceStep
+from ..error_text import error_text
 
 if TYPE_CHECKING:
     from .run import Run
@@ -25,16 +26,6 @@ class Scope(NamedTuple):
 current_scope: contextvars.ContextVar[Scope | None] = contextvars.ContextVar(
     "selectools_observe_run", default=None
 )
-
-
-def error_text(error: BaseException) -> str:
-    """An exception as a step's ``error``: its type and what it says."""
-    try:
-        said = str(error)
-    except Exception:  # noqa: BLE001 - an error's own text may fail
-        said = ""
-    name = type(error).__name__
-    return f"{name}: {said}" if said else name
 
 
 def as_text(value: object) -> str:

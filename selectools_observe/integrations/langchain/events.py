@@ -5,23 +5,58 @@ from __future__ import annotations
 import logging
 import time
 import weakref
-from collections.abc import Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from ...capture.agent_saver import OnError, SafeSaver
+from ...capture.error_text import error_text
 from ...capture.finalizer import beside
 from ...model.trace import AgentTrace, StepType, TraceStep
 from ...protocols import AsyncTraceStore, TraceStore
 from .._requires import needs
-from .runs import Kind, Run, Runs, described
-from .values import plain, reasoning, reply, text, tool_calls, usage
+from .runs import Kind, Run, Runs
+from .values import candidates, plain, reasoning, reply, resumed_with, text, tool_calls, usage
 
 with needs("langchain", "The LangChain callback handlers"):
     from langchain_core.outputs import LLMResult
 
+_PAUSED_REMEMBERED = 1000
+
 log = logging.getLogger("selectools_observe")
+
+
+Hook = TypeVar("Hook", bound=Callable[..., "AgentTrace | None"])
+
+_ENDS = frozenset({"_model_ends", "_tool_ends", "_runnable_ends", "_fails"})
+
+
+def _never_silent(hook: Hook) -> Hook:
+    """The hook: if user code that it looks at raises, its run is stored all the same.
+
+    LangChain swallows what a handler raises, so nothing here may.
+    """
+
+    @wraps(hook)
+    def safe(self: Watching, *args: Any, **kwargs: Any) -> AgentTrace | None:
+        run_id = _run_id_in(args, kwargs)
+        before = self._runs.get(run_id) if run_id else None
+        try:
+            return hook(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - as it says
+            run = before or (self._runs.get(run_id) if run_id else None)
+            return self._lost(hook.__name__, error, run, run_id)
+
+    return cast("Hook", safe)
+
+
+def _run_id_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> UUID | None:
+    for value in (*args, *kwargs.values()):
+        found = value.get("run_id") if isinstance(value, dict) else value
+        if isinstance(found, UUID):
+            return found
+    return None
 
 
 def _save_rest(runs: Runs, saver: SafeSaver) -> None:
@@ -47,6 +82,7 @@ class Watching:
         self._saver = SafeSaver(store, on_error)
         self._contents = contents
         self._runs = Runs(max_open_runs)
+        self._paused: dict[str, tuple[str, str]] = {}
         beside.ready()
         # When the program ends, or the handler is let go.
         weakref.finalize(self, _save_rest, self._runs, self._saver)
@@ -66,6 +102,7 @@ class Watching:
         """How many could not be."""
         return self._saver.failed
 
+    @_never_silent
     def _model_begins(
         self, serialized: Mapping[str, Any] | None, messages: Any, told: dict[str, Any]
     ) -> AgentTrace | None:
@@ -81,6 +118,7 @@ class Watching:
         self._keep(run, "input", messages)
         return self._runs.given_up()
 
+    @_never_silent
     def _model_ends(
         self, result: LLMResult | None, run_id: UUID, error: BaseException | None = None
     ) -> AgentTrace | None:
@@ -107,12 +145,16 @@ class Watching:
             told.pop("response_model", None)
         run.keep(**told)
         self._keep(run, "output", answer)
+        others = candidates(result)
+        if others:
+            self._keep(run, "candidates", others)
         for name, arguments, call_id in tool_calls(answer):
             selection = TraceStep(StepType.TOOL_SELECTION, tool_name=name, tool_args=arguments)
             selection.node_name, selection.step_number = step.node_name, step.step_number
             selection.extra = {"tool_call_id": call_id} if call_id else None
             run.root.trace.steps.append(selection)
 
+    @_never_silent
     def _tool_begins(
         self,
         serialized: Mapping[str, Any] | None,
@@ -126,6 +168,7 @@ class Watching:
         run.keep(tool_call_id=told.get("tool_call_id"))
         return self._runs.given_up()
 
+    @_never_silent
     def _tool_ends(self, output: Any, run_id: UUID) -> AgentTrace | None:
         run, is_root = self._runs.end(run_id)
         if run is None:
@@ -137,6 +180,7 @@ class Watching:
         run.keep(artifact=plain(getattr(output, "artifact", None)))
         return run.root.finish() if is_root else None
 
+    @_never_silent
     def _retriever_begins(
         self, serialized: Mapping[str, Any] | None, query: str, told: dict[str, Any]
     ) -> AgentTrace | None:
@@ -146,14 +190,43 @@ class Watching:
             run.keep(kind="retriever")
         return given_up
 
+    @_never_silent
     def _runnable_begins(
         self, serialized: Mapping[str, Any] | None, inputs: Any, told: dict[str, Any]
     ) -> AgentTrace | None:
         run = self._begin("runnable", serialized, told)
-        if run.root.run is run and self._contents:
-            run.root.kept["input"] = plain(inputs)
+        if run.root.run is run:
+            self._root_begins(run, inputs)
         return self._runs.given_up()
 
+    def _root_begins(self, run: Run, inputs: Any) -> None:
+        trace = run.root.trace
+        if self._contents:
+            trace.input = plain(inputs)
+        answer = resumed_with(inputs)
+        paused = self._paused.pop(trace.session_id or "", None)
+        if answer is not None:
+            step = TraceStep(StepType.GRAPH_RESUME, timestamp=run.began_at)
+            step.extra = {"run_id": str(run.run_id)}
+            if self._contents:
+                step.output = plain(answer)
+            if paused is not None:
+                before, step.interrupt_key = paused
+                step.extra["resumes"] = before
+                trace.metadata.setdefault("resumes_run_id", before)
+            trace.steps.append(step)
+
+    def _note_pause(self, trace: AgentTrace) -> AgentTrace:
+        """Remember a run that waits for an answer, by its session, for the run that brings it."""
+        if trace.session_id:
+            key = next((s.interrupt_key for s in reversed(trace.steps) if s.interrupt_key), None)
+            if key is not None:
+                self._paused[trace.session_id] = trace.run_id, key
+                while len(self._paused) > _PAUSED_REMEMBERED:
+                    self._paused.pop(next(iter(self._paused)), None)
+        return trace
+
+    @_never_silent
     def _runnable_ends(self, outputs: Any, run_id: UUID) -> AgentTrace | None:
         run, is_root = self._runs.end(run_id)
         if run is None:
@@ -163,37 +236,59 @@ class Watching:
         if not is_root:
             return None
         if self._contents:
-            run.root.kept["output"] = plain(outputs)
-        return run.root.finish()
+            run.root.trace.output = plain(outputs)
+        return self._note_pause(run.root.finish())
 
+    @_never_silent
     def _fails(self, error: BaseException, run_id: UUID) -> AgentTrace | None:
         run, is_root = self._runs.end(run_id, error)
-        return run.root.finish() if run is not None and is_root else None
+        return self._note_pause(run.root.finish()) if run is not None and is_root else None
 
-    def _streams(self, run_id: UUID) -> None:
+    @_never_silent
+    def _streams(self, run_id: UUID) -> AgentTrace | None:
         run = self._runs.get(run_id)
         if run is not None:
             run.chunks += 1
             if run.first_token is None:
                 run.first_token = time.perf_counter()
+        return None
 
-    def _retries(self, state: Any, run_id: UUID) -> None:
+    @_never_silent
+    def _retries(self, state: Any, run_id: UUID) -> AgentTrace | None:
         run = self._runs.get(run_id)
         if run is not None and run.step is not None:
             failure = state.outcome.exception() if state.outcome else None
             retry = {
                 "attempt": state.attempt_number,
-                "error": described(failure) if failure else None,
+                "error": error_text(failure) if failure else None,
                 "backoff_seconds": getattr(state.next_action, "sleep", None),
             }
             extra = run.step.extra = run.step.extra or {}
             extra.setdefault("retries", []).append(retry)
+        return None
 
-    def _event(self, name: str, data: Any, run_id: UUID) -> None:
+    @_never_silent
+    def _event(self, name: str, data: Any, run_id: UUID) -> AgentTrace | None:
         run = self._runs.get(run_id)
         if run is not None and self._contents:
             event = {"name": name, "data": plain(data), "timestamp": time.time()}
             run.root.kept.setdefault("events", []).append(event)
+        return None
+
+    def _lost(
+        self, event: str, error: Exception, run: Run | None, run_id: UUID | None
+    ) -> AgentTrace | None:
+        """What to save after an event of a run could not be read."""
+        log.error("run %s: an event is lost", run_id, exc_info=error)
+        if run is None:
+            self._saver.lost(error, AgentTrace(run_id=str(run_id)))
+            return None
+        lost = {"event": event.strip("_"), "error": error_text(error)}
+        run.root.kept.setdefault("lost_events", []).append(lost)
+        if event not in _ENDS or run.root.run is not run:
+            return None
+        self._runs.end(run.run_id)
+        return run.root.finish()
 
     def _begin(self, kind: Kind, serialized: Mapping[str, Any] | None, told: dict[str, Any]) -> Run:
         name = told.get("name") or (serialized or {}).get("name") or _class_name(serialized)

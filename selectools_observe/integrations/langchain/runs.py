@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
+from ...capture.error_text import error_text
 from ...model.trace import AgentTrace, StepType, TraceStep
-from .values import interrupts
+from .values import goes_to, interrupts
 
 log = logging.getLogger("selectools_observe")
 
@@ -28,6 +29,12 @@ _NODE_TAG = "graph:step:"
 _ATTEMPT_TAG = "retry:attempt:"
 _PLACE = ("langgraph_node", "langgraph_step")
 """Metadata that has fields of its own."""
+_WHOSE = {
+    "session_id": ("session_id", "thread_id", "conversation_id"),
+    "user_id": ("user_id", "user.id"),
+    "agent": ("lc_agent_name", "agent_name"),
+}
+"""Metadata that says whose a run is."""
 _ENDINGS = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
 
 
@@ -97,6 +104,7 @@ class Root:
         self.members: dict[UUID, Run] = {}
         self.tags: set[str] = set()
         self.entries: list[dict[str, Any]] = []
+        self.paused_by: set[Any] = set()
         self.told: set[int] = set()
         """The errors that steps tell already, by their ids: each is alive until the root ends."""
 
@@ -210,6 +218,13 @@ def _describe_root(
     root.trace.start_time = root.run.began_at
     root.trace.parent_run_id = str(parent_run_id) if parent_run_id else None
     root.trace.metadata = dict(metadata)
+    root.trace.name = root.run.name
+    for field, names in _WHOSE.items():
+        said = next((metadata[name] for name in names if metadata.get(name)), None)
+        if said is not None:
+            setattr(root.trace, field, str(said))
+    if tags:
+        root.trace.tags = list(tags)
     if root.run.name:
         root.trace.metadata.setdefault("name", root.run.name)
     if tags:
@@ -265,6 +280,8 @@ def _end(run: Run, error: BaseException | None) -> None:
         run.step = TraceStep(StepType.GRAPH_NODE_END, duration_ms=own)
         if begin is not None:
             run.step.node_name, run.step.step_number = begin.node_name, begin.step_number
+        run.keep(run_id=str(run.run_id))
+        run.keep(parent_run_id=str(run.parent.run_id) if run.parent else None)
         run.root.trace.steps.append(run.step)
     elif run.step is not None:
         run.step.duration_ms = own
@@ -282,15 +299,32 @@ def _fail(run: Run, error: BaseException) -> None:
     if isinstance(error, _ENDINGS):
         run.keep(unfinished=True)
     elif paused is not None:
-        if run.kind == "node" and run.step is not None:
+        # What pauses a node inside pauses the nodes around it too: that is one interrupt.
+        new = [each for each in paused if each["id"] not in run.root.paused_by]
+        if run.kind == "node" and run.step is not None and new:
             run.step.type = StepType.GRAPH_INTERRUPT
-            run.step.interrupt_key = paused[0]["id"] if paused else None
-            run.keep(interrupts=paused)
+            run.step.interrupt_key = new[0]["id"]
+            run.keep(interrupts=new)
+            run.root.paused_by |= {each["id"] for each in new}
+    elif goes_to(error) is not None:
+        if run.kind == "node":
+            _route(run, goes_to(error) or [], error)
     elif run.step is not None:
-        run.step.error = described(error)
+        run.step.error = error_text(error)
         run.root.told.add(id(error))
     else:
-        run.keep(error=described(error))
+        run.keep(error=error_text(error))
+
+
+def _route(run: Run, places: list[str], error: BaseException) -> None:
+    """Have the trace say that a node handed on, once: the nodes around it hand on the same."""
+    if run.step is None or id(error) in run.root.told:
+        return
+    run.root.told.add(id(error))
+    for place in places:
+        step = TraceStep(StepType.GRAPH_ROUTING, from_node=run.step.node_name, to_node=place)
+        step.node_name, step.step_number = run.step.node_name, run.step.step_number
+        run.root.trace.steps.append(step)
 
 
 def _tell_error(root: Root, error: BaseException) -> None:
@@ -299,13 +333,8 @@ def _tell_error(root: Root, error: BaseException) -> None:
     if isinstance(error, _ENDINGS):
         summary = f"The run was ended by {type(error).__name__}"
         steps.append(TraceStep(StepType.CANCELLED, summary=summary))
-    elif id(error) not in root.told and interrupts(error) is None:
-        steps.append(TraceStep(StepType.ERROR, error=described(error)))
-
-
-def described(error: BaseException) -> str:
-    """An error as steps tell it: its type and its text."""
-    return f"{type(error).__name__}: {error}"
+    elif id(error) not in root.told and interrupts(error) is None and goes_to(error) is None:
+        steps.append(TraceStep(StepType.ERROR, error=error_text(error)))
 
 
 def _covered(spans: list[tuple[float, float]]) -> float:

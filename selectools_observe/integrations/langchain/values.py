@@ -19,6 +19,10 @@ _SHARES = {
     "cache_read_tokens": ("input_token_details", "cache_read"),
     "cache_write_tokens": ("input_token_details", "cache_creation"),
     "reasoning_tokens": ("output_token_details", "reasoning"),
+    "audio_input_tokens": ("input_token_details", "audio"),
+    "audio_output_tokens": ("output_token_details", "audio"),
+    "cache_write_5m_tokens": ("input_token_details", "ephemeral_5m_input_tokens"),
+    "cache_write_1h_tokens": ("input_token_details", "ephemeral_1h_input_tokens"),
 }
 """Where usage says which share of the tokens was what."""
 
@@ -67,6 +71,8 @@ def _message(message: BaseMessage) -> dict[str, Any]:
         "content": message.content,
         "name": message.name,
         "tool_calls": getattr(message, "tool_calls", None),
+        "invalid_tool_calls": getattr(message, "invalid_tool_calls", None),
+        "refusal": (getattr(message, "additional_kwargs", None) or {}).get("refusal"),
         "tool_call_id": getattr(message, "tool_call_id", None),
         "status": getattr(message, "status", None),
         "artifact": getattr(message, "artifact", None),
@@ -83,8 +89,8 @@ def text(value: Any) -> str:
         return value
     try:
         return json.dumps(plain(value), ensure_ascii=False, default=str)
-    except ValueError:
-        return str(value)
+    except Exception:  # noqa: BLE001 - their classes may do anything when looked at
+        return f"<{type(value).__name__}>"
 
 
 def reply(result: LLMResult) -> BaseMessage | str | None:
@@ -94,6 +100,12 @@ def reply(result: LLMResult) -> BaseMessage | str | None:
             message = getattr(generation, "message", None)
             return message if isinstance(message, BaseMessage) else generation.text
     return None
+
+
+def candidates(result: LLMResult) -> list[Any]:
+    """What else the model answered, where it was asked for several answers."""
+    found = [each for generations in result.generations for each in generations]
+    return [getattr(each, "message", None) or each.text for each in found[1:]]
 
 
 def usage(result: LLMResult) -> dict[str, Any]:
@@ -113,6 +125,9 @@ def usage(result: LLMResult) -> dict[str, Any]:
     }
     for name, (group, share) in _SHARES.items():
         told[name] = (standard.get(group) or {}).get(share)
+    parts = [told[f"cache_write_{time}_tokens"] for time in ("5m", "1h")]
+    if not told["cache_write_tokens"] and any(parts):
+        told["cache_write_tokens"] = sum(part or 0 for part in parts)
     if told["cache_read_tokens"] is None:
         told["cache_read_tokens"] = (older.get("prompt_tokens_details") or {}).get("cached_tokens")
     return {name: value for name, value in told.items() if value is not None}
@@ -159,7 +174,25 @@ def tool_calls(message: Any) -> list[tuple[str, dict[str, Any], str | None]]:
 
 def interrupts(error: BaseException) -> list[dict[str, Any]] | None:
     """The interrupts by which a LangGraph node paused its graph; None if that is none."""
-    if not any(kind.__name__ == "GraphBubbleUp" for kind in type(error).__mro__):
+    if not _is_of(error, "GraphBubbleUp") or _is_of(error, "ParentCommand"):
         return None
     found = error.args[0] if error.args and isinstance(error.args[0], list | tuple) else []
     return [{"id": getattr(i, "id", None), "value": plain(getattr(i, "value", i))} for i in found]
+
+
+def goes_to(error: BaseException) -> list[str] | None:
+    """Where a LangGraph node sends its parent graph; None if it does not."""
+    if not _is_of(error, "ParentCommand"):
+        return None
+    goto = getattr(error.args[0] if error.args else None, "goto", ())
+    places = [goto] if isinstance(goto, str) else list(goto or ())
+    return [str(getattr(place, "node", place)) for place in places]
+
+
+def resumed_with(inputs: Any) -> Any:
+    """The answer by which a paused graph goes on; None if it does not begin with one."""
+    return getattr(inputs, "resume", None) if type(inputs).__name__ == "Command" else None
+
+
+def _is_of(error: BaseException, name: str) -> bool:
+    return any(kind.__name__ == name for kind in type(error).__mro__)

@@ -11,7 +11,7 @@ import msgspec
 
 from ...capture.agent_saver import OnError, SafeSaver
 from ...errors import TraceNotFoundError
-from ...model.trace import AgentTrace
+from ...model.trace import DETAIL_FIELDS, AgentTrace
 from ...protocols import AsyncTraceStore, TraceStore
 from ...runtime.fork import rest_during_forks
 from ...stores.adapters import borrowed, give_back
@@ -209,8 +209,16 @@ def _trace(trace_id: str, run: _Run) -> AgentTrace:
         start_time=min([run.start, *(span.start for span in run.spans)]),
         run_id=trace_id,
         metadata=metadata,
+        name=_first(run.said.get("workflow_name")),
+        session_id=_first(run.said.get("group_id"), metadata.get("session_id")),
+        user_id=_first(metadata.get("user_id"), metadata.get("user.id")),
         extra={KEPT: {"spans": beside}},
     )
+
+
+def _first(*values: object) -> str | None:
+    """The first that is set, as text."""
+    return next((str(value) for value in values if value), None)
 
 
 def _joined(stored: AgentTrace, new: AgentTrace) -> AgentTrace:
@@ -222,11 +230,13 @@ def _joined(stored: AgentTrace, new: AgentTrace) -> AgentTrace:
     before = (stored.extra or {})[KEPT].get("spans", [])
     after = (new.extra or {})[KEPT]["spans"]
     spans = {span["span_id"]: span for span in [*before, *after]}
+    said = {name: getattr(new, name) or getattr(stored, name) for name in DETAIL_FIELDS}
     return AgentTrace(
         steps=sorted(steps.values(), key=lambda step: step.timestamp),
         start_time=min(stored.start_time, new.start_time),
         run_id=new.run_id,
         parent_run_id=stored.parent_run_id,
         metadata=metadata,
+        **said,
         extra={**(stored.extra or {}), KEPT: {"spans": [*spans.values()]}},
     )

@@ -1,9 +1,10 @@
 """Spans of the OpenAI Agents SDK as the steps of a run.
 
 A model call, a function, a handoff and a guardrail are one step each. An agent is two, its start
-and its end, as selectools tells of graph nodes; the duration of an end is the agent's own time,
-without that of the steps inside it. The spans of a whole run and of a turn are kept beside the
-steps: a turn's number is the ``step_number`` of what happened in it.
+and its end, as selectools tells of graph nodes. A step's duration is its own time, without that of
+the steps inside it: an agent as a tool takes what its model takes, once. The spans of a whole run
+and of a turn are kept beside the steps: a turn's number is the ``step_number`` of what happened in
+it.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ def steps_of(
     by_id = {span.span_id: span for span in still_open}
     by_id |= {span.span_id: span for span in spans}
     unended = {span.span_id for span in still_open}
+    inside = _inside(by_id)
     placed: list[tuple[float, int, int, TraceStep]] = []
     beside = []
     for number, span in enumerate(sorted(by_id.values(), key=lambda span: span.start)):
@@ -86,10 +88,11 @@ def steps_of(
             if span.error is not None:
                 placed.append((span.end, 1, -number, _failure(span)))
         elif ended or span.type in _NODES:
-            step = _step(span, list(_around(span, by_id)))
+            own = _own_seconds(span, inside.get(span.span_id, ())) * 1000
+            step = _step(span, list(_around(span, by_id)), own)
             placed.append((span.start, 0, number, step))
             if ended and span.type in _NODES:
-                placed.append((span.end, 1, -number, _end(span, step, by_id.values())))
+                placed.append((span.end, 1, -number, _end(span, step, own)))
     placed.sort(key=lambda each: each[:3])
     return [step for *_, step in placed], beside
 
@@ -102,7 +105,20 @@ def key_of(step: TraceStep) -> tuple[Any, bool]:
     return kept.get("span_id"), bool(kept.get("end"))
 
 
-def _step(span: EndedSpan, around: list[EndedSpan]) -> TraceStep:
+def _inside(by_id: dict[str, EndedSpan]) -> dict[str, list[EndedSpan]]:
+    """The spans that become steps, by the one that they are directly inside of, by their start."""
+    found: dict[str, list[EndedSpan]] = {}
+    for span in sorted(by_id.values(), key=lambda span: (span.start, span.end)):
+        if span.type not in _GROUPING:
+            outer = next(
+                (each for each in _around(span, by_id) if each.type not in _GROUPING), None
+            )
+            if outer is not None:
+                found.setdefault(outer.span_id, []).append(span)
+    return found
+
+
+def _step(span: EndedSpan, around: list[EndedSpan], own: float) -> TraceStep:
     fields, used = _FIELDS.get(span.type, _node)(span.data)
     node = span.type in _NODES
     extra = {name: value for name, value in fields.items() if name not in _STEP_FIELDS}
@@ -114,10 +130,17 @@ def _step(span: EndedSpan, around: list[EndedSpan]) -> TraceStep:
         extra[KEPT]["data"] = rest
     if span.error_data:
         extra[KEPT]["error_data"] = span.error_data
-    fields.setdefault("node_name", _agent_of(around))
+    whole = (span.end - span.start) * 1000
+    if not node and whole != own:
+        extra["wall_ms"] = whole
+    agent = _agent_of(around)
+    if "node_name" not in fields:
+        fields["node_name"] = agent
+    elif agent is not None and fields["node_name"] != agent and span.type != "agent":
+        extra["agent"] = agent
     return TraceStep(
         timestamp=span.start,
-        duration_ms=0.0 if node else (span.end - span.start) * 1000,
+        duration_ms=0.0 if node else own,
         error=None if node else span.error,
         step_number=next((s.data.get("turn") for s in around if s.type == "turn"), None),
         extra=extra,
@@ -128,12 +151,11 @@ def _step(span: EndedSpan, around: list[EndedSpan]) -> TraceStep:
 _STEP_FIELDS = frozenset(TraceStep.__struct_fields__) - {"extra"}
 
 
-def _end(span: EndedSpan, start: TraceStep, spans: Iterable[EndedSpan]) -> TraceStep:
-    inside = [(s.start, s.end) for s in spans if s.parent_id == span.span_id]
+def _end(span: EndedSpan, start: TraceStep, own: float) -> TraceStep:
     return TraceStep(
         type=StepType.GRAPH_NODE_END,
         timestamp=span.end,
-        duration_ms=_own_seconds(span, sorted(inside)) * 1000,
+        duration_ms=own,
         node_name=start.node_name,
         step_number=start.step_number,
         summary=start.summary,
@@ -151,11 +173,12 @@ def _failure(span: EndedSpan) -> TraceStep:
     )
 
 
-def _own_seconds(span: EndedSpan, inside: list[tuple[float, float]]) -> float:
+def _own_seconds(span: EndedSpan, inside: Iterable[EndedSpan]) -> float:
+    """The span's time that none of these covers."""
     own, at = 0.0, span.start
-    for start, end in inside:
-        own += max(min(start, span.end) - at, 0.0)
-        at = max(at, end)
+    for each in inside:
+        own += max(min(each.start, span.end) - at, 0.0)
+        at = max(at, each.end)
     return own + max(span.end - at, 0.0)
 
 
@@ -221,7 +244,9 @@ def _handoff(data: dict[str, Any]) -> _Fields:
 
 def _guardrail(data: dict[str, Any]) -> _Fields:
     triggered = "triggered" if data.get("triggered") else "passed"
-    return {"type": StepType.GUARDRAIL, "summary": f"{data.get('name')}: {triggered}"}, set()
+    # Without a node: it would be shown by the agent's name, and not by its own.
+    summary = f"{data.get('name')}: {triggered}"
+    return {"type": StepType.GUARDRAIL, "summary": summary, "node_name": None}, set()
 
 
 def _agent(data: dict[str, Any]) -> _Fields:
@@ -231,7 +256,7 @@ def _agent(data: dict[str, Any]) -> _Fields:
 
 def _node(data: dict[str, Any]) -> _Fields:
     name = data.get("name") or data.get("server")
-    return {"type": StepType.GRAPH_NODE_START, "summary": name}, {"name"}
+    return {"type": StepType.GRAPH_NODE_START, "node_name": name, "summary": name}, {"name"}
 
 
 def _speech(data: dict[str, Any]) -> _Fields:
@@ -268,6 +293,8 @@ def _usage(usage: Any) -> dict[str, Any]:
         "cache_read_tokens": sent.get("cached_tokens") or None,
         "cache_write_tokens": sent.get("cache_write_tokens") or None,
         "reasoning_tokens": wrote.get("reasoning_tokens") or None,
+        "audio_input_tokens": sent.get("audio_tokens") or None,
+        "audio_output_tokens": wrote.get("audio_tokens") or None,
     }
     return {name: value for name, value in told.items() if value is not None}
 

@@ -8,9 +8,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from ...model.trace import AgentTrace, StepType, TraceStep
+from .attributes import Attributes
 from .outline import Outline
 from .round_trip import Fix, Mark, unmarked, without_additions
-from .semconv import IDENTITY, RESOURCE_METADATA, Kind
+from .semconv import FIELDS, IDENTITY, RESOURCE_METADATA, Kind
 from .span_names import metadata_of
 from .span_steps import KEPT, error_of, kind_of, steps_of, usage_of_node
 from .span_tree import Group, begins_a_run, grouped
@@ -103,12 +104,27 @@ def run_id_told(group: Group) -> str | None:
 def run_header(group: Group) -> AgentTrace:
     """The run that these spans are, without its steps."""
     kinds = {record.span_id: kind_of(record) for record in group.records}
-    return AgentTrace(
+    metadata = _metadata(group, kinds)
+    run = AgentTrace(
         start_time=min(map(_began_ns, group.records)) / 10**9,
         run_id=group.run_id,
         parent_run_id=group.parent_run_id,
-        metadata=_metadata(group, kinds),
+        metadata=metadata,
+        agent=_text(metadata.get("gen_ai.agent.name")),
+        session_id=_text(metadata.get("gen_ai.conversation.id")),
+        user_id=_text(metadata.get("user.id")),
     )
+    root = group.root
+    if root is not None and kinds[root.span_id] in {Kind.NODE, Kind.OTHER}:
+        run.name = root.name or None
+        attributes = Attributes(root.attributes)
+        for field in ("input", "output"):
+            setattr(run, field, attributes.take(field, FIELDS[Kind.NODE][field]))
+    return run
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _began_ns(record: SpanRecord) -> int:

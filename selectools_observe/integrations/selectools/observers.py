@@ -13,10 +13,12 @@ from functools import partial
 from typing import Any
 
 from ...capture.agent_saver import OnError, SafeSaver
+from ...capture.error_text import error_text
 from ...capture.finalizer import beside, is_ending
+from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, TraceStore
 from .._requires import needs
-from .runs import WatchedRun, described, runs_begun
+from .runs import WatchedRun, own_trace, runs_begun
 
 with needs("selectools", "The selectools observers"):
     from selectools import AgentObserver, AsyncAgentObserver
@@ -36,12 +38,14 @@ class _Watching:
         self,
         store: TraceStore | AsyncTraceStore,
         *,
+        contents: bool = True,
         on_error: OnError | None = None,
         max_open_runs: int = 1000,
     ) -> None:
         if max_open_runs < 1:
             raise ValueError(f"max_open_runs must be at least 1, not {max_open_runs}")
         self._saver = SafeSaver(store, on_error)
+        self._contents = contents
         self._max_open_runs = max_open_runs
         self._open: dict[str, WatchedRun] = {}
 
@@ -64,9 +68,11 @@ class _Watching:
 
     def on_run_start(self, run_id: str, messages: Any, system_prompt: str) -> None:
         self._begin(run_id)
+        self._tell(run_id, lambda run: run.is_asked(self._kept(messages), system_prompt))
 
     def on_graph_start(self, run_id: str, graph_name: str, entry_node: str, state: Any) -> None:
         self._begin(run_id)
+        self._tell(run_id, lambda run: run.is_graph(graph_name))
 
     def on_graph_error(
         self,
@@ -86,10 +92,12 @@ class _Watching:
         self._save_graph(self._end(run_id))
 
     def on_llm_start(self, run_id: str, messages: Any, model: str, system_prompt: str) -> None:
-        self._tell(run_id, lambda run: run.model_call_begins(model))
+        given = self._kept(messages)
+        self._tell(run_id, lambda run: run.model_call_begins(model, given, system_prompt))
 
     def on_llm_end(self, run_id: str, response: str, usage: Any) -> None:
-        self._tell(run_id, lambda run: run.model_call_ends())
+        answer = response if self._contents else None
+        self._tell(run_id, lambda run: run.model_call_ends(answer))
 
     def on_usage(self, run_id: str, usage: Any) -> None:
         self._tell(run_id, lambda run: setattr(run.model_calls[-1], "usage", usage))
@@ -107,7 +115,7 @@ class _Watching:
     def on_provider_fallback(
         self, run_id: str, failed: str, next_provider: str, error: Exception
     ) -> None:
-        fallback = {"from": failed, "to": next_provider, "error": described(error)}
+        fallback = {"from": failed, "to": next_provider, "error": error_text(error)}
         self._tell(run_id, lambda run: run.model_calls[-1].fallbacks.append(fallback))
 
     def on_tool_start(self, run_id: str, call_id: str, tool_name: str, tool_args: Any) -> None:
@@ -132,12 +140,21 @@ class _Watching:
         tool_args: Any,
         duration_ms: float,
     ) -> None:
-        text = described(error)
+        text = error_text(error)
         self._tell(run_id, lambda run: run.tool_ends(call_id, duration_ms, error=text))
 
     # What becomes of it
 
+    def _kept(self, messages: Any) -> Any:
+        return messages if self._contents else None
+
     def _begin(self, run_id: str) -> None:
+        try:
+            self._follow(run_id)
+        except Exception as error:  # noqa: BLE001 - a caller's variables may do anything
+            self._saver.lost(error, AgentTrace(run_id=str(run_id)))
+
+    def _follow(self, run_id: str) -> None:
         beside.ready()
         begun = runs_begun.get()
         if begun is not None:
@@ -158,9 +175,21 @@ class _Watching:
         """What to save of a run that ends; None if there is nothing."""
         run = self._open.pop(run_id, None)
         if run is None:
-            return trace
+            return None if trace is None else self._trace_given(trace)
         run.close()
         return self._trace_of(run, trace)
+
+    def _trace_given(self, trace: object) -> object:
+        """The trace of a run whose begin was not told."""
+        try:
+            return own_trace(trace)
+        except Exception:
+            log.exception("run %r is saved as selectools gave it", getattr(trace, "run_id", None))
+            return trace
+
+    def _answered(self, run_id: str, result: Any) -> None:
+        if self._contents:
+            self._tell(run_id, lambda run: run.answers(result))
 
     def _trace_of(self, run: WatchedRun, trace: object | None = None) -> Any:
         try:
@@ -209,6 +238,8 @@ class TraceSavingObserver(_Watching, AgentObserver):
 
     Args:
         store: Where runs go, of either face; stays the caller's to close.
+        contents: Whether messages, system prompts and answers are kept. Arguments and results of
+            tools always are.
         on_error: Called with the error and the trace when a run could not be saved.
         max_open_runs: How many runs are followed at once. Beyond it the oldest is saved as it is,
             with ``"unfinished": True`` in its metadata, and again when it does end.
@@ -220,6 +251,7 @@ class TraceSavingObserver(_Watching, AgentObserver):
     """
 
     def on_run_end(self, run_id: str, result: Any, duration_ms: float | None = None) -> None:
+        self._answered(run_id, result)
         self._save(self._end(run_id, result.trace))
 
     def on_error(self, run_id: str, error: Exception, context: Any) -> None:
@@ -247,6 +279,7 @@ class AsyncTraceSavingObserver(_Watching, AsyncAgentObserver):
     blocking = True
 
     def on_run_end(self, run_id: str, result: Any, duration_ms: float | None = None) -> None:
+        self._answered(run_id, result)
         if not self._is_told_to_coroutines(run_id):
             self._save(self._end(run_id, result.trace))
 

@@ -20,25 +20,66 @@ from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeGuard
 
+from ...capture.error_text import error_text
 from ...model.trace import AgentTrace, StepType, TraceStep
 from ...model.validation import as_agent_trace
+
+outer_run: ContextVar[str | None] = ContextVar("selectools_observe_outer_run", default=None)
+"""The run that code is part of: selectools carries the context into the threads of tools."""
 
 runs_begun: ContextVar[list[str] | None] = ContextVar("runs_begun", default=None)
 """Where the ids of runs go as they begin, for whoever set it around them."""
 
-_FRAMES = 6
-"""How many callers up selectools keeps a run's trace: two or three, and room for subclasses."""
+_UNNAMED = "agent"
+"""What selectools calls agents that nobody named."""
+
+_FRAMES = 10
+"""How many callers up selectools keeps a run's trace: two or three above our own five or six, and
+room for subclasses."""
 
 
 def live_trace(run_id: str) -> Any | None:
     """The trace that selectools is keeping of a run that one of our callers has just begun."""
+    variables = _variables_of(run_id)
+    return None if variables is None else variables["trace"]
+
+
+def _variables_of(run_id: str) -> dict[str, Any] | None:
+    """The variables of that caller, of selectools' own code."""
     frame = inspect.currentframe()
     for _ in range(_FRAMES):
         frame = frame.f_back if frame else None
-        found = frame.f_locals.get("trace") if frame else None
+        variables = frame.f_locals if frame else {}
+        found = variables.get("trace")
         if getattr(found, "run_id", None) == run_id and hasattr(found, "steps"):
-            return found
+            return dict(variables)
     return None
+
+
+def _agent_name(run_id: str) -> str | None:
+    agent = (_variables_of(run_id) or {}).get("self")
+    name = getattr(getattr(agent, "config", None), "name", None)
+    return name if isinstance(name, str) and name not in {"", _UNNAMED} else None
+
+
+def _plain_messages(messages: Any, system_prompt: Any) -> list[Any] | None:
+    """Messages as JSON values, the system prompt first."""
+    if messages is None:
+        return None
+    plain = [
+        {name: value for name, value in _as_dict(message).items() if value is not None}
+        for message in messages
+    ]
+    has_system = any(message.get("role") == "system" for message in plain)
+    if isinstance(system_prompt, str) and system_prompt and not has_system:
+        plain.insert(0, {"role": "system", "content": system_prompt})
+    return plain
+
+
+def _as_dict(message: Any) -> dict[str, Any]:
+    to_dict = getattr(message, "to_dict", None)
+    told = to_dict() if callable(to_dict) else message
+    return told if isinstance(told, dict) else {"role": "user", "content": str(told)}
 
 
 class ModelCall:
@@ -57,6 +98,8 @@ class ModelCall:
         self.retries: list[dict[str, Any]] = []
         self.fallbacks: list[dict[str, Any]] = []
         self.is_trying_again = False
+        self.input: list[Any] | None = None
+        self.output: Any = None
 
     def complete(self, step: TraceStep) -> None:
         """Add to selectools' own step what it lacks."""
@@ -73,6 +116,7 @@ class ModelCall:
             "fallbacks": self.fallbacks or None,
         }
         step.extra = {name: value for name, value in extra.items() if value is not None} or None
+        step.input, step.output = self.input, self.output
 
     def as_step(self, failure: str | None) -> TraceStep:
         """A step of its own, for a trace that has none for it; what failed, if it did not end."""
@@ -107,6 +151,12 @@ class WatchedRun:
         self.model_calls: list[ModelCall] = []
         self._open_tools: dict[str, TraceStep] = {}
         self._noted: list[_Noted] = []
+        self.given: list[Any] | None = None
+        self.answer: Any = None
+        self.graph: str | None = None
+        self._outer = outer_run.get()
+        outer_run.set(run_id)
+        self._agent = _agent_name(run_id)  # before there is a variable `trace` here
         trace = live_trace(run_id)
         # Not the trace itself: that it goes is how we learn of a run that ends without a word.
         self._seen = SimpleNamespace(run_id=run_id, steps=[], start_time=time.time(), metadata={})
@@ -121,6 +171,8 @@ class WatchedRun:
             self._task.add_done_callback(self._task_ended)
 
     def close(self) -> None:
+        if outer_run.get() == self._seen.run_id:  # else it ends in another context
+            outer_run.set(self._outer)
         if self._end is not None:
             self._end.detach()
         if self._task is not None:
@@ -134,23 +186,36 @@ class WatchedRun:
 
     # Events
 
-    def model_call_begins(self, model: str) -> None:
+    def is_asked(self, messages: Any, system_prompt: Any) -> None:
+        self.given = _plain_messages(messages, system_prompt)
+
+    def is_graph(self, name: Any) -> None:
+        self.graph = name if isinstance(name, str) else None
+
+    def answers(self, result: Any) -> None:
+        message = getattr(result, "message", None)
+        told = getattr(message, "content", None) or getattr(result, "content", None)
+        self.answer = told if isinstance(told, str) else None
+
+    def model_call_begins(self, model: str, messages: Any = None, system: Any = None) -> None:
         if not (self.model_calls and self.model_calls[-1].is_trying_again):
             self.model_calls.append(ModelCall(model, len(self._seen.steps)))
             self._noted.append(_Noted(len(self._seen.steps), self.model_calls[-1]))
         self.model_calls[-1].is_trying_again = False
+        self.model_calls[-1].input = _plain_messages(messages, system)
 
     def model_call_fails(self, attempt: int, error: Exception, backoff: float) -> None:
         if self.model_calls:
             call = self.model_calls[-1]
             call.is_trying_again = True
             call.retries.append(
-                {"attempt": attempt, "error": described(error), "backoff_seconds": backoff}
+                {"attempt": attempt, "error": error_text(error), "backoff_seconds": backoff}
             )
 
-    def model_call_ends(self) -> None:
+    def model_call_ends(self, answer: Any = None) -> None:
         if self.model_calls:
             self.model_calls[-1].ended = time.time()
+            self.model_calls[-1].output = answer if isinstance(answer, str) and answer else None
 
     def tool_begins(self, call_id: str, name: str, arguments: dict[str, Any]) -> None:
         step = TraceStep(StepType.TOOL_EXECUTION, tool_name=name, tool_args=arguments)
@@ -166,7 +231,7 @@ class WatchedRun:
                 setattr(step, name, value)
 
     def fails(self, error: BaseException, node: str | None = None) -> None:
-        step = TraceStep(StepType.ERROR, error=described(error), node_name=node)
+        step = TraceStep(StepType.ERROR, error=error_text(error), node_name=node)
         self._noted.append(_Noted(len(self._seen.steps), step))
 
     # The end
@@ -182,7 +247,8 @@ class WatchedRun:
         Raises:
             InvalidTraceError: It is no trace.
         """
-        own = as_agent_trace(self._seen if given is None else given)
+        own = own_trace(self._seen if given is None else given)
+        self._describe(own)
         told = self._complete_model_calls(own.steps)
         failures = [noted.what for noted in self._noted if _is_error(noted.what)]
         missing = []
@@ -200,6 +266,17 @@ class WatchedRun:
             if self._sees_all:
                 own.steps.append(step)
         return own
+
+    def _describe(self, own: AgentTrace) -> None:
+        """Say what the run was asked, what it answered, and whose it is."""
+        own.input = own.input or self.given
+        own.output = own.output or self.answer
+        own.agent = own.agent or self._agent
+        own.name = own.name or self.graph or self._agent
+        own.parent_run_id = own.parent_run_id or self._outer
+        whose = own.metadata
+        own.session_id = own.session_id or _text(whose, "session_id", "thread_id")
+        own.user_id = own.user_id or _text(whose, "user_id", "user.id")
 
     def abandoned_trace(self) -> AgentTrace | None:
         """The trace of a run that ended without a word; None if it is stored so already."""
@@ -238,6 +315,63 @@ class WatchedRun:
         return told
 
 
+def _text(metadata: dict[str, Any], *names: str) -> str | None:
+    return next((str(metadata[name]) for name in names if metadata.get(name)), None)
+
+
+def own_trace(given: object) -> AgentTrace:
+    """Our copy of a trace of selectools, with the times that it means.
+
+    Raises:
+        InvalidTraceError: It is no trace.
+    """
+    own = as_agent_trace(given)
+    _begin_when_they_began(own.steps)
+    _take_their_own_time(own.steps)
+    return own
+
+
+def _begin_when_they_began(steps: list[TraceStep]) -> None:
+    """Selectools stamps a step when it is over; a step's time is when it began."""
+    for step in steps:
+        if step.type != StepType.GRAPH_NODE_END and step.duration_ms > 0:
+            step.timestamp -= step.duration_ms / 1000
+
+
+def _take_their_own_time(steps: list[TraceStep]) -> None:
+    """A graph's end has the time of its nodes too: leave it the time of its own."""
+    around: list[list[tuple[float, float]]] = []
+    names: list[str | None] = []
+    for step in steps:
+        if step.type == StepType.GRAPH_NODE_START:
+            around.append([])
+            names.append(step.node_name)
+        elif step.type == StepType.GRAPH_NODE_END and step.node_name in names:
+            while names[-1] != step.node_name:  # one that never ended
+                names.pop()
+                inner = around.pop()
+                around[-1] += inner
+            names.pop()
+            end, whole = step.timestamp, step.duration_ms
+            inside = around.pop()
+            step.duration_ms = max(0.0, whole - _covered(inside, end - whole / 1000, end) * 1000)
+            if step.duration_ms != whole:
+                step.extra = {**(step.extra or {}), "wall_ms": whole}
+            if around:
+                around[-1].append((end - whole / 1000, end))
+        elif around and step.duration_ms > 0:
+            around[-1].append((step.timestamp, step.timestamp + step.duration_ms / 1000))
+
+
+def _covered(inside: list[tuple[float, float]], start: float, end: float) -> float:
+    """For how many seconds of a time something inside went on."""
+    total, at = 0.0, start
+    for begin, until in sorted(inside):
+        total += max(0.0, min(until, end) - max(begin, at))
+        at = max(at, until)
+    return total
+
+
 class _Noted(NamedTuple):
     """What may be missing in selectools' trace, and how many steps that had then."""
 
@@ -257,8 +391,3 @@ def _current_task() -> asyncio.Task[Any] | None:
         return asyncio.current_task()
     except RuntimeError:  # no event loop here
         return None
-
-
-def described(error: BaseException) -> str:
-    """An error as steps tell it: its type and its text."""
-    return f"{type(error).__name__}: {error}"

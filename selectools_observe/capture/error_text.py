@@ -1,0 +1,13 @@
+"""An exception as a step tells it, whatever its class does when it is looked at."""
+
+from __future__ import annotations
+
+
+def error_text(error: BaseException) -> str:
+    """An exception as a step's ``error``: its type and what it says."""
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - an error's own text may fail
+        said = ""
+    name = type(error).__name__
+    return f"{name}: {said}" if said else name

@@ -1,1 +1,0 @@
-"""Finding runs: text, order, the filter language, groups and statistics."""

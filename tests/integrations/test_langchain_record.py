@@ -1,0 +1,222 @@
+"""LangChain and LangGraph: whatever user code raises, hand-offs, interrupts, parts of replies."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import pytest
+
+pytest.importorskip("langchain_core", reason="langchain-core is not installed")
+pytest.importorskip("langgraph", reason="langgraph is not installed")
+
+from langchain_core.language_models.fake_chat_models import FakeMessagesListChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Command, interrupt
+
+from selectools_observe import InMemoryTraceStore, TraceFilter
+from selectools_observe.integrations.langchain import (
+    AsyncTraceCallbackHandler,
+    TraceCallbackHandler,
+)
+
+
+class BadError(Exception):
+    def __str__(self):
+        return {"not": "a text"}  # noqa: PLE0307 - that is the point
+
+
+class WorseError(Exception):
+    def __str__(self):
+        raise RuntimeError("keep out")
+
+    __repr__ = __str__
+
+
+@pytest.fixture
+def store():
+    return InMemoryTraceStore()
+
+
+@pytest.fixture
+def handler(store):
+    return TraceCallbackHandler(store)
+
+
+def config(handler, **more):
+    return {"callbacks": [handler], **more}
+
+
+def only(store):
+    (summary,) = store.list()
+    return store.load(summary.run_id)
+
+
+def kinds(run):
+    return [step.type.value for step in run]
+
+
+class TestWhateverUserCodeRaises:
+    @pytest.mark.parametrize("error", [BadError, WorseError])
+    def test_in_a_runnable(self, error, store, handler):
+        def fail(_):
+            raise error
+
+        with pytest.raises(error):
+            RunnableLambda(fail).invoke(1, config(handler))
+        run = only(store)
+        assert run.steps[-1].error == error.__name__
+        assert (handler.saved, handler.failed) == (1, 0)
+
+    @pytest.mark.parametrize("error", [BadError, WorseError])
+    async def test_in_a_tool_in_an_event_loop(self, error, store):
+        handler = AsyncTraceCallbackHandler(store)
+
+        @tool
+        def broken(x: int) -> str:
+            """Fail."""
+            raise error
+
+        with pytest.raises(error):
+            await broken.ainvoke({"x": 1}, config(handler))
+        (step,) = only(store).steps
+        assert (step.tool_name, step.error) == ("broken", error.__name__)
+
+    def test_while_an_event_is_read(self, store, handler, monkeypatch):
+        monkeypatch.setattr(handler._runs, "end", _once(handler._runs.end, RuntimeError("boom")))
+        RunnableLambda(lambda x: x).invoke(1, config(handler))
+        lost = only(store).extra["langchain"]["lost_events"]
+        assert lost == [{"event": "runnable_ends", "error": "RuntimeError: boom"}]
+
+    def test_when_nothing_is_known_of_the_run(self, store, monkeypatch):
+        told = []
+        handler = TraceCallbackHandler(store, on_error=lambda error, run: told.append(str(error)))
+        monkeypatch.setattr(
+            handler._runs, "begin", _once(handler._runs.begin, RuntimeError("boom"))
+        )
+        RunnableLambda(lambda x: x).invoke(1, config(handler))
+        assert (handler.failed, told) == (1, ["boom"])
+
+
+def _once(function, error):
+    """The function, which fails the first time."""
+    failed = []
+
+    def call(*args, **kwargs):
+        if not failed:
+            failed.append(error)
+            raise error
+        return function(*args, **kwargs)
+
+    return call
+
+
+class TestReplies:
+    def test_a_malformed_call_and_a_refusal_are_kept(self, store, handler):
+        bad = {"name": "f", "args": "{", "id": "1", "error": "no JSON", "type": "invalid_tool_call"}
+        reply = AIMessage(
+            "", invalid_tool_calls=[bad], additional_kwargs={"refusal": "I cannot do that."}
+        )
+        FakeMessagesListChatModel(responses=[reply]).invoke("Go.", config(handler))
+        (step,) = only(store).steps
+        assert step.output["invalid_tool_calls"][0]["args"] == "{"
+        assert step.output["refusal"] == "I cannot do that."
+
+    def test_candidates_and_shares_of_tokens(self, store, handler):
+        usage = {
+            "input_tokens": 12_100,
+            "output_tokens": 5,
+            "total_tokens": 12_105,
+            "input_token_details": {
+                "cache_creation": 0,
+                "ephemeral_5m_input_tokens": 12_000,
+                "audio": 7,
+            },
+        }
+        first = ChatGeneration(message=AIMessage("one", usage_metadata=usage))
+        second = ChatGeneration(message=AIMessage("two"))
+
+        class Several(FakeMessagesListChatModel):
+            def _generate(self, *args, **kwargs):
+                return ChatResult(generations=[first, second])
+
+        Several(responses=[]).invoke("Go.", config(handler))
+        (step,) = only(store).steps
+        assert step.extra["cache_write_tokens"] == step.extra["cache_write_5m_tokens"] == 12_000
+        assert step.extra["audio_input_tokens"] == 7
+        assert step.output["content"] == "one"
+        assert step.extra["candidates"][0]["content"] == "two"
+
+
+class State(TypedDict, total=False):
+    said: str
+
+
+def graph_of(**nodes):
+    graph = StateGraph(State)
+    for name, node in nodes.items():
+        graph.add_node(name, node)
+    return graph
+
+
+class TestGraphs:
+    def test_a_hand_off_to_the_parent_graph(self, store, handler):
+        inner = graph_of(triage=lambda _: Command(graph=Command.PARENT, goto="billing"))
+        inner.add_edge(START, "triage")
+        outer = graph_of(support=inner.compile(), billing=lambda _: {"said": "paid"})
+        outer.add_edge(START, "support")
+        outer.add_edge("billing", END)
+        assert outer.compile().invoke({}, config(handler)) == {"said": "paid"}
+        run = only(store)
+        assert "graph_interrupt" not in kinds(run)
+        (routing,) = run.filter(type="graph_routing")
+        assert (routing.from_node, routing.to_node) == ("triage", "billing")
+        assert not any(step.error for step in run)
+        ends = [step.node_name for step in run.filter(type="graph_node_end")]
+        assert ends == ["triage", "support", "billing"]
+
+    def test_an_interrupt_in_a_subgraph_and_its_answer(self, store, handler):
+        inner = graph_of(ask=lambda _: {"said": interrupt("Really?")})
+        inner.add_edge(START, "ask")
+        outer = graph_of(sub=inner.compile())
+        outer.add_edge(START, "sub")
+        compiled = outer.compile(checkpointer=InMemorySaver())
+        thread = {"configurable": {"thread_id": "t1"}}
+        compiled.invoke({}, config(handler, **thread))
+        paused = only(store)
+        (step,) = paused.filter(type="graph_interrupt")
+        assert (step.node_name, step.extra["interrupts"][0]["value"]) == ("ask", "Really?")
+        result = compiled.invoke(Command(resume="yes"), config(handler, **thread))
+        assert result == {"said": "yes"}
+        resumed = store.load(store.list()[0].run_id)
+        (answer,) = resumed.filter(type="graph_resume")
+        assert (answer.output, answer.interrupt_key) == ("yes", step.interrupt_key)
+        assert resumed.metadata["resumes_run_id"] == paused.run_id
+        assert {paused.session_id, resumed.session_id} == {"t1"}
+        assert "graph_interrupt" not in kinds(resumed)
+
+    def test_ends_of_nodes_at_once_name_their_runs(self, store, handler):
+        graph = graph_of(a=lambda _: {}, b=lambda _: {})
+        graph.add_edge(START, "a")
+        graph.add_edge(START, "b")
+        graph.compile().invoke({"said": "x"}, config(handler))
+        run = only(store)
+        starts = {step.extra["run_id"] for step in run.filter(type="graph_node_start")}
+        ends = {step.extra["run_id"] for step in run.filter(type="graph_node_end")}
+        assert starts == ends
+        assert len(ends) == 2
+
+    def test_session_user_and_name(self, store, handler):
+        graph = graph_of(a=lambda _: {"said": "hi"})
+        graph.add_edge(START, "a")
+        metadata = {"thread_id": "t1", "user_id": "u1"}
+        named = config(handler, metadata=metadata, run_name="refund", tags=["x"])
+        graph.compile().invoke({"said": "x"}, named)
+        run = only(store)
+        assert (run.name, run.session_id, run.user_id, run.tags) == ("refund", "t1", "u1", ["x"])
+        assert (run.input, run.output) == ({"said": "x"}, {"said": "hi"})
+        assert len(store.query(TraceFilter(session_id="t1"))) == 1

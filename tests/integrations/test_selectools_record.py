@@ -1,0 +1,151 @@
+"""What a run of selectools was asked, what it answered, by whom; and its times."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+import pytest
+
+pytest.importorskip("selectools", reason="selectools is not installed")
+
+from selectools import tool
+from selectools.orchestration import AgentGraph
+from selectools_agents import agent
+
+from selectools_observe import InMemoryTraceStore
+from selectools_observe.integrations.selectools import AsyncTraceSavingObserver, TraceSavingObserver
+from selectools_observe.model.messages import messages_of
+
+CALL = [[("weather", {"city": "Oslo"})], "Rain."]
+
+
+@pytest.fixture
+def store():
+    return InMemoryTraceStore()
+
+
+@pytest.fixture(params=[TraceSavingObserver, AsyncTraceSavingObserver])
+def observer_type(request):
+    return request.param
+
+
+def texts(messages):
+    return [
+        (each.role, "".join(getattr(p, "content", "") or "" for p in each.parts))
+        for each in messages
+    ]
+
+
+def test_question_answer_and_system_prompt(store, observer_type):
+    runner = agent(CALL, observer_type(store), name="support", system_prompt="Be brief.")
+    result = runner.run("How is it?")
+    run = store.load(result.trace.run_id)
+    assert (run.agent, run.output) == ("support", "Rain.")
+    assert run.input[-1]["content"] == "How is it?"
+    first, last = run.filter(type="llm_call")
+    asked = messages_of(first).input
+    assert asked[0].role == "system"
+    assert ("user", "How is it?") in texts(asked)
+    assert texts(messages_of(last).output) == [("assistant", "Rain.")]
+    assert "Rain." not in str(messages_of(first).output)
+
+
+async def test_the_same_in_an_event_loop(store):
+    runner = agent(["Fine."], AsyncTraceSavingObserver(store), name="support")
+    result = await runner.arun("How is it?")
+    run = store.load(result.trace.run_id)
+    assert (run.agent, run.output, run.input[-1]["content"]) == ("support", "Fine.", "How is it?")
+    (summary,) = store.list()
+    assert (summary.agent, summary.output) == ("support", "Fine.")
+    assert "How is it?" in summary.input
+
+
+def test_contents_can_be_left_out(store, observer_type):
+    result = agent(CALL, observer_type(store, contents=False)).run("My secret?")
+    run = store.load(result.trace.run_id)
+    assert "secret" not in str(run.to_dict())
+    assert run.output is None
+
+
+@pytest.mark.parametrize("parallel", [True, False])
+def test_an_agent_inside_a_tool_of_another(store, observer_type, parallel):
+    observer = observer_type(store)
+    inner = agent(["Inner."], observer, name="inner")
+
+    @tool()
+    def ask(question: str) -> str:
+        """Ask the other agent."""
+        return inner.run(question).content
+
+    turns = [[("ask", {"question": "a"}), ("ask", {"question": "b"})], "Outer."]
+    outer = agent(turns, observer, tools=[ask], name="outer", parallel_tool_execution=parallel)
+    result = outer.run("Go.")
+    runs = [store.load(each.run_id) for each in store.list()]
+    assert [(run.agent, run.parent_run_id) for run in runs if run.agent == "inner"] == [
+        ("inner", result.trace.run_id)
+    ] * 2
+    outer.run("Once more.")  # what it was part of is over
+    assert store.load(store.list()[0].run_id).parent_run_id is None
+
+
+def test_steps_are_stamped_when_they_begin(store, observer_type):
+    @tool()
+    def slow(name: str) -> str:
+        """Take a while."""
+        time.sleep(0.2)
+        return name
+
+    result = agent([[("slow", {"name": "x"})], "Done."], observer_type(store), tools=[slow]).run(
+        "Go."
+    )
+    run = store.load(result.trace.run_id)
+    (step,) = run.filter(type="tool_execution")
+    (its,) = [each for each in result.trace.steps if each.type.value == "tool_execution"]
+    assert step.timestamp == pytest.approx(its.timestamp - its.duration_ms / 1000)
+    assert step.timestamp < its.timestamp - 0.15
+
+
+def test_a_graph_counts_no_moment_twice(store):
+    observer = TraceSavingObserver(store)
+
+    async def wait(state):
+        await asyncio.sleep(0.1)
+        return state
+
+    graph = AgentGraph(observers=[observer])
+    graph.add_node("one", wait)
+    graph.add_node("two", wait)
+    graph.add_edge("one", "two")
+    graph.add_edge("two", AgentGraph.END)
+    graph.set_entry("one")
+    graph.run("Go.")
+    observer.flush(30)
+    (summary,) = store.list()
+    run = store.load(summary.run_id)
+    ends = run.filter(type="graph_node_end")
+    whole = ends[-1].extra["wall_ms"]
+    assert run.total_duration_ms == pytest.approx(whole, abs=1)
+    assert [step.duration_ms >= 90 for step in ends] == [True, True, False]
+
+
+def test_an_error_that_cannot_be_told(store, observer_type):
+    class BadError(Exception):
+        def __str__(self):
+            return {"not": "a text"}  # noqa: PLE0307 - that is the point
+
+    @tool()
+    def broken_tool(name: str) -> str:
+        """Fail."""
+        raise BadError
+
+    turns = [[("broken_tool", {"name": "x"})], "Done."]
+    observer = observer_type(store)
+    with contextlib.suppress(TypeError):  # selectools itself stumbles over it
+        agent(turns, observer, tools=[broken_tool]).run("Go.")
+    if observer_type is TraceSavingObserver:
+        observer.flush(30)
+    else:
+        asyncio.run(observer.flush(30))
+    assert len(store.list()) == 1
