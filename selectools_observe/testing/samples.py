@@ -437,9 +437,12 @@ def various_filters(number: int, seed: int = 2) -> Iterator[dict[str, Any]]:
             "name": lambda: chance.choice(["refund", "order", "none"]),
             "session_id": lambda: chance.choice(["s-1", "s-2"]),
             "user_id": lambda: chance.choice(["alice", "bob", ""]),
+            "agent": lambda: chance.choice(["planner", "none"]),
             "tags": lambda: chance.choice([["a"], ["a", "b"], ["x"], []]),
             "outcome": lambda: chance.choice(["ok", "error", "cancelled"]),
             "started_since": lambda: datetime.fromtimestamp(1_700_000_000.25, UTC),
+            "started_until": lambda: datetime.fromtimestamp(1_700_000_000.25, UTC),
+            "min_wall_ms": lambda: chance.choice([0, 501, 520.25]),
             "max_wall_ms": lambda: chance.choice([0, 501, 520.25]),
             "limit": lambda: chance.choice([0, 1, 7, 1000]),
         }
