@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..model.codec import encode
 from ..model.json_values import dumps
+from ..model.references import expanded_json
 from ..model.trace import AgentTrace
 
 
@@ -14,4 +15,4 @@ def as_json(value: object) -> str:
 
 def trace_json(trace: AgentTrace) -> str:
     """A trace in the shape that files hold, as JSON text."""
-    return encode(trace).trace.decode("utf-8", "surrogatepass")
+    return expanded_json(encode(trace).trace).decode("utf-8", "surrogatepass")

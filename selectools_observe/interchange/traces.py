@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..model.references import expand
 from ..model.trace import AgentTrace
 from .form import JSONForm, JSONObject
 from .source import Source
@@ -44,7 +45,7 @@ def trace_of(value: Any) -> AgentTrace:
     if not isinstance(inner, dict) or not all(key in inner for key in _RUN_KEYS):
         raise ValueError("not a run: 'run_id' or 'steps' is missing")
     try:
-        return AgentTrace.from_dict(inner)
+        return AgentTrace.from_dict(expand(inner))
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"not a trace: {error}") from error
 

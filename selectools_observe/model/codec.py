@@ -17,6 +17,7 @@ from ..runtime.gil import GilYielder
 from .details import RunDetails, details_of_parts, make_summary
 from .facets import facts_of_parts, usage_of
 from .json_values import UnstorableValueError, dumps, loads, replace_foreign
+from .references import KEY, expand, may_repeat, with_references
 from .trace import (
     DETAIL_FIELDS,
     STEP_FIELDS,
@@ -220,7 +221,9 @@ def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
     metadata = dumps(trace.metadata, "metadata") if trace.metadata else b"{}"
     total = total_ms(steps)
     whole = None
-    if plain and not trace.extra:
+    if may_repeat(steps) or KEY in (trace.extra or ()):
+        whole = _encode_with_references(trace, run_id, steps, total)
+    if whole is None and plain and not trace.extra:
         whole = _encode_fast(trace, run_id, steps, total, metadata)
     if whole is None:
         whole = dumps(_as_dict(trace, run_id, steps, total))
@@ -245,6 +248,17 @@ def _encode_fast(
         return _encoder.encode(written(trace, run_id, total, steps, raw))
     except Exception:  # noqa: BLE001 - the slow way does it or says why not
         return None
+
+
+def _encode_with_references(
+    trace: AgentTrace, run_id: str, steps: list[TraceStep], total: Number
+) -> bytes | None:
+    """The trace as JSON in which nothing long stands twice; None if nothing does."""
+    try:
+        written = with_references(_as_dict(trace, run_id, steps, total))
+    except Exception:  # noqa: BLE001 - the way without does it or says why not
+        return None
+    return None if written is None else dumps(written)
 
 
 def _as_dict(
@@ -331,6 +345,6 @@ def _from_dict(trace_type: TraceType, data: bytes) -> Any:
     if not is_storable_id(fields.get("run_id")):
         raise ValueError("it has no run_id")
     try:
-        return trace_type.from_dict(fields)
+        return trace_type.from_dict(expand(fields))
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"not a trace: {error}") from error

@@ -12,9 +12,11 @@ from .codec import EncodedTrace, WrittenTrace, decode, encode, written
 from .details import RunDetails, details_of, details_of_parts, make_summary
 from .facets import UsedStep, facts_of, has_error, usage_of
 from .json_values import dumps, loads, replace_foreign
+from .references import may_repeat
 from .trace import AgentTrace, TraceFacts, TraceSummary, total_of
 from .validation import check_metadata_depth, fit_to_store, settle_steps
 
+_FEW = 4
 _ABSENT = msgspec.Raw()
 
 
@@ -76,7 +78,8 @@ def _snapshot(own: AgentTrace, run_id: str) -> Snapshot:
     plain = settle_steps(steps, run_id)
     check_metadata_depth(own.metadata)
     packed = None
-    if plain and not own.extra:
+    # A few steps that repeat each other are packed faster than they are told apart.
+    if plain and not own.extra and not (len(steps) > _FEW and may_repeat(steps)):
         # The total is seldom asked for: see `Snapshot.trace`.
         packed = _pack(written(own, run_id, 0, steps, own.metadata or msgspec.UNSET))
     json = encode(own).trace if packed is None else b""

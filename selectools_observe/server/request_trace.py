@@ -9,6 +9,7 @@ import msgspec
 
 from ..errors import InvalidTraceError
 from ..model.json_values import loads
+from ..model.references import expand
 from ..model.trace import (
     DETAIL_FIELDS,
     STEP_FIELDS,
@@ -18,6 +19,8 @@ from ..model.trace import (
     TraceStep,
     step_type,
 )
+
+_MOST_CHARACTERS = 64 * 1024 * 1024  # that references of a run may expand to
 
 
 class _SentStep(msgspec.Struct, omit_defaults=True):
@@ -87,6 +90,10 @@ def trace_of_value(value: object) -> AgentTrace:
     if not isinstance(value, dict):
         raise InvalidTraceError(None, "the value", "is not a JSON object")
     run_id = value.get("run_id")
+    try:
+        value = expand(value, _MOST_CHARACTERS)
+    except ValueError as error:
+        raise InvalidTraceError(None, "the trace", f"does not fit: {error}") from None
     sent = _checked(value, _SentTrace, run_id, "")
     extra = {name: field for name, field in value.items() if name not in TRACE_KEYS}
     trace = AgentTrace(

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from ..model.codec import EncodedTrace, encode
 from ..model.json_values import dumps
+from ..model.references import expanded_json
 from ..model.trace import AgentTrace
 
 TITLE = "selectools-observe"
@@ -88,7 +89,7 @@ def write_standalone_html(
     for trace in traces:
         encoded = encode(trace)
         file.write(_block(dumps(_summary(encoded, trace))))
-        file.write(_block(encoded.trace))
+        file.write(_block(expanded_json(encoded.trace)))
         count += 1
     file.write(_TAIL.format(script=script))
     return count
