@@ -13,6 +13,7 @@ from .errors import (
 from .model.filters import TraceFilter
 from .model.histogram import TraceHistogram
 from .model.pagination import TracePage
+from .model.text_query import SearchHit, SearchPage
 from .model.trace import AgentTrace, StepType, TraceStep, TraceSummary
 from .protocols import (
     AsyncFileTraceStore,
@@ -45,6 +46,8 @@ __all__ = [
     "JSONLTraceStore",
     "QueryableTraceStore",
     "SQLiteTraceStore",
+    "SearchHit",
+    "SearchPage",
     "StepType",
     "StorageError",
     "StoreClosedError",

@@ -29,6 +29,7 @@ from .model.filters import TraceFilter
 from .model.histogram import TraceHistogram
 from .model.pagination import TracePage
 from .model.reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
+from .model.text_query import SearchPage
 from .model.trace import AgentTrace, TraceSummary
 
 # Inside a class with a method named `list`, `list[...]` would mean that method.
@@ -79,7 +80,10 @@ class AsyncTraceStore(Protocol):
         ...
 
     async def query(self, filters: TraceFilter) -> Summaries:
-        """Return the summaries of all traces that match (see `matches`), newest first."""
+        """Return the summaries of all traces that match (see `matches`), newest first.
+
+        ``filters.order_by`` is another order.
+        """
         ...
 
     async def delete(self, run_id: str) -> bool:
@@ -170,7 +174,11 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         ...
 
     async def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
-        """`AsyncTraceStore.query`, as a page of ``filters.limit`` summaries, or all."""
+        """`AsyncTraceStore.query`, as a page of ``filters.limit`` summaries, or all.
+
+        With ``filters.order_by``, in that order; a cursor leads on in it, past what was saved since
+        the first page.
+        """
         ...
 
     async def count(self, filters: TraceFilter | None = None) -> int:
@@ -192,11 +200,31 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         """
         ...
 
+    async def search(
+        self,
+        text: str,
+        filters: TraceFilter | None = None,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        hits_per_run: int = 3,
+    ) -> SearchPage:
+        """Return where a text query is found: of each run the first ``hits_per_run`` places.
+
+        The runs are those that ``query`` gives for ``filters`` with this ``text`` besides, in the
+        same order, ``limit`` of them on a page. What was saved is found at once.
+
+        Raises:
+            ValueError: There is no word in the text, or the cursor is not one of this query.
+        """
+        ...
+
     def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> AsyncIterator[TraceSummary]:
         """Stream the summaries of all that match, in bounded memory.
 
+        With ``filters.order_by`` they are put in order first, which holds all of them at once.
         Nothing is locked between two items. Traces saved after the stream began are left out; a
         run saved again meanwhile is left out too, unless it was given already.
         """
@@ -242,6 +270,18 @@ class QueryableTraceStore(TraceStore, Protocol):
 
     def histogram(self, filters: TraceFilter | None = None, *, buckets: int = 60) -> TraceHistogram:
         """See `AsyncQueryableTraceStore.histogram`."""
+        ...
+
+    def search(
+        self,
+        text: str,
+        filters: TraceFilter | None = None,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        hits_per_run: int = 3,
+    ) -> SearchPage:
+        """See `AsyncQueryableTraceStore.search`."""
         ...
 
     def iter_summaries(

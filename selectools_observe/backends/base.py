@@ -12,7 +12,9 @@ import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -24,15 +26,25 @@ from ..errors import (
     TraceNotFoundError,
 )
 from ..model.codec import LARGE, TraceType, decode, decode_in_pieces
-from ..model.filters import TraceFilter, check_filter, check_page
-from ..model.histogram import TraceHistogram, check_histogram
+from ..model.filters import (
+    TraceFilter,
+    asks_for_texts,
+    check_filter,
+    check_page,
+    order_of,
+    with_text,
+)
+from ..model.histogram import Tally, TraceHistogram, bounds_of, check_histogram
+from ..model.ordering import Order, SortKey
 from ..model.pagination import Position, TracePage, from_cursor, to_cursor
+from ..model.text_query import SearchPage, parse_text
 from ..model.trace import AgentTrace, TraceSummary
 from ..model.validation import is_storable_id
 from ..protocols import Change, RunIds
 from ..runtime.interface import Runtime
 from . import journal_file, timestamps
 from .paging import PageRequest, PageRow
+from .text_scan import FEWEST_AT_ONCE, MOST_AT_ONCE, TextScan, hits_of
 
 log = logging.getLogger("selectools_observe")
 
@@ -59,6 +71,10 @@ class StoreCore(ABC, Generic[PreparedT]):
 
     _kind: str
     """What cursors of this kind of store say they belong to."""
+    _reads_texts = False
+    """Whether `_page`, `_count` and `_histogram` look at the texts of a run themselves."""
+    _orders = False
+    """Whether `_page` gives rows in the filter's own order."""
 
     def __init__(self, runtime: Runtime, where: str, trace_type: TraceType) -> None:
         self._runtime = runtime
@@ -138,8 +154,11 @@ class StoreCore(ABC, Generic[PreparedT]):
 
     async def count(self, filters: TraceFilter | None = None) -> int:
         """See `AsyncQueryableTraceStore.count`."""
+        filters = check_filter(_EVERYTHING if filters is None else filters)
         await self._begin()
-        return await self._count(check_filter(_EVERYTHING if filters is None else filters))
+        if self._must_read(filters):
+            return len(await self._rows(PageRequest(_unordered(filters), limit=filters.limit)))
+        return await self._count(_unordered(filters))
 
     async def histogram(
         self, filters: TraceFilter | None = None, *, buckets: int = 60
@@ -148,6 +167,9 @@ class StoreCore(ABC, Generic[PreparedT]):
         filters = check_filter(_EVERYTHING if filters is None else filters)
         check_histogram(filters, buckets)
         await self._begin()
+        filters = _unordered(filters)
+        if self._must_read(filters):
+            return await self._histogram_by_reading(filters, buckets)
         return await self._histogram(filters, buckets)
 
     async def iter_summaries(
@@ -169,6 +191,26 @@ class StoreCore(ABC, Generic[PreparedT]):
                     log.warning("%s: skipped", loaded)
                 else:
                     yield loaded
+
+    async def search(
+        self,
+        text: str,
+        filters: TraceFilter | None = None,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        hits_per_run: int = 3,
+    ) -> SearchPage:
+        """See `AsyncQueryableTraceStore.search`."""
+        filters = check_filter(_EVERYTHING if filters is None else filters)
+        check_page(limit, hits_per_run)
+        query = parse_text(text)
+        asked = with_text(filters, text)
+        page = await self._give_page(asked, limit, 0, cursor)
+        stored = await self._peek([summary.run_id for summary in page])
+        work = partial(hits_of, query, stored, hits_per_run)
+        hits = await self._runtime.call(work) if self._runtime.hops else work()
+        return SearchPage(hits, page.next_cursor)
 
     async def delete(self, run_id: str) -> bool:
         """See `AsyncTraceStore.delete`."""
@@ -192,35 +234,131 @@ class StoreCore(ABC, Generic[PreparedT]):
         self, filters: TraceFilter, limit: int | None, offset: int, cursor: str | None
     ) -> TracePage:
         await self._begin()
-        after = None if cursor is None else from_cursor(cursor, self._kind)
+        after = None if cursor is None else from_cursor(cursor, self._kind, filters.order_by)
+        order = order_of(filters)
+        newest = None if order is None else await self._newest_then(after)
         # One more than asked tells whether there is another page.
         more = None if limit is None else limit + 1
-        found = await self._page(PageRequest(filters, after, more, offset)) if limit != 0 else []
+        ask = PageRequest(filters, after, more, offset, newest=newest)
+        found = await self._rows(ask) if limit != 0 else []
         page = found[:limit]
         summaries = [item.summary for item in page]
         if limit is None or len(found) <= limit or not page:
             return TracePage(summaries)
-        return TracePage(summaries, to_cursor(self._position(page[-1])))
+        position = self._position(page[-1])
+        if order is not None:
+            position = msgspec.structs.replace(
+                position,
+                order_by=filters.order_by,
+                value=order.value_of(page[-1].summary),
+                newest=None if newest is None else newest.key,
+            )
+        return TracePage(summaries, to_cursor(position))
+
+    async def _newest_then(self, after: Position | None) -> Position | None:
+        """The newest trace when the first page was given, which bounds the pages after it."""
+        if after is None:
+            return await self._newest()
+        if after.newest is None or after.epoch != self._epoch():
+            return None
+        return Position(self._kind, after.newest, after.epoch)
 
     async def _stream(
         self, filters: TraceFilter | None, at_once: int, *, oldest_first: bool
     ) -> AsyncIterator[Sequence[PageRow]]:
         filters = check_filter(_EVERYTHING if filters is None else filters)
+        if filters.order_by is not None and oldest_first:
+            raise ValueError("oldest_first is an order of its own: leave out order_by")
         await self._begin()
         newest = await self._newest()
         after: Position | None = None
         left = filters.limit
+        if newest is not None and filters.order_by is not None:
+            found = await self._rows(PageRequest(filters, limit=left, newest=newest))
+            for start in range(0, len(found), at_once):
+                self._check_open()
+                yield found[start : start + at_once]
+            return
         if newest is not None and oldest_first and left is not None:
             after = await self._before_the_newest(left, filters, newest)
         while newest is not None and left != 0:
             self._check_open()
             size = at_once if left is None else min(at_once, left)
-            found = await self._page(PageRequest(filters, after, size, 0, oldest_first, newest))
+            found = await self._rows(PageRequest(filters, after, size, 0, oldest_first, newest))
             yield found
             if len(found) < size:
                 return
             after = self._position(found[-1])
             left = None if left is None else left - size
+
+    def _must_read(self, filters: TraceFilter) -> bool:
+        """Whether traces are read here to decide about them."""
+        return not self._reads_texts and asks_for_texts(filters)
+
+    async def _rows(self, ask: PageRequest) -> Sequence[PageRow]:
+        """The rows asked for, whatever the backend itself can do."""
+        if ask.limit == 0:
+            return []
+        order = order_of(ask.filters)
+        if order is not None and not self._orders:
+            return await self._ordered(ask, order)
+        if self._must_read(ask.filters):
+            return await self._read(ask)
+        return await self._page(ask)
+
+    async def _ordered(self, ask: PageRequest, order: Order) -> Sequence[PageRow]:
+        """The rows in another order than that of saving: all that match are looked at."""
+        unordered = PageRequest(_unordered(ask.filters), newest=ask.newest)
+        epoch = self._epoch()
+        is_same_epoch = ask.after is None or ask.after.epoch == epoch
+
+        def key_of(row: PageRow) -> SortKey:
+            value = order.value_of(row.summary)
+            if is_same_epoch:
+                return order.key(value, (row.key,))
+            created_us = timestamps.to_microseconds(row.summary.created_at)
+            return order.key(value, (created_us, row.tiebreaker))
+
+        keyed = [(key_of(row), row) for row in await self._rows(unordered)]
+        if ask.after is not None:
+            after = ask.after
+            place = (after.key,) if is_same_epoch else (after.created_us, after.tiebreaker)
+            last = order.key(after.value, place)
+            keyed = [pair for pair in keyed if order.is_after(pair[0], last)]
+        keyed.sort(key=itemgetter(0), reverse=order.descending)
+        end = None if ask.limit is None else ask.offset + ask.limit
+        return [row for _, row in keyed[ask.offset : end]]
+
+    async def _read(self, ask: PageRequest) -> Sequence[PageRow]:
+        """The rows whose traces match, told by reading those that the backend cannot leave out."""
+        scan = TextScan(ask.filters)
+        wanted = None if ask.limit is None else ask.offset + ask.limit
+        found: list[PageRow] = []
+        size, after = FEWEST_AT_ONCE, ask.after
+        while True:
+            part = msgspec.structs.replace(ask, after=after, limit=size, offset=0)
+            rows = await self._page(part)
+            stored = await self._peek([row.summary.run_id for row in rows])
+            work = partial(scan.chosen, rows, stored)
+            found += await self._runtime.call(work) if self._runtime.hops else work()
+            if len(rows) < size or (wanted is not None and len(found) >= wanted):
+                return found[ask.offset : wanted]
+            after = self._position(rows[-1])
+            size = min(2 * size, MOST_AT_ONCE)
+
+    async def _histogram_by_reading(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
+        since, until = bounds_of(filters)
+        if since is None or until is None:
+            every = await self._histogram(_EVERYTHING, 1)
+            if every.since is None or every.until is None:
+                return TraceHistogram()
+            since = timestamps.to_microseconds(every.since) if since is None else since
+            until = timestamps.to_microseconds(every.until) if until is None else until
+        tally = Tally(since, until, buckets)
+        for row in await self._rows(PageRequest(filters)):
+            moment = timestamps.to_microseconds(row.summary.created_at)
+            tally.add_run(moment, has_error=row.summary.has_error)
+        return tally.result()
 
     async def _before_the_newest(
         self, many: int, filters: TraceFilter, newest: Position
@@ -229,7 +367,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         after: Position | None = None
         while many > 0:
             size = min(_SUMMARIES_AT_ONCE, many)
-            found = await self._page(PageRequest(filters, after, size, newest=newest))
+            found = await self._rows(PageRequest(filters, after, size, newest=newest))
             if len(found) < size:
                 return None
             after = self._position(found[-1])
@@ -359,9 +497,17 @@ class StoreCore(ABC, Generic[PreparedT]):
     async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
         """The JSON of each trace, in this order."""
 
+    async def _peek(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
+        """`_load_many`, where it matters that nobody asked for these."""
+        return await self._load_many(run_ids)
+
     @abstractmethod
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
-        """The summaries asked for."""
+        """The summaries asked for.
+
+        Left out is what `verdict` refuses, given summary and facts; what only the texts tell is
+        decided by whoever asked, unless ``_reads_texts``.
+        """
 
     @abstractmethod
     async def _count(self, filters: TraceFilter) -> int:
@@ -435,6 +581,10 @@ def checked_path(path: str | os.PathLike[str]) -> str:
     if not text or "\0" in text:
         raise ValueError(f"invalid file name: {text!r}")
     return text
+
+
+def _unordered(filters: TraceFilter) -> TraceFilter:
+    return filters if filters.order_by is None else replace(filters, order_by=None)
 
 
 def _stored_id(run_id: str, where: str) -> str:

@@ -132,6 +132,12 @@ class MemoryStore(StoreCore[Snapshot]):
     async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
         return [await self._load(run_id) for run_id in run_ids]
 
+    async def _peek(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
+        with self._lock.held:
+            self._settle()
+            kept = [self._by_use.get(run_id) for run_id in run_ids]
+        return [None if one is None else one.trace() for one in kept]
+
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
         return await page_in_slices(self._look, ask)
 

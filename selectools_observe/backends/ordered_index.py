@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from ..model.filters import TraceFilter, asks_for_facts, matches_facts, matches_summary
+from ..model.filters import TraceFilter, asks_for_facts, verdict
 from ..model.histogram import Tally, TraceHistogram, bounds_of
 from ..model.json_values import canonical, copied
 from ..model.pagination import Position
@@ -171,9 +171,12 @@ class OrderedIndex(Generic[EntryT]):
             return ScanResult([], [], 0, look.goes_on, is_last=False)
         numbers = self._candidates(ask, look.goes_on)
         part, rest = numbers[:_ENTRIES_AT_ONCE], numbers[_ENTRIES_AT_ONCE : _ENTRIES_AT_ONCE + 1]
-        matching = [e for e in self._at(part) if matches_summary(ask.filters, e.summary)]
+        # None: only the texts of the run tell, which whoever asked looks at.
+        matching = [e for e in self._at(part) if verdict(ask.filters, e.summary) is not False]
         if asks_for_facts(ask.filters):
-            matching = [e for e in matching if matches_facts(ask.filters, e.facts)]
+            matching = [
+                e for e in matching if verdict(ask.filters, e.summary, e.facts) is not False
+            ]
         found, times = [], []
         if look.wants == "summaries":
             found = [self._found(entry) for entry in matching]

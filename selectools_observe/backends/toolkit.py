@@ -46,6 +46,9 @@ def summary_to_bytes(encoded: EncodedTrace, created_at: datetime) -> bytes:
         "step_types": sorted(encoded.facts.step_types),
         "tool_names": sorted(encoded.facts.tool_names),
         "models": sorted(encoded.facts.models),
+        "failed_types": sorted(encoded.facts.failed_types),
+        "failed_tools": sorted(encoded.facts.failed_tools),
+        "failed_models": sorted(encoded.facts.failed_models),
     }
     return dumps(
         {

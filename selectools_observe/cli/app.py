@@ -17,6 +17,7 @@ from .commands.import_ import import_
 from .commands.list import list_runs
 from .commands.query import query
 from .commands.repair import repair
+from .commands.search import search
 from .commands.serve import serve
 from .commands.show import show
 from .commands.stats import stats
@@ -63,6 +64,7 @@ for _subcommand in (
     list_runs,
     show,
     query,
+    search,
     tail,
     stats,
     compare,

@@ -12,11 +12,11 @@ import click
 
 from ..model.filters import TraceFilter
 from ..model.json_values import loads
+from ..model.time_expressions import FORMS, parse_time
 from ..model.trace import OUTCOMES, StepType
 from .completers import complete_models, complete_run_ids, complete_tools
 from .session import VARIABLE, Session
 from .terminal import Colour
-from .time_expressions import FORMS, parse_time
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -125,6 +125,14 @@ def _complete_files(*_: object) -> list[Any]:
 
 
 _FILTERS = (
+    click.option(
+        "-w", "--where", metavar="FILTER",
+        help="A filter such as 'reward<1 -tool:think \"gift card\"' (docs/filters.md).",
+    ),
+    click.option(
+        "--text", metavar="WORDS",
+        help="Runs whose texts have these words; a phrase in double quotes, whole.",
+    ),
     click.option(
         "-m", "--match", "metadata_match", type=pair, metavar="KEY=VALUE", multiple=True,
         help="Runs whose metadata has this pair. The value is parsed as JSON if possible: "
@@ -235,7 +243,8 @@ FILTER_FIELDS = (
     "metadata_match", "since", "until", "has_error", "tool_name", "model", "step_type",
     "min_steps", "max_steps", "min_ms", "max_ms", "min_cost_usd", "max_cost_usd",
     "name", "session_id", "user_id", "agent", "tags", "outcome", "started_since",
-    "started_until", "min_wall_ms", "max_wall_ms", "parent_run_id", "run_ids", "limit",
+    "started_until", "min_wall_ms", "max_wall_ms", "parent_run_id", "run_ids", "where",
+    "text", "limit",
 )  # fmt: skip
 
 

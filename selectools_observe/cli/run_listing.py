@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import click
 
 from ..model.filters import TraceFilter
+from ..model.ordering import ORDERS, parse_order
 from ..model.trace import TraceSummary
 from ..protocols import QueryableTraceStore
 from .exit_codes import NOTHING, OK
@@ -26,6 +27,14 @@ PAGE_SIZE = 50
 _AT_ONCE = 500
 
 
+def _order(text: str) -> str:
+    try:
+        parse_order(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    return text
+
+
 def list_options(command: CommandT) -> CommandT:
     """How summaries are to be shown, for ``list`` and ``query``."""
     made: Any = command
@@ -36,6 +45,13 @@ def list_options(command: CommandT) -> CommandT:
         click.option("--jsonl", "form", flag_value="jsonl", help="Print one JSON object per line."),
         click.option(
             "--cursor", help="Continue from this cursor, printed after the previous page."
+        ),
+        click.option(
+            "--order-by",
+            metavar="FIELD",
+            type=_order,
+            help=f"Order by {', '.join(ORDERS)}; largest first with a - before it. "
+            "Default: newest save first.",
         ),
         click.option("--all", "everything", is_flag=True, help="Show all matching runs."),
         click.option(
@@ -52,10 +68,12 @@ def list_matching(
     form: Form | None,
     cursor: str | None,
     *,
+    order_by: str | None,
     everything: bool,
     counts: bool,
 ) -> int:
     """Print the runs that match, or their number; the exit code."""
+    filters = dataclasses.replace(filters, order_by=order_by)
     if everything and cursor:
         raise click.UsageError("--all and --cursor cannot be used together")
     if everything or counts:

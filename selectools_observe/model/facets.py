@@ -38,17 +38,36 @@ def facts_of(trace: AgentTrace) -> TraceFacts:
 
 def facts_of_parts(parent_run_id: object, steps: list[TraceStep]) -> TraceFacts:
     """The facts of what is stored, which may differ from what was given."""
-    types = {step.type for step in steps}
+    failed = failed_steps(steps)
     return TraceFacts(
         next(iter(_texts([parent_run_id])), None),
-        "error" in types or _some_error(steps),
-        _texts([str.__str__(kind) for kind in types]),
+        bool(failed),
+        *_names_in(steps),
+        *(_names_in(failed) if failed else ()),
+    )
+
+
+def failed_steps(steps: Sequence[TraceStep]) -> list[TraceStep]:
+    """The steps of type ``error``, and those that carry an error."""
+    return [
+        step
+        for step in steps
+        if step.type == "error" or (step.error is not None and is_set(step.error))
+    ]
+
+
+def _names_in(
+    steps: Sequence[TraceStep],
+) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """The types, tools and models that occur."""
+    return (
+        _texts([str.__str__(kind) for kind in {step.type for step in steps}]),
         _texts([step.tool_name for step in steps]),
         _texts([step.model for step in steps] + _other_models(steps)),
     )
 
 
-def _other_models(steps: list[TraceStep]) -> list[Any]:
+def _other_models(steps: Sequence[TraceStep]) -> list[Any]:
     """Further names of the models: what was asked for, and what answered."""
     extras = [step.extra for step in steps if step.extra and step.type == "llm_call"]
     return [extra[name] for extra in extras for name in _OTHER_MODELS if name in extra]

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from datetime import datetime
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, tzinfo
+from typing import Any, Self, TypeVar
 
+from .conditions import (
+    CONDITIONS,
+    AllOf,
+    Condition,
+    Contains,
+    conjuncts,
+    judge,
+    leaves,
+    needs_facts,
+)
+from .filter_language import check_keys, metadata_keys, parse_condition
 from .json_values import UnstorableValueError, canonical, plain
-from .trace import Number, StepType, TraceFacts, TraceSummary
+from .ordering import Order, parse_order
+from .text_query import TextQuery, parse_text, trace_matches
+from .trace import AgentTrace, Number, StepType, TraceFacts, TraceSummary
 
 Chosen = TypeVar("Chosen")
 BoundT = TypeVar("BoundT", datetime, Number)
@@ -51,12 +64,21 @@ class TraceFilter:
         started_until: It began at or before this instant; timezone-aware.
         min_wall_ms: From its beginning to its end it took at least this, milliseconds.
         max_wall_ms: It took at most this.
-        limit: The newest so many of those that match; ``count`` stops there too.
+        text: Its texts have every term of this query: words, which find what begins with them, and
+            "quoted phrases"; case and accents do not matter. See ``docs/filters.md``.
+        where: A condition in the filter language (``reward<1 -tool:think``), or one made of
+            `model.conditions`.
+        order_by: ``created_at``, ``started_at``, ``total_ms``, ``wall_ms``, ``cost_usd``,
+            ``tokens`` or ``steps``, with ``-`` before it for the largest first. Of equal ones the
+            order of saving decides, in the same direction; what is unknown comes last. None: the
+            order of saving, newest first.
+        limit: The first so many of those that match; ``count`` stops there too.
 
     Raises:
         TypeError: A field has the wrong type, or is unknown.
         ValueError: A datetime without a timezone, a bound that is not a number, a negative limit,
-            or a metadata value that JSON has no form for.
+            a metadata value that JSON has no form for, a text without a word, an unknown order, or
+            a ``where`` that cannot be read.
 
     Of a run whose beginning or whose wall time nothing tells, no bound on it holds.
     """
@@ -87,6 +109,33 @@ class TraceFilter:
     min_wall_ms: Number | None = None
     max_wall_ms: Number | None = None
     limit: int | None = None
+    text: str | None = None
+    where: Condition | str | None = None
+    order_by: str | None = None
+
+    @classmethod
+    def parse(
+        cls,
+        text: str,
+        *,
+        keys: Collection[str] | None = None,
+        now: datetime | None = None,
+        zone: tzinfo | None = None,
+        **fields: Any,
+    ) -> Self:
+        """The filter that a text in the filter language means.
+
+        Args:
+            text: Such as ``reward<1 -tool:think status:error latency>5s "gift card"``.
+            keys: The metadata keys that runs have (see `facets`): another is refused.
+            now: What ``since:2h`` is counted from.
+            zone: The zone of days and times that name none; local time if None.
+            **fields: Further fields of the filter.
+
+        Raises:
+            FilterSyntaxError: The text cannot be read, or names a key that is not known.
+        """
+        return cls(where=parse_condition(text, keys=keys, now=now, zone=zone), **fields)
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -95,9 +144,101 @@ class TraceFilter:
                 object.__setattr__(self, field.name, _CHECKS[field.name](field.name, value))
 
 
-def matches(filters: TraceFilter, summary: TraceSummary, facts: TraceFacts) -> bool:
-    """Whether a trace with this summary and these facts is one that the filter asks for."""
-    return matches_summary(filters, summary) and matches_facts(filters, facts)
+def matches(
+    filters: TraceFilter, summary: TraceSummary, facts: TraceFacts, trace: AgentTrace | None = None
+) -> bool:
+    """Whether a trace with this summary and these facts is one that the filter asks for.
+
+    Raises:
+        TypeError: The filter asks for the run's texts, and the trace is not given.
+    """
+    found = verdict(filters, summary, facts, trace)
+    if found is None:
+        raise TypeError("this filter asks for the texts of a run: give the trace too")
+    return found
+
+
+def verdict(
+    filters: TraceFilter,
+    summary: TraceSummary,
+    facts: TraceFacts | None = None,
+    trace: AgentTrace | None = None,
+) -> bool | None:
+    """`matches`, as far as what is given tells; None if it takes more of the run."""
+    if not matches_summary(filters, summary):
+        return False
+    if facts is not None and not matches_facts(filters, facts):
+        return False
+    answer = _further(filters, summary, facts, trace)
+    return None if answer and facts is None and asks_for_facts(filters) else answer
+
+
+def _further(
+    filters: TraceFilter,
+    summary: TraceSummary,
+    facts: TraceFacts | None,
+    trace: AgentTrace | None,
+) -> bool | None:
+    """What the text and the condition say."""
+    answer: bool | None = True
+    if filters.where is not None:
+        answer = judge(condition_of(filters), summary, facts, trace)
+    if filters.text is not None and answer is not False:
+        if trace is None:
+            return None
+        return trace_matches(parse_text(filters.text), trace) and answer
+    return answer
+
+
+def condition_of(filters: TraceFilter) -> Condition:
+    """The filter's ``where``; one that always holds if it has none."""
+    where = filters.where
+    return AllOf(()) if where is None or isinstance(where, str) else where
+
+
+def order_of(filters: TraceFilter) -> Order | None:
+    """The filter's order; None for that of saving."""
+    return None if filters.order_by is None else parse_order(filters.order_by)
+
+
+def asks_for_texts(filters: TraceFilter) -> bool:
+    """Whether `matches` may need the whole trace."""
+    if filters.text is not None:
+        return True
+    return any(isinstance(leaf, Contains) for leaf in leaves(condition_of(filters)))
+
+
+def needed_text(filters: TraceFilter) -> TextQuery | None:
+    """Terms that every run that matches has; None if there are none."""
+    texts = [] if filters.text is None else [filters.text]
+    parts = conjuncts(condition_of(filters))
+    texts += [part.text for part in parts if isinstance(part, Contains)]
+    if not texts:
+        return None
+    terms = [term for text in texts for term in parse_text(text).terms]
+    return TextQuery(tuple(dict.fromkeys(terms)))
+
+
+def with_text(filters: TraceFilter, text: str) -> TraceFilter:
+    """The filter, and every term of a text query besides."""
+    if filters.text is not None:
+        closed = filters.text + '"' * (filters.text.count('"') % 2)
+        text = f"{closed} {text}"
+    return replace(filters, text=text)
+
+
+def named_keys(filters: TraceFilter) -> list[str]:
+    """The metadata keys that the filter's ``where`` names."""
+    return metadata_keys(condition_of(filters))
+
+
+def check_named_keys(filters: TraceFilter, keys: Collection[str], text: str = "") -> None:
+    """Refuse a ``where`` that names a metadata key which no run has.
+
+    Raises:
+        FilterSyntaxError: It does; the nearest one is named.
+    """
+    check_keys(condition_of(filters), keys, text)
 
 
 def matches_summary(filters: TraceFilter, summary: TraceSummary) -> bool:
@@ -157,7 +298,9 @@ def asks_for_facts(filters: TraceFilter) -> bool:
         filters.tool_name,
         filters.model,
     )
-    return any(value is not None for value in asked)
+    if any(value is not None for value in asked):
+        return True
+    return filters.where is not None and any(map(needs_facts, leaves(condition_of(filters))))
 
 
 def _holds(metadata: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
@@ -263,6 +406,27 @@ def _flag(name: str, value: object) -> bool:
     return value
 
 
+def _text_query(name: str, value: object) -> str | None:
+    text = _text(name, value)
+    if not text.strip():
+        return None  # as an empty search box asks nothing
+    parse_text(text)
+    return text
+
+
+def _condition(name: str, value: object) -> Condition | None:
+    if isinstance(value, str):
+        return parse_condition(value)
+    if not isinstance(value, CONDITIONS):
+        raise _wrong_type(name, value, "a text in the filter language, or a condition")
+    return value
+
+
+def _order(name: str, value: object) -> str:
+    parse_order(_text(name, value))
+    return str(value)
+
+
 _CHECKS = {
     "metadata_match": _metadata,
     "min_steps": _integer,
@@ -290,4 +454,7 @@ _CHECKS = {
     "min_wall_ms": _number,
     "max_wall_ms": _number,
     "limit": _count,
+    "text": _text_query,
+    "where": _condition,
+    "order_by": _order,
 }

@@ -38,7 +38,10 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
         epoch: Which numbering the key belongs to, for stores that number anew when they open.
         created_us: When that trace was saved, microseconds since the epoch.
         run_id: Which trace it was.
-        rank: How many of the same microsecond were saved before it.
+        tiebreaker: How many of the same microsecond were saved before it.
+        order_by: The order that was asked for; empty for that of saving.
+        value: What it was ordered by.
+        newest: In another order than that of saving, the place of the newest trace there was.
     """
 
     store: str
@@ -47,6 +50,9 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
     created_us: int = 0
     run_id: str = ""
     tiebreaker: int = 0
+    order_by: str = ""
+    value: int | float | None = None
+    newest: int | None = None
 
 
 def to_cursor(position: Position) -> str:
@@ -54,12 +60,12 @@ def to_cursor(position: Position) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(position)).rstrip(b"=").decode("ascii")
 
 
-def from_cursor(cursor: str, store: str) -> Position:
+def from_cursor(cursor: str, store: str, order_by: str | None = None) -> Position:
     """The position of a cursor.
 
     Raises:
         TypeError: It is no string.
-        ValueError: It was not made by a store of this kind.
+        ValueError: It was not made by a store of this kind, or for another order.
     """
     if not isinstance(cursor, str):
         raise TypeError(f"a cursor must be a string, not {type(cursor).__name__}")
@@ -72,4 +78,9 @@ def from_cursor(cursor: str, store: str) -> Position:
         raise ValueError(
             f"invalid cursor for this store: {cursor!r:.80}. Pass a page's next_cursor as it is"
         ) from None
+    if position.order_by != (order_by or ""):
+        raise ValueError(
+            f"this cursor is of pages ordered by {position.order_by or 'the time of saving'}: "
+            "ask for its next page with the same filter"
+        )
     return position

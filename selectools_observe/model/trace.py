@@ -461,6 +461,9 @@ class TraceFacts(msgspec.Struct, frozen=True, gc=False):
         step_types: The types that occur among the steps.
         tool_names: The tools that occur.
         models: The models that occur.
+        failed_types: The types of the steps that failed.
+        failed_tools: Their tools.
+        failed_models: Their models.
     """
 
     parent_run_id: str | None
@@ -468,6 +471,9 @@ class TraceFacts(msgspec.Struct, frozen=True, gc=False):
     step_types: frozenset[str] = frozenset()
     tool_names: frozenset[str] = frozenset()
     models: frozenset[str] = frozenset()
+    failed_types: frozenset[str] = frozenset()
+    failed_tools: frozenset[str] = frozenset()
+    failed_models: frozenset[str] = frozenset()
 
 
 def step_type(value: object) -> StepType:

@@ -61,6 +61,20 @@ class AsyncioRuntime:
         item = WorkItem(function)
         return await item.outcome(_in_thread(item.run))
 
+    async def finish(self, work: Callable[[], Awaitable[T]]) -> T:
+        task = asyncio.ensure_future(work())
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait([task])  # which never cancels what it waits for
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            if not task.cancelled():
+                task.exception()  # seen: asyncio need not report it
+            raise cancelled
+        return task.result()
+
     async def checkpoint(self) -> None:
         await asyncio.sleep(0)
 

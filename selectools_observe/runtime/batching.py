@@ -8,7 +8,8 @@ is no background task, so nothing has to be flushed and nothing is lost at exit.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Generic, Protocol, TypeVar, cast
 
@@ -86,19 +87,13 @@ class _Batch(Generic[RequestT, ResultT]):
         self.done: Event | None = None  # made for the first who waits for it
 
 
-class Batcher(Generic[HeldT, RequestT, ResultT]):
-    """Does requests of one kind in batches, in a worker."""
+class _Batching(ABC, Generic[RequestT, ResultT]):
+    """Requests of one kind, joined into batches; a subclass does them."""
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        worker: BatchWorker[HeldT],
-        function: BatchFunction[HeldT, RequestT, ResultT],
-    ) -> None:
+    def __init__(self, runtime: Runtime, *, queues: bool) -> None:
         self._runtime = runtime
-        self._worker = worker
-        self._function = function
-        self._lock = runtime.lock()  # where the worker does not queue
+        self._queues = queues
+        self._lock = runtime.lock()  # where nobody queues batches
         self._guard = threading.Lock()
         self._open: _Batch[RequestT, ResultT] | None = None
         self._last_size = 1
@@ -123,8 +118,8 @@ class Batcher(Generic[HeldT, RequestT, ResultT]):
 
     async def _lead(self, batch: _Batch[RequestT, ResultT]) -> None:
         try:
-            if self._worker.queues:
-                await self._worker.run(partial(self._run, batch))
+            if self._queues:
+                await self._do(batch)
             else:
                 await self._runtime.with_lock(self._lock, partial(self._gather_and_run, batch))
         finally:
@@ -139,7 +134,11 @@ class Batcher(Generic[HeldT, RequestT, ResultT]):
         while present < len(batch.requests) < self._last_size:
             present = len(batch.requests)
             await self._runtime.checkpoint()
-        await self._worker.run(partial(self._run, batch))
+        await self._do(batch)
+
+    @abstractmethod
+    async def _do(self, batch: _Batch[RequestT, ResultT]) -> None:
+        """Do a batch to its end, whoever is cancelled meanwhile."""
 
     async def _follow(
         self, batch: _Batch[RequestT, ResultT], request: _Request[RequestT, ResultT]
@@ -156,24 +155,76 @@ class Batcher(Generic[HeldT, RequestT, ResultT]):
             # a signal handler raise in its thread before it could lead? Then we do it.
             await self._lead(batch)
 
-    def _run(self, batch: _Batch[RequestT, ResultT], held: HeldT) -> None:
-        """In the worker: do the batch and note the results, before anything can interrupt."""
+    def _begin(self, batch: _Batch[RequestT, ResultT]) -> list[_Request[RequestT, ResultT]]:
+        """Close the batch; the requests to be done."""
         self._close(batch)
         self._last_size = len(batch.requests)
         # Some are done if the one who led them was interrupted, and another does the rest.
-        left = [request for request in batch.requests if not request.is_done]
-        results: Sequence[ResultT | Exception]
-        try:
-            results = self._function(held, [request.value for request in left]) if left else []
-        except Exception as error:  # noqa: BLE001 - each caller raises it
-            results = [error] * len(left)
-        for request, result in zip(left, results, strict=True):
-            request.finish(result)
+        return [request for request in batch.requests if not request.is_done]
 
     def _close(self, batch: _Batch[RequestT, ResultT]) -> None:
         with self._guard:
             if self._open is batch:
                 self._open = None
+
+
+class Batcher(_Batching[RequestT, ResultT], Generic[HeldT, RequestT, ResultT]):
+    """Does requests of one kind in batches, in a worker."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        worker: BatchWorker[HeldT],
+        function: BatchFunction[HeldT, RequestT, ResultT],
+    ) -> None:
+        super().__init__(runtime, queues=worker.queues)
+        self._worker = worker
+        self._function = function
+
+    async def _do(self, batch: _Batch[RequestT, ResultT]) -> None:
+        await self._worker.run(partial(self._run, batch))
+
+    def _run(self, batch: _Batch[RequestT, ResultT], held: HeldT) -> None:
+        """In the worker: do the batch and note the results, before anything can interrupt."""
+        left = self._begin(batch)
+        results: Sequence[ResultT | Exception]
+        try:
+            results = self._function(held, [request.value for request in left]) if left else []
+        except Exception as error:  # noqa: BLE001 - each caller raises it
+            results = [error] * len(left)
+        _note(left, results)
+
+
+class AwaitedBatcher(_Batching[RequestT, ResultT]):
+    """Does requests of one kind in batches, by a coroutine: for stores on a network."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        function: Callable[[Sequence[RequestT]], Awaitable[Sequence[ResultT | Exception]]],
+    ) -> None:
+        super().__init__(runtime, queues=False)
+        self._function = function
+
+    async def _do(self, batch: _Batch[RequestT, ResultT]) -> None:
+        await self._runtime.finish(partial(self._run, batch))
+
+    async def _run(self, batch: _Batch[RequestT, ResultT]) -> None:
+        left = self._begin(batch)
+        results: Sequence[ResultT | Exception]
+        try:
+            values = [request.value for request in left]
+            results = await self._function(values) if left else []
+        except Exception as error:  # noqa: BLE001 - each caller raises it
+            results = [error] * len(left)
+        _note(left, results)
+
+
+def _note(
+    requests: Sequence[_Request[RequestT, ResultT]], results: Sequence[ResultT | Exception]
+) -> None:
+    for request, result in zip(requests, results, strict=True):
+        request.finish(result)
 
 
 def _own_copy(error: Exception) -> Exception:

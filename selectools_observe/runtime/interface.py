@@ -61,6 +61,9 @@ class Runtime(Protocol):
     async def call(self, function: Callable[[], T]) -> T:
         """Run blocking file work to its end."""
 
+    async def finish(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await work to its end before a cancellation goes on."""
+
     async def checkpoint(self) -> None:
         """Let others run."""
 
@@ -99,6 +102,9 @@ class BlockingRuntime:
 
     async def call(self, function: Callable[[], T]) -> T:
         return function()
+
+    async def finish(self, work: Callable[[], Awaitable[T]]) -> T:
+        return await work()
 
     async def checkpoint(self) -> None:
         time.sleep(0)  # noqa: ASYNC251 - gives the interpreter to another thread

@@ -133,6 +133,7 @@ def _routes() -> list[BaseRoute]:
         _route("/api/openapi.json", GET=openapi),
         _route("/api/traces", GET=reading.list_traces, POST=change(writing.save_traces)),
         _route("/api/count", GET=reading.count),
+        _route("/api/search", GET=reading.search),
         _route("/api/histogram", GET=overview.histogram),
         _route("/api/stats", GET=overview.stats),
         _route("/api/compare", GET=comparing.compare_traces),

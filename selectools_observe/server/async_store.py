@@ -20,7 +20,9 @@ from ..model.codec import EncodedTrace, encode
 from ..model.filters import TraceFilter
 from ..model.histogram import Tally, TraceHistogram, bounds_of
 from ..model.pagination import TracePage
+from ..model.text_query import SearchHit, SearchPage, hits_in, parse_text, trace_matches
 from ..model.trace import AgentTrace, TraceSummary
+from ..model.validation import as_agent_trace
 from ..protocols import (
     AsyncQueryableTraceStore,
     AsyncTraceStore,
@@ -54,6 +56,9 @@ class Reach(Protocol):
     async def page(self, filters: TraceFilter, limit: int, cursor: str | None) -> TracePage: ...
     async def count(self, filters: TraceFilter) -> int: ...
     async def histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram: ...
+    async def search(
+        self, text: str, filters: TraceFilter, limit: int, cursor: str | None, hits: int
+    ) -> SearchPage: ...
     def summaries(self, filters: TraceFilter) -> AsyncIterator[TraceSummary]: ...
 
 
@@ -106,6 +111,14 @@ class AsyncArchive(_AsIs):
             return await self._store.histogram(filters, buckets=buckets)
         return await _histogram(self, filters, buckets)
 
+    async def search(
+        self, text: str, filters: TraceFilter, limit: int, cursor: str | None, hits: int
+    ) -> SearchPage:
+        if hasattr(self._store, "search"):
+            options: dict[str, Any] = {"limit": limit, "cursor": cursor, "hits_per_run": hits}
+            return await self._store.search(text, filters, **options)
+        return await _search(self, text, filters, limit, cursor, hits)
+
     async def page(self, filters: TraceFilter, limit: int, cursor: str | None) -> TracePage:
         if filters == EVERYTHING:
             return await self._store.list(limit, cursor=cursor)
@@ -144,6 +157,19 @@ class BlockingArchive(_AsIs):
         def look() -> TraceHistogram:
             counted: TraceHistogram = self._store.histogram(filters, buckets=buckets)
             return counted
+
+        return await self._in_thread(look)
+
+    async def search(
+        self, text: str, filters: TraceFilter, limit: int, cursor: str | None, hits: int
+    ) -> SearchPage:
+        if not hasattr(self._store, "search"):
+            return await _search(self, text, filters, limit, cursor, hits)
+
+        def look() -> SearchPage:
+            options: dict[str, Any] = {"limit": limit, "cursor": cursor, "hits_per_run": hits}
+            found: SearchPage = self._store.search(text, filters, **options)
+            return found
 
         return await self._in_thread(look)
 
@@ -220,6 +246,11 @@ class FiveVerbs(_AsIs):
     async def histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
         return await _histogram(self, filters, buckets)
 
+    async def search(
+        self, text: str, filters: TraceFilter, limit: int, cursor: str | None, hits: int
+    ) -> SearchPage:
+        return await _search(self, text, filters, limit, cursor, hits)
+
     async def summaries(self, filters: TraceFilter) -> AsyncIterator[TraceSummary]:
         for summary in await self._store.query(filters):
             yield summary
@@ -255,6 +286,24 @@ async def _histogram(store: Reach, filters: TraceFilter, buckets: int) -> TraceH
     async for summary in store.summaries(filters):
         tally.add_run(_saved_at(summary), has_error=summary.has_error)
     return tally.result()
+
+
+async def _search(  # noqa: PLR0917
+    store: Reach, text: str, filters: TraceFilter, limit: int, cursor: str | None, most: int
+) -> SearchPage:
+    """`AsyncQueryableTraceStore.search` of a store that has none, by loading its runs."""
+    query, offset, runs = parse_text(text), _offset_of(cursor), 0
+    hits: list[SearchHit] = []
+    async for summary in store.summaries(filters):
+        trace = as_agent_trace(await store.load(summary.run_id))
+        if not trace_matches(query, trace):
+            continue
+        runs += 1
+        if runs > offset + limit:
+            return SearchPage(hits, f"offset-{offset + limit}")
+        if runs > offset:
+            hits += hits_in(query, trace, most)
+    return SearchPage(hits)
 
 
 def _saved_at(summary: TraceSummary) -> int:

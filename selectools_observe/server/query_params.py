@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from ..model.filters import TraceFilter
 from ..model.json_values import loads
+from ..model.ordering import ORDERS
 from .responses import Problem
 
 Schema: TypeAlias = dict[str, Any]
@@ -128,8 +129,20 @@ DEFAULT_LIMIT = 50
 MOST_SUMMARIES = 1000
 LIMIT = Parameter("limit", *bounded(1, MOST_SUMMARIES, DEFAULT_LIMIT), "Maximum number of runs.")
 CURSOR = Parameter("cursor", text, _TEXT, "The next_cursor of the previous page.")
+ORDER_BY = Parameter(
+    "order_by", text, {"type": "string", "enum": [*ORDERS, *(f"-{name}" for name in ORDERS)]},
+    "Order, the largest first with a - before it; by default the newest save first.",
+)  # fmt: skip
 
 FILTERS = (
+    Parameter(
+        "filter", text, {"type": "string", "format": "trace-filter"},
+        'A filter such as reward<1 -tool:think latency>5s "gift card".',
+    ),
+    Parameter(
+        "text", text, {"type": "string", "format": "words"},
+        'Texts with these words; a "phrase" in double quotes, whole.',
+    ),
     Parameter(
         "metadata", json_object, {"type": "object"},
         "Every pair must be in the metadata. One pair may also be given as metadata.KEY=VALUE, "
@@ -228,8 +241,11 @@ def filter_of(values: Mapping[str, Any]) -> TraceFilter:
     """The filter that a query's values ask for."""
     names = {parameter.name for parameter in FILTERS}
     fields = {name: value for name, value in values.items() if name in names}
-    if "metadata" in fields:
-        fields["metadata_match"] = fields.pop("metadata")
+    for name, field in (("metadata", "metadata_match"), ("filter", "where")):
+        if name in fields:
+            fields[field] = fields.pop(name)
+    if "order_by" in values:
+        fields["order_by"] = values["order_by"]
     try:
         return TraceFilter(**fields)
     except (TypeError, ValueError) as error:

@@ -25,6 +25,7 @@ from ..model.filters import TraceFilter
 from ..model.histogram import TraceHistogram
 from ..model.pagination import TracePage
 from ..model.reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
+from ..model.text_query import SearchPage
 from ..model.trace import AgentTrace, TraceSummary
 from ..protocols import (
     AsyncFileTraceStore,
@@ -274,6 +275,25 @@ class SyncTraceStore(ClosedAtEnd):
     def histogram(self, filters: TraceFilter | None = None, *, buckets: int = 60) -> TraceHistogram:
         """See `QueryableTraceStore.histogram`."""
         return self._run(self._store.histogram, filters, buckets=buckets)
+
+    def search(
+        self,
+        text: str,
+        filters: TraceFilter | None = None,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        hits_per_run: int = 3,
+    ) -> SearchPage:
+        """See `QueryableTraceStore.search`."""
+        return self._run(
+            self._store.search,
+            text,
+            filters,
+            limit=limit,
+            cursor=cursor,
+            hits_per_run=hits_per_run,
+        )
 
     def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False

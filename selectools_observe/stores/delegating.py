@@ -16,6 +16,7 @@ from ..errors import InvalidTraceError, TraceNotFoundError
 from ..model.filters import TraceFilter
 from ..model.histogram import TraceHistogram
 from ..model.pagination import TracePage
+from ..model.text_query import SearchPage
 from ..model.trace import TraceSummary
 from ..protocols import (
     AsyncQueryableTraceStore,
@@ -136,6 +137,21 @@ class WrappingCore:
     ) -> TraceHistogram:
         """See `AsyncQueryableTraceStore.histogram`."""
         return await given(self._archive.histogram(filters, buckets=buckets))
+
+    async def search(
+        self,
+        text: str,
+        filters: TraceFilter | None = None,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        hits_per_run: int = 3,
+    ) -> SearchPage:
+        """See `AsyncQueryableTraceStore.search`."""
+        found = self._archive.search(
+            text, filters, limit=limit, cursor=cursor, hits_per_run=hits_per_run
+        )
+        return await given(found)
 
     async def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False

@@ -10,6 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 from ..model.filters import TraceFilter
 from ..model.histogram import TraceHistogram
 from ..model.pagination import TracePage
+from ..model.text_query import SearchPage
 from ..model.trace import TraceSummary
 from ..protocols import AsyncQueryableTraceStore, Change, RunIds
 from ..runtime.interface import iterate_sync, run_sync
@@ -77,6 +78,20 @@ class BlockingMethods(ClosedAtEnd, Generic[CoreT]):
     def histogram(self, filters: TraceFilter | None = None, *, buckets: int = 60) -> TraceHistogram:
         """See `QueryableTraceStore.histogram`."""
         return run_sync(self._core.histogram(filters, buckets=buckets))
+
+    def search(
+        self,
+        text: str,
+        filters: TraceFilter | None = None,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        hits_per_run: int = 3,
+    ) -> SearchPage:
+        """See `QueryableTraceStore.search`."""
+        return run_sync(
+            self._core.search(text, filters, limit=limit, cursor=cursor, hits_per_run=hits_per_run)
+        )
 
     def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False

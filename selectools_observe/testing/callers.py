@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from ..model.filters import TraceFilter
 from ..model.histogram import TraceHistogram
 from ..model.reports import BackupReport, CompactReport, RepairReport, VerifyReport
+from ..model.text_query import SearchPage
 from ..model.trace import AgentTrace, TraceSummary
 from ..protocols import Change, RunIds
 from ..runtime.interface import run_sync
@@ -85,6 +86,11 @@ class Face(ABC):
         __tracebackhide__ = True
         counted: TraceHistogram = await _done(self.store.histogram(filters, buckets=buckets))
         return counted
+
+    async def search(self, *args: Any, **options: Any) -> SearchPage:
+        __tracebackhide__ = True
+        found: SearchPage = await _done(self.store.search(*args, **options))
+        return found
 
     async def verify(self, **options: Any) -> VerifyReport:
         __tracebackhide__ = True

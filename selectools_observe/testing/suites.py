@@ -20,6 +20,7 @@ from .histogram_checks import HistogramChecks
 from .load_checks import ReadingChecks
 from .maintenance_checks import TrustChecks
 from .persistence_checks import PersistenceChecks
+from .question_checks import QuestionChecks
 from .save_checks import SavingChecks
 from .update_checks import UpdateChecks
 from .value_checks import ValueChecks
@@ -41,7 +42,13 @@ class _StoreChecks(
 
 
 class _ArchiveChecks(
-    ManyChecks, DetailCountChecks, UpdateChecks, PageChecks, StreamChecks, HistogramChecks
+    ManyChecks,
+    DetailCountChecks,
+    UpdateChecks,
+    PageChecks,
+    StreamChecks,
+    HistogramChecks,
+    QuestionChecks,
 ):
     """All checks of the verbs that scale."""
 

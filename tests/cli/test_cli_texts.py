@@ -18,8 +18,8 @@ from hostile import profile
 
 from selectools_observe.cli import formatting as figures
 from selectools_observe.cli.terminal import fit
-from selectools_observe.cli.time_expressions import parse_time
 from selectools_observe.model.text import one_line, printable, printable_json, printable_lines
+from selectools_observe.model.time_expressions import parse_time
 
 UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 ODD = st.sampled_from(

@@ -6,16 +6,20 @@ No load waits for a commit or for a long query, and no page for a count of a mil
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
+from ...errors import StorageError
+from ...runtime.batching import AwaitedBatcher
 from ...runtime.interface import Runtime
 from . import schema
 from .address import Address
 from .rows import COLUMNS, PLACES, TraceRow
-from .session import CheckedStatement, Row, Session, Statement, Values
+from .session import CheckedStatement, Row, Session, Statement, Values, psycopg
 from .slot import SessionSlot
 
 T = TypeVar("T")
+Unit: TypeAlias = Sequence[TraceRow]
+"""Rows that are saved all or none."""
 
 # A writer that stops in the midst must not keep the lock; one that waits must not wait for ever.
 _LIMITS = (
@@ -43,6 +47,8 @@ class Connections:
         self._writer, self._loader, self._scanner, self._counter = (
             SessionSlot(runtime, address, self._prepare) for _ in range(4)
         )
+        self._saves: AwaitedBatcher[Unit, None] = AwaitedBatcher(runtime, self._save_units)
+        self._loads: AwaitedBatcher[bytes, Row | None] = AwaitedBatcher(runtime, self._load_keys)
         traces = f"{address.schema}.traces"
         names = [name.strip() for name in COLUMNS.split(",")]
         again = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
@@ -72,13 +78,41 @@ class Connections:
             self._is_prepared = True
 
     async def save(self, traces: Sequence[TraceRow]) -> None:
-        """Save rows, all or none, in their order."""
+        """Save rows, all or none, in their order, together with others that come meanwhile."""
+        await self._saves.submit(traces)
+
+    async def _save_units(self, units: Sequence[Unit]) -> Sequence[Exception | None]:
+        """Save all of them in one transaction; where one is refused, each in its own."""
+        try:
+            await self._save_rows([row for unit in units for row in unit])
+        except StorageError as error:
+            if len(units) == 1 or isinstance(error.__cause__, psycopg.OperationalError):
+                raise
+            return [await self._refusal(unit) for unit in units]
+        return [None] * len(units)
+
+    async def _refusal(self, unit: Unit) -> Exception | None:
+        try:
+            await self._save_rows(unit)
+        except StorageError as error:
+            return error
+        return None
+
+    async def _save_rows(self, rows: Sequence[TraceRow]) -> None:
         statements: list[Statement] = [
             (_LIMITS, [()]),
             (self._lock, [()]),
-            (self._upsert, [row.values for row in traces]),
+            (self._upsert, [row.values for row in rows]),
         ]
         await self._writer.run(lambda session: session.transaction(statements))
+
+    async def load_one(self, key: bytes) -> Row | None:
+        """The key, the JSON and the checksum of a trace, read together with others."""
+        return await self._loads.submit(key)
+
+    async def _load_keys(self, keys: Sequence[bytes]) -> Sequence[Row | None]:
+        found = {row[0]: row for row in await self.load(list(dict.fromkeys(keys)))}
+        return [found.get(key) for key in keys]
 
     async def load_version(self, key: bytes) -> tuple[int, bytes, int] | None:
         """A trace with its place in the order of saving, its JSON and its checksum."""

@@ -9,7 +9,7 @@ import msgspec
 
 from ...errors import CorruptTraceError
 from ...model.codec import TraceType, encode
-from ...model.filters import TraceFilter, matches
+from ...model.filters import TraceFilter, verdict
 from ...model.histogram import Tally, TraceHistogram, bounds_of
 from ...model.pagination import Position
 from ...runtime.interface import Runtime
@@ -85,7 +85,8 @@ class PostgresStore(StoreCore[TraceRow]):
         return bool(gone)
 
     async def _load(self, run_id: str) -> bytes | None:
-        (found,) = await self._load_many([run_id])
+        row = await self._connections.current().load_one(key_of(run_id))
+        found = self._checked(run_id, None if row is None else (row[1], row[2]))
         if isinstance(found, CorruptTraceError):
             raise found
         return found
@@ -124,7 +125,7 @@ class PostgresStore(StoreCore[TraceRow]):
             rows = await self._rows_of(ask, size)
             for seq, created_us, summary in rows:
                 read = read_summary(self._where, seq, created_us, summary)
-                if read is not None and matches(ask.filters, *read):
+                if read is not None and verdict(ask.filters, *read) is not False:
                     yield PageRow(seq, read[0])
             if size is None or len(rows) < size:
                 return

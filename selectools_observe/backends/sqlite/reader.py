@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ...errors import CorruptTraceError
 from ...model.checksum import checksum
-from ...model.filters import TraceFilter, asks_for_facts, matches_facts, matches_summary
+from ...model.filters import TraceFilter, asks_for_facts, verdict
 from ...model.trace import TraceSummary
 from ...model.validation import is_storable_id
 from ...runtime.gil import GilYielder
@@ -100,7 +100,7 @@ def page(connection: sqlite3.Connection, where: str, ask: PageRequest) -> list[P
     if ask.limit == 0:
         return []
     catch_up(connection, where)
-    with one_moment(connection), closing(_found(connection, where, ask)) as found:
+    with one_moment(connection), closing(rows_found(connection, where, ask)) as found:
         stop = None if ask.limit is None else min(ask.offset + ask.limit, sys.maxsize)
         return list(islice(found, min(ask.offset, sys.maxsize), stop))
 
@@ -160,9 +160,10 @@ def _is_match(
     return any(True for _ in _summaries(connection, where, [(row_id, False)], filters))
 
 
-def _found(
+def rows_found(
     connection: sqlite3.Connection, where: str, ask: PageRequest
 ) -> Generator[PageRow, None, None]:
+    """All rows that match from the page's beginning on, in its order."""
     if ask.filters.run_ids is not None:
         return _by_run_ids(connection, where, ask)
     narrowing = CandidateQuery(connection, ask)
@@ -218,8 +219,8 @@ def _summaries(
         summary = _summary(connection, where, by_id[row_id]) if row_id in by_id else None
         if (
             summary is not None
-            and matches_summary(filters, summary)
-            and (sure or not asks_steps or _facts_match(connection, row_id, filters))
+            and verdict(filters, summary) is not False
+            and (not asks_steps or _facts_match(connection, row_id, summary, filters, sure=sure))
         ):
             yield PageRow(row_id, summary)
 
@@ -253,8 +254,18 @@ def _by_run_ids(
         yield from _summaries(connection, where, candidates, ask.filters)
 
 
-def _facts_match(connection: sqlite3.Connection, row_id: int, filters: TraceFilter) -> bool:
-    return matches_facts(filters, facets_from_json(_trace_json(connection, row_id)).facts)
+def _facts_match(
+    connection: sqlite3.Connection,
+    row_id: int,
+    summary: TraceSummary,
+    filters: TraceFilter,
+    *,
+    sure: bool,
+) -> bool:
+    if sure and filters.where is None:
+        return True
+    facts = facets_from_json(_trace_json(connection, row_id)).facts
+    return verdict(filters, summary, facts) is not False
 
 
 def _trace_json(connection: sqlite3.Connection, row_id: int) -> bytes:

@@ -14,6 +14,7 @@ from ...model.filters import TraceFilter
 from ...model.histogram import TraceHistogram
 from ...model.pagination import TracePage
 from ...model.snapshot import snapshot
+from ...model.text_query import SearchPage
 from ...model.trace import TraceSummary
 from ...protocols import AsyncTraceStore, Change, RunIds, TraceStore
 from ...stores.delegating import WrappingCore
@@ -165,6 +166,20 @@ class BackgroundCore(WrappingCore):
     ) -> TraceHistogram:
         await self._catch_up()
         return await super().histogram(filters, buckets=buckets)
+
+    async def search(
+        self,
+        text: str,
+        filters: TraceFilter | None = None,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        hits_per_run: int = 3,
+    ) -> SearchPage:
+        await self._catch_up()
+        return await super().search(
+            text, filters, limit=limit, cursor=cursor, hits_per_run=hits_per_run
+        )
 
     async def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False

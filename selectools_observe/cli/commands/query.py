@@ -1,34 +1,49 @@
-"""The command ``query``: runs by their metadata."""
+"""The command ``query``: runs by a filter."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from ...model.filters import TraceFilter
+from ...model.conditions import AllOf
+from ...model.filter_language import parse_condition
+from ...model.filters import TraceFilter, condition_of
 from ..options import filter_options, pair, store_option, with_session
 from ..run_listing import PAGE_SIZE, list_matching, list_options
 from ..session import Session
 
+_PAIR = re.compile(r"[^\s:<>=!()\"]+=(?!=)", re.DOTALL)
 
-@click.command(short_help="List runs by their metadata and other filters.")
-@click.argument("pairs", nargs=-1, type=pair, metavar="[KEY=VALUE]...")
+
+@click.command(short_help="List runs by a filter such as 'reward<1 -tool:think'.")
+@click.argument("filters_given", nargs=-1, metavar="[FILTER | KEY=VALUE]...")
 @store_option
 @filter_options(limit=PAGE_SIZE)
 @list_options
 @with_session
 def query(
-    session: Session, /, pairs: Sequence[tuple[str, Any]], filters: TraceFilter, **shown: Any
+    session: Session, /, filters_given: Sequence[str], filters: TraceFilter, **shown: Any
 ) -> int:
-    """List the runs whose metadata has these pairs and that match the other filters.
+    """List the runs that match a filter, metadata pairs and the options.
 
     \b
-    selectools-observe query user=ada --error --since yesterday
+    selectools-observe query 'reward<1 tool:book!error "gift card"'
+    selectools-observe query user=ada 'latency>5s' --since yesterday
     """  # noqa: D301 - for click
+    pairs = [pair(text) for text in filters_given if _PAIR.match(text)]
+    texts = [text for text in filters_given if not _PAIR.match(text)]
     match = [*(filters.metadata_match or {}).items(), *pairs]
     if match:
         filters = dataclasses.replace(filters, metadata_match=dict(match))
+    try:
+        parts = [part for text in texts if (part := parse_condition(text)) is not None]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if parts:
+        where = AllOf((condition_of(filters), *parts))
+        filters = dataclasses.replace(filters, where=where)
     return list_matching(session, filters, **shown)

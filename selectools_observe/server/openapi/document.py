@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from ... import __version__
-from ..query_params import CURSOR, FILTERS, LIMIT, Parameter
+from ..query_params import CURSOR, FILTERS, LIMIT, ORDER_BY, Parameter
 from ..responses import JSON, NDJSON
 from ..routes.compare import ONE, OTHER
 from ..routes.otlp import PROTOBUF
 from ..routes.stats import BUCKETS, MAX_RUNS
-from ..routes.traces import COUNT_LIMIT, WINDOW
+from ..routes.traces import COUNT_LIMIT, HITS, SEARCH_FILTERS, WINDOW, WORDS
 from .schemas import SCHEMAS
 
 Json: TypeAlias = dict[str, Any]
@@ -73,7 +73,7 @@ def document(root: str, *, has_token: bool) -> Json:
 
 
 def _paths() -> Json:
-    listed = _query(LIMIT, CURSOR, *FILTERS)
+    listed = _query(LIMIT, CURSOR, ORDER_BY, *FILTERS)
     return {
         "/health": {"get": _operation("Health check.", "Health")},
         "/api/about": {"get": _operation("About the service.", "About")},
@@ -84,6 +84,14 @@ def _paths() -> Json:
         },
         "/api/count": {
             "get": _operation("Count of matching runs.", "Count", _query(COUNT_LIMIT, *FILTERS))
+        },
+        "/api/search": {
+            "get": _operation(
+                "Where something was said.",
+                "SearchPage",
+                _query(WORDS, LIMIT, CURSOR, HITS, *SEARCH_FILTERS),
+                [404],
+            )
         },
         "/api/histogram": {
             "get": _operation("Runs over time.", "Histogram", _query(BUCKETS, *FILTERS))

@@ -129,6 +129,14 @@ SCHEMAS: dict[str, Any] = {
         duration_ms=_ref("Spread"),
         tokens=_ref("Spread"),
     ),
+    "SearchHit": _exactly(
+        run_id=_TEXT,
+        step=_or_null(_COUNT),
+        field=_TEXT,
+        snippet=_TEXT,
+        marks=_list(_list(_COUNT)),
+    ),
+    "SearchPage": _exactly(hits=_list(_ref("SearchHit")), next_cursor=_or_null(_TEXT)),
     "Statistics": _exactly(
         runs=_COUNT,
         matching_runs=_COUNT,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,11 +22,14 @@ from ..query_params import (
     DEFAULT_LIMIT,
     FILTERS,
     LIMIT,
+    ORDER_BY,
     Parameter,
+    bounded,
     filter_of,
     integer,
     parse,
 )
+from ..query_params import text as any_text
 from ..responses import (
     JSON,
     Problem,
@@ -40,6 +44,12 @@ from ..trace_window import Window, pieces, step_json
 COUNT_LIMIT = Parameter(
     "limit", integer(0), {"type": "integer", "minimum": 0}, "Stop counting at this number."
 )
+WORDS = Parameter(
+    "q", any_text, {"type": "string", "format": "words"},
+    'What to look for: words, which find what begins with them, and "phrases".', needed=True,
+)  # fmt: skip
+HITS = Parameter("hits", *bounded(1, 100, 3), "Maximum number of places of each run.")
+SEARCH_FILTERS = tuple(parameter for parameter in FILTERS if parameter.name != "text")
 WINDOW = (
     Parameter(
         "text_limit", integer(0), {"type": "integer", "minimum": 0},
@@ -64,8 +74,23 @@ async def about(request: Request) -> Response:
 
 
 async def list_traces(request: Request) -> Response:
-    values = parse(_query(request), (LIMIT, CURSOR, *FILTERS))
+    values = parse(_query(request), (LIMIT, CURSOR, ORDER_BY, *FILTERS))
     return await _page(state_of(request).store, filter_of(values), values)
+
+
+async def search(request: Request) -> Response:
+    values = parse(_query(request), (WORDS, LIMIT, CURSOR, HITS, *SEARCH_FILTERS))
+    limit, cursor = values.get("limit", DEFAULT_LIMIT), values.get("cursor")
+    store, filters = state_of(request).store, filter_of(values)
+    try:
+        page = await store.search(values["q"], filters, limit, cursor, values.get("hits", 3))
+    except ValueError as error:
+        if cursor is None:
+            raise Problem(400, "invalid_parameter", str(error)) from error
+        hint = "Pass the next_cursor of the previous page unchanged, or none"
+        raise Problem(404, "unknown_cursor", "invalid cursor for this store", hint) from error
+    hits = msgspec.to_builtins(list(page))
+    return answer({"hits": hits, "next_cursor": page.next_cursor})
 
 
 async def children(request: Request) -> Response:

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias, TypeVar
 
+from ....model.filters import TraceFilter
 from ... import error_mapping
 from ...paging import PageRequest
 from ...ranges import Ranges
@@ -65,7 +66,9 @@ class CandidateQuery:
         self._ask = ask
         self._ranges = Ranges(ask.filters)
         self._terms = wanted_terms(ask.filters)
-        self.is_everything = not self._ranges and not self._terms
+        # Whether a row must be read to know: the index does not tell all that is asked.
+        self.is_exact = is_told_by_index(ask.filters)
+        self.is_everything = not self._ranges and not self._terms and self.is_exact
 
     def candidates(self) -> Iterator[Candidate]:
         """The ids that may match, each once, in the page's order."""
@@ -73,7 +76,7 @@ class CandidateQuery:
         indexed = [self._full_blocks(first_open), self._newer_rows(first_open)]
         if not self._ask.oldest_first:
             indexed.reverse()
-        sure = ((row_id, True) for part in indexed for row_id in part)
+        sure = ((row_id, self.is_exact) for part in indexed for row_id in part)
         foreign = ((row_id, False) for row_id in self.foreign_rows())
         merged = heapq.merge(sure, foreign, key=_id_of, reverse=not self._ask.oldest_first)
         return in_order(merged, self._ask)
@@ -205,6 +208,11 @@ class CandidateQuery:
             conditions.append(f"{column} {'>=' if self._ask.oldest_first else '<='} ?")
             values.append(self._ask.after.key // BLOCK)
         return " AND ".join(conditions), values
+
+
+def is_told_by_index(filters: TraceFilter) -> bool:
+    """Whether ranges and terms say all that the filter asks of a row."""
+    return filters.where is None and filters.text is None
 
 
 def _common(places: Sequence[bytes], *, ascending: bool) -> list[int]:

@@ -14,11 +14,11 @@ from ....model.filters import TraceFilter
 from ....model.histogram import Tally, TraceHistogram, bounds_of
 from ....runtime.gil import GilYielder
 from ... import timestamps
-from ...paging import PageRequest
-from ..reader import catch_up, matching
+from ...paging import PageRequest, PageRow
+from ..reader import catch_up, matching, rows_found
 from ..reader import count as count_by_reading
 from ..transaction import one_moment
-from .candidates import CandidateQuery
+from .candidates import CandidateQuery, is_told_by_index
 from .maintenance import BLOCK, first_open_id
 
 _EVERYTHING = TraceFilter()
@@ -44,6 +44,10 @@ def histogram(
         if bounds is None:
             return TraceHistogram()
         tally = Tally(*bounds, buckets)
+        if not is_told_by_index(filters):
+            for found in rows_found(connection, where, PageRequest(filters)):
+                _add(tally, found)
+            return tally.result()
         if filters.run_ids is None:
             _count_indexed(connection, filters, tally)
         _count_read(connection, where, filters, tally)
@@ -54,7 +58,12 @@ def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> i
     """How many traces match."""
     limit = filters.limit
     asked = replace(filters, limit=None)
-    if asked == _EVERYTHING or asked.run_ids is not None or (limit is not None and limit <= _FEW):
+    if (
+        asked == _EVERYTHING
+        or asked.run_ids is not None
+        or not is_told_by_index(asked)
+        or (limit is not None and limit <= _FEW)
+    ):
         return count_by_reading(connection, where, filters)
     catch_up(connection, where)
     with one_moment(connection):
@@ -173,5 +182,9 @@ def _count_read(
     if filters.run_ids is None:
         rows = CandidateQuery(connection, PageRequest(filters)).foreign_rows()
     for found in matching(connection, where, rows, filters):
-        created_us = timestamps.to_microseconds(found.summary.created_at)
-        tally.add_run(created_us, has_error=found.summary.has_error)
+        _add(tally, found)
+
+
+def _add(tally: Tally, found: PageRow) -> None:
+    created_us = timestamps.to_microseconds(found.summary.created_at)
+    tally.add_run(created_us, has_error=found.summary.has_error)

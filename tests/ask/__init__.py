@@ -1,0 +1,1 @@
+"""Finding runs: text, order, the filter language, groups and statistics."""

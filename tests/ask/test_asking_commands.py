@@ -1,0 +1,74 @@
+"""Text, the filter language and orders on the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip("click", reason="the extra cli is not installed")
+pytest.importorskip("rich", reason="the extra cli is not installed")
+
+from click.testing import CliRunner
+
+from selectools_observe import AgentTrace, SQLiteTraceStore, TraceStep
+from selectools_observe.cli.app import command
+
+
+@pytest.fixture
+def path(tmp_path):
+    with SQLiteTraceStore(tmp_path / "runs.db") as store:
+        for n in range(5):
+            step = TraceStep("llm_call", reasoning=f"A Réfund, no. {n}", duration_ms=n * 1000)
+            store.save(AgentTrace(run_id=f"run-{n}", metadata={"reward": n / 4}, steps=[step]))
+    return str(tmp_path / "runs.db")
+
+
+def ask(*arguments):
+    return CliRunner().invoke(command, arguments)
+
+
+def ids(result):
+    return [trace["run_id"] for trace in json.loads(result.stdout)["traces"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["query", "reward<0.6 latency>0"], ["run-2", "run-1"]),
+        (["query", "reward<0.6", "latency>0"], ["run-2", "run-1"]),
+        (["query", "reward=0.5"], ["run-2"]),
+        (["query", "reward=0.5", "latency>5s"], []),
+        (["list", "--where", "reward<0.6", "--order-by", "total_ms"], ["run-0", "run-1", "run-2"]),
+        (["list", "--text", "refund no", "-n", "2", "--order-by", "-total_ms"], ["run-4", "run-3"]),
+    ],
+)
+def test_filters_and_orders(path, arguments, expected):
+    assert ids(ask(*arguments, "--json", "--store", path)) == expected
+
+
+def test_search_shows_the_place_and_the_words(path):
+    result = ask("search", "refund", "--store", path, "--where", "reward>0.6")
+    assert result.exit_code == 0
+    assert "step 1, reasoning: A Réfund, no. 4" in result.stdout
+    assert "run-0" not in result.stdout
+    page = json.loads(ask("search", "refund", "-n", "2", "--json", "--store", path).stdout)
+    assert [hit["run_id"] for hit in page["hits"]] == ["run-4", "run-3"]
+    more = ask("search", "refund", "--json", "--cursor", page["next_cursor"], "--store", path)
+    assert [hit["run_id"] for hit in json.loads(more.stdout)["hits"]] == ["run-2", "run-1", "run-0"]
+    assert "Not found" in ask("search", "nowhere", "--store", path).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["query", "status:eror"], "did you mean 'error'"),
+        (["list", "--where", "(a"], "never closed"),
+        (["list", "--order-by", "colour"], "ordered by created_at"),
+        (["search", "!!"], "no word to look for"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(path, arguments, words):
+    result = ask(*arguments, "--store", path)
+    assert result.exit_code == 2
+    assert words in result.stderr
