@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from ..errors import StorageError
 from ..model.reports import VerifyReport
+from .private_files import create, make_folder
 
 # What SQLite puts beside a database.
 _COMPANIONS = ("-wal", "-shm", "-journal")
@@ -45,15 +46,16 @@ def _check_companions(path: str) -> None:
 
 @contextlib.contextmanager
 def new_file_for(path: str, *, overwrite: bool) -> Iterator[str]:
-    """A name beside the path; what is written there takes the path when all went well.
+    """An empty file beside the path; it takes the path when all went well.
 
     Raises:
         StorageError: The path was taken meanwhile.
     """
     folder = os.path.dirname(os.path.abspath(path))
-    os.makedirs(folder, exist_ok=True)
+    make_folder(folder)
     name = os.path.join(folder, f".{os.path.basename(path)[:100]}.{uuid.uuid4().hex}.new")
     try:
+        create(name)
         yield name
         sync_file(name)
         _put(name, path, overwrite=overwrite)

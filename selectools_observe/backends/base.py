@@ -447,7 +447,8 @@ class StoreCore(ABC, Generic[PreparedT]):
         if folder is None or not os.path.isdir(folder):  # noqa: ASYNC240 - one stat
             return []
         keeper = _StoreRecoveryTarget(self._load_many, self._save_all)
-        return await journal_file.recover(folder, keeper, self._runtime.call)
+        owners = journal_file.owners_of(self.path)
+        return await journal_file.recover(folder, keeper, self._runtime.call, owners)
 
     async def _save_all(self, traces: Iterable[object]) -> None:
         prepared = [self._prepare(trace) for trace in traces]

@@ -20,11 +20,14 @@ line for the same step replaces the earlier. What `KIND` says:
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
+import re
+import stat
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -43,12 +46,35 @@ UNFINISHED = "unfinished"
 BEGIN, DOING, STEP, END, FORGET = b"begin", b"doing", b"step", b"end", b"forget"
 SUFFIX = ".record"
 BEING_MADE = ".new"  # not locked yet
+_NAME = re.compile(r"[0-9a-f]{16}\.record")
+_BEING_MADE_NAME = re.compile(r"[0-9a-f]{16}\.new")
+_BEGUN = re.compile(
+    rb"[0-9a-f]{0,8}|[0-9a-f]{8} \d*|[0-9a-f]{8} \d+ [a-z]*|[0-9a-f]{8} \d+ [a-z]+ \d*"
+    rb"|[0-9a-f]{8} \d+ (?:begin|doing|step|end|forget) \d+ .*",
+    re.DOTALL,
+)
+_RECORD_FLAGS = (
+    os.O_RDWR
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for ever
+    | getattr(os, "O_CLOEXEC", 0)
+)
+_FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _FORGOTTEN = 60.0  # seconds after which nobody goes on making a record
 
 
 def folder_of(path: str) -> str:
     """Where the records stand of a store in this file."""
     return f"{path}.live"
+
+
+def owners_of(path: str | None) -> Collection[int]:
+    """Who may leave records of a store in this file, beside the user who opens it."""
+    if path is not None:
+        with contextlib.suppress(OSError):
+            return (os.stat(path).st_uid,)
+    return ()
 
 
 def to_line(run: int, kind: bytes, step: int, body: bytes) -> bytes:
@@ -132,23 +158,44 @@ def _checked(line: bytes) -> tuple[int, bytes, int, bytes] | None:
 class Claim:
     """A record that belongs to nobody, held by us."""
 
-    def __init__(self, path: str, fd: int) -> None:
+    def __init__(self, path: str, fd: int, folder: JournalFolder) -> None:
         self.path = path
         self._fd = fd
+        self._folder = folder
+        self._is_ours = False
 
     def runs(self) -> list[RecordedRun]:
-        """What it tells."""
-        with open(self._fd, "rb", closefd=False) as file:
-            return runs_in(file)
+        """What it tells.
+
+        Raises:
+            ValueError: It is no record of ours.
+        """
+        self._is_ours = not os.fstat(self._fd).st_size
+        with open(os.dup(self._fd), "rb") as file:
+            runs = runs_in(map(self._noted, file))
+        if not self._is_ours:
+            raise ValueError("it is not a run journal; it stays as it is")
+        return runs
+
+    def _noted(self, line: bytes) -> bytes:
+        if not self._is_ours:
+            self._is_ours = _checked(line) is not None or _is_begun(line)
+        return line
 
     def remove(self) -> None:
         """Remove the record: its runs are in the store."""
-        os.unlink(self.path)
-        remove_if_empty(os.path.dirname(self.path))
+        if self._is_ours:
+            self._folder.remove(os.path.basename(self.path), self._fd)
+            remove_if_empty(self._folder.path)
 
     def release(self) -> None:
         """Let others have it, if it is still there."""
         os.close(self._fd)
+
+
+def _is_begun(line: bytes) -> bool:
+    """Whether a line without an end is how one of ours begins."""
+    return not line.endswith(b"\n") and _BEGUN.fullmatch(line) is not None
 
 
 def remove_if_empty(folder: str) -> None:
@@ -157,41 +204,99 @@ def remove_if_empty(folder: str) -> None:
         os.rmdir(folder)
 
 
-def records_in(folder: str) -> list[str]:
-    """The paths of the records, alive or not; none if there is no such folder."""
-    try:
-        names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    for name in names:
-        if name.endswith(BEING_MADE):
-            _remove_if_forgotten(os.path.join(folder, name))
-    return sorted(os.path.join(folder, name) for name in names if name.endswith(SUFFIX))
+class JournalFolder:
+    """A folder of records, held open so that nobody puts another in its place meanwhile.
 
+    What is in it may have been put there by somebody else: only regular files are taken, of the
+    user himself or of the store's owner, with the names that we give, and by no second name.
 
-def _remove_if_forgotten(path: str) -> None:
-    try:
-        if time.time() - os.stat(path).st_mtime > _FORGOTTEN:
-            os.unlink(path)
-    except FileNotFoundError:
-        pass
+    Args:
+        path: The folder.
+        owners: Whose records are taken, beside the user's own.
 
+    Raises:
+        FileNotFoundError: There is none.
+        OSError: It is a link, no folder, or somebody else's.
+    """
 
-def claim(path: str) -> Claim | None:
-    """Take a record; None if its writer lives, or somebody else is recovering it."""
-    try:
-        fd = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
-    except FileNotFoundError:
-        return None
-    try:
-        # Locked, it may have been removed meanwhile by who had the lock before.
-        if try_to_lock(fd) and os.fstat(fd).st_nlink:
-            return Claim(path, fd)
-    except BaseException:
+    def __init__(self, path: str, owners: Collection[int] = ()) -> None:
+        self.path = path
+        self._owners = {*owners, *_own_id()}
+        if stat.S_ISLNK(os.lstat(path).st_mode):
+            raise OSError(errno.ELOOP, "it is a link")
+        self._fd = None if os.name == "nt" else os.open(path, _FOLDER_FLAGS)
+        try:
+            self._check_owner(os.stat(path) if self._fd is None else os.fstat(self._fd))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def records(self) -> list[str]:
+        """The paths of the records, alive or not."""
+        names = os.listdir(self.path if self._fd is None else self._fd)
+        for name in filter(_BEING_MADE_NAME.fullmatch, names):
+            with contextlib.suppress(OSError):
+                self._remove_if_forgotten(name)
+        return sorted(os.path.join(self.path, name) for name in filter(_NAME.fullmatch, names))
+
+    def claim(self, path: str) -> Claim | None:
+        """Take a record; None if its writer lives, or somebody else is recovering it.
+
+        Raises:
+            OSError: It is not one that is taken.
+        """
+        name = os.path.basename(path)
+        try:
+            fd = os.open(self._at(name), _RECORD_FLAGS, dir_fd=self._fd)
+        except FileNotFoundError:
+            return None
+        try:
+            found = os.fstat(fd)
+            if found.st_nlink:
+                self._check_record(found)
+            # Locked, it may have been removed meanwhile by who had the lock before.
+            if try_to_lock(fd) and os.fstat(fd).st_nlink:
+                return Claim(path, fd, self)
+        except BaseException:
+            os.close(fd)
+            raise
         os.close(fd)
-        raise
-    os.close(fd)
-    return None
+        return None
+
+    def remove(self, name: str, fd: int) -> None:
+        """Remove a record, if it still is the one that was opened."""
+        found = os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False)
+        if os.path.samestat(found, os.fstat(fd)):
+            os.unlink(self._at(name), dir_fd=self._fd)
+
+    def _remove_if_forgotten(self, name: str) -> None:
+        found = os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False)
+        self._check_record(found)
+        if not found.st_size and time.time() - found.st_mtime > _FORGOTTEN:
+            os.unlink(self._at(name), dir_fd=self._fd)
+
+    def _check_record(self, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        if found.st_nlink > 1:
+            raise OSError(errno.EMLINK, "the file has another name too")
+        self._check_owner(found)
+
+    def _check_owner(self, found: os.stat_result) -> None:
+        if os.name == "posix" and found.st_uid not in self._owners:
+            raise PermissionError(errno.EPERM, "it belongs to another user")
+
+    def _at(self, name: str) -> str:
+        return os.path.join(self.path, name) if self._fd is None else name
+
+
+def _own_id() -> tuple[int, ...]:
+    return (os.geteuid(),) if hasattr(os, "geteuid") else ()
 
 
 class RecoveryTarget(Protocol):
@@ -210,32 +315,56 @@ class Call(Protocol):
     def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
 
 
-async def recover(folder: str, keeper: RecoveryTarget, call: Call) -> list[str]:
+async def recover(
+    folder: str, keeper: RecoveryTarget, call: Call, owners: Collection[int] = ()
+) -> list[str]:
     """Put the runs of all records that belong to nobody into the store; their ids.
 
     A run that the store has whole already stays as it is. Killed in the midst, it is done again by
-    the next. What cannot be recovered now is logged and stays for later.
+    the next. What cannot be recovered now is logged and stays for later; so does what is not ours.
     """
+    opened = await call(partial(_opened_or_none, folder, owners))
+    if opened is None:
+        return []
     recovered: list[str] = []
-    for path in await call(partial(_records_or_none, folder)):
-        try:
-            recovered += await _recover_one(path, keeper, call)
-        except (TraceStoreError, OSError, ValueError) as error:
-            # No traceback: an open store goes on without it.
-            log.error("The run journal %s is not recovered yet: %s", path, error)  # noqa: TRY400
+    try:
+        for path in await call(partial(_records_or_none, opened)):
+            try:
+                recovered += await _recover_one(opened, path, keeper, call)
+            except (TraceStoreError, OSError, ValueError) as error:
+                # No traceback: an open store goes on without it.
+                log.error("The run journal %s is not recovered yet: %s", path, _said(error))  # noqa: TRY400
+    finally:
+        opened.close()
     return recovered
 
 
-def _records_or_none(folder: str) -> list[str]:
+def _opened_or_none(folder: str, owners: Collection[int]) -> JournalFolder | None:
     try:
-        return records_in(folder)
+        return JournalFolder(folder, owners)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
-        log.error("The run journals in %s cannot be listed: %s", folder, error)  # noqa: TRY400
+        log.error("The run journals in %s are left alone: %s", folder, _said(error))  # noqa: TRY400
+        return None
+
+
+def _records_or_none(folder: JournalFolder) -> list[str]:
+    try:
+        return folder.records()
+    except OSError as error:
+        log.error("The run journals in %s cannot be listed: %s", folder.path, error)  # noqa: TRY400
         return []
 
 
-async def _recover_one(path: str, keeper: RecoveryTarget, call: Call) -> list[str]:
-    held = await call(partial(claim, path))
+def _said(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+async def _recover_one(
+    folder: JournalFolder, path: str, keeper: RecoveryTarget, call: Call
+) -> list[str]:
+    held = await call(partial(folder.claim, path))
     if held is None:
         return []
     try:

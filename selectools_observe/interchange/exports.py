@@ -120,14 +120,10 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(made, 0o666 & ~_umask())
+        # It stays the user's alone, as it was made, unless the file that it replaces was not.
+        if os.path.isfile(path) and not os.path.islink(path):
+            os.chmod(made, os.stat(path).st_mode & 0o666)
         os.replace(made, path)
     except BaseException:
         os.unlink(made)
         raise
-
-
-def _umask() -> int:
-    found = os.umask(0o077)
-    os.umask(found)
-    return found

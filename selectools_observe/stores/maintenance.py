@@ -19,6 +19,7 @@ from ..backends.atomic_file import check_target
 from ..backends.base import checked_path
 from ..backends.jsonl import repair as jsonl_repairing
 from ..backends.jsonl import verify as jsonl_verifying
+from ..backends.private_files import check_regular
 from ..backends.progress import run
 from ..backends.sqlite.recovery import repair as sqlite_repairing
 from ..backends.sqlite.recovery.read_only import verifying_file
@@ -108,6 +109,7 @@ def kind_of(path: str | os.PathLike[str]) -> Kind:
     Raises:
         OSError: It cannot be read.
     """
+    check_regular(os.fspath(path))
     with open(path, "rb") as file:
         head = file.read(_LOOKED_AT)
     if head.startswith(_MAGIC) or b"CREATE TABLE traces" in head:

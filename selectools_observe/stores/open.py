@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, cast, get_args
 from urllib.parse import parse_qsl
 
 from ..backends import error_mapping
+from ..backends.private_files import check_regular
 from ..errors import StorageError
 from ..protocols import AsyncQueryableTraceStore, Durability, QueryableTraceStore
 from .async_ import AsyncInMemoryTraceStore, AsyncJSONLTraceStore, AsyncSQLiteTraceStore
@@ -208,6 +209,7 @@ def _kind_of_file(path: str) -> Kind:
 
 def _first_bytes(path: str) -> bytes:
     try:
+        check_regular(path)
         with open(path, "rb") as file:
             return file.read(_SNIFFED)
     except FileNotFoundError:

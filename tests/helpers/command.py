@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -45,3 +47,14 @@ def start(*arguments: object, cwd=None, **variables: str) -> subprocess.Popen[st
         env=environment(PYTHONUNBUFFERED="1", **variables),
         cwd=cwd,
     )
+
+
+def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process: many times as fast, where a process is not the subject."""
+    from selectools_observe.cli.runner import run as run_command
+
+    out, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        code = run_command([str(each) for each in arguments])
+    shown, said = (each.buffer.getvalue().decode() for each in (out, errors))
+    return subprocess.CompletedProcess(arguments, code, shown, said)

@@ -16,7 +16,7 @@ def backing_up(
 ) -> Steps[BackupReport]:
     """Copy the first so many bytes, which nobody changes, check them, put them in their place."""
     with new_file_for(path, overwrite=overwrite) as name:
-        with open(name, "xb") as target:
+        with open(name, "wb") as target:
             done = 0
             while part := os.pread(fd, min(COPY_BYTES, size - done), done):
                 target.write(part)

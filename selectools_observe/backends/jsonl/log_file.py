@@ -27,6 +27,7 @@ from ..atomic_file import sync_folder
 from ..base import Loaded
 from ..filelock import lock, unlock
 from ..ordered_index import Entry, OrderedIndex, ScanRequest, ScanResult
+from ..private_files import FILE_MODE, check_regular, make_folder
 from .file_io import ByteRange, Drop, clear_away, copy_lines, is_at, read_at, take_back, write_all
 from .line_format import (
     Group,
@@ -280,11 +281,10 @@ class JSONLFile:
             os.close(fd)
 
     def _open(self) -> int:
-        if os.path.isdir(self.file):
-            raise IsADirectoryError(21, "Is a directory")
+        check_regular(self.file)
         folder = os.path.dirname(self.file)
-        os.makedirs(folder, exist_ok=True)
-        fd = os.open(self.file, _FLAGS, 0o644)
+        make_folder(folder)
+        fd = os.open(self.file, _FLAGS, FILE_MODE)
         if self._sync:
             try:
                 sync_folder(folder)

@@ -7,6 +7,7 @@ from typing import BinaryIO, NamedTuple
 
 from ...model.reports import RepairReport
 from ..atomic_file import new_file_for
+from ..private_files import check_regular
 from ..progress import Problems, Steps
 from .line_format import Group, goes_on, group_of, run_id_of
 from .line_repair import BEGINNING, mended
@@ -34,13 +35,14 @@ class _Piece(NamedTuple):
 
 def repairing(path: str, where: str, into: str, *, keep_suspect: bool) -> Steps[RepairReport]:
     """Save what can be saved; nothing is written to the damaged file."""
+    check_regular(path)
     with new_file_for(into, overwrite=False) as name, open(path, "rb", COPY_BYTES) as source:
         found = _Found(where, keep_suspect=keep_suspect)
         for number, (offset, line) in enumerate(whole_lines(source), 1):
             found.look_at(offset, line)
             if not number % _LINES_AT_ONCE:
                 yield offset, offset
-        with open(name, "xb", COPY_BYTES) as target:
+        with open(name, "wb", COPY_BYTES) as target:
             target.writelines(_line_of(source, piece) for piece in found.pieces())
         return found.report(into)
 

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from ...model.reports import VerifyReport
 from ...runtime.gil import GilYielder
 from ..filelock import lock, unlock
+from ..private_files import check_regular
 from ..progress import Problems, Steps
 from ..summary_check import wrong_in_summary
 from .line_format import Group, goes_on, group_of, parse_line, run_id_of
@@ -24,6 +25,7 @@ CUT_SHORT = "it is incomplete: the write never finished, or the file was truncat
 
 def verifying(path: str, where: str) -> Steps[VerifyReport]:
     """Check every line, by reading only."""
+    check_regular(path)
     with open(path, "rb", buffering=COPY_BYTES) as file:
         return (yield from _Verification(file, where).steps())
 

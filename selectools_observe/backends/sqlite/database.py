@@ -14,6 +14,7 @@ from ...errors import StorageError
 from ...protocols import Durability
 from ...runtime.fork import ForkSafeLock
 from .. import error_mapping
+from ..private_files import check_regular, create, make_folder
 from .connection import Connection, Identity, identity_of
 from .index.drift import mend_drift, warn_of_new_checksums
 from .index.maintenance import index_everything
@@ -91,9 +92,10 @@ class Database:
     def _open(self) -> Connection:
         with self.explained():
             if not self.is_private:
-                if os.path.isdir(self.file):
-                    raise IsADirectoryError(21, "Is a directory")
-                os.makedirs(os.path.dirname(self.file), exist_ok=True)
+                for part in ("", "-wal", "-shm", "-journal"):
+                    check_regular(self.file + part)
+                make_folder(os.path.dirname(self.file))
+                create(self.file)
             before = identity_of(self.file)
             connection = sqlite3.connect(
                 ":memory:" if self.is_private else self.file,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import threading
@@ -20,6 +21,7 @@ from ...backends.journal_file import (
     remove_if_empty,
     to_line,
 )
+from ...backends.private_files import make_folder
 from ...runtime.fork import rest_during_forks
 
 _WORTH_EMPTYING = 64 * 1024  # bytes
@@ -167,7 +169,9 @@ class LiveRecord:
     def _new_file(self, path: str) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         while True:
-            os.makedirs(self._folder, exist_ok=True)
+            make_folder(self._folder)
+            if os.path.islink(self._folder):
+                raise OSError(errno.ELOOP, "the folder of run journals is a link", self._folder)
             try:
                 return os.open(path, flags, 0o600)
             except FileNotFoundError:
@@ -182,7 +186,8 @@ class LiveRecord:
             return
         path, fd = self._make()
         size = 0
-        with open(self._file.path, "rb") as old:
+        with open(os.dup(self._file.fd), "rb") as old:  # by its path, it could be another
+            old.seek(0)
             for line in old:
                 number = line.split(b" ", 2)[1:2]
                 if number and number[0].isdigit() and int(number[0]) in self._file.runs:

@@ -8,6 +8,7 @@ import sqlite3
 
 from ....errors import StorageError
 from ....model.reports import Problem, VerifyReport
+from ...private_files import check_regular
 from ...progress import Steps
 from ..schema import ForeignTableError, NewerVersionError, check, has_tables
 from .row_scan import DATABASE_ERRORS, is_damage
@@ -23,6 +24,7 @@ def connect_as_it_is(path: str, *, writable: bool = False) -> sqlite3.Connection
         sqlite3.Error: It cannot be read.
         FileNotFoundError: There is none.
     """
+    check_regular(path)
     if writable:
         return _connect(path, "mode=rw")
     os.stat(path)

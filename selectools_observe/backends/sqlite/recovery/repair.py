@@ -16,6 +16,7 @@ from ....model.json_values import dumps
 from ....model.reports import RepairReport
 from ... import timestamps
 from ...atomic_file import new_file_for
+from ...private_files import check_regular, create
 from ...progress import Problems, Steps
 from ..database import Database
 from ..index.check import ROW_IS_GONE, facets_at, ids_without_row
@@ -65,7 +66,9 @@ def repairing(file: str, where: str, into: str, *, keep_suspect: bool) -> Steps[
 def _private_copy(file: str, beside: str) -> Iterator[str]:
     """A copy of the file with its log, which SQLite may write to."""
     path = f"{beside}.damaged"
+    check_regular(file)
     try:
+        create(path)
         _copy(file, path)
         yield path
     finally:
@@ -86,6 +89,7 @@ def _copy(file: str, path: str) -> None:
         if was_in_use or not is_in_use(file):
             return
         os.unlink(path)  # somebody began to write meanwhile
+        create(path)
         _copy(file, path)
         return
     import shutil  # noqa: PLC0415 - slow to import, seldom needed
@@ -93,6 +97,7 @@ def _copy(file: str, path: str) -> None:
     shutil.copyfile(file, path)
     for part in ("-wal", "-journal"):
         if os.path.exists(file + part):
+            create(path + part)
             shutil.copyfile(file + part, path + part)
 
 
