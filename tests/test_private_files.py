@@ -82,7 +82,8 @@ class TestModes:
         assert mode(path) == 0o640
         exported = tmp_path / "all.jsonl"
         exported.touch(0o644)
-        assert run_here("-s", path, "export", "--format", "jsonl", "--force", "-o", exported).returncode == 0
+        result = run_here("-s", path, "export", "--format", "jsonl", "--force", "-o", exported)
+        assert result.returncode == 0
         assert mode(exported) == 0o644
 
 

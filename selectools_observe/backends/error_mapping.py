@@ -47,6 +47,10 @@ _SQLITE_REMEDIES = {
         "a trace is larger than SQLite can hold",
         "Save less of it: SQLite holds at most 1 GB in one row",
     ),
+    sqlite3.SQLITE_INTERRUPT: (
+        "a statement took more work than a database of this size asks for",
+        "Check it: selectools_observe.stores.maintenance.verify(path); does it come from others?",
+    ),
     sqlite3.SQLITE_NOMEM: ("out of memory", "Free memory and try again"),
 }
 

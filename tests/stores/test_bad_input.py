@@ -919,6 +919,10 @@ class TestNothingEscapesBare:
         with pytest.raises(StorageError, match="not b"):
             database.save_many([trace("a"), trace("b")])
         assert database.count() == 0
+        with pytest.raises(StorageError, match="others act on its tables: trigger 'no'"):
+            database.save(trace("a"))
+        with contextlib.closing(sqlite3.connect(database.path)) as raw, raw:
+            raw.execute("DROP TRIGGER no")
         database.save(trace("a"))
         assert database.count() == 1
 

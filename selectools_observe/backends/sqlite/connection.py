@@ -6,6 +6,7 @@ finds again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -21,6 +22,13 @@ class Connection(sqlite3.Connection):
 
     _place: tuple[str, Identity] | None = None
     _asked = 0.0
+
+    def guard(self, path: str | None) -> None:
+        """Give no statement more work than the file warrants, and its schema no trust.
+
+        A database from others may hold a trigger or an expression that never ends.
+        """
+        guard(self, path)
 
     def settle(self, path: str) -> None:
         """This is the file, from now on."""
@@ -38,6 +46,50 @@ class Connection(sqlite3.Connection):
             return True
         self._asked = now
         return self.is_current()
+
+
+def guard(connection: sqlite3.Connection, path: str | None) -> None:
+    """`Connection.guard` for a plain connection."""
+    connection.execute("PRAGMA trusted_schema = OFF")
+    if path is not None:  # nobody else writes a schema into a private one
+        connection.set_progress_handler(_WorkBound(path), _STEPS_AT_ONCE)
+
+
+_STEPS_AT_ONCE = 1_000_000  # of SQLite's machine, some hundredths of a second
+_LEAST_WORK = 200 * _STEPS_AT_ONCE  # some seconds
+# A page holds at most some hundred small rows, for each of which a scan or a sort takes some
+# hundred steps.
+_STEPS_PER_PAGE = 50_000
+_SMALL_PAGE = 4096
+_PAUSE = 1.0  # seconds without a call: another statement
+
+
+class _WorkBound:
+    """Interrupts a statement that takes more steps than its database can ask for.
+
+    SQLite calls it each million steps. It is not told when a statement ends, and takes what comes
+    without a pause as one.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._done = 0
+        self._last = 0.0
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if now > self._last + _PAUSE:
+            self._done = 0
+        self._last = now
+        self._done += _STEPS_AT_ONCE
+        return self._done > _LEAST_WORK and self._done > self._warranted()
+
+    def _warranted(self) -> int:
+        size = 0
+        for part in ("", "-wal"):
+            with contextlib.suppress(OSError):
+                size += os.stat(self._path + part).st_size
+        return size // _SMALL_PAGE * _STEPS_PER_PAGE
 
 
 def identity_of(path: str) -> Identity | None:

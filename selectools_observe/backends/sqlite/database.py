@@ -16,6 +16,7 @@ from ...runtime.fork import ForkSafeLock
 from .. import error_mapping
 from ..private_files import check_regular, create, make_folder
 from .connection import Connection, Identity, identity_of
+from .foreign_objects import refuse_foreign_objects
 from .index.drift import mend_drift, warn_of_new_checksums
 from .index.maintenance import index_everything
 from .schema import ForeignTableError, NewerVersionError, check, migrate
@@ -123,13 +124,16 @@ class Database:
             problem = "the file was replaced while it was being opened"
             raise StorageError(self.where, problem, "Try again")
 
-    def _set_up(self, connection: sqlite3.Connection) -> None:
+    def _set_up(self, connection: Connection) -> None:
         try:
+            connection.guard(None if self.is_private else self.file)
             check(connection)
+            refuse_foreign_objects(connection, self.where)
             connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")  # heeded by new files only
             _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
             _patiently(lambda: migrate(connection))
             drifted = _patiently(lambda: mend_drift(connection, self.where))
+            refuse_foreign_objects(connection, self.where)
             _patiently(lambda: index_everything(connection, self.where))
             if drifted:
                 warn_of_new_checksums(connection, self.where)

@@ -202,6 +202,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     try:
         check(connection)
         if version_of(connection) < VERSION:  # nobody else did it meanwhile
+            for name in TRIGGERS:  # first of all: they may be anybody's
+                connection.execute(f"DROP TRIGGER IF EXISTS {name}")
             for statement in _TRACES:
                 connection.execute(statement)
             make_index(connection)

@@ -12,6 +12,7 @@ from ...errors import StorageError
 from ...model.details import details_to_bytes
 from .. import timestamps
 from .connection import Connection
+from .foreign_objects import refuse_foreign_objects, schema_cookie
 from .index.maintenance import FOREIGN_ROWS_AT_ONCE, keep_up
 from .reader import load_one
 from .rows import WrittenTrace, summary_checksum
@@ -76,6 +77,7 @@ class Writer:
         connection.execute("PRAGMA temp_store = MEMORY")
         for statement in _INTAKE:
             connection.execute(statement)
+        self._schema = schema_cookie(connection)
 
     def save(self, units: Sequence[Unit]) -> list[Exception | None]:
         """Save a batch in one transaction; if a row is refused, unit by unit. An error for each.
@@ -97,10 +99,14 @@ class Writer:
         return answers
 
     def _check_place(self) -> None:
-        """Acknowledge nothing that went into a file which nobody finds any more."""
+        """Acknowledge nothing that went where nobody finds it, or that others may have undone."""
         if not self.connection.is_current():
             problem = "the file was removed or replaced during the call"
             raise StorageError(self._where, problem, "Try again, with the file that is there now")
+        schema = schema_cookie(self.connection)
+        if schema != self._schema:  # somebody may have put a trigger on our tables
+            refuse_foreign_objects(self.connection, self._where)
+            self._schema = schema
 
     def _save_alone(self, unit: Unit) -> sqlite3.Error | None:
         try:

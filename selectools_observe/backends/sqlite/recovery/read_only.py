@@ -10,6 +10,7 @@ from ....errors import StorageError
 from ....model.reports import Problem, VerifyReport
 from ...private_files import check_regular
 from ...progress import Steps
+from ..connection import guard
 from ..schema import ForeignTableError, NewerVersionError, check, has_tables
 from .row_scan import DATABASE_ERRORS, is_damage
 from .verify import verifying
@@ -49,6 +50,11 @@ def _connect(path: str, options: str) -> sqlite3.Connection:
         check_same_thread=False,
     )
     connection.text_factory = bytes
+    try:
+        guard(connection, path)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

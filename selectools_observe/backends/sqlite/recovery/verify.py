@@ -11,6 +11,7 @@ from typing import TypeVar
 from ....model.reports import VerifyReport
 from ....runtime.gil import GilYielder
 from ...progress import Problems, Steps
+from ..foreign_objects import foreign_objects, problem_of
 from ..index.check import ROW_IS_GONE, facets_at, faults_of_block, ids_without_row, is_pending
 from ..index.maintenance import BLOCK
 from ..schema import VERSION, version_of
@@ -62,6 +63,9 @@ class Verification:
     def steps(self) -> Steps[VerifyReport]:
         """All of it."""
         messages = structure(self._connection)
+        found = foreign_objects(self._connection)
+        if found:
+            self.problems.add(None, self._where, problem_of(found))
         place, newest = ids_known(self._connection)
         yield 0, newest
         while place <= newest:

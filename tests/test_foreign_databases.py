@@ -1,0 +1,161 @@
+"""Databases that others wrote, or wrote into: nothing in them acts on our tables, or for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+
+import pytest
+from command import run_here
+
+from selectools_observe import AgentTrace, SQLiteTraceStore, StorageError
+from selectools_observe.backends.sqlite import connection as connections
+from selectools_observe.backends.sqlite.schema import TRIGGERS
+from selectools_observe.stores import maintenance
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+ATTACKS = {
+    "a trigger that deletes what is saved": (
+        "CREATE TRIGGER x AFTER INSERT ON traces BEGIN DELETE FROM traces; END"
+    ),
+    "one of our names, in other letters": (
+        "CREATE TRIGGER Trace_Facets_Extra AFTER INSERT ON TRACES BEGIN DELETE FROM traces; END"
+    ),
+    "a trigger on our own tables": (
+        "CREATE TRIGGER x AFTER INSERT ON trace_facets BEGIN DELETE FROM trace_facets; END"
+    ),
+    "a trigger on the deletions": (
+        "CREATE TRIGGER x BEFORE DELETE ON traces BEGIN SELECT RAISE(IGNORE); END"
+    ),
+    "an endless trigger": f"CREATE TRIGGER x BEFORE INSERT ON traces BEGIN {ENDLESS}; END",
+    "an endless trigger on pending rows": (
+        f"CREATE TRIGGER x BEFORE INSERT ON trace_pending BEGIN {ENDLESS}; END"
+    ),
+    **{
+        f"{name}, altered": (
+            f"DROP TRIGGER {name}; "
+            f"CREATE TRIGGER {name} AFTER INSERT ON traces BEGIN DELETE FROM traces; END"
+        )
+        for name in TRIGGERS
+    },
+    "ours on another table": (
+        "DROP TRIGGER trace_facets_delete; CREATE TRIGGER trace_facets_delete AFTER INSERT "
+        "ON trace_newest BEGIN DELETE FROM traces; END"
+    ),
+    "a view in the place of a table": (
+        "DROP TABLE trace_pending; CREATE VIEW trace_pending AS SELECT 1 AS id, 0 AS unreadable"
+    ),
+    "ours of an older version": (
+        "PRAGMA user_version = 1; "
+        f"CREATE TRIGGER x AFTER UPDATE ON trace_newest BEGIN {ENDLESS}; END"
+    ),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "theirs.db"
+    with SQLiteTraceStore(path) as store:
+        store.save_many(AgentTrace(run_id=f"r{n}") for n in range(3))
+    return path
+
+
+def attack(path, script: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as raw:
+        raw.executescript(script)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ATTACKS)
+class TestRefused:
+    def test_when_it_is_opened(self, path, name):
+        attack(path, ATTACKS[name])
+        with pytest.raises(StorageError, match="others act on its tables") as caught:
+            SQLiteTraceStore(path)
+        assert "repair" in caught.value.remedy
+        with contextlib.closing(sqlite3.connect(path)) as raw:
+            assert raw.execute("SELECT count(*) FROM traces").fetchone() == (3,)
+
+    def test_when_it_is_verified(self, path, name):
+        attack(path, ATTACKS[name])
+        report = maintenance.verify(path)
+        assert not report.ok
+        assert any("others act on its tables" in str(problem) for problem in report.problems)
+
+    def test_repaired_it_is_ours(self, path, name, tmp_path):
+        attack(path, ATTACKS[name])
+        maintenance.repair(path, tmp_path / "ours.db")
+        with SQLiteTraceStore(tmp_path / "ours.db") as store:
+            store.save(AgentTrace(run_id="r3"))
+            assert sorted(store.load_many(f"r{n}" for n in range(5))) == ["r0", "r1", "r2", "r3"]
+            assert store.verify().ok
+
+    def test_by_the_command(self, path, name, tmp_path):
+        attack(path, ATTACKS[name])
+        for arguments in (["list"], ["copy", tmp_path / "copy.db"]):
+            result = run_here("-s", path, *arguments)
+            assert result.returncode not in (0, 70)
+            assert "others act on its tables" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "name", [each for each in ATTACKS if not each.startswith(("a view", "ours of"))]
+)
+def test_what_comes_while_it_is_open_is_not_acknowledged(path, name):
+    with SQLiteTraceStore(path) as store:
+        store.save(AgentTrace(run_id="before"))
+        attack(path, ATTACKS[name].replace(ENDLESS, "SELECT 1"))
+        with pytest.raises(StorageError):
+            store.save(AgentTrace(run_id="after"))
+        with pytest.raises(StorageError):
+            store.delete("r0")
+
+
+def test_objects_of_others_on_their_own_tables_stay(path):
+    attack(
+        path,
+        "CREATE TABLE notes (run_id); CREATE TRIGGER mine AFTER INSERT ON notes "
+        "BEGIN SELECT 1; END; "
+        "CREATE VIEW long_runs AS SELECT run_id FROM traces WHERE steps > 10",
+    )
+    with SQLiteTraceStore(path) as store:
+        store.save(AgentTrace(run_id="r3"))
+        assert store.count() == 4
+        assert store.verify().ok
+
+
+@pytest.mark.timeout(60)
+def test_a_statement_without_end_is_interrupted(path, monkeypatch):
+    monkeypatch.setattr(connections, "_LEAST_WORK", 3_000_000)
+    attack(path, f"CREATE VIEW endless AS {ENDLESS}")
+    with SQLiteTraceStore(path) as store:
+        database = store._core._database if hasattr(store, "_core") else store._store._database
+        held = database.connect()
+        try:
+            with pytest.raises(StorageError, match="more work than a database of this size"):
+                database.do(held, lambda one: one.execute("SELECT * FROM endless").fetchall())
+            assert held.execute("PRAGMA trusted_schema").fetchone() == (0,)
+        finally:
+            database.release(held)
+
+
+def test_every_connection_is_guarded():
+    # Whoever opens one anew has to think of it.
+    from pathlib import Path
+
+    import selectools_observe
+
+    folder = Path(selectools_observe.__file__).parent
+    opened = {
+        path.name: path.read_text("utf-8").count("sqlite3.connect(")
+        for path in folder.rglob("*.py")
+        if "sqlite3.connect(" in path.read_text("utf-8")
+    }
+    assert opened == {
+        "database.py": 1,
+        "read_only.py": 1,
+        "backup.py": 1,  # an empty file, written page by page
+        "page_scan.py": 1,  # private
+        "foreign_objects.py": 1,  # private
+    }
