@@ -10,6 +10,7 @@ from command import run_here
 
 from selectools_observe import AgentTrace, SQLiteTraceStore, StorageError
 from selectools_observe.backends.sqlite import connection as connections
+from selectools_observe.backends.sqlite.database import Database
 from selectools_observe.backends.sqlite.schema import TRIGGERS
 from selectools_observe.stores import maintenance
 
@@ -129,15 +130,17 @@ def test_objects_of_others_on_their_own_tables_stay(path):
 def test_a_statement_without_end_is_interrupted(path, monkeypatch):
     monkeypatch.setattr(connections, "_LEAST_WORK", 3_000_000)
     attack(path, f"CREATE VIEW endless AS {ENDLESS}")
-    with SQLiteTraceStore(path) as store:
-        database = store._core._database if hasattr(store, "_core") else store._store._database
-        held = database.connect()
-        try:
-            with pytest.raises(StorageError, match="more work than a database of this size"):
-                database.do(held, lambda one: one.execute("SELECT * FROM endless").fetchall())
-            assert held.execute("PRAGMA trusted_schema").fetchone() == (0,)
-        finally:
-            database.release(held)
+    database = Database(str(path), "normal")
+    held = database.connect()
+    try:
+        with (
+            pytest.raises(StorageError, match="more work than a database of this size"),
+            database.explained(),
+        ):
+            held.execute("SELECT * FROM endless").fetchall()
+        assert held.execute("PRAGMA trusted_schema").fetchone() == (0,)
+    finally:
+        database.release(held)
 
 
 def test_every_connection_is_guarded():
