@@ -181,6 +181,9 @@ def check(connection: sqlite3.Connection) -> None:
     version = version_of(connection)
     if version > VERSION:
         raise NewerVersionError(f"schema version {version}, this package knows {VERSION}")
+    kinds = connection.execute("SELECT type FROM sqlite_master WHERE lower(name) = 'traces'")
+    if [kind for (kind,) in kinds if kind not in (b"table", "table")]:
+        raise ForeignTableError("it is a view")
     present = {row[1].decode() for row in connection.execute("PRAGMA table_info(traces)")}
     if present and not present >= _COLUMNS:
         raise ForeignTableError(f"its columns are {', '.join(sorted(present))}")
