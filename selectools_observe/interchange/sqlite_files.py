@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from ..backends.sqlite.connection import guard
+
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -32,5 +34,6 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
     """A connection that cannot write."""
     uri = f"{Path(os.path.abspath(path)).as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True)) as database:
+        guard(database, path)
         database.row_factory = sqlite3.Row
         yield database
