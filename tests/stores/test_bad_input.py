@@ -911,6 +911,7 @@ class TestNothingEscapesBare:
                 assert str(database.path) in str(error)
 
     def test_a_trigger_that_refuses(self, database):
+        database.save(trace("before"))
         with contextlib.closing(sqlite3.connect(database.path)) as raw, raw:
             raw.execute(
                 "CREATE TRIGGER no BEFORE INSERT ON traces WHEN NEW.run_id = 'b' "
@@ -918,13 +919,12 @@ class TestNothingEscapesBare:
             )
         with pytest.raises(StorageError, match="not b"):
             database.save_many([trace("a"), trace("b")])
-        assert database.count() == 0
         with pytest.raises(StorageError, match="others act on its tables: trigger 'no'"):
             database.save(trace("a"))
         with contextlib.closing(sqlite3.connect(database.path)) as raw, raw:
             raw.execute("DROP TRIGGER no")
         database.save(trace("a"))
-        assert database.count() == 1
+        assert database.count() == 2
 
     def test_lines_on_a_path_that_becomes_a_directory(self, lines):
         lines.save(trace("a"))

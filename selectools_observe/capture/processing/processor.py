@@ -14,7 +14,7 @@ from ...backends.journal_file import UNFINISHED
 from ...model.codec import EncodedTrace, decode, decode_step, encode, encode_step
 from ...model.trace import DETAIL_FIELDS, STEP_FIELDS, AgentTrace, StepType, TraceStep
 from ..redaction import Redactor
-from ..redaction.traversal import fuse_redactors
+from ..redaction.traversal import Walk, fuse_redactors
 
 log = logging.getLogger("selectools_observe")
 
@@ -108,7 +108,20 @@ class TraceProcessor:
             return None
         return self._prepared(own)
 
+    def run_id(self, run_id: str) -> str:
+        """The id under which a run is stored: another, if it holds what is redacted.
+
+        The same for the same id, in every process, so that runs still know their parents.
+        """
+        walks = [each for each in self._redactors if isinstance(each, Walk)]
+        if all(walk.text(run_id) == run_id for walk in walks):
+            return run_id
+        return f"redacted-{hashlib.sha256(run_id.encode(errors='replace')).hexdigest()[:32]}"
+
     def _prepared(self, own: AgentTrace) -> AgentTrace:
+        own.run_id = self.run_id(own.run_id)
+        if own.parent_run_id is not None:
+            own.parent_run_id = self.run_id(own.parent_run_id)
         own.steps = [self._prepared_step(step) for step in own.steps]
         own.metadata = self._prepared_metadata(own.metadata)
         if own.extra:

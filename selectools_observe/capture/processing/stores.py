@@ -42,7 +42,15 @@ class _ProcessingCore(WrappingCore):
         prepared = await self._prepared(snapshot)
         if prepared is not None:
             await super().save(prepared)
-        return snapshot.run_id
+        return self.preparation.run_id(snapshot.run_id)
+
+    async def load(self, run_id: str) -> Any:
+        """See `AsyncTraceStore.load`. An id that was redacted leads to its run all the same."""
+        return await super().load(self.preparation.run_id(run_id))
+
+    async def delete(self, run_id: str) -> bool:
+        """See `AsyncTraceStore.delete`."""
+        return await super().delete(self.preparation.run_id(run_id))
 
     async def save_many(self, traces: Iterable[Any]) -> RunIds:
         """See `AsyncQueryableTraceStore.save_many`. Ids of dropped runs are returned too."""
@@ -50,16 +58,17 @@ class _ProcessingCore(WrappingCore):
         prepared = [await self._prepared(snapshot) for snapshot in snapshots]
         wanted = [trace for trace in prepared if trace is not None]
         await super().save_many(wanted)
-        return [snapshot.run_id for snapshot in snapshots]
+        return [self.preparation.run_id(snapshot.run_id) for snapshot in snapshots]
 
     async def update(self, run_id: str, change: Change) -> bool:
         """See `AsyncQueryableTraceStore.update`. A run that is sampled out stays as it is."""
 
         def processed(stored: Any) -> Any:
-            changed = changed_trace(run_id, change(stored))
+            changed = changed_trace(stored_id, change(stored))
             return None if changed is None else self.preparation.encoded(encode(changed))
 
-        return await super().update(run_id, processed)
+        stored_id = self.preparation.run_id(run_id)
+        return await super().update(stored_id, processed)
 
     async def _prepared(self, snapshot: EncodedTrace) -> AgentTrace | None:
         if self._hops and len(snapshot.trace) > _LARGE:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from .traversal import REDACTED, Redactor, Walk
 
 SECRET_KEYS = (
     "api_key",
     "api_keys",
+    "api_token",
     "access_key",
     "access_token",
     "account_key",
+    "auth",
     "auth_token",
     "authorization",
     "bearer",
@@ -25,41 +27,98 @@ SECRET_KEYS = (
     "credential",
     "credentials",
     "csrf_token",
+    "dsn",
     "encryption_key",
     "id_token",
     "jwt",
+    "otp",
+    "pass",
     "passphrase",
     "passwd",
     "password",
     "password_confirmation",
     "password_hash",
     "passwords",
+    "pin",
     "private_key",
+    "private_key_pem",
     "pwd",
     "refresh_token",
+    "sas",
     "secret",
     "secret_access_key",
     "secret_key",
     "secrets",
     "session_token",
+    "sessionid",
     "signing_key",
     "token",
 )
 """The names that `redact_keys` looks for unless it is given others."""
 
+# Names of cookies, which are also how ordinary ids are called when they are written in two words.
+_ONE_WORD = frozenset({"sessionid", "phpsessid", "jsessionid"})
+# Words that are often no names of secrets: in text they count only where a value is assigned to
+# them, or, if their values are numbers, where one follows.
+_WEAK = frozenset({"pass", "auth", "pin", "otp", "dsn", "sas"})
+
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
-_COOKIES = re.compile(r"((?:set-)?cookie2?\s{0,4}:\s{0,4})[^\r\n]+", re.IGNORECASE)
-# What stands between a name and its value; a blank only after a flag of a command line.
-_JOINT = r"""(?P<joint>\\*["']?\]?\s{0,4}(?:=>|:=|[:=>])\s{0,4}|[ ]+)"""
+_COOKIES = re.compile(
+    r"((?:set-)?cookie2?\s{0,4}:\s{0,4})(?=[\w!#$%&*+.^`|~-]{1,128}=[^\s=])[^\r\n]+", re.IGNORECASE
+)
+# Letters that look like others: Cyrillic and Greek ones, and those of double width.
+_LOOK_ALIKES = str.maketrans(
+    "\u0430\u0441\u0435\u0456\u0458\u043e\u0440\u0455\u0445\u0443\u0501\u051b\u051d"
+    "\u03b1\u03bf\u03c1\u03bd\u03ba\u03b9\u03c4"
+    + "".join(chr(0xFF41 + n) for n in range(26)) + "\uff1a\uff1d\uff3f",
+    "aceijopsxydqwaopvkit" + "abcdefghijklmnopqrstuvwxyz" + ":=_",
+)  # fmt: skip
+# What stands between a name and its value; a blank only after a flag of a command line, a comma
+# only in a pair or after a flag. Also as URLs write it.
+_JOINT = (
+    r"""(?P<joint>\\*+["']?\]?\s{0,4}(?:=>|:=|[:=](?![=:])|(?<!-)>)\s{0,4}"""
+    r"""|(?:%22|%27)?(?:%20|\+)?%3[ad](?:%20|\+)?(?:%22|%27)?"""
+    r"""|(?P<comma>\\*+["']\s{0,4},\s{0,4}b?(?=\\*+["']))|[ ]+)"""
+)
 _LONGEST_NAME = 64
 _OF_A_NAME = re.compile(r"[\w.\- ]*")
-# A value in quotes, the last of which may be cut off, or after a scheme's name, or one word.
+# A value in quotes, the last of which may be cut off, or after a scheme's name, or one word; all
+# of it possessive, since to try again with less would take quadratic time.
 _VALUE = re.compile(
-    r"""\\*"(?:[^"\\]|\\[^"])*(?:\\*"|\Z)|\\*'(?:[^'\\]|\\[^'])*(?:\\*'|\Z)"""
-    r"""|(?:(?:bearer|basic|digest|token)\s+)?[^\s"',;&<>(){}\[\]\\]+""",
+    r"""b?\\*+"(?>[^"\\]+|\\[^"])*+\\*+(?:"|\Z)|b?\\*+'(?>[^'\\]+|\\[^'])*+\\*+(?:'|\Z)"""
+    r"""|(?:(?:bearer|basic|digest|token)\s+)?[^\s"',;&<>(){}\[\]\\]++""",
     re.IGNORECASE,
 )
-_OPENING_QUOTE = re.compile(r"""\\*["']""")
+_URL_VALUE = re.compile(r"(?:(?!%2[26c7]|%7d|%0[ad])[^\s\"'&;<>])++", re.IGNORECASE)
+_BLOCK = re.compile(r"[|>][+-]?\d?[ \t]*\r?\n((?:[ \t]+[^\n]*\n?)++)")
+_OPENING_QUOTE = re.compile(r"""b?\\*["']""")
+# ``"name": "api_key", "value": "x"``, in JSON, Python or YAML.
+_NAMED_VALUE = re.compile(
+    r"""(\b(?:name|key)\\{0,8}["']?\s{0,4}[:=]\s{0,4}\\{0,8}["']?([\w.\-]{1,64})\\{0,8}["']?\s{0,4},?\s{0,8}"""
+    r"""\\{0,8}["']?value\\{0,8}["']?\s{0,4}[:=]\s{0,4}\\{0,8}["']?)([^\s"'\\,}\]]{1,4096})""",
+    re.IGNORECASE,
+)
+_QUERY_KEY = re.compile(r"([?&](?:key|sig|code|auth|pass|pin|otp)=)([^\s&\"'<>#]{6,4096})")
+
+# What stands in a secret's place in programs and in prose.
+_NO_SECRETS = frozenset(
+    """
+    a an and any are array auth basic bool boolean bytes bytearray callable changed check
+    command dict empty expired false file float for from get has if in input int integer
+    invalid is list may missing must my nil no none not null number object of ok old optional
+    or prompt required reset see self set settings should str string that the this to true type
+    undefined union unknown unset use used valid value was with wrong your
+    """.split()  # noqa: SIM905 - a list of words is what it is
+)
+_CODE_AFTER = ("(", "[")
+_OBJECTS = frozenset(
+    """
+    app args cls cfg conf config ctx data env environ event form ini kwargs options opts os
+    params process props req request response secrets self session settings st state this vault
+    """.split()  # noqa: SIM905 - a list of words is what it is
+)
+_IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*")
+_PLACEHOLDER = re.compile(r"[$%*?.@#-]|x{3,}\Z", re.IGNORECASE)
 
 
 def redact_keys(*names: str, replacement: str = REDACTED) -> Redactor:
@@ -85,20 +144,19 @@ def redact_keys(*names: str, replacement: str = REDACTED) -> Redactor:
 
     @functools.lru_cache(4096)
     def is_secret(key: str) -> bool:
-        words = _words(key[-_LONGEST_NAME:])
-        while words and words[-1].isdigit():
-            words.pop()
-        return any("".join(words[at:]) in joined for at in range(len(words)))
+        return _secret_in(key, joined) is not None
+
+    def name_in(key: str) -> str | None:
+        return _secret_in(key, joined)
 
     ends = frozenset(words[-1] for words in chosen)
-    in_text = _InText(ends, is_secret, replacement)
+    in_text = _InText(ends, name_in, replacement)
 
     def change(text: str) -> str:
-        lowered = text.lower()
-        for end in ends:
-            if end in lowered:
-                break
-        else:
+        if not names and ("?" in text or "&" in text) and "=" in text:
+            text = _QUERY_KEY.sub(lambda found: _of_query(found, replacement), text)
+        lowered = _folded(text)
+        if not any(end in lowered for end in ends):
             return text
         if "cookie" in joined and "cookie" in lowered:
             text = _COOKIES.sub(lambda found: f"{found[1]}{replacement}", text)
@@ -108,45 +166,153 @@ def redact_keys(*names: str, replacement: str = REDACTED) -> Redactor:
 
 
 def _words(name: str) -> list[str]:
+    if not name.isascii():
+        name = name.translate(_LOOK_ALIKES)
     return [word.lower() for word in _WORDS.findall(name)]
+
+
+def _secret_in(key: str, joined: Collection[str]) -> str | None:
+    """The name of a secret that a key ends with."""
+    words = _words(key[-_LONGEST_NAME:])
+    while words and words[-1].isdigit():
+        words.pop()
+    found = ("".join(words[at:]) for at in range(len(words)))
+    name = next((name for name in found if name in joined), None)
+    return None if name in _ONE_WORD and name not in words else name
+
+
+def _folded(text: str) -> str:
+    """The text in lower case, look-alike letters as those that they look like."""
+    lowered = text.lower()
+    return lowered if lowered.isascii() else lowered.translate(_LOOK_ALIKES)
+
+
+def _of_query(found: re.Match[str], replacement: str) -> str:
+    is_secret = any(map(str.isdigit, found[2])) or len(found[2]) > 20
+    return f"{found[1]}{replacement}" if is_secret else found[0]
 
 
 class _InText:
     """Finds ``name: value`` and its likes in plain text."""
 
     def __init__(
-        self, ends: Iterable[str], is_secret: Callable[[str], bool], replacement: str
+        self, ends: Iterable[str], name_in: Callable[[str], str | None], replacement: str
     ) -> None:
         any_end = "|".join(sorted(map(re.escape, ends), key=len, reverse=True))
         self._candidate = re.compile(f"(?:{any_end}){_JOINT}")
         self._slower = re.compile(self._candidate.pattern, re.IGNORECASE)
-        self._is_secret = is_secret
+        self._name_in = name_in
         self._replacement = replacement
 
     def redacted(self, text: str) -> str:
+        text = self._named_values(text)
         pieces: list[str] = []
         done = 0
-        lowered = text.lower()
+        lowered = _folded(text)
         # One character in all of Unicode becomes two, and places would no longer agree.
         same = len(lowered) == len(text)
         candidates = self._candidate.finditer(lowered) if same else self._slower.finditer(text)
         for found in candidates:
-            if found.start() < done or not self._is_named(text, found):
+            if found.start() < done:
                 continue
-            value = _VALUE.match(text, found.end())
-            if value is None or value[0].startswith(self._replacement):
-                continue
-            quote = _OPENING_QUOTE.match(value[0])
-            opening = quote[0] if quote else ""
-            pieces += text[done : found.end()], opening, self._replacement, opening
-            done = value.end()
+            value = self._value(text, found)
+            if value is not None:
+                start, end, quote = value
+                pieces += text[done:start], quote, self._replacement, quote.removeprefix("b")
+                done = end
         return "".join([*pieces, text[done:]]) if pieces else text
 
-    def _is_named(self, text: str, found: re.Match[str]) -> bool:
-        """Whether what ends before the joint is the name of a secret."""
+    def _named_values(self, text: str) -> str:
+        if "value" not in text and "VALUE" not in text:
+            return text
+
+        def change(found: re.Match[str]) -> str:
+            if self._name_in(found[2]) is None or found[3].startswith(self._replacement):
+                return found[0]
+            return f"{found[1]}{self._replacement}"
+
+        return _NAMED_VALUE.sub(change, text)
+
+    def _value(self, text: str, found: re.Match[str]) -> tuple[int, int, str] | None:
+        """Where a secret begins and ends, and its quote; None if what was found is none."""
+        name = self._name_before(text, found)
+        if name is None:
+            return None
+        joint = found["joint"]
+        block = _BLOCK.match(text, found.end()) if ":" in joint else None
+        if block is not None:
+            return block.start(1), block.end(), "  "
+        in_url = "%3" in joint
+        value = (_URL_VALUE if in_url else _VALUE).match(text, found.end())
+        if value is None or value[0].startswith(self._replacement):
+            return None
+        opening = _OPENING_QUOTE.match(value[0])
+        quote = opening[0] if opening else ""
+        is_secret = (
+            not value[0].startswith(self._replacement, len(quote))
+            and (not found["comma"] or self._is_pair(text, found, value.end()))
+            and (in_url or _may_be_secret(name, joint, value[0], quote, text, value.end()))
+        )
+        return (value.start(), value.end(), quote) if is_secret else None
+
+    def _name_before(self, text: str, found: re.Match[str]) -> str | None:
+        """The secret's name that what ends before the joint is."""
         end = found.start("joint")
         before = text[max(0, end - _LONGEST_NAME) : end]
         if not found["joint"].strip() and not before.split(" ")[-1].startswith("-"):
-            return False
+            return None
         backwards = _OF_A_NAME.match(before[::-1])
-        return backwards is not None and self._is_secret(backwards[0][::-1])
+        return None if backwards is None else self._name_in(backwards[0][::-1])
+
+    def _is_pair(self, text: str, found: re.Match[str], end: int) -> bool:
+        """Whether a quoted name and a quoted value stand alone in brackets, or are a flag's."""
+        place = found.start("joint")
+        before = text[max(0, place - _LONGEST_NAME - 8) : place]
+        quote = max(before.rfind('"'), before.rfind("'"))
+        if quote < 0:
+            return False
+        if before[quote + 1 :].startswith("-"):
+            return True
+        opens = before[:quote].rstrip("\\").removesuffix("b").rstrip()[-1:]
+        return opens in ("(", "[") and text[end : end + 8].lstrip("\\ \n,")[:1] in (")", "]")
+
+
+def _may_be_secret(  # noqa: PLR0917 - what is known of a candidate
+    name: str, joint: str, value: str, quote: str, text: str, end: int
+) -> bool:
+    inner = value[len(quote) :].rstrip("\"'\\") if quote else value
+    if name in _WEAK and not _is_assigned(name, joint, inner, quote):
+        return False
+    if quote:
+        return bool(inner.strip()) and inner.lower() not in _NO_SECRETS
+    return not _is_code(name, joint, inner, text, end)
+
+
+def _is_assigned(name: str, joint: str, inner: str, quote: str) -> bool:
+    if "," in joint:
+        return False
+    if not joint.strip():
+        return True  # a flag
+    if name in {"pin", "otp"}:
+        return inner[:1].isdigit()
+    is_short_number = inner.isdigit() and len(inner) < 4
+    return not is_short_number and (quote != "" or joint == "=" or any(map(str.isdigit, inner)))
+
+
+def _is_code(name: str, joint: str, value: str, text: str, end: int) -> bool:
+    """Whether a bare word is of a program, or of a sentence, rather than a secret."""
+    if not joint.strip():
+        return False  # a flag's
+    word = value.rstrip(".,:!?|")
+    if word.lower() in _NO_SECRETS or not word or _PLACEHOLDER.match(word):
+        return True
+    found = _IDENTIFIER.match(word)
+    if found is None:
+        return False
+    after = text[end : end + 1] if found.end() == len(word) else word[found.end()]
+    first, _, rest = found[0].partition(".")
+    if (after in _CODE_AFTER and after) or text[end : end + 3] == " | ":
+        return True
+    if found.end() < len(word):
+        return False
+    return (bool(rest) and first.lower() in _OBJECTS) or "".join(_words(word)).endswith(name)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from .traversal import REDACTED, Redactor, Walk
 
 # The part before the @ has at most 64 characters; a limit also keeps long texts from taking long.
+# A file's name is no address: images for screens of twice the density are called so.
 _EMAIL = re.compile(
-    r"[\w.!#$&'*+/=?^`{|}~-]{1,64}(?:@|%40)(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,63}"
+    r"[\w.!#$&'*+/=?^`{|}~-]{1,64}(?:@|%40)(?!\dx\.[a-z]{3,4}\b)(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,63}"
 )
 
 

@@ -27,6 +27,11 @@ class Redactor(Protocol):
 
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
+# A word of a longer text; mixed, as base64 is and the words of languages are not.
+_BASE64_WORD = re.compile(
+    r"(?<![A-Za-z0-9+/_=.-])(?=[a-z]{0,12}[A-Z0-9+/])[A-Za-z0-9+/_-]{16,}+={0,2}(?![\w+/=-])"
+)
+_SHORTEST_BASE64 = 16
 # Text of JSON in text of JSON; deeper than this nobody nests what he wants to read again.
 _DEEPEST_TEXT = 6
 _STEP_PARTS = [name for name in STEP_FIELDS if name != "type"] + ["extra"]
@@ -56,6 +61,10 @@ class Walk:
         self._text = text
         self._secrets = [] if secret is None else [(secret, replacement)]
         self._numbers = [] if number is None else [number]
+
+    def text(self, text: str) -> str:
+        """What becomes of a text."""
+        return self._any_text(text, 0)
 
     def then(self, other: Walk) -> Walk:
         """Both in one go: to walk costs more than to look."""
@@ -111,7 +120,15 @@ class Walk:
             stand_in = self._stand_in(items[0])  # as of a header
             if stand_in is not None:
                 return [items[0], _replaced(items[1], stand_in)]
-        return [self._value(item, inside) for item in items]
+        redacted = []
+        stand_in = None
+        for item in items:
+            changed = self._value(item, inside)
+            redacted.append(changed if stand_in is None else _replaced(item, stand_in))
+            # What follows a flag of a command line, unless it is one too.
+            is_flag = isinstance(item, str) and item.startswith("-") and "=" not in item
+            stand_in = self._stand_in(item) if is_flag else None
+        return redacted
 
     def _stand_in(self, name: object) -> str | None:
         """What stands for the value under this name, if it names a secret."""
@@ -128,7 +145,18 @@ class Walk:
                 opened = self._inside_base64(text, inside)
             if opened is not None:
                 return opened
-        return self._text(text)
+        return self._text(self._with_base64_words(text, inside))
+
+    def _with_base64_words(self, text: str, inside: int) -> str:
+        """The text, its words that are base64 of text with secrets redacted."""
+        if inside >= _DEEPEST_TEXT or len(text) < _SHORTEST_BASE64:
+            return text
+        return _BASE64_WORD.sub(lambda found: self._base64_word(found[0], inside), text)
+
+    def _base64_word(self, word: str, inside: int) -> str:
+        padded = word.rstrip("=")
+        padded += "=" * (-len(padded) % 4)
+        return self._inside_base64(padded, inside) or word
 
     def _inside_json(self, text: str, inside: int) -> str | None:
         """The text with what it holds as JSON redacted; None if it is no JSON object or array."""
