@@ -120,7 +120,7 @@ class TraceProcessor:
 
     def _prepared(self, own: AgentTrace) -> AgentTrace:
         own.run_id = self.run_id(own.run_id)
-        if own.parent_run_id is not None:
+        if isinstance(own.parent_run_id, str):  # a file may say anything
             own.parent_run_id = self.run_id(own.parent_run_id)
         own.steps = [self._prepared_step(step) for step in own.steps]
         own.metadata = self._prepared_metadata(own.metadata)
