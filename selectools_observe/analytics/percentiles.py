@@ -8,6 +8,7 @@ own value at most (the idea of DDSketch: Masson, Rim and Lee, VLDB 2019).
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from collections import Counter
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ class Percentiles:
     max: float = 0.0
 
 
+_LARGEST = sys.float_info.max
+
+
 class PercentileBuilder:
     """Takes values one by one and says how they are spread.
 
@@ -64,10 +68,10 @@ class PercentileBuilder:
 
     def add(self, value: float) -> None:
         """Take a value."""
-        if not 0 < value < math.inf:
+        if not 0 < value <= _LARGEST:
             value = 0.0
         self._count += 1
-        self._total += value
+        self._total = min(self._total + value, _LARGEST)
         self._min = min(self._min, value)
         self._max = max(self._max, value)
         if self._exact is None:

@@ -30,6 +30,9 @@ class RunTotals:
     cost_usd: float
 
 
+_LARGEST_COUNT = 2**63 - 1  # as in summaries
+
+
 def totals_of(trace: AgentTrace) -> RunTotals:
     """What the steps of a run add up to; what is no finite number counts as 0."""
     steps = trace.steps
@@ -62,4 +65,5 @@ def number(value: object) -> float:
 
 def whole(value: object) -> int:
     """A count of a step as an integer; 0 for what is none."""
-    return value if isinstance(value, int) else int(number(value))
+    count = value if isinstance(value, int) else int(number(value))
+    return max(-_LARGEST_COUNT, min(count, _LARGEST_COUNT))

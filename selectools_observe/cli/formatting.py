@@ -6,14 +6,16 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from math import isfinite
 
+_MOST = 1e300  # beyond which there is nothing to tell apart; an integer may be larger than floats
 _LEAST_SHOWN = Decimal("0.00005")
 _LARGE_AMOUNT = Decimal("1e15")
 
 
 def duration(milliseconds: float) -> str:
     """Such as ``0.4 ms``, ``261 ms``, ``5.38 s``, ``2m 05s`` and ``3h 20m``; a dash for nothing."""
-    if not milliseconds:
+    if not milliseconds or milliseconds != milliseconds:  # noqa: PLR0124 - not a number
         return "-"
+    milliseconds = min(milliseconds, _MOST)
     if milliseconds < 99.95:
         return f"{milliseconds:.1f} ms"
     if milliseconds < 999.5:
@@ -30,6 +32,7 @@ def duration(milliseconds: float) -> str:
 
 def count(number: float) -> str:
     """Such as ``9,500``, ``12.3k`` and ``4.56M``."""
+    number = max(-_MOST, min(number, _MOST))
     if number < 9_999.5:
         return f"{number:,.0f}"
     for size, unit in ((1e3, "k"), (1e6, "M"), (1e9, "B")):

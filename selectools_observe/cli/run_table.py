@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from ..model.html_repr import keys_alike
+from ..model.json_values import readable
 from ..model.text import one_line
 from ..model.trace import TraceSummary
 from . import formatting
@@ -98,7 +98,7 @@ def value_text(value: object, longest: int = _LONGEST_VALUE) -> str:
     """A value of metadata on one line: text as it is, everything else as JSON."""
     if isinstance(value, str):
         return one_line(value, longest)
-    return one_line(json.dumps(value, ensure_ascii=False), longest)
+    return one_line(readable(value), longest)
 
 
 def lines_of_table(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from rich.text import Text
 
 from ..analytics import totals_of
+from ..model.json_values import readable
 from ..model.text import one_line, printable_lines
 from ..model.trace import STEP_FIELDS, AgentTrace, TraceStep, TraceSummary
 from . import formatting
@@ -82,5 +82,5 @@ def field_text(value: Any) -> str:
     """A field's value: text as it is, everything else as JSON."""
     if isinstance(value, str):
         return str(getattr(value, "value", value))
-    flat = json.dumps(value, ensure_ascii=False, default=str)
-    return flat if len(flat) < 60 else json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    flat = readable(value)
+    return flat if len(flat) < 60 else readable(value, indent=2)

@@ -7,12 +7,12 @@ whole in itself, runs no script, and takes its colours from what is around it, l
 from __future__ import annotations
 
 import html
-import json
 import math
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from .json_values import readable
 from .text import one_line, printable_lines
 
 _MOST_RUNS = 100
@@ -209,7 +209,7 @@ def _plain(value: Any) -> str:
 
 def _json(value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, indent=1, default=str)
+        return readable(value, indent=1)
     except (TypeError, ValueError, RecursionError):
         return str(type(value))
 

@@ -26,6 +26,8 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 DEEPEST = 256
 """How deep containers may be nested in a value."""
 
+_LONG_INTEGER = 4096  # bits
+
 SCALARS = frozenset({str, int, float, bool, type(None)})
 """The types that hold no others."""
 
@@ -212,6 +214,26 @@ def loads_slowly(data: bytes | str) -> Any:
         return on_fresh_stack(lambda: json.loads(text, parse_int=from_text))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def readable(value: object, indent: int | None = None) -> str:
+    """A plain value as JSON for people: of an integer of thousands of digits only the first."""
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+    except ValueError:  # Python writes no integers that long
+        shortened = _with_short_integers(value)
+        return json.dumps(shortened, ensure_ascii=False, indent=indent, default=str)
+
+
+def _with_short_integers(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _with_short_integers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_short_integers(item) for item in value]
+    if isinstance(value, int) and value.bit_length() > _LONG_INTEGER:
+        text = to_text(value)
+        return f"{text[:12]}… ({len(text.removeprefix('-')):,} digits)"
+    return value
 
 
 def plain(value: object, path: str = "") -> Any:

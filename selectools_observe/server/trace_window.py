@@ -100,7 +100,7 @@ def step_json(step: TraceStep) -> bytes:
     if step.extra is None:
         try:
             return _encoder.encode(step)
-        except (msgspec.MsgspecError, UnicodeEncodeError, TypeError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
             pass
     return dumps(step.to_dict())
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...model.json_values import readable
 from .._requires import needs
 
 with needs("langchain", "The LangChain callback handlers"):
@@ -88,7 +88,7 @@ def text(value: Any) -> str:
     if isinstance(value, str):
         return value
     try:
-        return json.dumps(plain(value), ensure_ascii=False, default=str)
+        return readable(plain(value))
     except Exception:  # noqa: BLE001 - their classes may do anything when looked at
         return f"<{type(value).__name__}>"
 
