@@ -1,1 +1,1 @@
-"""The three backends, as coroutines; none imports another."""
+"""The backends, as coroutines; none imports another."""

@@ -1,4 +1,4 @@
-"""The verbs for trust, written once: what the backends that keep a file share."""
+"""The base class of backends that keep a file: verify, back up, repair and compact."""
 
 from __future__ import annotations
 

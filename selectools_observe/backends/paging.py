@@ -1,4 +1,4 @@
-"""What the verbs ask of a backend, and what it answers."""
+"""Page requests and page rows: what the base class asks of a backend, and the answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class PageRequest(msgspec.Struct, frozen=True):
     """Which summaries a page is to hold.
 
     Attributes:
-        filters: What they must match; its ``limit`` is for the verbs, not for the backend.
+        filters: What they must match; its ``limit`` is for the methods, not for the backend.
         beyond: The page begins after this place, in its own direction.
         limit: The most that it holds; None for all.
         offset: How many to leave out first.

@@ -1,4 +1,4 @@
-"""Whether a stored summary is that of its trace."""
+"""Comparison of a stored summary with its trace."""
 
 from __future__ import annotations
 

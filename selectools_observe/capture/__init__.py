@@ -1,4 +1,4 @@
-"""Capture: runs land in a store by themselves, step by step, in the background, without secrets.
+"""Capture of runs: recording, saving in the background, redaction, run journals.
 
 `Recorder` records runs of code with no framework. `BackgroundTraceStore` saves in another thread,
 `ProcessingTraceStore` redacts, truncates and samples; both stand in front of any store.

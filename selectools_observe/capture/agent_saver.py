@@ -1,4 +1,4 @@
-"""Saving on behalf of an agent: whatever happens to the save, the agent goes on."""
+"""Saving for an agent: a save that fails never breaks it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thread for saves that nobody can wait for.
+"""A thread for saves that no caller can wait for.
 
 Some runs end where no code of ours may block or take a lock: in a finalizer, which the garbage
 collector may run in the midst of a store's own work.

@@ -1,4 +1,4 @@
-"""Saving the runs of a recorder; what goes wrong is logged, counted and told."""
+"""Saving the runs of a recorder; errors are logged, counted and reported."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class RecorderCounts(msgspec.Struct, frozen=True):
 
     Attributes:
         saved: Runs that the store has taken.
-        failed: Runs that it has not; with a live record they are kept there.
+        failed: Runs that it has not; with a run journal they are kept there.
         dropped: Runs that a background store dropped, its queue being full.
         unwritten: What could not be written while runs went on: their beginnings, and steps in the
-            live record.
+            run journal.
         late_steps: Steps of runs that had ended already; they are not stored.
     """
 
@@ -131,5 +131,5 @@ async def despite_cancellation(work: Callable[[], Awaitable[None]]) -> None:
 
 
 async def in_thread(work: Callable[[], Awaitable[None]]) -> None:
-    """Drive a coroutine that blocks, beside the event loop."""
+    """Drive a coroutine that blocks, next to the event loop."""
     await anyio.to_thread.run_sync(lambda: run_sync(work()))

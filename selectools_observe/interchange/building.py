@@ -39,7 +39,7 @@ def seconds(text: Any) -> float | None:
 
 
 def whole(value: Any) -> int | None:
-    """A count of tokens; None if it is no whole number."""
+    """A count of tokens; None if it is not a whole number."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

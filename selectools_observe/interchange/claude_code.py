@@ -1,6 +1,6 @@
 """Transcripts of Claude Code (``~/.claude/projects/**/*.jsonl``): a session is a run.
 
-One answer of the model stands on as many lines as it has blocks, each with the usage of the whole:
+One answer of the model is on as many lines as it has blocks, each with the usage of the whole:
 it is one step, its usage counted once. A sub-agent is a run of its own, in its own file or (until
 version 2) between the lines of its session.
 """

@@ -128,7 +128,7 @@ class _Splitter:
             yield from self._outside(number, text[start:])
 
     def _outside(self, number: int, text: bytes) -> Iterator[Document]:
-        """What stands between the values: commas in an array; lines that a program printed."""
+        """What is between the values: commas in an array; lines that a program printed."""
         left = text.strip(b", \t" if self._in_array else _BLANK)
         if left:
             yield Document(f"line {number}", None, f"not JSON: {left[:_SHOWN]!r}")

@@ -1,6 +1,6 @@
 """Traces and observations of Langfuse: its API, its tables exported, its blob storage export.
 
-Names in camelCase or snake_case. A trace may hold its observations, or stand beside them.
+Names in camelCase or snake_case. A trace may hold its observations, or stand next to them.
 """
 
 from __future__ import annotations

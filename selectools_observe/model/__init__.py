@@ -1,1 +1,1 @@
-"""What is stored and asked for: traces, summaries, filters, pages, and their JSON."""
+"""The model: traces, summaries, filters, pages, and their JSON."""

@@ -1,4 +1,4 @@
-"""The checksum that tells a damaged trace from a good one: CRC-32, as zlib and gzip compute it."""
+"""Checksums of traces: CRC-32, as zlib and gzip compute it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LARGE = 256 * 1024
 
 
 def checksum(data: bytes, start: int = 0) -> int:
-    """The CRC-32 of the data, going on from that of what stands before it."""
+    """The CRC-32 of the data, going on from that of what is before it."""
     if len(data) <= _AT_ONCE or len(data) > _LARGE:
         return crc32(data, start)
     view = memoryview(data)

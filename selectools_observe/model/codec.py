@@ -1,4 +1,4 @@
-"""A trace to JSON and back, without loss.
+"""The codec: a trace to JSON and back, without loss.
 
 Strict and fast first: msgspec writes and reads the shapes we know. What it refuses (fields of a
 newer version, values of foreign types, lone surrogates) goes through plain dictionaries.
@@ -52,7 +52,7 @@ class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
         trace: The whole trace, a JSON object.
         facts: What filters ask of the steps.
         usage: Their tokens and costs.
-        details: What a summary says beside that.
+        details: What a summary says next to that.
     """
 
     run_id: str
@@ -177,7 +177,7 @@ def encode(trace: object) -> EncodedTrace:
     """A snapshot of the trace, or of any object with its shape.
 
     Raises:
-        InvalidTraceError: It is no trace, or holds a value that cannot be stored.
+        InvalidTraceError: It is not a trace, or holds a value that cannot be stored.
     """
     if type(trace) is EncodedTrace:  # whoever had it encoded did so where it could take its time
         return trace
@@ -185,7 +185,7 @@ def encode(trace: object) -> EncodedTrace:
 
 
 def encode_step(step: TraceStep) -> bytes:
-    """A step as JSON, as it stands in a trace.
+    """A step as JSON, as it is in a trace.
 
     Raises:
         TypeError: Its ``type`` is not a string.
@@ -315,7 +315,7 @@ def decode(data: bytes, trace_type: TraceType = AgentTrace) -> Any:
 
 
 def decode_in_pieces(data: bytes, trace_type: TraceType = AgentTrace) -> Any:
-    """`decode` for a large trace, in a thread beside an event loop that must not wait for long.
+    """`decode` for a large trace, in a thread next to an event loop that must not wait for long.
 
     Raises:
         ValueError: As `decode`.

@@ -1,4 +1,4 @@
-"""What a summary says of a run beside its numbers: its name, input, output, session and outcome.
+"""What a summary says of a run next to its numbers: its name, input, output, session and outcome.
 
 A run's own fields come first. What is not set is told by what is there, whenever somebody asks;
 nothing of it is written into the stored run:
@@ -46,7 +46,7 @@ _TOOLS = frozenset({"tool_execution", "tool_selection"})
 
 
 class RunDetails(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What a summary says of a run beside its numbers; the fields are those of `TraceSummary`.
+    """What a summary says of a run next to its numbers; the fields are those of `TraceSummary`.
 
     ``started_us`` is ``started_at`` in microseconds since 1970.
     """

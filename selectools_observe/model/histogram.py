@@ -98,7 +98,7 @@ def check_histogram(filters: TraceFilter, buckets: int) -> None:
     """Refuse what no histogram can be made of.
 
     Raises:
-        TypeError: ``buckets`` is no integer.
+        TypeError: ``buckets`` is not an integer.
         ValueError: There are none, or too many; or the filter has a limit.
     """
     if isinstance(buckets, bool) or not isinstance(buckets, int):

@@ -1,4 +1,4 @@
-"""What `verify`, `backup`, `repair` and `compact` tell."""
+"""The reports of `verify`, `backup`, `repair` and `compact`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Problem(msgspec.Struct, frozen=True):
         run_id: The run it is about; None if that is not known, or if it is about none.
         where: The place: a line's byte, a row, a table.
         problem: What is wrong there.
-        index_only: The index or the free space is damaged and no run is: ``compact`` mends it, or,
-            where it cannot, ``repair``.
+        index_only: The index or the free space is damaged and no run is: ``compact`` repairs it,
+            or, where it cannot, ``repair``.
     """
 
     run_id: str | None
@@ -102,7 +102,7 @@ class RepairReport(msgspec.Struct, frozen=True):
         path: The new file.
         saved: Runs that are in the new file as they were saved.
         lost: What could not be saved, and why.
-        doubtful: Runs that can be read but may not be what was saved: their checksum differs, the
+        suspect: Runs that can be read but may not be what was saved: their checksum differs, the
             time of saving is unknown, or an older line stands for a damaged newer one. They are in
             the new file too, unless they were to be left out.
     """

@@ -58,7 +58,7 @@ class _PackedSummary(msgspec.Struct):
 _packer = msgspec.msgpack.Encoder(enc_hook=replace_foreign)
 _unpacker = msgspec.msgpack.Decoder()
 _summary_unpacker = msgspec.msgpack.Decoder(_PackedSummary)
-# What stands before the 0xff of a timestamp, in its three sizes.
+# What is before the 0xff of a timestamp, in its three sizes.
 _BEFORE_TIMESTAMPS = frozenset({0xD6, 0xD7, 0x0C})
 
 

@@ -1,4 +1,4 @@
-"""Whatever stands in a trace, shown without doing anything to the screen.
+"""Text of a trace made safe to print.
 
 A trace holds what models and tools said: escape sequences that would recolour the screen or retitle
 the window, marks that reverse the order of letters, characters that cannot be seen. All that the

@@ -1,4 +1,4 @@
-"""Whatever has a trace's shape, as a trace of ours that is fit to be stored."""
+"""Validation: any object with a trace's shape, as a trace that can be stored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fit_to_store(trace: object, store: Callable[[AgentTrace, str], T]) -> T:
     """What becomes of a trace, or of any object with its shape, once it is known to be fit.
 
     Raises:
-        InvalidTraceError: It is no trace, or holds a value that cannot be stored.
+        InvalidTraceError: It is not a trace, or holds a value that cannot be stored.
     """
     own = as_agent_trace(trace)
     run_id = checked_run_id(own.run_id)
@@ -35,7 +35,7 @@ def as_agent_trace(trace: object) -> AgentTrace:
     """The trace itself if it is ours, or else our copy of an object with its shape.
 
     Raises:
-        InvalidTraceError: It is no trace.
+        InvalidTraceError: It is not a trace.
     """
     if (
         type(trace) is AgentTrace

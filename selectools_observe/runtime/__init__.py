@@ -1,1 +1,1 @@
-"""Threads, event loops, locks and forks: the only package that knows which world it runs in."""
+"""The runtime: threads, event loops, locks and forks."""

@@ -1,9 +1,9 @@
-"""Forks, made safe for those who hold locks and open files.
+"""Fork safety for locks and open files.
 
 A child inherits locks that nobody will release, and SQLite's belief that it holds locks on files
 which the system never gave to the child. So before a fork whatever holds such things comes to rest:
 it finishes what it does, lets go of its files, and keeps others waiting; afterwards it goes on in
-the parent, and begins anew in the child.
+the parent, and begins again in the child.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Forkable(Protocol):
         """Go on."""
 
     def after_fork_in_child(self) -> None:
-        """Begin anew, in the only thread there is."""
+        """Begin again, in the only thread there is."""
 
 
 # Those who take a lock while they hold another's are brought to rest before those others.

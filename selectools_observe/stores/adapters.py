@@ -1,4 +1,4 @@
-"""The blocking face of a store that stays its owner's to close."""
+"""Adapters between blocking and async stores."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .blocking import SyncTraceStore
 
 
 def borrowed(store: TraceStore | AsyncTraceStore) -> TraceStore:
-    """The store itself if it blocks, or else its blocking face.
+    """The store itself if it blocks, or else its blocking store.
 
     Raises:
-        TypeError: It is no store.
+        TypeError: It is not a store.
     """
     for verb in ("save", "load"):
         if not callable(getattr(store, verb, None)):
@@ -29,7 +29,7 @@ def give_back(store: TraceStore) -> None:
 
 
 class _Face(SyncTraceStore):
-    """A blocking face that closes only itself."""
+    """A blocking store that closes only itself."""
 
     def __init__(self, store: AsyncTraceStore) -> None:
         super().__init__(cast("AsyncTraceStore", _WithoutClose(store)))

@@ -1,4 +1,4 @@
-"""The stores for code that runs in an event loop."""
+"""The async stores."""
 
 from __future__ import annotations
 

@@ -193,3 +193,16 @@ def test_there_is_one_test_command():
     (command,) = notes
     assert command.body.count("\n") == 1
     assert command.body.rstrip().endswith("pytest -n auto --dist worksteal")
+
+
+def test_every_page_is_in_the_manual():
+    """What no table of contents names is not in the site's navigation."""
+    docs = ROOT / "docs"
+    named: set[str] = set()
+    for contents in (docs / "index.md", docs / "reference" / "index.md"):
+        text = contents.read_text("utf-8")
+        for toctree in re.findall(r"```{toctree}\n(.*?)```", text, re.DOTALL):
+            lines = [line for line in toctree.splitlines() if line and not line.startswith(":")]
+            named |= {str((contents.parent / f"{line}.md").relative_to(docs)) for line in lines}
+    pages = {page.relative_to(docs).as_posix() for page in docs.glob("**/*.md")}
+    assert pages - {"index.md"} == named

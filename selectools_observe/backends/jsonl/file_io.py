@@ -1,4 +1,4 @@
-"""Small pieces of work on files."""
+"""Reading, writing and syncing files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 
 
 class ByteRange(NamedTuple):
-    """Where a line stands in the file, in bytes; its newline is not counted."""
+    """Where a line is in the file, in bytes; its newline is not counted."""
 
     offset: int
     length: int
@@ -21,7 +21,7 @@ Drop: TypeAlias = Callable[[int, bytes], bool]
 
 
 def copy_lines(source: BinaryIO, target: BinaryIO, drop: Drop) -> dict[int, int]:
-    """Copy the lines that stay; where each stood and stands now."""
+    """Copy the lines that stay; where each stood and is now."""
     moved: dict[int, int] = {}
     old, new = source.tell(), target.tell()
     for line in source:

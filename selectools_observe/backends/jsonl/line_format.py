@@ -1,4 +1,4 @@
-"""One line of the file: a trace to it and back."""
+"""The format of a line: a trace encoded and decoded."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Group(NamedTuple):
     left: int
 
     def mark(self) -> bytes:
-        """As it stands in the line."""
+        """As it is in the line."""
         return f"{self.number:032b}{self.left:032b}".encode().translate(_TO_BLANKS)
 
 

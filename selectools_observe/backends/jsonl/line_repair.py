@@ -1,4 +1,4 @@
-"""A line that may be damaged, as far as it can still be read."""
+"""Reading what is left of a damaged line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Mended(NamedTuple):
         run_id: Its run.
         created_at: The time of saving, as text.
         doubt: Why it may not be what was saved; None if it is.
-        line: The line to write in its place; None if it is good as it stands, without the NULs and
+        line: The line to write in its place; None if it is good as it is, without the NULs and
             line ends after it.
     """
 

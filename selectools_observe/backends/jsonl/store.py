@@ -1,4 +1,4 @@
-"""The JSONL store's coroutines."""
+"""The JSONL store, as coroutines."""
 
 from __future__ import annotations
 

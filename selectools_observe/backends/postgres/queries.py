@@ -111,7 +111,7 @@ def by_terms(
 ) -> tuple[str, Values]:
     """SQL for the rows with those terms, by the index of terms.
 
-    ``seq + 0`` is no column of an index, so the planner cannot walk the order of saving.
+    ``seq + 0`` is not a column of an index, so the planner cannot walk the order of saving.
     """
     filters = request.filters
     asked = place_of(request).and_(ranges_of(filters)).and_(runs_of(filters)).and_(terms)

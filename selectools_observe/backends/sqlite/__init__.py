@@ -1,6 +1,6 @@
 """The SQLite backend.
 
-The page's ``traces`` table holds everything. Beside it stands an index of our own that only
+The page's ``traces`` table holds everything. Beside it is an index of our own that only
 narrows what is read; see `schema` for its shape and `index` for how it is kept.
 """
 

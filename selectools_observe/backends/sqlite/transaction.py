@@ -1,4 +1,4 @@
-"""Transactions that no exception leaves open, also one that a signal handler raises anywhere."""
+"""Transactions that no exception leaves open, not even one raised by a signal handler."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The write-ahead log, kept from growing for ever.
+"""Checkpoints that keep the write-ahead log from growing without bound.
 
-SQLite moves the log into the file as it goes, but begins it anew only at a moment when nobody reads
+SQLite moves the log into the file as it goes, but restarts it only at a moment when nobody reads
 from it. Where readers come and go without a pause there is no such moment, so a writer makes one.
 """
 
@@ -34,7 +34,7 @@ class Log:
         self._unseen += size
 
     def keep_short(self) -> None:
-        """Begin the log anew if it has become too long."""
+        """Begin the log again if it has become too long."""
         if self._unseen > _LOOK_AFTER and time.monotonic() > self._not_before:
             self._unseen = 0
             if self._size() > LIMIT:

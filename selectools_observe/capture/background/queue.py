@@ -1,4 +1,4 @@
-"""The queue between those who save and the thread that does it: bounded, in order, counted."""
+"""The bounded queue between callers and the saving thread."""
 
 from __future__ import annotations
 

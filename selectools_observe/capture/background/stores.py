@@ -1,4 +1,4 @@
-"""Stores that take a run at once and save it a moment later, in another thread."""
+"""Stores that accept a run at once and save it a moment later, in another thread."""
 
 from __future__ import annotations
 
@@ -117,14 +117,14 @@ class BackgroundTraceStore(BlockingWrapper[BackgroundCore]):
     """Takes a run at once and saves it a moment later, in a thread, in front of any store.
 
     `save` takes a snapshot, queues it and returns: what it costs the caller is some microseconds,
-    and what a crash of the program costs are the runs still queued (the live record of a
+    and what a crash of the program costs are the runs still queued (the run journal of a
     `Recorder` keeps them). A thread saves them in batches, in order. A batch that fails is tried
     again, after delays that double; then its runs are tried one by one, and those that fail still
     are counted, logged and given to ``on_error``.
 
-    Every other verb first waits until what was sent is saved, so that it sees it. What is queued is
-    saved at `flush`, at `close`, and when the program ends. After a fork the parent saves what was
-    queued; the child begins with an empty queue.
+    Every other method first waits until what was sent is saved, so that it sees it. What is queued
+    is saved at `flush`, at `close`, and when the program ends. After a fork the parent saves what
+    was queued; the child begins with an empty queue.
 
     Args:
         store: The store behind; closed with this one.
@@ -134,7 +134,7 @@ class BackgroundTraceStore(BlockingWrapper[BackgroundCore]):
             gives up the run it was given, ``"drop_oldest"`` those that waited longest.
         retries: How often a batch that failed is tried again.
         retry_delay: Seconds before the first time; twice that before the second, and so on, to 5.
-        close_timeout: Seconds that closing, the end of the program, and a verb that must see what
+        close_timeout: Seconds that closing, the end of the program, and a method that must see what
             was sent, wait for what is queued.
         on_error: Called with the error and the trace for each run that could not be saved.
 

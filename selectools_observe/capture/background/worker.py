@@ -1,4 +1,4 @@
-"""The thread that takes runs from the queue and saves them, patiently, in batches, in order."""
+"""The thread that saves queued runs in batches, in order, with retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recovering runs from live records into any store."""
+"""Recovery of killed runs from their journals into any store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class _StoreRecoveryTarget:
-    """A store of five verbs, of either kind, as runs are recovered into it."""
+    """A store of five methods, of either kind, as runs are recovered into it."""
 
     def __init__(self, store: AnyStore) -> None:
         self._store = cast("AsyncTraceStore", store)
@@ -40,7 +40,7 @@ class _StoreRecoveryTarget:
 
 
 def recover(store: TraceStore, folder: str | os.PathLike[str] | None = None) -> RunIds:
-    """Put runs into a store whose programs were killed while a `Recorder` kept a live record.
+    """Put runs into a store whose programs were killed while a `Recorder` kept a run journal.
 
     A store in a file does this by itself when it is first used; call it for a store that is open
     for long, and for one that is not in a file. What was recovered carries ``"unfinished": true``
@@ -49,7 +49,7 @@ def recover(store: TraceStore, folder: str | os.PathLike[str] | None = None) -> 
 
     Args:
         store: The store, or one in front of it.
-        folder: Where the records are; beside the store's file unless given.
+        folder: Where the records are; next to the store's file unless given.
 
     Returns:
         The ids of the recovered runs.
@@ -84,7 +84,7 @@ async def arecover(store: AsyncTraceStore, folder: str | os.PathLike[str] | None
 
 
 def folder_of(store: object, folder: str | os.PathLike[str] | None) -> str:
-    """Where the live records of a store are.
+    """Where the run journals of a store are.
 
     Raises:
         ValueError: The store is in no file, and no folder is given.

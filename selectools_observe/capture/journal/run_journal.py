@@ -1,4 +1,4 @@
-"""The flight recorder: a run's steps reach the disk while it goes on."""
+"""The journal of one run: its steps reach the disk while it goes on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Trouble = Callable[[Exception, AgentTrace], None]
 
 
 class RunJournal:
-    """The live record of a recorder, and what is done to a step before it gets there."""
+    """The run journal of a recorder, and what is done to a step before it gets there."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ def _nothing(_: object) -> None:
 
 
 class LiveRun:
-    """One run in the live record."""
+    """One run in the run journal."""
 
     def __init__(self, recorder: RunJournal, trace: AgentTrace) -> None:
         self._recorder = recorder

@@ -1,4 +1,4 @@
-"""A run that holds something which no store can take, made storable."""
+"""Making storable what no store can take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decorators: calls of a function become runs, or tool steps of the run they happen in."""
+"""Decorators that make calls of a function runs, or tool steps of the current run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recorder: runs of code with no framework land in a store."""
+"""The recorder: saves the runs of code with no framework."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .run import Run
 
 log = logging.getLogger("selectools_observe")
 
-_MOST_KEPT = 64 * 1024 * 1024  # bytes of runs in the live record that the store would not take
+_MOST_KEPT = 64 * 1024 * 1024  # bytes of runs in the run journal that the store would not take
 
 
 class Recorder(ClosedAtEnd):
@@ -37,20 +37,20 @@ class Recorder(ClosedAtEnd):
 
     ``async with recorder.run() as run`` works with any store (one that blocks is used in a
     thread), ``with recorder.run() as run`` with one that blocks. Whatever goes wrong with the store
-    or the live record breaks nothing: it is logged, counted, and given to ``on_error``.
+    or the run journal breaks nothing: it is logged, counted, and given to ``on_error``.
 
     Args:
         store: Where runs are saved; stays open when the recorder is closed.
-        live: Keep a live record too, so that a run whose program is killed is found in the store
-            with all of its steps. True: beside the store's file. A folder: there, for a store in no
-            file; every store needs a folder of its own.
-        durability: What a step of the live record survives: ``"normal"``, a crash of the program;
+        live: Keep a run journal too, so that a run whose program is killed is found in the store
+            with all of its steps. True: next to the store's file. A folder: there, for a
+            store in no file; every store needs a folder of its own.
+        durability: What a step of the run journal survives: ``"normal"``, a crash of the program;
             ``"full"``, power loss.
         on_error: Called with the error and the trace when a run, or something of it, is not saved.
 
     Raises:
-        TypeError: It is no trace store.
-        ValueError: A live record is wanted, and the store is in no file; or a store that prepares
+        TypeError: It is not a trace store.
+        ValueError: A run journal is wanted, and the store is in no file; or a store that prepares
             stands in front of one that saves in the background.
     """
 
@@ -186,7 +186,7 @@ class Recorder(ClosedAtEnd):
         return lambda function: recorded_tool(function, name)
 
     def close(self) -> None:
-        """Let go of the live record. The store stays open; runs that go on are still saved."""
+        """Let go of the run journal. The store stays open; runs that go on are still saved."""
         if self._flight is not None:
             self._flight.record.close()
 
@@ -219,7 +219,7 @@ class Recorder(ClosedAtEnd):
             )
 
     def begin(self, trace: AgentTrace) -> LiveRun | None:
-        """Begin a run in the live record, if there is one."""
+        """Begin a run in the run journal, if there is one."""
         return None if self._flight is None else self._flight.begin(trace)
 
     async def show(self, trace: AgentTrace, live: LiveRun | None) -> None:
@@ -263,7 +263,7 @@ class Recorder(ClosedAtEnd):
         await despite_cancellation(finish)
 
     def _when_settled(self, live: LiveRun | None) -> Settled:
-        """What happens to a run's live record once the store has taken it, or will not."""
+        """What happens to a run's run journal once the store has taken it, or will not."""
 
         def settled(outcome: Outcome) -> None:
             if live is None:

@@ -1,4 +1,4 @@
-"""A run as it happens."""
+"""A run that is being recorded."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class Run:
         self.sync(self._add(step))
 
     async def aadd(self, step: TraceStep) -> None:
-        """`add`, without holding up the event loop where a live record is to survive power loss."""
+        """`add`, without holding up the event loop where a run journal is to survive power loss."""
         await self.async_sync(self._add(step))
 
     def _add(self, step: TraceStep) -> int:
@@ -166,7 +166,7 @@ class Run:
             self._live.doing(place, step)
 
     def note_done(self, place: int) -> int:
-        """A step is over; up to where the live record must be synced for it."""
+        """A step is over; up to where the run journal must be synced for it."""
         self._unwritten.pop(place, None)
         if self._live is None:
             return 0
@@ -179,7 +179,7 @@ class Run:
             live.step(*self._unwritten.popitem())
 
     def sync(self, upto: int) -> None:
-        """Make the live record survive power loss, if it is to."""
+        """Make the run journal survive power loss, if it is to."""
         if self._live is not None:
             self._live.sync(upto)
 

@@ -1,4 +1,4 @@
-"""One step of a run as it happens: timed, and ended by whatever ends it."""
+"""A step that is being recorded: timed, and ended by whatever ends it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A redactor for the numbers of payment cards."""
+"""A redactor of payment card numbers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Runs of LangChain, which nest, as traces.
 
 A root run becomes a trace. In it, calls of models and tools are steps, and a LangGraph node is two,
-where it begins and where it ends. What is neither (a prompt, a parser, a sequence) is told beside
+where it begins and where it ends. What is neither (a prompt, a parser, a sequence) is told next to
 the steps, in the trace's ``extra["langchain"]["runs"]``. The duration of a node's end, and of a
 tool, is its own time, without that of steps inside it: so a run's total counts no moment twice.
 """
@@ -43,7 +43,7 @@ class Run:
 
     Attributes:
         step: Its step, if it is one; of a node, the one at its begin.
-        entry: What is told of it beside the steps, if it is none.
+        entry: What is told of it next to the steps, if it is none.
         root: The run that everything is part of.
     """
 
@@ -232,7 +232,7 @@ def _describe_root(
 
 
 def _describe(run: Run, tags: Sequence[str], metadata: Mapping[str, Any]) -> None:
-    """Make a run's step, or its entry beside the steps."""
+    """Make a run's step, or its entry next to the steps."""
     root = run.root
     if run.kind == "runnable":
         if run.parent is not None and _HIDDEN not in tags:

@@ -50,7 +50,7 @@ class _Run(msgspec.Struct):
 class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore]
     """Keeps every trace of the SDK as a run, whose id is the trace id.
 
-    For ``agents.add_trace_processor``, beside the SDK's own, or ``agents.set_trace_processors``,
+    For ``agents.add_trace_processor``, next to the SDK's own, or ``agents.set_trace_processors``,
     in place of it. A run is saved when its trace ends, and again when spans end that were open
     then, in the thread that ended it: in an event loop, give it a store that saves in the
     background. A trace that is taken up again is put to what is stored of it. A save that fails is
@@ -66,7 +66,7 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
         on_error: Called with the error and the run after a save that failed.
 
     Raises:
-        TypeError: It is no store.
+        TypeError: It is not a store.
         ValueError: ``max_runs`` is not positive.
     """
 

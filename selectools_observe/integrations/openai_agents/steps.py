@@ -3,7 +3,7 @@
 A model call, a function, a handoff and a guardrail are one step each. An agent is two, its start
 and its end, as selectools tells of graph nodes. A step's duration is its own time, without that of
 the steps inside it: an agent as a tool takes what its model takes, once. The spans of a whole run
-and of a turn are kept beside the steps: a turn's number is the ``step_number`` of what happened in
+and of a turn are kept next to the steps: a turn's number is the ``step_number`` of what happened in
 it.
 """
 
@@ -71,7 +71,7 @@ def ended_span(span: Any) -> EndedSpan:
 def steps_of(
     spans: Iterable[EndedSpan], still_open: Collection[EndedSpan] = ()
 ) -> tuple[list[TraceStep], list[dict[str, Any]]]:
-    """The steps of a run, the oldest first, and the spans that are kept beside them.
+    """The steps of a run, the oldest first, and the spans that are kept next to them.
 
     Of a span that is still open, only the start of an agent is a step.
     """

@@ -4,7 +4,7 @@ One OpenTelemetry trace is one run, and its trace id is the run id. A part of a 
 process began (its topmost span has a remote parent) is a run of its own, with the id
 ``<trace id>-<span id>`` and the trace id as ``parent_run_id``: two processes that write to one
 store never overwrite each other's part. A trace without a span of the GenAI conventions, or of
-OpenInference, is no run and is left out.
+OpenInference, is not a run and is left out.
 
 `TraceStoreSpanExporter` goes into the SDK's span processors, `runs_of_otlp` and `OtlpReceiver` take
 the bodies of OTLP/HTTP requests, `export_otlp` sends runs to any OTLP/HTTP endpoint. All need the

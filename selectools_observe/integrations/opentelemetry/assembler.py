@@ -98,7 +98,7 @@ class SpanAssembler:
         unused: Spans of traces without any of the GenAI conventions, which are no runs.
 
     Raises:
-        TypeError: It is no store.
+        TypeError: It is not a store.
         ValueError: A limit is not positive, or ``other_spans`` is none of the three.
     """
 
@@ -349,7 +349,7 @@ class SpanAssembler:
         return saved is not False
 
     def _join(self, group: Group) -> bool | None:
-        """Save a group with what is stored of its run; None if it is no run."""
+        """Save a group with what is stored of its run; None if it is not a run."""
         began = time.monotonic()
         run_id = self._name_of(group)
         # Of a run that we sent, spans may have come before the one that tells its id.
@@ -457,7 +457,7 @@ class SpanAssembler:
                 self._store.delete(trace_id)
 
     def _parts(self, trace_id: str) -> list[str]:
-        """The runs of a trace beside the one that is named by it."""
+        """The runs of a trace next to the one that is named by it."""
         query: Callable[[TraceFilter], Iterable[object]] | None = getattr(
             self._store, "query", None
         )

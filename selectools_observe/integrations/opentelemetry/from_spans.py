@@ -86,7 +86,7 @@ def run_of(group: Group, *, other_spans: OtherSpans = "beside") -> AgentTrace:
 
 
 def header_of(run: AgentTrace) -> dict[str, Any]:
-    """What is said of a run beside its steps."""
+    """What is said of a run next to its steps."""
     derived = {"steps", "total_duration_ms", "step_count"}
     whole = msgspec.structs.replace(run, steps=[]).to_dict()
     return {name: value for name, value in whole.items() if name not in derived}
@@ -156,7 +156,7 @@ def _kept(group: Group, outline: Outline, beside: list[dict[str, Any]]) -> dict[
 def _steps(
     group: Group, outline: Outline, other_spans: OtherSpans, marks: dict[str, Mark]
 ) -> tuple[list[TraceStep], list[dict[str, Any]]]:
-    """The steps by their time, and the spans that are kept beside them."""
+    """The steps by their time, and the spans that are kept next to them."""
     placed: list[_Placed] = []
     beside = []
     for depth, record in enumerate(group.records):

@@ -88,7 +88,7 @@ def otlp_of_runs(traces: object) -> bytes:
         traces: A trace, or an iterable of them.
 
     Raises:
-        InvalidTraceError: One of them is no trace, or holds what cannot be stored.
+        InvalidTraceError: One of them is not a trace, or holds what cannot be stored.
         ImportError: opentelemetry-proto is not installed.
     """
     from .otlp_proto import protobuf_of_spans  # noqa: PLC0415 - JSON needs no protobuf

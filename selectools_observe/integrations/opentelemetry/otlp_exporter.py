@@ -72,7 +72,7 @@ def export_otlp(
 
     Raises:
         OtlpExportError: The endpoint refused, or could not be reached.
-        InvalidTraceError: One of them is no trace, or holds what cannot be stored.
+        InvalidTraceError: One of them is not a trace, or holds what cannot be stored.
         ValueError: The endpoint is no URL.
     """
     sender = _Sender(_endpoint(endpoint), _headers(headers), timeout, retries)

@@ -26,7 +26,7 @@ class Outline:
     Attributes:
         kinds: Each span's kind.
         steps: The spans that become steps, as ids.
-        places: Where each span stands.
+        places: Where each span is.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ class Reports:
     """The spans of a run that report calls, by call.
 
     Attributes:
-        call_of: Of each span that is no step because another reports its call: that other's id.
+        call_of: Of each span that is not a step because another reports its call: that other's id.
         wrappers: Spans around several calls, which each report themselves.
     """
 

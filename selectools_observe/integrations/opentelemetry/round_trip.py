@@ -1,7 +1,7 @@
-"""What we write beside the conventions' attributes, so that a run we sent comes back as it was.
+"""What we write next to the conventions' attributes, so that a run we sent comes back as it was.
 
 The conventions have no place for a step's checkpoint, its own count of steps or a float's last
-digit. Whatever a reader of the attributes alone would get wrong stands in one attribute.
+digit. Whatever a reader of the attributes alone would get wrong is in one attribute.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class StepMark(Fix):
 
 
 class Mark(msgspec.Struct, omit_defaults=True):
-    """All that one of our spans says beside the conventions.
+    """All that one of our spans says next to the conventions.
 
     Attributes:
         added: Attributes that are not the step's, but said once more for other readers.

@@ -2,7 +2,7 @@
 
 Data only. Sources: the GenAI semantic conventions up to 1.41 and their repository after that, with
 the names deprecated on the way; OpenInference's specification; what pydantic-ai, Google ADK, the
-Vercel AI SDK and OpenLLMetry (``traceloop``) write beside them.
+Vercel AI SDK and OpenLLMetry (``traceloop``) write next to them.
 """
 
 from __future__ import annotations

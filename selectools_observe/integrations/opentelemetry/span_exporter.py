@@ -41,7 +41,7 @@ class TraceStoreSpanExporter(SpanExporter):
         on_error: Called with the error and the run after a save that failed.
 
     Raises:
-        TypeError: It is no store.
+        TypeError: It is not a store.
         ValueError: A limit is not positive, or ``other_spans`` is none of the three.
     """
 

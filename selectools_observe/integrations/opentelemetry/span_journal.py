@@ -27,7 +27,7 @@ log = logging.getLogger("selectools_observe")
 _SUFFIX = ".spans"
 _BEING_MADE = ".new"  # not locked yet
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-# Bytes beyond which what waits is written anew: what does not wait any more takes room till then.
+# Bytes beyond which what waits is written again: what does not wait any more takes room till then.
 _LARGE = 16 * 2**20
 
 

@@ -59,7 +59,7 @@ _USAGE_FIELDS = tuple(
 
 @dataclass
 class Place:
-    """Where a span stands in its run.
+    """Where a span is in its run.
 
     Attributes:
         node_name: The nearest agent or node around it.
@@ -421,7 +421,7 @@ def _finish_reason(output: Any) -> str | None:
 
 
 def _put_system_first(found: dict[str, Any], attributes: Attributes) -> None:
-    """Put the system's text, which is told apart from the messages, before them."""
+    """Put the system's text, which is distinguished from the messages, before them."""
     said = parsed_text(attributes.left.get(SYSTEM_TEXT))
     if not said:
         return

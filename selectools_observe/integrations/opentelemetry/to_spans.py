@@ -45,7 +45,7 @@ def spans_of_run(trace: object) -> list[SpanRecord]:
     A run that came as spans gives those spans. `runs_of_spans` makes of them the run as it was.
 
     Raises:
-        InvalidTraceError: It is no trace, or could not be stored.
+        InvalidTraceError: It is not a trace, or could not be stored.
     """
     run = decode(encode(trace).trace)
     came = _as_they_came(run)
@@ -74,7 +74,7 @@ def spans_to_join(run: AgentTrace) -> tuple[list[SpanRecord], Additions]:
 
 
 class Additions(NamedTuple):
-    """What somebody gave a stored run beside what its spans tell.
+    """What somebody gave a stored run next to what its spans tell.
 
     Attributes:
         metadata: Entries of its metadata.
@@ -224,7 +224,7 @@ def _name(step: TraceStep, kind: Kind) -> str:
 
 
 def _ns(time: object, unit: int = 10**9) -> int:
-    """Nanoseconds, exact; 0 for what is no time that OTLP can say."""
+    """Nanoseconds, exact; 0 for what is not a time that OTLP can say."""
     if isinstance(time, float) and not math.isfinite(time):
         return 0
     if not isinstance(time, int | float):

@@ -238,14 +238,14 @@ class WatchedRun:
 
     @property
     def as_selectools_kept_it(self) -> object:
-        """Its trace without what we saw beside it."""
+        """Its trace without what we saw next to it."""
         return self._seen
 
     def trace(self, given: object | None = None) -> AgentTrace:
-        """Our copy of selectools' trace (``given``, or the one it kept), and what we saw beside.
+        """Our copy of selectools' trace (``given``, or the one it kept), and what else we saw.
 
         Raises:
-            InvalidTraceError: It is no trace.
+            InvalidTraceError: It is not a trace.
         """
         own = own_trace(self._seen if given is None else given)
         self._describe(own)
@@ -323,7 +323,7 @@ def own_trace(given: object) -> AgentTrace:
     """Our copy of a trace of selectools, with the times that it means.
 
     Raises:
-        InvalidTraceError: It is no trace.
+        InvalidTraceError: It is not a trace.
     """
     own = as_agent_trace(given)
     _begin_when_they_began(own.steps)

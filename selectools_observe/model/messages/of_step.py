@@ -46,7 +46,7 @@ def _first(own: Any, extra: Mapping[str, Any], *names: str) -> Any:
 
 
 def _instructions(given: object, extra: Mapping[str, Any]) -> Iterable[Message]:
-    """Instructions that stand beside the messages, unless the messages have them."""
+    """Instructions that stand next to the messages, unless the messages have them."""
     if isinstance(given, Mapping):
         return ()  # a request that brings its own
     return system_message(extra.get("system_instructions"))

@@ -1,4 +1,4 @@
-"""Whether the index misses anything: rows without facets, and blocks without their postings.
+"""Verification of the index: rows without facets, and blocks without their postings.
 
 It may say too much at any time; what it says too little would be left out of a query's answer.
 """

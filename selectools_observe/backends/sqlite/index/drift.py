@@ -1,6 +1,6 @@
-"""Whether the index still belongs to the table, and making it anew if it does not.
+"""Detection of an index that no longer matches the table, and its rebuilding.
 
-The index knows rows by their rowids. SQLite may number the rows of such a table anew in a VACUUM,
+The index knows rows by their rowids. SQLite may number the rows of such a table again in a VACUUM,
 and a tool that rebuilds the table drops our triggers with it; either leaves an index that speaks of
 other rows.
 """
@@ -51,7 +51,7 @@ def _newest_are_others(connection: sqlite3.Connection) -> bool:
 
 
 def mend_drift(connection: sqlite3.Connection, where: str) -> bool:
-    """Make an index anew that speaks of other rows; whether it did."""
+    """Make an index again that speaks of other rows; whether it did."""
     try:
         if not has_drifted(connection):
             return False
@@ -83,7 +83,7 @@ def _remember_checksums(connection: sqlite3.Connection) -> None:
 
 
 def warn_of_new_checksums(connection: sqlite3.Connection, where: str) -> None:
-    """After the index was made anew: how many runs are not what they were when it was made."""
+    """After the index was made again: how many runs are not what they were when it was made."""
     (many,) = connection.execute(
         "SELECT count(*) FROM trace_facets f WHERE NOT EXISTS (SELECT 1 FROM known_checksums k "
         "WHERE k.trace_crc = f.trace_crc AND k.summary_crc = f.summary_crc)"

@@ -1,4 +1,4 @@
-"""Keeping the index, inside a write transaction: facets for foreign rows, and full blocks.
+"""Maintenance of the index within a write transaction: facets of new rows, and full blocks.
 
 New rows have facets at once; postings are made only when a block of 256 ids is full, so that a
 save writes one narrow row to the index and not one entry for each term.
@@ -110,7 +110,7 @@ _STATE = """
 
 
 def index_blocks(connection: sqlite3.Connection, blocks: Iterable[int]) -> None:
-    """Make the postings of these blocks anew."""
+    """Make the postings of these blocks again."""
     found = [row for block in blocks for row in _block_facets(connection, block, block + 1)]
     _keep_blocks(connection, found)
 

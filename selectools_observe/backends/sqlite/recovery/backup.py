@@ -1,4 +1,4 @@
-"""Copying a database while others write to it."""
+"""Backup of a database while others write to it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def backing_up(
 
 def copy_snapshot(connection: sqlite3.Connection, path: str) -> None:
     """Copy a database as it is at this moment, page by page."""
-    # Within a transaction of its own the source stands still, and the copy need not begin anew
+    # Within a transaction of its own the source stands still, and the copy need not begin again
     # whenever somebody commits.
     connection.execute("BEGIN")
     try:

@@ -1,4 +1,4 @@
-"""Giving space back, and mending the index on the way."""
+"""Compaction: vacuuming a database and reindexing it."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Data(Protocol):
 
 
 class Unreadable(Exception):  # noqa: N818 - never leaves this module
-    """This is no record."""
+    """This is not a record."""
 
 
 class Pages:
@@ -61,7 +61,7 @@ class Pages:
                 continue
 
     def free(self) -> set[int]:
-        """The pages that the file's list of free pages names: what stands there was deleted."""
+        """The pages that the file's list of free pages names: what is there was deleted."""
         free: set[int] = set()
         head = self._data[32:36]
         (trunk,) = struct.unpack(">I", head) if len(head) == 4 else (0,)
@@ -91,7 +91,7 @@ class Pages:
         return Record(row_id, _values(payload, types))
 
     def _local(self, length: int) -> int:
-        """How much of a payload stands on its own page."""
+        """How much of a payload is on its own page."""
         most = self._usable - 35
         if length <= most:
             return length

@@ -1,4 +1,4 @@
-"""The rows of our tables among the records that stand on a file's pages."""
+"""The rows of our tables found on the pages of a damaged file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a row is what was saved: its trace, its summary, and what the index says of it."""
+"""Verification of a row: its trace, its summary and its entries in the index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading the table past its damaged pages: what can be read, in the order of ids, and the gaps."""
+"""Reading a table past damaged pages: the readable rows in the order of ids, and the gaps."""
 
 from __future__ import annotations
 
