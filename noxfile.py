@@ -54,6 +54,14 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def dropin(session: nox.Session) -> None:
+    """Run selectools' own published tests of its trace and trace store against ours."""
+    install_wheel(session)
+    session.install("pytest", "pytest-asyncio")
+    session.run("python", "tests/dropin/selectools_suite.py", session.create_tmp())
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check the code's style and format."""
     session.install(*group("lint"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import time
 import uuid
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -275,18 +276,31 @@ class AgentTrace(msgspec.Struct):
         return span_of(self.start_time, self.steps)[1]
 
     def timeline(self) -> str:
-        """One line a step, then the totals, for people."""
-        rows = []
-        for number, step in enumerate(self.steps, 1):
-            kind = str(getattr(step.type, "value", step.type))
-            milliseconds = total_ms((step,))
-            text = _one_line(step.summary or step.tool_name or step.model or step.error or "")
-            rows.append(f"{number:>4}. {kind:<18} {milliseconds:>9.1f} ms  {text}".rstrip())
-        rows.append(
-            f"      {'total':<18} {self.total_duration_ms:>9.1f} ms"
-            f"  (LLM {self.llm_duration_ms:.1f} ms, tools {self.tool_duration_ms:.1f} ms)"
-        )
-        return "\n".join(rows)
+        """One line a step, then the totals, for people: the form that selectools gives."""
+        from .selectools_forms import timeline  # noqa: PLC0415 - it needs this module
+
+        return timeline(self)
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write the run to a file, as indented JSON in the shape of `to_dict`.
+
+        Raises:
+            InvalidTraceError: It holds what JSON cannot.
+            OSError: The file cannot be written.
+        """
+        from .selectools_forms import write_json  # noqa: PLC0415 - it needs this module
+
+        write_json(self, path)
+
+    def to_otel_spans(self) -> list[dict[str, Any]]:
+        """The run as plain span dictionaries, as selectools gives them: the run, then its steps.
+
+        Times are nanoseconds since the epoch. For spans by OpenTelemetry's GenAI conventions,
+        sent to a collector, see `selectools_observe.integrations.opentelemetry`.
+        """
+        from .selectools_forms import span_dicts  # noqa: PLC0415 - it needs this module
+
+        return span_dicts(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The run as plain data, the shape that files hold; a deep copy."""
@@ -354,8 +368,6 @@ class AgentTrace(msgspec.Struct):
             f"total_ms={self.total_duration_ms:.1f})"
         )
 
-
-_LONGEST_LINE = 120
 
 OUTCOMES = ("ok", "error", "cancelled", "interrupted", "unfinished")
 """How a run ends: as it should; with an error that nothing made good; told to stop; waiting for
@@ -572,11 +584,6 @@ def is_finite(value: object) -> bool:
 
 def _without(extra: dict[str, Any], names: Container[str]) -> dict[str, Any]:
     return {name: copy.deepcopy(value) for name, value in extra.items() if name not in names}
-
-
-def _one_line(text: object) -> str:
-    line = " ".join(str(text).split())
-    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
 
 
 def _may_change(value: object) -> bool:

@@ -70,9 +70,9 @@ class TestFirstRun:
 
     def test_shows_a_timeline_with_several_tools_and_turns(self, first_run: str):
         shown = section(first_run, "What happened in ")
-        assert len(re.findall(r"^ +\d+\. llm_call ", shown, re.MULTILINE)) == 4
-        assert len(re.findall(r"^ +\d+\. tool_execution ", shown, re.MULTILINE)) == 3
-        assert len(re.findall(r"^ +\d+\. error ", shown, re.MULTILINE)) == 1
+        assert len(re.findall(r"^ +\d+\. \[llm_call ", shown, re.MULTILINE)) == 4
+        assert len(re.findall(r"^ +\d+\. \[tool_execution ", shown, re.MULTILINE)) == 3
+        assert len(re.findall(r"^ +\d+\. \[error ", shown, re.MULTILINE)) == 1
         assert "track_parcel said: TimeoutError: the carrier did not answer" in shown
 
     def test_shows_the_same_runs_from_jsonl(self, first_run: str):

@@ -218,7 +218,7 @@ class TestAgentTrace:
         trace = AgentTrace(
             steps=[
                 TraceStep(type="llm_call", duration_ms=1234.56, summary="thinks"),
-                TraceStep(type="tool_execution", duration_ms=5, tool_name="search"),
+                TraceStep(type="tool_execution", duration_ms=5, summary="a\nsearch"),
                 TraceStep(type="from_the_future", duration_ms=math.nan),
             ]
         )
@@ -332,6 +332,13 @@ def theirs():
     return pytest.importorskip("selectools.trace", reason="selectools is not installed")
 
 
+def _steady(span):
+    """A span without the ids that are drawn anew each time."""
+    return {
+        name: value for name, value in span.items() if name not in {"span_id", "parent_span_id"}
+    }
+
+
 class TestBesideSelectools:
     """Our dictionaries are those of selectools 1.3.0, both ways."""
 
@@ -363,12 +370,17 @@ class TestBesideSelectools:
         again = theirs.AgentTrace.from_dict(our_trace.to_dict())
         assert json.dumps(again.to_dict()) == json.dumps(their_data)
 
-    def test_same_behaviour(self, theirs):
+    def test_same_behaviour(self, theirs, tmp_path):
         def build(module):
-            trace = module.AgentTrace(run_id="r", start_time=1.0, metadata={"a": 1})
-            for kind, ms in (("llm_call", 10.0), ("tool_execution", 2.5), ("error", 1.0)):
+            trace = module.AgentTrace(
+                run_id="r", start_time=1.0, parent_run_id="p", metadata={"a": [1]}
+            )
+            for kind in module.StepType:
+                trace.add(module.TraceStep(type=kind, timestamp=2.0, duration_ms=2.5))
+                told = {"summary": "s" * 300, "error": "e" * 600, "model": "m", "tool_name": "t"}
+                counted = {"prompt_tokens": 3, "completion_tokens": 0}
                 trace.add(
-                    module.TraceStep(type=module.StepType(kind), timestamp=2.0, duration_ms=ms)
+                    module.TraceStep(type=kind, timestamp=3.5, duration_ms=1e5, **told, **counted)
                 )
             return trace
 
@@ -380,4 +392,12 @@ class TestBesideSelectools:
         for name in ("total_duration_ms", "llm_duration_ms", "tool_duration_ms"):
             assert getattr(our, name) == getattr(their, name)
         assert len(our.filter(type="error")) == len(their.filter(type=theirs.StepType.ERROR))
-        assert len(our.timeline().splitlines()) == len(their.timeline().splitlines())
+        assert our.timeline() == their.timeline()
+        assert [_steady(s) for s in our.to_otel_spans()] == [
+            _steady(s) for s in their.to_otel_spans()
+        ]
+        our.to_json(tmp_path / "our.json")
+        their.to_json(tmp_path / "their.json")
+        assert json.loads((tmp_path / "our.json").read_text()) == json.loads(
+            (tmp_path / "their.json").read_text()
+        )
