@@ -22,13 +22,16 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from datetime import UTC, tzinfo
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from .model.filters import TraceFilter
+from .model.groups import GroupPage, TraceFacets
 from .model.histogram import TraceHistogram
 from .model.pagination import TracePage
 from .model.reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
+from .model.statistics import BY_DEFAULT, Clock, Statistics
 from .model.text_query import SearchPage
 from .model.trace import AgentTrace, TraceSummary
 
@@ -219,6 +222,67 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         """
         ...
 
+    async def statistics(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        by: Collection[str] = BY_DEFAULT,
+        zone: tzinfo = UTC,
+        time: Clock = "started_at",
+    ) -> Statistics:
+        """Return totals and percentiles of the runs that match, in all and by group.
+
+        Args:
+            filters: Which runs; its ``limit`` and ``order_by`` choose among them.
+            by: Which tables: ``hour``, ``day``, ``model``, ``tool``, or what `groups` takes.
+            zone: The time zone whose hours and days are meant.
+            time: Whether they are those of the beginning (``started_at``) or of the save.
+
+        A percentile is exact or off by the share of its value that its ``error`` says.
+
+        Raises:
+            ValueError: A table or a clock that there is not.
+        """
+        ...
+
+    async def groups(
+        self,
+        by: str,
+        filters: TraceFilter | None = None,
+        *,
+        order_by: str = "-last",
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> GroupPage:
+        """Return the runs that match, grouped by what they have in common.
+
+        Args:
+            by: ``session``, ``user``, ``agent``, ``name``, ``outcome``, ``tag``, or a metadata key
+                (``meta.KEY`` for one that is such a word). A run without it is in no group; one
+                with an array is in a group for each value.
+            filters: Which runs.
+            order_by: ``last``, ``first``, ``runs``, ``errors``, ``tokens``, ``cost_usd``,
+                ``total_ms`` or ``key``, with ``-`` before it for descending.
+            limit: How many groups on a page.
+            cursor: The ``next_cursor`` of the page before.
+
+        Raises:
+            ValueError: An order that there is not, or a cursor that is not one of these groups.
+        """
+        ...
+
+    async def facets(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        most: int = 100,
+    ) -> TraceFacets:
+        """Return which keys and values the runs that match have, each with how many have it.
+
+        Of each key the ``most`` frequent values.
+        """
+        ...
+
     def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> AsyncIterator[TraceSummary]:
@@ -282,6 +346,38 @@ class QueryableTraceStore(TraceStore, Protocol):
         hits_per_run: int = 3,
     ) -> SearchPage:
         """See `AsyncQueryableTraceStore.search`."""
+        ...
+
+    def statistics(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        by: Collection[str] = BY_DEFAULT,
+        zone: tzinfo = UTC,
+        time: Clock = "started_at",
+    ) -> Statistics:
+        """See `AsyncQueryableTraceStore.statistics`."""
+        ...
+
+    def groups(
+        self,
+        by: str,
+        filters: TraceFilter | None = None,
+        *,
+        order_by: str = "-last",
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> GroupPage:
+        """See `AsyncQueryableTraceStore.groups`."""
+        ...
+
+    def facets(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        most: int = 100,
+    ) -> TraceFacets:
+        """See `AsyncQueryableTraceStore.facets`."""
         ...
 
     def iter_summaries(

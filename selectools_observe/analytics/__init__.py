@@ -3,8 +3,8 @@
 Nothing here knows a command line or a page: both show what these functions return.
 """
 
+from ..model.percentiles import PercentileBuilder, Percentiles
 from .compare import Comparison, StepPair, compare
-from .percentiles import PercentileBuilder, Percentiles
 from .statistics import Collector, Group, Statistics, collect, collect_async
 from .step_tree import depths
 from .totals import RunTotals, totals_of

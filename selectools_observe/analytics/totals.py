@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from ..model.facets import usage_of
-from ..model.trace import AgentTrace, StepType, TraceStep
+from ..model.rollups import has_failed, number, whole
+from ..model.trace import AgentTrace
+
+__all__ = ["RunTotals", "has_failed", "number", "totals_of", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,6 @@ class RunTotals:
     cost_usd: float
 
 
-_LARGEST_COUNT = 2**63 - 1  # as in summaries
-
-
 def totals_of(trace: AgentTrace) -> RunTotals:
     """What the steps of a run add up to; what is no finite number counts as 0."""
     steps = trace.steps
@@ -45,25 +44,3 @@ def totals_of(trace: AgentTrace) -> RunTotals:
         usage.completion_tokens,
         usage.cost_usd,
     )
-
-
-def has_failed(step: TraceStep) -> bool:
-    """Whether a step is of type ``error`` or carries an error's text."""
-    return step.type == StepType.ERROR or step.error is not None
-
-
-def number(value: object) -> float:
-    """A quantity of a step as a finite number; 0 for what is none."""
-    if isinstance(value, int | float):
-        try:
-            found = float(value)
-        except OverflowError:
-            return 0.0
-        return found if math.isfinite(found) else 0.0
-    return 0.0
-
-
-def whole(value: object) -> int:
-    """A count of a step as an integer; 0 for what is none."""
-    count = value if isinstance(value, int) else int(number(value))
-    return max(-_LARGEST_COUNT, min(count, _LARGEST_COUNT))

@@ -11,8 +11,9 @@ import logging
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, tzinfo
 from functools import partial
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -34,17 +35,33 @@ from ..model.filters import (
     order_of,
     with_text,
 )
+from ..model.groups import (
+    FacetCollector,
+    GroupCollector,
+    GroupPage,
+    TraceFacets,
+    check_group_order,
+)
 from ..model.histogram import Tally, TraceHistogram, bounds_of, check_histogram
 from ..model.ordering import Order, SortKey
 from ..model.pagination import Position, TracePage, from_cursor, to_cursor
+from ..model.rollups import Rollup
+from ..model.statistics import BY_DEFAULT, Clock, Collector, Statistics
 from ..model.text_query import SearchPage, parse_text
-from ..model.trace import AgentTrace, TraceSummary
+from ..model.trace import AgentTrace, TraceFacts, TraceSummary
 from ..model.validation import is_storable_id
 from ..protocols import Change, RunIds
 from ..runtime.interface import Runtime
 from . import journal_file, timestamps
 from .paging import PageRequest, PageRow
-from .text_scan import FEWEST_AT_ONCE, MOST_AT_ONCE, TextScan, hits_of
+from .text_scan import (
+    FEWEST_AT_ONCE,
+    MOST_AT_ONCE,
+    TextScan,
+    facts_of_stored,
+    hits_of,
+    rollups_of,
+)
 
 log = logging.getLogger("selectools_observe")
 
@@ -212,6 +229,55 @@ class StoreCore(ABC, Generic[PreparedT]):
         hits = await self._runtime.call(work) if self._runtime.hops else work()
         return SearchPage(hits, page.next_cursor)
 
+    async def statistics(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        by: Collection[str] = BY_DEFAULT,
+        zone: tzinfo = UTC,
+        time: Clock = "started_at",
+    ) -> Statistics:
+        """See `AsyncQueryableTraceStore.statistics`."""
+        filters = check_filter(_EVERYTHING if filters is None else filters)
+        collector = Collector(by, zone, time)
+        await self._begin()
+        await self._statistics(filters, collector)
+        return collector.result()
+
+    async def groups(
+        self,
+        by: str,
+        filters: TraceFilter | None = None,
+        *,
+        order_by: str = "-last",
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> GroupPage:
+        """See `AsyncQueryableTraceStore.groups`."""
+        filters = check_filter(_EVERYTHING if filters is None else filters)
+        collector = GroupCollector(by)
+        check_group_order(order_by)
+        check_page(limit, 0)
+        async for found in self._stream(filters, _SUMMARIES_AT_ONCE, oldest_first=False):
+            for row in found:
+                collector.add(row.summary)
+        return collector.page(order_by, limit, cursor)
+
+    async def facets(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        most: int = 100,
+    ) -> TraceFacets:
+        """See `AsyncQueryableTraceStore.facets`."""
+        filters = check_filter(_EVERYTHING if filters is None else filters)
+        check_page(most, 0)
+        collector = FacetCollector()
+        async for found in self._stream(filters, _SUMMARIES_AT_ONCE, oldest_first=False):
+            for row, facts in zip(found, await self._facts(found), strict=True):
+                collector.add(row.summary, facts)
+        return collector.result(most)
+
     async def delete(self, run_id: str) -> bool:
         """See `AsyncTraceStore.delete`."""
         await self._begin()
@@ -290,6 +356,27 @@ class StoreCore(ABC, Generic[PreparedT]):
                 return
             after = self._position(found[-1])
             left = None if left is None else left - size
+
+    async def _statistics(self, filters: TraceFilter, collector: Collector) -> None:
+        """Hand all runs that match, and what their calls add up to, to the collector."""
+        async for found in self._stream(filters, _SUMMARIES_AT_ONCE, oldest_first=False):
+            for row in found:
+                collector.add_summary(row.summary)
+            if collector.needs_traces:
+                for rollup in await self._rollups(found):
+                    collector.add_rollup(rollup)
+
+    async def _rollups(self, rows: Sequence[PageRow]) -> Sequence[Rollup]:
+        """What the calls of each run add up to; of those that can be read."""
+        stored = await self._peek([row.summary.run_id for row in rows])
+        work = partial(rollups_of, stored)
+        return await self._runtime.call(work) if self._runtime.hops else work()
+
+    async def _facts(self, rows: Sequence[PageRow]) -> Sequence[TraceFacts | None]:
+        """What filters ask of each run's steps; None if it cannot be read."""
+        stored = await self._peek([row.summary.run_id for row in rows])
+        work = partial(facts_of_stored, stored)
+        return await self._runtime.call(work) if self._runtime.hops else work()
 
     def _must_read(self, filters: TraceFilter) -> bool:
         """Whether traces are read here to decide about them."""

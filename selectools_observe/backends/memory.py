@@ -138,6 +138,12 @@ class MemoryStore(StoreCore[Snapshot]):
             kept = [self._by_use.get(run_id) for run_id in run_ids]
         return [None if one is None else one.trace() for one in kept]
 
+    async def _facts(self, rows: Sequence[PageRow]) -> Sequence[TraceFacts | None]:
+        with self._lock.held:
+            self._settle()
+            entries = [self._order.get(row.summary.run_id) for row in rows]
+            return [None if entry is None else entry.facts for entry in entries]
+
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
         return await page_in_slices(self._look, ask)
 

@@ -1,4 +1,4 @@
-"""Deciding about runs by reading them: what a filter asks of a run's texts."""
+"""What is told of runs by reading them: whether their texts match, and what they add up to."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from itertools import islice
 from ..model.codec import decode
 from ..model.facets import facts_of
 from ..model.filters import TraceFilter, needed_text, verdict
+from ..model.rollups import Rollup, rollup_of
 from ..model.text_query import JSONSieve, SearchHit, TextQuery, hits_in
-from ..model.trace import AgentTrace, TraceSummary
+from ..model.trace import AgentTrace, TraceFacts, TraceSummary
 from .paging import PageRow
 
 # A page from a scan begins with few rows, since what is common is found at once.
@@ -47,6 +48,18 @@ def decoded(data: bytes) -> AgentTrace | None:
     except ValueError:
         return None
     return trace
+
+
+def rollups_of(stored: Sequence[object]) -> list[Rollup]:
+    """What the calls of each run add up to; of those that can be read."""
+    traces = (decoded(data) for data in stored if isinstance(data, bytes))
+    return [rollup_of(trace) for trace in traces if trace is not None]
+
+
+def facts_of_stored(stored: Sequence[object]) -> list[TraceFacts | None]:
+    """What filters ask of each run's steps; None if it cannot be read."""
+    traces = (decoded(data) if isinstance(data, bytes) else None for data in stored)
+    return [None if trace is None else facts_of(trace) for trace in traces]
 
 
 def hits_of(query: TextQuery, stored: Sequence[object], most: int) -> list[SearchHit]:

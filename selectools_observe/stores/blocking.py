@@ -10,8 +10,9 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, suppress
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..backends.base import StoreCore
@@ -22,9 +23,11 @@ from ..backends.sqlite import SQLiteStore
 from ..errors import StoreClosedError
 from ..model.codec import TraceType
 from ..model.filters import TraceFilter
+from ..model.groups import GroupPage, TraceFacets
 from ..model.histogram import TraceHistogram
 from ..model.pagination import TracePage
 from ..model.reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
+from ..model.statistics import BY_DEFAULT, Clock, Statistics
 from ..model.text_query import SearchPage
 from ..model.trace import AgentTrace, TraceSummary
 from ..protocols import (
@@ -294,6 +297,40 @@ class SyncTraceStore(ClosedAtEnd):
             cursor=cursor,
             hits_per_run=hits_per_run,
         )
+
+    def statistics(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        by: Collection[str] = BY_DEFAULT,
+        zone: tzinfo = UTC,
+        time: Clock = "started_at",
+    ) -> Statistics:
+        """See `QueryableTraceStore.statistics`."""
+        return self._run(self._store.statistics, filters, by=by, zone=zone, time=time)
+
+    def groups(
+        self,
+        by: str,
+        filters: TraceFilter | None = None,
+        *,
+        order_by: str = "-last",
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> GroupPage:
+        """See `QueryableTraceStore.groups`."""
+        return self._run(
+            self._store.groups, by, filters, order_by=order_by, limit=limit, cursor=cursor
+        )
+
+    def facets(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        most: int = 100,
+    ) -> TraceFacets:
+        """See `QueryableTraceStore.facets`."""
+        return self._run(self._store.facets, filters, most=most)
 
     def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False

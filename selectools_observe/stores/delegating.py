@@ -7,15 +7,18 @@ one they never suspend, so that the blocking faces drive them where they are cal
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable, Iterator
 from contextlib import suppress
+from datetime import UTC, tzinfo
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar, cast
 
 from ..errors import InvalidTraceError, TraceNotFoundError
 from ..model.filters import TraceFilter
+from ..model.groups import GroupPage, TraceFacets
 from ..model.histogram import TraceHistogram
 from ..model.pagination import TracePage
+from ..model.statistics import BY_DEFAULT, Clock, Statistics
 from ..model.text_query import SearchPage
 from ..model.trace import TraceSummary
 from ..protocols import (
@@ -152,6 +155,40 @@ class WrappingCore:
             text, filters, limit=limit, cursor=cursor, hits_per_run=hits_per_run
         )
         return await given(found)
+
+    async def statistics(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        by: Collection[str] = BY_DEFAULT,
+        zone: tzinfo = UTC,
+        time: Clock = "started_at",
+    ) -> Statistics:
+        """See `AsyncQueryableTraceStore.statistics`."""
+        return await given(self._archive.statistics(filters, by=by, zone=zone, time=time))
+
+    async def groups(
+        self,
+        by: str,
+        filters: TraceFilter | None = None,
+        *,
+        order_by: str = "-last",
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> GroupPage:
+        """See `AsyncQueryableTraceStore.groups`."""
+        return await given(
+            self._archive.groups(by, filters, order_by=order_by, limit=limit, cursor=cursor)
+        )
+
+    async def facets(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        most: int = 100,
+    ) -> TraceFacets:
+        """See `AsyncQueryableTraceStore.facets`."""
+        return await given(self._archive.facets(filters, most=most))
 
     async def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False

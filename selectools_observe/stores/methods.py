@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, tzinfo
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from ..model.filters import TraceFilter
+from ..model.groups import GroupPage, TraceFacets
 from ..model.histogram import TraceHistogram
 from ..model.pagination import TracePage
+from ..model.statistics import BY_DEFAULT, Clock, Statistics
 from ..model.text_query import SearchPage
 from ..model.trace import TraceSummary
 from ..protocols import AsyncQueryableTraceStore, Change, RunIds
@@ -92,6 +95,40 @@ class BlockingMethods(ClosedAtEnd, Generic[CoreT]):
         return run_sync(
             self._core.search(text, filters, limit=limit, cursor=cursor, hits_per_run=hits_per_run)
         )
+
+    def statistics(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        by: Collection[str] = BY_DEFAULT,
+        zone: tzinfo = UTC,
+        time: Clock = "started_at",
+    ) -> Statistics:
+        """See `QueryableTraceStore.statistics`."""
+        return run_sync(self._core.statistics(filters, by=by, zone=zone, time=time))
+
+    def groups(
+        self,
+        by: str,
+        filters: TraceFilter | None = None,
+        *,
+        order_by: str = "-last",
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> GroupPage:
+        """See `QueryableTraceStore.groups`."""
+        return run_sync(
+            self._core.groups(by, filters, order_by=order_by, limit=limit, cursor=cursor)
+        )
+
+    def facets(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        most: int = 100,
+    ) -> TraceFacets:
+        """See `QueryableTraceStore.facets`."""
+        return run_sync(self._core.facets(filters, most=most))
 
     def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False

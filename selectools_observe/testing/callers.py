@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..model.filters import TraceFilter
+from ..model.groups import GroupPage, TraceFacets
 from ..model.histogram import TraceHistogram
 from ..model.reports import BackupReport, CompactReport, RepairReport, VerifyReport
+from ..model.statistics import Statistics
 from ..model.text_query import SearchPage
 from ..model.trace import AgentTrace, TraceSummary
 from ..protocols import Change, RunIds
@@ -90,6 +92,21 @@ class Face(ABC):
     async def search(self, *args: Any, **options: Any) -> SearchPage:
         __tracebackhide__ = True
         found: SearchPage = await _done(self.store.search(*args, **options))
+        return found
+
+    async def statistics(self, *args: Any, **options: Any) -> Statistics:
+        __tracebackhide__ = True
+        found: Statistics = await _done(self.store.statistics(*args, **options))
+        return found
+
+    async def groups(self, *args: Any, **options: Any) -> GroupPage:
+        __tracebackhide__ = True
+        found: GroupPage = await _done(self.store.groups(*args, **options))
+        return found
+
+    async def facets(self, *args: Any, **options: Any) -> TraceFacets:
+        __tracebackhide__ = True
+        found: TraceFacets = await _done(self.store.facets(*args, **options))
         return found
 
     async def verify(self, **options: Any) -> VerifyReport:

@@ -22,6 +22,7 @@ from .maintenance_checks import TrustChecks
 from .persistence_checks import PersistenceChecks
 from .question_checks import QuestionChecks
 from .save_checks import SavingChecks
+from .summing_checks import SummingChecks
 from .update_checks import UpdateChecks
 from .value_checks import ValueChecks
 
@@ -49,6 +50,7 @@ class _ArchiveChecks(
     StreamChecks,
     HistogramChecks,
     QuestionChecks,
+    SummingChecks,
 ):
     """All checks of the verbs that scale."""
 

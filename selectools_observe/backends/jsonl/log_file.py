@@ -179,6 +179,16 @@ class JSONLFile:
         """Look through a part of the traces."""
         return self._do(lambda: self._refreshed_order().look(look))
 
+    def facts(self, run_ids: Sequence[str]) -> list[TraceFacts | None]:
+        """What filters ask of the steps of each run; None for one that is not there."""
+
+        def look() -> list[TraceFacts | None]:
+            order = self._refreshed_order()
+            entries = [order.get(run_id) for run_id in run_ids]
+            return [None if entry is None else entry.facts for entry in entries]
+
+        return self._do(look)
+
     def newest(self, kind: str) -> Position | None:
         """The place of the newest trace."""
         return self._do(lambda: self._refreshed_order().newest(kind))

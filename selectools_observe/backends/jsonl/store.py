@@ -13,6 +13,7 @@ from ...model.filters import TraceFilter
 from ...model.histogram import TraceHistogram
 from ...model.pagination import Position
 from ...model.reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
+from ...model.trace import TraceFacts
 from ...protocols import Durability
 from ...runtime.batching import Batcher
 from ...runtime.interface import Runtime
@@ -89,6 +90,9 @@ class JSONLStore(FileCore[EncodedTrace]):
 
     async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
         return await self._do(self._file.load, run_ids)
+
+    async def _facts(self, rows: Sequence[PageRow]) -> Sequence[TraceFacts | None]:
+        return await self._do(self._file.facts, [row.summary.run_id for row in rows])
 
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
         return await page_in_slices(self._look, ask)

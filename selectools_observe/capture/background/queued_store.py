@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from datetime import UTC, tzinfo
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from ...model.filters import TraceFilter
+from ...model.groups import GroupPage, TraceFacets
 from ...model.histogram import TraceHistogram
 from ...model.pagination import TracePage
 from ...model.snapshot import snapshot
+from ...model.statistics import BY_DEFAULT, Clock, Statistics
 from ...model.text_query import SearchPage
 from ...model.trace import TraceSummary
 from ...protocols import AsyncTraceStore, Change, RunIds, TraceStore
@@ -180,6 +183,38 @@ class BackgroundCore(WrappingCore):
         return await super().search(
             text, filters, limit=limit, cursor=cursor, hits_per_run=hits_per_run
         )
+
+    async def statistics(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        by: Collection[str] = BY_DEFAULT,
+        zone: tzinfo = UTC,
+        time: Clock = "started_at",
+    ) -> Statistics:
+        await self._catch_up()
+        return await super().statistics(filters, by=by, zone=zone, time=time)
+
+    async def groups(
+        self,
+        by: str,
+        filters: TraceFilter | None = None,
+        *,
+        order_by: str = "-last",
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> GroupPage:
+        await self._catch_up()
+        return await super().groups(by, filters, order_by=order_by, limit=limit, cursor=cursor)
+
+    async def facets(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        most: int = 100,
+    ) -> TraceFacets:
+        await self._catch_up()
+        return await super().facets(filters, most=most)
 
     async def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False

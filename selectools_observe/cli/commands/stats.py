@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import cast
 
 import click
 from rich.text import Text
 
-from ...analytics import Collector, Group, Statistics
-from ...analytics.statistics import DIMENSIONS, Dimension
+from ...analytics import Group, Statistics, collect
+from ...analytics.statistics import DIMENSIONS
 from ...model.filters import TraceFilter
+from ...model.statistics import Clock
 from ...model.text import one_line
 from .. import formatting
 from ..exit_codes import NOTHING, OK
@@ -31,7 +31,6 @@ _FIGURES = (
     Column("tokens", 7),
     Column("cost", 9),
 )
-_AT_ONCE = 100
 _MOST = 40  # rows of one table
 
 
@@ -42,30 +41,24 @@ _MOST = 40  # rows of one table
     "--by", multiple=True, type=click.Choice(DIMENSIONS), default=("day", "model", "tool"),
     help="Tables to show; may be repeated [default: day, model and tool].",
 )  # fmt: skip
+@click.option(
+    "--time", type=click.Choice(("started_at", "created_at")), default="started_at",
+    help="Whose days and hours: of the beginning of runs, or of their save.",
+)  # fmt: skip
 @click.option("--json", "as_data", is_flag=True, help="Print all figures as one JSON object.")
 @filter_options()
 @with_session
-def stats(session: Session, filters: TraceFilter, by: Sequence[str], *, as_data: bool) -> int:
+def stats(
+    session: Session, filters: TraceFilter, by: Sequence[str], time: Clock, *, as_data: bool
+) -> int:
     """Show totals and percentiles of the runs that match, by day, model and tool.
 
     Durations are percentiles over runs, or over the calls of a model or tool. Days and hours are
-    those of the save, by the local clock.
+    those in which runs began, by the local clock; with --time created_at, those of the save.
     """
     zone = datetime.now().astimezone().tzinfo or UTC
-    collector = Collector(cast("Sequence[Dimension]", by), zone)
-    with session.store() as store, session.terminal.progress("Counting") as progress:
-        filters = with_whole_ids(store, filters)
-        for done, summary in enumerate(store.iter_summaries(filters)):
-            collector.add_summary(summary)
-            if done % _AT_ONCE == 0:
-                progress(done, None)
-        found = collector.result()
-        if collector.needs_traces:
-            for done, trace in enumerate(store.iter_traces(filters)):
-                collector.add_trace(trace)
-                if done % _AT_ONCE == 0:
-                    progress(done, found.total.runs)
-            found = collector.result()
+    with session.store() as store:
+        found = collect(store, with_whole_ids(store, filters), by=by, zone=zone, time=time)
     if as_data:
         session.terminal.json(as_json(found))
     elif found.total.runs:

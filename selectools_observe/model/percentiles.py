@@ -35,6 +35,7 @@ class Percentiles:
         p90: Nine tenths are at most this.
         p99: 99 hundredths are at most this.
         max: The largest.
+        error: How far a percentile may be off, as a share of its value: 0 if it is exact.
     """
 
     count: int = 0
@@ -45,6 +46,7 @@ class Percentiles:
     p90: float = 0.0
     p99: float = 0.0
     max: float = 0.0
+    error: float = 0.0
 
 
 _LARGEST = sys.float_info.max
@@ -88,7 +90,10 @@ class PercentileBuilder:
             return Percentiles()
         p50, p90, p99 = self._percentiles((0.5, 0.9, 0.99))
         mean = self._total / self._count
-        return Percentiles(self._count, self._total, mean, self._min, p50, p90, p99, self._max)
+        error = 0.0 if self._exact is not None else _ERROR
+        return Percentiles(
+            self._count, self._total, mean, self._min, p50, p90, p99, self._max, error
+        )
 
     def _percentiles(self, shares: tuple[float, ...]) -> list[float]:
         """The values at those shares of all values, by nearest rank."""

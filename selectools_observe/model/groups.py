@@ -1,0 +1,302 @@
+"""Runs grouped by what they have in common, and which keys and values there are."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from .json_values import dumps
+from .percentiles import PercentileBuilder, Percentiles
+from .trace import TraceFacts, TraceSummary
+
+_FIELDS = {
+    "session": "session_id", "session_id": "session_id", "user": "user_id", "user_id": "user_id",
+    "agent": "agent", "name": "name", "outcome": "outcome", "tag": "tags", "tags": "tags",
+}  # fmt: skip
+GROUP_ORDERS = ("first", "last", "runs", "errors", "tokens", "cost_usd", "total_ms", "key")
+"""What groups can be ordered by."""
+
+_MOST_DISTINCT = 100_000  # values of one key that are counted one by one
+
+
+def group_values(summary: TraceSummary, by: str) -> Iterator[str]:
+    """The groups that a run is in: of an array, one for each of its values.
+
+    Args:
+        summary: The run.
+        by: ``session``, ``user``, ``agent``, ``name``, ``outcome``, ``tag``, or a metadata key;
+            ``meta.KEY`` for a key that is one of those words.
+    """
+    if by in _FIELDS:
+        value = getattr(summary, _FIELDS[by])
+    else:
+        value = summary.metadata.get(by.removeprefix("metadata.").removeprefix("meta."))
+    for one in value if isinstance(value, list) else [value]:
+        if one is not None:
+            yield one if isinstance(one, str) else dumps(one).decode("utf-8", "surrogatepass")
+
+
+class TraceGroup(msgspec.Struct, frozen=True):
+    """Runs that have something in common.
+
+    Attributes:
+        key: What it is; a value that is no text, as JSON.
+        runs: How many there are.
+        errors: How many of them have an error.
+        first_at: When the first began, aware.
+        last_at: When the last began.
+        prompt_tokens: Tokens sent to models.
+        completion_tokens: Tokens that models wrote.
+        cost_usd: What they cost, US dollars.
+        total_ms: How the runs' durations are spread, milliseconds.
+        first_input: What was asked of the first.
+        last_output: What the last answered.
+    """
+
+    key: str
+    runs: int
+    errors: int
+    first_at: datetime
+    last_at: datetime
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    total_ms: Percentiles
+    first_input: str | None = None
+    last_output: str | None = None
+
+
+class GroupPage(list[TraceGroup]):
+    """Groups in order, and where the next page begins.
+
+    Attributes:
+        next_cursor: What to hand to `groups`, with the same arguments, for the page after this one;
+            None when this is the last.
+    """
+
+    def __init__(self, groups: Iterable[TraceGroup] = (), next_cursor: str | None = None) -> None:
+        super().__init__(groups)
+        self.next_cursor = next_cursor
+
+
+class _GroupBuilder:
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.runs = self.errors = self.prompt_tokens = self.completion_tokens = 0
+        self.cost_usd = 0.0
+        self.total_ms = PercentileBuilder()
+        self.first: TraceSummary | None = None
+        self.last: TraceSummary | None = None
+
+    def add(self, summary: TraceSummary) -> None:
+        self.runs += 1
+        self.errors += summary.has_error
+        self.prompt_tokens += summary.prompt_tokens
+        self.completion_tokens += summary.completion_tokens
+        self.cost_usd += summary.cost_usd
+        self.total_ms.add(summary.total_ms)
+        # Runs come newest first: of two that began at once the one saved first is the first.
+        if self.first is None or _began(summary) <= _began(self.first):
+            self.first = summary
+        if self.last is None or _began(summary) > _began(self.last):
+            self.last = summary
+
+    def built(self) -> TraceGroup:
+        assert self.first is not None  # noqa: S101 - a group has runs
+        assert self.last is not None  # noqa: S101
+        return TraceGroup(
+            self.key,
+            self.runs,
+            self.errors,
+            _began(self.first),
+            _began(self.last),
+            self.prompt_tokens,
+            self.completion_tokens,
+            self.cost_usd,
+            self.total_ms.spread(),
+            self.first.input,
+            self.last.output,
+        )
+
+
+def _began(summary: TraceSummary) -> datetime:
+    return summary.created_at if summary.started_at is None else summary.started_at
+
+
+class GroupCollector:
+    """Takes runs, newest first, and gives pages of their groups."""
+
+    def __init__(self, by: str) -> None:
+        self._by = check_by(by)
+        self._groups: dict[str, _GroupBuilder] = {}
+
+    def add(self, summary: TraceSummary) -> None:
+        """Count a run with each of its groups."""
+        for key in dict.fromkeys(group_values(summary, self._by)):
+            if key not in self._groups:
+                self._groups[key] = _GroupBuilder(key)
+            self._groups[key].add(summary)
+
+    def page(self, order_by: str, limit: int, cursor: str | None) -> GroupPage:
+        """So many groups in this order, after the cursor's."""
+        check_group_order(order_by)
+        groups = [group.built() for group in self._groups.values()]
+        keyed = sorted(
+            ((_sort_key(group, order_by), group) for group in groups),
+            key=lambda pair: pair[0],
+            reverse=order_by.startswith("-"),
+        )
+        if cursor is not None:
+            last = _read_cursor(cursor, self._by, order_by)
+            descending = order_by.startswith("-")
+            keyed = [pair for pair in keyed if (pair[0] < last if descending else pair[0] > last)]
+        page = keyed[:limit]
+        more = len(keyed) > limit and bool(page)
+        return GroupPage(
+            [group for _, group in page],
+            _write_cursor(self._by, order_by, page[-1][0]) if more else None,
+        )
+
+
+def check_by(by: object) -> str:
+    """Refuse what runs cannot be grouped by.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is empty.
+    """
+    if not isinstance(by, str):
+        raise TypeError(f"by must be a string, not {type(by).__name__}: {by!r:.80}")
+    if not by:
+        raise ValueError(f"runs are grouped by {', '.join(_FIELDS)} or a metadata key, not by ''")
+    return by
+
+
+def check_group_order(order_by: str) -> None:
+    """Refuse an order that there is not.
+
+    Raises:
+        ValueError: There is not.
+    """
+    if order_by.removeprefix("-") not in GROUP_ORDERS:
+        raise ValueError(
+            f"groups are ordered by {', '.join(GROUP_ORDERS)}, with - before it for descending, "
+            f"not by {order_by!r:.80}"
+        )
+
+
+def _sort_key(group: TraceGroup, order_by: str) -> tuple[float | str, str]:
+    values: dict[str, float | str] = {
+        "first": group.first_at.timestamp(),
+        "last": group.last_at.timestamp(),
+        "runs": group.runs,
+        "errors": group.errors,
+        "tokens": group.prompt_tokens + group.completion_tokens,
+        "cost_usd": group.cost_usd,
+        "total_ms": group.total_ms.total,
+        "key": group.key,
+    }
+    return values[order_by.removeprefix("-")], group.key
+
+
+def _write_cursor(by: str, order_by: str, key: tuple[float | str, str]) -> str:
+    data = dumps([by, order_by, *key])
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def _read_cursor(cursor: str, by: str, order_by: str) -> tuple[float | str, str]:
+    try:
+        data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
+        found_by, found_order, value, key = msgspec.json.decode(
+            data, type=tuple[str, str, float | str, str]
+        )
+    except (binascii.Error, msgspec.MsgspecError, ValueError):
+        found_by, found_order, value, key = "", "", 0.0, ""
+    if (found_by, found_order) != (by, order_by):
+        raise ValueError(
+            f"not a cursor of these groups: {cursor!r:.80}. Pass a page's next_cursor as it is"
+        )
+    return value, key
+
+
+class FacetValues(msgspec.Struct, frozen=True):
+    """The values of a key.
+
+    Attributes:
+        runs: How many runs have it.
+        values: Values and how many runs have each, most first; one that is no text, as JSON.
+        is_complete: Whether these are all.
+    """
+
+    runs: int
+    values: list[tuple[str, int]] = []
+    is_complete: bool = True
+
+
+class TraceFacets(msgspec.Struct, frozen=True):
+    """Which keys and values there are.
+
+    Attributes:
+        runs: How many runs were looked at.
+        fields: The values of ``model``, ``tool``, ``type``, ``session``, ``user``, ``agent``,
+            ``name``, ``tag`` and ``outcome``.
+        metadata: The values of each metadata key.
+    """
+
+    runs: int
+    fields: dict[str, FacetValues] = {}
+    metadata: dict[str, FacetValues] = {}
+
+
+_FACET_FIELDS = ("session", "user", "agent", "name", "tag", "outcome")
+
+
+class FacetCollector:
+    """Takes runs and says which keys and values there are."""
+
+    def __init__(self) -> None:
+        self._runs = 0
+        self._having: Counter[tuple[str, str]] = Counter()
+        self._values: dict[tuple[str, str], Counter[str]] = {}
+        self._is_capped: set[tuple[str, str]] = set()
+
+    def add(self, summary: TraceSummary, facts: TraceFacts | None) -> None:
+        """Count a run."""
+        self._runs += 1
+        for name in _FACET_FIELDS:
+            self._count(("", name), group_values(summary, name))
+        for key in summary.metadata:
+            self._count(("metadata", key), group_values(summary, f"metadata.{key}"))
+        if facts is not None:
+            for name, found in (
+                ("model", facts.models), ("tool", facts.tool_names), ("type", facts.step_types),
+            ):  # fmt: skip
+                self._count(("", name), found)
+
+    def _count(self, key: tuple[str, str], found: Iterable[str]) -> None:
+        texts = set(found)
+        if not texts and key[0] == "":
+            return
+        self._having[key] += 1
+        values = self._values.setdefault(key, Counter())
+        if len(values) >= _MOST_DISTINCT:
+            self._is_capped.add(key)
+            texts = {text for text in texts if text in values}
+        values.update(texts)
+
+    def result(self, most: int) -> TraceFacets:
+        """What was counted, so many values of each key."""
+        fields: dict[str, Any] = {}
+        metadata: dict[str, Any] = {}
+        for key, counts in sorted(self._values.items()):
+            ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+            complete = len(ordered) <= most and key not in self._is_capped
+            told = FacetValues(self._having[key], ordered[:most], complete)
+            (metadata if key[0] else fields)[key[1]] = told
+        return TraceFacets(self._runs, fields, metadata)

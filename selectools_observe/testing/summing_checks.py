@@ -1,0 +1,150 @@
+"""Checks of statistics, groups and facets: what stores say is what plain Python adds up."""
+
+# ruff: noqa: S101 - a check asserts
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+
+from ..model.facets import facts_of
+from ..model.filters import TraceFilter
+from ..model.groups import FacetCollector, GroupCollector, GroupPage
+from ..model.statistics import Collector
+from ..model.trace import AgentTrace
+from .backend import Backend
+from .callers import Face
+from .samples import make_trace, various_traces
+
+_FILTERS = (
+    TraceFilter(),
+    TraceFilter(has_error=True),
+    TraceFilter(where="score<1.5 -tool:book"),
+    TraceFilter(metadata_match={"user": "alice"}),
+    TraceFilter(order_by="-total_ms", limit=20),
+    TraceFilter(min_steps=99),
+)
+_DAY = 86_400
+
+
+class SummingChecks(Backend):
+    """Checks of what many runs add up to."""
+
+    async def test_statistics_are_those_of_the_traces(self, face: Face) -> None:
+        traces = await _stored(face)
+        by = ("hour", "day", "model", "tool", "user", "tag", "score")
+        for filters in _FILTERS:
+            for time, zone in (("started_at", ZoneInfo("Asia/Kolkata")), ("created_at", UTC)):
+                options: dict[str, Any] = {"by": by, "zone": zone, "time": time}
+                collector = Collector(**options)
+                for summary in await face.query(filters):
+                    collector.add_summary(summary)
+                    collector.add_trace(traces[summary.run_id])
+                _same(await face.statistics(filters, **options), collector.result())
+        some = await face.statistics(by=())
+        assert (some.total.runs, some.days, some.models) == (await face.count(), (), ())
+
+    async def test_statistics_refuse_what_they_do_not_know(self, face: Face) -> None:
+        with pytest.raises(ValueError, match="time is started_at or created_at"):
+            await face.statistics(time="yesterday")
+        with pytest.raises(TypeError, match="must be a TraceFilter"):
+            await face.statistics({"steps": 1})
+
+    async def test_groups_are_those_of_the_summaries(self, face: Face) -> None:
+        await _stored(face)
+        for by, order_by in (
+            ("user", "-last"), ("score", "-runs"), ("tag", "key"), ("name", "first"),
+            ("outcome", "-total_ms"), ("a.b", "errors"),
+        ):  # fmt: skip
+            for filters in _FILTERS:
+                collector = GroupCollector(by)
+                for summary in await face.query(filters):
+                    collector.add(summary)
+                expected = collector.page(order_by, 1000, None)
+                found: list[Any] = []
+                cursor = None
+                while True:
+                    page: GroupPage = await face.groups(
+                        by, filters, order_by=order_by, limit=2, cursor=cursor
+                    )
+                    found += page
+                    cursor = page.next_cursor
+                    if cursor is None:
+                        break
+                _same(found, list(expected))
+
+    async def test_a_group_tells_its_first_and_its_last_run(self, face: Face) -> None:
+        for number, words in enumerate(["one", "two", "three"]):
+            trace = make_trace(f"run-{number}", metadata={"session_id": "s"})
+            trace.input, trace.output = f"ask {words}", f"answer {words}"
+            trace.start_time = 1_700_000_000 + number
+            for step in trace.steps:
+                step.timestamp = trace.start_time
+            await face.save(trace)
+        (group,) = await face.groups("session")
+        assert (group.key, group.runs) == ("s", 3)
+        assert (group.first_input, group.last_output) == ("ask one", "answer three")
+        assert (group.last_at - group.first_at).total_seconds() == 2
+
+    async def test_groups_refuse_what_they_do_not_know(self, face: Face) -> None:
+        with pytest.raises(ValueError, match="groups are ordered by"):
+            await face.groups("user", order_by="colour")
+        with pytest.raises(ValueError, match="not a cursor of these groups"):
+            await face.groups("user", cursor="abc")
+        with pytest.raises(ValueError, match="grouped by"):
+            await face.groups("")
+        with pytest.raises(TypeError, match="by must be a string"):
+            await face.groups(5)
+
+    async def test_facets_are_those_of_the_runs(self, face: Face) -> None:
+        traces = await _stored(face)
+        for filters in _FILTERS:
+            collector = FacetCollector()
+            for summary in await face.query(filters):
+                collector.add(summary, facts_of(traces[summary.run_id]))
+            assert await face.facets(filters) == collector.result(100)
+        capped = await face.facets(most=1)
+        assert not capped.fields["model"].is_complete
+        assert len(capped.fields["model"].values) == 1
+
+
+async def _stored(face: Face) -> dict[str, AgentTrace]:
+    """Runs of several days, some of them saved again or deleted."""
+    traces = list(various_traces(280))
+    for number, trace in enumerate(traces):
+        trace.start_time = 1_772_000_000 + number % 5 * _DAY / 2
+        for step in trace.steps:
+            step.timestamp = trace.start_time + 1
+            step.prompt_tokens, step.completion_tokens = number % 3, None
+    for start in range(0, 280, 70):
+        await face.save_many(traces[start : start + 70])
+    await face.save_many(traces[5:200:11])
+    for trace in traces[::17]:
+        await face.delete(trace.run_id)
+    return {trace.run_id: trace for trace in traces}
+
+
+def _same(found: Any, expected: Any) -> None:
+    """Whether two results say the same, but for what their percentiles may be off."""
+    _compare(msgspec.to_builtins(found), msgspec.to_builtins(expected), 0.0)
+
+
+def _compare(found: Any, expected: Any, error: float) -> None:
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        error = max(found.get("error") or 0.0, expected.get("error") or 0.0)
+        for name, value in expected.items():
+            if name != "error":
+                _compare(found[name], value, 2 * error if name.startswith("p") else 0.0)
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            _compare(one, other, error)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=error + 1e-9)
+    else:
+        assert found == expected
