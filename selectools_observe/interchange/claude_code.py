@@ -88,14 +88,12 @@ class _Session:
         call = self._calls.get(key)
         if call is None:
             call = self._calls[key] = _Call(step("llm_call", self._last), self._last)
-            call.step.extra = {"input": self._unsent} if self._unsent else {}
+            call.step.input = self._unsent or None
             self._unsent = []
             self._steps.append(call.step)
         call.take(message, when)
         _set_usage(call.step, line, message)
-        call.step.extra = (call.step.extra or {}) | {
-            "output": [{"role": "assistant", "content": call.content}]
-        }
+        call.step.output = [{"role": "assistant", "content": call.content}]
         for block in message.get("content") or []:
             if isinstance(block, dict) and block.get("type") == "tool_use":
                 self._begin_tool(block, when)

@@ -234,8 +234,8 @@ def _rows_of(database: sqlite3.Connection, table: str, response_id: str) -> list
 
 def _run(run_id: str, name: str | None, steps: list[TraceStep]) -> AgentTrace:
     calls = [made for made in steps if made.type == "llm_call"]
-    asked = [text for made in calls for text in _texts((made.extra or {}).get("input"), "user")]
-    answers = [text for made in calls for text in _texts((made.extra or {}).get("output"), "text")]
+    asked = [text for made in calls for text in _texts(made.input, "user")]
+    answers = [text for made in calls for text in _texts(made.output, "text")]
     return run(
         run_id,
         float(calls[0].timestamp) if calls else 0.0,
