@@ -104,8 +104,8 @@ def test_messages_are_joined_to_their_spans(store, receiver, kind, order):
         assert send_logs(receiver, ANSWER, QUESTION, kind=kind).status == 200
         send_spans(receiver, call)  # once more
     (step,) = store.load(TRACE).steps
-    assert [each["content"] for each in step.extra["input"]] == ["hello"]
-    assert step.extra["output"][0]["message"] == {"content": "hi"}
+    assert [each["content"] for each in step.input] == ["hello"]
+    assert step.output[0]["message"] == {"content": "hi"}
     assert step.extra["finish_reason"] == "stop"
 
 
@@ -117,7 +117,7 @@ def test_a_details_event(store, receiver, form):
     send_logs(receiver, record)
     send_spans(receiver, root(), span("m", 1, 2, MODEL))
     (step,) = store.load(TRACE).steps
-    assert step.extra["input"] == [{"role": "user", "parts": []}]
+    assert step.input == [{"role": "user", "parts": []}]
 
 
 def test_messages_whose_span_never_comes_are_kept(store):
@@ -128,7 +128,7 @@ def test_messages_whose_span_never_comes_are_kept(store):
     assert store.load(TRACE).metadata["unfinished"] is True
     send_spans(other, root(), span("m", 1, 2, MODEL))
     run = store.load(TRACE)
-    assert run.steps[0].extra["input"][0]["content"] == "hello"
+    assert run.steps[0].input[0]["content"] == "hello"
     assert "unfinished" not in run.metadata
     assert runs_of_spans(spans_of_run(run)) == [run]
     other.close()
@@ -156,7 +156,7 @@ def test_a_log_record_that_cannot_be_read_fails_alone(store, receiver):
     reply = send_logs(receiver, bad, ANSWER)
     assert json.loads(reply.body)["partialSuccess"]["rejectedLogRecords"] == "1"
     send_spans(receiver, root(), span("m", 1, 2, MODEL))
-    assert "output" in store.load(TRACE).steps[0].extra
+    assert store.load(TRACE).steps[0].output is not None
 
 
 def test_metrics_are_accepted_and_counted(receiver):
