@@ -116,7 +116,7 @@ def _steps_of(event: JSONObject, pool: list[Any]) -> list[TraceStep]:
 def _model_step(event: JSONObject, began: float, pool: list[Any]) -> TraceStep:
     output = _dict(event.get("output"))
     usage = _dict(output.get("usage"))
-    messages = [_dict(choice).get("message") for choice in output.get("choices") or []]
+    messages = [_message(_dict(choice).get("message")) for choice in output.get("choices") or []]
     read, written = (usage.get(f"input_tokens_cache_{name}") for name in ("read", "write"))
     return step(
         "llm_call", began, seconds(event.get("completed")),
@@ -129,9 +129,25 @@ def _model_step(event: JSONObject, began: float, pool: list[Any]) -> TraceStep:
         reasoning_tokens=usage.get("reasoning_tokens"),
         reasoning=_reasoning(messages),
         error=event.get("error") or output.get("error"),
-        input=_input_of(event, pool) or None,
+        input=[_message(message) for message in _input_of(event, pool)] or None,
         output=messages or None,
     )  # fmt: skip
+
+
+def _message(message: Any) -> Any:
+    """A message with its tool calls as OpenAI has them; Inspect names the function only."""
+    calls = _dict(message).get("tool_calls")
+    if not isinstance(calls, list):
+        return message
+    return message | {"tool_calls": [_tool_call(call) for call in calls]}
+
+
+def _tool_call(call: Any) -> Any:
+    if not isinstance(call, dict) or not isinstance(call.get("function"), str):
+        return call
+    function = {"name": call["function"], "arguments": call.get("arguments")}
+    others = {name: value for name, value in call.items() if name != "arguments"}
+    return others | {"type": "function", "function": function}
 
 
 def _input_of(event: JSONObject, pool: list[Any]) -> list[Any]:

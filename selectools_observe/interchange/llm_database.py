@@ -73,7 +73,7 @@ class _Messages:
             ).fetchone()
             if row is None:
                 break
-            found.append({"role": row["role"], "content": self._parts(tip)})
+            found.append({"role": row["role"], "parts": self._parts(tip)})
             tip = row["parent_hash"]
         return found[::-1]
 
@@ -86,11 +86,20 @@ class _Messages:
 
 
 def _part(row: sqlite3.Row) -> JSONObject:
+    """A part in the words of the GenAI conventions, which llm's are close to."""
     payload = _json(row["payload"])
-    part: JSONObject = {"type": row["type"]} | (payload if isinstance(payload, dict) else {})
-    if row["text"] is not None:
-        part["text"] = row["text"]
-    return part
+    told: JSONObject = payload if isinstance(payload, dict) else {}
+    match row["type"]:
+        case "tool_call":
+            named = {"name": told.get("name"), "arguments": told.get("arguments")}
+            return {"type": "tool_call", "id": told.get("tool_call_id"), **named}
+        case "tool_result":
+            output, error = told.get("output"), told.get("exception")
+            part = {"type": "tool_call_response", "id": told.get("tool_call_id")}
+            return part | {"name": told.get("name"), "response": output, "exception": error}
+        case "text" | "reasoning":
+            return {"type": row["type"], "content": row["text"] or ""}
+    return {"type": row["type"], "text": row["text"]} | told
 
 
 def _turn_steps(
@@ -104,7 +113,7 @@ def _turn_steps(
             "tool_execution", ended, ended,
             tool_name=part.get("name"),
             tool_args=part.get("arguments"),
-            tool_call_id=part.get("tool_call_id"),
+            tool_call_id=part.get("id"),
         )
         for part in _parts_of(answered, "tool_call")
     ]  # fmt: skip
@@ -131,13 +140,13 @@ def _call_step(row: sqlite3.Row | _Row, asked: Any, answered: Any) -> TraceStep:
 def _tool_steps(asked: list[JSONObject], steps: list[TraceStep]) -> list[TraceStep]:
     """Give the results among the messages to the steps that asked for them; those nobody did."""
     others = []
-    for part in _parts_of(asked, "tool_result"):
-        made = _step_of_call(steps, part.get("tool_call_id"), part.get("name"))
+    for part in _parts_of(asked, "tool_call_response"):
+        made = _step_of_call(steps, part.get("id"), part.get("name"))
         if made is None:
             began = float(steps[-1].timestamp) if steps else 0.0
             made = step("tool_execution", began, tool_name=part.get("name"))
             others.append(made)
-        _set_result(made, part.get("output"), part.get("exception"))
+        _set_result(made, part.get("response"), part.get("exception"))
     return others
 
 
@@ -254,14 +263,14 @@ def _texts(messages: Any, kind: str) -> list[str]:
     """The texts among messages: of users, or of parts of a type."""
     found: list[str] = []
     for message in messages or []:
-        content = message.get("content")
         if kind == "user" and message.get("role") != "user":
             continue
-        if isinstance(content, str):
-            found += [content] if content and kind != "reasoning" else []
-        else:
-            wanted = "text" if kind == "user" else kind
-            found += [p["text"] for p in content if p.get("type") == wanted and p.get("text")]
+        content = message.get("content")
+        if isinstance(content, str) and content and kind != "reasoning":
+            found.append(content)
+        wanted = "text" if kind == "user" else kind
+        parts = message.get("parts") or []
+        found += [p["content"] for p in parts if p.get("type") == wanted and p.get("content")]
     return found
 
 
@@ -269,8 +278,7 @@ def _parts_of(messages: list[JSONObject], kind: str) -> list[JSONObject]:
     return [
         part
         for message in messages
-        if isinstance(message.get("content"), list)
-        for part in message["content"]
+        for part in message.get("parts") or []
         if part.get("type") == kind
     ]
 

@@ -10,6 +10,8 @@ from typing import TypeAlias
 from ..model.trace import AgentTrace
 from .form import BinaryForm, JSONForm, JSONObject, JSONReader
 from .json_documents import Document, documents
+from .parquet_files import is_parquet
+from .parquet_files import rows as parquet_rows
 from .source import (
     STANDARD_INPUT,
     Progress,
@@ -23,7 +25,7 @@ from .sqlite_files import tables_of
 Form: TypeAlias = BinaryForm | JSONForm
 
 # Asked in this order.
-_BINARY = ("stores", "llm_database", "inspect_log:ARCHIVE_FORM")
+_BINARY = ("stores", "llm_database", "inspect_log:ARCHIVE_FORM", "parquet_files")
 _JSON = (
     "traces", "otlp", "claude_code", "codex", "inspect_log", "langfuse", "langsmith", "mlflow",
     "console_spans", "phoenix", "jaeger",
@@ -32,7 +34,6 @@ _MOST_HELD_BACK = 100
 _SNIFFED = 16
 _OTHER_FILES = {
     b"PK\x03\x04": "a zip archive",
-    b"PAR1": "a Parquet file",
     b"\x28\xb5\x2f\xfd": "a file packed with zstd",
     b"BZh": "a file packed with bzip2",
 }
@@ -101,6 +102,9 @@ def read_runs(
             if form.recognises(source.path):
                 yield from form.read(source)
                 return
+        if is_parquet(source.path):
+            yield from _JSONRuns(source).of_rows(parquet_rows(source))
+            return
         _refuse_binary(source)
     with source.lines() as lines:
         yield from _JSONRuns(source).runs(lines)
@@ -135,6 +139,19 @@ class _JSONRuns:
     def runs(self, lines: Iterable[bytes]) -> Iterator[AgentTrace]:
         for document in documents(lines):
             yield from self._of_document(document)
+        yield from self._rest()
+
+    def of_rows(self, rows: Iterator[JSONObject]) -> Iterator[AgentTrace]:
+        try:
+            for number, row in enumerate(rows):
+                yield from self._of_value(row, f"{self._source.path}, row {number}")
+        except ValueError as error:
+            if not self._readers:
+                raise UnknownFormError(self._source.path, str(error)) from error
+            self._source.skipped(self._source.path, str(error))
+        yield from self._rest()
+
+    def _rest(self) -> Iterator[AgentTrace]:
         for reader in self._readers.values():
             yield from reader.rest()
         if self._held_back and not self._readers:

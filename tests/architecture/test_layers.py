@@ -37,6 +37,8 @@ EXTRAS = {
     "backends.postgres.session": {"psycopg"},
     "cli": {"click", "rich"},
     "interchange.inspect_log": {"zstandard"},
+    "interchange.parquet_files": {"pyarrow"},
+    "interchange.parquet_schema": {"pyarrow"},
     "analytics.dataframes": {"pandas", "polars"},
     "integrations.langchain.events": {"langchain_core"},
     "integrations.langchain.values": {"langchain_core", "pydantic"},

@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("**/*.md"))]
 OPTIONAL = {
     "agents",
+    "duckdb",
     "fastapi",
     "httpx",
     "langchain",

@@ -11,6 +11,7 @@ import pytest
 
 import selectools_observe as so
 from selectools_observe.interchange import UnknownFormError, forms, read_runs
+from selectools_observe.model.messages import RawPart, messages_of
 
 DATA = Path(__file__).parent.parent / "data" / "imports"
 
@@ -306,6 +307,14 @@ class TestMLflow:
 
 
 class TestPhoenix:
+    def test_parquet_and_json_are_the_same(self):
+        pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+        found = runs_of("phoenix", "spans.parquet")
+        for run_id, run in runs_of("phoenix", "spans.json").items():
+            assert kinds(found[run_id]) == kinds(run)
+            assert tokens(found[run_id]) == tokens(run)
+            assert [s.tool_args for s in found[run_id].steps] == [s.tool_args for s in run.steps]
+
     @pytest.mark.parametrize("name", ["frame.json", "spans.json"])
     def test_spans_are_runs(self, name):
         for run in runs_of("phoenix", name).values():
@@ -547,6 +556,48 @@ class TestEveryForm:
             assert form.title
             assert form.source
             assert form.keys
+
+
+class TestMessages:
+    """What was said is read by `messages_of`, whichever tool wrote it."""
+
+    @pytest.mark.parametrize(
+        ("name", "tool"),
+        [
+            ("claude_code", "Bash"),
+            ("codex/rollout.jsonl", "exec_command"),
+            ("inspect/weather.json", "lookup"),
+            ("llm/logs.db", "lookup"),
+            ("phoenix/spans.json", "lookup"),
+        ],
+    )
+    def test_questions_answers_and_tool_calls(self, name, tool):
+        path = DATA / name
+        path = path if path.is_file() else next(path.glob("*-*.jsonl"))
+        run = next(iter(runs_of(path).values()))
+        calls = [messages_of(step) for step in run.filter(type="llm_call")]
+        asked = [message.text for message in calls[0].input if message.role == "user"]
+        assert any("How" in text for text in asked)
+        assert tool in [call.name for message in calls[0].output for call in message.tool_calls]
+        raw = [
+            part
+            for call in calls
+            for message in [*call.input, *call.output]
+            for part in message.parts
+            if isinstance(part, RawPart)
+        ]
+        assert raw == []
+
+    def test_they_survive_a_store(self, tmp_path):
+        (path,) = DATA.glob("claude_code/*.jsonl")
+        (run,) = runs_of(path).values()
+        with so.SQLiteTraceStore(tmp_path / "x.db") as store:
+            store.save(run)
+            assert store.load(run.run_id) == run
+            (summary,) = store.list()
+        assert run.steps[-1].output
+        assert (summary.agent, summary.outcome) == ("claude-code", "ok")
+        assert summary.name == "How many lines and words has notes.txt?"
 
 
 class TestRefusals:

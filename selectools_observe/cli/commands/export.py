@@ -9,6 +9,7 @@ from typing import IO
 
 import click
 
+from ...interchange import write_parquet
 from ...interchange.exports import saved_runs, send, whole_file
 from ...model.filters import TraceFilter
 from ..exit_codes import NOTHING, OK
@@ -41,6 +42,12 @@ from ..transfer import Skipped, count_of_runs, with_progress
     metavar="URL",
     help="Send the runs to this OpenTelemetry endpoint (http://localhost:4318) instead.",
 )
+@click.option(
+    "--parquet",
+    "folder",
+    metavar="DIR",
+    help="Write Parquet files to this folder instead, partitioned by day.",
+)
 @filter_options()
 @with_session
 def export(
@@ -50,6 +57,7 @@ def export(
     form: Format | None,
     endpoint: str | None,
     *,
+    folder: str | None,
     force: bool,
 ) -> int:
     """Write runs, oldest first, to a file for other programs or people.
@@ -61,6 +69,10 @@ def export(
     """  # noqa: D301 - for click
     if output != "-" and os.path.exists(output) and not force:
         raise click.UsageError(f"{output} exists: give another name or --force")
+    if folder and (endpoint or output != "-" or form):
+        raise click.UsageError("--parquet goes without --output, --format and --otlp")
+    if folder and os.path.exists(folder):
+        raise click.UsageError(f"{folder} exists: give another name")
     form = form or ("jsonl" if endpoint else _format_of(output))
     skipped = Skipped(session)
     with session.store() as store:
@@ -73,11 +85,13 @@ def export(
             runs = with_progress(saved_runs(store, filters, skipped.run), total, progress)
             if endpoint:
                 send(runs, endpoint)
+            elif folder:
+                write_parquet(runs, folder)
             else:
                 with _sink(output) as file:
                     write(form, runs, file)
-    if endpoint or output != "-":
-        done = f"sent to {endpoint}" if endpoint else f"written to {output}"
+    if endpoint or folder or output != "-":
+        done = f"sent to {endpoint}" if endpoint else f"written to {folder or output}"
         session.terminal.note(f"{count_of_runs(total - skipped.count)} {done}")
     return NOTHING if skipped.count else OK
 

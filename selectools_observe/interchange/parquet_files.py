@@ -1,0 +1,211 @@
+"""Runs in Parquet: a folder of files, partitioned by the day of the save, and back again.
+
+Needs the extra ``parquet``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Self
+
+from ..model.codec import decode
+from ..model.trace import AgentTrace, TraceSummary
+from .exports import Saved
+from .form import BinaryForm, JSONObject
+from .parquet_schema import batch_of, schema
+from .source import Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+_MAGIC = b"PAR1"
+_OWN = frozenset({"run_id", "trace_json"})
+_ROW_GROUP_BYTES = 64 << 20  # before compression
+_RUNS_AT_ONCE = 200
+_READ_AT_ONCE = 256
+
+
+def _pyarrow() -> Any:
+    try:
+        import_module("pyarrow.parquet")
+        return import_module("pyarrow")
+    except ImportError as error:
+        message = 'Parquet needs pyarrow: pip install "selectools-observe[parquet]"'
+        raise ModuleNotFoundError(message, name="pyarrow") from error
+
+
+def write_parquet(runs: Iterable[Saved], folder: str | os.PathLike[str]) -> int:
+    """Write runs to a folder that is not there yet: ``day=2026-11-28/part-0.parquet`` and so on.
+
+    The folder appears under its name when it is whole, and not at all if it never is. Memory is
+    bounded by a row group, 64 MiB before compression.
+
+    Args:
+        runs: Summaries with their runs; `saved_runs` reads them from a store.
+        folder: Where to.
+
+    Returns:
+        How many runs were written.
+
+    Raises:
+        FileExistsError: There is something of that name.
+        ModuleNotFoundError: pyarrow is not installed; the text has the command that installs it.
+        OSError: It cannot be written.
+    """
+    pyarrow = _pyarrow()
+    path = os.path.abspath(folder)
+    if os.path.exists(path):
+        raise FileExistsError(path)
+    made = tempfile.mkdtemp(prefix=".export-", dir=os.path.dirname(path))
+    try:
+        with _Days(pyarrow, made) as days:
+            for summary, trace in runs:
+                days.add(summary, trace)
+        os.chmod(made, 0o777 & ~_umask())
+        os.rename(made, path)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+    return days.count
+
+
+def _umask() -> int:
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
+
+
+class _Days:
+    """Writes runs to the files of their days, one file open at a time."""
+
+    def __init__(self, pyarrow: Any, folder: str) -> None:
+        self._pyarrow = pyarrow
+        self._folder = folder
+        self._parts: defaultdict[str, int] = defaultdict(int)
+        self._day: str | None = None
+        self._writer: pq.ParquetWriter | None = None
+        self._runs: list[Saved] = []  # not yet columns
+        self._batches: list[pa.RecordBatch] = []  # of the next row group
+        self.count = 0
+
+    def add(self, summary: TraceSummary, trace: AgentTrace) -> None:
+        day = summary.created_at.date().isoformat()
+        if day != self._day:
+            self._finish()
+            self._day = day
+        self._runs.append((summary, trace))
+        self.count += 1
+        if len(self._runs) >= _RUNS_AT_ONCE:
+            self._gather()
+
+    def _gather(self) -> None:
+        if self._runs:
+            self._batches.append(batch_of(self._pyarrow, self._runs))
+            self._runs = []
+        if sum(batch.nbytes for batch in self._batches) >= _ROW_GROUP_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        if self._batches:
+            self._writer = self._writer or self._open(str(self._day))
+            table = self._pyarrow.Table.from_batches(self._batches)
+            self._writer.write_table(table, row_group_size=table.num_rows)
+            self._batches = []
+
+    def _open(self, day: str) -> pq.ParquetWriter:
+        folder = os.path.join(self._folder, f"day={day}")
+        os.makedirs(folder, exist_ok=True)
+        path = os.path.join(folder, f"part-{self._parts[day]}.parquet")
+        self._parts[day] += 1
+        writer: pq.ParquetWriter = self._pyarrow.parquet.ParquetWriter(
+            path, schema(self._pyarrow), compression="zstd"
+        )
+        return writer
+
+    def _finish(self) -> None:
+        self._gather()
+        self._write()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._finish()
+        elif self._writer is not None:
+            self._writer.close()
+
+
+def is_parquet(path: str) -> bool:
+    """Whether a file is a Parquet file."""
+    with open(path, "rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def rows(source: Source) -> Iterator[JSONObject]:
+    """The rows of any Parquet file, for the readers of JSON.
+
+    Raises:
+        ValueError: It is damaged.
+        ModuleNotFoundError: pyarrow is not installed.
+    """
+    for batch in _batches(source, None):
+        yield from batch.to_pylist()
+
+
+def _columns(path: str) -> frozenset[str]:
+    pyarrow = _pyarrow()
+    try:
+        return frozenset(pyarrow.parquet.read_schema(path).names)
+    except pyarrow.ArrowException:
+        return frozenset()
+
+
+def _batches(source: Source, columns: list[str] | None) -> Iterator[Any]:
+    pyarrow = _pyarrow()
+    try:
+        with pyarrow.parquet.ParquetFile(source.path) as file:
+            done, total = 0, file.metadata.num_rows
+            for batch in file.iter_batches(_READ_AT_ONCE, columns=columns):
+                yield batch
+                done += batch.num_rows
+                source.progress(done, total)
+    except pyarrow.ArrowException as error:
+        raise ValueError(f"a damaged Parquet file: {error}") from error
+
+
+def _read(source: Source) -> Iterator[AgentTrace]:
+    try:
+        for batch in _batches(source, ["run_id", "trace_json"]):
+            for run_id, text in zip(*batch.to_pydict().values(), strict=True):
+                yield from _run(source, run_id, text)
+    except ValueError as error:
+        source.skipped(source.path, str(error))
+
+
+def _run(source: Source, run_id: str, text: str | None) -> Iterator[AgentTrace]:
+    try:
+        run: AgentTrace = decode((text or "").encode())
+    except ValueError as error:
+        source.skipped(f"{source.path}, run {run_id}", f"trace_json is not a trace: {error}")
+    else:
+        yield run
+
+
+FORM = BinaryForm(
+    "parquet",
+    "runs in Parquet",
+    lambda path: is_parquet(path) and _columns(path) >= _OWN,
+    _read,
+    ("run_id", "trace_json"),
+    "`export --parquet`; Phoenix's and LangSmith's Parquet too",
+)

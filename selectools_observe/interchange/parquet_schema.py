@@ -1,0 +1,236 @@
+"""The columns of a run in Parquet: a row a run, its steps as a list, and the run itself as JSON.
+
+The typed columns are for queries: what does not fit a column's type is null there. ``trace_json``
+is exact, and what is read back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from ..model.codec import encode
+from ..model.json_values import dumps, loads
+from ..model.references import expand
+from ..model.trace import AgentTrace, TraceSummary
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LARGEST = 2**63 - 1
+_LAST_SECOND = 253_402_300_800  # of the year 9999
+_NUMBERS = {int, float, type(None)}
+_EXACT: dict[str, set[type]] = {
+    "text": {str, type(None)},
+    "json": {str, type(None)},
+    "integer": {int, type(None)},
+    "number": {float, type(None)},
+    "flag": {bool, type(None)},
+    "time": {datetime, type(None)},
+    "texts": set(),
+}
+_OF_STEPS = {"models": "model", "tools": "tool_name"}
+
+STEP_COLUMNS: dict[str, str] = {
+    "number": "integer",
+    "type": "text",
+    "timestamp": "time",
+    "duration_ms": "number",
+    "model": "text",
+    "prompt_tokens": "integer",
+    "completion_tokens": "integer",
+    "cost_usd": "number",
+    "tool_name": "text",
+    "tool_args": "json",
+    "tool_result": "text",
+    "error": "text",
+    "reasoning": "text",
+    "summary": "text",
+    "node_name": "text",
+    "step_number": "integer",
+    "output": "json",
+}
+"""The fields of a step and their kinds; ``number`` is its place in the run, from 0. A
+call's ``input`` repeats the conversation so far: it is in ``trace_json`` only."""
+
+RUN_COLUMNS: dict[str, str] = {
+    "run_id": "text",
+    "created_at": "time",
+    "started_at": "time",
+    "parent_run_id": "text",
+    "name": "text",
+    "session_id": "text",
+    "user_id": "text",
+    "agent": "text",
+    "outcome": "text",
+    "tags": "texts",
+    "input": "text",
+    "output": "text",
+    "step_count": "integer",
+    "total_ms": "number",
+    "wall_ms": "number",
+    "prompt_tokens": "integer",
+    "completion_tokens": "integer",
+    "cost_usd": "number",
+    "has_error": "flag",
+    "models": "texts",
+    "tools": "texts",
+    "metadata": "json",
+}
+"""The columns of a run and their kinds, before ``steps`` and ``trace_json``."""
+
+
+def types(pyarrow: Any) -> dict[str, pa.DataType]:
+    """The Arrow types of the kinds."""
+    return {
+        "text": pyarrow.string(),
+        "json": pyarrow.string(),
+        "integer": pyarrow.int64(),
+        "number": pyarrow.float64(),
+        "flag": pyarrow.bool_(),
+        "time": pyarrow.timestamp("us", "UTC"),
+        "texts": pyarrow.list_(pyarrow.string()),
+    }
+
+
+def schema(pyarrow: Any) -> pa.Schema:
+    """The columns with their Arrow types."""
+    known = types(pyarrow)
+    step = pyarrow.struct([(name, known[kind]) for name, kind in STEP_COLUMNS.items()])
+    found: pa.Schema = pyarrow.schema(
+        [
+            *((name, known[kind]) for name, kind in RUN_COLUMNS.items()),
+            ("steps", pyarrow.list_(step)),
+            ("trace_json", pyarrow.string()),
+        ]
+    )
+    return found
+
+
+def batch_of(pyarrow: Any, runs: Sequence[tuple[TraceSummary, AgentTrace]]) -> pa.RecordBatch:
+    """Runs as a batch of rows."""
+    texts = [encode(trace).trace for _, trace in runs]
+    told: list[dict[str, Any]] = [expand(loads(text)) for text in texts]
+    columns = {
+        name: array(pyarrow, kind, _values(name, runs, told)) for name, kind in RUN_COLUMNS.items()
+    }
+    columns["steps"] = _steps(pyarrow, [run["steps"] for run in told])
+    columns["trace_json"] = pyarrow.array([text.decode() for text in texts], pyarrow.string())
+    found: pa.RecordBatch = pyarrow.RecordBatch.from_arrays(
+        list(columns.values()), schema=schema(pyarrow)
+    )
+    return found
+
+
+def _values(
+    name: str, runs: Sequence[tuple[TraceSummary, AgentTrace]], told: list[dict[str, Any]]
+) -> list[Any]:
+    if name in _OF_STEPS:
+        return [_distinct(run["steps"], _OF_STEPS[name]) for run in told]
+    if name == "parent_run_id":
+        return [run.get(name) for run in told]
+    field = "steps" if name == "step_count" else name
+    return [getattr(summary, field) for summary, _ in runs]
+
+
+def _steps(pyarrow: Any, runs: list[list[dict[str, Any]]]) -> pa.ListArray:
+    """The steps of each run, as lists of structs."""
+    ends = accumulate(map(len, runs), initial=0)
+    found: pa.ListArray = pyarrow.ListArray.from_arrays(
+        pyarrow.array(list(ends), pyarrow.int32()),
+        step_array(pyarrow, [step for steps in runs for step in steps],
+                   [number for steps in runs for number in range(len(steps))]),
+    )  # fmt: skip
+    return found
+
+
+def step_array(pyarrow: Any, steps: list[dict[str, Any]], numbers: list[int]) -> pa.StructArray:
+    """Steps as structs of their columns; ``numbers`` are their places in their runs."""
+    columns = [
+        array(pyarrow, kind, numbers if name == "number" else [step.get(name) for step in steps])
+        for name, kind in STEP_COLUMNS.items()
+    ]
+    found: pa.StructArray = pyarrow.StructArray.from_arrays(columns, list(STEP_COLUMNS))
+    return found
+
+
+def array(pyarrow: Any, kind: str, values: list[Any]) -> pa.Array:
+    """Values as a column of their kind: at once where all are of its type, else one by one."""
+    found: pa.Array
+    if kind == "json":
+        values = [None if value is None else _as(kind, value) for value in values]
+    elif kind == "time" and set(map(type, values)) <= _NUMBERS:
+        found = _times(pyarrow, values)
+        if found is not None:
+            return found
+    if set(map(type, values)) <= _EXACT[kind]:
+        with suppress(pyarrow.ArrowException, UnicodeError, OverflowError):
+            found = pyarrow.array(values, types(pyarrow)[kind])
+            return found
+    found = pyarrow.array([_as(kind, value) for value in values], types(pyarrow)[kind])
+    return found
+
+
+def _times(pyarrow: Any, values: list[Any]) -> Any:
+    """Seconds since the epoch as times; None if some are in no calendar."""
+    if any(value is not None and not abs(value) < _LAST_SECOND for value in values):
+        return None
+    microseconds = [None if value is None else round(value * 1_000_000) for value in values]
+    return pyarrow.array(microseconds, pyarrow.timestamp("us", "UTC"))
+
+
+def _distinct(steps: list[dict[str, Any]], name: str) -> list[str]:
+    return list(dict.fromkeys(v for step in steps if isinstance(v := step.get(name), str)))
+
+
+def _as(kind: str, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
+    """A value as its column takes it; None if it cannot be that."""
+    if value is None:
+        return None
+    match kind:
+        case "text":
+            return _sound(value if isinstance(value, str) else dumps(value).decode())
+        case "json":
+            return _sound(dumps(value).decode())
+        case "texts":
+            known = value if isinstance(value, list) else []
+            return [_sound(each) for each in known if isinstance(each, str)]
+        case "integer":
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            return value if whole and abs(value) <= _LARGEST else None
+        case "number":
+            return _number(value)
+        case "time":
+            return value if isinstance(value, datetime) else _moment(value)
+    return value if isinstance(value, bool) else None
+
+
+def _number(value: Any) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _moment(value: Any) -> datetime | None:
+    """The time of seconds since the epoch; None if no calendar has it."""
+    found = _number(value)
+    if found is None:
+        return None
+    try:
+        return _EPOCH + timedelta(seconds=found)
+    except OverflowError:
+        return None
+
+
+def _sound(text: str) -> str:
+    """Text that can be written as UTF-8: lone surrogates become escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
