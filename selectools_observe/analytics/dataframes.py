@@ -1,13 +1,14 @@
-"""Lists of runs as data frames, for pandas and Polars. Each needs the extra of its name."""
+"""Runs, and their steps, as data frames of pandas or Polars. Each needs the extra of its name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from ..model.json_values import dumps
-from ..model.trace import TraceSummary
+from ..model.trace import AgentTrace, TraceSummary, is_finite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +18,7 @@ Kind: TypeAlias = Literal["text", "time", "integer", "number", "flag"]
 Column: TypeAlias = tuple[Kind, list[Any]]
 
 _LARGEST_INTEGER = 2**63 - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @overload
@@ -44,6 +46,38 @@ def to_dataframe(
         ImportError: The library is not installed.
         ValueError: An engine that is none.
     """
+    return _frame(engine, lambda: _columns(list(summaries)))
+
+
+@overload
+def steps_to_dataframe(
+    traces: Iterable[AgentTrace], engine: Literal["pandas"] = "pandas"
+) -> pd.DataFrame: ...
+@overload
+def steps_to_dataframe(traces: Iterable[AgentTrace], engine: Literal["polars"]) -> pl.DataFrame: ...
+def steps_to_dataframe(
+    traces: Iterable[AgentTrace], engine: Literal["pandas", "polars"] = "pandas"
+) -> pd.DataFrame | pl.DataFrame:
+    """The steps of runs as a data frame, a row each, in their order.
+
+    The columns are ``run_id``, ``number`` (the step's place in its run, from 0) and fields of
+    `TraceStep`: ``type``, ``timestamp`` (timezone-aware, UTC, microseconds), ``duration_ms``,
+    ``model``, ``prompt_tokens``, ``completion_tokens``, ``cost_usd``, ``tool_name``, ``tool_args``
+    (JSON text), ``tool_result``, ``error``, ``reasoning``, ``summary`` and ``node_name``. A value
+    that a column's type does not hold is missing.
+
+    Args:
+        traces: Runs with their steps, such as `iter_traces` gives; one at a time is held.
+        engine: Which library's data frame to make.
+
+    Raises:
+        ImportError: The library is not installed.
+        ValueError: An engine that is none.
+    """
+    return _frame(engine, lambda: _step_columns(traces))
+
+
+def _frame(engine: str, columns: Callable[[], dict[str, Column]]) -> Any:
     if engine not in {"pandas", "polars"}:
         raise ValueError(f"engine must be 'pandas' or 'polars', not {engine!r}")
     try:
@@ -53,8 +87,67 @@ def to_dataframe(
             f'A data frame of {engine} needs it: pip install "selectools-observe[{engine}]"',
             name=engine,
         ) from error
-    columns = _columns(list(summaries))
-    return _in_pandas(library, columns) if engine == "pandas" else _in_polars(library, columns)
+    made = columns()
+    return _in_pandas(library, made) if engine == "pandas" else _in_polars(library, made)
+
+
+_STEP_FIELDS: dict[str, Kind] = {
+    "type": "text",
+    "timestamp": "time",
+    "duration_ms": "number",
+    "model": "text",
+    "prompt_tokens": "integer",
+    "completion_tokens": "integer",
+    "cost_usd": "number",
+    "tool_name": "text",
+    "tool_args": "text",
+    "tool_result": "text",
+    "error": "text",
+    "reasoning": "text",
+    "summary": "text",
+    "node_name": "text",
+}
+
+
+def _step_columns(traces: Iterable[AgentTrace]) -> dict[str, Column]:
+    columns: dict[str, Column] = {"run_id": ("text", []), "number": ("integer", [])}
+    columns |= {name: (kind, []) for name, kind in _STEP_FIELDS.items()}
+    for trace in traces:
+        steps = trace.steps
+        columns["run_id"][1].extend([_sound(trace.run_id)] * len(steps))
+        columns["number"][1].extend(range(len(steps)))
+        for name, kind in _STEP_FIELDS.items():
+            columns[name][1].extend([_as(kind, getattr(step, name)) for step in steps])
+    return columns
+
+
+def _as(kind: Kind, value: Any) -> Any:
+    """A step's value as its column holds it; None if it cannot be that."""
+    match kind:
+        case "text" if value is not None:
+            return _sound(_text(value))
+        case "integer":
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            return value if whole and abs(value) <= _LARGEST_INTEGER else None
+        case "number":
+            return float(value) if is_finite(value) else None
+        case "time":
+            return _moment(value)
+    return None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return str(getattr(value, "value", value))  # a step's type is an enum
+    return dumps(value).decode("utf-8", "surrogatepass")
+
+
+def _moment(value: Any) -> datetime | None:
+    """The time of seconds since the epoch; None if no calendar has it."""
+    try:
+        return _EPOCH + timedelta(seconds=value) if is_finite(value) else None
+    except OverflowError:
+        return None
 
 
 def _columns(runs: list[TraceSummary]) -> dict[str, Column]:
@@ -112,7 +205,7 @@ def _fit_floats(values: list[float]) -> bool:
 
 def _sound(text: str) -> str:
     """Text that can be written as UTF-8: lone surrogates become escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _in_pandas(pandas: Any, columns: dict[str, Column]) -> pd.DataFrame:
