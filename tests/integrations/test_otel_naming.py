@@ -250,6 +250,22 @@ class TestNodes:
         assert {step.node_name for step in run} == {"tools"}
 
 
+class TestSpansWithoutAttributes:
+    """As of calls that failed before a framework had set them."""
+
+    @pytest.mark.parametrize("name", ["agent_run [support]", "invoke_agent support"])
+    def test_agents_and_tools_are_known_by_their_names(self, name):
+        run = run_of(
+            span("invocation", 0, 10, {}, None, id="root"),
+            span(name, 0, 9, {}, id="agent", status="error", status_message="closed"),
+            span("chat", 1, 2, MODEL, "agent"),
+            span("execute_tool refund", 2, 3, {}, "agent", status="error", status_message="closed"),
+        )
+        assert {step.node_name for step in run} == {"support"}
+        (step,) = run.filter(type="tool_execution")
+        assert (step.tool_name, step.error) == ("refund", "closed")
+
+
 class TestWhose:
     @pytest.mark.parametrize(
         ("key", "names"),

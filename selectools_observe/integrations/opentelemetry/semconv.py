@@ -86,6 +86,14 @@ KIND_BY_NAME: dict[str, Kind] = {
     "execute_event_loop_cycle": Kind.OTHER,  # Strands: one turn of an agent
     "Cycle": Kind.OTHER,
 }
+# Spans without attributes, as of calls that failed before those were set: the conventions' names
+# say it, and Google ADK's.
+KIND_BY_NAME_START: tuple[tuple[str, Kind], ...] = (
+    ("execute_tool ", Kind.TOOL),
+    ("invoke_agent ", Kind.NODE),
+    ("invoke_workflow ", Kind.NODE),
+    ("agent_run [", Kind.NODE),
+)
 # Tools that are none: Google ADK reports calls that it made at once as one more.
 NO_TOOLS = frozenset({"(merged tools)"})
 # Spans inside a tool's that report its execution, under a name of their own.

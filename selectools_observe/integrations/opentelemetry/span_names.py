@@ -11,6 +11,7 @@ from .semconv import FIELDS, METADATA_FIELDS, NAMELESS_TOOLS, NODE_NAMES, Kind
 from .spans import SpanRecord
 
 _VERBS = re.compile(r"^(?:execute_tool|tools/call|running tool:?|tool:)\s+(?=\S)", re.IGNORECASE)
+_AGENT_NAMES = re.compile(r"^(?:agent_run \[|invoke_agent |invoke_workflow )([^\]]+)\]?$")
 _CALL = ".__call__"
 _AGENTS = frozenset({"invoke_agent", "AGENT", "agent"})
 
@@ -45,7 +46,10 @@ def node_name_of(record: SpanRecord, kind: Kind) -> str | None:
         value = record.attributes.get(name)
         if isinstance(value, str) and value:
             return value
-    return record.name or None if kind is Kind.NODE else None
+    if kind is not Kind.NODE:
+        return None
+    named = _AGENT_NAMES.match(record.name)
+    return named[1] if named else record.name or None
 
 
 def _agent_name(record: SpanRecord, metadata: dict[str, Any]) -> str | None:

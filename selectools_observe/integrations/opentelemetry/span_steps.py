@@ -22,6 +22,7 @@ from .semconv import (
     DETAIL_EVENTS,
     FIELDS,
     KIND_BY_NAME,
+    KIND_BY_NAME_START,
     KIND_BY_PRESENCE,
     KIND_BY_VALUE,
     MESSAGE_EVENTS,
@@ -84,6 +85,8 @@ def kind_of(record: SpanRecord) -> Kind:
         return Kind.OTHER
     attributes = record.attributes
     kind = KIND_BY_NAME.get(record.name) or _kind_told(attributes)
+    if kind is Kind.OTHER and "gen_ai.operation.name" not in attributes:
+        kind = _kind_named(record.name)
     if kind is Kind.TOOL and tool_name_of(record) in NO_TOOLS:
         return Kind.OTHER
     if kind is Kind.MODEL and "." in record.name and _HELPER.search(record.name):
@@ -105,6 +108,10 @@ def _kind_told(attributes: dict[str, Any]) -> Kind:
         if name.endswith(".") and any(key.startswith(name) for key in attributes):
             return kind
     return Kind.OTHER
+
+
+def _kind_named(name: str) -> Kind:
+    return next((kind for start, kind in KIND_BY_NAME_START if name.startswith(start)), Kind.OTHER)
 
 
 def error_of(record: SpanRecord) -> str | None:
