@@ -7,12 +7,14 @@ conformance suite, if the field is among its samples.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from selectools_observe import TraceFilter
 from selectools_observe.testing.samples import various_filters
 
+ROOT = Path(__file__).resolve().parents[2]
 FIELDS = {field.name for field in dataclasses.fields(TraceFilter)}
 # Checked by tests of their own: they need real times, texts, or an order.
 APART = {"since", "until", "text", "where", "order_by"}
@@ -34,3 +36,5 @@ def test_every_field_has_a_parameter():
 def test_every_field_is_documented():
     documented = TraceFilter.__doc__ or ""
     assert [name for name in sorted(FIELDS) if f" {name}: " not in documented] == []
+    manual = (ROOT / "docs" / "store.md").read_text("utf-8")
+    assert [name for name in sorted(FIELDS) if f"`{name}`" not in manual] == []
