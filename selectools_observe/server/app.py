@@ -140,6 +140,7 @@ def _routes() -> list[BaseRoute]:
         _route("/api/live", GET=streaming.live),
         _route("/api/traces/{run_id}", GET=reading.get_trace, DELETE=change(writing.delete_trace)),
         _route("/api/traces/{run_id}/children", GET=reading.children),
+        _route("/api/traces/{run_id}/conversation", GET=reading.conversation),
         _route("/api/traces/{run_id}/steps/{index}", GET=reading.get_step),
         _route("/v1/traces", POST=change(telemetry.take_spans)),
         _route("/v1/logs", POST=change(telemetry.take_logs)),

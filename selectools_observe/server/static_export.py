@@ -14,10 +14,12 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Protocol
 
+from ..analytics.conversation import conversation_of, turns_as_json
 from ..model.codec import EncodedTrace, encode
 from ..model.json_values import dumps
 from ..model.references import expanded_json
 from ..model.trace import AgentTrace
+from ..model.validation import as_agent_trace
 
 TITLE = "selectools-observe"
 
@@ -90,6 +92,7 @@ def write_standalone_html(
         encoded = encode(trace)
         file.write(_block(dumps(_summary(encoded, trace))))
         file.write(_block(expanded_json(encoded.trace)))
+        file.write(_block(dumps(list(turns_as_json(conversation_of(as_agent_trace(trace)))))))
         count += 1
     file.write(_TAIL.format(script=script))
     return count

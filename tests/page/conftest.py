@@ -42,6 +42,12 @@ new PerformanceObserver((list) => {
 """
 
 
+# How a run was read last: most tests are about its steps over time.
+REMEMBER = """
+try { localStorage.setItem("selectools-observe-tab", "%s"); } catch {}
+"""
+
+
 @pytest.fixture(scope="module")
 def browser():
     """One Chromium for a module; no longer, because its loop must not meet that of async tests."""
@@ -59,13 +65,14 @@ def open_page(browser) -> Iterator[Callable]:
     """Opens an address in a window of its own; at the end nothing may have gone wrong in any."""
     contexts, alarms = [], []
 
-    def opened(url: str, *, size=(1280, 800), scheme="light", **options):
+    def opened(url: str, *, size=(1280, 800), scheme="light", tab="timeline", **options):
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, **options
         )
         contexts.append(context)
         context.set_default_timeout(10_000)
         context.add_init_script(WATCH)
+        context.add_init_script(REMEMBER % tab)
         page = context.new_page()
         page.on(
             "dialog", lambda dialog: (alarms.append(f"dialog {dialog.message}"), dialog.dismiss())

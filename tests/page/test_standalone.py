@@ -77,8 +77,8 @@ def test_hostile_runs_stay_text(open_page, tmp_path):
 
 def test_no_text_ends_its_block():
     html = standalone_html(hostile_runs())
-    assert html.count("<script") == 2 * len(ATTACKS) + 1
-    assert html.count("</script>") == 2 * len(ATTACKS) + 1
+    assert html.count("<script") == 3 * len(ATTACKS) + 1
+    assert html.count("</script>") == 3 * len(ATTACKS) + 1
     assert "<!--" not in html
 
 

@@ -11,7 +11,7 @@ from ..responses import JSON, NDJSON
 from ..routes.compare import ONE, OTHER
 from ..routes.otlp import PROTOBUF
 from ..routes.stats import BUCKETS, MAX_RUNS
-from ..routes.traces import COUNT_LIMIT, HITS, SEARCH_FILTERS, WINDOW, WORDS
+from ..routes.traces import CONVERSATION, COUNT_LIMIT, HITS, SEARCH_FILTERS, WINDOW, WORDS
 from .schemas import SCHEMAS
 
 Json: TypeAlias = dict[str, Any]
@@ -109,6 +109,15 @@ def _paths() -> Json:
         "/api/traces/{run_id}/children": {
             "parameters": [_RUN_ID],
             "get": _operation("Child runs.", "Page", _query(LIMIT, CURSOR), [404]),
+        },
+        "/api/traces/{run_id}/conversation": {
+            "parameters": [_RUN_ID],
+            "get": _operation(
+                "What was said in a run, each message once.",
+                "Conversation",
+                _query(*CONVERSATION),
+                [404],
+            ),
         },
         "/api/traces/{run_id}/steps/{index}": {
             "parameters": [_RUN_ID, _INDEX],

@@ -22,6 +22,9 @@ await build({
   legalComments: "inline",
   logLevel: "warning",
 });
+// The script also stands inside of HTML files, where this would begin a comment.
+const script = join(out, "app.js");
+await writeFile(script, (await readFile(script, "utf-8")).replaceAll("<!--", "<\\!--"));
 await copyFile(join(here, "src", "index.html"), join(out, "index.html"));
 
 // What is built in keeps its licence beside it.

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
+import anyio.to_thread
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ... import __version__
+from ...analytics.conversation import conversation_of, turns_as_json
 from ...model.filters import TraceFilter
 from ...model.pagination import TracePage
 from ...model.trace import AgentTrace, TraceSummary
@@ -62,6 +64,23 @@ WINDOW = (
     ),
     Parameter(
         "step_limit", integer(0), {"type": "integer", "minimum": 0}, "Maximum number of steps."
+    ),
+)  # fmt: skip
+
+
+TURNS = 500
+CONVERSATION = (
+    Parameter(
+        "offset", integer(0), {"type": "integer", "minimum": 0, "default": 0},
+        "Index of the first turn.",
+    ),
+    Parameter(
+        "limit", integer(0), {"type": "integer", "minimum": 0, "default": TURNS},
+        "Maximum number of turns.",
+    ),
+    Parameter(
+        "text_limit", integer(0), {"type": "integer", "minimum": 0},
+        "Texts longer than so many characters are cut there.",
     ),
 )  # fmt: skip
 
@@ -149,6 +168,19 @@ async def get_step(request: Request) -> Response:
         message = f"The run has {len(trace.steps)} steps, numbered from 0"
         raise Problem(404, "step_not_found", message)
     return Response(step_json(trace.steps[index]), 200, {"ETag": etag}, JSON)
+
+
+async def conversation(request: Request) -> Response:
+    values = parse(_query(request), CONVERSATION)
+    state, run_id = state_of(request), run_id_of(request)
+    etag = version_tag(await summary_of(state, run_id))
+    trace = await load(state, run_id, etag)
+    turns = await anyio.to_thread.run_sync(conversation_of, trace)
+    first = values.get("offset", 0)
+    some = turns[first : first + values.get("limit", TURNS)]
+    shown = list(turns_as_json(some, values.get("text_limit")))
+    body = {"run_id": run_id, "total": len(turns), "offset": first, "turns": shown}
+    return answer(body, headers={"ETag": etag})
 
 
 def _index(text: str) -> int | None:

@@ -24,12 +24,13 @@ function start(): void {
   render(<App source={embedded(blocks(), url)} title={title} />, root);
 }
 
-/** The runs of this file: two data blocks each, a summary and the whole. */
+/** The runs of this file: three data blocks each, a summary, the whole and its conversation. */
 function blocks(): Block[] {
   const texts = Array.from(document.querySelectorAll("script[type='application/json']"), (one) => one.textContent!);
   const found: Block[] = [];
-  for (let at = 0; at + 1 < texts.length; at += 2) {
-    found.push({ summary: JSON.parse(texts[at]!) as Summary & Facts, trace: texts[at + 1]! });
+  for (let at = 0; at + 2 < texts.length; at += 3) {
+    const summary = JSON.parse(texts[at]!) as Summary & Facts;
+    found.push({ summary, trace: texts[at + 1]!, talk: texts[at + 2]! });
   }
   return found;
 }

@@ -5,6 +5,8 @@ import { encoded } from "./http";
 
 export type View = "runs" | "run" | "compare" | "stats";
 
+export type Tab = "conversation" | "timeline";
+
 export interface Route {
   view: View;
   /** The search box. */
@@ -17,7 +19,11 @@ export interface Route {
   step: number | null;
   /** What stands beside the waterfall: the step, or the run as JSON. */
   show: "step" | "json";
+  /** How a run is read; null as it was read last. */
+  tab: Tab | null;
   axis: "clock" | "work" | null;
+  /** What the list is sorted by, `-` before it for descending; empty for newest saved first. */
+  sort: string;
   by: "model" | "tool" | "day";
   /** How many of the newest runs the statistics read. */
   most: number | null;
@@ -33,6 +39,7 @@ export function read(hash: string): Route {
   const step = Number(words.get("step") ?? NaN);
   const axis = words.get("axis");
   const by = words.get("by");
+  const tab = words.get("tab");
   const most = Number(words.get("most") ?? NaN);
   return {
     view,
@@ -41,14 +48,16 @@ export function read(hash: string): Route {
     other: (view === "runs" ? words.get("with") : parts[2]) ?? "",
     step: Number.isInteger(step) && step > 0 ? step : null,
     show: words.get("show") === "json" ? "json" : "step",
+    tab: tab === "conversation" || tab === "timeline" ? tab : null,
     axis: axis === "clock" || axis === "work" ? axis : null,
+    sort: /^-?[a-z_]+$/.test(words.get("sort") ?? "") ? words.get("sort")! : "",
     by: by === "tool" || by === "day" ? by : "model",
     most: Number.isInteger(most) && most > 0 ? most : null,
   };
 }
 
 export function write(route: Partial<Route>): string {
-  const { view = "runs", run, other, q, step, show, axis, by, most } = route;
+  const { view = "runs", run, other, q, step, show, tab, axis, sort, by, most } = route;
   const ids = view === "run" ? [run] : view === "compare" ? [run, other] : [];
   const path = [view, ...ids.filter((id) => id !== undefined)].map(encoded);
   const words = new URLSearchParams();
@@ -56,6 +65,8 @@ export function write(route: Partial<Route>): string {
   if (q) words.set("q", q);
   if (step) words.set("step", String(step));
   if (show === "json") words.set("show", show);
+  if (sort) words.set("sort", sort);
+  if (tab) words.set("tab", tab);
   if (axis) words.set("axis", axis);
   if (view === "stats" && by && by !== "model") words.set("by", by);
   if (view === "stats" && most) words.set("most", String(most));

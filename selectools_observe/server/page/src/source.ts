@@ -4,7 +4,7 @@ import { address, getJson, remove, tracePath, type Query } from "./http";
 import { connect, type Ask } from "./reader/remote";
 import type { Block } from "./reader/embedded";
 import type { Statistics } from "./reader/statistics";
-import type { Page, Summary } from "./types";
+import type { Page, Summary, Talk } from "./types";
 
 export interface About {
   version: string;
@@ -29,6 +29,8 @@ export interface Source {
   count(query: Query, signal?: AbortSignal): Promise<number>;
   histogram(query: Query, signal?: AbortSignal): Promise<Histogram>;
   stats(query: Query, signal?: AbortSignal): Promise<Statistics>;
+  /** Turns of a run's conversation; texts are cut unless the limit is null. */
+  conversation(runId: string, offset: number, limit: number, textLimit: number | null): Promise<Talk>;
   children(runId: string): Promise<Summary[]>;
   summary(runId: string): Promise<Summary | null>;
   about(): Promise<About>;
@@ -57,6 +59,12 @@ export function served(base: string, script: string | null): Source {
       (await getJson<{ count: number }>(base, "api/count", query, signal)).count,
     histogram: (query, signal) => getJson<Histogram>(base, "api/histogram", query, signal),
     stats: (query, signal) => getJson<Statistics>(base, "api/stats", query, signal),
+    conversation: (runId, offset, limit, textLimit) =>
+      getJson<Talk>(base, `${tracePath(runId)}/conversation`, {
+        offset,
+        limit,
+        ...(textLimit === null ? {} : { text_limit: textLimit }),
+      }),
     children: async (runId) =>
       (await getJson<Page>(base, `${tracePath(runId)}/children`, { limit: 1000 })).traces,
     summary: async (runId) =>
@@ -87,6 +95,7 @@ export function embedded(blocks: Block[], script: string | null): Source {
     count: async (query) => (await ask("list", { ...query, limit: 0 })).total,
     histogram: (query) => ask("histogram", query),
     stats: (query) => ask("stats", query),
+    conversation: (runId, offset, limit) => ask("conversation", runId, offset, limit),
     children: async (runId) => (await ask("children", runId)).traces,
     summary: async (runId) => (await ask("summary", runId)).traces[0] ?? null,
     about: () => Promise.resolve({ version: "", read_only: true, runs: blocks.length }),

@@ -51,6 +51,7 @@ export interface Page {
  */
 export interface Outline {
   run_id: string;
+  name: string;
   parent_run_id: string | null;
   started: number;
   metadata: JsonObject;
@@ -84,6 +85,45 @@ export interface Totals {
   errors: number;
   models: string[];
   tools: string[];
+}
+
+/** A part of a message, in the shape of the GenAI conventions. */
+export interface Part {
+  type: string;
+  content?: string;
+  modality?: string;
+  mime_type?: string;
+  uri?: string;
+  file_id?: string;
+  name?: string;
+  value?: Json;
+}
+
+/** One entry of a conversation: a message, a tool call with its result, or an error. */
+export interface Turn {
+  kind: "message" | "tool" | "event";
+  step: number;
+  role?: string;
+  parts?: Part[];
+  name?: string;
+  arguments?: Json;
+  result?: Json;
+  error?: string;
+  call_id?: string;
+  timestamp?: number;
+  duration_ms?: number;
+  cost_usd?: number;
+  prompt_tokens?: number;
+  completion_tokens?: number;
+  /** How long the longest text was before it was cut. */
+  cut?: number;
+}
+
+export interface Talk {
+  run_id: string;
+  total: number;
+  offset: number;
+  turns: Turn[];
 }
 
 /** One field of a step: the beginning of its text, and how long the whole is. */

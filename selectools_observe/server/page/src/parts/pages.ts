@@ -51,6 +51,8 @@ export class RunPages implements Rows {
   constructor(
     private readonly source: Source,
     private readonly query: Query,
+    /** What the rows are sorted by; empty for newest saved first. */
+    private readonly sort: string,
     public changed: () => void,
   ) {
     void this.fill();
@@ -103,7 +105,7 @@ export class RunPages implements Rows {
   private async load(page: number): Promise<void> {
     const start = page * PAGE;
     let known = this.nearest(start);
-    if (start - known > NEAR && this.newest) known = await this.jump(known, start);
+    if (start - known > NEAR && this.newest && !this.sort) known = await this.jump(known, start);
     if (known < start) await this.walk(known, Math.min(STRIDE, start - known));
     else {
       const found = await this.fetch(start, PAGE);
@@ -130,7 +132,8 @@ export class RunPages implements Rows {
   }
 
   private fetch(from: number, limit: number) {
-    const query = { ...this.query, ...this.places.get(from), limit };
+    const query: Query = { ...this.query, ...this.places.get(from), limit };
+    if (this.sort) query.order_by = this.sort;
     return this.source.list(query, this.stopper.signal);
   }
 

@@ -15,6 +15,8 @@ export interface Facts {
 export interface Block {
   summary: Summary & Facts;
   trace: string;
+  /** The turns of its conversation, as JSON. */
+  talk: string;
 }
 
 export class Embedded {

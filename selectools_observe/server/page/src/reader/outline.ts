@@ -20,6 +20,7 @@ export function outlineOf(trace: Trace, characters: number): Outline {
   const numbers = new Map(kinds.map((name, number) => [name, number]));
   return {
     run_id: String(trace.run_id),
+    name: typeof trace.name === "string" ? trace.name : "",
     parent_run_id: typeof trace.parent_run_id === "string" ? trace.parent_run_id : null,
     started,
     metadata: isObject(trace.metadata) ? trace.metadata : {},

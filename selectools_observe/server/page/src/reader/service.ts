@@ -1,6 +1,6 @@
 /** What the views ask of runs. It runs in a worker, so that no run is too large to be opened. */
 
-import type { Comparison, FieldDifference, Outline, Step, StepDetail } from "../types";
+import type { Comparison, FieldDifference, Outline, Step, StepDetail, Talk, Turn } from "../types";
 import { compareSteps, comparisonOf, differencesOf, type ServedComparison } from "./compare";
 import { detailOf, textOf } from "./details";
 import { Embedded, type Block } from "./embedded";
@@ -28,6 +28,7 @@ export class Reader {
     private readonly traces: Traces,
     private readonly embedded: Embedded | null,
     private readonly base: string,
+    private readonly talks: Map<string, string> | null = null,
   ) {}
 
   async outline(runId: string): Promise<Outline> {
@@ -79,6 +80,11 @@ export class Reader {
     return this.embedded!.list({ parent_run_id: runId, limit: 1000 });
   }
 
+  conversation(runId: string, offset: number, limit: number): Talk {
+    const turns = JSON.parse(this.talks?.get(runId) ?? "[]") as Turn[];
+    return { run_id: runId, total: turns.length, offset, turns: turns.slice(offset, offset + limit) };
+  }
+
   summary(runId: string) {
     return this.embedded!.list({ run_ids: runId, limit: 1 });
   }
@@ -103,5 +109,6 @@ export class Reader {
 export function makeReader(base: string, blocks: Block[] | null): Reader {
   if (!blocks) return new Reader(new ServedTraces(base), null, base);
   const traces = new EmbeddedTraces(new Map(blocks.map((block) => [block.summary.run_id, block.trace])));
-  return new Reader(traces, new Embedded(blocks, traces), base);
+  const talks = new Map(blocks.map((block) => [block.summary.run_id, block.talk]));
+  return new Reader(traces, new Embedded(blocks, traces), base, talks);
 }

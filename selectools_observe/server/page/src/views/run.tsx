@@ -1,5 +1,6 @@
 /** One run: what it was, its steps over time, and the step that is chosen beside them. */
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Copy } from "../parts/copy";
 import { seen } from "../parts/highlight";
@@ -9,10 +10,11 @@ import type { Scroller } from "../parts/virtual";
 import { unfolded, Waterfall } from "../parts/waterfall";
 import { asPageError } from "../errors";
 import { count, dollars, duration, plural, second, short, value } from "../format";
-import { canBeTerm, metadataTerm, termOf } from "../query";
-import { go, write, type Route } from "../route";
+import { canBeTerm, metadataTerm, parse, termOf } from "../query";
+import { go, write, type Route, type Tab } from "../route";
 import type { Source } from "../source";
-import type { Outline, Summary } from "../types";
+import type { Outline, Summary, Talk } from "../types";
+import { Conversation, TEXT_LIMIT, TURNS_AT_ONCE } from "./conversation";
 import { JsonText, StepPanel } from "./step";
 
 interface Props {
@@ -27,6 +29,10 @@ export function Run({ source, route, readOnly }: Props) {
   const [turn, setTurn] = useState(0);
   const run = route.run;
   const { value: outline, problem } = useLoaded(() => source.ask("outline", run), [source, run, turn]);
+  const talk = useLoaded(
+    () => source.conversation(run, 0, TURNS_AT_ONCE, TEXT_LIMIT),
+    [source, run, turn],
+  );
   useKeys({ Escape: () => leave(route) });
   const goesOn = source.live && outline?.run_id === run && outline.metadata.unfinished === true;
   useEffect(() => {
@@ -36,7 +42,10 @@ export function Run({ source, route, readOnly }: Props) {
   }, [goesOn, outline]);
   if (problem) return <Problem problem={problem} retry={() => setTurn(turn + 1)} whole />;
   if (outline?.run_id !== run) return <Waiting whole>Loading…</Waiting>;
-  return <OpenRun source={source} route={route} outline={outline} readOnly={readOnly} key={run} />;
+  const isSaid = talk.value?.run_id === run || talk.problem !== null;
+  if (!isSaid) return <Waiting whole>Loading…</Waiting>;
+  const said = talk.value?.run_id === run ? talk.value : null;
+  return <OpenRun source={source} route={route} outline={outline} talk={said} readOnly={readOnly} key={run} />;
 }
 
 function leave(route: Route): void {
@@ -49,7 +58,108 @@ interface OpenProps extends Props {
   outline: Outline;
 }
 
-function OpenRun({ source, route, outline, readOnly }: OpenProps) {
+const TABS: [Tab, string, string][] = [
+  ["conversation", "Conversation", "m"],
+  ["timeline", "Timeline", "t"],
+];
+
+function OpenRun(props: OpenProps & { talk: Talk | null }) {
+  const { source, route, outline, talk, readOnly } = props;
+  const hasTalk = talk?.turns.some((turn) => turn.kind !== "event") ?? false;
+  const tab = hasTalk ? (route.tab ?? remembered()) : "timeline";
+  const show = (wanted: Tab) => {
+    remember(wanted);
+    go({ ...route, tab: wanted }, true);
+  };
+  const shortcuts = {
+    m: () => hasTalk && show("conversation"),
+    t: () => show("timeline"),
+    r: () => go({ ...route, show: route.show === "json" ? "step" : "json" }),
+    c: () => go({ view: "runs", q: route.q, other: outline.run_id }),
+  };
+  useKeys(shortcuts);
+  const tabs = hasTalk && (
+    <div class="choice tabs-of-run" role="group" aria-label="Show as">
+      {TABS.map(([name, text, key]) => (
+        <button type="button" aria-pressed={tab === name} onClick={() => show(name)} key={name}>
+          {text} <kbd>{key}</kbd>
+        </button>
+      ))}
+    </div>
+  );
+  if (tab === "timeline") return <Timeline {...props} tabs={tabs} />;
+  const chosen = route.step && route.step <= outline.count ? route.step - 1 : -1;
+  const panel = route.show === "json" || chosen >= 0;
+  return (
+    <main class={panel ? "run with-panel" : "run"}>
+      <Head source={source} route={route} outline={outline} readOnly={readOnly} />
+      {tabs}
+      <div class="columns">
+        <Conversation
+          source={source}
+          run={outline.run_id}
+          total={talk!.total}
+          first={talk!.turns}
+          chosen={chosen}
+          onChoose={(step) => go({ ...route, tab, step: step + 1, show: "step" }, true)}
+          find={parse(route.q).words[0] ?? ""}
+        />
+        <Beside source={source} route={route} outline={outline} chosen={chosen} />
+      </div>
+    </main>
+  );
+}
+
+const TAB = "selectools-observe-tab";
+
+function remembered(): Tab {
+  try {
+    return localStorage.getItem(TAB) === "timeline" ? "timeline" : "conversation";
+  } catch {
+    return "conversation";
+  }
+}
+
+function remember(tab: Tab): void {
+  try {
+    localStorage.setItem(TAB, tab);
+  } catch {
+    // Files and private windows may have no storage.
+  }
+}
+
+interface BesideProps {
+  source: Source;
+  route: Route;
+  outline: Outline;
+  /** The step, from 0; -1 for none. */
+  chosen: number;
+}
+
+/** What stands beside the run: the chosen step, or all of it as JSON. */
+function Beside({ source, route, outline, chosen }: BesideProps) {
+  if (route.show === "json") {
+    return (
+      <section class="panel" aria-label="The run as JSON">
+        <header>
+          <h2>The run as JSON</h2>
+          <div class="actions">
+            <button type="button" class="quiet close" aria-label="Close the JSON" onClick={() => leave(route)}>
+              ×
+            </button>
+          </div>
+        </header>
+        <JsonText source={source} name={{ run: outline.run_id }} />
+      </section>
+    );
+  }
+  if (chosen < 0) return null;
+  return (
+    <StepPanel source={source} run={outline.run_id} index={chosen} of={outline.count} onClose={() => leave(route)} />
+  );
+}
+
+function Timeline({ source, route, outline, readOnly, tabs }: OpenProps & { tabs: ComponentChildren }) {
   const scroller = useRef<Scroller>(null);
   const [folded, setFolded] = useState<ReadonlySet<number>>(new Set());
   const [words, setWords] = useState("");
@@ -97,14 +207,13 @@ function OpenRun({ source, route, outline, readOnly }: OpenProps) {
     ArrowLeft: () => fold(chosen, true),
     ArrowRight: () => fold(chosen, false),
     "/": () => document.getElementById("find")?.focus(),
-    t: () => go({ ...route, axis: axis === "clock" ? "work" : "clock" }, true),
-    r: () => go({ ...route, show: route.show === "json" ? "step" : "json" }),
-    c: () => go({ view: "runs", q: route.q, other: outline.run_id }),
+    w: () => go({ ...route, axis: axis === "clock" ? "work" : "clock" }, true),
   });
   const panel = route.show === "json" || chosen >= 0;
   return (
     <main class={panel ? "run with-panel" : "run"}>
       <Head source={source} route={route} outline={outline} readOnly={readOnly} />
+      {tabs}
       <div class="tools">
         <input
           id="find"
@@ -162,29 +271,7 @@ function OpenRun({ source, route, outline, readOnly }: OpenProps) {
             onFold={fold}
           />
         )}
-        {route.show === "json" ? (
-          <section class="panel" aria-label="The run as JSON">
-            <header>
-              <h2>The run as JSON</h2>
-              <div class="actions">
-                <button type="button" class="quiet close" aria-label="Close the JSON" onClick={() => leave(route)}>
-                  ×
-                </button>
-              </div>
-            </header>
-            <JsonText source={source} name={{ run: outline.run_id }} />
-          </section>
-        ) : (
-          chosen >= 0 && (
-            <StepPanel
-              source={source}
-              run={outline.run_id}
-              index={outline.step[chosen]!}
-              of={outline.count}
-              onClose={() => leave(route)}
-            />
-          )
-        )}
+        <Beside source={source} route={route} outline={outline} chosen={chosen < 0 ? -1 : outline.step[chosen]!} />
       </div>
     </main>
   );
@@ -211,7 +298,7 @@ function Head({ source, route, outline, readOnly }: OpenProps) {
     <header class="about">
       <div class="title">
         <a class="back" href={write({ view: "runs", q: route.q })}>Runs</a>
-        <h1 dir="ltr">{value(seen(outline.run_id), 120)}</h1>
+        <h1 dir="ltr" title={seen(outline.run_id)}>{value(seen(outline.name || outline.run_id), 120)}</h1>
         <div class="actions">
           <Copy label="Copy id" text={() => outline.run_id} />
           <button

@@ -31,10 +31,19 @@ const BARS_MS = 250;
 export function Runs({ source, route, known, following, onLive }: Props) {
   const { q } = route;
   const asked = useLater(q, TYPING_MS);
-  const { query, words } = useMemo(() => parse(asked), [asked]);
+  const parsed = useMemo(() => parse(asked), [asked]);
   const [turn, setTurn] = useState(0);
   const [fresh, setFresh] = useState(0);
-  const rows = useRows(source, query, words, turn);
+  // The service looks for words in what was said. Where it finds nothing, ids and metadata are left.
+  const [unsaid, setUnsaid] = useState("");
+  const isSaid = source.live && parsed.words.length > 0 && unsaid !== asked;
+  const query = isSaid ? { ...parsed.query, text: quoted(parsed.words) } : parsed.query;
+  const words = isSaid ? [] : parsed.words;
+  const rows = useRows(source, query, words, source.live ? route.sort : "", turn);
+  const isNowhere = isSaid && rows.counted && rows.total === 0 && !rows.loading;
+  useEffect(() => {
+    if (isNowhere) setUnsaid(asked);
+  }, [isNowhere]);
   const phone = useMedia("(max-width: 720px)");
   const scroller = useRef<Scroller>(null);
   const [at, setAt] = useState(left?.rows === rows ? left.at : -1);
@@ -127,6 +136,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
     setTurn((old) => old + 1);
     scroller.current?.show(0);
   };
+  const hasText = !phone && hasTextIn(rows);
   const isEmpty = rows.counted && rows.total === 0 && !rows.loading;
   return (
     <main class="runs">
@@ -169,14 +179,14 @@ export function Runs({ source, route, known, following, onLive }: Props) {
       ) : rows.loading && rows.total === 0 ? (
         <Waiting>Loading…</Waiting>
       ) : (
-        <div class="grid">
+        <div class={hasText ? "grid with-text" : "grid"}>
           <Virtual
             class="scroll"
             role="grid"
             tabIndex={0}
             aria-label="Runs, newest first"
             aria-rowcount={rows.total + 1}
-            head={<Heads />}
+            head={<Heads sort={route.sort} canSort={source.live} onSort={(sort) => go({ ...route, sort }, true)} hasText={hasText} />}
             aria-activedescendant={at >= 0 && rows.row(at) ? `run-${at}` : undefined}
             count={rows.total}
             height={phone ? 64 : 32}
@@ -191,6 +201,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
                 q={q}
                 onChoose={() => select(row)}
                 constant={constant}
+                hasText={hasText}
               />
             )}
           />
@@ -203,9 +214,9 @@ export function Runs({ source, route, known, following, onLive }: Props) {
 /** The list as it was left: whoever comes back from a run finds it so. */
 let left: { key: string; rows: Rows; at: number } | null = null;
 
-function useRows(source: Source, query: Query, words: string[], turn: number): Rows {
+function useRows(source: Source, query: Query, words: string[], sort: string, turn: number): Rows {
   const [, redraw] = useState(0);
-  const key = JSON.stringify([query, words]);
+  const key = JSON.stringify([query, words, sort]);
   const latest = useRef<{ key: string; rows: Rows; shown: Rows } | null>(null);
   const wanted = `${key} ${turn}`;
   if (latest.current?.key !== wanted) {
@@ -224,7 +235,7 @@ function useRows(source: Source, query: Query, words: string[], turn: number): R
       reused ??
       (words.length
         ? new FoundRuns(source, query, words, changed)
-        : new RunPages(source, query, changed));
+        : new RunPages(source, query, sort, changed));
     rows.changed = changed;
     // What was found before stays in sight until the new answer is there.
     latest.current = { key: wanted, rows, shown: before && !before.problem ? before : rows };
@@ -326,20 +337,66 @@ function Nothing() {
   );
 }
 
-function Heads() {
+const LOOKED_AT = 100;
+
+/** Whether the runs at the list's beginning say what was asked or answered. */
+function hasTextIn(rows: Rows): boolean {
+  for (let row = 0; row < Math.min(rows.total, LOOKED_AT); row++) {
+    const run = rows.row(row);
+    if (run?.input || run?.output) return true;
+  }
+  return false;
+}
+
+/** Words as the search takes them: a phrase stays one. */
+function quoted(words: string[]): string {
+  return words.map((word) => (/\s/.test(word) ? JSON.stringify(word) : word)).join(" ");
+}
+
+interface HeadsProps {
+  sort: string;
+  canSort: boolean;
+  onSort: (sort: string) => void;
+  hasText: boolean;
+}
+
+function Heads({ sort, canSort, onSort, hasText }: HeadsProps) {
+  const by = (name: string, text: string, classes?: string) => {
+    const isBy = sort.replace(/^-/, "") === name;
+    const isDown = isBy && sort.startsWith("-");
+    // Largest or newest first, then the other way round, then as the list was.
+    const next = !isBy ? `-${name}` : isDown ? name : "";
+    return (
+      <span
+        role="columnheader"
+        class={classes}
+        aria-sort={isBy ? (isDown ? "descending" : "ascending") : undefined}
+      >
+        {canSort ? (
+          <button type="button" class="sort" onClick={() => onSort(next)}>
+            {text}
+            {isBy ? (isDown ? " ↓" : " ↑") : ""}
+          </button>
+        ) : (
+          text
+        )}
+      </span>
+    );
+  };
   return (
-      <div class="row heads" role="row" aria-rowindex={1}>
-        <span role="columnheader" class="mark">
-          <span class="sr">Error</span>
-        </span>
-        <span role="columnheader">Saved</span>
-        <span role="columnheader">Run</span>
-        <span role="columnheader">Metadata</span>
-        <span role="columnheader" class="n">Steps</span>
-        <span role="columnheader" class="n">Tokens</span>
-        <span role="columnheader" class="n">Cost</span>
-        <span role="columnheader" class="n">Duration</span>
-      </div>
+    <div class="row heads" role="row" aria-rowindex={1}>
+      <span role="columnheader" class="mark">
+        <span class="sr">Status</span>
+      </span>
+      {by("started_at", "Started")}
+      <span role="columnheader">Run</span>
+      {hasText && <span role="columnheader">Input → output</span>}
+      <span role="columnheader">Metadata</span>
+      {by("steps", "Steps", "n")}
+      {by("tokens", "Tokens", "n")}
+      {by("cost_usd", "Cost", "n")}
+      {by("wall_ms", "Duration", "n")}
+    </div>
   );
 }
 
@@ -351,9 +408,10 @@ interface RowProps {
   onOpen: (run: Summary) => void;
   onChoose: () => void;
   constant: ReadonlySet<string>;
+  hasText: boolean;
 }
 
-function RunRow({ run, row, chosen, q, onOpen, onChoose, constant }: RowProps) {
+function RunRow({ run, row, chosen, q, onOpen, onChoose, constant, hasText }: RowProps) {
   const shared = { role: "row" as const, "aria-rowindex": row + 2, id: `run-${row}` };
   if (!run) {
     return (
@@ -369,20 +427,31 @@ function RunRow({ run, row, chosen, q, onOpen, onChoose, constant }: RowProps) {
     if (!String(getSelection())) onOpen(run);
   };
   const { prompt_tokens: prompt = 0, completion_tokens: completion = 0 } = run;
+  const started = run.started_at ?? run.created_at;
   return (
     <div class={chosen ? "row chosen" : "row"} aria-selected={chosen} onClick={open} {...shared}>
       <span role="gridcell" class="mark">
-        {run.has_error && <b class="bad" title="Some step failed">!<span class="sr"> failed</span></b>}
-        {run.metadata.unfinished === true && <b class="live" title="Running">…</b>}
+        <Status run={run} />
       </span>
-      <span role="gridcell" class="when" title={exact(run.created_at)}>
-        {moment(run.created_at)}
+      <span role="gridcell" class="when" title={`Started ${exact(started)}\nSaved ${exact(run.created_at)}`}>
+        {moment(started)}
       </span>
       <span role="gridcell" class="id">
-        <a href={write({ view: "run", run: run.run_id, q })} tabIndex={-1} dir="ltr">
-          {value(seen(run.run_id), 48)}
+        <a href={write({ view: "run", run: run.run_id, q })} tabIndex={-1} dir="ltr" title={seen(run.run_id)}>
+          {value(seen(run.name || run.run_id), 48)}
         </a>
       </span>
+      {hasText && (
+        <span role="gridcell" class="text">
+          <bdi>{seen(value(run.input ?? "", 90))}</bdi>
+          {run.output && (
+            <>
+              {" "}
+              <i aria-hidden="true">→</i> <bdi class="output">{seen(value(run.output, 120))}</bdi>
+            </>
+          )}
+        </span>
+      )}
       <span role="gridcell" class="meta">
         <Pairs of={run.metadata} constant={constant} />
       </span>
@@ -390,10 +459,30 @@ function RunRow({ run, row, chosen, q, onOpen, onChoose, constant }: RowProps) {
       <span role="gridcell" class="n tokens" title={`${count(prompt)} input, ${count(completion)} output`}>
         {short(prompt + completion)}
       </span>
-      <span role="gridcell" class="n cost">{dollars(run.cost_usd ?? 0)}</span>
-      <span role="gridcell" class="n took">{duration(run.total_ms)}</span>
+      <span role="gridcell" class="n cost">{dollars(run.cost_usd)}</span>
+      <span role="gridcell" class="n took" title={`Active time ${duration(run.total_ms)}`}>
+        {duration(run.wall_ms ?? run.total_ms)}
+      </span>
     </div>
   );
+}
+
+const OUTCOMES: Record<string, string> = {
+  cancelled: "Cancelled",
+  interrupted: "Interrupted: it waits for an answer",
+};
+
+/** How the run ended; an error that was made good is no failure. */
+function Status({ run }: { run: Summary }) {
+  const outcome = run.outcome ?? (run.has_error ? "error" : "ok");
+  if (outcome === "unfinished" || run.metadata.unfinished === true) {
+    return <b class="live" title="Running">…<span class="sr"> running</span></b>;
+  }
+  if (outcome === "error") return <b class="bad" title="Error">!<span class="sr"> error</span></b>;
+  if (OUTCOMES[outcome]) {
+    return <b class="stopped" title={OUTCOMES[outcome]}>–<span class="sr"> {outcome}</span></b>;
+  }
+  return run.has_error ? <b class="made-good" title="Some step failed; the run went on">!<span class="sr"> recovered</span></b> : null;
 }
 
 const MOST_PAIRS = 8;
