@@ -12,6 +12,7 @@ nox.options.sessions = ["lint", "types", "docs", "site", "tests"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
+AIOSQLITE_TESTS = ("tests/stores/test_lifecycle.py", "tests/faults/test_cancel.py")
 DOCS = ("tests/docs/test_docs.py", "tests/docs/test_examples.py")
 
 
@@ -59,6 +60,15 @@ def dropin(session: nox.Session) -> None:
     install_wheel(session)
     session.install("pytest", "pytest-asyncio")
     session.run("python", "tests/dropin/selectools_suite.py", session.create_tmp())
+
+
+@nox.session
+@nox.parametrize("version", ["0.20.0", "0.21.0", "0.22.1"])
+def aiosqlite(session: nox.Session, version: str) -> None:
+    """Run what depends on aiosqlite's insides with the oldest and the newest version allowed."""
+    install_wheel(session)
+    session.install(*group("test"), *group("faults"), f"aiosqlite=={version}")
+    session.run("pytest", *AIOSQLITE_TESTS, *session.posargs)
 
 
 @nox.session

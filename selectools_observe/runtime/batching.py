@@ -196,18 +196,30 @@ class Batcher(_Batching[RequestT, ResultT], Generic[HeldT, RequestT, ResultT]):
 
 
 class AwaitedBatcher(_Batching[RequestT, ResultT]):
-    """Does requests of one kind in batches, by a coroutine: for stores on a network."""
+    """Does requests of one kind in batches, by a coroutine.
+
+    Args:
+        runtime: The store's.
+        function: Gives a result or an error for each request, in their order.
+        repeatable: Whether a batch may be cancelled half way, and be done again for the others.
+    """
 
     def __init__(
         self,
         runtime: Runtime,
         function: Callable[[Sequence[RequestT]], Awaitable[Sequence[ResultT | Exception]]],
+        *,
+        repeatable: bool = False,
     ) -> None:
         super().__init__(runtime, queues=False)
         self._function = function
+        self._repeatable = repeatable
 
     async def _do(self, batch: _Batch[RequestT, ResultT]) -> None:
-        await self._runtime.finish(partial(self._run, batch))
+        if self._repeatable:
+            await self._run(batch)
+        else:
+            await self._runtime.finish(partial(self._run, batch))
 
     async def _run(self, batch: _Batch[RequestT, ResultT]) -> None:
         left = self._begin(batch)

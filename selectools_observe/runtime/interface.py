@@ -13,10 +13,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from .worker import DirectWorker, LazyResource, Worker
+from .worker import ConnectionSource, DirectWorker, Worker
 
 T = TypeVar("T")
-ResourceT = TypeVar("ResourceT")
+HeldT = TypeVar("HeldT")
 
 _PATIENCE = 1.0  # seconds after which one who waits for another thread looks for itself
 
@@ -51,13 +51,9 @@ class Runtime(Protocol):
         """What loop-local state belongs to: the running event loop, or None for all threads."""
 
     def is_gone(self, scope_key: object) -> bool: ...
-    def worker(
-        self,
-        where: str,
-        acquire: Callable[[], ResourceT],
-        release: Callable[[ResourceT], None],
-        is_current: Callable[[ResourceT], bool],
-    ) -> Worker[ResourceT]: ...
+    def worker(self, source: ConnectionSource[HeldT]) -> Worker[HeldT]:
+        """A worker with a database connection of its own."""
+
     async def call(self, function: Callable[[], T]) -> T:
         """Run blocking file work to its end."""
 
@@ -91,14 +87,8 @@ class BlockingRuntime:
     def is_gone(self, scope_key: object) -> bool:  # noqa: ARG002
         return False
 
-    def worker(
-        self,
-        where: str,
-        acquire: Callable[[], ResourceT],
-        release: Callable[[ResourceT], None],
-        is_current: Callable[[ResourceT], bool],
-    ) -> DirectWorker[ResourceT]:
-        return DirectWorker(LazyResource(where, acquire, release, is_current))
+    def worker(self, source: ConnectionSource[HeldT]) -> DirectWorker[HeldT]:
+        return DirectWorker(source)
 
     async def call(self, function: Callable[[], T]) -> T:
         return function()

@@ -1,35 +1,62 @@
-"""Those who do blocking work, one piece after another; here, where the caller stands."""
+"""Those who do blocking work, one piece after another; here, in the caller's thread."""
 
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..errors import StoreClosedError
 from .fork import rest_during_forks
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-ResourceT = TypeVar("ResourceT")
+HeldT = TypeVar("HeldT")
 HeldT_co = TypeVar("HeldT_co", covariant=True)
 
 
-class Worker(Protocol[HeldT_co]):
-    """Owns a resource (a database connection) and runs functions on it, one after another.
+class ConnectionSource(Protocol[HeldT]):
+    """Where a worker's connection leads, and what is made of it.
 
+    Attributes:
+        where: The file, as messages name it.
+        file: What `sqlite3.connect` opens.
+        options: With which options.
+    """
+
+    @property
+    def where(self) -> str: ...
+    @property
+    def file(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    def ready(self, connection: Any) -> HeldT:
+        """Make a connection just opened ready for work; what the work is done on."""
+
+    def is_current(self, held: HeldT) -> bool:
+        """Whether the connection still leads to the file that has this name."""
+
+
+class Worker(Protocol[HeldT_co]):
+    """Owns a database connection and does work on it, one piece after another.
+
+    It is opened at first use, and again if another file took the place of the one it leads to.
     What was begun is always finished: a cancelled caller waits for it, then is cancelled.
 
     Attributes:
         queues: Whether callers need not wait for each other before they call.
     """
 
-    queues: bool
-
+    @property
+    def queues(self) -> bool: ...
     async def run(self, function: Callable[[HeldT_co], T]) -> T: ...
+    async def fetch_all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one statement that reads."""
+
     async def close(self) -> None: ...
     def abandon(self) -> None:
         """Close without waiting, from anywhere."""
@@ -39,64 +66,26 @@ class Worker(Protocol[HeldT_co]):
         """Whether there is something to release."""
 
 
-class LazyResource(Generic[ResourceT]):
-    """A resource acquired at first use, in the thread that uses it, and released once.
-
-    One that is no longer current is released, and acquired anew.
-    """
-
-    def __init__(
-        self,
-        where: str,
-        acquire: Callable[[], ResourceT],
-        release: Callable[[ResourceT], None],
-        is_current: Callable[[ResourceT], bool],
-    ) -> None:
-        self.where = where
-        self._acquire = acquire
-        self._release = release
-        self._is_current = is_current
-        self._resource: ResourceT | None = None
-        self._released = False
-
-    def run(self, function: Callable[[ResourceT], T]) -> T:
-        if self._released:
-            raise StoreClosedError(self.where)
-        if self._resource is not None and not self._is_current(self._resource):
-            log.warning("%s: was removed or replaced; going on with what is there now", self.where)
-            self.let_go()
-        if self._resource is None:
-            self._resource = self._acquire()
-        return function(self._resource)
-
-    @property
-    def is_holding(self) -> bool:
-        return self._resource is not None
-
-    def release(self) -> None:
-        self._released = True
-        self.let_go()
-
-    def let_go(self) -> None:
-        """Release the resource, to acquire it again at the next use."""
-        resource, self._resource = self._resource, None
-        if resource is not None:
-            self._release(resource)
+def warn_of_replaced(where: str) -> None:
+    """A line in the log: saves go to the file that is there now."""
+    log.warning("%s: was removed or replaced; going on with what is there now", where)
 
 
-class DirectWorker(Generic[ResourceT]):
+class DirectWorker(Generic[HeldT]):
     """A worker that works in the caller's thread, one caller at a time."""
 
     queues = False
 
-    def __init__(self, hold: LazyResource[ResourceT]) -> None:
-        self._hold = hold
+    def __init__(self, source: ConnectionSource[HeldT]) -> None:
+        self._source = source
+        self._opened: tuple[sqlite3.Connection, HeldT] | None = None
+        self._is_closed = False
         self._lock = threading.Lock()
         rest_during_forks(self, holds_others=True)
 
     def before_fork(self) -> None:
         self._lock.acquire()
-        self._hold.let_go()
+        self._let_go()
 
     def after_fork_in_parent(self) -> None:
         self._lock.release()
@@ -104,32 +93,60 @@ class DirectWorker(Generic[ResourceT]):
     def after_fork_in_child(self) -> None:
         self._lock = threading.Lock()
 
-    async def run(self, function: Callable[[ResourceT], T]) -> T:
+    async def run(self, function: Callable[[HeldT], T]) -> T:
         with self._lock:
-            return self._hold.run(function)
+            return function(self._current()[1])
+
+    async def fetch_all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._current()[0].execute(sql, parameters).fetchall()
 
     async def close(self) -> None:
         self.abandon()
 
     def abandon(self) -> None:
         with self._lock:
-            self._hold.release()
+            self._is_closed = True
+            self._let_go()
 
     @property
     def is_holding(self) -> bool:
-        return self._hold.is_holding
+        return self._opened is not None
+
+    def _current(self) -> tuple[sqlite3.Connection, HeldT]:
+        if self._is_closed:
+            raise StoreClosedError(self._source.where)
+        if self._opened is not None and not self._source.is_current(self._opened[1]):
+            warn_of_replaced(self._source.where)
+            self._let_go()
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> tuple[sqlite3.Connection, HeldT]:
+        connection = sqlite3.connect(self._source.file, **self._source.options)
+        try:
+            return connection, self._source.ready(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _let_go(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened[0].close()
 
 
-class CallWorker(Generic[ResourceT]):
+class CallWorker(Generic[HeldT]):
     """Runs functions on something that all threads may use, as the runtime runs any function."""
 
     queues = False
 
-    def __init__(self, runtime: CallingRuntime, held: ResourceT) -> None:
+    def __init__(self, runtime: CallingRuntime, held: HeldT) -> None:
         self._runtime = runtime
         self._held = held
 
-    async def run(self, function: Callable[[ResourceT], T]) -> T:
+    async def run(self, function: Callable[[HeldT], T]) -> T:
         return await self._runtime.call(partial(function, self._held))
 
 

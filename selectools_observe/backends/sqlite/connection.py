@@ -20,6 +20,7 @@ _SOON = 0.02  # seconds
 class Connection(sqlite3.Connection):
     """A connection to a file; `settle` tells it which."""
 
+    found: Identity | None = None  # the file that was there before it was opened
     _place: tuple[str, Identity] | None = None
     _asked = 0.0
 
@@ -90,6 +91,16 @@ class _WorkBound:
             with contextlib.suppress(OSError):
                 size += os.stat(self._path + part).st_size
         return size // _SMALL_PAGE * _STEPS_PER_PAGE
+
+
+class SharedConnection(Connection):
+    """The connection to a private database, which all share who open it, until the store ends."""
+
+    def close(self) -> None:
+        """Nothing: others may use it."""
+
+    def really_close(self) -> None:
+        super().close()
 
 
 def identity_of(path: str) -> Identity | None:

@@ -8,20 +8,21 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from typing import ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from ...errors import StorageError
 from ...protocols import Durability
 from ...runtime.fork import ForkSafeLock
 from .. import error_mapping
 from ..private_files import check_regular, create, make_folder
-from .connection import Connection, Identity, identity_of
+from .connection import Connection, SharedConnection, identity_of
 from .foreign_objects import refuse_foreign_objects
 from .index.drift import mend_drift, warn_of_new_checksums
 from .index.maintenance import index_everything
 from .schema import ForeignTableError, NewerVersionError, check, migrate
 
 T = TypeVar("T")
+HeldT = TypeVar("HeldT")
 Args = ParamSpec("Args")
 
 BUSY_TIMEOUT = 30.0  # seconds to wait for another program's transaction
@@ -40,35 +41,59 @@ class Database:
         self.where = path
         # Absolute: the working directory may change, and a name like file:x?mode=memory is a file's
         # name here and a URI to some builds of SQLite.
-        self.file = os.path.abspath(path)
-        self._durability = durability
         self.is_private = path == ":memory:"
-        self._shared: Connection | None = None
+        self.file = path if self.is_private else os.path.abspath(path)
+        self._durability = durability
+        self._shared: SharedConnection | None = None
         self._turn = ForkSafeLock()
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `sqlite3.connect` is given beside the file."""
+        return {
+            "factory": self._make,
+            "timeout": BUSY_TIMEOUT,
+            "isolation_level": None,
+            "check_same_thread": False,
+            "cached_statements": 256,
+        }
+
     def connect(self) -> Connection:
-        """A connection of one's own; for ``:memory:``, the one that all share.
+        """A connection of one's own, ready for use; for ``:memory:``, the one that all share.
 
         Raises:
             StorageError: The file cannot be opened, or is not ours to use.
         """
-        if not self.is_private:
-            return self._open()
-        with self._turn.held:
-            if self._shared is None:
-                self._shared = self._open()
-            return self._shared
+        with self.explained():
+            connection: Connection = sqlite3.connect(self.file, **self.options)
+            try:
+                self.make_ready(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
 
-    def release(self, connection: Connection) -> None:
-        """Close a connection; the shared one lives as long as the store."""
-        if connection is not self._shared:
-            connection.close()
+    def _make(self, file: str, **options: Any) -> Connection:
+        """What `sqlite3.connect` returns."""
+        if self.is_private:
+            with self._turn.held:
+                if self._shared is None:
+                    self._shared = SharedConnection(":memory:", **options)
+                return self._shared
+        for part in ("", "-wal", "-shm", "-journal"):
+            check_regular(file + part)
+        make_folder(os.path.dirname(file))
+        create(file)
+        before = identity_of(file)
+        connection = Connection(file, **options)
+        connection.found = before
+        return connection
 
     def close(self) -> None:
         """Let go of a private database."""
         shared, self._shared = self._shared, None
         if shared is not None:
-            shared.close()
+            shared.really_close()
 
     def in_turn(self, work: Callable[Args, T], /, *args: Args.args, **kwargs: Args.kwargs) -> T:
         """Do work on a connection, while nobody else does on the one that all share."""
@@ -90,37 +115,15 @@ class Database:
         except OSError as error:
             raise error_mapping.from_os(self.where, error) from error
 
-    def _open(self) -> Connection:
-        with self.explained():
-            if not self.is_private:
-                for part in ("", "-wal", "-shm", "-journal"):
-                    check_regular(self.file + part)
-                make_folder(os.path.dirname(self.file))
-                create(self.file)
-            before = identity_of(self.file)
-            connection = sqlite3.connect(
-                ":memory:" if self.is_private else self.file,
-                factory=Connection,
-                timeout=BUSY_TIMEOUT,
-                isolation_level=None,
-                check_same_thread=False,
-                cached_statements=256,
-            )
-            # Text that is damaged and no longer UTF-8 must not break what reads its neighbours.
-            connection.text_factory = bytes
-            try:
-                self._set_up(connection)
-                self._settle(connection, before)
-            except BaseException:
-                connection.close()
-                raise
-            return connection
-
-    def _settle(self, connection: Connection, before: Identity | None) -> None:
+    def make_ready(self, connection: Connection) -> None:
+        """Check and migrate what was opened, and set the connection up."""
+        # Text that is damaged and no longer UTF-8 must not break what reads its neighbours.
+        connection.text_factory = bytes
+        self.in_turn(self._set_up, connection)
         if self.is_private:
             return
         connection.settle(self.file)
-        if before is not None and before != identity_of(self.file):
+        if connection.found is not None and connection.found != identity_of(self.file):
             problem = "the file was replaced while it was being opened"
             raise StorageError(self.where, problem, "Try again")
 
@@ -148,6 +151,31 @@ class Database:
         connection.execute(f"PRAGMA synchronous = {self._durability}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // page_size}")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
+
+
+class Purpose(Generic[HeldT]):
+    """What a worker wants a connection for: see `ConnectionSource`."""
+
+    def __init__(
+        self,
+        database: Database,
+        make: Callable[[Connection], HeldT],
+        is_current: Callable[[HeldT], bool],
+    ) -> None:
+        self._database = database
+        self._make = make
+        self.where = database.where
+        self.file = database.file
+        self.is_current = is_current
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return self._database.options
+
+    def ready(self, connection: Connection) -> HeldT:
+        with self._database.explained():
+            self._database.make_ready(connection)
+            return self._database.in_turn(self._make, connection)
 
 
 def _patiently(step: Callable[[], T]) -> T:

@@ -7,14 +7,16 @@ import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from ...errors import CorruptTraceError
 from ...model.checksum import checksum
+from ...model.codec import LARGE
 from ...model.filters import TraceFilter, asks_for_facts, verdict
 from ...model.trace import TraceSummary
 from ...model.validation import is_storable_id
 from ...runtime.gil import GilYielder
+from ..base import Loaded
 from ..paging import PageRequest, PageRow
 from .index.candidates import CandidateQuery, bounds_of, in_order
 from .index.maintenance import index_everything
@@ -30,6 +32,7 @@ from .rows import (
 from .transaction import one_moment
 
 ItemT = TypeVar("ItemT")
+Row: TypeAlias = tuple[Any, ...]
 
 # Counting keys is faster than counting facets; what nobody can read stays pending for ever.
 _COUNT_INDEXED = "SELECT (SELECT count(*) FROM traces) - (SELECT count(*) FROM trace_pending)"
@@ -41,14 +44,15 @@ _COUNT_FOREIGN = """
 """
 
 # Rows read at once, between two moments in which other threads may run.
-_ROWS_AT_ONCE = 256
+ROWS_AT_ONCE = 256
 
 
 _LOAD = """
     SELECT t.run_id, t.trace_json, f.trace_crc
     FROM traces t LEFT JOIN trace_facets f ON f.id = t.rowid WHERE t.run_id
 """
-_LOAD_ONE = f"{_LOAD} = ?"
+LOAD_ONE = f"{_LOAD} = ?"
+NEWEST_ID = "SELECT max(rowid) FROM traces"
 
 
 def load_one(connection: sqlite3.Connection, where: str, run_id: str) -> bytes | None:
@@ -57,24 +61,34 @@ def load_one(connection: sqlite3.Connection, where: str, run_id: str) -> bytes |
     Raises:
         CorruptTraceError: It is not what was saved.
     """
-    row = connection.execute(_LOAD_ONE, (run_id,)).fetchone()
-    return None if row is None else _checked(where, run_id, *row[1:])
+    return loaded_one(where, run_id, connection.execute(LOAD_ONE, (run_id,)).fetchall())
 
 
-def load(
-    connection: sqlite3.Connection, where: str, run_ids: Sequence[str]
-) -> list[bytes | CorruptTraceError | None]:
+def loaded_one(where: str, run_id: str, rows: Sequence[Row]) -> bytes | None:
+    """The same, of the rows of `LOAD_ONE`."""
+    return _checked(where, run_id, *rows[0][1:]) if rows else None
+
+
+def select(run_ids: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The statement that reads traces, for `loaded`, and its parameters."""
+    return f"{_LOAD} IN ({','.join('?' * len(run_ids))})", run_ids
+
+
+def loaded(where: str, run_ids: Sequence[str], rows: Sequence[Row]) -> list[Loaded]:
     """The JSON of traces; None for each that is not there."""
-    found: dict[str, bytes | CorruptTraceError] = {}
-    for chunk in _chunks(run_ids, _ROWS_AT_ONCE):
-        marks = ",".join("?" * len(chunk))
-        for stored_id, *stored in connection.execute(f"{_LOAD} IN ({marks})", chunk).fetchall():
-            run_id = stored_bytes(stored_id).decode(errors="replace")
-            try:
-                found[run_id] = _checked(where, run_id, *stored)
-            except CorruptTraceError as error:
-                found[run_id] = error
+    found: dict[str, Loaded] = {}
+    for stored_id, *stored in rows:
+        run_id = stored_bytes(stored_id).decode(errors="replace")
+        try:
+            found[run_id] = _checked(where, run_id, *stored)
+        except CorruptTraceError as error:
+            found[run_id] = error
     return [found.get(run_id) for run_id in run_ids]
+
+
+def is_large(rows: Sequence[Row]) -> bool:
+    """Whether it takes long to compute the checksums of what was read."""
+    return sum(len(row[1]) for row in rows if isinstance(row[1], bytes)) > LARGE
 
 
 def _checked(where: str, run_id: str, stored: object, trace_crc: int | None) -> bytes:
@@ -87,12 +101,6 @@ def _checked(where: str, run_id: str, stored: object, trace_crc: int | None) -> 
 def place_of(where: str, run_id: str) -> str:
     """Where a trace stands, for people."""
     return f"{where}, table traces, run_id {run_id!r}"
-
-
-def newest_id(connection: sqlite3.Connection) -> int:
-    """The place of the newest trace in the order of saving."""
-    (newest,) = connection.execute("SELECT max(rowid) FROM traces").fetchone()
-    return newest or 0
 
 
 def page(connection: sqlite3.Connection, where: str, ask: PageRequest) -> list[PageRow]:
@@ -150,7 +158,7 @@ def matching(
     if row_ids is None:
         yield from _by_run_ids(connection, where, PageRequest(filters))
         return
-    for some in _chunks(row_ids, _ROWS_AT_ONCE):
+    for some in chunks(row_ids, ROWS_AT_ONCE):
         yield from _summaries(connection, where, [(row_id, False) for row_id in some], filters)
 
 
@@ -193,9 +201,9 @@ def _matching(
     connection: sqlite3.Connection, where: str, ask: PageRequest, narrowing: CandidateQuery
 ) -> Generator[PageRow, None, None]:
     # A small page should not read many rows to give few; a large one should not ask often.
-    wanted = ask.offset + ask.limit + 1 if ask.limit is not None else _ROWS_AT_ONCE
+    wanted = ask.offset + ask.limit + 1 if ask.limit is not None else ROWS_AT_ONCE
     yielder = GilYielder()
-    for candidates in _chunks(narrowing.candidates(), min(wanted, _ROWS_AT_ONCE)):
+    for candidates in chunks(narrowing.candidates(), min(wanted, ROWS_AT_ONCE)):
         for found in _summaries(connection, where, candidates, ask.filters):
             yielder.maybe_yield()
             yield found
@@ -240,7 +248,7 @@ def _by_run_ids(
 ) -> Generator[PageRow, None, None]:
     places: list[int] = []
     storable = filter(is_storable_id, ask.filters.run_ids or ())
-    for chunk in _chunks(sorted(storable), _ROWS_AT_ONCE):
+    for chunk in chunks(sorted(storable), ROWS_AT_ONCE):
         marks = ",".join("?" * len(chunk))
         condition, values = bounds_of(ask, "rowid")
         rows = connection.execute(
@@ -249,7 +257,7 @@ def _by_run_ids(
         ).fetchall()
         places += [row[0] for row in rows]
     places = sorted(set(places), reverse=not ask.oldest_first)
-    for some in _chunks(places, _ROWS_AT_ONCE):
+    for some in chunks(places, ROWS_AT_ONCE):
         candidates = [(row_id, False) for row_id in some]
         yield from _summaries(connection, where, candidates, ask.filters)
 
@@ -277,7 +285,12 @@ def _most(limit: int | None) -> int:
     return sys.maxsize if limit is None else min(limit, sys.maxsize)
 
 
-def _chunks(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+def fetch_all(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
+    """The rows of one statement."""
+    return connection.execute(sql, parameters).fetchall()
+
+
+def chunks(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ...errors import StorageError
@@ -13,7 +14,7 @@ from ...model.histogram import TraceHistogram
 from ...model.pagination import Position
 from ...model.reports import BackupReport, CompactReport, RepairReport, VerifyReport
 from ...protocols import Durability
-from ...runtime.batching import Batcher
+from ...runtime.batching import AwaitedBatcher, Batcher
 from ...runtime.interface import Runtime
 from ...runtime.loop_local import LoopLocal
 from ...runtime.worker import Worker
@@ -23,7 +24,7 @@ from ..paging import PageRequest, PageRow
 from ..progress import Done, Steps, take
 from . import reader
 from .connection import Connection
-from .database import Database
+from .database import Database, Purpose
 from .index import counter
 from .recovery.backup import backing_up
 from .recovery.compact import compacting
@@ -82,7 +83,7 @@ class SQLiteStore(FileCore[WrittenTrace]):
         return await self._loop_local.current().load(run_id)
 
     async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
-        return await self._loop_local.current().scan(reader.load, self._where, run_ids)
+        return await self._loop_local.current().load_many(run_ids)
 
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
         return await self._loop_local.current().scan(reader.page, self._where, ask)
@@ -98,7 +99,7 @@ class SQLiteStore(FileCore[WrittenTrace]):
         return await self._loop_local.current().write(Writer.delete, run_id)
 
     async def _newest(self) -> Position | None:
-        newest = await self._loop_local.current().scan(reader.newest_id)
+        newest = await self._loop_local.current().newest()
         return Position(self._kind, newest) if newest else None
 
     async def _close(self) -> None:
@@ -133,7 +134,7 @@ class SQLiteStore(FileCore[WrittenTrace]):
         try:
             return (yield from begin(connection))
         finally:
-            self._database.release(connection)
+            connection.close()
 
     def _take(self, steps: Steps[T]) -> tuple[int, int] | Done[T]:
         with self._database.explained():
@@ -160,43 +161,60 @@ class _LoopState:
 
     def __init__(self, runtime: Runtime, database: Database) -> None:
         self._database = database
-        where = database.where
-        self._writer: Worker[Writer] = runtime.worker(
-            where,
-            self._new_writer,
-            lambda writer: database.release(writer.connection),
+        self._runtime = runtime
+        to_write = Purpose(
+            database,
+            lambda connection: Writer(connection, database.where),
             lambda writer: writer.connection.is_current(),
         )
-        to_read = (where, database.connect, database.release, Connection.seems_current)
-        self._loader: Worker[Connection] = runtime.worker(*to_read)
-        self._scanner: Worker[Connection] = runtime.worker(*to_read)
-        self._counter: Worker[Connection] = runtime.worker(*to_read)
+        to_read = Purpose(database, lambda connection: connection, Connection.seems_current)
+        self._writer: Worker[Writer] = runtime.worker(to_write)
+        self._loader: Worker[Connection] = runtime.worker(to_read)
+        self._scanner: Worker[Connection] = runtime.worker(to_read)
+        self._counter: Worker[Connection] = runtime.worker(to_read)
         self._saves: Batcher[Writer, Unit, None] = Batcher(runtime, self._writer, self._save_batch)
-        self._loads: Batcher[Connection, str, bytes | None] | None = None
-        if runtime.hops:
-            self._loads = Batcher(runtime, self._loader, self._load_batch)
-
-    def _new_writer(self) -> Writer:
-        connection = self._database.connect()
-        return self._database.in_turn(Writer, connection, self._database.where)
+        self._loads: AwaitedBatcher[str, bytes | None] = AwaitedBatcher(
+            runtime, self.load_many, repeatable=True
+        )
 
     async def save(self, traces: Unit) -> None:
         """Save traces, together with others that are saved at the same time."""
         with self._database.explained():
             await self._saves.submit(traces)
 
-    async def load(self, run_id: str) -> bytes | None:
-        """Load one trace, together with others that are asked for at the same time."""
-        if self._loads is None:
-            return await self._do(self._loader, reader.load_one, self._database.where, run_id)
-        with self._database.explained():
-            return await self._loads.submit(run_id)
-
     def _save_batch(self, writer: Writer, units: Sequence[Unit]) -> Sequence[Exception | None]:
         return self._database.in_turn(writer.save, units)
 
-    def _load_batch(self, connection: Connection, run_ids: Sequence[str]) -> Sequence[Loaded]:
-        return self._database.in_turn(reader.load, connection, self._database.where, run_ids)
+    async def load(self, run_id: str) -> bytes | None:
+        """Load one trace, together with others that are asked for at the same time."""
+        if self._runtime.hops:
+            return await self._loads.submit(run_id)
+        rows = await self._fetch(self._loader, reader.LOAD_ONE, (run_id,))
+        return reader.loaded_one(self._database.where, run_id, rows)
+
+    async def load_many(self, run_ids: Sequence[str]) -> list[Loaded]:
+        """Load traces, a statement for each 256 of them."""
+        loaded: list[Loaded] = []
+        for some in reader.chunks(run_ids, reader.ROWS_AT_ONCE):
+            rows = await self._fetch(self._loader, *reader.select(some))
+            check = partial(reader.loaded, self._database.where, some, rows)
+            in_thread = self._runtime.hops and reader.is_large(rows)
+            loaded += await self._runtime.call(check) if in_thread else check()
+        return loaded
+
+    async def newest(self) -> int:
+        """The place of the newest trace in the order of saving."""
+        ((newest,),) = await self._fetch(self._scanner, reader.NEWEST_ID)
+        return newest or 0
+
+    async def _fetch(
+        self, worker: Worker[Any], sql: str, parameters: Sequence[Any] = ()
+    ) -> list[tuple[Any, ...]]:
+        """The rows of one statement that reads."""
+        if self._database.is_private:  # others may be within a transaction, on the same connection
+            return await self._do(worker, reader.fetch_all, sql, parameters)
+        with self._database.explained():
+            return await worker.fetch_all(sql, parameters)
 
     async def write(
         self,
