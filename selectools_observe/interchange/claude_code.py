@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..model.trace import AgentTrace, TraceStep
-from .building import run, seconds, short, step, text_of, total
+from .builders import run, seconds, short, step, text_of, total
 from .form import JSONForm, JSONObject
 from .source import Source
 

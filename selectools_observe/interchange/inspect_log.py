@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from ..model.json_values import loads
 from ..model.trace import AgentTrace, TraceStep
-from .building import run, seconds, step, text_of, total
+from .builders import run, seconds, step, text_of, total
 from .form import BinaryForm, JSONForm, JSONObject
 from .source import Source
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..integrations.opentelemetry.spans import SpanRecord
 from ..model.json_values import loads
 from ..model.trace import AgentTrace
-from .building import seconds, total
+from .builders import seconds, total
 from .form import JSONForm, JSONObject
 from .observations import (
     RowRuns,

@@ -13,7 +13,7 @@ from typing import Any
 from ..backends.error_mapping import from_sqlite
 from ..model.json_values import loads
 from ..model.trace import AgentTrace, TraceStep
-from .building import run, seconds, short, step
+from .builders import run, seconds, short, step
 from .form import BinaryForm, JSONObject
 from .source import Source
 from .sqlite_files import is_sqlite, reading, tables_of

@@ -10,7 +10,7 @@ from typing import Any
 from ..integrations.opentelemetry.spans import SpanEvent, SpanRecord
 from ..model.json_values import loads
 from ..model.trace import AgentTrace
-from .building import total
+from .builders import total
 from .form import JSONForm, JSONObject
 from .observations import attributes, hex_id, kind_of, runs_of_trace
 from .source import Source

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..integrations.opentelemetry.spans import SpanEvent, SpanRecord
 from ..model.trace import AgentTrace
-from .building import seconds
+from .builders import seconds
 from .form import JSONForm, JSONObject
 from .observations import hex_id, nanoseconds
 from .source import Source

@@ -6,20 +6,20 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, closing, nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ...model.trace import TraceStep
-from .run import Run, current_run
-from .step import TimedStep, current_scope
-
-if TYPE_CHECKING:
-    from .recorder import Recorder
+from .run import Run, TimedStep, current_run, current_scope
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def recorded_agent(
-    recorder: Recorder, function: Function, name: str | None, metadata: Mapping[str, Any]
+    start_run: Callable[..., Run],
+    check_blocking: Callable[[], None],
+    function: Function,
+    name: str | None,
+    metadata: Mapping[str, Any],
 ) -> Function:
     """The function, each call of which is a run.
 
@@ -27,11 +27,11 @@ def recorded_agent(
         TypeError: It blocks, and the recorder's store is async.
     """
     if not _is_async(function):
-        recorder.check_blocking()
+        check_blocking()
     described = {"agent": name or _name(function), **metadata}
 
     def run(_: Any, __: Any) -> Run:
-        return recorder.run(metadata=described)
+        return start_run(metadata=described)
 
     return _within(function, run, _ignore)
 

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from types import TracebackType
-from typing import Any, Self, cast, overload
+from typing import Any, Self, overload
 
-import msgspec
-
-from ...backends.journal_file import UNFINISHED
-from ...model.trace import AgentTrace, TraceStep
+from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, Durability, TraceStore
-from ...stores.delegating import AnyStore, behind
 from ...stores.methods import ClosedAtEnd
-from ..background.queue import Outcome, Settled
-from ..background.stores import AsyncBackgroundTraceStore, BackgroundTraceStore
 from ..background.worker import OnError
-from ..journal.recovery import arecover, folder_of, recover
-from ..journal.run_journal import LiveRun, RunJournal
-from ..processing.processor import TraceProcessor
-from ..processing.stores import AsyncProcessingTraceStore, ProcessingTraceStore
-from ..saver import RecorderCounts, RunSaver, despite_cancellation, in_thread
+from ..saver import RecorderCounts, RunSaver
 from .decorators import Function, recorded_agent, recorded_tool
+from .lifecycle import RunLifecycle
 from .run import Run
-
-log = logging.getLogger("selectools_observe")
-
-_MOST_KEPT = 64 * 1024 * 1024  # bytes of runs in the run journal that the store would not take
 
 
 class Recorder(ClosedAtEnd):
@@ -67,23 +52,10 @@ class Recorder(ClosedAtEnd):
         if durability not in ("full", "normal"):
             raise ValueError(f"durability must be 'full' or 'normal', not {durability!r}")
         self._saver = RunSaver(store, on_error)
-        self._flight: RunJournal | None = None
-        self._folder = None if isinstance(live, bool) else os.fspath(live)
-        self._to_recover = False
-        self._shows_beginnings = False
+        folder = None if isinstance(live, bool) else os.fspath(live)
+        self._lifecycle = RunLifecycle(self._saver, folder)
         if live is not False:
-            self._fly(store, durability)
-
-    def _fly(self, store: AnyStore, durability: Durability) -> None:
-        records = folder_of(store, self._folder)
-        preparations = _preparations(store)
-        # Where some runs may be left out in the end, their beginnings must not stay in the store.
-        self._shows_beginnings = not any(preparation.samples for preparation in preparations)
-        self._flight = RunJournal(records, durability, preparations, self._saver.note_unwritten)
-        if self._saver.is_async:
-            self._to_recover = True  # at the first run: that needs an event loop
-        else:
-            recover(cast("TraceStore", store), self._folder)
+            self._lifecycle.keep_journal(store, durability)
 
     @property
     def counts(self) -> RecorderCounts:
@@ -130,7 +102,7 @@ class Recorder(ClosedAtEnd):
         )
         if run_id is not None:
             trace.run_id = run_id
-        return Run(self, trace)
+        return Run(self._lifecycle, trace)
 
     @overload
     def agent(self, function: Function, /) -> Function: ...
@@ -161,8 +133,12 @@ class Recorder(ClosedAtEnd):
             TypeError: The function blocks and the store is async.
         """
         if function is not None:
-            return recorded_agent(self, function, name, metadata or {})
-        return lambda function: recorded_agent(self, function, name, metadata or {})
+            return recorded_agent(
+                self.run, self._lifecycle.check_blocking, function, name, metadata or {}
+            )
+        return lambda function: recorded_agent(
+            self.run, self._lifecycle.check_blocking, function, name, metadata or {}
+        )
 
     @overload
     def tool(self, function: Function, /) -> Function: ...
@@ -187,8 +163,7 @@ class Recorder(ClosedAtEnd):
 
     def close(self) -> None:
         """Let go of the run journal. The store stays open; runs that go on are still saved."""
-        if self._flight is not None:
-            self._flight.record.close()
+        self._lifecycle.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -203,104 +178,3 @@ class Recorder(ClosedAtEnd):
 
     def __repr__(self) -> str:
         return f"Recorder({self._saver.store!r})"
-
-    # What runs and decorators ask of their recorder.
-
-    def check_blocking(self) -> None:
-        """Refuse code that blocks where the store is async.
-
-        Raises:
-            TypeError: It is.
-        """
-        if self._saver.is_async:
-            raise TypeError(
-                f"{self._saver.store!r} is async: use 'async with' and coroutines, or give the "
-                "recorder a blocking store (SyncTraceStore makes one of any)"
-            )
-
-    def begin(self, trace: AgentTrace) -> LiveRun | None:
-        """Begin a run in the run journal, if there is one."""
-        return None if self._flight is None else self._flight.begin(trace)
-
-    async def show(self, trace: AgentTrace, live: LiveRun | None) -> None:
-        """Show a run in the store that has only begun, in code that blocks."""
-        if live is not None and self._shows_beginnings:
-            await self._saver.save_beginning(_beginning(trace))
-
-    async def async_show(self, trace: AgentTrace, live: LiveRun | None) -> None:
-        """`show` in an event loop."""
-        if self._to_recover:
-            self._to_recover = False
-            await self._recover(trace)
-        if self._saver.is_async:
-            await self.show(trace, live)
-        elif live is not None:
-            await in_thread(partial(self.show, trace, live))
-
-    async def _recover(self, trace: AgentTrace) -> None:
-        try:
-            await arecover(cast("AsyncTraceStore", self._saver.store), self._folder)
-        except Exception as error:  # noqa: BLE001 - the agent goes on
-            self._saver.note_unwritten(error, trace)
-
-    async def finish(self, trace: AgentTrace, live: LiveRun | None) -> None:
-        """Save a run that has ended, in code that blocks."""
-        if live is not None:
-            live.sync(live.end())
-        await self._saver.save(trace, self._when_settled(live))
-
-    async def async_finish(self, trace: AgentTrace, live: LiveRun | None) -> None:
-        """Save a run that has ended, in an event loop, also while the task is being cancelled."""
-        if not self._saver.is_async:
-            await despite_cancellation(partial(in_thread, partial(self.finish, trace, live)))
-            return
-
-        async def finish() -> None:
-            if live is not None:
-                await live.async_sync(live.end())
-            await self._saver.save(trace, self._when_settled(live))
-
-        await despite_cancellation(finish)
-
-    def _when_settled(self, live: LiveRun | None) -> Settled:
-        """What happens to a run's run journal once the store has taken it, or will not."""
-
-        def settled(outcome: Outcome) -> None:
-            if live is None:
-                return
-            if outcome == "saved":
-                live.forget()
-            elif live.kept_bytes > _MOST_KEPT:
-                log.error("The run journal is full: a run that was %s is not kept", outcome)
-                live.forget()
-
-        return settled
-
-    def note_late_step(self, trace: AgentTrace, step: TraceStep) -> None:
-        """A step came after its run had ended, and been saved."""
-        self._saver.count("late_steps")
-        log.warning("A %s step came after the end of run %r", step.type.value, trace.run_id)
-
-
-def _beginning(trace: AgentTrace) -> AgentTrace:
-    """A run that has only begun, as the store shows it."""
-    metadata = {**trace.metadata, UNFINISHED: True}
-    return msgspec.structs.replace(trace, steps=[], metadata=metadata, extra=None)
-
-
-def _preparations(store: AnyStore) -> list[TraceProcessor]:
-    """What is done to a run on its way to the innermost store.
-
-    Raises:
-        ValueError: A store that prepares stands in front of one that saves in the background.
-    """
-    found: list[TraceProcessor] = []
-    for one in behind(store):
-        if isinstance(one, ProcessingTraceStore | AsyncProcessingTraceStore):
-            found.append(one.preparation)
-        elif found and isinstance(one, BackgroundTraceStore | AsyncBackgroundTraceStore):
-            raise ValueError(
-                "with live=True the background store must be the outermost one: "
-                "BackgroundTraceStore(ProcessingTraceStore(store))"
-            )
-    return found

@@ -1,29 +1,122 @@
-"""A run that is being recorded."""
+"""A run that is being recorded, and its steps: timed, and ended by whatever ends them."""
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import functools
-import logging
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import Any, NamedTuple, ParamSpec, Self, TypeVar
 
+from ...model.json_values import UnstorableValueError, dumps
 from ...model.trace import AgentTrace, StepType, TraceStep, step_type
 from ...runtime.interface import run_sync
 from ..error_text import error_text
 from ..journal.run_journal import LiveRun
 from ..processing.processor import ROOT_RUN_ID
-from .step import Scope, TimedStep, current_scope, is_cancellation
-
-if TYPE_CHECKING:
-    from .recorder import Recorder
-
-log = logging.getLogger("selectools_observe")
+from .lifecycle import RunLifecycle
 
 T = TypeVar("T")
 Args = ParamSpec("Args")
+
+
+class Scope(NamedTuple):
+    """Where code runs: in which run, and in which step of it."""
+
+    run: Run
+    step: TraceStep | None = None
+
+
+current_scope: contextvars.ContextVar[Scope | None] = contextvars.ContextVar(
+    "selectools_observe_run", default=None
+)
+
+
+def as_text(value: object) -> str:
+    """A tool's result as text: text as it is, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    try:
+        return dumps(value).decode("utf-8", "surrogatepass")
+    except UnstorableValueError:
+        return f"<{type(value).__name__}>"
+
+
+class TimedStep:
+    """A step that is timed by ``with`` or ``async with``, which give the `TraceStep` to fill in.
+
+    Its place among the run's steps is that of its beginning. An exception sets its ``error`` and
+    goes on. Never entered, it stays in the run as it was given.
+    """
+
+    def __init__(self, run: Run, step: TraceStep) -> None:
+        self._run = run
+        self._step = step
+        self._place = run.reserve(step)
+        self._since = 0.0
+        self._outer: Scope | None = None
+
+    def _begin(self) -> TraceStep:
+        if self._since:
+            raise RuntimeError("a step can be entered only once: make a new one")
+        self._outer = current_scope.get()
+        if self._outer is not None and self._outer.run is self._run and self._outer.step:
+            self._nest_in(self._outer.step)
+        current_scope.set(Scope(self._run, self._step))
+        self._step.timestamp = time.time()
+        self._since = time.perf_counter()
+        self._run.note_begun(self._place)
+        return self._step
+
+    def _nest_in(self, outer: TraceStep) -> None:
+        if outer.step_number is None:
+            outer.step_number = self._run.trace.steps.index(outer) + 1
+        self._step.extra = {**(self._step.extra or {}), "parent_step": outer.step_number}
+
+    def _end(self, error: BaseException | None) -> int:
+        self._step.duration_ms = (time.perf_counter() - self._since) * 1000
+        current = current_scope.get()
+        if current is not None and current.step is self._step:
+            current_scope.set(self._outer)
+        if error is not None and not isinstance(
+            error, GeneratorExit
+        ):  # a stream left early is fine
+            self._run.note_error(error)
+            if self._step.error is None:
+                self._step.error = error_text(error)
+        if self._step.tool_result is not None:
+            self._step.tool_result = as_text(self._step.tool_result)
+        return self._run.note_done(self._place)
+
+    def __enter__(self) -> TraceStep:
+        return self._begin()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._run.sync(self._end(error))
+
+    async def __aenter__(self) -> TraceStep:
+        return self._begin()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._run.async_sync(self._end(error))
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether the run was told to stop, rather than failing."""
+    return isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
 
 
 def current_run() -> Run | None:
@@ -58,9 +151,9 @@ class Run:
         trace: The run so far, as an `AgentTrace`.
     """
 
-    def __init__(self, recorder: Recorder, trace: AgentTrace) -> None:
+    def __init__(self, lifecycle: RunLifecycle, trace: AgentTrace) -> None:
         self.trace = trace
-        self._recorder = recorder
+        self._lifecycle = lifecycle
         self._live: LiveRun | None = None
         self._lock = threading.Lock()
         self._outer: Scope | None = None
@@ -152,7 +245,7 @@ class Run:
         """The place of a new step."""
         with self._lock:
             if self._ended:
-                self._recorder.note_late_step(self.trace, step)
+                self._lifecycle.note_late_step(self.trace, step)
             place = len(self.trace.steps)
             self.trace.steps.append(step)
             self._unwritten[place] = step
@@ -193,10 +286,10 @@ class Run:
         self._seen.append(error)
 
     def __enter__(self) -> Self:
-        self._recorder.check_blocking()
+        self._lifecycle.check_blocking()
         self._begin()
         try:
-            run_sync(self._recorder.show(self.trace, self._live))
+            run_sync(self._lifecycle.show(self.trace, self._live))
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
@@ -209,12 +302,12 @@ class Run:
         traceback: TracebackType | None,
     ) -> None:
         self._end(error)
-        run_sync(self._recorder.finish(self.trace, self._live))
+        run_sync(self._lifecycle.finish(self.trace, self._live))
 
     async def __aenter__(self) -> Self:
         self._begin()
         try:
-            await self._recorder.async_show(self.trace, self._live)
+            await self._lifecycle.async_show(self.trace, self._live)
         except BaseException as error:  # it was cancelled so soon
             await self.__aexit__(type(error), error, None)
             raise
@@ -227,7 +320,7 @@ class Run:
         traceback: TracebackType | None,
     ) -> None:
         self._end(error)
-        await self._recorder.async_finish(self.trace, self._live)
+        await self._lifecycle.async_finish(self.trace, self._live)
 
     def _begin(self) -> None:
         if self._begun:
@@ -237,7 +330,7 @@ class Run:
         if self._outer is not None and self.trace.parent_run_id is None:
             self._nest_in(self._outer.run.trace)
         current_scope.set(Scope(self))
-        self._live = self._recorder.begin(self.trace)
+        self._live = self._lifecycle.begin(self.trace)
 
     def _nest_in(self, outer: AgentTrace) -> None:
         self.trace.parent_run_id = outer.run_id

@@ -17,7 +17,7 @@ from ...model.limits import DEFAULT_LIMITS, Limits
 from .otlp_json import attributes_of, is_span_id, is_trace_id, list_in, number_in, value_of
 from .otlp_limits import check_otlp
 from .semconv import DETAIL_EVENTS, MESSAGE_EVENTS
-from .spans import LOG_MARK, SpanEvent, SpanRecord
+from .spans import LOG_MARK, LogEvent, SpanEvent, SpanRecord
 
 
 class LogsRequest(msgspec.Struct):
@@ -32,26 +32,6 @@ class LogsRequest(msgspec.Struct):
     spans: list[SpanRecord]
     unused: int
     rejected: list[str]
-
-
-class LogEvent(msgspec.Struct):
-    """A log record as OTLP has it, of either form.
-
-    Attributes:
-        trace_id: 32 hexadecimal digits; empty if it belongs to no span.
-        span_id: 16 hexadecimal digits.
-        name: The event's name.
-        time_ns: When, nanoseconds since the epoch.
-        body: What it says, a JSON value.
-        attributes: What is said about it.
-    """
-
-    trace_id: str
-    span_id: str
-    name: str
-    time_ns: int
-    body: Any
-    attributes: dict[str, Any]
 
 
 def read_logs(

@@ -10,8 +10,7 @@ from typing import Any
 from ...model.json_values import dumps
 from .._requires import needs
 from .otlp_json import IS_REMOTE, KNOWS_REMOTE
-from .otlp_logs import LogEvent
-from .spans import SPAN_KINDS, STATUSES, SpanEvent, SpanLink, SpanRecord
+from .spans import SPAN_KINDS, STATUSES, LogEvent, SpanEvent, SpanLink, SpanRecord
 
 with needs("otel", "OTLP in protobuf"):
     from google.protobuf.message import DecodeError

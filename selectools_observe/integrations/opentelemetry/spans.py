@@ -125,3 +125,23 @@ def from_plain(data: object) -> SpanRecord:
         msgspec.ValidationError: It is none.
     """
     return msgspec.convert(data, SpanRecord)
+
+
+class LogEvent(msgspec.Struct):
+    """A log record as OTLP has it, of either form.
+
+    Attributes:
+        trace_id: 32 hexadecimal digits; empty if it belongs to no span.
+        span_id: 16 hexadecimal digits.
+        name: The event's name.
+        time_ns: When, nanoseconds since the epoch.
+        body: What it says, a JSON value.
+        attributes: What is said about it.
+    """
+
+    trace_id: str
+    span_id: str
+    name: str
+    time_ns: int
+    body: Any
+    attributes: dict[str, Any]
