@@ -30,7 +30,7 @@ _JSON = (
     "traces", "otlp", "claude_code", "codex", "inspect_log", "langfuse", "langsmith", "mlflow",
     "console_spans", "phoenix", "jaeger",
 )  # fmt: skip
-_MOST_HELD_BACK = 100
+_MOST_HELD_BACK = 10_000
 _SNIFFED = 16
 _OTHER_FILES = {
     b"PK\x03\x04": "a zip archive",

@@ -631,6 +631,14 @@ class TestRefusals:
             with pytest.raises(UnknownFormError, match=words):
                 list(read_runs(tmp_path / name))
 
+    def test_a_long_file_of_no_form_is_refused_once(self, tmp_path):
+        path = tmp_path / "program.py"
+        path.write_text("x = 1\n" * 500 + "y = {\n" + "'a': 1,\n" * 500 + "}\n")
+        told: list[tuple[str, str]] = []
+        with pytest.raises(UnknownFormError):
+            list(read_runs(path, skipped=lambda *each: told.append(each)))
+        assert told == []
+
     def test_an_empty_file_has_no_runs(self, tmp_path):
         (tmp_path / "empty").write_bytes(b"")
         assert list(read_runs(tmp_path / "empty")) == []
