@@ -103,6 +103,41 @@ def site(session: nox.Session) -> None:
     session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
 
 
+def install_what_ships(session: nox.Session) -> None:
+    """Install the package with all extras that users install beside it, and nothing else."""
+    session.install(".[cli,langchain,otel,pandas,polars,server]")
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Look up known vulnerabilities of what the package requires, and check the licences.
+
+    Where no advisory database can be reached, it says so and goes on.
+    """
+    install_what_ships(session)
+    frozen = Path(session.create_tmp()) / "requirements.txt"
+    session.install("pip-audit", "pip-licenses")
+    session.run("python", "scripts/supply_chain.py", "licences")
+    session.run("python", "scripts/supply_chain.py", "audit", str(frozen))
+
+
+@nox.session
+def sbom(session: nox.Session) -> None:
+    """Write the software bill of materials, CycloneDX JSON: ``nox -s sbom -- FILE``."""
+    install_what_ships(session)
+    (target,) = session.posargs or ["dist/selectools-observe.cdx.json"]
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    python = str(Path(session.virtualenv.bin) / "python")
+    tools = Path(session.create_tmp()) / "cyclonedx"
+    session.run("python", "-m", "venv", str(tools))
+    tool = str(tools / "bin" / "python")
+    session.run(tool, "-m", "pip", "install", "--quiet", "cyclonedx-bom>=5", external=True)
+    session.run(
+        tool, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--of", "JSON",
+        "-o", target, python, external=True,
+    )  # fmt: skip
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure this package beside its peers: ``nox -s bench -- --quick`` for a short run."""

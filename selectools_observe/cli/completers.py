@@ -5,6 +5,7 @@ A shell asks while a person types: answers are quick, and trouble is an empty an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import islice
 
@@ -15,6 +16,7 @@ from ..protocols import QueryableTraceStore
 from ..stores.open import open_store
 from .session import Session
 
+_PLAIN_WORD = re.compile(r"[\w.:@/+][\w.:@/+-]*")
 _RUNS_LOOKED_AT = 500
 _TRACES_LOOKED_AT = 50
 
@@ -55,10 +57,13 @@ def _ask(
             store.close()
     except Exception:  # noqa: BLE001 - nobody asked for the trouble
         return []
-    # A shell would take a blank for the end of the word, and a control character for more.
-    offered = (word for word in words if word.startswith(start) and _is_one_word(word))
+    offered = (word for word in words if word.startswith(start) and _is_plain_word(word))
     return list(islice(offered, _RUNS_LOOKED_AT))
 
 
-def _is_one_word(word: str) -> bool:
-    return word.isprintable() and not any(letter.isspace() for letter in word)
+def _is_plain_word(word: str) -> bool:
+    """Whether a word means itself to every shell.
+
+    bash inserts what it is given unquoted: an id such as ``run$(command)`` would be a command.
+    """
+    return _PLAIN_WORD.fullmatch(word) is not None

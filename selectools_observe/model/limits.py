@@ -71,6 +71,7 @@ _MESSAGES = {
 }
 
 _SHORT = 256  # bytes; no text that short reaches any limit worth setting
+_PAIRS_DEEP = 4
 _SLICE = 64 * 1024
 _DIGITS_ONLY = bytes(ord("0") if 48 <= byte <= 57 else ord(" ") for byte in range(256))
 _NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -131,7 +132,10 @@ class JsonScanner:
 
     def _check_depth(self, outside: bytes, opened: int) -> None:
         brackets = outside.translate(None, _NO_BRACKET)
-        if self._depth + opened > self._limits.depth:
+        left = brackets
+        for _ in range(_PAIRS_DEEP):  # most nest no deeper, and to count takes long
+            left = left.replace(b"[]", b"").replace(b"{}", b"")
+        if self._depth + len(left) + _PAIRS_DEEP > self._limits.depth:
             deepest = max(accumulate(map(_STEP.__getitem__, brackets), initial=self._depth))
             if deepest > self._limits.depth:
                 raise LimitError("depth", self._limits.depth)

@@ -31,7 +31,7 @@ from .routes import login
 from .routes import otlp as telemetry
 from .routes import stats as overview
 from .routes import traces as reading
-from .security import Guard, Rules
+from .security import Guard, Rules, check_token
 from .state import State, state_of
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -54,10 +54,14 @@ class Service:
         )
         app.router.redirect_slashes = False
         app.state.shared = state
-        self._guarded = Guard(app, rules, open_paths=_OPEN)
+        self._guarded = Guard(app, rules, open_paths=_OPEN, guesses=state.guesses)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._guarded(scope, receive, send)
+
+    def new_code(self) -> str:
+        """A code that opens the page once, as ``/?code=...``, in the token's place."""
+        return self._state.codes.new()
 
     def end_streams(self) -> None:
         """End all live streams: they would keep a server from stopping."""
@@ -104,10 +108,10 @@ def create_app(
 
     Raises:
         TypeError: ``store`` is no store.
-        ValueError: The token is empty.
+        ValueError: No header can carry the token.
     """
-    if token is not None and not token:
-        raise ValueError("the token is empty: give a long random one, or None for none")
+    if token is not None:
+        check_token(token)
     reached = reach(store)
     hub = live.Hub(reached, interval=live_interval, heartbeat=live_heartbeat)
     state = State(

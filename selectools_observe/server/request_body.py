@@ -88,6 +88,9 @@ class Held:
             async for piece in body_pieces(request, limit):
                 if number + piece.count(b"\n") > self._limits.lines:
                     raise too_much(LimitError("lines", self._limits.lines))
+                if not (line.text or line.refused or piece.strip()):
+                    number += piece.count(b"\n")
+                    continue
                 *ends, last = piece.split(b"\n")
                 for end in ends:
                     number += 1

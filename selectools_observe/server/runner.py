@@ -20,11 +20,14 @@ import uvicorn
 from ..protocols import AsyncTraceStore, TraceStore
 from ..stores.open import open_async_store
 from .app import MAX_BODY, Service, create_app
-from .connection_limits import LONGEST_HEADERS, MOST_CLIENTS, LimitedProtocol
+from .connection_limits import LimitedProtocol, most_clients
+from .security import LONGEST_HEADERS, check_token
 
 SHORTEST_TOKEN = 16  # characters
 _KEEP_ALIVE = 15  # seconds
 _GRACE = 5  # seconds for answers under way when the server stops
+_ACCEPTED_AT_ONCE = 64  # fewer than the descriptors that are left over
+_LEAVING = 16  # connections that make room, and are gone a moment later
 _BACKLOG = 512  # connections that wait to be accepted
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -62,7 +65,8 @@ def run(
     """
     check_access(host, token)
     with contextlib.closing(listen(host, port)) as listener:
-        url = url_of(host, listener.getsockname()[1], token)
+        own_port = listener.getsockname()[1]
+        url = url_of(host, own_port, token)
 
         async def serve() -> None:
             async with _opened(store, must_exist=read_only) as opened:
@@ -73,7 +77,16 @@ def run(
                     allowed_hosts={*allowed_hosts, *_own_names(host)},
                     max_body=max_body,
                 )
-                await Server(app, lambda: _announce(url, on_ready, open_browser)).serve([listener])
+
+                def ready() -> None:
+                    if on_ready is not None:
+                        on_ready(url)
+                    if open_browser:
+                        # Whoever reads the arguments of processes finds a code that was used.
+                        code = "" if token is None else f"?code={app.new_code()}"
+                        _open(url_of(host, own_port, None) + code)
+
+                await Server(app, ready).serve([listener])
 
         asyncio.run(serve())
 
@@ -92,6 +105,8 @@ def check_access(host: str, token: str | None) -> None:
         )
     if token is not None and len(token) < SHORTEST_TOKEN:
         raise ValueError(f"a token must have {SHORTEST_TOKEN} characters or more; {hint}")
+    if token is not None:
+        check_token(token)
 
 
 def is_loopback(host: str) -> bool:
@@ -150,11 +165,9 @@ def _own_names(host: str) -> set[str]:
     return {host.strip("[]").lower()} if is_loopback(host) else {host, socket.gethostname()}
 
 
-def _announce(url: str, on_ready: Callable[[str], None] | None, open_browser: bool) -> None:  # noqa: FBT001
-    if on_ready is not None:
-        on_ready(url)
-    if open_browser:  # which may take its time
-        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+def _open(url: str) -> None:
+    """Open a browser, which may take its time."""
+    threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
 @contextlib.asynccontextmanager
@@ -186,8 +199,8 @@ class Server(uvicorn.Server):
             access_log=False,  # it would write tokens down
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=MOST_CLIENTS,
-            backlog=_BACKLOG,
+            limit_concurrency=most_clients() + _LEAVING,
+            backlog=_ACCEPTED_AT_ONCE,
             h11_max_incomplete_event_size=LONGEST_HEADERS,
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=_GRACE,
@@ -200,6 +213,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        for listener in sockets or ():  # asyncio has taken one figure for two
+            listener.listen(_BACKLOG)
         self._on_ready()
 
     @contextlib.contextmanager

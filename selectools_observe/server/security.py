@@ -14,11 +14,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .entrance import Guesses
 from .responses import Problem
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@\s]+)(:[0-9]{1,5})?")
 _ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+LONGEST_HEADERS = 32 * 1024  # bytes of a request line and its headers
 _LONGEST_PATH = 8 * 1024  # characters
 
 _SECURITY = {
@@ -55,10 +57,13 @@ class Rules:
 class Guard:
     """The ASGI app in front of the routes."""
 
-    def __init__(self, app: ASGIApp, rules: Rules, *, open_paths: Collection[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, rules: Rules, *, open_paths: Collection[str], guesses: Guesses
+    ) -> None:
         self._app = app
         self._rules = rules
         self._open_paths = open_paths
+        self._guesses = guesses
         self._hosts = {name.lower().rstrip(".") for name in rules.allowed_hosts}
         self._origins = {_canonical(origin) for origin in rules.allowed_origins}
 
@@ -72,20 +77,25 @@ class Guard:
         path = path_of(scope)
         send = _with_headers(send, is_page=not path.startswith(("/api/", "/v1/", "/health")))
         try:
-            self._check(scope, path)
+            await self._check(scope, path)
         except Problem as problem:
+            if _has_body(scope):  # which nobody will read
+                problem.headers["Connection"] = "close"
             await problem.response()(scope, receive, send)
             return
         root: str = scope.get("root_path", "")
         await self._app({**scope, "path": root + path}, receive, send)
 
-    def _check(self, scope: Scope, path: str) -> None:
+    async def _check(self, scope: Scope, path: str) -> None:
         headers = Headers(scope=scope)
+        _check_head(scope, headers)
         if len(path) > _LONGEST_PATH:
             raise Problem(414, "too_large", "The path is too long")
         self._check_host(headers.getlist("host"))
         self._check_site(headers, scope["method"])
         if path not in self._open_paths and not is_known(scope, self._rules.token):
+            if "authorization" in headers:
+                await wrong_guess(self._guesses, scope)
             raise Problem(
                 401,
                 "unauthorized",
@@ -126,6 +136,47 @@ class Guard:
         # A link that leads to the page is no harm; anything else of another site is not asked for.
         if not (is_visit and headers.get("sec-fetch-dest") == "document"):
             raise _cross_site()
+
+
+async def wrong_guess(guesses: Guesses, scope: Scope) -> None:
+    """Wait, after a wrong token.
+
+    Raises:
+        Problem: Too many wrong ones come at once.
+    """
+    client = scope.get("client")
+    if not await guesses.wrong(client[0] if client else ""):
+        remedy = "Try again later, with the right token"
+        raise Problem(429, "busy", "Too many wrong tokens", remedy, {"Retry-After": "5"})
+
+
+def check_token(token: str) -> None:
+    """Refuse a token that no client could show.
+
+    Raises:
+        ValueError: A header cannot carry it.
+    """
+    if not token or not all("!" <= letter <= "~" for letter in token):
+        raise ValueError(
+            "a token must be of printable ASCII characters without blanks, since a header carries "
+            'it: make one with: python -c "import secrets; print(secrets.token_urlsafe())"'
+        )
+
+
+def _check_head(scope: Scope, headers: Headers) -> None:
+    size = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    if size + len(scope.get("query_string", b"")) > LONGEST_HEADERS:
+        message = f"A request line and its headers may have {LONGEST_HEADERS} bytes"
+        raise Problem(431, "too_large", message, "Send less", {"Connection": "close"})
+    if "transfer-encoding" in headers and "content-length" in headers:
+        # A proxy in front may have taken the other one: what follows could be anybody's request.
+        message = "The request has both Content-Length and Transfer-Encoding"
+        raise Problem(400, "invalid_request", message, None, {"Connection": "close"})
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def is_known(scope: Scope, token: str | None) -> bool:

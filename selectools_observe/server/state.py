@@ -12,6 +12,7 @@ from starlette.requests import Request
 from ..model.limits import DEFAULT_LIMITS, Limits
 from ..model.trace import AgentTrace
 from .async_store import Reach
+from .entrance import Codes, Guesses
 from .event_hub import Hub
 from .otlp_ingest import Telemetry
 from .request_body import Held
@@ -77,6 +78,8 @@ class State:
         max_body: The most bytes of a body, also when unpacked.
         bodies: The bodies that are in memory.
         limits: What a body may become.
+        codes: Links that open the page once.
+        guesses: Wrong tokens of late.
         recent: Large runs that were looked at lately.
         remembered: Sums over many runs.
         summing: Held while many runs are read, so that it is done once at a time.
@@ -90,6 +93,8 @@ class State:
     max_body: int
     bodies: Held
     limits: Limits = DEFAULT_LIMITS
+    codes: Codes = field(default_factory=Codes)
+    guesses: Guesses = field(default_factory=Guesses)
     recent: RecentRuns = field(default_factory=RecentRuns)
     remembered: Remembered = field(default_factory=Remembered)
     summing: asyncio.Lock = field(default_factory=asyncio.Lock)

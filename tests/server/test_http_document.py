@@ -12,6 +12,7 @@ import pytest
 from served import TOKEN, run_of, serving
 
 from selectools_observe import AsyncSQLiteTraceStore, InMemoryTraceStore, SQLiteTraceStore
+from selectools_observe.server import entrance
 from selectools_observe.server.openapi.document import document
 from selectools_observe.server.responses import Problem
 from selectools_observe.testing.samples import full_trace, various_traces
@@ -27,8 +28,10 @@ def filled(tmp_path_factory):
     path = tmp_path_factory.mktemp("document") / "runs.db"
     with SQLiteTraceStore(path) as store:
         store.save_many([*various_traces(30), full_trace(), run_of("run-1")])
-    with serving(AsyncSQLiteTraceStore(path), token=TOKEN) as service:
-        yield service
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entrance, "_EACH", 0.0)  # it guesses tokens, and would wait for each
+        with serving(AsyncSQLiteTraceStore(path), token=TOKEN) as service:
+            yield service
 
 
 @pytest.mark.parametrize("run_ids", ["any", "stored"])

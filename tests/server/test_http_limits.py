@@ -259,7 +259,8 @@ def test_what_is_no_request(impatient, request_bytes):
 
 
 def test_connections_beyond_the_most_are_turned_away(monkeypatch, path):
-    monkeypatch.setattr(connections, "_REFUSED_BEYOND", 20)
+    monkeypatch.setattr(connections, "most_connections", lambda: 20)
+    monkeypatch.setattr(connections, "most_clients", lambda: 30)
     with serving(AsyncSQLiteTraceStore(path)) as service, contextlib.ExitStack() as stack:
         held = [stack.enter_context(connected(service)) for _ in range(40)]
         for connection in held[30:]:

@@ -457,5 +457,5 @@ def test_what_is_no_store_is_refused():
         TypeError, match="is not a trace store, it has no save, load, list, query, delete"
     ):
         create_app(object())
-    with pytest.raises(ValueError, match="the token is empty"):
+    with pytest.raises(ValueError, match="a token must be of printable ASCII"):
         create_app(InMemoryTraceStore(), token="")

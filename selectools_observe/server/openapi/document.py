@@ -43,13 +43,15 @@ _ERRORS = {
     413: "The body is too large.",
     415: "Unsupported media type.",
     421: "Unknown host name.",
-    422: "The run cannot be stored as it is.",
+    422: "The run cannot be stored as it is, or the body would become too much.",
+    429: "Too many wrong tokens.",
+    431: "The request line and its headers are too large.",
     500: "A stored run cannot be read, or an internal error occurred.",
     501: "An optional package is missing on the server.",
     503: "The store is unavailable, or there are too many clients.",
 }
-_ALWAYS = (400, 401, 403, 421, 500, 503)
-_WITH_BODY = (408, 413, 415)
+_ALWAYS = (400, 401, 403, 421, 429, 431, 500, 503)
+_WITH_BODY = (408, 413, 415, 422)
 
 
 def document(root: str, *, has_token: bool) -> Json:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 from ..responses import Problem
-from ..security import cookie_of, is_equal, is_known, session_of
+from ..security import cookie_of, is_equal, is_known, session_of, wrong_guess
 from ..state import state_of
 
 STATIC = os.path.join(os.path.dirname(os.path.dirname(__file__)), "static")
@@ -45,9 +45,14 @@ _ONWARD = """<!doctype html>
 
 async def page(request: Request) -> Response:
     """The page; the form, if who asks is not known."""
-    token = state_of(request).token
+    state = state_of(request)
+    token = state.token
+    if token is not None and "code" in request.query_params:
+        if state.codes.take(request.query_params["code"]):
+            return _entered(request, token)
+        return _form("This link was used before, or is too old.")
     if token is not None and "token" in request.query_params:
-        return _enter(request, token, request.query_params["token"])
+        return await _enter(request, token, request.query_params["token"])
     if not is_known(request.scope, token):
         return _form("This page is protected by a token.")
     if not _HAS_PAGE:
@@ -62,12 +67,17 @@ async def login(request: Request) -> Response:
         return HTMLResponse(_ONWARD)
     async with state_of(request).bodies.body(request, _LONGEST_FORM) as body:
         fields = dict(parse_qsl(body.decode("utf-8", "replace")))
-    return _enter(request, token, fields.get("token", ""))
+    return await _enter(request, token, fields.get("token", ""))
 
 
-def _enter(request: Request, token: str, shown: str) -> Response:
+async def _enter(request: Request, token: str, shown: str) -> Response:
     if not is_equal(shown, token):
+        await wrong_guess(state_of(request).guesses, request.scope)
         return _form("Wrong token.")
+    return _entered(request, token)
+
+
+def _entered(request: Request, token: str) -> Response:
     response = HTMLResponse(_ONWARD, headers={"Cache-Control": "no-store"})
     is_secure = "https" in (request.url.scheme, request.headers.get("origin", "")[:5])
     response.set_cookie(

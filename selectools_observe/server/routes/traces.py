@@ -146,7 +146,7 @@ async def get_trace(request: Request) -> Response:
     values = parse(_query(request), WINDOW)
     state, run_id = state_of(request), run_id_of(request)
     etag = version_tag(await summary_of(state, run_id))
-    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    headers = {"ETag": etag, "Cache-Control": "no-store"}
     if etag in [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers=headers)
     window = Window(

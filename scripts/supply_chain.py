@@ -1,0 +1,64 @@
+"""Check what is installed: its licences, and whether vulnerabilities of it are known.
+
+``python scripts/supply_chain.py licences`` and ``... audit requirements.txt``, in an environment
+with pip-licenses and pip-audit; see ``noxfile.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+# Whoever uses this package may use what it requires as freely.
+ALLOWED = re.compile(
+    r"MIT|BSD|Apache|ISC|PSF|Python Software Foundation|MPL|Mozilla|Unlicense|CC0|Zlib|0BSD|HPND"
+    r"|Public Domain",
+    re.IGNORECASE,
+)
+OWN = "selectools-observe"
+TOOLS = {"pip-audit", "pip-licenses", "pip", "setuptools", "wheel"}
+# What pip-audit says, in one form or another, where its database is out of reach.
+_UNREACHABLE = re.compile(
+    r"ConnectionError|ServiceError|Max retries|Failed to connect|Could not connect|timed out"
+    r"|Name or service|HTTPSConnectionPool|Failed to (?:query|upgrade)|40[34]|503",
+    re.IGNORECASE,
+)
+
+
+def licences() -> int:
+    command = [sys.executable, "-m", "piplicenses", "--format=json", "--from=mixed"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    packages = [each for each in json.loads(told) if each["Name"] not in {OWN, *TOOLS}]
+    refused = [
+        f"{each['Name']} {each['Version']}: {each['License']}"
+        for each in packages
+        if not ALLOWED.search(each["License"])
+    ]
+    print(f"{len(packages)} packages, {len(refused)} under licences that are not allowed")
+    print("\n".join(refused))
+    return 1 if refused else 0
+
+
+def audit(requirements: Path) -> int:
+    command = [sys.executable, "-m", "pip", "freeze", "--exclude", OWN]
+    frozen = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = [line for line in frozen.splitlines() if "==" in line]
+    requirements.write_text("\n".join(lines), "utf-8")
+    command = [sys.executable, "-m", "pip_audit", "--no-deps", "--disable-pip"]
+    command += ["--progress-spinner=off", "-r", str(requirements)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode and "Found" not in done.stdout + done.stderr:
+        if not _UNREACHABLE.search(done.stderr):
+            print(done.stdout, done.stderr)
+            return done.returncode
+        print(f"NOT AUDITED: the advisory database cannot be reached ({len(lines)} packages)")
+        return 0
+    print(done.stdout, done.stderr)
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(licences() if sys.argv[1] == "licences" else audit(Path(sys.argv[2])))
