@@ -196,6 +196,7 @@ class TestJournal:
         with SQLiteTraceStore(tmp_path / "t.db") as store:
             gone = OtlpReceiver(store)
             gone.receive(protobuf_of_spans(records[1:10]))
+            gone._gatherer._clock.stop()
             journal = gone._gatherer._journal
             os.write(journal._fd, b"zzzzzzzz damaged\n")
             os.write(journal._fd, b'12345678 [{"half')
