@@ -63,7 +63,7 @@ from .text_scan import (
     rollups_of,
 )
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 _EVERYTHING = TraceFilter()
 _SUMMARIES_AT_ONCE = 512

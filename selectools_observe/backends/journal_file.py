@@ -36,7 +36,7 @@ from ..model.codec import decode, decode_step
 from ..model.trace import AgentTrace, TraceStep
 from .filelock import try_to_lock
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 

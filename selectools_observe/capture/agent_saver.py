@@ -22,7 +22,7 @@ from ..protocols import (
 from ..stores.blocking import SyncTraceStore
 from .error_text import error_text
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 OnError: TypeAlias = Callable[[Exception, AgentTrace], object]
 """Called with what went wrong and the trace that is not stored, where the save was called."""

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeAlias
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 Job: TypeAlias = Callable[[], object]
 

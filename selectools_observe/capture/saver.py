@@ -21,7 +21,7 @@ from .background.stores import AsyncBackgroundTraceStore, BackgroundTraceStore
 from .background.worker import OnError
 from .processing.sanitize import salvaged
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3  # in spite of being cancelled meanwhile
 

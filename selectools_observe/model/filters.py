@@ -24,7 +24,6 @@ from .ordering import Order, parse_order
 from .text_query import TextQuery, parse_text, trace_matches
 from .trace import AgentTrace, Number, StepType, TraceFacts, TraceSummary
 
-Chosen = TypeVar("Chosen")
 BoundT = TypeVar("BoundT", datetime, Number)
 
 

@@ -21,7 +21,7 @@ from ..model.trace import TraceSummary
 from .async_store import EVERYTHING, Reach
 from .responses import Problem
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 INTERVAL = 0.5  # seconds between two looks
 HEARTBEAT = 15.0  # seconds without an event, after which a comment is sent

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 
 class Telemetry:

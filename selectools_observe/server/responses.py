@@ -21,7 +21,7 @@ from ..errors import (
 )
 from ..model.json_values import dumps
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"

@@ -41,7 +41,7 @@ from .line_format import (
     trace_of,
 )
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 Unit: TypeAlias = Sequence[EncodedTrace]
 T = TypeVar("T")

@@ -26,7 +26,7 @@ from ..terms import terms_of
 
 _NO_FACTS = TraceFacts(None, has_error=False)
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 # What `to_summary` takes, and what the facets add to it.
 TRACE_COLUMNS = "t.run_id, t.steps, t.total_ms, t.created_at, t.metadata"

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 LIMIT = 16 * 1024 * 1024  # bytes of log beyond which a writer sees to it
 _LOOK_AFTER = 1024 * 1024  # bytes that were written since it was looked at last

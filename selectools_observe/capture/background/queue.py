@@ -14,7 +14,7 @@ import msgspec
 from ...errors import StoreClosedError
 from ...model.snapshot import Snapshot
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 OnFull: TypeAlias = Literal["wait", "drop_newest", "drop_oldest"]
 """What a save does when the queue is full."""

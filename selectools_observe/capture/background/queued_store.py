@@ -24,7 +24,7 @@ from ...stores.delegating import WrappingCore
 from .queue import BackgroundCounts, Item, RunQueue, Settled
 from .worker import Sender, Target
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 Register: TypeAlias = Callable[[Callable[[], object]], None]
 

@@ -22,7 +22,7 @@ from ...stores.blocking import SyncTraceStore
 from ...stores.delegating import innermost
 from .queue import Item, RunQueue
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from ...model.trace import DETAIL_FIELDS, STEP_FIELDS, AgentTrace, StepType, Tra
 from ..redaction import Redactor
 from ..redaction.traversal import Walk, fuse_redactors
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 Sample: TypeAlias = float | Callable[[AgentTrace], bool]
 """Which runs are stored: a share of them, or those for which a function says so."""

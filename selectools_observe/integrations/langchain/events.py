@@ -24,7 +24,7 @@ with needs("langchain", "The LangChain callback handlers"):
 
 _PAUSED_REMEMBERED = 1000
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 
 Hook = TypeVar("Hook", bound=Callable[..., "AgentTrace | None"])

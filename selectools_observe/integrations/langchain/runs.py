@@ -20,7 +20,7 @@ from ...capture.error_text import error_text
 from ...model.trace import AgentTrace, StepType, TraceStep
 from .values import goes_to, interrupts
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 Kind: TypeAlias = Literal["model", "tool", "node", "runnable"]
 

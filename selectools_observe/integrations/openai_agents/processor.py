@@ -23,7 +23,7 @@ with needs("openai-agents", "TraceStoreProcessor"):
 
 __all__ = ["TraceStoreProcessor"]
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 
 _REMEMBERED = 4096

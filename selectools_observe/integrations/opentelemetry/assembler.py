@@ -35,7 +35,7 @@ from .spans import SpanRecord
 from .timer import Clock
 from .to_spans import Additions, spans_to_join
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 # How many traces are remembered after their save, so that what comes late is saved at once.
 _REMEMBERED = 4096

@@ -16,7 +16,7 @@ from .otlp_limits import check_otlp
 from .spans import SpanRecord
 from .to_spans import as_many, spans_of_run
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 
 class OtlpRequest(msgspec.Struct):

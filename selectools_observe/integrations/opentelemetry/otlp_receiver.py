@@ -28,7 +28,7 @@ from .span_journal import SpanJournal
 _JSON = "application/json"
 _PROTOBUF = "application/x-protobuf"
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 Signal: TypeAlias = Literal["traces", "logs", "metrics"]
 Told: TypeAlias = tuple[int, str]

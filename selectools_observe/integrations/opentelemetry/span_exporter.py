@@ -19,7 +19,7 @@ with needs("otel", "TraceStoreSpanExporter"):
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
     from opentelemetry.trace import SpanContext, format_span_id, format_trace_id
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 
 class TraceStoreSpanExporter(SpanExporter):

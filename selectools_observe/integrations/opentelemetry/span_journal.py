@@ -22,7 +22,7 @@ from ...backends.filelock import try_to_lock
 from ...model.json_values import dumps, loads
 from .spans import SpanRecord, from_plain, to_plain
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 _SUFFIX = ".spans"
 _BEING_MADE = ".new"  # not locked yet

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 # A moment of rest even if the next is due: another may be about to bring what is waited for.
 _SHORTEST_WAIT = 0.01

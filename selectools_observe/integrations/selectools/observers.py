@@ -25,7 +25,7 @@ with needs("selectools", "The selectools observers"):
 
 __all__ = ["AsyncTraceSavingObserver", "TraceSavingObserver"]
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 
 class _Watching:

@@ -15,7 +15,7 @@ from ..rows import SUMMARIES, has_its_checksum
 from ..schema import TABLES, TRIGGERS, VERSION, has_tables, make_index, version_of
 from ..transaction import transaction
 
-log = logging.getLogger("selectools_observe")
+log = logging.getLogger(__name__)
 
 _LOOKED_AT = 8  # of the newest rows: a new number has passed down to all of them
 
