@@ -17,6 +17,7 @@ from .commands.import_ import import_
 from .commands.list import list_runs
 from .commands.query import query
 from .commands.repair import repair
+from .commands.reprice import reprice
 from .commands.search import search
 from .commands.serve import serve
 from .commands.show import show
@@ -75,6 +76,7 @@ for _subcommand in (
     verify,
     backup,
     repair,
+    reprice,
     compact,
     serve,
     demo,

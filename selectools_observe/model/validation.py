@@ -15,6 +15,7 @@ from .trace import DETAIL_FIELDS, STEP_FIELDS, AgentTrace, StepType, TraceStep, 
 T = TypeVar("T")
 
 _STEPS = frozenset({TraceStep})
+_MESSAGES = ("input", "output")
 
 
 def fit_to_store(trace: object, store: Callable[[AgentTrace, str], T]) -> T:
@@ -112,13 +113,24 @@ def settle_steps(steps: list[TraceStep], run_id: str) -> bool:
         if step.type.__class__ is not StepType:
             _settle_type(step, number, run_id)
         if step.extra:
-            plain = False
+            _settle_messages(step)
+            plain = plain and not step.extra
         args = step.tool_args
         if args.__class__ is dict and are_scalars(map(type, args.values())):
             continue  # as most are
         if args is not None and is_nested_deeply(args):
             _refuse_depth(args, f"steps[{number}].tool_args")
     return plain
+
+
+def _settle_messages(step: TraceStep) -> None:
+    """Put messages that were left in ``extra`` where they belong, as they did before."""
+    extra = step.extra or {}
+    moved = [name for name in _MESSAGES if name in extra and getattr(step, name) is None]
+    if moved:
+        step.extra = {name: value for name, value in extra.items() if name not in moved}
+        for name in moved:
+            setattr(step, name, extra[name])
 
 
 def _settle_type(step: TraceStep, number: int, run_id: str) -> None:

@@ -40,6 +40,7 @@ EXTRAS = {
     "interchange.parquet_files": {"pyarrow"},
     "interchange.parquet_schema": {"pyarrow"},
     "analytics.dataframes": {"pandas", "polars"},
+    "analytics.prices": {"genai_prices"},
     "integrations.langchain.events": {"langchain_core"},
     "integrations.langchain.values": {"langchain_core", "pydantic"},
     "integrations.langchain.handlers": {"langchain_core"},

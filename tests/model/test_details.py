@@ -149,6 +149,16 @@ def test_every_backend_tells_the_same_of_any_value(fields, metadata, value):
     assert snapshot(trace).summary(moment) == encoded.summary(moment)
 
 
+def test_messages_in_extra_are_moved_to_their_fields():
+    given = run(
+        step(extra={"input": "Where?", "output": ANSWER, "own": 1}), step(extra={"input": 1})
+    )
+    loaded = decode(encode(given).trace)
+    assert (loaded.steps[0].input, loaded.steps[0].output) == ("Where?", ANSWER)
+    assert (loaded.steps[0].extra, loaded.steps[1].extra) == ({"own": 1}, None)
+    assert details_of(loaded).input == "Where?"
+
+
 def full():
     return run(
         step(input=[{"role": "user", "content": "Where?"}], output=ANSWER, model="gpt-4o"),

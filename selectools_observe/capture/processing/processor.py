@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from ...analytics.prices import PriceTable
 from ...backends.journal_file import UNFINISHED
 from ...model.codec import EncodedTrace, decode, decode_step, encode, encode_step
 from ...model.trace import DETAIL_FIELDS, STEP_FIELDS, AgentTrace, StepType, TraceStep
@@ -48,6 +49,8 @@ class TraceProcessor:
         redact: Redactors, called in this order; see `selectools_observe.capture.Redactor`.
         truncate: Characters that a text of a step may have, in its result, its error or anywhere in
             its arguments; what goes beyond is cut off, saying how much. None cuts nothing.
+        prices: Estimate what model calls cost where nobody told it; see
+            `selectools_observe.analytics.PriceTable`. None estimates nothing.
         sample: A share from 0.0 to 1.0 of the runs, chosen by their ids, so that a run and those
             which it started go the same way, in every process; or a function of the trace.
         keep_errors: Store runs with an error whatever ``sample`` says.
@@ -62,6 +65,7 @@ class TraceProcessor:
         *,
         redact: Redactor | Iterable[Redactor] = (),
         truncate: int | None = None,
+        prices: PriceTable | None = None,
         sample: Sample | None = None,
         keep_errors: bool = True,
     ) -> None:
@@ -75,6 +79,7 @@ class TraceProcessor:
             raise ValueError(f"sample must be between 0.0 and 1.0, not {sample!r}")
         self._redactors = fuse_redactors(redactors)
         self._truncate = truncate
+        self._prices = prices
         self._sample = sample
         self._keep_errors = keep_errors
         self._lock = threading.Lock()
@@ -119,6 +124,8 @@ class TraceProcessor:
         return f"redacted-{hashlib.sha256(run_id.encode(errors='replace')).hexdigest()[:32]}"
 
     def _prepared(self, own: AgentTrace) -> AgentTrace:
+        if self._prices is not None:
+            self._prices.priced(own)
         own.run_id = self.run_id(own.run_id)
         if isinstance(own.parent_run_id, str):  # a file may say anything
             own.parent_run_id = self.run_id(own.parent_run_id)

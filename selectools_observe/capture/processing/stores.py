@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+from ...analytics.prices import PriceTable
 from ...model.codec import EncodedTrace, encode
 from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, Change, RunIds, TraceStore, is_async_store
@@ -96,6 +97,7 @@ class AsyncProcessingTraceStore(_ProcessingCore, AsyncContext):
         *,
         redact: Redactor | Iterable[Redactor] = (),
         truncate: int | None = None,
+        prices: PriceTable | None = None,
         sample: Sample | None = None,
         keep_errors: bool = True,
     ) -> None:
@@ -103,7 +105,11 @@ class AsyncProcessingTraceStore(_ProcessingCore, AsyncContext):
         super().__init__(
             store,
             TraceProcessor(
-                redact=redact, truncate=truncate, sample=sample, keep_errors=keep_errors
+                redact=redact,
+                truncate=truncate,
+                prices=prices,
+                sample=sample,
+                keep_errors=keep_errors,
             ),
         )
 
@@ -119,6 +125,7 @@ class ProcessingTraceStore(BlockingWrapper[_ProcessingCore]):
         store: The store behind; closed with this one.
         redact: Redactors, called in this order on each step and on the metadata.
         truncate: Characters that a text of a step may have; what goes beyond is cut off.
+        prices: Estimate what model calls cost where nobody told it; None estimates nothing.
         sample: The share of runs that are stored, 0.0 to 1.0, chosen by run id, so that a run and
             those which it started go the same way; or a function of the trace.
         keep_errors: Store runs with an error whatever ``sample`` says.
@@ -134,12 +141,17 @@ class ProcessingTraceStore(BlockingWrapper[_ProcessingCore]):
         *,
         redact: Redactor | Iterable[Redactor] = (),
         truncate: int | None = None,
+        prices: PriceTable | None = None,
         sample: Sample | None = None,
         keep_errors: bool = True,
     ) -> None:
         check_kind(store, "ProcessingTraceStore", is_async=False)
         preparation = TraceProcessor(
-            redact=redact, truncate=truncate, sample=sample, keep_errors=keep_errors
+            redact=redact,
+            truncate=truncate,
+            prices=prices,
+            sample=sample,
+            keep_errors=keep_errors,
         )
         super().__init__(_ProcessingCore(store, preparation))
 
