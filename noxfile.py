@@ -13,6 +13,8 @@ nox.options.sessions = ["lint", "types", "docs", "site", "tests"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 AIOSQLITE_TESTS = ("tests/stores/test_lifecycle.py", "tests/faults/test_cancel.py")
+PARALLEL = ("-n", "auto", "--dist", "worksteal")
+REST = "faults or browser or slow"
 DOCS = ("tests/docs/test_docs.py", "tests/docs/test_examples.py")
 
 
@@ -36,10 +38,26 @@ def install_wheel(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run all tests against the built wheel, on every Python that the classifiers name."""
+    """Run the default tests against the built wheel, on every Python that the classifiers name."""
     install_wheel(session)
     session.install(*group("test"), *group("page"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
+
+
+@nox.session
+def rest(session: nox.Session) -> None:
+    """Run what the default leaves out: the faults, the browser and the slow forms."""
+    install_wheel(session)
+    session.install(*group("test"), *group("page"))
+    session.run("pytest", *PARALLEL, "-m", REST, *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the default tests with every example, and hold coverage to the floor in pyproject."""
+    session.install("-e", ".[selectools]", *group("test"))
+    session.env["SELECTOOLS_OBSERVE_TESTS"] = "ci"
+    session.run("pytest", *PARALLEL, "--cov", *session.posargs)
 
 
 @nox.session

@@ -21,14 +21,17 @@ from hypothesis import strategies as st
 import selectools_observe as so
 from selectools_observe.model.trace import TraceFacts
 
-LONG = os.environ.get("SELECTOOLS_OBSERVE_TESTS") == "long"
-"""Set SELECTOOLS_OBSERVE_TESTS=long for a search that takes minutes and differs each time."""
+PROFILE = os.environ.get("SELECTOOLS_OBSERVE_TESTS", "default")
+"""Set SELECTOOLS_OBSERVE_TESTS=ci for four times the examples, as CI does; =long for a search that
+takes minutes and differs each time."""
+LONG = PROFILE == "long"
+_SHARE = {"default": 0.25, "ci": 1, "long": 20}[PROFILE]
 
 
 def profile(examples: int, **options) -> settings:
-    """The same short search at every run, or a long one."""
+    """The same search at every run, short or whole, or a long one."""
     return settings(
-        max_examples=examples * 20 if LONG else examples,
+        max_examples=max(10, int(examples * _SHARE)),
         derandomize=not LONG,
         database=None,
         deadline=None,
