@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import json
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -13,7 +17,18 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DATA = ROOT.parent / "shared" / "data"
+AIRLINE = ROOT / "tests" / "data" / "airline" / "airline.jsonl.gz"
+SELECTOOLS_SCHEMA = """
+CREATE TABLE traces (
+    run_id TEXT PRIMARY KEY,
+    steps INTEGER NOT NULL,
+    total_ms REAL NOT NULL,
+    created_at TEXT NOT NULL,
+    metadata TEXT NOT NULL DEFAULT '{}',
+    trace_json TEXT NOT NULL
+);
+CREATE INDEX idx_traces_created ON traces(created_at DESC);
+"""
 
 
 # What a run leaves out that says neither what to run nor which marks: it takes minutes.
@@ -38,19 +53,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def airline_jsonl(tmp_path: Path) -> Path:
     """A copy of 200 real runs that selectools wrote as JSONL."""
-    return _copy("airline.jsonl", tmp_path)
+    path = tmp_path / "airline.jsonl"
+    path.write_bytes(gzip.decompress(AIRLINE.read_bytes()))
+    return path
 
 
 @pytest.fixture
-def airline_db(tmp_path: Path) -> Path:
+def airline_db(tmp_path: Path, airline_file: Path) -> Path:
     """A copy of the same runs in selectools' SQLite file."""
-    return _copy("airline.db", tmp_path)
+    return Path(shutil.copy(airline_file, tmp_path / "airline.db"))
 
 
-def _copy(name: str, folder: Path) -> Path:
-    if not (DATA / name).exists():
-        pytest.skip(f"no {DATA / name} beside this checkout")
-    return Path(shutil.copy(DATA / name, folder))
+@pytest.fixture(scope="session")
+def airline_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs as selectools 1.3.0 lays out a database."""
+    path = tmp_path_factory.mktemp("airline") / "airline.db"
+    lines = map(json.loads, gzip.decompress(AIRLINE.read_bytes()).splitlines())
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.executescript(SELECTOOLS_SCHEMA)
+        database.executemany(
+            "INSERT INTO traces "
+            "VALUES (:run_id, :steps, :total_ms, :created_at, :metadata, :trace)",
+            [
+                line | {name: json.dumps(line[name]) for name in ("metadata", "trace")}
+                for line in lines
+            ],
+        )
+        database.commit()
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,15 @@
-"""The real airline runs beside the repository, where that folder exists."""
+"""The real airline runs of the tests, where that folder is there."""
 
 from __future__ import annotations
 
 import functools
+import gzip
 import json
 from pathlib import Path
 
 from benchmarks.data.generate import SeededRuns, TraceDict
 
-_FILE = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "airline.jsonl"
+_FILE = Path(__file__).resolve().parents[2] / "tests" / "data" / "airline" / "airline.jsonl.gz"
 _GENERATED = 200
 
 
@@ -17,7 +18,7 @@ def airline_runs() -> tuple[TraceDict, ...]:
     """The 200 real runs, or as many generated ones of the same shape."""
     if not _FILE.is_file():
         return tuple(SeededRuns().runs(_GENERATED))
-    with _FILE.open(encoding="utf-8") as lines:
+    with gzip.open(_FILE, "rt", encoding="utf-8") as lines:
         return tuple(json.loads(line)["trace"] for line in lines)
 
 

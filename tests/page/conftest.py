@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from pageserver import Served, serving_or_skip
 from selectools_observe import AgentTrace, SQLiteTraceStore
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data"
+AIRLINE = ROOT / "tests" / "data" / "airline" / "airline.jsonl.gz"
 CHROMIUM = (
     os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 )
@@ -93,9 +94,7 @@ def open_page(browser) -> Iterator[Callable]:
 @pytest.fixture(scope="session")
 def airline_traces() -> list[AgentTrace]:
     """The 200 real runs."""
-    if not (DATA / "airline.jsonl").exists():
-        pytest.skip(f"no {DATA / 'airline.jsonl'} beside this checkout")
-    with (DATA / "airline.jsonl").open(encoding="utf-8") as lines:
+    with gzip.open(AIRLINE, "rt", encoding="utf-8") as lines:
         return [AgentTrace.from_dict(json.loads(line)["trace"]) for line in lines]
 
 
