@@ -50,6 +50,10 @@ def audit(requirements: Path) -> int:
     command = [sys.executable, "-m", "pip_audit", "--no-deps", "--disable-pip"]
     command += ["--progress-spinner=off", "-r", str(requirements)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    skipped = done.stdout.count("could not be audited")
+    if skipped:
+        print(f"NOT AUDITED: the advisories of {skipped} of {len(lines)} packages are out of reach")
+        return done.returncode
     if done.returncode and "Found" not in done.stdout + done.stderr:
         if not _UNREACHABLE.search(done.stderr):
             print(done.stdout, done.stderr)
