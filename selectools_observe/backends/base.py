@@ -90,8 +90,6 @@ class StoreCore(ABC, Generic[PreparedT]):
     """What cursors of this kind of store say they belong to."""
     _reads_texts = False
     """Whether `_page`, `_count` and `_histogram` look at the texts of a run themselves."""
-    _orders = False
-    """Whether `_page` gives rows in the filter's own order."""
 
     def __init__(self, runtime: Runtime, where: str, trace_type: TraceType) -> None:
         self._runtime = runtime
@@ -378,6 +376,10 @@ class StoreCore(ABC, Generic[PreparedT]):
         work = partial(facts_of_stored, stored)
         return await self._runtime.call(work) if self._runtime.hops else work()
 
+    def _can_order(self, filters: TraceFilter, order: Order) -> bool:  # noqa: ARG002
+        """Whether `_page` itself gives what this filter asks for in this order."""
+        return False
+
     def _must_read(self, filters: TraceFilter) -> bool:
         """Whether traces are read here to decide about them."""
         return not self._reads_texts and asks_for_texts(filters)
@@ -387,7 +389,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         if ask.limit == 0:
             return []
         order = order_of(ask.filters)
-        if order is not None and not self._orders:
+        if order is not None and not self._can_order(ask.filters, order):
             return await self._ordered(ask, order)
         if self._must_read(ask.filters):
             return await self._read(ask)

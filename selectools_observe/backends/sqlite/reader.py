@@ -6,13 +6,15 @@ import sqlite3
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
 from ...errors import CorruptTraceError
 from ...model.checksum import checksum
 from ...model.codec import LARGE
-from ...model.filters import TraceFilter, asks_for_facts, verdict
+from ...model.filters import TraceFilter, asks_for_facts, order_of, verdict
+from ...model.ordering import Order, SortKey
 from ...model.trace import TraceSummary
 from ...model.validation import is_storable_id
 from ...runtime.gil import GilYielder
@@ -20,6 +22,7 @@ from ..base import Loaded
 from ..paging import PageRequest, PageRow
 from .index.candidates import CandidateQuery, bounds_of, in_order
 from .index.maintenance import index_everything
+from .index.ordered import first_ids
 from .rows import (
     SUMMARIES,
     WRONG_CHECKSUM,
@@ -108,9 +111,42 @@ def page(connection: sqlite3.Connection, where: str, ask: PageRequest) -> list[P
     if ask.limit == 0:
         return []
     catch_up(connection, where)
+    order = order_of(ask.filters)
+    if order is not None:
+        with one_moment(connection):
+            return _ordered(connection, where, ask, order)
     with one_moment(connection), closing(rows_found(connection, where, ask)) as found:
         stop = None if ask.limit is None else min(ask.offset + ask.limit, sys.maxsize)
         return list(islice(found, min(ask.offset, sys.maxsize), stop))
+
+
+def _ordered(
+    connection: sqlite3.Connection, where: str, ask: PageRequest, order: Order
+) -> list[PageRow]:
+    """The rows of a page in another order than that of saving."""
+    unordered = replace(ask.filters, order_by=None)
+    foreign = CandidateQuery(connection, PageRequest(unordered, newest=ask.newest)).foreign_rows()
+    after = None if ask.after is None else order.key(ask.after.value, (ask.after.key,))
+
+    def key_of(row: PageRow) -> SortKey:
+        return order.key(order.value_of(row.summary), (row.key,))
+
+    read = list(matching(connection, where, foreign, unordered))
+    rows = [row for row in read if after is None or order.is_after(key_of(row), after)]
+    wanted = None if ask.limit is None else ask.offset + ask.limit
+    more = wanted
+    while True:
+        ids = first_ids(connection, ask, order, more)
+        found = list(rows)
+        for some in chunks(ids, ROWS_AT_ONCE):
+            candidates = [(row_id, True) for row_id in some]
+            found += _summaries(connection, where, candidates, unordered)
+        # Rows that are damaged are left out: others take their place.
+        if wanted is None or more is None or len(ids) < more or len(found) >= wanted:
+            break
+        more *= 2
+    found.sort(key=key_of, reverse=order.descending)
+    return found[ask.offset : wanted]
 
 
 def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> int:

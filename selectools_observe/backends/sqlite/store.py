@@ -11,6 +11,7 @@ from ...errors import StorageError
 from ...model.codec import TraceType, encode
 from ...model.filters import TraceFilter
 from ...model.histogram import TraceHistogram
+from ...model.ordering import Order
 from ...model.pagination import Position
 from ...model.reports import BackupReport, CompactReport, RepairReport, VerifyReport
 from ...protocols import Durability
@@ -26,6 +27,7 @@ from . import reader
 from .connection import Connection
 from .database import Database, Purpose
 from .index import counter
+from .index.ordered import can_order
 from .recovery.backup import backing_up
 from .recovery.compact import compacting
 from .recovery.repair import repairing
@@ -84,6 +86,9 @@ class SQLiteStore(FileCore[WrittenTrace]):
 
     async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
         return await self._loop_local.current().load_many(run_ids)
+
+    def _can_order(self, filters: TraceFilter, order: Order) -> bool:
+        return can_order(filters, order)
 
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
         return await self._loop_local.current().scan(reader.page, self._where, ask)

@@ -100,15 +100,20 @@ class CandidateQuery:
         condition += " AND instr(terms, ?)" * len(self._terms)
         return condition, [*values, *(pack([term]) for term in self._terms)]
 
-    def blocks_over_time(self, first_open: int) -> list[tuple[int, int, int]]:
-        """The full blocks that may hold what matches, and the microseconds that each spans."""
+    def of_blocks(self) -> tuple[str, list[Any]]:
+        """The condition on a row of ``trace_blocks`` that may hold what matches."""
         condition, values = self._ranges.of_blocks()
         terms = self._rarest_first()[:_TERMS_JOINED]
         condition += " AND block IN (SELECT block FROM trace_postings WHERE term = ?)" * len(terms)
+        return condition, [*values, *terms]
+
+    def blocks_over_time(self, first_open: int) -> list[tuple[int, int, int]]:
+        """The full blocks that may hold what matches, and the microseconds that each spans."""
+        condition, values = self.of_blocks()
         return self._connection.execute(
             "SELECT block, min_created_us, max_created_us FROM trace_blocks "
             f"WHERE block < ? AND min_created_us IS NOT NULL AND {condition} ORDER BY block",
-            [first_open // BLOCK, *values, *terms],
+            [first_open // BLOCK, *values],
         ).fetchall()
 
     def _newer_rows(self, first_open: int) -> Iterator[int]:

@@ -1,0 +1,148 @@
+"""The first runs in another order than that of saving, by the bounds of blocks.
+
+A block is read only if its bound says that it may hold one of them: of a million runs in four
+thousand blocks, the fifty dearest are in fifty blocks at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Generator, Iterable
+from dataclasses import replace
+from heapq import nlargest, nsmallest
+from typing import TypeAlias
+
+from ....model.filters import TraceFilter
+from ....model.ordering import Order, SortKey
+from ....runtime.gil import GilYielder
+from ...paging import PageRequest
+from .candidates import CandidateQuery, is_told_by_index
+from .maintenance import BLOCK, first_open_id
+
+_COLUMNS = {
+    "created_at": "created_us",
+    "started_at": "started_us",
+    "total_ms": "total_ms",
+    "wall_ms": "wall_ms",
+    "cost_usd": "cost_usd",
+    "steps": "steps",
+    "tokens": "prompt_tokens + completion_tokens",  # blocks do not bound it: all rows are read
+}
+_NEVER_NULL = {"created_at", "total_ms", "cost_usd", "steps"}
+_BLOCKS_AT_ONCE = 16
+_UNBOUNDED_AT_ONCE = 256  # blocks
+
+Keyed: TypeAlias = tuple[SortKey, int]
+
+
+def can_order(filters: TraceFilter, order: Order) -> bool:
+    """Whether the index alone finds the first in this order."""
+    return order.field in _COLUMNS and filters.run_ids is None and is_told_by_index(filters)
+
+
+def first_ids(
+    connection: sqlite3.Connection, ask: PageRequest, order: Order, most: int | None
+) -> list[int]:
+    """The ids of the first so many indexed rows after the page's beginning, in this order."""
+    query = OrderedQuery(connection, ask, order)
+    best = nlargest if order.descending else nsmallest
+    found: list[Keyed] = []
+    parts = query.parts()
+    rows = next(parts)
+    with contextlib.suppress(StopIteration):
+        while True:
+            found += rows
+            if most is not None:
+                found = best(most, found)
+            is_enough = most is not None and len(found) >= most
+            rows = parts.send(found[-1][0] if is_enough and found else None)
+    found.sort(reverse=order.descending)
+    return [row_id for _, row_id in found[:most]]
+
+
+class OrderedQuery:
+    """The rows of one page, from the most promising block on."""
+
+    def __init__(self, connection: sqlite3.Connection, ask: PageRequest, order: Order) -> None:
+        self._connection = connection
+        self._order = order
+        unordered = replace(ask.filters, order_by=None)
+        self._narrowing = CandidateQuery(connection, PageRequest(unordered))
+        self._newest = 2**63 - 1 if ask.newest is None else ask.newest.key
+        self._after: SortKey | None = None
+        if ask.after is not None:
+            self._after = order.key(ask.after.value, (ask.after.key,))
+
+    def parts(self) -> Generator[list[Keyed], SortKey | None, None]:
+        """Rows, until no block can hold one that is better than the worst of enough.
+
+        Takes the key of that worst one, or None while there are not enough.
+        """
+        first_open = first_open_id(self._connection)
+        least = yield self._rows([(first_open, 2**63 - 1)])
+        yielder = GilYielder()
+        if self._order.field == "tokens":
+            blocks = [block for _, block in self._blocks(first_open)]
+            for start in range(0, len(blocks), _UNBOUNDED_AT_ONCE):
+                some = blocks[start : start + _UNBOUNDED_AT_ONCE]
+                yield self._rows([(block * BLOCK, block * BLOCK + BLOCK - 1) for block in some])
+                yielder.maybe_yield()
+            return
+        waiting: list[tuple[int, int]] = []
+        for key, block in self._blocks(first_open):
+            if least is not None and not self._order.is_after(least, key):
+                break
+            waiting.append((block * BLOCK, block * BLOCK + BLOCK - 1))
+            if len(waiting) == _BLOCKS_AT_ONCE or least is not None:
+                least = yield self._rows(waiting)
+                waiting = []
+                yielder.maybe_yield()
+        yield self._rows(waiting)
+
+    def _blocks(self, first_open: int) -> Iterable[tuple[SortKey, int]]:
+        """Blocks and the best key that a row of each can have, the best first."""
+        column, descending = _COLUMNS[self._order.field], self._order.descending
+        best, other = ("max", "min") if descending else ("min", "max")
+        bounds = f"{best}_{column}, {other}_{column}"
+        if self._order.field == "tokens":
+            bounds = "NULL, NULL"
+        condition, values = self._narrowing.of_blocks()
+        rows = self._connection.execute(
+            f"SELECT block, {bounds} FROM trace_blocks WHERE block < ? AND {condition}",
+            [first_open // BLOCK, *values],
+        ).fetchall()
+        keyed = [
+            (self._order.key(bound, (self._edge(block, descending),)), block)
+            for block, bound, far in rows
+            if not self._is_passed(block, far)
+        ]
+        keyed.sort(reverse=descending)
+        return keyed
+
+    def _edge(self, block: int, last: bool) -> int:  # noqa: FBT001
+        return block * BLOCK + (BLOCK - 1 if last else 0)
+
+    def _is_passed(self, block: int, far: float | None) -> bool:
+        """Whether all rows of a block come before the page."""
+        if self._after is None or self._order.field not in _NEVER_NULL:
+            return False
+        key = self._order.key(far, (self._edge(block, not self._order.descending),))
+        return not self._order.is_after(key, self._after)
+
+    def _rows(self, spans: list[tuple[int, int]]) -> list[Keyed]:
+        condition, values = self._narrowing.of_facets()
+        column = _COLUMNS[self._order.field]
+        found: list[Keyed] = []
+        for first, last in spans:
+            rows = self._connection.execute(
+                f"SELECT id, {column} FROM trace_facets WHERE id BETWEEN ? AND ? AND {condition}",
+                [first, min(last, self._newest), *values],
+            ).fetchall()
+            keyed = ((self._order.key(value, (row_id,)), row_id) for row_id, value in rows)
+            found += [
+                pair
+                for pair in keyed
+                if self._after is None or self._order.is_after(pair[0], self._after)
+            ]
+        return found
