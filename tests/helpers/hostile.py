@@ -344,13 +344,13 @@ def as_stored(trace) -> dict:
 def facts_as_stored(trace) -> TraceFacts:
     """What filters may ask of it."""
     stored = [step_as_stored(step) for step in trace.steps]
-    return TraceFacts(
-        trace.parent_run_id,
-        any(step["type"] == "error" or "error" in step for step in stored),
-        frozenset(step["type"] for step in stored),
-        frozenset(step["tool_name"] for step in stored if "tool_name" in step),
-        frozenset(step["model"] for step in stored if "model" in step),
-    )
+    failed = [step for step in stored if step["type"] == "error" or "error" in step]
+
+    def names(steps) -> list[frozenset[str]]:
+        fields = ("type", "tool_name", "model")
+        return [frozenset(s[name] for s in steps if name in s) for name in fields]
+
+    return TraceFacts(trace.parent_run_id, bool(failed), *names(stored), *names(failed))
 
 
 def usage_as_stored(trace) -> tuple[int, int, float]:
