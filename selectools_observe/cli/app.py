@@ -18,6 +18,7 @@ from .commands.list import list_runs
 from .commands.query import query
 from .commands.repair import repair
 from .commands.reprice import reprice
+from .commands.schema import schema
 from .commands.search import search
 from .commands.serve import serve
 from .commands.show import show
@@ -78,6 +79,7 @@ for _subcommand in (
     repair,
     reprice,
     compact,
+    schema,
     serve,
     demo,
     completion,

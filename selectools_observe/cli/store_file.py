@@ -29,6 +29,11 @@ def store_file(session: Session) -> StoreFile:
     found = existing(session.name)
     if found.kind == "memory" or found.path == ":memory:":
         raise click.UsageError(f"{session.name} is in memory: there is no file to maintain")
+    if found.kind == "postgresql":
+        raise click.UsageError(
+            f"{found} is not a file: the server's own tools check it (pg_amcheck), back it up "
+            "(pg_dump) and give space back (VACUUM)"
+        )
     return StoreFile(found.path, found.kind)
 
 

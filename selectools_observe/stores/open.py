@@ -10,13 +10,14 @@ from typing import Literal, TypeAlias, cast, get_args
 from urllib.parse import parse_qsl
 
 from ..backends import error_mapping
+from ..backends.postgres.address import SCHEMES, parse_address
 from ..backends.private_files import check_regular
 from ..errors import StorageError
 from ..protocols import AsyncQueryableTraceStore, Durability, QueryableTraceStore
 from .async_ import AsyncInMemoryTraceStore, AsyncJSONLTraceStore, AsyncSQLiteTraceStore
 from .blocking import InMemoryTraceStore, JSONLTraceStore, SQLiteTraceStore
 
-Kind: TypeAlias = Literal["sqlite", "jsonl", "memory"]
+Kind: TypeAlias = Literal["sqlite", "jsonl", "memory", "postgresql"]
 
 ENDINGS: dict[str, Kind] = {
     ".db": "sqlite",
@@ -30,7 +31,8 @@ ENDINGS: dict[str, Kind] = {
 """What a file that does not exist yet, or is empty, is to become, told by its name."""
 
 _FORMS = (
-    "a path (traces.db, runs.jsonl), sqlite:///traces.db, jsonl:///runs.jsonl or memory: "
+    "a path (traces.db, runs.jsonl), sqlite:///traces.db, jsonl:///runs.jsonl, "
+    "postgresql://user@host/database or memory: "
     "(three slashes for a relative path, four for an absolute one)"
 )
 
@@ -47,7 +49,7 @@ class StoreName:
 
     Attributes:
         kind: The kind of store.
-        path: Its file; empty for ``memory``.
+        path: Its file; empty for ``memory``; the URL for ``postgresql``.
         durability: What an acknowledged save survives, if the name says so.
     """
 
@@ -56,6 +58,8 @@ class StoreName:
     durability: Durability | None = None
 
     def __str__(self) -> str:
+        if self.kind == "postgresql":
+            return parse_address(self.path).shown
         return self.path or f"{self.kind}:"
 
 
@@ -82,6 +86,10 @@ def open_store(
         check_exists(found)
     if found.kind == "memory":
         return InMemoryTraceStore()
+    if found.kind == "postgresql":
+        from .postgres import PostgresTraceStore  # noqa: PLC0415 - needs an extra
+
+        return PostgresTraceStore(found.path)
     if found.kind == "sqlite":
         return SQLiteTraceStore(found.path, durability=found.durability or "full")
     durability = found.durability or "normal"
@@ -103,6 +111,10 @@ def open_async_store(
         check_exists(found)
     if found.kind == "memory":
         return AsyncInMemoryTraceStore()
+    if found.kind == "postgresql":
+        from .postgres import AsyncPostgresTraceStore  # noqa: PLC0415 - needs an extra
+
+        return AsyncPostgresTraceStore(found.path)
     if found.kind == "sqlite":
         return AsyncSQLiteTraceStore(found.path, durability=found.durability or "full")
     durability = found.durability or "normal"
@@ -117,6 +129,7 @@ def store_name(name: str | os.PathLike[str]) -> StoreName:
     * ``sqlite:///traces.db``, ``jsonl:///runs.jsonl``: the same with the kind said, for files with
       another ending. As in SQLAlchemy, three slashes lead to a relative path and four to an
       absolute one; nothing is percent-decoded. ``?durability=full`` or ``normal`` may follow.
+    * ``postgresql://user@host/database?schema=traces``: tables on a server (extra ``postgres``).
     * ``memory:``: a store of this process; ``:memory:``: the same as a private SQLite database.
 
     Raises:
@@ -142,6 +155,9 @@ def _of_url(text: str, scheme: str, rest: str) -> StoreName:
     if scheme == "file":
         path = place.removeprefix("//")
         return StoreName(_kind_of_file(path), path, _durability(text, query))
+    if scheme in SCHEMES:
+        parse_address(text)
+        return StoreName("postgresql", text)
     if scheme not in get_args(Kind):
         raise ValueError(f"{text!r} is not a store that can be opened: give {_FORMS}")
     if scheme == "memory":
@@ -173,7 +189,7 @@ def check_exists(name: StoreName) -> StoreName:
     Raises:
         StorageError: It is not there, or may not be looked at.
     """
-    if name.kind != "memory" and name.path != ":memory:":
+    if name.kind in {"sqlite", "jsonl"} and name.path != ":memory:":
         try:
             os.stat(name.path)
         except FileNotFoundError as error:

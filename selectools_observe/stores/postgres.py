@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..backends.postgres import PostgresStore
 from ..backends.postgres.rows import TraceRow
+from ..backends.postgres.store import PostgresStore
 from ..model.codec import TraceType
 from ..model.trace import AgentTrace
 from ..runtime.asyncio_ import AsyncioRuntime

@@ -1,5 +1,1 @@
 """The PostgreSQL backend: a row a run, in a schema of its own; needs the extra ``postgres``."""
-
-from .store import PostgresStore
-
-__all__ = ["PostgresStore"]

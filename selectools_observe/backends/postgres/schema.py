@@ -7,10 +7,13 @@ changes numbers and the order of keys.
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING
 
 from ...errors import StorageError
 from .address import Address
-from .session import Session
+
+if TYPE_CHECKING:  # it needs the driver, and the SQL alone does not
+    from .session import Session
 
 VERSION = 1
 
