@@ -86,6 +86,7 @@ class AsyncProcessingTraceStore(_ProcessingCore, AsyncContext):
         truncate: As for `ProcessingTraceStore`.
         sample: As for `ProcessingTraceStore`.
         keep_errors: As for `ProcessingTraceStore`.
+        prices: As for `ProcessingTraceStore`.
 
     Raises:
         TypeError: The store blocks.
