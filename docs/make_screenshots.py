@@ -53,10 +53,11 @@ FIELD = ".panel .field"
 PICTURES = [
     Picture("list", "#/", CHOSEN, keys="jjjj"),
     Picture("filter", "#/runs?q=tool:book_reservation error:yes", CHOSEN, keys="j"),
-    Picture("run", "#/run/airline-03-0?step=5", FIELD),
+    Picture("run", "#/run/airline-03-0?tab=conversation", ".turn.tool"),
+    Picture("timeline", "#/run/airline-03-0?tab=timeline&step=5", FIELD),
     Picture("compare", "#/compare/airline-03-0/airline-03-1", ".panel ins"),
     Picture("stats", "#/stats?by=tool", ".stats tbody tr"),
-    Picture("dark", "#/run/airline-46-3?step=13", FIELD, scheme="dark"),
+    Picture("dark", "#/run/airline-46-3?tab=timeline&step=13", FIELD, scheme="dark"),
     Picture("phone", "#/", ".runs .vrow .row", PHONE),
     Picture("phone-run", "#/run/airline-03-0?step=5", FIELD, PHONE),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import click
 from rich.text import Text
@@ -58,7 +59,8 @@ def serve(
     if read_only:
         existing(session.name)
     found = parsed(session.name)
-    is_new = bool(found.path) and found.path != ":memory:" and not os.path.exists(found.path)
+    is_file = found.kind in {"sqlite", "jsonl"} and found.path != ":memory:"
+    is_new = is_file and not os.path.exists(found.path)
     try:
         run(
             session.name,
@@ -77,6 +79,8 @@ def serve(
 def _announce(session: Session, url: str, *, is_new: bool) -> None:
     if is_new:
         session.terminal.line(f"{session.name} did not exist: a new, empty store was made")
+    if not sys.stdout.isatty():
+        url = url.partition("?")[0]  # a log is no place for a token
     line = Text("Serving at ").append(url, "bold green").append(" (press Ctrl+C to quit)", "")
     session.terminal.line(line)
     session.terminal.flush()

@@ -67,11 +67,22 @@ def document(root: str, *, has_token: bool) -> Json:
         "paths": _paths(),
         "components": {"schemas": SCHEMAS},
     }
+    for path, methods in told["paths"].items():
+        for method, operation in methods.items():
+            if method != "parameters":
+                operation["operationId"] = _operation_id(method, path)
     if has_token:
         told["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         told["security"] = [{"token": []}]
         told["paths"]["/health"]["get"]["security"] = []
     return told
+
+
+def _operation_id(method: str, path: str) -> str:
+    """What generated clients call an operation: ``get_traces_by_run_id_steps``."""
+    words = [part for part in path.removeprefix("/api").split("/") if part]
+    names = [f"by_{word[1:-1]}" if word.startswith("{") else word for word in words]
+    return "_".join([method, *names]).replace(".", "_")
 
 
 def _paths() -> Json:

@@ -35,6 +35,11 @@ def _exactly(**fields: Any) -> dict[str, Any]:
     }
 
 
+def _with_all(**fields: Any) -> dict[str, Any]:
+    """An object with all of these fields; a newer service may send more."""
+    return {"type": "object", "properties": fields, "required": list(fields)}
+
+
 def _at_least(needed: list[str], **fields: Any) -> dict[str, Any]:
     """An object that may have others: fields of other versions are kept."""
     return {"type": "object", "properties": fields, "required": needed}
@@ -69,7 +74,15 @@ _DETAILS: dict[str, Any] = {
 
 _SUM = _or_null(_REAL)  # what is beyond any number is null
 _SPREAD = _exactly(
-    count=_COUNT, total=_SUM, mean=_SUM, min=_REAL, p50=_REAL, p90=_REAL, p99=_REAL, max=_REAL
+    count=_COUNT,
+    total=_SUM,
+    mean=_SUM,
+    min=_REAL,
+    p50=_REAL,
+    p90=_REAL,
+    p99=_REAL,
+    max=_REAL,
+    error=_REAL,
 )
 
 SCHEMAS: dict[str, Any] = {
@@ -86,7 +99,7 @@ SCHEMAS: dict[str, Any] = {
     "Document": _at_least(["openapi", "info", "paths"]),
     "Saved": _exactly(run_id=_TEXT),
     "Count": _exactly(count=_COUNT, is_complete=_FLAG),
-    "Summary": _exactly(
+    "Summary": _with_all(
         run_id=_TEXT,
         steps=_COUNT,
         total_ms=_REAL,
