@@ -8,10 +8,11 @@ read.
 from __future__ import annotations
 
 import ast
+import json
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,7 +25,11 @@ Results: TypeAlias = list[str]
 Turn: TypeAlias = "list[Call] | Callable[[Results], str]"
 """What the model says: tools to be called, or an answer made of what they returned."""
 
+Messages: TypeAlias = list[dict[str, Any]]
+"""A conversation with the model, in the form of OpenAI's chat."""
+
 MODEL = "scripted-1"
+_INSTRUCTIONS = "Answer questions about Python's standard library. Use the tools; be brief."
 _CONTEXT = 6000  # tokens that the model reads
 _PRICES = (2.5e-6, 1e-5)  # dollars a token, read and written
 _LETTERS_PER_TOKEN = 4
@@ -99,6 +104,18 @@ class ScriptedModel:
         return reply
 
 
+def _calls_of(calls: Sequence[Call], turn: int) -> list[dict[str, Any]]:
+    """Tool calls as a model asks for them."""
+    return [
+        {
+            "id": f"call_{turn}_{number}",
+            "type": "function",
+            "function": {"name": name, "arguments": json.dumps(arguments)},
+        }
+        for number, (name, arguments) in enumerate(calls)
+    ]
+
+
 @dataclass
 class DemoAgent:
     """A loop of model and tools.
@@ -114,9 +131,15 @@ class DemoAgent:
     def answer(self, question: str, user: str) -> str:
         """Answer a question, or say why not. Each question is a run."""
         try:
-            with self.recorder.run(metadata={"user": user, "question": question}) as run:
-                answer = self._work(run, question, user)
-                run.metadata["answer"] = answer
+            with self.recorder.run(
+                "library question",
+                input=question,
+                user_id=user,
+                session_id=f"session-{user}",
+                agent="librarian",
+                metadata={"user": user, "question": question},
+            ) as run:
+                run.output = answer = self._work(run, question, user)
         except ModelError as error:
             return f"(no answer: {error})"
         return answer
@@ -124,29 +147,48 @@ class DemoAgent:
     def _work(self, run: Run, question: str, user: str) -> str:
         results: Results = []
         said = question
+        messages: Messages = [
+            {"role": "system", "content": _INSTRUCTIONS},
+            {"role": "user", "content": question},
+        ]
         for turn in range(len(SCRIPT[question])):
-            reply = self._ask_model(run, question, turn, results, said)
+            reply = self._ask_model(run, question, turn, results, said=said, messages=messages)
             if isinstance(reply, str):
                 return reply
-            for name, arguments in reply:
+            calls = _calls_of(reply, turn)
+            messages.append({"role": "assistant", "content": None, "tool_calls": calls})
+            for call, (name, arguments) in zip(calls, reply, strict=True):
                 run.add(TraceStep(StepType.TOOL_SELECTION, tool_name=name, tool_args=arguments))
                 result = self._use_tool(run, name, arguments, user)
+                messages.append({"role": "tool", "tool_call_id": call["id"], "content": result})
                 said += result
                 results.append(result)
         raise ModelError("the script has no answer")
 
     def _ask_model(
-        self, run: Run, question: str, turn: int, results: Results, said: str
+        self,
+        run: Run,
+        question: str,
+        turn: int,
+        results: Results,
+        *,
+        said: str,
+        messages: Messages,
     ) -> list[Call] | str:
         """What the model says; asked once more if it was overloaded."""
         for patience in (True, False):
             try:
                 with run.llm_call(MODEL, prompt_tokens=len(said) // _LETTERS_PER_TOKEN) as step:
+                    step.input = [*messages]
                     tokens = step.prompt_tokens or 0
                     reply = self.model.reply(question, turn, results, tokens)
                     step.completion_tokens = len(str(reply)) // _LETTERS_PER_TOKEN
                     step.cost_usd = tokens * _PRICES[0] + step.completion_tokens * _PRICES[1]
-                    step.reasoning = reply if isinstance(reply, str) else None
+                    step.output = {"role": "assistant", "content": None}
+                    if isinstance(reply, str):
+                        step.output["content"] = reply
+                    else:
+                        step.output["tool_calls"] = _calls_of(reply, turn)
                     return reply
             except OverloadedError:
                 if not patience:
