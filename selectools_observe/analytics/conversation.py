@@ -162,8 +162,7 @@ class _Reading:
 
     def _result(self, index: int, part: ToolResultPart) -> None:
         """The message with a tool's result: it is the call's, or stands by itself."""
-        called = [turn for turn in self._turns if turn.kind == "tool"]
-        found = next((turn for turn in reversed(called) if _is_of(turn, part)), None)
+        found = self._call_of(part)
         if found is None:
             found = Turn("tool", index, "tool", name=part.name, call_id=part.id)
             self._turns.append(found)
@@ -173,6 +172,12 @@ class _Reading:
             found.result = part.response
             if part.is_error:
                 found.error = _as_text(part.response)
+
+    def _call_of(self, part: ToolResultPart) -> Turn | None:
+        """The call that a result is of: the one with its id, or else one that has none yet."""
+        called = [turn for turn in reversed(self._turns) if turn.kind == "tool"]
+        same = (turn for turn in called if part.id is not None and turn.call_id == part.id)
+        return next(same, None) or next((turn for turn in called if _may_be_of(turn, part)), None)
 
     def _execute(self, index: int, step: TraceStep) -> None:
         found = self._waiting(step)
@@ -245,10 +250,11 @@ def _call_turn(index: int, step: TraceStep, part: ToolCallPart) -> Turn:
     )
 
 
-def _is_of(turn: Turn, part: ToolResultPart) -> bool:
+def _may_be_of(turn: Turn, part: ToolResultPart) -> bool:
     if part.id is not None and turn.call_id is not None:
-        return turn.call_id == part.id
-    return turn.result is None and (part.name is None or part.name == turn.name)
+        return False
+    is_open = turn.result is None and turn.error is None
+    return is_open and (part.name is None or part.name == turn.name)
 
 
 def _key_of(message: Message) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import click
 
+from ...analytics.conversation import conversation_of
 from ...model.trace import AgentTrace
 from ..completers import complete_run_ids
+from ..conversation_text import lines_of
 from ..exit_codes import OK
 from ..json_output import trace_json
 from ..options import store_option, with_session
@@ -23,6 +25,7 @@ _MOST_ROWS = 1000
 @click.argument("run", default="@1", shell_complete=complete_run_ids)
 @store_option
 @click.option("--json", "as_data", is_flag=True, help="Print the stored run as one JSON object.")
+@click.option("--chat", is_flag=True, help="Show what was said, each message once.")
 @click.option("--full", is_flag=True, help="Show each step in full: arguments, results, reasoning.")
 @click.option(
     "--step",
@@ -43,6 +46,7 @@ def show(
     steps: Sequence[int],
     *,
     as_data: bool,
+    chat: bool,
     full: bool,
     children: bool,
     everything: bool,
@@ -59,6 +63,9 @@ def show(
             return OK
         started = runs_started_by(store, trace) if children and not steps else {}
     session.terminal.lines(heading_of(trace, summary))
+    if chat:
+        session.terminal.lines(lines_of(conversation_of(trace), full=full))
+        return OK
     if steps:
         return _show_steps(session, trace, steps)
     rows = [*rows_of(trace, started)]
