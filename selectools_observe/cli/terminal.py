@@ -139,7 +139,7 @@ class Terminal:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Tell what the package logs as warnings, for a while."""
-        log = logging.getLogger(__name__)
+        log = logging.getLogger(__name__.partition(".")[0])  # of all modules
         before, handler = log.propagate, _Warnings(self)
         log.addHandler(handler)
         log.propagate = False

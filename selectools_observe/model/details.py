@@ -205,6 +205,9 @@ def _named(own: Any, metadata: Mapping[str, Any], field: str) -> str | None:
     return None
 
 
+_LARGEST_NUMBER = 2**63  # that is a name; Python does not even write all that are larger
+
+
 def _word(value: Any) -> str | None:
     """A value as a name: text, or a number or an id as text."""
     if value is None or value.__class__ is str:
@@ -215,7 +218,9 @@ def _word(value: Any) -> str | None:
         stored = plain(value)
     except ValueError:
         return None
-    return stored if isinstance(stored, str) else str(stored) if type(stored) is int else None
+    if type(stored) is int and abs(stored) < _LARGEST_NUMBER:
+        return str(stored)
+    return stored if isinstance(stored, str) else None
 
 
 def _tags(value: Any) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import sys
 import threading
 import time
@@ -36,19 +35,8 @@ how, moment, path = sys.argv[1:]
 number = int(moment) if how == "statement" else 0
 
 
-class Module:
-    """sqlite3, its connections traced: each statement, those of triggers too, is told."""
-
-    def __getattr__(self, name: str):
-        return getattr(sqlite3, name)
-
-    @staticmethod
-    def connect(*args, factory, **kwargs):
-        assert factory is Connection
-        return sqlite3.connect(*args, factory=Traced, **kwargs)
-
-
-database.sqlite3 = Module()
+# Each statement is told, those of triggers too.
+database.Connection = Traced
 if how == "after":
 
     def kill() -> None:

@@ -120,7 +120,7 @@ async def test_a_failure_is_logged_counted_and_handed_on(kind, caplog):
     assert handed == [(error, trace)] * 2
     assert (saver.saved, saver.failed) == (0, 2)
     assert [(r.name, r.levelno) for r in caplog.records] == [
-        ("selectools_observe", logging.ERROR)
+        ("selectools_observe.capture.agent_saver", logging.ERROR)
     ] * 2
     assert "run 'one' is not saved: StorageError: disk: it is full. Make room" in caplog.text
 

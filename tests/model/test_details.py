@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selectools_observe import AgentTrace, JSONLTraceStore, SQLiteTraceStore, TraceStep
+from selectools_observe import (
+    AgentTrace,
+    InMemoryTraceStore,
+    JSONLTraceStore,
+    SQLiteTraceStore,
+    TraceStep,
+)
 from selectools_observe.model.codec import decode, encode
 from selectools_observe.model.details import (
     METADATA_NAMES,
@@ -188,3 +194,12 @@ def test_they_are_keys_of_the_same_json():
     assert data == full().to_dict()
     assert data["session_id"] == "s"
     assert "output" not in json.loads(encode(run()).trace)
+
+
+@pytest.mark.parametrize("number", [10**30, 10**5000, -(10**5000)], ids=["30", "5000", "-5000"])
+def test_a_number_beyond_all_names_is_none(number):
+    step = TraceStep("tool_execution", tool_name=number)
+    trace = AgentTrace(run_id="run", steps=[step], metadata={"session_id": number})
+    with InMemoryTraceStore() as store:
+        store.save(trace)
+        assert store.list()[0].session_id is None

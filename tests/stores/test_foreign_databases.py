@@ -140,7 +140,7 @@ def test_a_statement_without_end_is_interrupted(path, monkeypatch):
             held.execute("SELECT * FROM endless").fetchall()
         assert held.execute("PRAGMA trusted_schema").fetchone() == (0,)
     finally:
-        database.release(held)
+        held.close()
 
 
 def test_every_connection_is_guarded():
@@ -157,6 +157,7 @@ def test_every_connection_is_guarded():
     }
     assert opened == {
         "database.py": 1,
+        "worker.py": 1,  # with the options of the database, and made ready by it
         "read_only.py": 1,
         "backup.py": 1,  # an empty file, written page by page
         "page_scan.py": 1,  # private

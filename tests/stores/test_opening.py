@@ -40,7 +40,7 @@ def test_names(name, kind, path):
     [
         ("", "needs a name"),
         ("traces", "sqlite:///traces"),
-        ("postgres://host/db", "is not a store that can be opened"),
+        ("mysql://host/db", "is not a store that can be opened"),
         ("sqlite://host/x.db", "names a host"),
         ("sqlite://", "names a host"),
         ("sqlite:///", "does not name a file"),

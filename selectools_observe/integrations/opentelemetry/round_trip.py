@@ -92,9 +92,13 @@ def unmarked(record: SpanRecord) -> tuple[SpanRecord, Mark | None]:
     return msgspec.structs.replace(record, attributes=others), mark
 
 
+# Others add messages of their own making under these names, so they have to be asked for.
+_OWN = frozenset(STEP_FIELDS) - {"input", "output"}
+
+
 def without_additions(told: Mapping[str, Any], keep: Container[str]) -> dict[str, Any]:
     """A step's fields, and those other entries that are to be kept."""
-    return {name: told[name] for name in told if name in STEP_FIELDS or name in keep}
+    return {name: told[name] for name in told if name in _OWN or name in keep}
 
 
 def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Fix:

@@ -246,7 +246,8 @@ def _marked(
     for index, step in enumerate(run.steps):
         span_id, part = (records[index + 1].span_id, "start") if native else _key(step)
         seen, said = found.get((span_id, part), {}), step.to_dict()
-        keep = [name for name in step.extra or () if name in seen] if native else []
+        keep = [name for name in (*(step.extra or ()), *_messages_in(step)) if name in seen]
+        keep = keep if native else []
         fix = difference(without_additions(seen, keep) if native else seen, said)
         mark = StepMark(fix.set, fix.unset, index, part == "end", keep, part == "usage")
         steps[span_id].append(mark)
@@ -290,3 +291,8 @@ def _said_once_more(record: SpanRecord) -> dict[str, Any]:
         if value is not None:
             said |= dict.fromkeys(others, value)
     return {name: value for name, value in said.items() if name not in record.attributes}
+
+
+def _messages_in(step: TraceStep) -> list[str]:
+    """Which of the fields for messages a step has."""
+    return [name for name in ("input", "output") if getattr(step, name) is not None]
