@@ -14,11 +14,12 @@ from .totals import RunTotals, totals_of
 Change: TypeAlias = Literal["same", "changed", "removed", "added"]
 
 COMPARED = (
-    "type", "tool_name", "tool_args", "tool_result", "model", "reasoning", "error",
+    "type", "tool_name", "tool_args", "tool_result", "model", "output", "reasoning", "error",
     "node_name", "step_number", "interrupt_key", "from_node", "to_node", "children",
 )  # fmt: skip
 """The fields in which steps can differ. When a step ran, how long it took, what it cost and the
-summary made of the other fields are not among them: those differ between any two runs."""
+summary made of the other fields are not among them: those differ between any two runs. Nor is the
+input of a model call, which repeats what the calls before it said."""
 
 # What makes two equal steps step, done differently.
 _KIND = ("type", "tool_name", "node_name", "from_node", "to_node")

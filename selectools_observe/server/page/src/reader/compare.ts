@@ -8,7 +8,7 @@ import type { Comparison, DiffPart, FieldDifference, Step } from "../types";
 import { textOf } from "./details";
 
 const COMPARED = [
-  "type", "tool_name", "tool_args", "tool_result", "model", "reasoning", "error",
+  "type", "tool_name", "tool_args", "tool_result", "model", "output", "reasoning", "error",
   "node_name", "step_number", "interrupt_key", "from_node", "to_node", "children",
 ];
 const KIND = ["type", "tool_name", "node_name", "from_node", "to_node"];

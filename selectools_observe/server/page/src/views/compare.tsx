@@ -234,7 +234,7 @@ function PairPanel({ source, route, comparison, at }: PanelProps) {
       {fields?.at === at && (
         <div class="fields">
           {state === 0 && (
-            <p class="note">Type, tool, arguments, result, model, reasoning and error are equal. Times, tokens and costs do not count.</p>
+            <p class="note">Type, tool, arguments, result, model, output, reasoning and error are equal. Times, tokens and costs do not count.</p>
           )}
           {state > 1 && <p class="note">The other run has no step of this kind at this place.</p>}
           {fields.fields.map((field) => (
