@@ -48,7 +48,7 @@ class Connections:
             SessionSlot(runtime, address, self._prepare) for _ in range(4)
         )
         self._saves: AwaitedBatcher[Unit, None] = AwaitedBatcher(runtime, self._save_units)
-        self._loads: AwaitedBatcher[bytes, Row | None] = AwaitedBatcher(runtime, self._load_keys)
+        self._loads: AwaitedBatcher[bytes, Row | None] = AwaitedBatcher(runtime, self.load)
         traces = f"{address.schema}.traces"
         names = [name.strip() for name in COLUMNS.split(",")]
         again = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
@@ -110,10 +110,6 @@ class Connections:
         """The key, the JSON and the checksum of a trace, read together with others."""
         return await self._loads.submit(key)
 
-    async def _load_keys(self, keys: Sequence[bytes]) -> Sequence[Row | None]:
-        found = {row[0]: row for row in await self.load(list(dict.fromkeys(keys)))}
-        return [found.get(key) for key in keys]
-
     async def load_version(self, key: bytes) -> tuple[int, bytes, int] | None:
         """A trace with its place in the order of saving, its JSON and its checksum."""
         rows = await self._writer.run(lambda session: session.rows(self._load_version, [key]))
@@ -131,9 +127,12 @@ class Connections:
         before: list[Statement] = [(_LIMITS, [()]), (self._lock, [()])]
         return await self._writer.run(lambda session: session.checked(before, checked))
 
-    async def load(self, keys: Sequence[bytes]) -> list[Row]:
-        """The key, the JSON and the checksum of each trace that is there."""
-        return await self._loader.run(lambda session: session.rows(self._load, [list(keys)]))
+    async def load(self, keys: Sequence[bytes]) -> Sequence[Row | None]:
+        """The key, the JSON and the checksum of each trace, in this order; None where it is not."""
+        asked = list(dict.fromkeys(keys))
+        rows = await self._loader.run(lambda session: session.rows(self._load, [asked]))
+        found = {row[0]: row for row in rows}
+        return [found.get(key) for key in keys]
 
     async def write(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Do work that changes the table."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -89,9 +88,3 @@ def read_summary(
 def is_whole(trace: bytes, crc: int) -> bool:
     """Whether a trace is what was saved."""
     return checksum(trace) == crc
-
-
-def in_order_asked(keys: Sequence[bytes], rows: Sequence[tuple[bytes, Any]]) -> list[Any]:
-    """The second values of rows, in the order of the keys asked for; None for each absent one."""
-    found = dict(rows)
-    return [found.get(key) for key in keys]

@@ -20,7 +20,7 @@ from ..paging import PageRequest, PageRow
 from . import queries
 from .address import Address, parse_address
 from .connections import Connections
-from .rows import TraceRow, in_order_asked, is_whole, key_of, read_summary, row_of
+from .rows import TraceRow, is_whole, key_of, read_summary, row_of
 from .session import Row
 
 _ROWS_AT_ONCE = 512
@@ -94,12 +94,10 @@ class PostgresStore(StoreCore[TraceRow]):
     async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
         if not run_ids:
             return []
-        keys = [key_of(run_id) for run_id in run_ids]
-        loaded = await self._connections.current().load(keys)
-        found = [(key, (trace, crc)) for key, trace, crc in loaded]
+        rows = await self._connections.current().load([key_of(run_id) for run_id in run_ids])
         return [
-            self._checked(run_id, stored)
-            for run_id, stored in zip(run_ids, in_order_asked(keys, found), strict=True)
+            self._checked(run_id, None if row is None else (row[1], row[2]))
+            for run_id, row in zip(run_ids, rows, strict=True)
         ]
 
     def _checked(self, run_id: str, stored: tuple[bytes, int] | None) -> Loaded:
