@@ -15,6 +15,7 @@ from .commands.demo import demo
 from .commands.export import export
 from .commands.import_ import import_
 from .commands.list import list_runs
+from .commands.mcp import mcp
 from .commands.query import query
 from .commands.repair import repair
 from .commands.reprice import reprice
@@ -81,6 +82,7 @@ for _subcommand in (
     compact,
     schema,
     serve,
+    mcp,
     demo,
     completion,
 ):

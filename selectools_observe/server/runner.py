@@ -13,13 +13,15 @@ import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from types import FrameType
+from typing import Protocol
 from urllib.parse import quote
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from ..protocols import AsyncTraceStore, TraceStore
 from ..stores.open import open_async_store
-from .app import MAX_BODY, Service, create_app
+from .app import MAX_BODY, create_app
 from .connection_limits import LimitedProtocol, most_clients
 from .security import LONGEST_HEADERS, check_token
 
@@ -74,7 +76,7 @@ def run(
                     opened,
                     token=token,
                     read_only=read_only,
-                    allowed_hosts={*allowed_hosts, *_own_names(host)},
+                    allowed_hosts={*allowed_hosts, *own_names(host)},
                     max_body=max_body,
                 )
 
@@ -161,7 +163,8 @@ def url_of(host: str, port: int, token: str | None) -> str:
     return f"http://{shown}:{port}/{entrance}"
 
 
-def _own_names(host: str) -> set[str]:
+def own_names(host: str) -> set[str]:
+    """The names by which this machine may be called, if it listens at an address."""
     return {host.strip("[]").lower()} if is_loopback(host) else {host, socket.gethostname()}
 
 
@@ -186,10 +189,19 @@ async def _opened(
         await opened.aclose()
 
 
+class ServedApp(Protocol):
+    """An ASGI app that can be stopped."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+    def end_streams(self) -> None:
+        """End all live streams: they would keep a server from stopping."""
+        ...
+
+
 class Server(uvicorn.Server):
     """uvicorn with our limits; a signal stops it and is not raised again."""
 
-    def __init__(self, app: Service, on_ready: Callable[[], None]) -> None:
+    def __init__(self, app: ServedApp, on_ready: Callable[[], None]) -> None:
         config = uvicorn.Config(
             app,
             http=LimitedProtocol,

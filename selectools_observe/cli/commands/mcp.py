@@ -1,0 +1,58 @@
+"""The command ``mcp``: a store's runs as tools for agents."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from ..exit_codes import OK
+from ..options import store_argument, store_option, with_session
+from ..session import Session, existing
+
+_TOKEN = "SELECTOOLS_OBSERVE_TOKEN"  # noqa: S105 - the name of a variable
+
+
+@click.command(short_help="Give agents the runs as MCP tools.")
+@store_argument
+@store_option
+@click.option("--http", is_flag=True, help="Listen on HTTP rather than on standard input.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help=f"With --http, the address; any but a loopback address needs a token, in {_TOKEN}.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8601,
+    show_default=True,
+    help="With --http, the port.",
+)
+@with_session
+def mcp(session: Session, host: str, port: int, *, http: bool) -> int:
+    """Serve a store to agents over the Model Context Protocol: search, read, compare, sum up.
+
+    Nothing is changed. A client starts this command itself and speaks to it over standard input
+    and output; docs/mcp.md has the lines for Claude Code, Claude Desktop, Cursor and Codex.
+    """
+    from ...server.mcp import run_http, run_stdio  # noqa: PLC0415 - an extra, slow to import
+
+    existing(session.name)
+    if not http:
+        run_stdio(session.name)
+        return OK
+    try:
+        token = os.environ.get(_TOKEN)
+        ready = "Serving MCP at {} (press Ctrl+C to quit)"
+        run_http(
+            session.name,
+            host,
+            port,
+            token=token,
+            on_ready=lambda url: session.terminal.note(ready.format(url)),
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    return OK
