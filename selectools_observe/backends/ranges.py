@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from math import inf, nextafter
 from typing import Any
@@ -9,6 +10,20 @@ from typing import Any
 from ..model.filters import TraceFilter
 from ..model.trace import Number
 from . import timestamps
+
+_EVERYTHING = TraceFilter()
+# What columns and terms say as exactly as `matches` does.
+_IN_SQL = (
+    "metadata_match", "min_steps", "max_steps", "since", "until", "min_ms", "max_ms",
+    "min_cost_usd", "max_cost_usd", "parent_run_id", "run_ids", "has_error", "step_type",
+    "tool_name", "model", "name", "session_id", "user_id", "agent", "tags", "outcome",
+    "started_since", "started_until", "min_wall_ms", "max_wall_ms", "limit",
+)  # fmt: skip
+
+
+def is_exact(filters: TraceFilter) -> bool:
+    """Whether ranges, ids and terms alone tell what matches."""
+    return replace(filters, **dict.fromkeys(_IN_SQL)) == _EVERYTHING
 
 
 class Ranges:

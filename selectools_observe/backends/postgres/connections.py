@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar
 from ...errors import StorageError
 from ...runtime.batching import AwaitedBatcher
 from ...runtime.interface import Runtime
+from ..server_base import SummaryRow
 from . import schema
 from .address import Address
 from .rows import COLUMNS, PLACES, TraceRow
@@ -141,6 +142,10 @@ class Connections:
     async def scan(self, sql: str, values: Values = ()) -> list[Row]:
         """Read a page."""
         return await self._scanner.run(lambda session: session.rows(sql, values))
+
+    async def scan_summaries(self, sql: str, values: Values = ()) -> list[SummaryRow]:
+        """Read the summaries of a page."""
+        return [(row[0], row[1], row[2]) for row in await self.scan(sql, values)]
 
     async def count(self, sql: str, values: Values = ()) -> list[Row]:
         """Read what may be all of the table."""

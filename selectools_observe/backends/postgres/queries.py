@@ -7,7 +7,6 @@ terms is asked by itself.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,21 +15,12 @@ from ...model.filters import TraceFilter
 from ...model.histogram import Tally
 from ..paging import PageRequest
 from ..ranges import Ranges
+from ..server_rows import key_of
 from ..terms import wanted_terms
-from .rows import key_of
 from .session import Values
 
 NEAREST = 2000
 """Rows that are looked through before the index of terms is asked."""
-
-_EVERYTHING = TraceFilter()
-# What the columns and the terms say as exactly as `matches` does.
-_IN_SQL = (
-    "metadata_match", "min_steps", "max_steps", "since", "until", "min_ms", "max_ms",
-    "min_cost_usd", "max_cost_usd", "parent_run_id", "run_ids", "has_error", "step_type",
-    "tool_name", "model", "name", "session_id", "user_id", "agent", "tags", "outcome",
-    "started_since", "started_until", "min_wall_ms", "max_wall_ms", "limit",
-)  # fmt: skip
 
 _SUMMARIES = "SELECT seq, created_us, summary FROM {traces}"
 
@@ -118,11 +108,6 @@ def by_terms(
     order = direction(request)
     sql = f"{_SUMMARIES} WHERE {asked.sql} ORDER BY seq + 0 {order} LIMIT %s"
     return sql.format(traces=traces), [*asked.values, limit]
-
-
-def is_exact(filters: TraceFilter) -> bool:
-    """Whether SQL alone tells what matches."""
-    return replace(filters, **dict.fromkeys(_IN_SQL)) == _EVERYTHING
 
 
 def _matching(filters: TraceFilter) -> Condition:

@@ -1,0 +1,180 @@
+"""What stores on a server have in common: rows are narrowed by SQL, and decided about here."""
+
+from __future__ import annotations
+
+import sys
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+from ..errors import CorruptTraceError
+from ..model.codec import TraceType
+from ..model.filters import TraceFilter, verdict
+from ..model.histogram import Tally, TraceHistogram, bounds_of
+from ..model.pagination import Position
+from ..runtime.interface import Runtime
+from ..runtime.loop_local import LoopLocal
+from . import timestamps
+from .base import Loaded, PreparedT, StoreCore
+from .paging import PageRequest, PageRow
+from .ranges import is_exact
+from .server_rows import checked_trace, read_summary
+
+SummaryRow: TypeAlias = tuple[int, int, bytes]
+"""A row's place in the order of saving, when it was saved in microseconds, and its summary."""
+Stored: TypeAlias = tuple[bytes, int]
+"""The JSON of a trace and its checksum."""
+
+_ROWS_AT_ONCE = 512
+_LARGEST = 2**62  # what LIMIT takes
+
+
+class ServerConnections(Protocol):
+    """The connections of one event loop, or of all threads."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection is open."""
+
+    async def close(self) -> None:
+        """Finish what was begun, and close."""
+
+    def abandon(self) -> None:
+        """Close without waiting."""
+
+
+ConnectionsT = TypeVar("ConnectionsT", bound=ServerConnections)
+
+
+class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
+    """A store whose rows are on a server, one row a run."""
+
+    def __init__(self, runtime: Runtime, where: str, trace_type: TraceType) -> None:
+        super().__init__(runtime, where, trace_type)
+        self._connections: LoopLocal[ConnectionsT] = LoopLocal(
+            runtime, self._opened_connections, _abandon
+        )
+
+    def _opened_connections(self) -> ConnectionsT:
+        self._check_open()
+        return self._new_connections()
+
+    # What a server's store supplies.
+
+    @abstractmethod
+    def _new_connections(self) -> ConnectionsT:
+        """Connections for an event loop, or for all threads."""
+
+    @abstractmethod
+    async def _stored(self, run_ids: Sequence[str]) -> Sequence[Stored | None]:
+        """What is stored of each run, in this order."""
+
+    @abstractmethod
+    async def _rows_of(self, ask: PageRequest, size: int | None) -> Sequence[SummaryRow]:
+        """The first rows of a page as far as SQL tells what matches."""
+
+    @abstractmethod
+    async def _count_rows(self, filters: TraceFilter) -> int:
+        """How many match a filter that SQL tells exactly."""
+
+    @abstractmethod
+    async def _tally_rows(self, filters: TraceFilter, tally: Tally) -> None:
+        """Count those that match a filter that SQL tells exactly, over time."""
+
+    @abstractmethod
+    async def _first_and_last(self) -> tuple[int | None, int | None]:
+        """When the first and the last of all runs were saved, in microseconds."""
+
+    # What is made of it.
+
+    async def _load(self, run_id: str) -> bytes | None:
+        (found,) = await self._load_many([run_id])
+        if isinstance(found, CorruptTraceError):
+            raise found
+        return found
+
+    async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
+        if not run_ids:
+            return []
+        return [
+            self._checked(run_id, stored)
+            for run_id, stored in zip(run_ids, await self._stored(run_ids), strict=True)
+        ]
+
+    def _checked(self, run_id: str, stored: Stored | None) -> Loaded:
+        return checked_trace(run_id, self._place_of(run_id), stored)
+
+    async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
+        size = None if ask.limit is None else min(ask.limit + ask.offset, _LARGEST)
+        found: list[PageRow] = []
+        async for row in self._matching(ask, size):
+            found.append(row)
+            if size is not None and len(found) >= size:
+                break
+        return found[ask.offset :]
+
+    async def _matching(self, ask: PageRequest, size: int | None) -> AsyncIterator[PageRow]:
+        """The rows that match, from the page's beginning; the first ``size`` of one moment."""
+        while True:
+            rows = await self._rows_of(ask, size)
+            for place, created_us, summary in rows:
+                read = read_summary(self._where, place, created_us, summary)
+                if read is not None and verdict(ask.filters, *read) is not False:
+                    yield PageRow(place, read[0])
+            if size is None or len(rows) < size:
+                return
+            size = max(size, _ROWS_AT_ONCE)
+            ask = msgspec.structs.replace(ask, after=Position(self._kind, rows[-1][0]))
+
+    async def _count(self, filters: TraceFilter) -> int:
+        most = sys.maxsize if filters.limit is None else filters.limit
+        if is_exact(filters):
+            return min(await self._count_rows(filters), most)
+        found = 0
+        async for _ in self._matching(PageRequest(filters), _ROWS_AT_ONCE):
+            if found >= most:
+                break
+            found += 1
+        return found
+
+    async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
+        bounds = await self._bounds(filters)
+        if bounds is None:
+            return TraceHistogram()
+        tally = Tally(*bounds, buckets)
+        if is_exact(filters):
+            await self._tally_rows(filters, tally)
+        else:
+            async for row in self._matching(PageRequest(filters), _ROWS_AT_ONCE):
+                moment = timestamps.to_microseconds(row.summary.created_at)
+                tally.add_run(moment, has_error=row.summary.has_error)
+        return tally.result()
+
+    async def _bounds(self, filters: TraceFilter) -> tuple[int, int] | None:
+        since, until = bounds_of(filters)
+        if since is None or until is None:
+            first, last = await self._first_and_last()
+            since = first if since is None else since
+            until = last if until is None else until
+        return None if since is None or until is None else (since, until)
+
+    async def _close(self) -> None:
+        mine, others = self._connections.take_all()
+        for connections in others:
+            connections.abandon()
+        if mine is not None:
+            await mine.close()
+
+    def _is_open(self) -> bool:
+        return any(connections.is_open for connections in self._connections)
+
+    def _abandon(self) -> None:
+        mine, others = self._connections.take_all()
+        for connections in [*others, *([mine] if mine else [])]:
+            connections.abandon()
+
+
+def _abandon(connections: ServerConnections) -> None:
+    connections.abandon()
