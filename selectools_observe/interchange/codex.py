@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..model.json_values import loads
+from ..model.limits import loads_limited
 from ..model.trace import AgentTrace, TraceStep
 from .builders import run, seconds, short, step, text_of, total
 from .form import JSONForm, JSONObject
@@ -237,7 +237,7 @@ def _reasoning(items: list[JSONObject]) -> str | None:
 def _object(value: Any) -> JSONObject | None:
     if isinstance(value, str):
         try:
-            value = loads(value)
+            value = loads_limited(value)
         except ValueError:
             return {"input": value}
     return value if isinstance(value, dict) else None

@@ -9,13 +9,14 @@ import struct
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, Any
+from typing import IO, Any, cast
 
-from ..model.json_values import loads
+from ..model.limits import loads_limited
 from ..model.trace import AgentTrace, TraceStep
 from .builders import run, seconds, step, text_of, total
 from .form import BinaryForm, JSONForm, JSONObject
-from .source import Source
+from .json_documents import IMPORT_LIMITS
+from .source import LONGEST, LONGEST_TEXT, Source
 
 _ZSTD = 93  # zip's number of the method
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
@@ -233,11 +234,11 @@ def _read_archive(source: Source) -> Iterator[AgentTrace]:
         names = {entry.filename: entry for entry in archive.infolist()}
         # A log that was cut short has no header; how it began tells the same.
         head = names.get("header.json") or names["_journal/start.json"]
-        log = _dict(loads(_entry(file, archive, head)))
+        log = _dict(loads_limited(_entry(file, archive, head), IMPORT_LIMITS))
         samples = [entry for name, entry in names.items() if name.startswith(_SAMPLES)]
         for done, entry in enumerate(samples, 1):
             try:
-                sample = loads(_entry(file, archive, entry))
+                sample = loads_limited(_entry(file, archive, entry), IMPORT_LIMITS)
                 made = run_of_sample(_dict(sample), log)
             except (ValueError, zipfile.BadZipFile) as error:
                 source.skipped(f"{source.path}, {entry.filename}", str(error))
@@ -249,20 +250,28 @@ def _read_archive(source: Source) -> Iterator[AgentTrace]:
 def _entry(file: IO[bytes], archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """The content of an entry, also where this Python's zipfile does not know zstd."""
     if entry.compress_type != _ZSTD or sys.version_info >= (3, 14):
-        return archive.read(entry)
+        with archive.open(entry) as member:
+            return _bounded(member)
     file.seek(entry.header_offset)
     header = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
     file.seek(header[-2] + header[-1], 1)  # the entry's name and its further fields
-    return _unpack_zstd()(file.read(entry.compress_size))
+    return _bounded(_unpack_zstd()(file.read(entry.compress_size)))
 
 
-def _unpack_zstd() -> Callable[[bytes], bytes]:
+def _bounded(file: IO[bytes]) -> bytes:
+    data = file.read(LONGEST + 1)
+    if len(data) > LONGEST:
+        raise ValueError(f"the entry is larger than {LONGEST_TEXT} when unpacked")
+    return data
+
+
+def _unpack_zstd() -> Callable[[bytes], IO[bytes]]:
     try:
         import zstandard  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         message = 'This log needs zstandard: pip install "selectools-observe[zstd]"'
         raise ModuleNotFoundError(message, name=error.name) from error
-    return lambda data: zstandard.ZstdDecompressor().stream_reader(data).read()
+    return lambda data: cast("IO[bytes]", zstandard.ZstdDecompressor().stream_reader(data))
 
 
 FORM = JSONForm(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..integrations.opentelemetry.spans import SPAN_KINDS, SpanEvent, SpanLink, SpanRecord
-from ..model.json_values import loads
+from ..model.limits import loads_limited
 from ..model.trace import AgentTrace
 from .form import JSONForm, JSONObject
 from .observations import hex_id
@@ -88,7 +88,7 @@ def _value(tag: JSONObject) -> Any:
         return int(value) if tag["type"] == "int64" else float(value)
     if isinstance(value, str) and value[:1] == "[":
         try:
-            found = loads(value)
+            found = loads_limited(value)
         except ValueError:
             return value
         return found if isinstance(found, list) and not any(map(_nested, found)) else value

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from ..model.json_values import loads
+from ..model.limits import LimitError, Limits, loads_limited
+from .source import LONGEST, LONGEST_TEXT
 
 _BLANK = b" \t\r\n\0"
 _MARK = b"\xef\xbb\xbf"
 # What opens and closes a value; a text is one match, so that brackets inside it do not count.
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-_LARGEST = 1 << 30
 _MOST_BEFORE = 1000  # lines of text before the first value
 _SHOWN = 40
 
 T = TypeVar("T")
+
+IMPORT_LIMITS = Limits(values=5_000_000, metadata=1024 * 1024)
+"""What is taken of one JSON value of a file, and of a run in it: more than a service takes."""
 
 
 class Document(NamedTuple):
@@ -37,14 +41,22 @@ class Document(NamedTuple):
     problem: str | None = None
 
 
-def documents(lines: Iterable[bytes]) -> Iterator[Document]:
-    """The JSON values of a file's lines; blank lines are none."""
+class _Parse(Protocol):
+    """Reads the text of one value."""
+
+    def __call__(self, text: bytes, place: str = "", /) -> Document: ...
+
+
+def documents(lines: Iterable[bytes], limits: Limits = IMPORT_LIMITS) -> Iterator[Document]:
+    """The JSON values of a file's lines; of one that is too large the problem."""
     numbered = ((n, text) for n, line in enumerate(lines, 1) if (text := _stripped(line)))
     before = list(_up_to(lambda each: _opens(each[1]), numbered, _MOST_BEFORE))
     first = before[-1][1] if before else b""
     after = list(islice(numbered, 1))
     every = chain(before, after, numbered)
-    yield from _lines(every) if _is_a_value_each(first, after) else _spread(every)
+    parse = partial(_parsed, limits)
+    is_each = _is_a_value_each(first, after, parse)
+    yield from _lines(every, parse) if is_each else _spread(every, parse)
 
 
 def _up_to(condition: Callable[[T], bool], values: Iterator[T], most: int) -> Iterator[T]:
@@ -63,29 +75,31 @@ def _opens(text: bytes) -> bool:
     return text.startswith((b"{", b"["))
 
 
-def _is_a_value_each(first: bytes, after: list[tuple[int, bytes]]) -> bool:
+def _is_a_value_each(first: bytes, after: list[tuple[int, bytes]], parse: _Parse) -> bool:
     """Whether the lines are values: the first is, or it is torn and the one after it is."""
-    if not _opens(first) or _parsed(first).problem is None:
+    if not _opens(first) or parse(first).problem is None:
         return True
     torn = first.startswith(b"{") and len(first) > 1
-    return torn and any(_opens(text) and _parsed(text).problem is None for _, text in after)
+    return torn and any(_opens(text) and parse(text).problem is None for _, text in after)
 
 
-def _lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[Document]:
+def _lines(lines: Iterable[tuple[int, bytes]], parse: _Parse) -> Iterator[Document]:
     for number, text in lines:
-        yield _parsed(text, f"line {number}")
+        yield parse(text, f"line {number}")
 
 
-def _parsed(text: bytes, place: str = "") -> Document:
+def _parsed(limits: Limits, text: bytes, place: str = "") -> Document:
     try:
-        return Document(place, loads(text))
+        return Document(place, loads_limited(text, limits))
+    except LimitError as error:
+        return Document(place, None, str(error))
     except ValueError as error:
         return Document(place, None, f"not JSON: {error}")
 
 
-def _spread(lines: Iterable[tuple[int, bytes]]) -> Iterator[Document]:
+def _spread(lines: Iterable[tuple[int, bytes]], parse: _Parse) -> Iterator[Document]:
     """Values that stand on several lines each: objects, or the elements of an array."""
-    splitter = _Splitter()
+    splitter = _Splitter(parse)
     for number, text in lines:
         yield from splitter.take(number, text)
     yield from splitter.rest()
@@ -94,7 +108,8 @@ def _spread(lines: Iterable[tuple[int, bytes]]) -> Iterator[Document]:
 class _Splitter:
     """Finds where values begin and end, by their brackets."""
 
-    def __init__(self) -> None:
+    def __init__(self, parse: _Parse) -> None:
+        self._parse = parse
         self._open: list[bytes] = []  # brackets around the current place, an outer array's not
         self._in_array = False
         self._parts: list[bytes] = []
@@ -141,10 +156,10 @@ class _Splitter:
     def _keep(self, text: bytes) -> None:
         self._parts.append(text)
         self._size += len(text)
-        if self._size > _LARGEST:
-            raise ValueError(f"the JSON value of line {self._began} is larger than 1 GiB")
+        if self._size > LONGEST:
+            raise ValueError(f"the JSON value of line {self._began} is larger than {LONGEST_TEXT}")
 
     def _ended(self, text: bytes) -> Document:
         whole = b"\n".join([*self._parts, text])
         self._parts, self._size = [], 0
-        return _parsed(whole, f"line {self._began}")
+        return self._parse(whole, f"line {self._began}")

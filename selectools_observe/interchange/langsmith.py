@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..integrations.opentelemetry.spans import SpanRecord
-from ..model.json_values import loads
+from ..model.limits import loads_limited
 from ..model.trace import AgentTrace
 from .builders import seconds, total
 from .form import JSONForm, JSONObject
@@ -113,7 +113,7 @@ def _parsed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return loads(value)
+        return loads_limited(value)
     except ValueError:
         return value
 

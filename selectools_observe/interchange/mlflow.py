@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..integrations.opentelemetry.spans import SpanEvent, SpanRecord
-from ..model.json_values import loads
+from ..model.limits import loads_limited
 from ..model.trace import AgentTrace
 from .builders import total
 from .form import JSONForm, JSONObject
@@ -128,7 +128,7 @@ def _parsed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return loads(value)
+        return loads_limited(value)
     except ValueError:
         return value
 

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import TypeAlias
 
+from ..errors import InvalidTraceError
+from ..model.limits import Limits, check_run
 from ..model.trace import AgentTrace
 from .form import BinaryForm, JSONForm, JSONObject, JSONReader
-from .json_documents import Document, documents
+from .json_documents import IMPORT_LIMITS, Document, documents
 from .parquet_files import is_parquet
 from .parquet_files import rows as parquet_rows
 from .source import (
@@ -82,6 +84,7 @@ def read_runs(
     *,
     skipped: Skipped = ignore_skipped,
     progress: Progress = ignore_progress,
+    limits: Limits = IMPORT_LIMITS,
 ) -> Iterator[AgentTrace]:
     """The runs of a file of any known form, in bounded memory; reading it again gives the same ids.
 
@@ -89,6 +92,7 @@ def read_runs(
         path: The file, packed with gzip or not; ``-`` is standard input, which must be JSON.
         skipped: Called with the place of what cannot be imported, and why.
         progress: Called with how much is read, and how much there is in all.
+        limits: What is taken of a JSON value and of a run; what is larger is skipped.
 
     Raises:
         UnknownFormError: The file is of no known form; the text names the nearest.
@@ -97,6 +101,16 @@ def read_runs(
         OSError: The file cannot be read.
     """
     source = Source(os.fspath(path), skipped, progress)
+    for run in _runs_of(source, limits):
+        try:
+            check_run(run, limits)
+        except InvalidTraceError as error:
+            skipped(source.path, str(error))
+        else:
+            yield run
+
+
+def _runs_of(source: Source, limits: Limits) -> Iterator[AgentTrace]:
     if source.path != STANDARD_INPUT:
         for form in binary_forms():
             if form.recognises(source.path):
@@ -107,7 +121,7 @@ def read_runs(
             return
         _refuse_binary(source)
     with source.lines() as lines:
-        yield from _JSONRuns(source).runs(lines)
+        yield from _JSONRuns(source).runs(lines, limits)
 
 
 def _refuse_binary(source: Source) -> None:
@@ -136,8 +150,8 @@ class _JSONRuns:
         self._held_back: list[tuple[str, str]] = []  # until something is recognised
         self._unknown: JSONObject | None = None
 
-    def runs(self, lines: Iterable[bytes]) -> Iterator[AgentTrace]:
-        for document in documents(lines):
+    def runs(self, lines: Iterable[bytes], limits: Limits) -> Iterator[AgentTrace]:
+        for document in documents(lines, limits):
             yield from self._of_document(document)
         yield from self._rest()
 

@@ -16,6 +16,9 @@ Progress: TypeAlias = Callable[[int, int | None], None]
 """Called with how much is read and how much there is, if that is known."""
 
 STANDARD_INPUT = "-"
+LONGEST = 256 * 1024 * 1024
+"""The most bytes of a line, and of a JSON value, also when unpacked: they are held in memory."""
+LONGEST_TEXT = "256 MiB"
 _GZIP = b"\x1f\x8b"
 
 
@@ -67,8 +70,16 @@ class Source:
     def _watched(
         self, lines: IO[bytes], position: Callable[[int], int], size: int | None
     ) -> Iterator[bytes]:
-        done = 0
-        for line in lines:
+        done = number = 0
+        while line := lines.readline(LONGEST + 1):
+            number += 1
             done += len(line)
             self.progress(position(done), size)
-            yield line
+            if len(line) <= LONGEST:
+                yield line
+                continue
+            self.skipped(f"{self.path}, line {number}", f"the line is longer than {LONGEST_TEXT}")
+            yield b"\n"  # those after it keep their numbers
+            while not line.endswith(b"\n") and (line := lines.readline(LONGEST)):
+                done += len(line)
+                self.progress(position(done), size)

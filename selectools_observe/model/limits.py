@@ -7,6 +7,7 @@ piece, so that a body is refused at the first piece that is too much.
 
 from __future__ import annotations
 
+import sys
 from itertools import accumulate
 from typing import Any
 
@@ -42,6 +43,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEFAULT_LIMITS = Limits()
+NO_LIMITS = Limits(
+    **dict.fromkeys(("digits", "values", "depth", "steps", "lines", "metadata"), sys.maxsize)
+)
 
 
 class LimitError(ValueError):

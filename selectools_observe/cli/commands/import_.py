@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 import click
 
 from ...interchange import UnknownFormError, forms, read_runs
+from ...interchange.json_documents import IMPORT_LIMITS
+from ...model.limits import NO_LIMITS
 from ..options import store_option, with_session
 from ..session import Session
 from ..transfer import RunSaver, Skipped, report_saved
@@ -29,8 +31,13 @@ class _ImportCommand(click.Command):
     is_flag=True,
     help="Skip runs whose id is already in the store; by default they are replaced.",
 )
+@click.option(
+    "--no-limits",
+    is_flag=True,
+    help="Take runs and values of any size; for files that you trust.",
+)
 @with_session
-def import_(session: Session, files: Sequence[str], *, skip_existing: bool) -> int:
+def import_(session: Session, files: Sequence[str], *, skip_existing: bool, no_limits: bool) -> int:
     """Save the runs of files into the store; - is standard input, a folder all files in it.
 
     What a file is, its content tells. Imported again, a run replaces itself. What is not a run is
@@ -40,12 +47,15 @@ def import_(session: Session, files: Sequence[str], *, skip_existing: bool) -> i
     missing = [path for path in files if path != "-" and not os.path.exists(path)]
     if missing:
         raise click.FileError(missing[0], "no such file")
+    limits = NO_LIMITS if no_limits else IMPORT_LIMITS
     with session.store(must_exist=False) as target:
         saver = RunSaver(target, skip_existing=skip_existing)
         for path in _files(files):
             with session.terminal.progress(f"Importing {path}") as progress:
                 try:
-                    saver.save_all(read_runs(path, skipped=skipped, progress=progress))
+                    saver.save_all(
+                        read_runs(path, skipped=skipped, progress=progress, limits=limits)
+                    )
                 except (UnknownFormError, ModuleNotFoundError) as error:
                     skipped(path, getattr(error, "reason", str(error)))
     return report_saved(session, saver, skipped, session.name)

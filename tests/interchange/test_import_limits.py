@@ -1,0 +1,105 @@
+"""What a file may become when it is imported: too much is skipped with the bound that it broke."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from selectools_observe.interchange import read_runs
+from selectools_observe.interchange import source as sources
+from selectools_observe.model.limits import NO_LIMITS
+from tests.helpers.command import environment, run_here
+
+GOOD = {"run_id": "good", "steps": [{"type": "llm_call", "duration_ms": 1.0}]}
+DEEP = "[" * 5000 + "]" * 5000
+HOSTILE = {
+    "digits": '{"run_id": "bad", "steps": [], "metadata": {"n": %s}}' % ("7" * 200_000),
+    "values": '{"run_id": "bad", "steps": [], "metadata": {"n": [%s[]]}}' % ("[]," * 5_000_000),
+    "depth": '{"run_id": "bad", "steps": [], "metadata": {"n": ' + DEEP + "}}",
+    "metadata": '{"run_id": "bad", "steps": [], "metadata": {"n": "%s"}}' % ("x" * 1024 * 1024),
+    "steps": '{"run_id": "bad", "steps": [%s{"type": "error"}]}' % ('{"type": "error"},' * 100_000),
+}
+
+
+def imported(path: Path, **options) -> tuple[list[str], list[str]]:
+    skipped: list[str] = []
+    runs = read_runs(path, skipped=lambda _, why: skipped.append(why), **options)
+    return [run.run_id for run in runs], skipped
+
+
+@pytest.mark.parametrize("bound", HOSTILE)
+@pytest.mark.parametrize("layout", ["line", "spread", "only"])
+def test_what_becomes_too_much_is_skipped_and_the_rest_comes(tmp_path, bound, layout):
+    path = tmp_path / "runs.jsonl"
+    good = "" if layout == "only" else json.dumps(GOOD, indent=1 if layout == "spread" else None)
+    path.write_text(f"{good}\n{HOSTILE[bound]}\n")
+    runs, skipped = [], []
+    try:
+        runs, skipped = imported(path)
+    except ValueError as error:  # nothing in the file is of a form
+        skipped = [str(error)]
+    assert runs == (["good"] if good else [])
+    assert len(skipped) == 1
+    assert f"limit: {bound}" in skipped[0]
+
+
+def test_limits_are_off_when_asked(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    path.write_text(f"{json.dumps(GOOD)}\n{HOSTILE['metadata']}\n")
+    assert imported(path, limits=NO_LIMITS) == (["good", "bad"], [])
+    stored = run_here("import", path, "--store", tmp_path / "a.db")
+    assert stored.returncode == 1
+    assert "limit: metadata" in stored.stderr
+    stored = run_here("import", path, "--no-limits", "--store", tmp_path / "b.db")
+    assert stored.returncode == 0, stored.stderr
+
+
+def test_a_line_that_is_too_long_is_skipped(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "LONGEST", 1000)
+    path = tmp_path / "runs.jsonl.gz"
+    lines = [json.dumps(GOOD), '{"x": "' + "y" * 5000 + '"}', json.dumps({**GOOD, "run_id": "two"})]
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    runs, skipped = imported(path)
+    assert runs == ["good", "two"]
+    assert ["longer than" in why for why in skipped] == [True]
+
+
+def test_an_entry_of_an_archive_that_unpacks_to_too_much_is_skipped(tmp_path, monkeypatch):
+    monkeypatch.setattr("selectools_observe.interchange.inspect_log.LONGEST", 100_000)
+    path = tmp_path / "log.eval"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.json", json.dumps({"eval": {}, "status": "success"}))
+        archive.writestr("samples/1.json", b"[" + b" " * 1_000_000 + b"]")
+    runs, skipped = imported(path)
+    assert runs == []
+    assert ["when unpacked" in why for why in skipped] == [True]
+
+
+def test_a_small_packed_file_takes_little_memory(tmp_path):
+    path = tmp_path / "bomb.jsonl.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(json.dumps(GOOD).encode() + b"\n")
+        file.write(b'{"run_id": "bad", "steps": [], "metadata": {"n": [')
+        for _ in range(1000):
+            file.write(b"[]," * 20_000)
+        file.write(b"[]]}}\n" + b"\n" * 1_000_000)
+    program = (
+        "import resource, sys\n"
+        "from selectools_observe.interchange import read_runs\n"
+        "print([run.run_id for run in read_runs(sys.argv[1])])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        env=environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found, peak = ran.stdout.splitlines()
+    assert found == "['good']"
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert int(peak) * unit < 400 * 1024 * 1024
