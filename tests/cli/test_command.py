@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("click", reason="the extra cli is not installed")
 pytest.importorskip("rich", reason="the extra cli is not installed")
 
-from command import ROOT, run, start
+from command import ROOT, run, run_program, start
 
 import selectools_observe as so
 from selectools_observe.cli.options import FILTER_FIELDS
@@ -433,7 +433,7 @@ class TestMoving:
             done = run("import", tmp_path / name, "-s", target)
             assert done.returncode == 0, done.stderr
             assert run("list", target, "--count").stdout == ("1\n" if name == "one.json" else "3\n")
-        done = run("import", "-", "-s", tmp_path / "in.db", stdin=shapes["array.json"])
+        done = run_program("import", "-", "-s", tmp_path / "in.db", stdin=shapes["array.json"])
         assert done.stderr == f"3 runs saved to {tmp_path / 'in.db'}\n"
 
     def test_import_of_selectools_files(self, airline_jsonl, airline_db, tmp_path):
@@ -593,7 +593,8 @@ class TestDemo:
 
 class TestTheProgram:
     def test_version_and_help(self):
-        assert run("--version").stdout == f"selectools-observe {so.__version__}\n"
+        version = f"selectools-observe {so.__version__}\n"
+        assert run("--version").stdout == run_program("--version").stdout == version
         assert run("--help").returncode == 0
         assert run("list", "-h").returncode == 0
 
@@ -618,7 +619,7 @@ class TestTheProgram:
         assert "compare" in completed("com")
 
     def test_completion_keeps_quiet_about_trouble(self, tmp_path):
-        done = run(
+        done = run_program(
             SELECTOOLS_OBSERVE_STORE=str(tmp_path / "no.db"), COMP_CWORD="2",
             COMP_WORDS="selectools-observe show x", _SELECTOOLS_OBSERVE_COMPLETE="bash_complete",
         )  # fmt: skip
@@ -631,7 +632,7 @@ class TestTheProgram:
 
     def test_a_missing_extra_is_one_line(self, tmp_path):
         (tmp_path / "click.py").write_text("raise ModuleNotFoundError('x', name='click')")
-        done = run("list", PYTHONPATH=f"{tmp_path}:{ROOT}")
+        done = run_program("list", PYTHONPATH=f"{tmp_path}:{ROOT}")
         assert done.returncode == 2
         assert done.stderr == (
             'The command line needs click and rich: pip install "selectools-observe[cli]"\n'

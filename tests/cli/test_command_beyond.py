@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("click", reason="the extra cli is not installed")
 pytest.importorskip("rich", reason="the extra cli is not installed")
 
-from command import run, start
+from command import ROOT, run, run_program, start
 
 import selectools_observe as so
 
@@ -90,9 +90,7 @@ class TestServe:
 
 def test_without_the_extra_serve_says_what_to_install(path, tmp_path):
     (tmp_path / "starlette.py").write_text("raise ImportError")
-    from command import ROOT
-
-    done = run("serve", path, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    done = run_program("serve", path, PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert done.returncode == 2
     assert 'pip install "selectools-observe[server]"' in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -24,7 +24,7 @@ import pytest
 pytest.importorskip("click", reason="the extra cli is not installed")
 pytest.importorskip("rich", reason="the extra cli is not installed")
 
-from command import PROGRAM, environment, run, start
+from command import PROGRAM, environment, run, run_program, start
 
 import selectools_observe as so
 from selectools_observe.cli import runner as running
@@ -91,7 +91,7 @@ class TestStoresInTrouble:
 
 
 def test_a_store_in_trouble_is_one_line_of_the_program_too(tmp_path):
-    done = run("-s", "no.db", "list", cwd=tmp_path)
+    done = run_program("-s", "no.db", "list", cwd=tmp_path)
     assert done.returncode == 3
     assert done.stderr.startswith("error: no.db: no such file")
     assert len(done.stderr.splitlines()) == 1

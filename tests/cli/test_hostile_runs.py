@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from command import run_here
+from command import run
 from hostile import profile
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,7 +111,7 @@ def commands_of_one(run_id: str, other: str):
 def check_all(path, folder, run_ids: list[str]) -> None:
     alone = [each for run_id in run_ids for each in commands_of_one(run_id, run_ids[-1])]
     for arguments in (*commands_of_all(folder), *alone):
-        result = run_here("-s", path, *arguments)
+        result = run("-s", path, *arguments)
         assert result.returncode in (0, 1, 2), (arguments, result.stderr)
         assert "internal error" not in result.stderr
 
@@ -124,7 +124,7 @@ def test_every_command_with_one_hostile_value(tmp_path):
             trace.run_id = f"run-{number:03}"
             store.save(trace)
     check_all(path, tmp_path, [trace.run_id for trace in hostile])
-    shown = run_here("-s", path, "list", "-n", "500", "--json").stdout
+    shown = run("-s", path, "list", "-n", "500", "--json").stdout
     assert all(trace.run_id in shown for trace in hostile)
 
 

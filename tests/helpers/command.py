@@ -1,4 +1,4 @@
-"""The command, run as people run it: as a program of its own."""
+"""The command: in this process, as most tests run it, or as a program of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import io
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 PROGRAM = [sys.executable, "-m", "selectools_observe.cli"]
 ROOT = Path(__file__).parents[2]
@@ -21,8 +24,36 @@ def environment(**variables: str) -> dict[str, str]:
     return {**kept, "TZ": "UTC", "PYTHONPATH": str(ROOT), **variables}
 
 
-def run(*arguments: object, stdin: str | None = None, cwd=None, **variables: str):
-    """Run the command to its end."""
+def run(*arguments: object, cwd=None, **variables: str):
+    """Run the command to its end, in this process: no second is spent on starting another."""
+    from selectools_observe.cli.runner import run as run_command
+
+    out, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    words = [str(each) for each in arguments]
+    with (
+        open(os.devnull, encoding="utf-8") as nothing,
+        contextlib.chdir(cwd or "."),
+        _surroundings(environment(**variables)),
+        mock.patch.object(sys, "argv", ["selectools-observe", *words]),
+        mock.patch.object(sys, "stdin", nothing),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(errors),
+    ):
+        code = run_command(words)
+    shown, told = (each.buffer.getvalue().decode() for each in (out, errors))
+    return subprocess.CompletedProcess(words, code, shown, told)
+
+
+@contextlib.contextmanager
+def _surroundings(variables: dict[str, str]) -> Iterator[None]:
+    with mock.patch.dict(os.environ, variables, clear=True):
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def run_program(*arguments: object, stdin: str | None = None, cwd=None, **variables: str):
+    """Run the command to its end as people run it, where the process is what is tested."""
     return subprocess.run(
         [*PROGRAM, *map(str, arguments)],
         input=stdin,
@@ -47,14 +78,3 @@ def start(*arguments: object, cwd=None, **variables: str) -> subprocess.Popen[st
         env=environment(PYTHONUNBUFFERED="1", **variables),
         cwd=cwd,
     )
-
-
-def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process: many times as fast, where a process is not the subject."""
-    from selectools_observe.cli.runner import run as run_command
-
-    out, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-        code = run_command([str(each) for each in arguments])
-    shown, said = (each.buffer.getvalue().decode() for each in (out, errors))
-    return subprocess.CompletedProcess(arguments, code, shown, said)

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 
 import pytest
-from command import run_here
+from command import run
 
 from selectools_observe import AgentTrace, SQLiteTraceStore, StorageError
 from selectools_observe.backends.sqlite import connection as connections
@@ -95,7 +95,7 @@ class TestRefused:
     def test_by_the_command(self, path, name, tmp_path):
         attack(path, ATTACKS[name])
         for arguments in (["list"], ["copy", tmp_path / "copy.db"]):
-            result = run_here("-s", path, *arguments)
+            result = run("-s", path, *arguments)
             assert result.returncode not in (0, 70)
             assert "others act on its tables" in result.stderr
 

@@ -7,7 +7,7 @@ import os
 import stat
 
 import pytest
-from command import run_here
+from command import run
 
 from selectools_observe import AgentTrace, JSONLTraceStore, SQLiteTraceStore, StorageError
 from selectools_observe.backends import journal_file
@@ -62,10 +62,10 @@ class TestModes:
             store.backup(tmp_path / "out" / f"backup.{kind}")
             store.repair(tmp_path / "out" / f"repaired.{kind}")
         maintenance.repair(source, tmp_path / "out" / f"mended.{kind}")
-        assert run_here("-s", source, "copy", tmp_path / "out" / f"copy.{kind}").returncode == 0
+        assert run("-s", source, "copy", tmp_path / "out" / f"copy.{kind}").returncode == 0
         for form in ("jsonl", "csv", "html"):
             exported = tmp_path / "out" / f"export.{form}"
-            result = run_here("-s", source, "export", "--format", form, "-o", exported)
+            result = run("-s", source, "export", "--format", form, "-o", exported)
             assert result.returncode == 0, result.stderr
         found = list((tmp_path / "out").iterdir())
         assert len(found) >= 7
@@ -82,7 +82,7 @@ class TestModes:
         assert mode(path) == 0o640
         exported = tmp_path / "all.jsonl"
         exported.touch(0o644)
-        result = run_here("-s", path, "export", "--format", "jsonl", "--force", "-o", exported)
+        result = run("-s", path, "export", "--format", "jsonl", "--force", "-o", exported)
         assert result.returncode == 0
         assert mode(exported) == 0o644
 
@@ -113,7 +113,7 @@ class TestNoFile:
         path = tmp_path / f"f.{kind}"
         special(path, what)
         for arguments in (["list"], ["stats"], ["verify"], ["repair", tmp_path / "new"]):
-            result = run_here("-s", path, *arguments)
+            result = run("-s", path, *arguments)
             assert result.returncode not in (0, 70), (arguments, result.stderr)
 
     def test_beside_a_database(self, tmp_path, what):
