@@ -5,11 +5,12 @@ pip install -e ".[cli]" && python docs/make_help.py
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from click.testing import CliRunner
+
+from selectools_observe.cli.app import command
 
 PAGE = Path(__file__).resolve().parent / "command.md"
 WIDTH = 90
@@ -32,13 +33,14 @@ def with_help(text: str) -> str:
 
 def help_of(typed: str) -> str:
     """What the command prints when asked for help."""
-    return subprocess.run(
-        [sys.executable, "-m", "selectools_observe.cli", *typed.split()[1:], "--help"],
-        env={**os.environ, "COLUMNS": str(WIDTH)},
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-    ).stdout
+    asked = CliRunner().invoke(
+        command,
+        [*typed.split()[1:], "--help"],
+        prog_name="selectools-observe",
+        terminal_width=WIDTH - 2,  # as click leaves free in a terminal
+        catch_exceptions=False,
+    )
+    return asked.stdout
 
 
 if __name__ == "__main__":

@@ -90,17 +90,18 @@ class HistogramChecks(Backend):
         await face.delete("newer")
         assert await face.histogram() == TraceHistogram()
 
-    @pytest.mark.parametrize("buckets", [0, -1, 10_001])
-    async def test_histograms_refuse_bad_bounds(self, face: Face, buckets: int) -> None:
-        with pytest.raises(ValueError, match="buckets must be from 1 to 10000"):
-            await face.histogram(buckets=buckets)
+    async def test_histograms_refuse_bad_bounds(self, face: Face) -> None:
+        for buckets in (0, -1, 10_001):
+            with pytest.raises(ValueError, match="buckets must be from 1 to 10000"):
+                await face.histogram(buckets=buckets)
         with pytest.raises(ValueError, match="no limit"):
             await face.histogram(TraceFilter(limit=5))
 
-    @pytest.mark.parametrize("buckets", ["6", 6.0, None, True])
-    async def test_histograms_refuse_bad_types(self, face: Face, buckets: Any) -> None:
-        with pytest.raises(TypeError, match="buckets must be an integer"):
-            await face.histogram(buckets=buckets)
+    async def test_histograms_refuse_bad_types(self, face: Face) -> None:
+        wrong: list[Any] = ["6", 6.0, None, True]
+        for buckets in wrong:
+            with pytest.raises(TypeError, match="buckets must be an integer"):
+                await face.histogram(buckets=buckets)
         with pytest.raises(TypeError, match="must be a TraceFilter"):
             await face.histogram({"min_steps": 1})  # type: ignore[arg-type]
 

@@ -117,7 +117,7 @@ class QuestionChecks(Backend):
                 await face.query(TraceFilter(order_by=other, limit=3), cursor=page.next_cursor)
 
     async def test_search_says_where_it_was_found(self, face: Face) -> None:
-        traces = await _stored(face)
+        traces = await _stored(face, 150)
         summaries = list(await face.list(1000))
         for text in _TEXTS:
             filters = TraceFilter(where="-tool:book")

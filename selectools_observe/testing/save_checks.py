@@ -16,6 +16,7 @@ from ..model.filters import TraceFilter
 from ..model.trace import AgentTrace, StepType
 from .backend import Backend
 from .callers import Call, Face
+from .cases import all_cases
 from .samples import (
     ForeignKind,
     ForeignTrace,
@@ -60,25 +61,32 @@ UNSTORABLE: dict[str, Callable[[], Any]] = {
     "surrogate-and-loop": lambda: {"\ud800": [10**400, loop_of_dicts()]},
 }
 
-BAD_RUN_IDS = [
-    pytest.param("", id="empty"),
-    pytest.param(None, id="none"),
-    pytest.param(5, id="number"),
-    pytest.param(b"run", id="bytes"),
-    pytest.param(["run"], id="list"),
-]
+BAD_RUN_IDS: list[Any] = ["", None, 5, b"run", ["run"]]
 
 RUN_IDS = [
-    pytest.param("index", id="index"),
-    pytest.param(" ", id="space"),
-    pytest.param("a/../b\\c:d*", id="path"),
-    pytest.param('it\'s "q" `b`', id="quotes"),
-    pytest.param("a\x00b", id="nul"),
-    pytest.param("a\n\r\tb", id="controls"),
-    pytest.param("%_$.*[]{}", id="wildcards"),
-    pytest.param("Ünïcode \U0001f600", id="unicode"),
-    pytest.param("x" * 1000, id="long"),
+    "index",
+    " ",
+    "a/../b\\c:d*",
+    'it\'s "q" `b`',
+    "a\x00b",
+    "a\n\r\tb",
+    "%_$.*[]{}",
+    "Ünïcode \U0001f600",
+    "x" * 1000,
 ]
+
+NO_TRACES: dict[str, Any] = {
+    "none": None,
+    "text": "run",
+    "empty-dict": {},
+    "object": object(),
+    "class": AgentTrace,
+    "no-steps": ForeignTrace(steps=None, run_id="run"),  # type: ignore[arg-type]
+    "bad-step": ForeignTrace(steps=[object()], run_id="run"),  # type: ignore[list-item]
+    "no-step": AgentTrace([None], 0, "run"),  # type: ignore[list-item]
+    "bad-type": AgentTrace([make_step(5)], 0, "run"),  # type: ignore[arg-type]
+    "bad-metadata": AgentTrace([], 0, "run", None, ["a"]),  # type: ignore[arg-type]
+}
 
 
 class SavingChecks(Backend):
@@ -260,21 +268,26 @@ class SavingChecks(Backend):
 
     # Refusing.
 
-    @pytest.mark.parametrize("run_id", RUN_IDS)
-    async def test_any_text_is_a_run_id(self, face: Face, run_id: str) -> None:
-        await self.save_all(face, [make_trace("other"), make_trace(run_id, metadata={"it": 1})])
-        assert (await face.load(run_id)).run_id == run_id
-        assert await face.ids() == [run_id, "other"]
-        assert await face.ids(TraceFilter(run_ids=[run_id])) == [run_id]
-        assert await face.delete(run_id) is True
-        assert await face.ids() == ["other"]
-
-    @pytest.mark.parametrize("run_id", BAD_RUN_IDS)
-    async def test_a_bad_run_id_is_refused(self, face: Face, run_id: Any) -> None:
+    async def test_any_text_is_a_run_id(self, face: Face) -> None:
         await face.save(make_trace("other"))
-        with pytest.raises(InvalidTraceError, match="run_id"):
-            await face.save(make_trace(run_id))
-        assert await face.ids() == ["other"]
+        with all_cases() as case:
+            for run_id in RUN_IDS:
+                with case(run_id):
+                    await face.save(make_trace(run_id, metadata={"it": 1}))
+                    assert (await face.load(run_id)).run_id == run_id
+                    assert await face.ids() == [run_id, "other"]
+                    assert await face.ids(TraceFilter(run_ids=[run_id])) == [run_id]
+                    assert await face.delete(run_id) is True
+                    assert await face.ids() == ["other"]
+
+    async def test_a_bad_run_id_is_refused(self, face: Face) -> None:
+        await face.save(make_trace("other"))
+        with all_cases() as case:
+            for run_id in BAD_RUN_IDS:
+                with case(run_id):
+                    with pytest.raises(InvalidTraceError, match="run_id"):
+                        await face.save(make_trace(run_id))
+                    assert await face.ids() == ["other"]
 
     async def test_a_run_id_of_surrogates_is_kept_or_refused(self, face: Face) -> None:
         try:
@@ -284,45 +297,36 @@ class SavingChecks(Backend):
         else:
             assert await face.ids() == ["\ud800"]
 
-    @pytest.mark.parametrize("kind", UNSTORABLE)
-    async def test_an_unstorable_value_is_refused(self, face: Face, kind: str) -> None:
+    async def test_an_unstorable_value_is_refused(self, face: Face) -> None:
         await self.save_all(face, [full_trace("run"), make_trace("other")])
-        value = UNSTORABLE[kind]()
-        bad = make_trace("run", of=[make_step(), make_step(tool_args={"query": value})])
-        with pytest.raises(InvalidTraceError) as caught:
-            await face.save(bad)
-        _names(caught.value, "run", "steps[1].tool_args.query")
-        assert await face.ids() == ["other", "run"]
-        assert same((await face.load("run")).to_dict(), full_trace("run").to_dict())
+        with all_cases() as case:
+            for kind, make_value in UNSTORABLE.items():
+                with case(kind):
+                    step = make_step(tool_args={"query": make_value()})
+                    with pytest.raises(InvalidTraceError) as caught:
+                        await face.save(make_trace("run", of=[make_step(), step]))
+                    _names(caught.value, "run", "steps[1].tool_args.query")
+                    assert await face.ids() == ["other", "run"]
+                    assert same((await face.load("run")).to_dict(), full_trace("run").to_dict())
 
-    @pytest.mark.parametrize("kind", UNSTORABLE)
-    async def test_unstorable_metadata_is_refused(self, face: Face, kind: str) -> None:
-        with pytest.raises(InvalidTraceError) as caught:
-            await face.save(make_trace("run", metadata={"a": {"b": UNSTORABLE[kind]()}}))
-        _names(caught.value, "run", "metadata.a.b")
-        assert await face.ids() == []
-        with pytest.raises(TraceNotFoundError):
-            await face.load("run")
+    async def test_unstorable_metadata_is_refused(self, face: Face) -> None:
+        with all_cases() as case:
+            for kind, make_value in UNSTORABLE.items():
+                with case(kind):
+                    with pytest.raises(InvalidTraceError) as caught:
+                        await face.save(make_trace("run", metadata={"a": {"b": make_value()}}))
+                    _names(caught.value, "run", "metadata.a.b")
+                    assert await face.ids() == []
+                    with pytest.raises(TraceNotFoundError):
+                        await face.load("run")
 
-    @pytest.mark.parametrize(
-        "value",
-        [
-            pytest.param(None, id="none"),
-            pytest.param("run", id="text"),
-            pytest.param({}, id="empty-dict"),
-            pytest.param(object(), id="object"),
-            pytest.param(AgentTrace, id="class"),
-            pytest.param(ForeignTrace(steps=None, run_id="run"), id="no-steps"),  # type: ignore[arg-type]
-            pytest.param(ForeignTrace(steps=[object()], run_id="run"), id="bad-step"),  # type: ignore[list-item]
-            pytest.param(AgentTrace([None], 0, "run"), id="no-step"),  # type: ignore[list-item]
-            pytest.param(AgentTrace([make_step(5)], 0, "run"), id="bad-type"),  # type: ignore[arg-type]
-            pytest.param(AgentTrace([], 0, "run", None, ["a"]), id="bad-metadata"),  # type: ignore[arg-type]
-        ],
-    )
-    async def test_what_is_no_trace_is_refused(self, face: Face, value: Any) -> None:
-        with pytest.raises(InvalidTraceError):
-            await face.save(value)
-        assert await face.ids() == []
+    async def test_what_is_no_trace_is_refused(self, face: Face) -> None:
+        with all_cases() as case:
+            for kind, value in NO_TRACES.items():
+                with case(kind):
+                    with pytest.raises(InvalidTraceError):
+                        await face.save(value)
+                    assert await face.ids() == []
 
     async def test_an_invalid_trace_is_a_value_error(self, face: Face) -> None:
         with pytest.raises(ValueError, match="run_id"):

@@ -53,7 +53,12 @@ class File:
 # A store that prepares, with redactors that find nothing in what the suite saves but its numbers.
 
 
-class TestAsyncPreparedSQLite(OurClock, File, Async, AsyncQueryableTraceStoreConformance):
+class Prepared:
+    # Redaction looks at each character of long texts; how long that takes has tests of its own.
+    text_size = 100_000
+
+
+class TestAsyncPreparedSQLite(Prepared, OurClock, File, Async, AsyncQueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self, path):
         return lambda: AsyncProcessingTraceStore(
@@ -78,7 +83,7 @@ class TestAsyncBackgroundSQLite(Background, File, Async, AsyncQueryableTraceStor
         return lambda: AsyncBackgroundTraceStore(AsyncSQLiteTraceStore(path, durability="normal"))
 
 
-class TestBackgroundPrepared(Background, File, Blocking, QueryableTraceStoreConformance):
+class TestBackgroundPrepared(Prepared, Background, File, Blocking, QueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self, path):
         return lambda: BackgroundTraceStore(

@@ -163,6 +163,8 @@ class TestSQLite(Durable, SQLiteFile, Blocking, FileTraceStoreConformance):
         return lambda path: SQLiteTraceStore(path, durability=durability)
 
 
+# The adapter is the same in front of every store: the default tries it in front of two others.
+@pytest.mark.slow
 class TestSyncOfSQLite(SQLiteFile, Blocking, FileTraceStoreConformance):
     @pytest.fixture
     def open_at(self):
@@ -196,6 +198,7 @@ class TestJSONL(Durable, JSONLFile, Blocking, FileTraceStoreConformance):
         return lambda path: JSONLTraceStore(path, durability=durability)
 
 
+@pytest.mark.slow
 class TestSyncOfJSONL(JSONLFile, Blocking, FileTraceStoreConformance):
     @pytest.fixture
     def open_at(self):

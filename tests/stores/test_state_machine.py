@@ -46,6 +46,10 @@ METADATA = st.dictionaries(
 )
 
 
+# Characters in half of a large text: enough to be read in pieces.
+LARGE = 2_500_000 if LONG else 100_000
+
+
 class Saved:
     """What the model knows of a saved trace, and when each store says it was saved."""
 
@@ -150,7 +154,7 @@ class Stores(RuleBasedStateMachine):
 
     @rule(size=st.sampled_from([1, 2])) if LONG else rule(size=st.just(1))
     def save_what_is_large(self, size) -> None:
-        text = "\ud800" + "x\u00e9" * 2_500_000 * size
+        text = "\ud800" + "x\u00e9" * LARGE * size
         trace = AgentTrace(
             steps=[TraceStep(type="llm_call", timestamp=1.0, tool_result=text)],
             start_time=1.0,
@@ -391,5 +395,10 @@ def _few_of(fields: dict):
 
 
 TestStores = Stores.TestCase
-TestStores.settings = profile(60, stateful_step_count=100 if LONG else 25)
+TestStores.settings = profile(100, stateful_step_count=100 if LONG else 25)
 TestStores = pytest.mark.timeout(0 if LONG else 300)(TestStores)
+
+
+@pytest.mark.slow
+class TestStoresForLonger(Stores.TestCase):
+    settings = profile(240, stateful_step_count=100 if LONG else 50)
