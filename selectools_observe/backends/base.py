@@ -90,6 +90,8 @@ class StoreCore(ABC, Generic[PreparedT]):
     """What cursors of this kind of store say they belong to."""
     _reads_texts = False
     """Whether `_page`, `_count` and `_histogram` look at the texts of a run themselves."""
+    _is_costly_to_page = False
+    """Whether one page costs as much as all of them, so that streams ask once."""
 
     def __init__(self, runtime: Runtime, where: str, trace_type: TraceType) -> None:
         self._runtime = runtime
@@ -337,8 +339,9 @@ class StoreCore(ABC, Generic[PreparedT]):
         newest = await self._newest()
         after: Position | None = None
         left = filters.limit
-        if newest is not None and filters.order_by is not None:
+        if newest is not None and (filters.order_by is not None or self._is_costly_to_page):
             found = await self._rows(PageRequest(filters, limit=left, newest=newest))
+            found = found[::-1] if oldest_first else found
             for start in range(0, len(found), at_once):
                 self._check_open()
                 yield found[start : start + at_once]
@@ -438,16 +441,23 @@ class StoreCore(ABC, Generic[PreparedT]):
     async def _histogram_by_reading(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
         since, until = bounds_of(filters)
         if since is None or until is None:
-            every = await self._histogram(_EVERYTHING, 1)
-            if every.since is None or every.until is None:
+            span = await self._span()
+            if span is None:
                 return TraceHistogram()
-            since = timestamps.to_microseconds(every.since) if since is None else since
-            until = timestamps.to_microseconds(every.until) if until is None else until
+            since = span[0] if since is None else since
+            until = span[1] if until is None else until
         tally = Tally(since, until, buckets)
         for row in await self._rows(PageRequest(filters)):
             moment = timestamps.to_microseconds(row.summary.created_at)
             tally.add_run(moment, has_error=row.summary.has_error)
         return tally.result()
+
+    async def _span(self) -> tuple[int, int] | None:
+        """When the first and the last run were saved, in microseconds; None if there is none."""
+        every = await self._histogram(_EVERYTHING, 1)
+        if every.since is None or every.until is None:
+            return None
+        return timestamps.to_microseconds(every.since), timestamps.to_microseconds(every.until)
 
     async def _before_the_newest(
         self, many: int, filters: TraceFilter, newest: Position

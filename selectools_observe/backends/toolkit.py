@@ -17,9 +17,12 @@ from ..model.filters import TraceFilter, check_filter, check_page, matches
 from ..model.json_values import dumps, loads
 from ..model.trace import TraceFacts, TraceSummary, TraceUsage
 from ..model.validation import is_storable_id
+from .derived import AsyncDerivedMethods, DerivedMethods
 from .timestamps import from_text, to_text
 
 __all__ = [
+    "AsyncDerivedMethods",
+    "DerivedMethods",
     "EncodedTrace",
     "TraceFacts",
     "TraceFilter",

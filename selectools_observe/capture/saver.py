@@ -11,11 +11,12 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from ..backends.derived import given
 from ..errors import InvalidTraceError
 from ..model.trace import AgentTrace
 from ..protocols import is_async_store
 from ..runtime.interface import run_sync
-from ..stores.delegating import AnyStore, given
+from ..stores.delegating import AnyStore
 from .background.queue import Outcome, Settled
 from .background.stores import AsyncBackgroundTraceStore, BackgroundTraceStore
 from .background.worker import OnError

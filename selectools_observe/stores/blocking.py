@@ -10,38 +10,29 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, suppress
-from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..backends.base import StoreCore
 from ..backends.file_base import FileCore
 from ..backends.jsonl import JSONLStore
 from ..backends.memory import MemoryStore
+from ..backends.method_table import FileMethodTable, MethodTable
 from ..backends.sqlite import SQLiteStore
 from ..errors import StoreClosedError
 from ..model.codec import TraceType
-from ..model.filters import TraceFilter
-from ..model.groups import GroupPage, TraceFacets
-from ..model.histogram import TraceHistogram
-from ..model.pagination import TracePage
-from ..model.reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
-from ..model.statistics import BY_DEFAULT, Clock, Statistics
-from ..model.text_query import SearchPage
-from ..model.trace import AgentTrace, TraceSummary
+from ..model.reports import Progress
+from ..model.trace import AgentTrace
 from ..protocols import (
-    AsyncFileTraceStore,
     AsyncTraceStore,
-    Change,
     Durability,
     RunIds,
-    Summaries,
     is_async_store,
 )
 from ..runtime.fork import rest_during_forks
 from ..runtime.interface import BlockingRuntime, run_sync
-from .delegating import WrappingCore
+from .delegating import AnyStore, WrappingCore
 from .methods import BlockingMethods, ClosedAtEnd
 
 if TYPE_CHECKING:
@@ -83,36 +74,8 @@ class BlockingFace(BlockingMethods[CoreT]):
         return repr(self._core)
 
 
-class _FileFace(BlockingFace[FileCoreT]):
-    """The verbs for trust too."""
-
-    def verify(self, *, progress: Progress | None = None) -> VerifyReport:
-        """See `FileTraceStore.verify`."""
-        return run_sync(self._core.verify(progress=progress))
-
-    def backup(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        overwrite: bool = False,
-        progress: Progress | None = None,
-    ) -> BackupReport:
-        """See `FileTraceStore.backup`."""
-        return run_sync(self._core.backup(path, overwrite=overwrite, progress=progress))
-
-    def repair(
-        self,
-        into: str | os.PathLike[str],
-        *,
-        keep_suspect: bool = True,
-        progress: Progress | None = None,
-    ) -> RepairReport:
-        """See `FileTraceStore.repair`."""
-        return run_sync(self._core.repair(into, keep_suspect=keep_suspect, progress=progress))
-
-    def compact(self, *, progress: Progress | None = None) -> CompactReport:
-        """See `FileTraceStore.compact`."""
-        return run_sync(self._core.compact(progress=progress))
+class _FileFace(BlockingFace[FileCoreT], FileMethodTable):
+    """The maintenance of the file too."""
 
 
 class InMemoryTraceStore(BlockingFace[MemoryStore]):
@@ -217,23 +180,28 @@ _inherited: list[object] = []
 _portals = _Portals()
 
 
-class SyncTraceStore(ClosedAtEnd):
-    """The blocking face of any `AsyncTraceStore`, on an event loop in a background thread.
+class SyncTraceStore(MethodTable, FileMethodTable, ClosedAtEnd):
+    """Any `AsyncTraceStore` for code that blocks, on an event loop in a background thread.
 
-    For stores that have no blocking face of their own: a third party's, one on a network. Verbs
-    beyond the five are there when the store has them.
+    For stores that have no blocking form of their own: a third party's, one on a network. What the
+    store does not have is derived from its five methods; see `DerivedStore` for what that costs.
 
     Args:
-        store: The async store; closed with this one.
+        store: The async store.
+        close: Whether it is closed with this one.
+
+    Attributes:
+        store: The async store.
 
     Raises:
         TypeError: It is not an async store.
     """
 
-    def __init__(self, store: AsyncTraceStore) -> None:
+    def __init__(self, store: AsyncTraceStore, *, close: bool = True) -> None:
         if not is_async_store(store):
             raise TypeError(f"not an async trace store: {store!r}")
-        self._store = cast("AsyncFileTraceStore", store)  # as far as it goes: five verbs may be all
+        self.store: AnyStore = store
+        self._core = WrappingCore(store, close=close)
         self._portal: BlockingPortal | None = None
         self._stack = ExitStack()
         self._idle = threading.Condition(threading.Lock())
@@ -241,153 +209,17 @@ class SyncTraceStore(ClosedAtEnd):
         self._closed = False
         rest_during_forks(self, holds_others=True)
 
-    def save(self, trace: Any) -> str:
-        """See `TraceStore.save`."""
-        return self._run(self._store.save, trace)
-
-    def save_many(self, traces: Iterable[Any]) -> RunIds:
-        """See `QueryableTraceStore.save_many`."""
-        return self._run(self._store.save_many, traces)
-
-    def update(self, run_id: str, change: Change) -> bool:
-        """See `QueryableTraceStore.update`; a store without it loads and saves."""
-        return self._run(WrappingCore(self._store).update, run_id, change)
-
-    def load(self, run_id: str) -> Any:
-        """See `TraceStore.load`."""
-        return self._run(self._store.load, run_id)
-
-    def load_many(self, run_ids: Iterable[str]) -> dict[str, Any]:
-        """See `QueryableTraceStore.load_many`."""
-        return self._run(self._store.load_many, run_ids)
-
-    def list(
-        self, limit: int = 50, offset: int = 0, *, cursor: str | None = None
-    ) -> Summaries | TracePage:
-        """See `QueryableTraceStore.list`; a `TracePage` if the store gives one."""
-        return self._run(self._store.list, limit, offset, **_given(cursor=cursor))
-
-    def query(self, filters: TraceFilter, *, cursor: str | None = None) -> Summaries | TracePage:
-        """See `QueryableTraceStore.query`; a `TracePage` if the store gives one."""
-        return self._run(self._store.query, filters, **_given(cursor=cursor))
-
-    def count(self, filters: TraceFilter | None = None) -> int:
-        """See `QueryableTraceStore.count`."""
-        return self._run(self._store.count, filters)
-
-    def histogram(self, filters: TraceFilter | None = None, *, buckets: int = 60) -> TraceHistogram:
-        """See `QueryableTraceStore.histogram`."""
-        return self._run(self._store.histogram, filters, buckets=buckets)
-
-    def search(
-        self,
-        text: str,
-        filters: TraceFilter | None = None,
-        *,
-        limit: int = 50,
-        cursor: str | None = None,
-        hits_per_run: int = 3,
-    ) -> SearchPage:
-        """See `QueryableTraceStore.search`."""
-        return self._run(
-            self._store.search,
-            text,
-            filters,
-            limit=limit,
-            cursor=cursor,
-            hits_per_run=hits_per_run,
-        )
-
-    def statistics(
-        self,
-        filters: TraceFilter | None = None,
-        *,
-        by: Collection[str] = BY_DEFAULT,
-        zone: tzinfo = UTC,
-        time: Clock = "started_at",
-    ) -> Statistics:
-        """See `QueryableTraceStore.statistics`."""
-        return self._run(self._store.statistics, filters, by=by, zone=zone, time=time)
-
-    def groups(
-        self,
-        by: str,
-        filters: TraceFilter | None = None,
-        *,
-        order_by: str = "-last",
-        limit: int = 50,
-        cursor: str | None = None,
-    ) -> GroupPage:
-        """See `QueryableTraceStore.groups`."""
-        return self._run(
-            self._store.groups, by, filters, order_by=order_by, limit=limit, cursor=cursor
-        )
-
-    def facets(
-        self,
-        filters: TraceFilter | None = None,
-        *,
-        most: int = 100,
-    ) -> TraceFacets:
-        """See `QueryableTraceStore.facets`."""
-        return self._run(self._store.facets, filters, most=most)
-
-    def iter_summaries(
-        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
-    ) -> Iterator[TraceSummary]:
-        """See `QueryableTraceStore.iter_summaries`."""
-        return self._iterate(self._store.iter_summaries(filters, oldest_first=oldest_first))
-
-    def iter_traces(
-        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
-    ) -> Iterator[Any]:
-        """See `QueryableTraceStore.iter_traces`."""
-        return self._iterate(self._store.iter_traces(filters, oldest_first=oldest_first))
-
-    def delete(self, run_id: str) -> bool:
-        """See `TraceStore.delete`."""
-        return self._run(self._store.delete, run_id)
-
-    def verify(self, *, progress: Progress | None = None) -> VerifyReport:
-        """See `FileTraceStore.verify`."""
-        return self._run(self._store.verify, progress=progress)
-
-    def backup(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        overwrite: bool = False,
-        progress: Progress | None = None,
-    ) -> BackupReport:
-        """See `FileTraceStore.backup`."""
-        return self._run(self._store.backup, path, overwrite=overwrite, progress=progress)
-
-    def repair(
-        self,
-        into: str | os.PathLike[str],
-        *,
-        keep_suspect: bool = True,
-        progress: Progress | None = None,
-    ) -> RepairReport:
-        """See `FileTraceStore.repair`."""
-        return self._run(self._store.repair, into, keep_suspect=keep_suspect, progress=progress)
-
-    def compact(self, *, progress: Progress | None = None) -> CompactReport:
-        """See `FileTraceStore.compact`."""
-        return self._run(self._store.compact, progress=progress)
-
     def close(self) -> None:
         """Close the async store, if it can be, and let go of the background loop."""
         with self._idle:
             closed, self._closed = self._closed, True
             self._idle.wait_for(lambda: self._under_way == 0)
         if not closed:
-            if hasattr(self._store, "aclose"):
-                self._call(self._store.aclose)
+            self._call(self._core.aclose)
             _portals.give_back(self._stack)
 
     def __repr__(self) -> str:
-        return f"SyncTraceStore({self._store!r})"
+        return f"SyncTraceStore({self.store!r})"
 
     def before_fork(self) -> None:
         self._idle.acquire()
@@ -401,21 +233,27 @@ class SyncTraceStore(ClosedAtEnd):
         _inherited.append(self._stack)
         self._portal, self._stack = None, ExitStack()
 
-    def _run(self, verb: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+    def _forward(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        return self._run(self._core._forward, name, *args, **kwargs)
+
+    def _forward_stream(self, name: str, /, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        return self._iterate(self._core._forward_stream(name, *args, **kwargs))
+
+    def _run(self, method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         with self._idle:
             if self._closed:
-                raise StoreClosedError(repr(self._store))
+                raise StoreClosedError(repr(self.store))
             self._under_way += 1
         try:
-            return self._call(verb, *args, **kwargs)
+            return self._call(method, *args, **kwargs)
         finally:
             with self._idle:
                 self._under_way -= 1
                 self._idle.notify_all()
 
-    def _call(self, verb: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+    def _call(self, method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         async def run() -> T:
-            return await verb(*args, **kwargs)
+            return await method(*args, **kwargs)
 
         return self._loop().call(run)
 
@@ -432,8 +270,3 @@ class SyncTraceStore(ClosedAtEnd):
             if self._portal is None:
                 self._portal = _portals.lease(self._stack)
             return self._portal
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    """The options that were set: a store of five verbs knows none of them."""
-    return {name: value for name, value in options.items() if value is not None}

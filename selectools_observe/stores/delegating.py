@@ -1,44 +1,39 @@
-"""A store in front of another: every verb goes through, but for what a subclass does otherwise.
+"""A store in front of another: every method goes through, but for what a subclass does otherwise.
 
 Written once, as coroutines, as backends are. Around an async store they await it; around a blocking
-one they never suspend, so that the blocking faces drive them where they are called.
+one they never suspend, so that the blocking stores drive them where they are called. What the store
+behind does not have is derived from its five methods.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Collection, Iterable, Iterator
-from contextlib import suppress
-from datetime import UTC, tzinfo
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar, cast
+from typing import Any, Self, TypeAlias, TypeVar
 
-from ..errors import InvalidTraceError, TraceNotFoundError
-from ..model.filters import TraceFilter
-from ..model.groups import GroupPage, TraceFacets
-from ..model.histogram import TraceHistogram
-from ..model.pagination import TracePage
-from ..model.statistics import BY_DEFAULT, Clock, Statistics
-from ..model.text_query import SearchPage
-from ..model.trace import TraceSummary
-from ..protocols import (
-    AsyncQueryableTraceStore,
-    AsyncTraceStore,
-    Change,
-    RunIds,
-    TraceStore,
-    is_async_store,
-)
+from ..backends.derived import DerivedStore, derived_store, given
+from ..backends.method_table import METHODS, AsyncMethodTable
+from ..errors import InvalidTraceError
+from ..protocols import AsyncTraceStore, TraceStore, is_async_store
 from .methods import BlockingMethods
 
-T = TypeVar("T")
 AnyStore: TypeAlias = AsyncTraceStore | TraceStore
 CoreT = TypeVar("CoreT", bound="WrappingCore")
 
+_FIVE = ("save", "load", "list", "query", "delete")
 
-async def given(result: Awaitable[T] | T) -> T:
-    """What a verb of either kind of store gives."""
-    return await result if inspect.isawaitable(result) else result
+
+def check_store(store: object) -> None:
+    """Refuse what does not have the five methods.
+
+    Raises:
+        TypeError: It does not.
+    """
+    missing = [name for name in _FIVE if not callable(getattr(store, name, None))]
+    if missing:
+        raise TypeError(f"{store!r:.80} is not a trace store, it has no {', '.join(missing)}")
 
 
 def check_kind(store: object, name: str, *, is_async: bool) -> None:
@@ -64,6 +59,38 @@ def behind(store: object) -> Iterator[object]:
         store = store.store
 
 
+def innermost(store: object) -> object:
+    """The store behind all that stand in front of it."""
+    *_, last = behind(store)
+    return last
+
+
+def missing_methods(store: object) -> frozenset[str]:
+    """Which methods a store does not have: `list` and `query` are missing if they give no pages."""
+    missing = {name for name in METHODS if not hasattr(store, name)}
+    for name in ("list", "query"):
+        if name not in missing and not _takes_cursor(getattr(store, name)):
+            missing.add(name)
+    if _saves_otherwise(store):
+        missing.add("update")
+    return frozenset(missing)
+
+
+def _saves_otherwise(store: object) -> bool:
+    """Whether a subclass saves in a way of its own, which an inherited `update` does not know."""
+    for base in type(store).__mro__:
+        if "update" in vars(base):
+            return False
+        if "save" in vars(base):
+            return "update" not in getattr(store, "__dict__", ())
+    return False
+
+
+def _takes_cursor(method: Callable[..., object]) -> bool:
+    parameters = inspect.signature(method).parameters
+    return "cursor" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
 def changed_trace(run_id: str, trace: Any) -> Any:
     """What an update is to save.
 
@@ -77,143 +104,56 @@ def changed_trace(run_id: str, trace: Any) -> Any:
     return trace
 
 
-def innermost(store: object) -> object:
-    """The store behind all that stand in front of it."""
-    *_, last = behind(store)
-    return last
+class WrappingCore(AsyncMethodTable):
+    """Gives every method to the store that it stands in front of.
 
+    Args:
+        store: That store.
+        close: Whether it is closed with this one.
+    """
 
-class WrappingCore:
-    """Gives every verb to the store that it stands in front of."""
-
-    def __init__(self, store: AnyStore) -> None:
+    def __init__(self, store: AnyStore, *, close: bool = True) -> None:
         self.store = store
-        # As far as it goes: five verbs may be all.
-        self._archive = cast("AsyncQueryableTraceStore", store)
+        self._closes = close
+        self._missing = missing_methods(store)
 
-    async def save(self, trace: Any) -> str:
-        """See `AsyncTraceStore.save`."""
-        return await given(self._archive.save(trace))
+    async def _forward(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        if name in self._missing:
+            return await getattr(self._derived, name)(*args, **kwargs)
+        return await self._direct(name, *args, **kwargs)
 
-    async def save_many(self, traces: Iterable[Any]) -> RunIds:
-        """See `AsyncQueryableTraceStore.save_many`; a store without it saves one by one."""
-        if hasattr(self.store, "save_many"):
-            return await given(self._archive.save_many(traces))
-        return [await given(self._archive.save(trace)) for trace in traces]
+    async def _forward_stream(self, name: str, /, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        store = self._derived if name in self._missing else self.store
+        items = getattr(store, name)(*args, **kwargs)
+        if isinstance(items, AsyncIterator):
+            async for item in items:
+                yield item
+        else:
+            for item in items:
+                yield item
 
-    async def update(self, run_id: str, change: Change) -> bool:
-        """See `AsyncQueryableTraceStore.update`; a store without it loads and saves."""
-        if hasattr(self.store, "update"):
-            return await given(self._archive.update(run_id, change))
-        stored: Any = None
-        with suppress(TraceNotFoundError):
-            stored = await given(self._archive.load(run_id))
-        changed = changed_trace(run_id, change(stored))
-        if changed is not None:
-            await WrappingCore.save(self, changed)  # a subclass did its part in the change
-        return changed is not None
+    async def _direct(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a method that the store has."""
+        __tracebackhide__ = True
+        return await given(getattr(self.store, name)(*args, **kwargs))
 
-    async def load(self, run_id: str) -> Any:
-        """See `AsyncTraceStore.load`."""
-        return await given(self._archive.load(run_id))
+    @cached_property
+    def _derived(self) -> DerivedStore:
+        return derived_store(self.store, is_async=self._is_async, call=self._direct)
 
-    async def load_many(self, run_ids: Iterable[str]) -> dict[str, Any]:
-        """See `AsyncQueryableTraceStore.load_many`."""
-        return await given(self._archive.load_many(run_ids))
-
-    async def list(
-        self, limit: int = 50, offset: int = 0, *, cursor: str | None = None
-    ) -> TracePage:
-        """See `AsyncQueryableTraceStore.list`."""
-        return await given(self._archive.list(limit, offset, **_set(cursor=cursor)))
-
-    async def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
-        """See `AsyncQueryableTraceStore.query`."""
-        return await given(self._archive.query(filters, **_set(cursor=cursor)))
-
-    async def count(self, filters: TraceFilter | None = None) -> int:
-        """See `AsyncQueryableTraceStore.count`."""
-        return await given(self._archive.count(filters))
-
-    async def histogram(
-        self, filters: TraceFilter | None = None, *, buckets: int = 60
-    ) -> TraceHistogram:
-        """See `AsyncQueryableTraceStore.histogram`."""
-        return await given(self._archive.histogram(filters, buckets=buckets))
-
-    async def search(
-        self,
-        text: str,
-        filters: TraceFilter | None = None,
-        *,
-        limit: int = 50,
-        cursor: str | None = None,
-        hits_per_run: int = 3,
-    ) -> SearchPage:
-        """See `AsyncQueryableTraceStore.search`."""
-        found = self._archive.search(
-            text, filters, limit=limit, cursor=cursor, hits_per_run=hits_per_run
-        )
-        return await given(found)
-
-    async def statistics(
-        self,
-        filters: TraceFilter | None = None,
-        *,
-        by: Collection[str] = BY_DEFAULT,
-        zone: tzinfo = UTC,
-        time: Clock = "started_at",
-    ) -> Statistics:
-        """See `AsyncQueryableTraceStore.statistics`."""
-        return await given(self._archive.statistics(filters, by=by, zone=zone, time=time))
-
-    async def groups(
-        self,
-        by: str,
-        filters: TraceFilter | None = None,
-        *,
-        order_by: str = "-last",
-        limit: int = 50,
-        cursor: str | None = None,
-    ) -> GroupPage:
-        """See `AsyncQueryableTraceStore.groups`."""
-        return await given(
-            self._archive.groups(by, filters, order_by=order_by, limit=limit, cursor=cursor)
-        )
-
-    async def facets(
-        self,
-        filters: TraceFilter | None = None,
-        *,
-        most: int = 100,
-    ) -> TraceFacets:
-        """See `AsyncQueryableTraceStore.facets`."""
-        return await given(self._archive.facets(filters, most=most))
-
-    async def iter_summaries(
-        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
-    ) -> AsyncIterator[TraceSummary]:
-        """See `AsyncQueryableTraceStore.iter_summaries`."""
-        async for item in _stream(self._archive.iter_summaries(filters, oldest_first=oldest_first)):
-            yield item
-
-    async def iter_traces(
-        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
-    ) -> AsyncIterator[Any]:
-        """See `AsyncQueryableTraceStore.iter_traces`."""
-        async for item in _stream(self._archive.iter_traces(filters, oldest_first=oldest_first)):
-            yield item
-
-    async def delete(self, run_id: str) -> bool:
-        """See `AsyncTraceStore.delete`."""
-        return await given(self._archive.delete(run_id))
+    @property
+    def _is_async(self) -> bool:
+        """Whether calls may suspend."""
+        return is_async_store(self.store)
 
     async def aclose(self) -> None:
         """Close the store behind, if it can be closed."""
+        if self._missing:
+            await self._derived.aclose()
         for name in ("aclose", "close"):
-            close = getattr(self.store, name, None)
-            if close is not None:
-                await given(close())
+            if self._closes and hasattr(self.store, name):
+                await self._direct(name)
                 return
 
     def __repr__(self) -> str:
@@ -239,7 +179,7 @@ class AsyncContext(WrappingCore):
 
 
 class BlockingWrapper(BlockingMethods[CoreT]):
-    """The verbs, blocking, over the same coroutines."""
+    """The methods, blocking, over the same coroutines."""
 
     @property
     def store(self) -> AnyStore:
@@ -248,17 +188,3 @@ class BlockingWrapper(BlockingMethods[CoreT]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.store!r})"
-
-
-async def _stream(items: AsyncIterator[T] | Iterator[T]) -> AsyncIterator[T]:
-    if isinstance(items, AsyncIterator):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item
-
-
-def _set(**options: Any) -> dict[str, Any]:
-    """The options that were given: a store of five verbs knows none of them."""
-    return {name: value for name, value in options.items() if value is not None}

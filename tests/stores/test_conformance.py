@@ -21,9 +21,13 @@ from selectools_observe import (
     InMemoryTraceStore,
     JSONLTraceStore,
     SQLiteTraceStore,
+    StoreClosedError,
     SyncTraceStore,
+    TraceNotFoundError,
 )
 from selectools_observe.backends import timestamps as clock
+from selectools_observe.backends.toolkit import check_filter, check_page, decode, encode, matches
+from selectools_observe.stores.adapters import as_async, as_blocking
 from selectools_observe.stores.blocking import _portals
 from selectools_observe.testing import (
     AsyncFileTraceStoreConformance,
@@ -308,3 +312,88 @@ class TestSyncOfPage(Page, Blocking, TraceStoreConformance):
     @pytest.fixture
     def opener(self, documented):
         return lambda: SyncTraceStore(documented.DictTraceStore())
+
+
+# Stores of five methods have all others by their adapters.
+
+
+class FiveMethods:
+    """A blocking store in a dictionary."""
+
+    def __init__(self):
+        self._saved = {}
+        self._closed = False
+
+    def save(self, trace):
+        self._check_open()
+        encoded = encode(trace)
+        self._saved.pop(encoded.run_id, None)
+        self._saved[encoded.run_id] = encoded, clock.now()
+        return encoded.run_id
+
+    def load(self, run_id):
+        self._check_open()
+        if run_id not in self._saved:
+            raise TraceNotFoundError(run_id, "the dictionary")
+        return decode(self._saved[run_id][0].trace)
+
+    def list(self, limit=50, offset=0):
+        check_page(limit, offset)
+        self._check_open()
+        return [encoded.summary(at) for encoded, at in self._newest_first()][offset:][:limit]
+
+    def query(self, filters):
+        check_filter(filters)
+        self._check_open()
+        found = [
+            summary
+            for encoded, at in self._newest_first()
+            if matches(filters, summary := encoded.summary(at), encoded.facts)
+        ]
+        return found[: filters.limit]
+
+    def delete(self, run_id):
+        self._check_open()
+        return self._saved.pop(run_id, None) is not None
+
+    def close(self):
+        self._closed = True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def _newest_first(self):
+        return [*reversed(self._saved.values())]
+
+    def _check_open(self):
+        if self._closed:
+            raise StoreClosedError("the dictionary")
+
+
+class TestFiveMethodsAsBlocking(OurClock, Blocking, QueryableTraceStoreConformance):
+    @pytest.fixture
+    def opener(self):
+        return lambda: as_blocking(FiveMethods())
+
+
+@pytest.mark.slow
+class TestFiveMethodsAsAsync(OurClock, Async, AsyncQueryableTraceStoreConformance):
+    @pytest.fixture
+    def opener(self):
+        return lambda: as_async(FiveMethods())
+
+
+class TestPageAsAsync(Page, Async, AsyncQueryableTraceStoreConformance):
+    @pytest.fixture
+    def opener(self, documented):
+        return lambda: as_async(documented.DictTraceStore())
+
+
+@pytest.mark.slow
+class TestPageAsBlocking(Page, Blocking, QueryableTraceStoreConformance):
+    @pytest.fixture
+    def opener(self, documented):
+        return lambda: as_blocking(documented.DictTraceStore())

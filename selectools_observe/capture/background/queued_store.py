@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
-from datetime import UTC, tzinfo
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from ...model.filters import TraceFilter
-from ...model.groups import GroupPage, TraceFacets
-from ...model.histogram import TraceHistogram
-from ...model.pagination import TracePage
 from ...model.snapshot import snapshot
-from ...model.statistics import BY_DEFAULT, Clock, Statistics
-from ...model.text_query import SearchPage
-from ...model.trace import TraceSummary
-from ...protocols import AsyncTraceStore, Change, RunIds, TraceStore
+from ...protocols import AsyncTraceStore, RunIds, TraceStore
 from ...stores.delegating import WrappingCore
 from .queue import BackgroundCounts, Item, RunQueue, Settled
 from .worker import Sender, Target
@@ -138,101 +130,17 @@ class BackgroundCore(WrappingCore):
         if not await self._until(self._queue.when_done, self._sender.close_timeout):
             log.warning("%r: the newest saves have not reached the wrapped store yet", self)
 
-    async def update(self, run_id: str, change: Change) -> bool:
-        await self._catch_up()
-        return await super().update(run_id, change)
+    # In the store behind, once all that was queued is there.
+    update = WrappingCore.update
 
-    async def load(self, run_id: str) -> Any:
+    async def _forward(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         await self._catch_up()
-        return await super().load(run_id)
+        return await super()._forward(name, *args, **kwargs)
 
-    async def load_many(self, run_ids: Iterable[str]) -> dict[str, Any]:
+    async def _forward_stream(self, name: str, /, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         await self._catch_up()
-        return await super().load_many(run_ids)
-
-    async def list(
-        self, limit: int = 50, offset: int = 0, *, cursor: str | None = None
-    ) -> TracePage:
-        await self._catch_up()
-        return await super().list(limit, offset, cursor=cursor)
-
-    async def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
-        await self._catch_up()
-        return await super().query(filters, cursor=cursor)
-
-    async def count(self, filters: TraceFilter | None = None) -> int:
-        await self._catch_up()
-        return await super().count(filters)
-
-    async def histogram(
-        self, filters: TraceFilter | None = None, *, buckets: int = 60
-    ) -> TraceHistogram:
-        await self._catch_up()
-        return await super().histogram(filters, buckets=buckets)
-
-    async def search(
-        self,
-        text: str,
-        filters: TraceFilter | None = None,
-        *,
-        limit: int = 50,
-        cursor: str | None = None,
-        hits_per_run: int = 3,
-    ) -> SearchPage:
-        await self._catch_up()
-        return await super().search(
-            text, filters, limit=limit, cursor=cursor, hits_per_run=hits_per_run
-        )
-
-    async def statistics(
-        self,
-        filters: TraceFilter | None = None,
-        *,
-        by: Collection[str] = BY_DEFAULT,
-        zone: tzinfo = UTC,
-        time: Clock = "started_at",
-    ) -> Statistics:
-        await self._catch_up()
-        return await super().statistics(filters, by=by, zone=zone, time=time)
-
-    async def groups(
-        self,
-        by: str,
-        filters: TraceFilter | None = None,
-        *,
-        order_by: str = "-last",
-        limit: int = 50,
-        cursor: str | None = None,
-    ) -> GroupPage:
-        await self._catch_up()
-        return await super().groups(by, filters, order_by=order_by, limit=limit, cursor=cursor)
-
-    async def facets(
-        self,
-        filters: TraceFilter | None = None,
-        *,
-        most: int = 100,
-    ) -> TraceFacets:
-        await self._catch_up()
-        return await super().facets(filters, most=most)
-
-    async def iter_summaries(
-        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
-    ) -> AsyncIterator[TraceSummary]:
-        await self._catch_up()
-        async for item in super().iter_summaries(filters, oldest_first=oldest_first):
+        async for item in super()._forward_stream(name, *args, **kwargs):
             yield item
-
-    async def iter_traces(
-        self, filters: TraceFilter | None = None, *, oldest_first: bool = False
-    ) -> AsyncIterator[Any]:
-        await self._catch_up()
-        async for item in super().iter_traces(filters, oldest_first=oldest_first):
-            yield item
-
-    async def delete(self, run_id: str) -> bool:
-        await self._catch_up()
-        return await super().delete(run_id)
 
     def _finish(self) -> bool:
         """Take no more and save what is queued; whether the store behind may be closed now."""

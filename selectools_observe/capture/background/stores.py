@@ -186,6 +186,8 @@ class BackgroundTraceStore(BlockingWrapper[BackgroundCore]):
             run_sync(self._core._insist(item))
         return item.snapshot.run_id
 
+    update = BlockingWrapper.update  # see `BackgroundCore`
+
     @property
     def counts(self) -> BackgroundCounts:
         """What became of the runs; ``sent = saved + dropped + failed + queued``, exactly."""

@@ -9,12 +9,13 @@ from typing import Any, TypeVar, cast
 
 from ...backends import journal_file
 from ...backends.base import StoreCore
+from ...backends.derived import given
 from ...errors import CorruptTraceError, TraceNotFoundError
 from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, RunIds, TraceStore
 from ...runtime.interface import run_sync
 from ...stores.blocking import BlockingFace
-from ...stores.delegating import AnyStore, check_kind, given, innermost
+from ...stores.delegating import AnyStore, check_kind, innermost
 
 T = TypeVar("T")
 

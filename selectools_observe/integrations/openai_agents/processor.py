@@ -14,7 +14,7 @@ from ...errors import TraceNotFoundError
 from ...model.trace import DETAIL_FIELDS, AgentTrace
 from ...protocols import AsyncTraceStore, TraceStore
 from ...runtime.fork import rest_during_forks
-from ...stores.adapters import borrowed, give_back
+from ...stores.adapters import as_blocking
 from .._requires import needs
 from .steps import KEPT, EndedSpan, ended_span, key_of, steps_of
 
@@ -80,7 +80,7 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
     ) -> None:
         if max_runs <= 0:
             raise ValueError("max_runs must be greater than 0")
-        self._store = borrowed(store)
+        self._store = as_blocking(store, close=False)
         self._saver = SafeSaver(self._store, on_error)
         self._max_runs = max_runs
         self._resume = resume
@@ -153,7 +153,7 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
     def shutdown(self) -> None:
         """`force_flush`; nothing can be saved after it."""
         self.force_flush()
-        give_back(self._store)
+        self._store.close()
 
     def before_fork(self) -> None:
         """Take nothing meanwhile."""

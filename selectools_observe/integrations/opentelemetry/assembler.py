@@ -27,7 +27,7 @@ from ...model.filters import TraceFilter
 from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, TraceStore
 from ...runtime.fork import rest_during_forks
-from ...stores.adapters import borrowed, give_back
+from ...stores.adapters import as_blocking
 from .from_spans import OTHER_SPANS, OtherSpans, has_genai, is_run, run_header, run_id_told, run_of
 from .span_journal import SpanJournal
 from .span_tree import Group, begins_a_run, grouped
@@ -116,7 +116,7 @@ class SpanAssembler:
             raise ValueError("max_wait and max_spans must be greater than 0")
         if other_spans not in OTHER_SPANS:
             raise ValueError(f"other_spans must be one of {OTHER_SPANS}, not {other_spans!r}")
-        self._store = borrowed(store)
+        self._store = as_blocking(store, close=False)
         self.saver = SafeSaver(self._store, on_error)
         self.unread = 0
         self.unused = 0
@@ -185,7 +185,7 @@ class SpanAssembler:
             self._journal.close()
         else:
             self.unused += self._count
-        give_back(self._store)
+        self._store.close()
         return good
 
     def before_fork(self) -> None:
