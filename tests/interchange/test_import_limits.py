@@ -10,11 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from command import environment, run
 
 from selectools_observe.interchange import read_runs
 from selectools_observe.interchange import source as sources
 from selectools_observe.model.limits import NO_LIMITS
-from tests.helpers.command import environment, run_here
 
 GOOD = {"run_id": "good", "steps": [{"type": "llm_call", "duration_ms": 1.0}]}
 DEEP = "[" * 5000 + "]" * 5000
@@ -53,10 +53,10 @@ def test_limits_are_off_when_asked(tmp_path):
     path = tmp_path / "runs.jsonl"
     path.write_text(f"{json.dumps(GOOD)}\n{HOSTILE['metadata']}\n")
     assert imported(path, limits=NO_LIMITS) == (["good", "bad"], [])
-    stored = run_here("import", path, "--store", tmp_path / "a.db")
+    stored = run("import", path, "--store", tmp_path / "a.db")
     assert stored.returncode == 1
     assert "limit: metadata" in stored.stderr
-    stored = run_here("import", path, "--no-limits", "--store", tmp_path / "b.db")
+    stored = run("import", path, "--no-limits", "--store", tmp_path / "b.db")
     assert stored.returncode == 0, stored.stderr
 
 
