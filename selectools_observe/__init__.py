@@ -10,6 +10,7 @@ from .errors import (
     TraceNotFoundError,
     TraceStoreError,
 )
+from .model.annotations import Annotation
 from .model.filters import TraceFilter
 from .model.histogram import TraceHistogram
 from .model.pagination import TracePage
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AgentTrace",
+    "Annotation",
     "AsyncFileTraceStore",
     "AsyncInMemoryTraceStore",
     "AsyncJSONLTraceStore",

@@ -26,6 +26,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from datetime import UTC, tzinfo
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+from .model.annotations import Annotation, Source
 from .model.filters import TraceFilter
 from .model.groups import GroupPage, TraceFacets
 from .model.histogram import TraceHistogram
@@ -38,6 +39,7 @@ from .model.trace import AgentTrace, TraceSummary
 # Inside a class with a method named `list`, `list[...]` would mean that method.
 Summaries: TypeAlias = list[TraceSummary]
 RunIds: TypeAlias = list[str]
+Annotations: TypeAlias = list[Annotation]
 
 Change: TypeAlias = Callable[[Any], Any]
 """What `update` asks for: a function of the stored trace, or of None, that gives the new one."""
@@ -300,6 +302,74 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         """Stream whole traces, as `iter_summaries` does; what cannot be read is logged, skipped."""
         ...
 
+    async def annotate(
+        self,
+        run_id: str,
+        name: str,
+        *,
+        label: str | None = None,
+        score: float | None = None,
+        note: str | None = None,
+        step: int | None = None,
+        author: str | None = None,
+        source: Source = "human",
+    ) -> Annotation:
+        """Say something of a run or of one of its steps; return it as the store keeps it.
+
+        What is said stands beside the trace: it is durable as a save is, saving the run again keeps
+        it and deleting the run removes it, and the order of saving is as before. Summaries have the
+        newest annotation of each name, and with them filters, orders, groups and statistics.
+
+        Args:
+            run_id: The run.
+            name: What is judged.
+            label: The judgement in a word.
+            score: The judgement as a number.
+            note: Why.
+            step: The index of the step that is meant; None: the whole run.
+            author: Who or what judges.
+            source: ``human``, ``code`` or ``llm``.
+
+        Raises:
+            TraceNotFoundError: There is no such run.
+            ValueError: None of label, score and note is given, or one cannot be kept.
+        """
+        ...
+
+    async def annotate_many(self, annotations: Iterable[Annotation]) -> Annotations:
+        """Keep annotations, all or none; return them as the store keeps them.
+
+        One with the id of another of the same run replaces it. One without ``created_at`` gets the
+        present time, or the microsecond after the newest of its run.
+
+        Raises:
+            TraceNotFoundError: The run of one of them is not there.
+            ValueError: One of them cannot be kept.
+        """
+        ...
+
+    async def annotations(self, run_id: str) -> Annotations:
+        """Return all annotations of a run and of its steps, oldest first.
+
+        Raises:
+            TraceNotFoundError: There is no such run.
+        """
+        ...
+
+    async def annotations_of(self, run_ids: Iterable[str]) -> dict[str, Annotations]:
+        """Return the annotations of each of these runs that is there, in the order asked."""
+        ...
+
+    async def remove_annotation(
+        self, run_id: str, *, name: str | None = None, annotation_id: str | None = None
+    ) -> int:
+        """Remove the annotation with this id, or all with this name; return how many there were.
+
+        Raises:
+            ValueError: Neither is given.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Close; every later verb raises `StoreClosedError`. Closing again does nothing."""
         ...
@@ -390,6 +460,39 @@ class QueryableTraceStore(TraceStore, Protocol):
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> Iterator[AgentTrace]:
         """See `AsyncQueryableTraceStore.iter_traces`."""
+        ...
+
+    def annotate(
+        self,
+        run_id: str,
+        name: str,
+        *,
+        label: str | None = None,
+        score: float | None = None,
+        note: str | None = None,
+        step: int | None = None,
+        author: str | None = None,
+        source: Source = "human",
+    ) -> Annotation:
+        """See `AsyncQueryableTraceStore.annotate`."""
+        ...
+
+    def annotate_many(self, annotations: Iterable[Annotation]) -> Annotations:
+        """See `AsyncQueryableTraceStore.annotate_many`."""
+        ...
+
+    def annotations(self, run_id: str) -> Annotations:
+        """See `AsyncQueryableTraceStore.annotations`."""
+        ...
+
+    def annotations_of(self, run_ids: Iterable[str]) -> dict[str, Annotations]:
+        """See `AsyncQueryableTraceStore.annotations_of`."""
+        ...
+
+    def remove_annotation(
+        self, run_id: str, *, name: str | None = None, annotation_id: str | None = None
+    ) -> int:
+        """See `AsyncQueryableTraceStore.remove_annotation`."""
         ...
 
     def close(self) -> None:

@@ -23,9 +23,11 @@ import msgspec
 from ..errors import (
     CorruptTraceError,
     InvalidTraceError,
+    StorageError,
     StoreClosedError,
     TraceNotFoundError,
 )
+from ..model.annotations import Annotation, Source, check_annotation
 from ..model.codec import LARGE, TraceType, decode, decode_in_pieces
 from ..model.filters import (
     TraceFilter,
@@ -50,7 +52,7 @@ from ..model.statistics import BY_DEFAULT, Clock, Collector, Statistics
 from ..model.text_query import SearchPage, parse_text
 from ..model.trace import AgentTrace, TraceFacts, TraceSummary
 from ..model.validation import is_storable_id
-from ..protocols import Change, RunIds
+from ..protocols import Annotations, Change, RunIds
 from ..runtime.interface import Runtime
 from . import journal_file, timestamps
 from .paging import PageRequest, PageRow
@@ -277,6 +279,62 @@ class StoreCore(ABC, Generic[PreparedT]):
             for row, facts in zip(found, await self._facts(found), strict=True):
                 collector.add(row.summary, facts)
         return collector.result(most)
+
+    async def annotate(
+        self,
+        run_id: str,
+        name: str,
+        *,
+        label: str | None = None,
+        score: float | None = None,
+        note: str | None = None,
+        step: int | None = None,
+        author: str | None = None,
+        source: Source = "human",
+    ) -> Annotation:
+        """See `AsyncQueryableTraceStore.annotate`."""
+        (kept,) = await self.annotate_many(
+            [Annotation(run_id, name, label, score, note, step, author, source)]
+        )
+        return kept
+
+    async def annotate_many(self, annotations: Iterable[Annotation]) -> Annotations:
+        """See `AsyncQueryableTraceStore.annotate_many`."""
+        checked = [check_annotation(one) for one in annotations]
+        await self._begin()
+        if not checked:
+            return []
+        kept = await self._annotate(checked)
+        if isinstance(kept, str):
+            raise TraceNotFoundError(kept, self._where)
+        return list(kept)
+
+    async def annotations(self, run_id: str) -> Annotations:
+        """See `AsyncQueryableTraceStore.annotations`."""
+        await self._begin()
+        (found,) = await self._annotations([_stored_id(run_id, self._where)])
+        if found is None:
+            raise TraceNotFoundError(run_id, self._where)
+        return found
+
+    async def annotations_of(self, run_ids: Iterable[str]) -> dict[str, Annotations]:
+        """See `AsyncQueryableTraceStore.annotations_of`."""
+        await self._begin()
+        asked = [run_id for run_id in dict.fromkeys(run_ids) if is_storable_id(run_id)]
+        found = await self._annotations(asked) if asked else []
+        pairs = zip(asked, found, strict=True)
+        return {run_id: those for run_id, those in pairs if those is not None}
+
+    async def remove_annotation(
+        self, run_id: str, *, name: str | None = None, annotation_id: str | None = None
+    ) -> int:
+        """See `AsyncQueryableTraceStore.remove_annotation`."""
+        if name is None and annotation_id is None:
+            raise ValueError("say which annotations to remove: give a name or an annotation_id")
+        await self._begin()
+        if not is_storable_id(run_id):
+            return 0
+        return await self._remove_annotations(run_id, name, annotation_id)
 
     async def delete(self, run_id: str) -> bool:
         """See `AsyncTraceStore.delete`."""
@@ -620,6 +678,26 @@ class StoreCore(ABC, Generic[PreparedT]):
     @abstractmethod
     async def _delete(self, run_id: str) -> bool:
         """Remove a trace; whether there was one."""
+
+    async def _annotate(
+        self,
+        annotations: Sequence[Annotation],  # noqa: ARG002
+    ) -> Sequence[Annotation] | str:
+        """Make annotations durable, all or none, each `stamped`; or the id of a run that is not."""
+        raise StorageError(self._where, "it keeps no annotations", "Use another kind of store")
+
+    async def _annotations(self, run_ids: Sequence[str]) -> Sequence[Annotations | None]:
+        """The annotations of each run, oldest first; None where there is no such run."""
+        return [None if one is None else [] for one in await self._load_many(run_ids)]
+
+    async def _remove_annotations(
+        self,
+        run_id: str,  # noqa: ARG002
+        name: str | None,  # noqa: ARG002
+        annotation_id: str | None,  # noqa: ARG002
+    ) -> int:
+        """Remove those that have the name and the id, as far as these are given; how many."""
+        return 0
 
     @abstractmethod
     async def _newest(self) -> Position | None:

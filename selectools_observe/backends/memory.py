@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from ..model.annotations import Annotation
 from ..model.codec import LARGE, TraceType
 from ..model.filters import TraceFilter
 from ..model.histogram import TraceHistogram
@@ -77,6 +78,7 @@ class MemoryStore(StoreCore[Snapshot]):
         # again, from the beginning.
         self._arriving: Sequence[_Kept] = ()
         self._leaving: str | None = None
+        self._judging: Sequence[Annotation] = ()
 
     def _prepare(self, trace: object) -> Snapshot:
         return snapshot(trace)
@@ -110,13 +112,20 @@ class MemoryStore(StoreCore[Snapshot]):
                     by_use.move_to_end(entry.run_id)
             while len(by_use) > self._max_size:
                 evicted = next(iter(by_use))
+                order.annotations.forget(evicted)
                 order.remove(evicted)
                 del by_use[evicted]
             self._arriving = ()
         if self._leaving is not None:
+            order.annotations.forget(self._leaving)
             order.remove(self._leaving)
             by_use.pop(self._leaving, None)
             self._leaving = None
+        if self._judging:
+            order.annotations.put(self._judging)
+            for one in self._judging:
+                order.annotated(one.run_id)
+            self._judging = ()
 
     async def _load(self, run_id: str) -> bytes | None:
         with self._lock.held:
@@ -169,6 +178,34 @@ class MemoryStore(StoreCore[Snapshot]):
             self._leaving = run_id
             self._settle()
             return True
+
+    async def _annotate(self, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
+        with self._lock.held:
+            self._settle()
+            for one in annotations:
+                if one.run_id not in self._by_use:
+                    return one.run_id
+            self._judging = made = self._order.annotations.stamped(annotations, timestamps.now())
+            self._settle()
+            return made
+
+    async def _annotations(self, run_ids: Sequence[str]) -> Sequence[list[Annotation] | None]:
+        with self._lock.held:
+            self._settle()
+            return [
+                self._order.annotations.of(run_id) if run_id in self._by_use else None
+                for run_id in run_ids
+            ]
+
+    async def _remove_annotations(
+        self, run_id: str, name: str | None, annotation_id: str | None
+    ) -> int:
+        with self._lock.held:
+            self._settle()
+            gone = self._order.annotations.ids(run_id, name, annotation_id)
+            self._order.annotations.remove(run_id, gone)
+            self._order.annotated(run_id)
+            return len(gone)
 
     async def _newest(self) -> Position | None:
         with self._lock.held:

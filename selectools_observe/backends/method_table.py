@@ -108,6 +108,11 @@ class AsyncDerivedTable(_Forwarding):
     statistics = _awaited(StoreCore.statistics)
     groups = _awaited(StoreCore.groups)
     facets = _awaited(StoreCore.facets)
+    annotate = _awaited(StoreCore.annotate)
+    annotate_many = _awaited(StoreCore.annotate_many)
+    annotations = _awaited(StoreCore.annotations)
+    annotations_of = _awaited(StoreCore.annotations_of)
+    remove_annotation = _awaited(StoreCore.remove_annotation)
     iter_summaries = _streamed(StoreCore.iter_summaries)
     iter_traces = _streamed(StoreCore.iter_traces)
 
@@ -138,6 +143,11 @@ class DerivedTable(_Forwarding):
     statistics = _blocking(StoreCore.statistics)
     groups = _blocking(StoreCore.groups)
     facets = _blocking(StoreCore.facets)
+    annotate = _blocking(StoreCore.annotate)
+    annotate_many = _blocking(StoreCore.annotate_many)
+    annotations = _blocking(StoreCore.annotations)
+    annotations_of = _blocking(StoreCore.annotations_of)
+    remove_annotation = _blocking(StoreCore.remove_annotation)
     iter_summaries = _blocking_stream(StoreCore.iter_summaries)
     iter_traces = _blocking_stream(StoreCore.iter_traces)
 

@@ -21,6 +21,7 @@ from ..model.json_values import canonical, copied
 from ..model.pagination import Position
 from ..model.trace import TraceFacts, TraceSummary
 from . import timestamps
+from .annotation_index import AnnotationIndex
 from .paging import PageRequest, PageRow
 
 _EVERYTHING = TraceFilter()
@@ -97,6 +98,7 @@ class OrderedIndex(Generic[EntryT]):
         self._pairs: dict[tuple[str, str], list[int]] = {}
         self._pairs_to = 0
         self._is_changing = False
+        self.annotations = AnnotationIndex()
 
     def add(self, entry: EntryT) -> bool:
         """Put an entry at the end; whether one with the same run id gave way."""
@@ -109,6 +111,8 @@ class OrderedIndex(Generic[EntryT]):
         self._by_id[entry.run_id] = entry
         self._entries.append(entry)
         self._numbers.append(entry.number)
+        if entry.run_id in self.annotations:
+            self.annotated(entry.run_id)
         self._is_changing = False
         return replaces
 
@@ -146,6 +150,12 @@ class OrderedIndex(Generic[EntryT]):
         self._gaps = 0
         self._pairs = {}
         self._pairs_to = 0
+
+    def annotated(self, run_id: str) -> None:
+        """The annotations of a run were changed: its summary tells of them."""
+        entry = self._by_id.get(run_id)
+        if entry is not None:
+            entry.summary.annotations = self.annotations.latest(run_id)
 
     def get(self, run_id: str) -> EntryT | None:
         """The entry with this run id."""
@@ -320,4 +330,7 @@ def _pair(key: str, value: Any) -> tuple[str, str]:
 def _copied(summary: TraceSummary) -> TraceSummary:
     """A summary that its receiver may change."""
     metadata = copied(summary.metadata) if summary.metadata else {}
-    return msgspec.structs.replace(summary, metadata=metadata, tags=[*summary.tags])
+    annotations = {**summary.annotations}
+    return msgspec.structs.replace(
+        summary, metadata=metadata, tags=[*summary.tags], annotations=annotations
+    )

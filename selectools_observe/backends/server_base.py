@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from ..errors import CorruptTraceError
+from ..model.annotations import Latest
 from ..model.codec import TraceType
 from ..model.filters import TraceFilter, verdict
 from ..model.histogram import Tally, TraceHistogram, bounds_of
@@ -87,6 +88,10 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
     async def _first_and_last(self) -> tuple[int | None, int | None]:
         """When the first and the last of all runs were saved, in microseconds."""
 
+    async def _latest(self, run_ids: Sequence[str]) -> dict[str, Latest]:  # noqa: ARG002
+        """What the summaries of those runs tell that have annotations."""
+        return {}
+
     # What is made of it.
 
     async def _load(self, run_id: str) -> bytes | None:
@@ -119,8 +124,12 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
         """The rows that match, from the page's beginning; the first ``size`` of one moment."""
         while True:
             rows = await self._rows_of(ask, size)
-            for place, created_us, summary in rows:
-                read = read_summary(self._where, place, created_us, summary)
+            every = [(row[0], read_summary(self._where, *row)) for row in rows]
+            run_ids = [read[0].run_id for _, read in every if read is not None]
+            latest = await self._latest(run_ids) if run_ids else {}
+            for place, read in every:
+                if read is not None and read[0].run_id in latest:
+                    read[0].annotations = latest[read[0].run_id]
                 if read is not None and verdict(ask.filters, *read) is not False:
                     yield PageRow(place, read[0])
             if size is None or len(rows) < size:

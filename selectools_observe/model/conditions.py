@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from .annotations import Annotation
 from .json_values import canonical
 from .text_query import parse_text, trace_matches
 from .trace import AgentTrace, Number, TraceFacts, TraceSummary
@@ -25,6 +26,7 @@ NumberField: TypeAlias = Literal[
 ]
 TimeField: TypeAlias = Literal["created_at", "started_at"]
 StepField: TypeAlias = Literal["tool", "model", "type"]
+AnnotationField: TypeAlias = Literal["label", "score", "note"]
 RunField: TypeAlias = Literal["run_id", "parent_run_id", "name", "session_id", "user_id", "agent",
                               "tags", "outcome"]  # fmt: skip
 
@@ -117,6 +119,30 @@ class HasField(msgspec.Struct, frozen=True):
     field: str
 
 
+class ScoreBound(msgspec.Struct, frozen=True):
+    """The score of the newest annotation with this name, compared."""
+
+    name: str
+    operator: Operator
+    value: Number
+
+
+class LabelIs(msgspec.Struct, frozen=True):
+    """The newest annotation with this name, or one of any name, has this label; ``*`` stands for
+    anything.
+    """
+
+    label: str
+    name: str | None = None
+
+
+class IsAnnotated(msgspec.Struct, frozen=True):
+    """There is an annotation, with this name if one is given, that has a label, score or note."""
+
+    field: AnnotationField | None = None
+    name: str | None = None
+
+
 class HasKey(msgspec.Struct, frozen=True):
     """The metadata has this key."""
 
@@ -131,11 +157,11 @@ class Contains(msgspec.Struct, frozen=True):
 
 Condition: TypeAlias = (
     AllOf | AnyOf | Not | Bound | Moment | MetadataBound | MetadataIs | StepHas | RunIs | HasError
-    | HasField | HasKey | Contains
+    | HasField | HasKey | Contains | ScoreBound | LabelIs | IsAnnotated
 )  # fmt: skip
 CONDITIONS = (
     AllOf, AnyOf, Not, Bound, Moment, MetadataBound, MetadataIs, StepHas, RunIs, HasError,
-    HasField, HasKey, Contains,
+    HasField, HasKey, Contains, ScoreBound, LabelIs, IsAnnotated,
 )  # fmt: skip
 
 FIELDS_TO_HAVE = (
@@ -278,6 +304,33 @@ def _has_field(field: str, summary: TraceSummary) -> bool:
     return next(_texts_of(summary, _RUN_FIELD_OF[field]), None) is not None  # type: ignore[arg-type]
 
 
+def _score_holds(condition: ScoreBound, summary: TraceSummary) -> bool:
+    score = score_of(summary, condition.name)
+    return score is not None and _COMPARE[condition.operator](score, condition.value)
+
+
+def score_of(summary: TraceSummary, name: str) -> Number | None:
+    """The score of the newest annotation with this name; None if it has none."""
+    found = summary.annotations.get(name)
+    return None if found is None else found.score
+
+
+def _annotations_of(summary: TraceSummary, name: str | None) -> Iterable[Annotation]:
+    if name is None:
+        return summary.annotations.values()
+    return (summary.annotations[name],) if name in summary.annotations else ()
+
+
+def _label_is(condition: LabelIs, summary: TraceSummary) -> bool:
+    found = _annotations_of(summary, condition.name)
+    return _some_is(condition.label, [one.label for one in found if one.label is not None])
+
+
+def _is_annotated(condition: IsAnnotated, summary: TraceSummary) -> bool:
+    found, field = _annotations_of(summary, condition.name), condition.field
+    return any(field is None or getattr(one, field) is not None for one in found)
+
+
 _HOLDS: dict[type, Callable[[Any, TraceSummary], bool]] = {
     Bound: _bound_holds,
     Moment: _moment_holds,
@@ -287,6 +340,9 @@ _HOLDS: dict[type, Callable[[Any, TraceSummary], bool]] = {
     HasError: lambda _, summary: summary.has_error,
     HasKey: lambda condition, summary: condition.key in summary.metadata,
     HasField: lambda condition, summary: _has_field(condition.field, summary),
+    ScoreBound: _score_holds,
+    LabelIs: _label_is,
+    IsAnnotated: _is_annotated,
 }
 
 

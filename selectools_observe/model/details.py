@@ -23,10 +23,8 @@ import msgspec
 from .facets import is_set
 from .json_values import dumps, loads, plain
 from .message_text import text_of
+from .text import shortened
 from .trace import AgentTrace, Number, TraceSummary, TraceUsage, instant, is_finite, span_of
-
-LONGEST_TEXT = 200
-"""Characters of a run's input and output in its summary."""
 
 METADATA_NAMES: dict[str, tuple[str, ...]] = {
     "name": ("name", "run_name", "workflow_name", "trace_name"),
@@ -185,13 +183,6 @@ def make_summary(  # noqa: PLR0917 - a summary's fields, in their order
         details.started_at,
         details.wall_ms,
     )
-
-
-def shortened(text: str | None) -> str | None:
-    """A text as a summary has it; None if it is empty."""
-    if not text or len(text) <= LONGEST_TEXT:
-        return text or None
-    return f"{text[: LONGEST_TEXT - 1]}…"
 
 
 def _named(own: Any, metadata: Mapping[str, Any], field: str) -> str | None:

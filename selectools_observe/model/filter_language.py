@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, cast
 from .conditions import (
     FIELDS_TO_HAVE,
     AllOf,
+    AnnotationField,
     AnyOf,
     Bound,
     Condition,
@@ -23,6 +24,8 @@ from .conditions import (
     HasError,
     HasField,
     HasKey,
+    IsAnnotated,
+    LabelIs,
     MetadataBound,
     MetadataIs,
     Moment,
@@ -31,6 +34,7 @@ from .conditions import (
     Operator,
     RunField,
     RunIs,
+    ScoreBound,
     StepField,
     StepHas,
     TimeField,
@@ -77,7 +81,11 @@ _TIME_KEYS: dict[str, TimeField] = {
     "saved": "created_at", "created": "created_at", "created_at": "created_at",
     "started": "started_at", "started_at": "started_at",
 }  # fmt: skip
-_OTHER_KEYS = ("status", "error", "has", "since", "until", "text")
+_OTHER_KEYS = ("status", "error", "has", "since", "until", "text", "label")
+_ANNOTATION_FIELDS: dict[str, AnnotationField | None] = {
+    "label": "label", "score": "score", "note": "note", "annotation": None, "annotations": None,
+}  # fmt: skip
+_OF_ANNOTATION = re.compile(r"(score|label|note|annotation)\.(.+)", re.DOTALL)
 _METADATA = re.compile(r"(?:meta|metadata)\.(.+)", re.DOTALL)
 
 KEYS = tuple(dict.fromkeys((*_STEP_KEYS, *_RUN_KEYS, *_NUMBER_KEYS, *_TIME_KEYS, *_OTHER_KEYS)))
@@ -257,6 +265,8 @@ class _Parser:
             return _bound(_NUMBER_KEYS[key], token)
         if key in _TIME_KEYS or key in {"since", "until"}:
             return self._moment(key, token)
+        if token.key.startswith("score.") and token.key != "score.":
+            return _score_bound(token)
         if _is_comparison(token.sign):
             return _metadata_bound(token)
         if key in _STEP_KEYS:
@@ -338,6 +348,11 @@ def _of_the_run(key: str, token: _Token) -> Condition:
     if key in {"status", "error"}:
         failed = _one_of(token.key, token.value.lower(), _STATUS)
         return HasError() if _STATUS[failed] else Not(HasError())
+    if key == "label":
+        return LabelIs(token.value)
+    named = _OF_ANNOTATION.fullmatch(token.key)
+    if named is not None and named[1] == "label":
+        return LabelIs(token.value, named[2])
     return _has(token.value) if key == "has" else _metadata_is(token)
 
 
@@ -381,6 +396,16 @@ def _number(text: str) -> Number:
     return int(text) if re.fullmatch(r"[+-]?\d{1,300}", text) else float(text)
 
 
+def _score_bound(token: _Token) -> Condition:
+    name, sign = token.key.removeprefix("score."), token.sign.lstrip(":") or "="
+    if token.value == "*" and sign == "=":
+        return IsAnnotated("score", name)
+    found = _NUMBER.fullmatch(token.value)
+    if found is None or found[2]:
+        raise ValueError(f"{token.key} is compared with a number, not with {token.value!r:.80}")
+    return ScoreBound(name, cast("Operator", sign), _number(found[1]))
+
+
 def _metadata_key(token: _Token) -> str:
     named = _METADATA.fullmatch(token.key)
     return token.key if named is None else named[1]
@@ -418,6 +443,11 @@ def _has(name: str) -> Condition:
     named = _METADATA.fullmatch(name)
     if named is not None:
         return HasKey(named[1])
+    if name in _ANNOTATION_FIELDS:
+        return IsAnnotated(_ANNOTATION_FIELDS[name])
+    annotated = _OF_ANNOTATION.fullmatch(name)
+    if annotated is not None:
+        return IsAnnotated(_ANNOTATION_FIELDS[annotated[1]], annotated[2])
     field = name.removesuffix("_usd").removesuffix("_id") if name != "tag" else "tags"
     return HasField(field) if field in FIELDS_TO_HAVE else HasKey(name)
 

@@ -68,9 +68,9 @@ class TraceFilter:
         where: A condition in the filter language (``reward<1 -tool:think``), or one made of
             `model.conditions`.
         order_by: ``created_at``, ``started_at``, ``total_ms``, ``wall_ms``, ``cost_usd``,
-            ``tokens`` or ``steps``, with ``-`` before it for the largest first. Of equal ones the
-            order of saving decides, in the same direction; what is unknown comes last. None: the
-            order of saving, newest first.
+            ``tokens``, ``steps`` or ``score.NAME`` (of annotations), with ``-`` before it
+            for the largest first. Of equal ones the order of saving decides, in the same direction;
+            what is unknown comes last. None: the order of saving, newest first.
         limit: The first so many of those that match; ``count`` stops there too.
 
     Raises:

@@ -7,11 +7,13 @@ from typing import TypeAlias
 
 import msgspec
 
-from .conditions import number_of
+from .conditions import number_of, score_of
 from .trace import Number, TraceSummary
 
 ORDERS = ("created_at", "started_at", "total_ms", "wall_ms", "cost_usd", "tokens", "steps")
-"""What runs can be ordered by."""
+"""What runs can be ordered by, besides ``score.NAME``."""
+
+_SCORE = "score."
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -33,6 +35,8 @@ class Order(msgspec.Struct, frozen=True):
 
     def value_of(self, summary: TraceSummary) -> Number | None:
         """The value that a run is ordered by; times as microseconds since 1970."""
+        if self.field.startswith(_SCORE):
+            return score_of(summary, self.field.removeprefix(_SCORE))
         if not self.field.endswith("_at"):
             return number_of(summary, self.field)  # type: ignore[arg-type]
         moment: datetime | None = getattr(summary, self.field, None)
@@ -54,9 +58,10 @@ def parse_order(text: str) -> Order:
         ValueError: There is no such order.
     """
     order = Order(text.removeprefix("-"), text.startswith("-"))
-    if order.field not in ORDERS:
+    is_score = order.field.startswith(_SCORE) and order.field != _SCORE
+    if order.field not in ORDERS and not is_score:
         raise ValueError(
-            f"runs are ordered by {', '.join(ORDERS)}, with - before it for descending, "
-            f"not by {text!r:.80}"
+            f"runs are ordered by {', '.join(ORDERS)} or score.NAME, with - before it for "
+            f"descending, not by {text!r:.80}"
         )
     return order

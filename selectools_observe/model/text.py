@@ -23,6 +23,17 @@ _BLANKS = re.compile(r"[ \t\r\n\v\f]+")
 _LINE_BREAKS = re.compile(r"\r\n?|\n")
 
 
+LONGEST_IN_SUMMARY = 200
+"""Characters of a run's input and output, and of a note, in a summary."""
+
+
+def shortened(text: str | None) -> str | None:
+    """A text as a summary has it; None if it is empty."""
+    if not text or len(text) <= LONGEST_IN_SUMMARY:
+        return text or None
+    return f"{text[: LONGEST_IN_SUMMARY - 1]}…"
+
+
 def printable(text: str) -> str:
     """The text with what must not be printed written as an escape, as in a Python string."""
     return _UNPRINTABLE.sub(_as_escape, text)

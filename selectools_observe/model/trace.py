@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 import msgspec
 
+from .annotations import Latest
+
 Number: TypeAlias = int | float
 
 # A key that no field of a file can take from us: a file that does use it goes the slow way round.
@@ -415,6 +417,8 @@ class TraceSummary(msgspec.Struct, gc=False):
         outcome: How it ended, one of `OUTCOMES` unless the run itself says another word.
         started_at: When it began, an aware UTC datetime; None if nothing tells.
         wall_ms: From the first beginning to the last end, milliseconds; None if nothing tells.
+        annotations: By name, the newest annotation of the run, or else of its steps; notes have
+            their first 200 characters.
 
     ``prompt_tokens`` to ``has_error`` come from the steps; a backend that does not know them leaves
     them at zero. Those from ``name`` on come from the run's own fields or else from its metadata
@@ -440,10 +444,12 @@ class TraceSummary(msgspec.Struct, gc=False):
     outcome: str = "ok"
     started_at: datetime | None = None
     wall_ms: float | None = None
+    annotations: Latest = msgspec.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as JSON values, in the shape that the HTTP service and the command speak."""
         fields = msgspec.structs.asdict(self)
+        fields["annotations"] = {name: one.to_dict() for name, one in self.annotations.items()}
         for name in ("created_at", "started_at"):
             if fields[name] is not None:
                 fields[name] = instant_text(fields[name])

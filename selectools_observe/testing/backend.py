@@ -51,6 +51,9 @@ class Backend:
     text_size: ClassVar[int] = 2_000_000
     """Characters in the longest text that the suite saves. Lower it for a backend with a limit."""
 
+    annotates: ClassVar[bool] = True
+    """Whether the store keeps annotations; what is derived from the five methods does not."""
+
     face_type: ClassVar[type[Face]]
 
     @pytest.fixture

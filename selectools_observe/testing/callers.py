@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ..model.annotations import Annotation
 from ..model.filters import TraceFilter
 from ..model.groups import GroupPage, TraceFacets
 from ..model.histogram import TraceHistogram
@@ -17,7 +18,7 @@ from ..model.reports import BackupReport, CompactReport, RepairReport, VerifyRep
 from ..model.statistics import Statistics
 from ..model.text_query import SearchPage
 from ..model.trace import AgentTrace, TraceSummary
-from ..protocols import Change, RunIds
+from ..protocols import Annotations, Change, RunIds
 from ..runtime.interface import run_sync
 
 Call: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
@@ -108,6 +109,31 @@ class Face(ABC):
         __tracebackhide__ = True
         found: TraceFacets = await _done(self.store.facets(*args, **options))
         return found
+
+    async def annotate(self, *args: Any, **options: Any) -> Annotation:
+        __tracebackhide__ = True
+        kept: Annotation = await _done(self.store.annotate(*args, **options))
+        return kept
+
+    async def annotate_many(self, annotations: Iterable[Annotation]) -> Annotations:
+        __tracebackhide__ = True
+        kept: Annotations = await _done(self.store.annotate_many(annotations))
+        return kept
+
+    async def annotations(self, run_id: str) -> Annotations:
+        __tracebackhide__ = True
+        found: Annotations = await _done(self.store.annotations(run_id))
+        return found
+
+    async def annotations_of(self, run_ids: Iterable[str]) -> dict[str, Annotations]:
+        __tracebackhide__ = True
+        found: dict[str, Annotations] = await _done(self.store.annotations_of(run_ids))
+        return found
+
+    async def remove_annotation(self, run_id: str, **options: Any) -> int:
+        __tracebackhide__ = True
+        removed: int = await _done(self.store.remove_annotation(run_id, **options))
+        return removed
 
     async def verify(self, **options: Any) -> VerifyReport:
         __tracebackhide__ = True

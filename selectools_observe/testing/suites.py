@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from ..runtime.interface import run_sync
+from .annotation_checks import AnnotationChecks
 from .archive_checks import ManyChecks, PageChecks, StreamChecks
 from .callers import AsyncFace, BlockingFace
 from .close_checks import ClosingChecks
@@ -51,6 +52,7 @@ class _ArchiveChecks(
     HistogramChecks,
     QuestionChecks,
     SummingChecks,
+    AnnotationChecks,
 ):
     """All checks of the verbs that scale."""
 

@@ -155,7 +155,7 @@ def trace_of(line: bytes) -> bytes:
     return bytes(_fields(line).trace)
 
 
-def _check(line: bytes) -> None:
+def check_checksum(line: bytes) -> None:
     """Refuse a line of ours that is not as we wrote it; others' lines have no checksum.
 
     Raises:
@@ -175,7 +175,7 @@ def _checksum_in(line: bytes) -> tuple[int, bytes] | None:
 
 
 def _fields(line: bytes) -> _Line:
-    _check(line)
+    check_checksum(line)
     try:
         return _decoder.decode(line)
     except (msgspec.MsgspecError, RecursionError):

@@ -12,11 +12,12 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import BinaryIO, TypeAlias, TypeVar
 
 from ...errors import CorruptTraceError, StoreClosedError
+from ...model.annotations import Annotation
 from ...model.codec import EncodedTrace
 from ...model.pagination import Position
 from ...model.reports import Progress
@@ -28,6 +29,7 @@ from ..base import Loaded
 from ..filelock import lock, unlock
 from ..ordered_index import Entry, OrderedIndex, ScanRequest, ScanResult
 from ..private_files import FILE_MODE, check_regular, make_folder
+from .annotation_file import AnnotationFile, Change
 from .file_io import ByteRange, Drop, clear_away, copy_lines, is_at, read_at, take_back, write_all
 from .line_format import (
     Group,
@@ -109,6 +111,7 @@ class JSONLFile:
         self._turn = threading.RLock()
         self._fd: int | None = None
         self._closed = False
+        self._notes = AnnotationFile(self.file, sync=sync)
         self._forget()
         rest_during_forks(self)
 
@@ -126,6 +129,8 @@ class JSONLFile:
     def _forget(self) -> None:
         """Begin a new index."""
         self._order: OrderedIndex[Line] = OrderedIndex(uuid.uuid4().hex)
+        self._notes.forget()
+        self._order.annotations = self._notes.index
         self._damaged: dict[str, tuple[ByteRange, str]] = {}
         self._read_to = 0
         self._read_last = (0, b"")
@@ -141,7 +146,7 @@ class JSONLFile:
         return self._do(lambda: self._locked(lambda fd: self._append(fd, units)))
 
     def _append(self, fd: int, units: Sequence[Unit]) -> list[None]:
-        self._read_on(fd)
+        self._read_to_end(fd)
         traces = [trace for unit in units for trace in unit]
         now = timestamps.now()
         lines = [line for unit in units for line in _lines_of(unit, now)]
@@ -162,7 +167,7 @@ class JSONLFile:
     def _update(
         self, fd: int, run_id: str, change: Callable[[bytes | None], EncodedTrace | None]
     ) -> bool:
-        self._read_on(fd)
+        self._read_to_end(fd)
         stored = self._load(fd, run_id)
         if isinstance(stored, CorruptTraceError):
             raise stored
@@ -198,13 +203,61 @@ class JSONLFile:
         return self._do(lambda: self._locked(lambda fd: self._delete(fd, run_id)))
 
     def _delete(self, fd: int, run_id: str) -> bool:
-        self._read_on(fd)
-        if self._order.get(run_id) is None and run_id not in self._damaged:
+        self._read_to_end(fd)
+        if not self._is_there(run_id):
             return False
+        is_annotated = run_id in self._notes.index
+        if is_annotated:
+            self._notes.append(Change(deleting=[run_id]))
         self._rewrite(fd, lambda _, line: run_id_of(line) == run_id)
         self._damaged.pop(run_id, None)
         self._order.remove(run_id)
+        if is_annotated:
+            self._notes.append(Change(deleted=[run_id]))
         return True
+
+    def _is_there(self, run_id: str) -> bool:
+        return self._order.get(run_id) is not None or run_id in self._damaged
+
+    def annotate(self, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
+        """Append annotations, all or none; or say which run is not there."""
+        return self._do(lambda: self._locked(lambda fd: self._annotate(fd, annotations)))
+
+    def _annotate(self, fd: int, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
+        self._read_to_end(fd)
+        for one in annotations:
+            if not self._is_there(one.run_id):
+                return one.run_id
+        made = self._notes.index.stamped(annotations, timestamps.now())
+        self._tell_summaries(self._notes.append(Change(put=made)))
+        return made
+
+    def annotations(self, run_ids: Sequence[str]) -> list[list[Annotation] | None]:
+        """The annotations of runs; None for each that is not there."""
+
+        def look() -> list[list[Annotation] | None]:
+            self._refreshed()
+            index = self._notes.index
+            return [index.of(run_id) if self._is_there(run_id) else None for run_id in run_ids]
+
+        return self._do(look)
+
+    def remove_annotations(self, run_id: str, name: str | None, annotation_id: str | None) -> int:
+        """Remove annotations of a run; how many there were."""
+
+        def remove(fd: int) -> int:
+            self._read_to_end(fd)
+            gone = self._notes.index.ids(run_id, name, annotation_id)
+            if gone:
+                removed = [(run_id, one) for one in gone]
+                self._tell_summaries(self._notes.append(Change(removed=removed)))
+            return len(gone)
+
+        return self._do(lambda: self._locked(remove))
+
+    def _tell_summaries(self, run_ids: Iterable[str]) -> None:
+        for run_id in run_ids:
+            self._order.annotated(run_id)
 
     def _do(self, work: Callable[[], T]) -> T:
         with self._turn:
@@ -221,7 +274,9 @@ class JSONLFile:
         return self._do(lambda: self._locked(self._compact))
 
     def _compact(self, fd: int) -> tuple[int, int, int]:
-        self._read_on(fd)
+        self._read_to_end(fd)
+        self._notes.compact()
+        self._order.annotations = self._notes.index
         before, dropped = os.fstat(fd).st_size, 0
         current = {entry.place.offset for entry in self._order}
 
@@ -236,9 +291,17 @@ class JSONLFile:
         self._rewrite(fd, is_superseded)
         return before, self._read_to, dropped
 
-    def snapshot(self) -> tuple[int, int]:
-        """A descriptor of one's own, and how many bytes nobody will change any more."""
-        return self._do(lambda: self._locked(lambda fd: (os.dup(fd), os.fstat(fd).st_size)))
+    def snapshot(self) -> tuple[int, int, int | None]:
+        """A descriptor of one's own, and how many bytes nobody will change any more.
+
+        The third is a descriptor of the annotations, if there are any.
+        """
+
+        def take(fd: int) -> tuple[int, int, int | None]:
+            self._read_to_end(fd)
+            return os.dup(fd), os.fstat(fd).st_size, self._notes.snapshot()
+
+        return self._do(lambda: self._locked(take))
 
     def epoch(self) -> str:
         """Which numbering the keys of pages belong to."""
@@ -403,15 +466,31 @@ class JSONLFile:
 
     # Reading.
 
+    def _read_to_end(self, fd: int) -> None:
+        """Read on, with the file locked: what a killed program left half done is settled."""
+        self._read_on(fd)
+        self._notes.settle(self._is_there)
+
     def _read_on(self, fd: int) -> None:
         """Index what was appended since; all of it, if the file is shorter than it was."""
         size = os.fstat(fd).st_size
         if size < self._read_to or (size > self._read_to and not self._is_continued(fd)):
             log.warning("%s: another program rewrote the file; reading it again", self.path)
             self._forget()
+        self._tell_summaries(self._refreshed_notes())
         if size > self._read_to:
             with open(fd, "rb", buffering=_COPY_BYTES, closefd=False) as file:
                 self._read_lines(file, size)
+
+    def _refreshed_notes(self) -> set[str]:
+        """Read the annotations that were written since; the runs that they are about."""
+        known = len(self._notes.broken)
+        changed = self._notes.refresh()
+        self._order.annotations = self._notes.index
+        for offset, reason in self._notes.broken[known:]:
+            message = "%s, byte %d: unreadable line of annotations (%s)"
+            log.warning(message, self._notes.path, offset, reason)
+        return changed
 
     def _is_continued(self, fd: int) -> bool:
         """Whether what was read last still stands where it stood."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
-from ...model.reports import RepairReport
+from ...model.reports import Problem, RepairReport
 from ..atomic_file import new_file_for
 from ..private_files import check_regular
 from ..progress import Problems, Steps
+from .annotation_file import path_for, sound_lines
 from .line_format import Group, goes_on, group_of, run_id_of
 from .line_repair import BEGINNING, mended
 from .verify import COPY_BYTES, whole_lines
@@ -44,7 +45,24 @@ def repairing(path: str, where: str, into: str, *, keep_suspect: bool) -> Steps[
                 yield offset, offset
         with open(name, "wb", COPY_BYTES) as target:
             target.writelines(_line_of(source, piece) for piece in found.pieces())
-        return found.report(into)
+        broken = _save_annotations(path, where, into)
+        return found.report(into, broken)
+
+
+def _save_annotations(path: str, where: str, into: str) -> list[Problem]:
+    """Copy the annotations that can be read; what could not be."""
+    lines = list(sound_lines(path))
+    if any(problem is None for _, _, problem in lines):
+        with (
+            new_file_for(path_for(into), overwrite=True) as name,
+            open(name, "wb", COPY_BYTES) as target,
+        ):
+            target.writelines(line for _, line, problem in lines if problem is None)
+    return [
+        Problem(None, f"{path_for(where)}, byte {offset}", problem)
+        for offset, _, problem in lines
+        if problem is not None
+    ]
 
 
 def _line_of(source: BinaryIO, piece: _Piece) -> bytes:
@@ -145,9 +163,11 @@ class _Found:
         """What goes to the new file, in its order."""
         return iter(sorted(self._best.values()))
 
-    def report(self, into: str) -> RepairReport:
-        """What became of the runs."""
+    def report(self, into: str, broken: Iterable[Problem]) -> RepairReport:
+        """What became of the runs and of their annotations."""
         lost, suspect = self._nameless, Problems()
+        for one in broken:
+            lost.add(None, one.where, one.problem)
         for run_id, (offset, reason) in self._damaged.items():
             if run_id not in self._best and run_id not in self._left_out:
                 lost.add(run_id, f"{self._where}, byte {offset}", reason)

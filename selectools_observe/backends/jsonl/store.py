@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from ...model.annotations import Annotation
 from ...model.codec import EncodedTrace, TraceType, encode
 from ...model.filters import TraceFilter
 from ...model.histogram import TraceHistogram
@@ -31,7 +32,7 @@ from ..ordered_index import (
 )
 from ..paging import PageRequest, PageRow
 from ..progress import Done, Steps, take
-from .backup import backing_up
+from .backup import Source, backing_up
 from .log_file import JSONLFile, Unit
 from .repair import repairing
 from .verify import verifying
@@ -109,6 +110,17 @@ class JSONLStore(FileCore[EncodedTrace]):
     async def _delete(self, run_id: str) -> bool:
         return await self._do(self._file.delete, run_id)
 
+    async def _annotate(self, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
+        return await self._do(self._file.annotate, annotations)
+
+    async def _annotations(self, run_ids: Sequence[str]) -> Sequence[list[Annotation] | None]:
+        return await self._do(self._file.annotations, run_ids)
+
+    async def _remove_annotations(
+        self, run_id: str, name: str | None, annotation_id: str | None
+    ) -> int:
+        return await self._do(self._file.remove_annotations, run_id, name, annotation_id)
+
     async def _newest(self) -> Position | None:
         return await self._do(self._file.newest, self._kind)
 
@@ -125,11 +137,14 @@ class JSONLStore(FileCore[EncodedTrace]):
         return (yield from verifying(self._file.file, self._where))
 
     def _backing_up(self, path: str, *, overwrite: bool) -> Steps[BackupReport]:
-        fd, size = self._file.snapshot()
+        fd, size, notes = self._file.snapshot()
         try:
-            return (yield from backing_up(fd, size, self._where, path, overwrite=overwrite))
+            source = Source(fd, size, notes, self._where)
+            return (yield from backing_up(source, path, overwrite=overwrite))
         finally:
             os.close(fd)
+            if notes is not None:
+                os.close(notes)
 
     def _repairing(self, into: str, *, keep_suspect: bool) -> Steps[RepairReport]:
         return repairing(self._file.file, self._where, into, keep_suspect=keep_suspect)

@@ -14,6 +14,7 @@ from ..filelock import lock, unlock
 from ..private_files import check_regular
 from ..progress import Problems, Steps
 from ..summary_check import wrong_in_summary
+from .annotation_file import problems_in
 from .line_format import Group, goes_on, group_of, parse_line, run_id_of
 from .line_repair import mended
 
@@ -50,6 +51,8 @@ class _Verification:
                 done = offset + len(line)
                 yield done, max(size, done)
                 deadline = time.monotonic() + _AT_A_STRETCH
+        for found in problems_in(self._file.name, self._where):
+            self._problems.add(None, found.where, found.problem)
         return VerifyReport(
             self._where,
             len(self._runs),

@@ -135,6 +135,11 @@ class Connections:
         found = {row[0]: row for row in rows}
         return [found.get(key) for key in keys]
 
+    async def change_annotations(self, statements: Sequence[Statement]) -> None:
+        """Write annotations in one transaction, after those that others write."""
+        before: list[Statement] = [(_LIMITS, [()]), (self._lock, [()])]
+        await self._writer.run(lambda session: session.transaction([*before, *statements]))
+
     async def write(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Do work that changes the table."""
         return await self._writer.run(work)

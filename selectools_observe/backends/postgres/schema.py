@@ -40,13 +40,26 @@ CREATE TABLE {schema}.traces (
 CREATE UNIQUE INDEX traces_seq ON {schema}.traces (seq);
 CREATE INDEX traces_created ON {schema}.traces (created_us);
 CREATE INDEX traces_terms ON {schema}.traces USING gin (terms);
-CREATE TABLE {schema}.store (version integer NOT NULL, epoch text NOT NULL);
+{annotations}CREATE TABLE {schema}.store (version integer NOT NULL, epoch text NOT NULL);
 CREATE VIEW {schema}.runs AS
   SELECT run_id, to_timestamp(created_us / 1000000.0) AS created_at, steps, total_ms, cost_usd,
     prompt_tokens, completion_tokens, has_error,
     convert_from(summary, 'UTF8')::json -> 'metadata' AS metadata,
     convert_from(trace, 'UTF8')::json AS trace
   FROM {schema}.traces;
+"""
+_ANNOTATIONS = """
+CREATE TABLE IF NOT EXISTS {schema}.annotations (
+  key bytea NOT NULL REFERENCES {schema}.traces ON DELETE CASCADE,
+  id text COLLATE "C" NOT NULL,
+  created_us bigint NOT NULL,                -- microseconds since 1970; the newest of a name counts
+  name text NOT NULL,
+  label text,
+  score double precision,
+  crc bigint NOT NULL,                       -- CRC-32 of the annotation
+  annotation bytea NOT NULL,                 -- JSON: the whole annotation, but for its time
+  PRIMARY KEY (key, id)
+);
 """
 # Where the server can, LZ4: half of what the default costs a save, for a tenth more room.
 _COMPRESS = """
@@ -68,6 +81,7 @@ def ddl(schema: str) -> str:
         schema: The schema's name.
     """
     text = _TABLES + _COMPRESS + _RECORD
+    text = text.replace("{annotations}", _ANNOTATIONS.lstrip())
     return text.format(schema=schema, version=VERSION, epoch=uuid.uuid4().hex).strip() + "\n"
 
 
@@ -95,6 +109,8 @@ async def prepare(session: Session, address: Address) -> str:
             "the tables are missing",
             "Have the database's owner run what `selectools-observe schema postgresql` prints",
         )
+    if not await _has_annotations(session, address):  # made before there was that table
+        await session.rows(_ANNOTATIONS.format(schema=address.schema))
     version, epoch = found
     if version > VERSION:
         raise StorageError(
@@ -109,6 +125,11 @@ def _once(schema: str) -> str:
     """The DDL as one statement that does nothing where the tables are."""
     body = ddl(schema).replace("DO $$ BEGIN", "").replace("END $$;", "")
     return f"DO $ddl$ BEGIN IF to_regclass('{schema}.store') IS NULL THEN {body} END IF; END $ddl$"
+
+
+async def _has_annotations(session: Session, address: Address) -> bool:
+    ((name,),) = await session.rows(f"SELECT to_regclass('{address.schema}.annotations')::text")
+    return name is not None
 
 
 async def _version(session: Session, address: Address) -> tuple[int, str] | None:

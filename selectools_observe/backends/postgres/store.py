@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 
-from ...errors import CorruptTraceError
+from msgspec.structs import replace
+
+from ...errors import CorruptTraceError, StorageError
+from ...model.annotations import Annotation, Latest, in_order, latest_of
 from ...model.codec import TraceType, encode
 from ...model.filters import TraceFilter
 from ...model.histogram import Tally
@@ -13,11 +17,11 @@ from ...runtime.interface import Runtime
 from ..paging import PageRequest
 from ..server_base import ServerStore, Stored, SummaryRow
 from ..server_rows import key_of
-from . import queries
+from . import annotation_rows, queries
 from .address import Address, parse_address
 from .connections import Connections
 from .rows import TraceRow, row_of
-from .session import Row
+from .session import Row, psycopg
 
 
 class PostgresStore(ServerStore[TraceRow, Connections]):
@@ -32,6 +36,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
     def __init__(self, runtime: Runtime, url: str, trace_type: TraceType) -> None:
         self._address: Address = parse_address(url)
         self._traces = f"{self._address.schema}.traces"
+        self._notes = f"{self._address.schema}.annotations"
         super().__init__(runtime, self._address.shown, trace_type)
         self._numbering = ""
 
@@ -73,6 +78,57 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         key = key_of(run_id)
         gone = await self._connections.current().write(lambda held: held.rows(sql, [key]))
         return bool(gone)
+
+    async def _annotate(self, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
+        made = [one if one.id else replace(one, id=uuid.uuid4().hex) for one in annotations]
+        missing = await self._missing([one.run_id for one in made])
+        if missing is not None:
+            return missing
+        try:
+            await self._connections.current().change_annotations(
+                [(annotation_rows.upsert(self._notes), [annotation_rows.row_of(o) for o in made])]
+            )
+        except StorageError as error:
+            missing = await self._missing([one.run_id for one in made])  # deleted meanwhile
+            if missing is None or not isinstance(error.__cause__, psycopg.IntegrityError):
+                raise
+            return missing
+        found = await self._read_annotations([one.run_id for one in made])
+        kept = {(one.run_id, one.id): one for those in found.values() for one in those}
+        return [kept.get((one.run_id, one.id), one) for one in made]
+
+    async def _missing(self, run_ids: Sequence[str]) -> str | None:
+        """The first of the runs that is not there."""
+        asked = {key_of(run_id): run_id for run_id in run_ids}
+        sql = f"SELECT key FROM {self._traces} WHERE key = ANY(%s)"
+        rows = await self._connections.current().scan(sql, [list(asked)])
+        present = {row[0] for row in rows}
+        return next((run_id for key, run_id in asked.items() if key not in present), None)
+
+    async def _read_annotations(self, run_ids: Sequence[str]) -> dict[str, list[Annotation]]:
+        keys = list(dict.fromkeys(key_of(run_id) for run_id in run_ids))
+        sql = annotation_rows.select(self._notes)
+        rows = await self._connections.current().scan(sql, [keys])
+        return annotation_rows.annotations_of(self._where, rows)
+
+    async def _annotations(self, run_ids: Sequence[str]) -> Sequence[list[Annotation] | None]:
+        asked = {key_of(run_id): run_id for run_id in run_ids}
+        sql = f"SELECT key FROM {self._traces} WHERE key = ANY(%s)"
+        rows = await self._connections.current().scan(sql, [list(asked)])
+        present = {asked[row[0]] for row in rows}
+        found = await self._read_annotations(run_ids)
+        return [in_order(found.get(r, [])) if r in present else None for r in run_ids]
+
+    async def _remove_annotations(
+        self, run_id: str, name: str | None, annotation_id: str | None
+    ) -> int:
+        sql, values = annotation_rows.removal(self._notes, run_id, name, annotation_id)
+        gone = await self._connections.current().write(lambda held: held.rows(sql, values))
+        return len(gone)
+
+    async def _latest(self, run_ids: Sequence[str]) -> dict[str, Latest]:
+        found = await self._read_annotations(run_ids)
+        return {run_id: latest_of(those) for run_id, those in found.items()}
 
     async def _stored(self, run_ids: Sequence[str]) -> Sequence[Stored | None]:
         connections = self._connections.current()

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
 from ...errors import CorruptTraceError
+from ...model.annotations import Latest
 from ...model.checksum import checksum
 from ...model.codec import LARGE
 from ...model.filters import TraceFilter, asks_for_facts, order_of, verdict
@@ -20,6 +21,7 @@ from ...model.validation import is_storable_id
 from ...runtime.gil import GilYielder
 from ..base import Loaded
 from ..paging import PageRequest, PageRow
+from . import annotation_rows
 from .index.candidates import CandidateQuery, bounds_of, in_order
 from .index.maintenance import index_everything
 from .index.ordered import first_ids
@@ -226,23 +228,29 @@ def _everything(
         values,
     )
     yielder = GilYielder()
-    for row in in_order(rows, ask):
-        yielder.maybe_yield()
-        summary = _summary(connection, where, row)
-        if summary is not None:
-            yield PageRow(row[0], summary)
+    for some in chunks(in_order(rows, ask), _at_once(ask)):
+        latest = _latest(connection, where, some)
+        for row in some:
+            yielder.maybe_yield()
+            summary = _summary(connection, where, row, latest)
+            if summary is not None:
+                yield PageRow(row[0], summary)
 
 
 def _matching(
     connection: sqlite3.Connection, where: str, ask: PageRequest, narrowing: CandidateQuery
 ) -> Generator[PageRow, None, None]:
-    # A small page should not read many rows to give few; a large one should not ask often.
-    wanted = ask.offset + ask.limit + 1 if ask.limit is not None else ROWS_AT_ONCE
     yielder = GilYielder()
-    for candidates in chunks(narrowing.candidates(), min(wanted, ROWS_AT_ONCE)):
+    for candidates in chunks(narrowing.candidates(), _at_once(ask)):
         for found in _summaries(connection, where, candidates, ask.filters):
             yielder.maybe_yield()
             yield found
+
+
+def _at_once(ask: PageRequest) -> int:
+    """A small page should not read many rows to give few; a large one should not ask often."""
+    wanted = ROWS_AT_ONCE if ask.limit is None else ask.offset + ask.limit + 1
+    return min(wanted, ROWS_AT_ONCE)
 
 
 def _summaries(
@@ -259,8 +267,9 @@ def _summaries(
     ).fetchall()
     by_id = {row[0]: row for row in rows}
     asks_steps = asks_for_facts(filters)
+    latest = _latest(connection, where, rows)
     for row_id, sure in candidates:
-        summary = _summary(connection, where, by_id[row_id]) if row_id in by_id else None
+        summary = _summary(connection, where, by_id[row_id], latest) if row_id in by_id else None
         if (
             summary is not None
             and verdict(filters, summary) is not False
@@ -269,14 +278,26 @@ def _summaries(
             yield PageRow(row_id, summary)
 
 
+def _latest(connection: sqlite3.Connection, where: str, rows: Sequence[Row]) -> dict[str, Latest]:
+    """The newest annotations of those of the rows of `SUMMARIES` that have some."""
+    if not rows or not annotation_rows.has_some(connection):
+        return {}
+    run_ids = [stored_bytes(row[1]).decode(errors="replace") for row in rows]
+    return annotation_rows.latest(connection, where, run_ids)
+
+
 def _summary(
-    connection: sqlite3.Connection, where: str, row: tuple[Any, ...]
+    connection: sqlite3.Connection, where: str, row: Row, latest: dict[str, Latest]
 ) -> TraceSummary | None:
     """The summary of a row of `SUMMARIES`; None if it is damaged."""
     row_id, columns, facets = split_row(row)
     if facets is None:  # another program's, not indexed yet
-        return to_summary(columns, where, facets_from_json(_trace_json(connection, row_id)))
-    return summary_of_facets(columns, where, facets)
+        summary = to_summary(columns, where, facets_from_json(_trace_json(connection, row_id)))
+    else:
+        summary = summary_of_facets(columns, where, facets)
+    if summary is not None and latest:
+        summary.annotations = latest.get(summary.run_id, {})
+    return summary
 
 
 def _by_run_ids(

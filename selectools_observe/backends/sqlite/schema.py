@@ -8,6 +8,7 @@
   the term: its place in the block.
 * ``trace_blocks``: for each full block, the bounds of what ranges ask for.
 * ``trace_newest``: the newest id that was ever deleted, so that none is given twice.
+* ``trace_annotations``: what people and programs say of runs; the only one whose loss would be one.
 * ``trace_pending``: rows that another program wrote and whose facets nobody has made yet, or that
   nobody can make.
 
@@ -35,15 +36,43 @@ _TRACES = (
     "CREATE INDEX IF NOT EXISTS idx_traces_created ON traces(created_at DESC)",
 )
 
-TABLES = ("trace_facets", "trace_postings", "trace_blocks", "trace_pending", "trace_newest")
+TABLES = (
+    "trace_facets", "trace_postings", "trace_blocks", "trace_pending", "trace_newest",
+    "trace_annotations",
+)  # fmt: skip
 TRIGGERS = (
     "trace_facets_replace",
     "trace_facets_insert",
     "trace_facets_update",
     "trace_facets_delete",
+    "trace_annotations_delete",
 )
 
 _COLUMNS = {"run_id", "steps", "total_ms", "created_at", "metadata", "trace_json"}
+
+# Not a part of the index, and never dropped. INSERT OR REPLACE fires no delete trigger,
+# so a run that is saved again keeps its annotations, whoever saves it.
+_ANNOTATIONS = (
+    """
+    CREATE TABLE IF NOT EXISTS trace_annotations (
+        run_id TEXT NOT NULL,
+        id TEXT NOT NULL,
+        created_us INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        label TEXT,
+        score REAL,
+        annotation TEXT NOT NULL,
+        crc INTEGER NOT NULL,
+        PRIMARY KEY (run_id, id)
+    ) WITHOUT ROWID
+    """,
+    "DROP TRIGGER IF EXISTS trace_annotations_delete",
+    """
+    CREATE TRIGGER trace_annotations_delete AFTER DELETE ON traces BEGIN
+        DELETE FROM trace_annotations WHERE run_id = OLD.run_id;
+    END
+    """,
+)
 
 # A dump that was read back has our tables but no version: make them anew.
 _INDEX = (
@@ -193,13 +222,13 @@ def make_index(connection: sqlite3.Connection) -> None:
     """Make the index anew, empty, with all rows to be indexed; in the caller's transaction."""
     if has_tables(connection, "trace_facets", "trace_newest"):
         connection.execute(_KEEP_NEWEST)
-    for statement in _INDEX:
+    for statement in (*_INDEX, *_ANNOTATIONS):
         connection.execute(statement)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the file to this version, in one transaction."""
-    if version_of(connection) == VERSION:
+    if version_of(connection) == VERSION and has_tables(connection, "trace_annotations"):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -211,6 +240,9 @@ def migrate(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
             make_index(connection)
             connection.execute(f"PRAGMA user_version = {VERSION}")
+        elif not has_tables(connection, "trace_annotations"):
+            for statement in _ANNOTATIONS:
+                connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

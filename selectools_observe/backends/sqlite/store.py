@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ...errors import StorageError
+from ...model.annotations import Annotation
 from ...model.codec import TraceType, encode
 from ...model.filters import TraceFilter
 from ...model.histogram import TraceHistogram
@@ -24,6 +25,7 @@ from ..file_base import FileCore
 from ..paging import PageRequest, PageRow
 from ..progress import Done, Steps, take
 from . import reader
+from .annotation_rows import annotations_of_runs
 from .connection import Connection
 from .database import Database, Purpose
 from .index import counter
@@ -102,6 +104,18 @@ class SQLiteStore(FileCore[WrittenTrace]):
 
     async def _delete(self, run_id: str) -> bool:
         return await self._loop_local.current().write(Writer.delete, run_id)
+
+    async def _annotate(self, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
+        return await self._loop_local.current().write(Writer.annotate, annotations)
+
+    async def _annotations(self, run_ids: Sequence[str]) -> Sequence[list[Annotation] | None]:
+        return await self._loop_local.current().scan(annotations_of_runs, self._where, run_ids)
+
+    async def _remove_annotations(
+        self, run_id: str, name: str | None, annotation_id: str | None
+    ) -> int:
+        state = self._loop_local.current()
+        return await state.write(Writer.remove_annotations, run_id, name, annotation_id)
 
     async def _newest(self) -> Position | None:
         newest = await self._loop_local.current().newest()

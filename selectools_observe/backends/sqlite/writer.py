@@ -9,8 +9,10 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from ...errors import StorageError
+from ...model.annotations import Annotation
 from ...model.details import details_to_bytes
 from .. import timestamps
+from . import annotation_rows
 from .connection import Connection
 from .foreign_objects import refuse_foreign_objects, schema_cookie
 from .index.maintenance import FOREIGN_ROWS_AT_ONCE, keep_up
@@ -175,6 +177,19 @@ class Writer:
         self._log.grew(len(changed.encoded.trace))
         self._check_place()
         return True
+
+    def annotate(self, given: Sequence[Annotation]) -> Sequence[Annotation] | str:
+        """Keep annotations, all or none; or say which run is not there."""
+        kept = annotation_rows.annotate(self.connection, self._where, given)
+        self._check_place()
+        return kept
+
+    def remove_annotations(self, run_id: str, name: str | None, annotation_id: str | None) -> int:
+        """Remove annotations of a run; how many there were."""
+        undo(self.connection)
+        removed = annotation_rows.remove(self.connection, run_id, name, annotation_id)
+        self._check_place()
+        return removed
 
     def delete(self, run_id: str) -> bool:
         """Remove a trace; whether there was one."""

@@ -12,6 +12,7 @@ import msgspec
 
 from ...analytics.prices import PriceTable
 from ...backends.journal_file import UNFINISHED
+from ...model.annotations import Annotation
 from ...model.codec import EncodedTrace, decode, decode_step, encode, encode_step
 from ...model.trace import DETAIL_FIELDS, STEP_FIELDS, AgentTrace, StepType, TraceStep
 from ..redaction import Redactor
@@ -165,6 +166,17 @@ class TraceProcessor:
         """
         bare = msgspec.structs.replace(trace, steps=[])
         return self._prepared(decode(encode(bare).trace))
+
+    def annotation(self, annotation: Annotation) -> Annotation:
+        """An annotation as it is to be stored: its label and its note prepared as a run's texts."""
+        texts = {"label": annotation.label, "note": annotation.note}
+        given = {name: text for name, text in texts.items() if text is not None}
+        prepared = self._prepared_metadata(given)
+        if self._truncate is not None:
+            prepared = _truncated(prepared, self._truncate)
+        changed = {name: str(prepared.get(name, WITHHELD)) for name in given}
+        run_id = self.run_id(annotation.run_id)
+        return msgspec.structs.replace(annotation, run_id=run_id, **changed)
 
     def may_be_wanted(self, trace: AgentTrace) -> bool:
         """Whether a run that has only begun may be stored in the end."""

@@ -7,9 +7,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...analytics.prices import PriceTable
+from ...model.annotations import Annotation, Source, check_annotation
 from ...model.codec import EncodedTrace, encode
 from ...model.trace import AgentTrace
-from ...protocols import AsyncTraceStore, Change, RunIds, TraceStore, is_async_store
+from ...protocols import (
+    Annotations,
+    AsyncTraceStore,
+    Change,
+    RunIds,
+    TraceStore,
+    is_async_store,
+)
 from ...stores.delegating import (
     AsyncContext,
     BlockingWrapper,
@@ -70,6 +78,39 @@ class _ProcessingCore(WrappingCore):
 
         stored_id = self.preparation.run_id(run_id)
         return await super().update(stored_id, processed)
+
+    async def annotate(
+        self,
+        run_id: str,
+        name: str,
+        *,
+        label: str | None = None,
+        score: float | None = None,
+        note: str | None = None,
+        step: int | None = None,
+        author: str | None = None,
+        source: Source = "human",
+    ) -> Annotation:
+        """See `AsyncQueryableTraceStore.annotate`. Label and note are prepared as runs are."""
+        said = Annotation(run_id, name, label, score, note, step, author, source)
+        (kept,) = await self.annotate_many([said])
+        return kept
+
+    async def annotate_many(self, annotations: Iterable[Annotation]) -> Annotations:
+        """See `AsyncQueryableTraceStore.annotate_many`. Labels and notes are prepared."""
+        checked = [check_annotation(one) for one in annotations]
+        return await super().annotate_many([self.preparation.annotation(one) for one in checked])
+
+    async def annotations(self, run_id: str) -> Annotations:
+        """See `AsyncQueryableTraceStore.annotations`."""
+        return await super().annotations(self.preparation.run_id(run_id))
+
+    async def remove_annotation(
+        self, run_id: str, *, name: str | None = None, annotation_id: str | None = None
+    ) -> int:
+        """See `AsyncQueryableTraceStore.remove_annotation`."""
+        stored_id = self.preparation.run_id(run_id)
+        return await super().remove_annotation(stored_id, name=name, annotation_id=annotation_id)
 
     async def _prepared(self, snapshot: EncodedTrace) -> AgentTrace | None:
         if self._hops and len(snapshot.trace) > _LARGE:

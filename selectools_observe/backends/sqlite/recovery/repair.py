@@ -24,6 +24,7 @@ from ..index.maintenance import index_everything
 from ..rows import FacetsRow, stored_bytes
 from ..schema import VERSION, version_of
 from ..transaction import transaction
+from .annotation_check import copy_annotations
 from .backup import copy_snapshot
 from .page_scan import FoundRows
 from .read_only import connect_as_it_is, is_in_use
@@ -56,6 +57,7 @@ def repairing(file: str, where: str, into: str, *, keep_suspect: bool) -> Steps[
             yield from repair.from_tables(copy)
             if repair.is_incomplete:
                 yield from repair.from_pages(copy)
+            repair.take_annotations(copy)
             report = repair.finish()
         finally:
             target.close()
@@ -216,6 +218,13 @@ class _Repair:
                 rows,
             )
         index_everything(self._target, self._into)
+
+    def take_annotations(self, path: str) -> None:
+        """Save the annotations that can be read."""
+        self._flush()
+        with contextlib.closing(connect_as_it_is(path, writable=True)) as source:
+            for run_id, problem in copy_annotations(source, self._target):
+                self._lost.add(run_id, f"{self._where}, table trace_annotations", problem)
 
     def _note_newest(self, source: sqlite3.Connection, newest: int) -> None:
         self._newest = newest

@@ -15,6 +15,7 @@ from ..foreign_objects import foreign_objects, problem_of
 from ..index.check import ROW_IS_GONE, facets_at, faults_of_block, ids_without_row, is_pending
 from ..index.maintenance import BLOCK
 from ..schema import VERSION, version_of
+from .annotation_check import faults_of_annotations
 from .row_check import check
 from .row_scan import (
     DATABASE_ERRORS,
@@ -72,6 +73,8 @@ class Verification:
             place = self._some_rows(place, newest)
             yield max(0, min(place - 1, newest)), newest
         self._tell_gaps()
+        for run_id, where, problem in faults_of_annotations(self._connection, self._where):
+            self.problems.add(run_id, where, problem)
         for message in messages:
             # Every row was read and is whole: what is damaged is something else.
             is_index = not self.problems.in_runs
