@@ -18,8 +18,8 @@ from starlette.types import Receive, Scope, Send
 from ..errors import TraceNotFoundError
 from ..model.limits import DEFAULT_LIMITS, Limits
 from ..protocols import AsyncTraceStore, TraceStore
+from ..stores.adapters import as_async
 from . import event_hub as live
-from .async_store import reach
 from .openapi.document import document
 from .otlp_ingest import Telemetry
 from .request_body import Held
@@ -112,10 +112,10 @@ def create_app(
     """
     if token is not None:
         check_token(token)
-    reached = reach(store)
-    hub = live.Hub(reached, interval=live_interval, heartbeat=live_heartbeat)
+    whole = as_async(store)
+    hub = live.Hub(whole, interval=live_interval, heartbeat=live_heartbeat)
     state = State(
-        store=reached,
+        store=whole,
         hub=hub,
         telemetry=Telemetry(store, max_body, limits),
         token=token,

@@ -18,7 +18,7 @@ from ..backends import timestamps
 from ..model.filters import TraceFilter
 from ..model.json_values import dumps
 from ..model.trace import TraceSummary
-from .async_store import EVERYTHING, Reach
+from ..protocols import AsyncQueryableTraceStore
 from .responses import Problem
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,9 @@ _GAP = b"event: gap\ndata: {}\n\n"
 class Hub:
     """Watches the store while somebody listens."""
 
-    def __init__(self, store: Reach, *, interval: float, heartbeat: float) -> None:
+    def __init__(
+        self, store: AsyncQueryableTraceStore, *, interval: float, heartbeat: float
+    ) -> None:
         self._store = store
         self._interval = interval
         self._heartbeat = heartbeat
@@ -118,7 +120,7 @@ class Hub:
         """Begin to watch; what is stored already is not new."""
         async with self._starting:
             if self._marks is None:
-                page = await self._store.page(EVERYTHING, _MARKS, None)
+                page = await self._store.list(_MARKS)
                 self._marks = [_id_of(summary) for summary in page]
                 self._knows_all = page.next_cursor is None
         if self._watching is None or self._watching.done():
@@ -158,7 +160,7 @@ class Hub:
         found: list[TraceSummary] = []
         cursor: str | None = None
         while len(found) < _REMEMBERED:
-            page = await self._store.page(EVERYTHING, _PAGE if found else _MARKS, cursor)
+            page = await self._store.list(_PAGE if found else _MARKS, cursor=cursor)
             for summary in page:
                 if _id_of(summary) in known:
                     return found, True
@@ -169,13 +171,13 @@ class Hub:
         return found[:_REMEMBERED], False
 
     async def _matching(self, filters: TraceFilter, news: list[TraceSummary]) -> list[TraceSummary]:
-        if filters == EVERYTHING or not news:
+        if filters == TraceFilter() or not news:
             return news
         run_ids = {summary.run_id for summary in news}
         if filters.run_ids is not None:
             run_ids.intersection_update(filters.run_ids)
-        asked = replace(filters, run_ids=run_ids)
-        found = {_id_of(s) for s in await self._store.page(asked, _REMEMBERED, None)}
+        asked = replace(filters, run_ids=run_ids, limit=_REMEMBERED)
+        found = {_id_of(s) for s in await self._store.query(asked)}
         return [summary for summary in news if _id_of(summary) in found]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ..model.filters import TraceFilter
+from ..backends.method_table import MethodTable
 from ..model.limits import Limits
-from ..protocols import AsyncTraceStore, Change, Summaries, TraceStore, is_async_store
+from ..protocols import AsyncTraceStore, TraceStore, is_async_store
 from ..stores.delegating import WrappingCore, innermost
 from .responses import Problem
 
@@ -54,45 +55,40 @@ class Telemetry:
             receiver.close()
 
 
-class OnLoop:
+class OnLoop(MethodTable):
     """An async store for the receiver, which blocks: its calls run on the service's own loop.
 
     A `SyncTraceStore` would open the store once more, on a loop in a thread of its own.
     """
 
     def __init__(self, store: AsyncTraceStore, loop: asyncio.AbstractEventLoop) -> None:
-        self._store = store
+        self._core = WrappingCore(store)
         self._loop = loop
-
-    def save(self, trace: Any) -> str:
-        return self._run(self._store.save(trace))
 
     @property
     def path(self) -> str | None:
         """The file that the runs are in, if they are in one."""
-        path = getattr(innermost(self._store), "path", None)
+        path = getattr(innermost(self._core), "path", None)
         return path if isinstance(path, str) else None
 
-    def update(self, run_id: str, change: Change) -> bool:
-        return self._run(WrappingCore(self._store).update(run_id, change))
+    def _forward(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        return self._run(getattr(self._core, name)(*args, **kwargs))
 
-    def load(self, run_id: str) -> Any:
-        return self._run(self._store.load(run_id))
+    def _forward_stream(self, name: str, /, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        items = getattr(self._core, name)(*args, **kwargs)
+        with contextlib.suppress(StopAsyncIteration):
+            while True:
+                yield self._run(anext(items))
 
-    def list(self, limit: int = 50, offset: int = 0) -> Summaries:
-        return self._run(self._store.list(limit, offset))
+    def _run(self, call: Awaitable[T]) -> T:
+        async def done() -> T:
+            return await call
 
-    def query(self, filters: TraceFilter) -> Summaries:
-        return self._run(self._store.query(filters))
-
-    def delete(self, run_id: str) -> bool:
-        return self._run(self._store.delete(run_id))
-
-    def _run(self, call: Coroutine[Any, Any, T]) -> T:
+        coroutine = done()
         try:
-            return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
         except RuntimeError:  # the loop is closed
-            call.close()
+            coroutine.close()
             raise
 
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from ..model.limits import DEFAULT_LIMITS, Limits
 from ..model.trace import AgentTrace
-from .async_store import Reach
+from ..protocols import AsyncQueryableTraceStore
 from .entrance import Codes, Guesses
 from .event_hub import Hub
 from .otlp_ingest import Telemetry
@@ -70,7 +70,7 @@ class State:
     """What the routes of one app share.
 
     Attributes:
-        store: The store, as the routes use it.
+        store: The store, as an async one.
         hub: Who tells of new runs.
         telemetry: Who takes OpenTelemetry spans.
         token: What a client must know.
@@ -85,7 +85,7 @@ class State:
         summing: Held while many runs are read, so that it is done once at a time.
     """
 
-    store: Reach
+    store: AsyncQueryableTraceStore
     hub: Hub
     telemetry: Telemetry
     token: str | None

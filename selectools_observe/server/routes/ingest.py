@@ -6,18 +6,18 @@ import contextlib
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...errors import InvalidTraceError
-from ...model.codec import LARGE
+from ...backends.base import StoreCore
+from ...errors import InvalidTraceError, TraceStoreError
+from ...model.codec import LARGE, encode
 from ...model.json_values import dumps, loads
-from ...model.limits import JsonScanner, LimitError, Limits, check_json, check_run
+from ...model.limits import JsonScanner, LimitError, check_json, check_run
 from ...model.trace import AgentTrace
-from ..async_store import Run
 from ..query_params import parse
 from ..request_body import too_much
 from ..request_trace import trace_of, trace_of_value
@@ -80,8 +80,7 @@ async def _save_body(state: State, request: Request) -> Response:
         value = await beside(partial(_json_of, body), len(body))
         if isinstance(value, list):
             return await _save_each(state, _items(value), _Values(state))
-        prepare = state.store.prepare
-        run = await beside(lambda: prepare(_taken(trace_of_value(value), state.limits)), len(body))
+        run = await beside(lambda: _taken(state, trace_of_value(value)), len(body))
         run_id = await state.store.save(run)
     state.hub.hurry()
     return answer({"run_id": run_id}, 201)
@@ -94,9 +93,11 @@ def _json_of(body: bytes) -> Any:
         raise Problem(400, "invalid_request", f"The body is not JSON: {error!s:.200}") from None
 
 
-def _taken(trace: AgentTrace, limits: Limits) -> AgentTrace:
-    check_run(trace, limits)
-    return trace
+def _taken(state: State, trace: AgentTrace) -> AgentTrace:
+    """The run as the store takes it. One of ours would encode it on the event loop."""
+    check_run(trace, state.limits)
+    is_ours = isinstance(state.store, StoreCore)
+    return cast("AgentTrace", encode(trace)) if is_ours else trace
 
 
 async def beside(work: Callable[[], T], size: int) -> T:
@@ -196,7 +197,7 @@ async def _take_batch(
     kind: _Lines | _Values,
     report: _Report,
 ) -> None:
-    def decoded() -> list[tuple[int, Run | Problem]]:
+    def decoded() -> list[tuple[int, AgentTrace | Problem]]:
         return [(number, _run_or_problem(state, kind, item)) for number, item in batch]
 
     if batch:
@@ -204,9 +205,9 @@ async def _take_batch(
             await _save_batch(state, await beside(decoded, size), report)
 
 
-def _run_or_problem(state: State, kind: _Lines | _Values, item: Any) -> Run | Problem:
+def _run_or_problem(state: State, kind: _Lines | _Values, item: Any) -> AgentTrace | Problem:
     try:
-        return state.store.prepare(_taken(kind.trace_of(item), state.limits))
+        return _taken(state, kind.trace_of(item))
     except LimitError as error:
         return too_much(error)
     except InvalidTraceError as error:
@@ -214,16 +215,35 @@ def _run_or_problem(state: State, kind: _Lines | _Values, item: Any) -> Run | Pr
 
 
 async def _save_batch(
-    state: State, batch: Sequence[tuple[int, Run | Problem]], report: _Report
+    state: State, batch: Sequence[tuple[int, AgentTrace | Problem]], report: _Report
 ) -> None:
     traces = [item for _, item in batch if not isinstance(item, Problem)]
-    outcomes = iter(await state.store.save_each(traces) if traces else ())
+    outcomes = iter(await _saved_or_refused(state, traces) if traces else ())
     for number, item in batch:
         outcome = item if isinstance(item, Problem) else next(outcomes)
         if isinstance(outcome, Exception):
             report.refused(number, problem_of(outcome))
         else:
             report.saved(number, outcome)
+
+
+async def _saved_or_refused(
+    state: State, traces: Sequence[AgentTrace]
+) -> Sequence[str | TraceStoreError]:
+    """For each run its id, or why it was not saved."""
+    try:
+        return await state.store.save_many(traces)
+    except InvalidTraceError:
+        return [await _save_one(state, trace) for trace in traces]
+    except TraceStoreError as error:
+        return [error] * len(traces)
+
+
+async def _save_one(state: State, trace: AgentTrace) -> str | TraceStoreError:
+    try:
+        return await state.store.save(trace)
+    except TraceStoreError as error:
+        return error
 
 
 class _Report:

@@ -18,7 +18,7 @@ from ...model.filters import TraceFilter
 from ...model.histogram import TraceHistogram
 from ...model.trace import AgentTrace
 from ...model.validation import as_agent_trace
-from ..async_store import EVERYTHING, Reach
+from ...protocols import AsyncQueryableTraceStore
 from ..query_params import FILTERS, Parameter, bounded, filter_of, parse
 from ..responses import answer, moment_text
 from ..state import state_of
@@ -31,10 +31,10 @@ MAX_RUNS = Parameter(
 _LOADS_AT_ONCE = 32
 
 
-async def version_of(store: Reach) -> object:
+async def version_of(store: AsyncQueryableTraceStore) -> object:
     """Something that differs when the store does."""
-    newest = await store.page(EVERYTHING, 1, None)
-    count = await store.count(EVERYTHING)
+    newest = await store.list(1)
+    count = await store.count()
     return (count, *[(summary.run_id, summary.created_at) for summary in newest])
 
 
@@ -51,10 +51,10 @@ async def stats(request: Request) -> Response:
     return answer(told)
 
 
-async def _statistics(store: Reach, filters: TraceFilter) -> dict[str, Any]:
+async def _statistics(store: AsyncQueryableTraceStore, filters: TraceFilter) -> dict[str, Any]:
     collector = Collector(("day", "model", "tool"))
     run_ids = []
-    async for summary in store.summaries(filters):
+    async for summary in store.iter_summaries(filters):
         collector.add_summary(summary)
         run_ids.append(summary.run_id)
     async for trace in _traces(store, run_ids):
@@ -74,7 +74,9 @@ def _as_fields(statistics: Statistics) -> dict[str, Any]:
     }
 
 
-async def _traces(store: Reach, run_ids: Sequence[str]) -> AsyncIterator[AgentTrace]:
+async def _traces(
+    store: AsyncQueryableTraceStore, run_ids: Sequence[str]
+) -> AsyncIterator[AgentTrace]:
     for start in range(0, len(run_ids), _LOADS_AT_ONCE):
         some = run_ids[start : start + _LOADS_AT_ONCE]
         for found in await asyncio.gather(*map(store.load, some), return_exceptions=True):
@@ -91,7 +93,7 @@ async def histogram(request: Request) -> Response:
     version = await version_of(state.store)
     told = state.remembered.get("histogram", query, version)
     if told is None:
-        counted = await state.store.histogram(filter_of(values), values.get("buckets", 60))
+        counted = await state.store.histogram(filter_of(values), buckets=values.get("buckets", 60))
         told = _over_time(counted)
         state.remembered.keep("histogram", query, version, told)
     return answer(told)

@@ -15,10 +15,9 @@ from starlette.responses import Response
 from ... import __version__
 from ...analytics.conversation import conversation_of, turns_as_json
 from ...model.filters import TraceFilter
-from ...model.pagination import TracePage
 from ...model.trace import AgentTrace, TraceSummary
 from ...model.validation import as_agent_trace
-from ..async_store import EVERYTHING, Reach
+from ...protocols import AsyncQueryableTraceStore
 from ..query_params import (
     CURSOR,
     DEFAULT_LIMIT,
@@ -88,7 +87,7 @@ CONVERSATION = (
 async def about(request: Request) -> Response:
     state = state_of(request)
     parse(_query(request), ())
-    runs = await state.store.count(EVERYTHING)
+    runs = await state.store.count()
     return answer({"version": __version__, "read_only": state.read_only, "runs": runs})
 
 
@@ -102,7 +101,9 @@ async def search(request: Request) -> Response:
     limit, cursor = values.get("limit", DEFAULT_LIMIT), values.get("cursor")
     store, filters = state_of(request).store, filter_of(values)
     try:
-        page = await store.search(values["q"], filters, limit, cursor, values.get("hits", 3))
+        page = await store.search(
+            values["q"], filters, limit=limit, cursor=cursor, hits_per_run=values.get("hits", 3)
+        )
     except ValueError as error:
         if cursor is None:
             raise Problem(400, "invalid_parameter", str(error)) from error
@@ -118,10 +119,12 @@ async def children(request: Request) -> Response:
     return await _page(state_of(request).store, filters, values)
 
 
-async def _page(store: Reach, filters: TraceFilter, values: dict[str, Any]) -> Response:
+async def _page(
+    store: AsyncQueryableTraceStore, filters: TraceFilter, values: dict[str, Any]
+) -> Response:
     limit, cursor = values.get("limit", DEFAULT_LIMIT), values.get("cursor")
     try:
-        page: TracePage = await store.page(filters, limit, cursor)
+        page = await store.query(replace(filters, limit=limit), cursor=cursor)
     except ValueError as error:
         if cursor is None:
             raise
@@ -198,7 +201,7 @@ async def load(state: State, run_id: str, etag: str) -> AgentTrace:
 
 async def summary_of(state: State, run_id: str) -> TraceSummary:
     """The summary of one run."""
-    page = await state.store.page(TraceFilter(run_ids=[run_id]), 1, None)
+    page = await state.store.query(TraceFilter(run_ids=[run_id], limit=1))
     if not page:
         # It may be stored and unreadable: loading says which.
         await state.store.load(run_id)
