@@ -25,10 +25,12 @@ class Served:
     Attributes:
         port: Where it listens, on 127.0.0.1.
         client: A client that knows its address.
+        server: The server itself.
     """
 
     port: int
     client: Any
+    server: Server
 
     def get(self, path: str, **options: Any) -> Any:
         return self.client.get(path, **options)
@@ -37,6 +39,19 @@ class Served:
         response = self.client.get(path, params=params)
         assert response.status_code == 200, response.text
         return response.json()
+
+
+class PromptServer(Server):
+    """The server, stopped at once: uvicorn's looks ten times a second whether it should."""
+
+    def __init__(self, app: Any, on_ready: Any) -> None:
+        super().__init__(app, on_ready)
+        self.stop = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stop.wait(), 1)
 
 
 @contextlib.contextmanager
@@ -56,16 +71,17 @@ def serving(store: Any, **options: Any) -> Iterator[Served]:
 
     with contextlib.closing(listen("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        server = Server(app, ready.set)
+        server = PromptServer(app, ready.set)
         thread = threading.Thread(target=asyncio.run, args=(serve(),))
         thread.start()
         try:
             assert ready.wait(30)
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-                yield Served(port, client)
+                yield Served(port, client, server)
         finally:
             server.should_exit = True
             loops[0].call_soon_threadsafe(app.end_streams)
+            loops[0].call_soon_threadsafe(server.stop.set)
             thread.join(30)
             assert not thread.is_alive()
             if hasattr(store, "close"):

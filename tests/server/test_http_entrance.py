@@ -203,9 +203,9 @@ def test_why_we_limit_connections_ourselves():
 
     app = create_app(InMemoryTraceStore())
 
-    async def held(protocol) -> bool:
+    async def held(protocol, seconds: float) -> bool:
         config = uvicorn.Config(
-            app, http=protocol, log_config=None, timeout_keep_alive=1, lifespan="off", ws="none"
+            app, http=protocol, log_config=None, timeout_keep_alive=0.2, lifespan="off", ws="none"
         )
         config.load()
         server = uvicorn.Server(config)
@@ -215,7 +215,7 @@ def test_why_we_limit_connections_ourselves():
             reader, writer = await asyncio.open_connection(*listener.getsockname())
             writer.write(b"GET / HTTP/1.1\r\nHost: loc")
             try:
-                await asyncio.wait_for(reader.read(), 2.5)
+                await asyncio.wait_for(reader.read(), seconds)
             except TimeoutError:
                 return True
             else:
@@ -225,9 +225,9 @@ def test_why_we_limit_connections_ourselves():
                 server.should_exit = True
                 await serving
 
-    connections_head, connections._HEAD_SECONDS = connections._HEAD_SECONDS, 1.0
+    connections_head, connections._HEAD_SECONDS = connections._HEAD_SECONDS, 0.2
     try:
-        assert asyncio.run(held(H11Protocol))
-        assert not asyncio.run(held(connections.LimitedProtocol))
+        assert asyncio.run(held(H11Protocol, 1.0))
+        assert not asyncio.run(held(connections.LimitedProtocol, 30.0))
     finally:
         connections._HEAD_SECONDS = connections_head

@@ -73,6 +73,12 @@ def dripping(connection, data: bytes, pause: float = 0.05) -> bytes:
     raise AssertionError("the server took it all")
 
 
+def stalled(service) -> list:
+    """The connections whose clients do not read."""
+    connections = list(service.server.server_state.connections)
+    return [each for each in connections if each._stall_timer is not None]
+
+
 class TestTime:
     def test_a_connection_that_asks_nothing_is_closed(self, impatient):
         with connected(impatient) as connection:
@@ -124,13 +130,18 @@ class TestTime:
             assert service.client.post("/api/traces", json=trace.to_dict()).status_code == 201
             with connected(service) as connection:
                 connection.sendall(b"GET /api/traces/large HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                time.sleep(1)  # reads nothing for longer than the server waits
+                # Reads nothing for longer than the server waits.
+                assert eventually(lambda: stalled(service))
+                assert eventually(lambda: not stalled(service))
                 received = len(until_closed(connection))
             assert received < 30_000_000
             assert service.get("/health").status_code == 200
 
-    def test_a_slow_but_steady_body_is_taken(self, impatient):
-        body = json.dumps(run_of("steady").to_dict()).encode()
+    def test_a_slow_but_steady_body_is_taken(self, impatient, monkeypatch):
+        """It takes longer than the service waits for any part of it."""
+        monkeypatch.setattr(bodies, "PATIENCE", 1.0)
+        body = json.dumps(run_of("steady", steps=60).to_dict()).encode()
+        assert len(body) > 6000
         with connected(impatient) as connection:
             head = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
             connection.sendall(head)

@@ -14,6 +14,7 @@ import time
 
 import httpx
 import pytest
+from faces import eventually
 from served import TOKEN, run_of, serving
 from service_program import program
 
@@ -137,9 +138,7 @@ def test_the_browser_is_opened(path, monkeypatch):
         os.kill(os.getpid(), signal.SIGTERM)
 
     running.run(path, port=0, token=TOKEN, open_browser=True, on_ready=ready)
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and thread.daemon:
-            thread.join(5)
+    assert eventually(lambda: opened)  # by a thread of its own
     assert readied[0].endswith(f"/?token={TOKEN}")
     assert TOKEN not in opened[0]  # a browser's arguments are for all to see
     assert "/?code=" in opened[0]

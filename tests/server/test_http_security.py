@@ -12,6 +12,7 @@ import pytest
 from served import TOKEN, run_of, serving
 
 from selectools_observe import InMemoryTraceStore, StorageError, StoreClosedError
+from selectools_observe.server import entrance
 from selectools_observe.server import runner as running
 from selectools_observe.server.security import cookie_of, session_of
 from selectools_observe.testing.samples import make_trace
@@ -31,6 +32,12 @@ def open_service():
     """A service without a token, for whoever reaches it."""
     with serving(InMemoryTraceStore()) as service:
         yield service
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    """How long wrong guesses wait has tests of its own."""
+    monkeypatch.setattr(entrance, "_EACH", 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -298,7 +298,7 @@ def test_the_command_says_what_is_missing(tmp_path: Path, path: Path) -> None:
 
 def test_without_the_extra_one_line_names_it(path: Path, tmp_path: Path) -> None:
     (tmp_path / "mcp.py").write_text("raise ModuleNotFoundError(name='mcp')")
-    ran = command.run("mcp", path, PYTHONPATH=f"{tmp_path}{os.pathsep}{command.ROOT}")
+    ran = command.run_program("mcp", path, PYTHONPATH=f"{tmp_path}{os.pathsep}{command.ROOT}")
     assert ran.returncode == 2
     assert 'pip install "selectools-observe[mcp]"' in ran.stderr
     assert "Traceback" not in ran.stderr
