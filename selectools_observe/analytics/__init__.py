@@ -1,11 +1,13 @@
-"""Statistics of many runs, and comparisons of two.
+"""Statistics of many runs, and comparisons of some.
 
 Nothing here knows a command line or a page: both show what these functions return.
 """
 
 from ..model.percentiles import PercentileBuilder, Percentiles
-from .compare import Comparison, StepPair, compare
+from .compare import Comparison, StepPair, compare, differences, tabulate
+from .differences import Difference, word_diff
 from .prices import CostEstimate, PriceTable, RepriceReport, areprice, reprice
+from .run_metrics import Delta, RunRow, RunTable
 from .statistics import Collector, Group, Statistics, collect, collect_async
 from .step_tree import depths
 from .totals import RunTotals, totals_of
@@ -14,11 +16,15 @@ __all__ = [
     "Collector",
     "Comparison",
     "CostEstimate",
+    "Delta",
+    "Difference",
     "Group",
     "PercentileBuilder",
     "Percentiles",
     "PriceTable",
     "RepriceReport",
+    "RunRow",
+    "RunTable",
     "RunTotals",
     "Statistics",
     "StepPair",
@@ -27,6 +33,9 @@ __all__ = [
     "collect_async",
     "compare",
     "depths",
+    "differences",
     "reprice",
+    "tabulate",
     "totals_of",
+    "word_diff",
 ]

@@ -1,34 +1,35 @@
-"""Comparison of two runs, step by step."""
+"""Comparison of runs: two step by step, more in a table."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ..model.json_values import canonical, plain
-from ..model.trace import AgentTrace, TraceStep
+import msgspec
+
+from ..model.details import details_of
+from ..model.trace import AgentTrace
+from .alignment import Place, aligned
+from .differences import Difference, differences_between, same
+from .run_metrics import (
+    Delta,
+    Metrics,
+    RunRow,
+    RunTable,
+    deltas_between,
+    differing_keys,
+    metrics_of,
+)
+from .step_contents import COMPARED, StepContents, contents_of, messages_to_compare
 from .totals import RunTotals, totals_of
+
+__all__ = ["COMPARED", "Change", "Comparison", "StepPair", "compare", "differences", "tabulate"]
 
 Change: TypeAlias = Literal["same", "changed", "removed", "added"]
 
-COMPARED = (
-    "type", "tool_name", "tool_args", "tool_result", "model", "output", "reasoning", "error",
-    "node_name", "step_number", "interrupt_key", "from_node", "to_node", "children",
-)  # fmt: skip
-"""The fields in which steps can differ. When a step ran, how long it took, what it cost and the
-summary made of the other fields are not among them: those differ between any two runs. Nor is the
-input of a model call, which repeats what the calls before it said."""
-
-# What makes two equal steps step, done differently.
-_KIND = ("type", "tool_name", "node_name", "from_node", "to_node")
-
-_MOST_CELLS = 500_000  # of the table of the alignment: about half a second
-_PAIR = 1 << 20  # more than there are steps
-
-_Place: TypeAlias = tuple[int | None, int | None]
-_Kind: TypeAlias = tuple[str, ...]
+Scores: TypeAlias = Mapping[str, float]
+"""A run's scores by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,13 @@ class Comparison:
 
     Attributes:
         pairs: All steps of both, in order.
-        first_difference: The number of the first pair that is not ``same``, from 0; None if the
-            runs did the same.
+        first_difference: The number of the first pair that is not ``same``, from 0; None if all
+            are.
         metadata: The keys whose values differ, or that only one of them has, sorted.
         left: What the one adds up to.
         right: What the other adds up to.
+        run_fields: Which of ``input`` and ``output`` the runs themselves tell differently.
+        deltas: Steps, errors, tokens, cost and time of both.
     """
 
     pairs: tuple[StepPair, ...]
@@ -67,32 +70,86 @@ class Comparison:
     metadata: tuple[str, ...]
     left: RunTotals
     right: RunTotals
+    run_fields: tuple[str, ...] = ()
+    deltas: tuple[Delta, ...] = ()
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the runs were asked, did and answered the same."""
+        return self.first_difference is None and not self.run_fields
 
 
-def compare(trace: AgentTrace, other: AgentTrace) -> Comparison:
+def compare(
+    trace: AgentTrace, other: AgentTrace, *, scores: tuple[Scores, Scores] | None = None
+) -> Comparison:
     """Lay the steps of two runs side by side and find where they part.
 
-    Steps are counterparts if they are of one type with one tool, at the same node. Of all ways to
-    pair them in order, one with the most pairs is taken, and among these one with the most equal
-    pairs. Where more than 700 steps on each side differ, only counterparts that stand at
-    about the same place are found.
+    Steps are counterparts if they are of one type with one tool, at the same node; `aligned` says
+    which of them are paired. They differ if one of the fields in `COMPARED` does.
+
+    Args:
+        trace: The one run.
+        other: The other.
+        scores: How both were judged; they come with the deltas.
     """
-    left, right = trace.steps, other.steps
-    pairs = tuple(_pair(left, right, *place) for place in _aligned(left, right))
-    first = next((at for at, pair in enumerate(pairs) if pair.change != "same"), None)
-    keys = {*trace.metadata, *other.metadata}
-    differing = [
-        key
-        for key in keys
-        if (key in trace.metadata) != (key in other.metadata)
-        or not _equal(trace.metadata[key], other.metadata[key])
+    pairs = _pairs(contents_of(trace), contents_of(other))
+    left, right = scores or ({}, {})
+    return Comparison(
+        pairs,
+        _first_difference(pairs),
+        differing_keys(trace.metadata, other.metadata),
+        totals_of(trace),
+        totals_of(other),
+        _run_fields(trace, other),
+        deltas_between(metrics_of(trace, left), metrics_of(other, right)),
+    )
+
+
+def tabulate(traces: Sequence[AgentTrace], *, scores: Sequence[Scores] | None = None) -> RunTable:
+    """Runs next to each other; the first is what the others are held against.
+
+    Args:
+        traces: At least one run.
+        scores: How they were judged, one mapping a run.
+
+    Raises:
+        ValueError: There is no run, or not one mapping a run.
+    """
+    judged = [{}] * len(traces) if scores is None else scores
+    if not traces or len(judged) != len(traces):
+        raise ValueError("a table needs at least one run, and scores of each or of none")
+    first = contents_of(traces[0])
+    numbers = [metrics_of(trace, one) for trace, one in zip(traces, judged, strict=True)]
+    rows = [_row(trace, one, first) for trace, one in zip(traces, numbers, strict=True)]
+    names = dict.fromkeys(name for one in numbers for name in one)
+    keys = differing_keys(*(trace.metadata for trace in traces))
+    return RunTable(tuple(names), keys, tuple(rows))
+
+
+def differences(trace: AgentTrace, other: AgentTrace, pair: StepPair) -> list[Difference]:
+    """In what the steps of a pair differ, key by key; of a ``changed`` pair only.
+
+    Raises:
+        IndexError: The runs have no such steps.
+    """
+    if pair.left is None or pair.right is None:
+        return []
+    one, two = contents_of(trace)[pair.left], contents_of(other)[pair.right]
+    return [
+        found
+        for name in _differing(one, two)
+        for found in differences_between(
+            name, one.get(name, msgspec.UNSET), two.get(name, msgspec.UNSET)
+        )
     ]
-    return Comparison(pairs, first, tuple(sorted(differing)), totals_of(trace), totals_of(other))
 
 
-def _pair(
-    left: Sequence[TraceStep], right: Sequence[TraceStep], one: int | None, other: int | None
-) -> StepPair:
+def _pairs(left: Sequence[StepContents], right: Sequence[StepContents]) -> tuple[StepPair, ...]:
+    return tuple(_pair(left, right, place) for place in aligned(left, right))
+
+
+def _pair(left: Sequence[StepContents], right: Sequence[StepContents], place: Place) -> StepPair:
+    one, other = place
     if one is None:
         return StepPair(None, other, "added")
     if other is None:
@@ -101,125 +158,39 @@ def _pair(
     return StepPair(one, other, "changed" if fields else "same", fields)
 
 
-def _differing(step: TraceStep, other: TraceStep) -> tuple[str, ...]:
-    return tuple(name for name in COMPARED if not _equal(getattr(step, name), getattr(other, name)))
+def _differing(step: StepContents, other: StepContents) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name in COMPARED
+        if (name in step or name in other) and not same(step.get(name), other.get(name))
+    )
 
 
-def _equal(one: object, other: object) -> bool:
-    if one is other or (one.__class__ is str and other.__class__ is str):
-        return bool(one == other)
-    if one is None or other is None:
-        return False
-    return canonical(plain(one)) == canonical(plain(other))
+def _first_difference(pairs: Sequence[StepPair]) -> int | None:
+    return next((at for at, pair in enumerate(pairs) if pair.change != "same"), None)
 
 
-def _aligned(left: Sequence[TraceStep], right: Sequence[TraceStep]) -> list[_Place]:
-    """All steps in order, counterparts together."""
-    kinds = [_kind(step) for step in left]
-    others = [_kind(step) for step in right]
-    shorter = min(len(kinds), len(others))
-    head = 0
-    while head < shorter and kinds[head] == others[head]:
-        head += 1
-    tail = 0
-    while tail < shorter - head and kinds[-1 - tail] == others[-1 - tail]:
-        tail += 1
-    middle = _Table(
-        left[head : len(left) - tail], right[head : len(right) - tail],
-        kinds[head : len(left) - tail], others[head : len(right) - tail],
-    ).best()  # fmt: skip
-    places: list[_Place] = [(at, at) for at in range(head)]
-    places += [_moved(place, head) for place in middle]
-    places += [(len(left) - at, len(right) - at) for at in range(tail, 0, -1)]
-    return places
+def _run_fields(trace: AgentTrace, other: AgentTrace) -> tuple[str, ...]:
+    roles = {"input": "user", "output": "assistant"}
+    return tuple(
+        name
+        for name, role in roles.items()
+        if not same(
+            messages_to_compare(getattr(trace, name), role),
+            messages_to_compare(getattr(other, name), role),
+        )
+    )
 
 
-def _kind(step: TraceStep) -> _Kind:
-    return tuple(str(plain(getattr(step, name))) for name in _KIND)
-
-
-def _moved(place: _Place, by: int) -> _Place:
-    one, other = place
-    return (None if one is None else one + by, None if other is None else other + by)
-
-
-class _Table:
-    """The best alignment of two sequences, by dynamic programming in a band about the diagonal."""
-
-    def __init__(
-        self,
-        left: Sequence[TraceStep],
-        right: Sequence[TraceStep],
-        kinds: Sequence[_Kind],
-        others: Sequence[_Kind],
-    ) -> None:
-        self._kinds = kinds
-        self._others = others
-        self._marks = [_mark(step) for step in left]
-        self._other_marks = [_mark(step) for step in right]
-        self._slope = len(others) / len(kinds) if kinds else 0.0
-        # Wide enough that the bands of neighbouring rows always touch.
-        narrowest = int(self._slope) + 2
-        self._reach = max(narrowest, _MOST_CELLS // (2 * (len(kinds) + 1)))
-        # For each place in the band, the best score of all that follows it.
-        self._scores: list[array[int]] = []
-
-    def best(self) -> list[_Place]:
-        """Counterparts and single steps, in order; at equal places the left one first."""
-        self._fill()
-        row = column = 0
-        places: list[_Place] = []
-        while row < len(self._kinds) and column < len(self._others):
-            here = self._score(row, column)
-            if here == self._score_if_paired(row, column):
-                places.append((row, column))
-                row, column = row + 1, column + 1
-            elif here == self._score(row + 1, column):
-                places.append((row, None))
-                row += 1
-            else:
-                places.append((None, column))
-                column += 1
-        places += [(at, None) for at in range(row, len(self._kinds))]
-        places += [(None, at) for at in range(column, len(self._others))]
-        return places
-
-    def _fill(self) -> None:
-        rows = len(self._kinds)
-        self._scores = [array("q") for _ in range(rows)]
-        for row in range(rows - 1, -1, -1):
-            first, last = self._band(row)
-            backwards = array("q")
-            beside = 0  # the score of the column after
-            for column in range(last, first - 1, -1):
-                beside = max(
-                    beside,
-                    self._score(row + 1, column),
-                    self._score_if_paired(row, column),
-                )
-                backwards.append(beside)
-            self._scores[row] = backwards[::-1]
-
-    def _band(self, row: int) -> tuple[int, int]:
-        middle = int(row * self._slope)
-        return max(0, middle - self._reach), min(len(self._others) - 1, middle + self._reach)
-
-    def _score(self, row: int, column: int) -> int:
-        """The best score from a place on; 0 outside of the band."""
-        if row >= len(self._kinds):
-            return 0
-        first, last = self._band(row)
-        return self._scores[row][column - first] if first <= column <= last else 0
-
-    def _score_if_paired(self, row: int, column: int) -> int:
-        """The same if these two are made a pair; -1 if they cannot be."""
-        if self._kinds[row] != self._others[column]:
-            return -1
-        # An equal pair counts for a little more; so little that it never costs another pair.
-        gain = _PAIR + (self._marks[row] == self._other_marks[column])
-        return gain + self._score(row + 1, column + 1)
-
-
-def _mark(step: TraceStep) -> int:
-    """Equal for steps that did the same; unequal for nearly all that did not."""
-    return hash(tuple(canonical(plain(getattr(step, name))) for name in COMPARED))
+def _row(trace: AgentTrace, metrics: Metrics, first: Sequence[StepContents]) -> RunRow:
+    pairs, details = _pairs(first, contents_of(trace)), details_of(trace)
+    return RunRow(
+        trace.run_id,
+        details.name,
+        details.outcome,
+        details.input,
+        details.output,
+        metrics,
+        sum(pair.change != "same" for pair in pairs),
+        _first_difference(pairs),
+    )

@@ -7,19 +7,17 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from ..model.json_values import canonical, plain
+from ..model.json_values import canonical
 from ..model.messages import (
     Message,
     Part,
-    RawPart,
-    ReasoningPart,
     TextPart,
     ToolCallPart,
     ToolResultPart,
     messages_from,
-    messages_of,
 )
 from ..model.trace import AgentTrace, StepType, TraceStep, is_finite
+from .new_messages import NewMessages
 
 TurnKind: TypeAlias = Literal["message", "tool", "event"]
 
@@ -82,8 +80,7 @@ class _Reading:
     def __init__(self, trace: AgentTrace) -> None:
         self._trace = trace
         self._turns: list[Turn] = []
-        self._said: set[str] = set()
-        self._before: list[Any] = []  # the messages of the last call, as they are stored
+        self._new = NewMessages()
         self._open: list[Turn] = []  # tool calls whose result is not there yet
 
     def turns(self) -> list[Turn]:
@@ -104,45 +101,17 @@ class _Reading:
             self._turns.append(_of_step("event", index, step, name=_word(kind)))
 
     def _call(self, index: int, step: TraceStep) -> None:
-        rest, goes_on = self._without_history(step)
-        given, answered = messages_of(rest)
+        given, answered = self._new.of(step)
         for message in given:
-            # Behind a shared history, a person who says the same again says it again; an answer
-            # or a result stands there already.
-            is_new = goes_on and message.role in {"user", "system"}
-            self._say(index, step, message, is_answer=False, is_new=is_new)
+            self._say(index, step, message)
         for message in answered:
             self._say(index, step, message, is_answer=True)
         if step.error:
             self._turns.append(_of_step("event", index, step, name=step.model))
 
-    def _without_history(self, step: TraceStep) -> tuple[TraceStep, bool]:
-        """The step without the messages that the call before it had too; whether there are any."""
-        given = step.input
-        if not isinstance(given, list):
-            return step, False
-        before, self._before = self._before, given
-        shared = 0
-        for one, other in zip(before, given, strict=False):
-            if one is not other and one != other:
-                break
-            shared += 1
-        # What is left of a list may not look like one of messages any more: nothing is.
-        return msgspec.structs.replace(step, input=given[shared:] or None), shared > 0
-
     def _say(
-        self,
-        index: int,
-        step: TraceStep,
-        message: Message,
-        *,
-        is_answer: bool,
-        is_new: bool = False,
+        self, index: int, step: TraceStep, message: Message, *, is_answer: bool = False
     ) -> None:
-        key = _key_of(message)
-        if not is_answer and not is_new and key in self._said:
-            return
-        self._said.add(key)
         spoken: list[Part] = []
         after: list[Turn] = []
         for part in message.parts:
@@ -204,7 +173,8 @@ class _Reading:
         """A model's choice of a tool: its words, and a call that waits for its execution."""
         if step.reasoning:
             said = Message("assistant", [TextPart(content=step.reasoning)])
-            self._say(index, step, said, is_answer=False)
+            if self._new.add(said):
+                self._say(index, step, said)
         if step.tool_name is not None and self._waiting(step) is None:
             part = ToolCallPart(name=step.tool_name, arguments=step.tool_args)
             turn = _call_turn(index, step, part)
@@ -257,23 +227,6 @@ def _may_be_of(turn: Turn, part: ToolResultPart) -> bool:
     return is_open and (part.name is None or part.name == turn.name)
 
 
-def _key_of(message: Message) -> str:
-    """What tells one message from another, whichever way it was captured."""
-    return canonical([message.role, [_bare(part) for part in message.parts]])
-
-
-def _bare(part: Part) -> Any:
-    if isinstance(part, ToolCallPart):
-        return ["call", part.id or part.name, None if part.id else plain(part.arguments)]
-    if isinstance(part, ToolResultPart):
-        return ["result", part.id or part.name, None if part.id else plain(part.response)]
-    if isinstance(part, RawPart):
-        return ["raw", plain(part.value)]
-    if isinstance(part, TextPart | ReasoningPart):
-        return [part.__class__.__name__, part.content]
-    return plain(msgspec.to_builtins(part))
-
-
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else canonical(value)
 
@@ -304,6 +257,11 @@ def turns_as_json(turns: Sequence[Turn], text_limit: int | None = None) -> Itera
             if longest[0]:
                 value["cut"] = longest[0]
         yield value
+
+
+def cut_texts(value: Any, limit: int) -> Any:
+    """A JSON value, its long texts cut to so many characters."""
+    return _cut(value, limit, [0])
 
 
 def _cut(value: Any, limit: int, longest: list[int]) -> Any:

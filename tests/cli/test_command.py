@@ -322,8 +322,9 @@ class TestCompare:
     def test_where_two_runs_part(self, path):
         done = run("compare", "run-2", "run-4", "-s", path, COLUMNS="80")
         assert done.returncode == 1
-        assert '- {"q": 2}' in done.stdout
-        assert '+ {"q": 4}' in done.stdout
+        assert "tool_args.q" in done.stdout
+        assert "- 2" in done.stdout
+        assert "+ 4" in done.stdout
         assert any(line.startswith("+ ") and "refund" in line for line in done.stdout.splitlines())
         assert all(len(line) <= 80 for line in done.stdout.splitlines())
 
@@ -339,6 +340,43 @@ class TestCompare:
         assert found["comparison"]["pairs"][1] == {
             "left": 1, "right": 1, "change": "changed", "fields": ["tool_args"],
         }  # fmt: skip
+
+    def test_more_than_two_are_a_table(self, path):
+        done = run("compare", "run-2", "run-4", "run-2", "-s", path)
+        assert done.returncode == 1
+        heads, *rows = done.stdout.splitlines()
+        assert heads.split() == ["run-2", "run-4", "run-2"]
+        cells = {row[:18].strip(): row[18:].split() for row in rows}
+        assert cells["differing steps"][0] == cells["differing steps"][2] == "0"
+        assert int(cells["differing steps"][1]) > 0
+        told = json.loads(run("compare", "run-2", "run-4", "run-2", "-s", path, "--json").stdout)
+        assert [row["run_id"] for row in told["table"]["rows"]] == ["run-2", "run-4", "run-2"]
+
+    def test_runs_worth_comparing(self, tmp_path):
+        path = tmp_path / "runs.db"
+        with so.SQLiteTraceStore(path) as store:
+            for n in range(3):
+                store.save(so.AgentTrace(run_id=f"run-{n}", metadata={"task_id": n % 2}))
+        done = run("compare", "run-2", "-s", path)
+        assert (done.returncode, done.stdout.splitlines()[0]) == (0, "same task_id: 0")
+        assert "run-0" in done.stdout
+        told = json.loads(run("compare", "run-2", "-s", path, "--json").stdout)
+        assert [run["run_id"] for run in told["candidates"][0]["runs"]] == ["run-0"]
+        assert run("compare", "run-1", "-s", path).returncode == 1
+
+    def test_numbers_and_words_that_differ(self, tmp_path):
+        path = tmp_path / "runs.db"
+        with so.SQLiteTraceStore(path) as store:
+            for n, words in enumerate(("a red house", "a blue house")):
+                step = so.TraceStep("llm_call", cost_usd=0.5 + n, output=words)
+                store.save(so.AgentTrace(run_id=f"run-{n}", steps=[step]))
+        done = run("--color", "always", "compare", "run-0", "run-1", "-s", path)
+        assert "\x1b[1;31mred\x1b[0m" in done.stdout
+        assert "\x1b[1;32mblue\x1b[0m" in done.stdout
+        plain = run("compare", "run-0", "run-1", "-s", path).stdout
+        assert "output[0].text" in plain
+        assert any(row.split() == ["cost", "$0.5000", "$1.50", "+$1.00", "(+200%)"]
+                   for row in plain.splitlines())  # fmt: skip
 
     def test_across_stores(self, path, tmp_path):
         shutil.copy(path, tmp_path / "other.db")

@@ -147,6 +147,8 @@ def test_every_route_with_one_hostile_value(tmp_path):
                 asked = [at, f"{at}/children", f"{at}?text_limit=10"]
                 asked += [f"{at}/steps/0"] if trace.steps else []
                 asked += [f"/api/compare?one={trace.run_id}&other=run-000"]
+                asked += [f"/api/compare/runs?run_ids={trace.run_id}&run_ids=run-000"]
+                asked += [f"{at}/candidates"]
                 for path in asked:
                     assert client.get(path).status_code == 200, (path, client.get(path).text)
 

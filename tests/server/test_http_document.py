@@ -71,13 +71,15 @@ def about_stored_runs(told):
     """The part of a document that is about one run, asked of runs that are there."""
     stored = {"type": "string", "enum": ["full", "run-1", "various-007", "various-021"]}
     paths = {path: told["paths"][path] for path in told["paths"] if "{run_id}" in path}
-    paths["/api/compare"] = told["paths"]["/api/compare"]
+    paths |= {path: told["paths"][path] for path in told["paths"] if "/compare" in path}
     for operations in paths.values():
         operations.pop("delete", None)
         for parameter in [*operations.get("parameters", []), *operations["get"]["parameters"]]:
             if parameter["name"] in {"run_id", "one", "other"}:
                 parameter["schema"] = stored
-            elif parameter["name"] == "index":
+            elif parameter["name"] == "run_ids":
+                parameter["schema"] = {**parameter["schema"], "items": stored}
+            elif parameter["name"] in {"index", "left", "right"}:
                 parameter["schema"] = {"type": "integer", "minimum": 0, "maximum": 2}
     return {**told, "paths": paths}
 

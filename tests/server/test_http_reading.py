@@ -409,6 +409,49 @@ class TestComparing:
             {"one": 3, "other": None, "change": "removed", "fields": []},
         ]
         assert service.json("/api/compare", one="one", other="one")["first_difference"] is None
+        (steps,) = [delta for delta in told["deltas"] if delta["name"] == "steps"]
+        assert (steps["left"], steps["right"], steps["change"], steps["ratio"]) == (4, 3, -1, -0.25)
+
+    def test_in_what_two_steps_differ(self, store, service):
+        one, other = run_of("one", steps=2), run_of("other", steps=2)
+        one.steps[0].output = {"role": "assistant", "content": "x" * 100, "id": "a"}
+        other.steps[0].output = {"role": "assistant", "content": "y", "id": "b"}
+        store.save_many([one, other])
+        query = {"one": "one", "other": "other", "left": 0, "right": 0, "text_limit": 10}
+        told = service.json("/api/compare/steps", **query)
+        assert told["differences"] == [
+            {"field": "output", "path": "[0].text", "left": "x" * 10, "right": "y"}
+        ]
+        response = service.get("/api/compare/steps", params={**query, "right": 2})
+        assert response.status_code == 404
+        assert response.json()["error"]["type"] == "step_not_found"
+
+    def test_many_runs_in_a_table(self, store, service):
+        store.save_many([run_of(f"run-{n}", steps=n, trial=n) for n in (1, 2, 3)])
+        told = service.json("/api/compare/runs", run_ids=["run-2", "run-1", "run-3"])
+        assert [row["run_id"] for row in told["rows"]] == ["run-2", "run-1", "run-3"]
+        assert [row["metrics"]["steps"] for row in told["rows"]] == [2, 1, 3]
+        assert [row["differing_steps"] for row in told["rows"]] == [0, 1, 1]
+        assert [row["first_difference"] for row in told["rows"]] == [None, 1, 2]
+        assert told["metadata"] == ["trial"]
+        response = service.get("/api/compare/runs", params={"run_ids": ["run-1"] * 51})
+        assert response.status_code == 400
+
+    def test_runs_worth_comparing(self, store, service):
+        for n in range(4):
+            run = run_of(f"run-{n}", task_id=n % 2)
+            run.input = f"Please, refund order {n // 2}"
+            run.user_id = "ada" if n else None
+            store.save(run)
+        told = service.json("/api/traces/run-3/candidates")["groups"]
+        assert [(one["reason"], one["key"], one["value"]) for one in told] == [
+            ("task", "task_id", 1), ("input", None, "Please, refund order 1"),
+            ("user", None, "ada"),
+        ]  # fmt: skip
+        found = [[run["run_id"] for run in one["traces"]] for one in told]
+        assert found == [["run-1"], ["run-2"], ["run-2", "run-1"]]
+        told = service.json("/api/traces/run-3/candidates", limit=1)["groups"]
+        assert [len(one["traces"]) for one in told] == [1, 1, 1]
 
     def test_both_runs_are_asked_for(self, service):
         response = service.get("/api/compare", params={"one": "x"})

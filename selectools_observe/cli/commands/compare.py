@@ -1,15 +1,17 @@
-"""The command ``compare``: two runs side by side."""
+"""The command ``compare``: runs side by side."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
 
 import click
+from msgspec import UNSET
 from rich.text import Text
 
-from ...analytics import Comparison, StepPair
+from ...analytics import Comparison, Delta, Difference, StepPair, differences, tabulate, word_diff
 from ...analytics import compare as compare_traces
+from ...analytics.candidates import candidate_queries
 from ...model.text import one_line, printable_lines
 from ...model.trace import AgentTrace
 from .. import formatting
@@ -18,7 +20,7 @@ from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
 from ..options import store_option, with_session
 from ..run_lookup import find_run
-from ..run_table import value_text
+from ..run_table import Column, RunTable, lines_of_table, value_text
 from ..session import Session
 from ..step_details import field_text
 from ..terminal import fit, styled
@@ -33,14 +35,15 @@ _MARKS = {
 _AROUND = 2  # equal steps that are shown on both sides of a difference
 _LONGEST_TEXT = 20_000  # characters that are looked through for the first difference
 _MOST_LINES = 12  # of a field
+_MOST_CANDIDATES = 10  # of a kind
 
 
-@click.command(short_help="Show how two runs differ.")
+@click.command(short_help="Show how runs differ.")
 @click.argument("run", shell_complete=complete_run_ids)
-@click.argument("other", shell_complete=complete_run_ids)
+@click.argument("others", nargs=-1, metavar="[OTHER]...", shell_complete=complete_run_ids)
 @store_option
 @click.option(
-    "--other-store", metavar="STORE", help="Store of the second run, if it is another one."
+    "--other-store", metavar="STORE", help="Store of the other runs, if it is another one."
 )
 @click.option("--all", "everything", is_flag=True, help="Show all steps, also equal ones.")
 @click.option("--json", "as_data", is_flag=True, help="The comparison, one JSON object.")
@@ -48,19 +51,28 @@ _MOST_LINES = 12  # of a field
 def compare(
     session: Session,
     run: str,
-    other: str,
+    others: Sequence[str],
     other_store: str | None,
     *,
     everything: bool,
     as_data: bool,
 ) -> int:
-    """Show two runs side by side and where they differ.
+    """Show two runs side by side and where they differ; more than two as a table.
 
-    Steps that did the same, done differently, are paired. When a step ran, how long it took and
-    what it cost do not count as differences. Exits with 1 if the runs differ, as diff does.
+    Without another run, those worth comparing with are listed: of the same task, the same input,
+    the same session or user.
+
+    Steps that did the same, done differently, are paired. Of what a model is given only what is new
+    counts. When a step ran, how long it took and what it cost do not count as differences; the
+    ids that providers give do not either. Exits with 1 if the runs differ, as diff does.
     """
+    if not others:
+        return _candidates(session, run, as_data=as_data)
     left = _load(session, run, None)
-    right = _load(session, other, other_store)
+    rest = [_load(session, other, other_store) for other in others]
+    if len(rest) > 1:
+        return _table(session, [left, *rest], as_data=as_data)
+    right = rest[0]
     found = compare_traces(left, right)
     if as_data:
         fields = {"left": left.run_id, "right": right.run_id, "comparison": found}
@@ -69,7 +81,64 @@ def compare(
         session.terminal.lines(
             _lines(left, right, found, session.terminal.width, everything=everything)
         )
-    return OK if found.first_difference is None else NOTHING
+    return OK if found.is_same else NOTHING
+
+
+def _candidates(session: Session, name: str, *, as_data: bool) -> int:
+    """The runs worth comparing with, the most telling reason first."""
+    with session.store(None) as store:
+        run = find_run(store, name, session.name)
+        groups = []
+        for query in candidate_queries(run):
+            filters = dataclasses.replace(query.filters, limit=_MOST_CANDIDATES + 1)
+            found = [one for one in store.query(filters) if query.accepts(one)][:_MOST_CANDIDATES]
+            if found:
+                groups.append((query, found))
+    if as_data:
+        told = [
+            {"reason": query.reason, "key": query.key, "value": query.value,
+             "runs": [one.to_dict() for one in found]}
+            for query, found in groups
+        ]  # fmt: skip
+        session.terminal.json(as_json({"run": run.run_id, "candidates": told}))
+    else:
+        table = RunTable(session.terminal.width, [one for _, found in groups for one in found])
+        for query, found in groups:
+            what = query.key or query.reason
+            session.terminal.line(styled(f"same {one_line(what)}: ", "bold").append(
+                value_text(query.value), "bold"))  # fmt: skip
+            session.terminal.lines(table.line(one) for one in found)
+    if not groups:
+        session.terminal.note("no other run has its task, input, session or user")
+    return OK if groups else NOTHING
+
+
+def _table(session: Session, traces: Sequence[AgentTrace], *, as_data: bool) -> int:
+    """A row a number, a column a run; the first is what the others are held against."""
+    table = tabulate(traces)
+    differ = any(row.differing_steps for row in table.rows)
+    if as_data:
+        session.terminal.json(as_json({"table": table}))
+        return NOTHING if differ else OK
+    width = max(9, min(26, (session.terminal.width - 20) // len(table.rows) - 1))
+    columns = [Column("", 18, "dim", right=False), *[
+        Column(one_line(row.run_id), width, "") for row in table.rows
+    ]]  # fmt: skip
+    rows: list[list[str | Text]] = [["outcome", *[one_line(row.outcome) for row in table.rows]]]
+    rows += [
+        [_label(name), *[_amount(name, row.metrics.get(name)) for row in table.rows]]
+        for name in table.metrics
+    ]
+    rows.append(["differing steps", *[f"{row.differing_steps:,}" for row in table.rows]])
+    rows += [
+        [one_line(key), *[
+            value_text(trace.metadata[key]) if key in trace.metadata else "-" for trace in traces
+        ]]
+        for key in table.metadata
+    ]  # fmt: skip
+    rows.append(["output", *[one_line(row.output or "-") for row in table.rows]])
+    session.terminal.lines(lines_of_table(columns, rows))
+    return NOTHING if differ else OK
 
 
 def _load(session: Session, name: str, elsewhere: str | None) -> AgentTrace:
@@ -82,8 +151,7 @@ def _lines(
 ) -> Iterator[Text]:
     half = (width - 4) // 2
     yield _beside(one_line(left.run_id), one_line(right.run_id), half, "  ", "bold cyan")
-    for word in _totals(found):
-        yield _beside(*word, half, "  ", "")
+    yield from _deltas(found.deltas)
     for key in found.metadata:
         values = [
             f"{one_line(key)}: {value_text(trace.metadata[key])}" if key in trace.metadata else ""
@@ -105,23 +173,48 @@ def _lines(
             yield from _difference(left, right, pair)
     if skipped:
         yield styled(f"    … {skipped:,} equal steps", "dim")
-    if found.first_difference is None:
+    if found.is_same:
         yield styled("The runs are the same.", "green")
+    elif found.first_difference is None:
+        yield styled(f"The steps are the same; not {' and '.join(found.run_fields)}.", "yellow")
 
 
-def _totals(found: Comparison) -> Iterator[tuple[str, str]]:
-    def words(name: str) -> str:
-        totals = getattr(found, name)
-        failed = f" · {totals.errors} failed" if totals.errors else ""
-        return f"{totals.steps} steps · {formatting.duration(totals.duration_ms)}{failed}"
+_ALWAYS = frozenset({"steps", "cost_usd", "duration_ms"})
 
-    def usage(name: str) -> str:
-        totals = getattr(found, name)
-        tokens = formatting.count(totals.prompt_tokens + totals.completion_tokens)
-        return f"{tokens} tokens · {formatting.dollars(totals.cost_usd)}"
 
-    yield words("left"), words("right")
-    yield usage("left"), usage("right")
+def _deltas(deltas: Sequence[Delta]) -> Iterator[Text]:
+    """The numbers that tell the runs apart, and those that people always want."""
+    for delta in deltas:
+        if not delta.change and delta.name not in _ALWAYS:
+            continue
+        line = styled(f"  {_label(delta.name):<18}", "dim")
+        line.append(f"{_amount(delta.name, delta.left):>12}{_amount(delta.name, delta.right):>12}")
+        yield line.append(f"  {_change(delta)}", "yellow" if delta.change else "dim")
+
+
+def _label(name: str) -> str:
+    names = {"cost_usd": "cost", "duration_ms": "duration of steps", "wall_ms": "duration"}
+    return names.get(name) or one_line(name.replace("_", " "), 18)
+
+
+def _amount(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    if name == "cost_usd":
+        return formatting.dollars(value)
+    if name.endswith("_ms"):
+        return formatting.duration(value)
+    return f"{value:.4g}" if name.startswith("score.") else formatting.count(value)
+
+
+def _change(delta: Delta) -> str:
+    if delta.change is None:
+        return ""
+    if not delta.change:
+        return "="
+    sign = "+" if delta.change > 0 else "-"
+    words = f"{sign}{_amount(delta.name, abs(delta.change))}"
+    return words if delta.ratio is None else f"{words} ({delta.ratio:+.0%})"
 
 
 def _shown(found: Comparison, *, everything: bool) -> set[int]:
@@ -149,22 +242,43 @@ def _difference(left: AgentTrace, right: AgentTrace, pair: StepPair) -> Iterator
         side = "left" if pair.right is None else "right"
         yield styled(f"    only in the {side} run", _MARKS[pair.change][1])
         return
-    for name in pair.fields:
-        one = field_text(getattr(left.steps[pair.left], name))
-        other = field_text(getattr(right.steps[pair.right], name))
-        yield styled(f"    {name}", "bold")
-        yield from _diff(one, other)
+    for one in differences(left, right, pair):
+        yield styled(f"    {_place_of(one)}", "bold")
+        yield from _sides(one)
 
 
-def _diff(one: str, other: str) -> Iterator[Text]:
-    before, after = (printable_lines(text[:_LONGEST_TEXT]) for text in (one, other))
-    lines = (
-        list(difflib.ndiff(before, after))
-        if len(before) + len(after) < 400
-        else [*(f"- {line}" for line in before), *(f"+ {line}" for line in after)]
-    )
-    lines = [line for line in lines if line[0] in "+-"]
-    for line in lines[:_MOST_LINES]:
-        yield styled(f"      {line}", "red" if line[0] == "-" else "green")
-    if len(lines) > _MOST_LINES:
-        yield styled(f"      and {len(lines) - _MOST_LINES:,} more lines", "dim")
+def _place_of(found: Difference) -> str:
+    if not found.path:
+        return one_line(found.field)
+    return one_line(f"{found.field}{'' if found.path.startswith('[') else '.'}{found.path}")
+
+
+def _sides(found: Difference) -> Iterator[Text]:
+    """The texts of both sides, or what only one of them has."""
+    if isinstance(found.left, str) and isinstance(found.right, str):
+        yield from _words(found.left[:_LONGEST_TEXT], found.right[:_LONGEST_TEXT])
+        return
+    for value, mark, style in ((found.left, "-", "red"), (found.right, "+", "green")):
+        if value is UNSET:
+            continue
+        lines = printable_lines(field_text(value)[:_LONGEST_TEXT])
+        yield from (styled(f"      {mark} {line}", style) for line in lines[:_MOST_LINES])
+        if len(lines) > _MOST_LINES:
+            yield styled(f"      and {len(lines) - _MOST_LINES:,} more lines", "dim")
+
+
+def _words(left: str, right: str) -> Iterator[Text]:
+    """Both texts, line by line; the words that differ are marked."""
+    parts = word_diff(left, right)
+    for side, mark, style in ((-1, "-", "red"), (1, "+", "green")):
+        lines = [Text()]
+        for of, words in parts:
+            if of in {0, side}:
+                first, *rest = printable_lines(words)
+                shown = f"bold {style}" if of else style
+                lines[-1].append(first, shown)
+                lines += [styled(line, shown) for line in rest]
+        for line in lines[:_MOST_LINES]:
+            yield styled(f"      {mark} ", style).append_text(line)
+        if len(lines) > _MOST_LINES:
+            yield styled(f"      and {len(lines) - _MOST_LINES:,} more lines", "dim")

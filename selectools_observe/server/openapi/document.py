@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from ... import __version__
 from ..query_params import CURSOR, FILTERS, LIMIT, ORDER_BY, Parameter
 from ..responses import JSON, NDJSON
-from ..routes.compare import ONE, OTHER
+from ..routes.compare import LEFT, MOST, ONE, OTHER, RIGHT, RUN_IDS, TEXTS
 from ..routes.otlp import PROTOBUF
 from ..routes.stats import BUCKETS, MAX_RUNS
 from ..routes.traces import CONVERSATION, COUNT_LIMIT, HITS, SEARCH_FILTERS, WINDOW, WORDS
@@ -117,8 +117,23 @@ def _paths() -> Json:
                 "Compare two runs step by step.", "Comparison", _query(ONE, OTHER), [404]
             )
         },
+        "/api/compare/steps": {
+            "get": _operation(
+                "In what two steps differ, key by key.",
+                "Differences",
+                _query(ONE, OTHER, LEFT, RIGHT, TEXTS),
+                [404],
+            )
+        },
+        "/api/compare/runs": {
+            "get": _operation("Runs next to each other.", "RunTable", _query(RUN_IDS), [404])
+        },
         "/api/live": {"get": _live()},
         "/api/traces/{run_id}": {"parameters": [_RUN_ID], "get": _run(), "delete": _deletion()},
+        "/api/traces/{run_id}/candidates": {
+            "parameters": [_RUN_ID],
+            "get": _operation("Runs worth comparing with it.", "Candidates", _query(MOST), [404]),
+        },
         "/api/traces/{run_id}/children": {
             "parameters": [_RUN_ID],
             "get": _operation("Child runs.", "Page", _query(LIMIT, CURSOR), [404]),

@@ -210,11 +210,43 @@ SCHEMAS: dict[str, Any] = {
         change={"enum": ["same", "changed", "removed", "added"]},
         fields=_list(_TEXT),
     ),
-    "Comparison": _exactly(
+    "Comparison": _with_all(
         one=_ref("Summary"),
         other=_ref("Summary"),
         first_difference=_or_null(_COUNT),
         metadata=_list(_TEXT),
+        run_fields=_list({"enum": ["input", "output"]}),
+        deltas=_list(_ref("Delta")),
         pairs=_list(_ref("Pair")),
+    ),
+    "Delta": _with_all(
+        name=_TEXT,
+        left=_or_null(_REAL),
+        right=_or_null(_REAL),
+        change=_or_null(_REAL),
+        ratio=_or_null(_REAL),
+    ),
+    "Differences": _with_all(differences=_list(_ref("Difference"))),
+    "Difference": _at_least(["field"], field=_TEXT, path=_TEXT, left={}, right={}),
+    "RunTable": _with_all(
+        metrics=_list(_TEXT), metadata=_list(_TEXT), rows=_list(_ref("ComparedRun"))
+    ),
+    "ComparedRun": _with_all(
+        summary=_ref("Summary"),
+        run_id=_TEXT,
+        name=_or_null(_TEXT),
+        outcome=_TEXT,
+        input=_or_null(_TEXT),
+        output=_or_null(_TEXT),
+        metrics={"type": "object", "additionalProperties": _or_null(_REAL)},
+        differing_steps=_COUNT,
+        first_difference=_or_null(_COUNT),
+    ),
+    "Candidates": _with_all(groups=_list(_ref("CandidateGroup"))),
+    "CandidateGroup": _with_all(
+        reason={"enum": ["task", "input", "session", "user"]},
+        key=_or_null(_TEXT),
+        value={},
+        traces=_list(_ref("Summary")),
     ),
 }
