@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ..errors import InvalidTraceError
 from ..runtime.gil import GilYielder
 from .details import RunDetails, details_of_parts, make_summary
-from .facets import facts_of_parts, usage_of
+from .facets import StepScan
 from .json_values import UnstorableValueError, dumps, loads, replace_foreign
 from .references import KEY, expand, may_repeat, with_references
 from .trace import (
@@ -181,7 +182,11 @@ def encode(trace: object) -> EncodedTrace:
     """
     if type(trace) is EncodedTrace:  # whoever had it encoded did so where it could take its time
         return trace
-    return fit_to_store(trace, _encode)
+    own, run_id = fit_to_store(trace)
+    try:
+        return _encode(own, run_id)
+    except UnstorableValueError as error:
+        raise InvalidTraceError(run_id, error.path, error.reason) from error.__cause__
 
 
 def encode_step(step: TraceStep) -> bytes:
@@ -227,15 +232,16 @@ def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
         whole = _encode_fast(trace, run_id, steps, total, metadata)
     if whole is None:
         whole = dumps(_as_dict(trace, run_id, steps, total))
+    scan = StepScan(steps)
     return EncodedTrace(
         run_id,
         len(steps),
         float(total),
         metadata,
         whole,
-        facts_of_parts(trace.parent_run_id, steps),
-        usage_of(steps),
-        details_of_parts(trace, trace.metadata or {}, steps),
+        scan.facts(trace.parent_run_id),
+        scan.usage(),
+        details_of_parts(trace, trace.metadata or {}, steps, scan),
     )
 
 

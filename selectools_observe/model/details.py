@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from .facets import is_set
+from .facets import StepScan, is_set
 from .json_values import dumps, loads, plain
 from .message_text import text_of
 from .text import shortened
@@ -105,21 +105,40 @@ def details_of(trace: AgentTrace) -> RunDetails:
 
 
 def details_of_parts(
-    run: DetailedRun, metadata: Mapping[str, Any], steps: Sequence[DetailedStep]
+    run: DetailedRun,
+    metadata: Mapping[str, Any],
+    steps: Sequence[DetailedStep],
+    scan: StepScan | None = None,
 ) -> RunDetails:
-    """What a summary says of a run that consists of these parts: its own fields, and the rest."""
+    """What a summary says of a run that consists of these parts: its own fields, and the rest.
+
+    Args:
+        run: The run's own fields.
+        metadata: Its metadata.
+        steps: Its steps.
+        scan: What is known of the steps already.
+    """
     began, wall_ms = span_of(run.start_time, steps)
-    given = metadata if not metadata.keys().isdisjoint(_ALL_NAMES) else {}
+    name, session_id, user_id, agent = _names(run, metadata)
     asked, answered = run.input, run.output
+    if asked is not None:
+        asked = _short(asked, "user")
+    elif scan is None or scan.has_input:
+        asked = _input_of_steps(steps)
+    if answered is not None:
+        answered = _short(answered, "assistant")
+    elif scan is None or scan.has_output:
+        answered = _output_of_steps(steps)
+    tags = metadata.get("tags") if run.tags is None else run.tags
     return RunDetails(
-        _named(run.name, given, "name"),
-        _input_of_steps(steps) if asked is None else _short(asked, "user"),
-        _output_of_steps(steps) if answered is None else _short(answered, "assistant"),
-        _named(run.session_id, given, "session_id"),
-        _named(run.user_id, given, "user_id"),
-        _named(run.agent, given, "agent"),
-        _tags(metadata.get("tags") if run.tags is None else run.tags),
-        _outcome(run.outcome, metadata, steps),
+        name,
+        asked,
+        answered,
+        session_id,
+        user_id,
+        agent,
+        () if tags is None else _tags(tags),
+        _outcome(run.outcome, metadata, steps, scan),
         None if began is None else round(began * 1_000_000),
         wall_ms,
     )
@@ -185,15 +204,22 @@ def make_summary(  # noqa: PLR0917 - a summary's fields, in their order
     )
 
 
-def _named(own: Any, metadata: Mapping[str, Any], field: str) -> str | None:
-    if own is not None:
-        return _word(own)
-    if metadata:
-        for name in METADATA_NAMES[field]:
-            found = _word(metadata.get(name))
-            if found:
-                return found
-    return None
+def _names(run: DetailedRun, metadata: Mapping[str, Any]) -> list[str | None]:
+    """The fields of `METADATA_NAMES`: the run's own, or what its metadata has."""
+    is_named = not metadata.keys().isdisjoint(_ALL_NAMES)
+    names: list[str | None] = []
+    for field, keys in METADATA_NAMES.items():
+        name: str | None = None
+        own = getattr(run, field)
+        if own is not None:
+            name = _word(own)
+        elif is_named:
+            for key in keys:
+                value = metadata.get(key)
+                if value is not None and (name := _word(value)):
+                    break
+        names.append(name or None if own is None else name)
+    return names
 
 
 _LARGEST_NUMBER = 2**63  # that is a name; Python does not even write all that are larger
@@ -247,11 +273,20 @@ def _output_of_steps(steps: Sequence[DetailedStep]) -> str | None:
     return None
 
 
-def _outcome(own: Any, metadata: Mapping[str, Any], steps: Sequence[DetailedStep]) -> str:
+def _outcome(
+    own: Any,
+    metadata: Mapping[str, Any],
+    steps: Sequence[DetailedStep],
+    scan: StepScan | None,
+) -> str:
     said = _word(own) if own is not None else None
     if said:
         return said
-    return "unfinished" if metadata.get("unfinished") is True else outcome_of(steps)
+    if metadata.get("unfinished") is True:
+        return "unfinished"
+    if scan is not None and not scan.failed and scan.types.isdisjoint(_TELLING):
+        return "ok"  # as most do
+    return outcome_of(steps)
 
 
 def outcome_of(steps: Sequence[DetailedStep]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from .json_values import plain
@@ -12,6 +12,7 @@ _OTHER_MODELS = ("request_model", "response_model")
 _LARGEST = 2**63 - 1  # that a database's integer holds
 _INTEGERS = frozenset({int})
 _FLOATS = frozenset({float})
+_NONE: frozenset[str] = frozenset()
 
 
 class UsedStep(Protocol):
@@ -33,44 +34,79 @@ class UsedStep(Protocol):
 
 def facts_of(trace: AgentTrace) -> TraceFacts:
     """What filters ask of a trace beyond its summary."""
-    return facts_of_parts(trace.parent_run_id, trace.steps)
+    return StepScan(trace.steps).facts(trace.parent_run_id)
 
 
-def facts_of_parts(parent_run_id: object, steps: list[TraceStep]) -> TraceFacts:
-    """The facts of what is stored, which may differ from what was given."""
-    failed = failed_steps(steps)
-    return TraceFacts(
-        next(iter(_texts([parent_run_id])), None),
-        bool(failed),
-        *_names_in(steps),
-        *(_names_in(failed) if failed else ()),
-    )
+class StepScan:
+    """What one pass over the steps of a run collects: facts, sums and details are made of it.
 
+    Attributes:
+        types: The types that occur.
+        failed: The steps of type ``error``, and those that carry an error.
+        has_input: Whether some step has an input.
+        has_output: Whether some step has an output.
+    """
 
-def failed_steps(steps: Sequence[TraceStep]) -> list[TraceStep]:
-    """The steps of type ``error``, and those that carry an error."""
-    return [
-        step
-        for step in steps
-        if step.type == "error" or (step.error is not None and is_set(step.error))
-    ]
+    __slots__ = (
+        "_completion_tokens", "_costs", "_models", "_prompt_tokens", "_tools", "failed",
+        "has_input", "has_output", "types",
+    )  # fmt: skip
 
+    def __init__(self, steps: Sequence[TraceStep]) -> None:  # noqa: C901 - once a field
+        self.types: set[str] = set()
+        self.failed: list[TraceStep] = []
+        self.has_input = self.has_output = False
+        tools: list[Any] = []
+        models: list[Any] = []
+        prompt_tokens: list[Number] = []
+        completion_tokens: list[Number] = []
+        costs: list[Number] = []
+        for step in steps:
+            kind = str.__str__(step.type)
+            self.types.add(kind)
+            if step.tool_name is not None:
+                tools.append(step.tool_name)
+            if step.model is not None:
+                models.append(step.model)
+            if step.prompt_tokens is not None:
+                prompt_tokens.append(step.prompt_tokens)
+            if step.completion_tokens is not None:
+                completion_tokens.append(step.completion_tokens)
+            if step.cost_usd is not None:
+                costs.append(step.cost_usd)
+            if kind == "error" or (step.error is not None and is_set(step.error)):
+                self.failed.append(step)
+            if step.input is not None:
+                self.has_input = True
+            if step.output is not None:
+                self.has_output = True
+            if step.extra and kind == "llm_call":  # what was asked for, and what answered
+                models += [step.extra[name] for name in _OTHER_MODELS if name in step.extra]
+        self._tools, self._models = tools, models
+        self._prompt_tokens, self._completion_tokens = prompt_tokens, completion_tokens
+        self._costs = costs
 
-def _names_in(
-    steps: Sequence[TraceStep],
-) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """The types, tools and models that occur."""
-    return (
-        _texts([str.__str__(kind) for kind in {step.type for step in steps}]),
-        _texts([step.tool_name for step in steps]),
-        _texts([step.model for step in steps] + _other_models(steps)),
-    )
+    def facts(self, parent_run_id: object) -> TraceFacts:
+        """What filters ask of the run, by what is stored, which may differ from what was given."""
+        failed = StepScan(self.failed).names() if self.failed else ()
+        parent = None if parent_run_id is None else next(iter(_texts([parent_run_id])), None)
+        return TraceFacts(parent, bool(self.failed), *self.names(), *failed)
 
+    def names(self) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+        """The types, tools and models that occur."""
+        return (
+            _texts(self.types),
+            _texts(self._tools) if self._tools else _NONE,
+            _texts(self._models) if self._models else _NONE,
+        )
 
-def _other_models(steps: Sequence[TraceStep]) -> list[Any]:
-    """Further names of the models: what was asked for, and what answered."""
-    extras = [step.extra for step in steps if step.extra and step.type == "llm_call"]
-    return [extra[name] for extra in extras for name in _OTHER_MODELS if name in extra]
+    def usage(self) -> TraceUsage:
+        """The sums of tokens and costs; what is no finite number counts as 0."""
+        return TraceUsage(
+            _whole(self._prompt_tokens) if self._prompt_tokens else 0,
+            _whole(self._completion_tokens) if self._completion_tokens else 0,
+            _dollars(self._costs) if self._costs else 0.0,
+        )
 
 
 def has_error(steps: Sequence[UsedStep]) -> bool:
@@ -110,7 +146,7 @@ def is_set(value: object) -> bool:
     return value is not None and (value.__class__ is str or plain(value) is not None)
 
 
-def _texts(values: list[Any]) -> frozenset[str]:
+def _texts(values: Collection[Any]) -> frozenset[str]:
     """The strings among the values, as they are stored."""
     try:
         distinct = set(values)

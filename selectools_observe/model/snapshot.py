@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
+from ..errors import InvalidTraceError
 from .codec import EncodedTrace, WrittenTrace, decode, encode, written
 from .details import RunDetails, details_of, details_of_parts, make_summary
 from .facets import UsedStep, facts_of, has_error, usage_of
-from .json_values import dumps, loads, replace_foreign
+from .json_values import UnstorableValueError, dumps, loads, replace_foreign
 from .references import may_repeat
 from .trace import AgentTrace, TraceFacts, TraceSummary, total_of
 from .validation import check_metadata_depth, fit_to_store, settle_steps
@@ -70,7 +71,11 @@ def snapshot(trace: object) -> Snapshot:
     """
     if type(trace) is EncodedTrace:
         return Snapshot(trace.run_id, trace.steps, None, trace.trace)
-    return fit_to_store(trace, _snapshot)
+    own, run_id = fit_to_store(trace)
+    try:
+        return _snapshot(own, run_id)
+    except UnstorableValueError as error:
+        raise InvalidTraceError(run_id, error.path, error.reason) from error.__cause__
 
 
 def _snapshot(own: AgentTrace, run_id: str) -> Snapshot:

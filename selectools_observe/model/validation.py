@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -12,24 +12,18 @@ from ..errors import InvalidTraceError
 from .json_values import SCALARS, UnstorableValueError, dumps_slowly, is_nested_deeply
 from .trace import DETAIL_FIELDS, STEP_FIELDS, AgentTrace, StepType, TraceStep, step_type
 
-T = TypeVar("T")
-
 _STEPS = frozenset({TraceStep})
 _MESSAGES = ("input", "output")
 
 
-def fit_to_store(trace: object, store: Callable[[AgentTrace, str], T]) -> T:
-    """What becomes of a trace, or of any object with its shape, once it is known to be fit.
+def fit_to_store(trace: object) -> tuple[AgentTrace, str]:
+    """A trace, or any object with its shape, as ours, and its run id.
 
     Raises:
-        InvalidTraceError: It is not a trace, or holds a value that cannot be stored.
+        InvalidTraceError: It is not a trace, or has no proper run id.
     """
     own = as_agent_trace(trace)
-    run_id = checked_run_id(own.run_id)
-    try:
-        return store(own, run_id)
-    except UnstorableValueError as error:
-        raise InvalidTraceError(run_id, error.path, error.reason) from error.__cause__
+    return own, checked_run_id(own.run_id)
 
 
 def as_agent_trace(trace: object) -> AgentTrace:
