@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from .. import __version__
+from .commands.annotate import annotate
+from .commands.annotations import list_annotations
 from .commands.backup import backup
 from .commands.compact import compact
 from .commands.compare import compare
@@ -71,6 +73,8 @@ for _subcommand in (
     tail,
     stats,
     compare,
+    annotate,
+    list_annotations,
     export,
     import_,
     copy,

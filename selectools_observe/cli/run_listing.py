@@ -50,7 +50,7 @@ def list_options(command: CommandT) -> CommandT:
             "--order-by",
             metavar="FIELD",
             type=_order,
-            help=f"Order by {', '.join(ORDERS)}; largest first with a - before it. "
+            help=f"Order by {', '.join(ORDERS)} or score.NAME; largest first with a - before it. "
             "Default: newest save first.",
         ),
         click.option("--all", "everything", is_flag=True, help="Show all matching runs."),

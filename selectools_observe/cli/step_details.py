@@ -12,6 +12,7 @@ from ..model.json_values import readable
 from ..model.text import one_line, printable_lines
 from ..model.trace import STEP_FIELDS, AgentTrace, TraceStep, TraceSummary
 from . import formatting
+from .annotation_text import line_of
 from .run_table import value_text
 from .terminal import styled
 
@@ -45,6 +46,8 @@ def heading_of(trace: AgentTrace, summary: TraceSummary) -> Iterator[Text]:
     yield styled(f"    saved {saved}", "dim")
     if trace.parent_run_id is not None:
         yield styled("    parent run ", "dim").append(one_line(trace.parent_run_id), "cyan")
+    for annotation in summary.annotations.values():
+        yield styled("    ", "").append_text(line_of(annotation))
     for key, value in trace.metadata.items():
         yield styled(f"    {one_line(key)}: ", "dim").append(value_text(value, 300), "")
 

@@ -74,6 +74,9 @@ class Annotation(msgspec.Struct, frozen=True):
         moment = known.get("created_at")
         if isinstance(moment, str):
             known["created_at"] = _moment_of(moment)
+        step = known.get("step")
+        if isinstance(step, float) and step.is_integer():  # as JSON may write a whole number
+            known["step"] = int(step)
         made = cls(**known)
         checked: Self = check_annotation(made)
         return checked

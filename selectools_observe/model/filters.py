@@ -13,6 +13,9 @@ from .conditions import (
     AllOf,
     Condition,
     Contains,
+    IsAnnotated,
+    LabelIs,
+    ScoreBound,
     conjuncts,
     judge,
     leaves,
@@ -205,6 +208,14 @@ def asks_for_texts(filters: TraceFilter) -> bool:
     if filters.text is not None:
         return True
     return any(isinstance(leaf, Contains) for leaf in leaves(condition_of(filters)))
+
+
+def asks_for_annotations(filters: TraceFilter) -> bool:
+    """Whether `matches`, or the order, depends on what was said of a run."""
+    if filters.order_by is not None and parse_order(filters.order_by).is_of_score:
+        return True
+    asked = (ScoreBound, LabelIs, IsAnnotated)
+    return any(isinstance(leaf, asked) for leaf in leaves(condition_of(filters)))
 
 
 def needed_text(filters: TraceFilter) -> TextQuery | None:

@@ -33,9 +33,14 @@ class Order(msgspec.Struct, frozen=True):
     field: str
     descending: bool = False
 
+    @property
+    def is_of_score(self) -> bool:
+        """Whether it goes by what annotations say."""
+        return self.field.startswith(_SCORE)
+
     def value_of(self, summary: TraceSummary) -> Number | None:
         """The value that a run is ordered by; times as microseconds since 1970."""
-        if self.field.startswith(_SCORE):
+        if self.is_of_score:
             return score_of(summary, self.field.removeprefix(_SCORE))
         if not self.field.endswith("_at"):
             return number_of(summary, self.field)  # type: ignore[arg-type]
@@ -58,7 +63,7 @@ def parse_order(text: str) -> Order:
         ValueError: There is no such order.
     """
     order = Order(text.removeprefix("-"), text.startswith("-"))
-    is_score = order.field.startswith(_SCORE) and order.field != _SCORE
+    is_score = order.is_of_score and order.field != _SCORE
     if order.field not in ORDERS and not is_score:
         raise ValueError(
             f"runs are ordered by {', '.join(ORDERS)} or score.NAME, with - before it for "

@@ -24,6 +24,7 @@ from .openapi.document import document
 from .otlp_ingest import Telemetry
 from .request_body import Held
 from .responses import Problem, answer, problem_of
+from .routes import annotations as judging
 from .routes import compare as comparing
 from .routes import events as streaming
 from .routes import ingest as writing
@@ -146,6 +147,16 @@ def _routes() -> list[BaseRoute]:
         _route("/api/live", GET=streaming.live),
         _route("/api/traces/{run_id}", GET=reading.get_trace, DELETE=change(writing.delete_trace)),
         _route("/api/traces/{run_id}/candidates", GET=comparing.candidates),
+        _route(
+            "/api/traces/{run_id}/annotations",
+            GET=judging.list_annotations,
+            POST=change(judging.annotate),
+            DELETE=change(judging.remove_annotations),
+        ),
+        _route(
+            "/api/traces/{run_id}/annotations/{annotation_id}",
+            DELETE=change(judging.remove_annotation),
+        ),
         _route("/api/traces/{run_id}/children", GET=reading.children),
         _route("/api/traces/{run_id}/conversation", GET=reading.conversation),
         _route("/api/traces/{run_id}/steps/{index}", GET=reading.get_step),

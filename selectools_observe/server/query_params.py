@@ -130,7 +130,7 @@ MOST_SUMMARIES = 1000
 LIMIT = Parameter("limit", *bounded(1, MOST_SUMMARIES, DEFAULT_LIMIT), "Maximum number of runs.")
 CURSOR = Parameter("cursor", text, _TEXT, "The next_cursor of the previous page.")
 ORDER_BY = Parameter(
-    "order_by", text, {"type": "string", "enum": [*ORDERS, *(f"-{name}" for name in ORDERS)]},
+    "order_by", text, {"type": "string", "pattern": rf"^-?({'|'.join(ORDERS)}|score\..+)$"},
     "Order, the largest first with a - before it; by default the newest save first.",
 )  # fmt: skip
 

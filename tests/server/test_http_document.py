@@ -72,9 +72,11 @@ def about_stored_runs(told):
     stored = {"type": "string", "enum": ["full", "run-1", "various-007", "various-021"]}
     paths = {path: told["paths"][path] for path in told["paths"] if "{run_id}" in path}
     paths |= {path: told["paths"][path] for path in told["paths"] if "/compare" in path}
+    paths.pop("/api/traces/{run_id}/annotations/{annotation_id}")  # removes, and nothing else
     for operations in paths.values():
         operations.pop("delete", None)
-        for parameter in [*operations.get("parameters", []), *operations["get"]["parameters"]]:
+        asked = operations.get("get", {}).get("parameters", [])
+        for parameter in [*operations.get("parameters", []), *asked]:
             if parameter["name"] in {"run_id", "one", "other"}:
                 parameter["schema"] = stored
             elif parameter["name"] == "run_ids":

@@ -52,7 +52,9 @@ RunId = Annotated[str, Field(description="A run's id, as lists and hits give it.
 TextLimit = Annotated[int, Field(description="Cut texts at so many characters.", ge=100, le=20_000)]
 OrderBy = Annotated[
     str | None,
-    Field(description=f"One of {', '.join(ORDERS)}; '-' before it for the largest first."),
+    Field(
+        description=f"One of {', '.join(ORDERS)}, score.NAME; '-' before it for the largest first."
+    ),
 ]
 StepNumber = Annotated[int, Field(description="The step's number, from 1.", ge=1)]
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from ... import __version__
 from ..query_params import CURSOR, FILTERS, LIMIT, ORDER_BY, Parameter
 from ..responses import JSON, NDJSON
+from ..routes.annotations import NAME
 from ..routes.compare import LEFT, MOST, ONE, OTHER, RIGHT, RUN_IDS, TEXTS
 from ..routes.otlp import PROTOBUF
 from ..routes.stats import BUCKETS, MAX_RUNS
@@ -21,6 +22,7 @@ _RUN_ID: Json = {
     # A segment of dots is taken out of a URL before it is sent.
     "schema": {"type": "string", "minLength": 1, "not": {"enum": [".", ".."]}},
 }  # fmt: skip
+_ANNOTATION_ID: Json = {**_RUN_ID, "name": "annotation_id", "description": "An annotation's id."}
 _INDEX: Json = {
     "name": "index", "in": "path", "required": True, "description": "The step's index, from 0.",
     "schema": {"type": "integer", "minimum": 0},
@@ -134,6 +136,21 @@ def _paths() -> Json:
             "parameters": [_RUN_ID],
             "get": _operation("Runs worth comparing with it.", "Candidates", _query(MOST), [404]),
         },
+        "/api/traces/{run_id}/annotations": {
+            "parameters": [_RUN_ID],
+            "get": _operation("What was said of a run, oldest first.", "Annotations", [], [404]),
+            "post": _annotating(),
+            "delete": _operation(
+                "Remove the annotations of one name.", "Removed", _query(NAME), [404]
+            ),
+        },
+        "/api/traces/{run_id}/annotations/{annotation_id}": {
+            "parameters": [_RUN_ID, _ANNOTATION_ID],
+            "delete": {
+                "summary": "Remove one annotation.",
+                "responses": {"204": {"description": "Removed."}, **_errors([404])},
+            },
+        },
         "/api/traces/{run_id}/children": {
             "parameters": [_RUN_ID],
             "get": _operation("Child runs.", "Page", _query(LIMIT, CURSOR), [404]),
@@ -177,6 +194,23 @@ def _run() -> Json:
 def _deletion() -> Json:
     done = {"204": {"description": "Deleted."}}
     return {"summary": "Delete a run.", "responses": {**done, **_errors([404])}}
+
+
+def _annotating() -> Json:
+    sent = {JSON: {"schema": {"anyOf": [
+        {"$ref": "#/components/schemas/SentAnnotation"},
+        {"type": "array", "items": {"$ref": "#/components/schemas/SentAnnotation"},
+         "description": "Annotations; all or none are kept."},
+    ]}}}  # fmt: skip
+    either = {"anyOf": [_ref("Annotation")["schema"], _ref("Annotations")["schema"]]}
+    return {
+        "summary": "Say something of a run or of one of its steps.",
+        "requestBody": {"required": True, "content": sent},
+        "responses": {
+            "201": _response("Kept, as it is stored now.", {JSON: {"schema": either}}),
+            **_errors([404, *_WITH_BODY]),
+        },
+    }
 
 
 def _live() -> Json:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...model.annotations import LONGEST_NAME, SOURCES
+
 _TEXT = {"type": "string"}
 _WHOLE = {"type": "integer"}
 _COUNT = {"type": "integer", "minimum": 0}
@@ -72,6 +74,18 @@ _DETAILS: dict[str, Any] = {
     "tags": _or_null(_list(_TEXT)),
 }
 
+_WORD = {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": "^[^\\x00]*$"}
+_ANNOTATION: dict[str, Any] = {
+    "name": _WORD,
+    "label": _WORD,
+    "score": _REAL,
+    "note": {"type": "string", "minLength": 1},
+    "step": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+    "author": _WORD,
+    "source": {"enum": list(SOURCES)},
+    "id": _WORD,
+}
+
 _SUM = _or_null(_REAL)  # what is beyond any number is null
 _SPREAD = _exactly(
     count=_COUNT,
@@ -119,7 +133,25 @@ SCHEMAS: dict[str, Any] = {
         outcome=_TEXT,
         started_at=_or_null(_WHEN),
         wall_ms=_or_null(_REAL),
+        annotations={
+            "type": "object",
+            "additionalProperties": _ref("Annotation"),
+            "description": "The newest of each name.",
+        },
     ),
+    "Annotation": _at_least(
+        ["run_id", "name", "source", "created_at", "id"],
+        run_id=_TEXT,
+        created_at=_WHEN,
+        **_ANNOTATION,
+    ),
+    "SentAnnotation": {
+        **_at_least(["name"], created_at=_WHEN, **_ANNOTATION),
+        "anyOf": [{"required": [one]} for one in ("label", "score", "note")],
+        "additionalProperties": False,
+    },
+    "Annotations": _exactly(annotations=_list(_ref("Annotation"))),
+    "Removed": _exactly(removed=_COUNT),
     "Page": _exactly(traces=_list(_ref("Summary")), next_cursor=_or_null(_TEXT)),
     "Histogram": _exactly(
         since=_or_null(_WHEN),

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from ...analytics import Collector, Statistics
 from ...errors import CorruptTraceError, TraceNotFoundError
-from ...model.filters import TraceFilter
+from ...model.filters import TraceFilter, asks_for_annotations
 from ...model.histogram import TraceHistogram
 from ...model.trace import AgentTrace
 from ...model.validation import as_agent_trace
@@ -38,12 +38,17 @@ async def version_of(store: AsyncQueryableTraceStore) -> object:
     return (count, *[(summary.run_id, summary.created_at) for summary in newest])
 
 
+async def _version_for(store: AsyncQueryableTraceStore, filters: TraceFilter) -> object:
+    """`version_of`, but for what annotations decide: those change while nothing is saved."""
+    return object() if asks_for_annotations(filters) else await version_of(store)
+
+
 async def stats(request: Request) -> Response:
     state, query = state_of(request), request.scope["query_string"]
     values = parse(query, (MAX_RUNS, *FILTERS))
     filters = replace(filter_of(values), limit=values.get("max_runs", 1000))
     async with state.summing:  # who asked the same meanwhile finds the answer remembered
-        version = await version_of(state.store)
+        version = await _version_for(state.store, filters)
         told = state.remembered.get("stats", query, version)
         if told is None:
             told = await _statistics(state.store, filters)
@@ -90,10 +95,11 @@ async def _traces(
 async def histogram(request: Request) -> Response:
     state, query = state_of(request), request.scope["query_string"]
     values = parse(query, (BUCKETS, *FILTERS))
-    version = await version_of(state.store)
+    filters = filter_of(values)
+    version = await _version_for(state.store, filters)
     told = state.remembered.get("histogram", query, version)
     if told is None:
-        counted = await state.store.histogram(filter_of(values), buckets=values.get("buckets", 60))
+        counted = await state.store.histogram(filters, buckets=values.get("buckets", 60))
         told = _over_time(counted)
         state.remembered.keep("histogram", query, version, told)
     return answer(told)
