@@ -15,6 +15,8 @@ export interface Route {
   run: string;
   /** The right one of two; in the list, the one that is to be compared with another. */
   other: string;
+  /** Further runs of a comparison. */
+  more: string[];
   /** The step that is open, from 1; in a comparison the row. */
   step: number | null;
   /** What stands beside the waterfall: the step, or the run as JSON. */
@@ -46,6 +48,7 @@ export function read(hash: string): Route {
     q: words.get("q") ?? "",
     run: parts[1] ?? "",
     other: (view === "runs" ? words.get("with") : parts[2]) ?? "",
+    more: view === "compare" ? parts.slice(3) : [],
     step: Number.isInteger(step) && step > 0 ? step : null,
     show: words.get("show") === "json" ? "json" : "step",
     tab: tab === "conversation" || tab === "timeline" ? tab : null,
@@ -57,8 +60,8 @@ export function read(hash: string): Route {
 }
 
 export function write(route: Partial<Route>): string {
-  const { view = "runs", run, other, q, step, show, tab, axis, sort, by, most } = route;
-  const ids = view === "run" ? [run] : view === "compare" ? [run, other] : [];
+  const { view = "runs", run, other, more = [], q, step, show, tab, axis, sort, by, most } = route;
+  const ids = view === "run" ? [run] : view === "compare" ? [run, other, ...more] : [];
   const path = [view, ...ids.filter((id) => id !== undefined)].map(encoded);
   const words = new URLSearchParams();
   if (view === "runs" && other) words.set("with", other);

@@ -4,7 +4,7 @@ import { address, getJson, remove, tracePath, type Query } from "./http";
 import { connect, type Ask } from "./reader/remote";
 import type { Block } from "./reader/embedded";
 import type { Statistics } from "./reader/statistics";
-import type { Page, Summary, Talk } from "./types";
+import type { Candidates, Page, Summary, Talk } from "./types";
 
 export interface About {
   version: string;
@@ -32,6 +32,7 @@ export interface Source {
   /** Turns of a run's conversation; texts are cut unless the limit is null. */
   conversation(runId: string, offset: number, limit: number, textLimit: number | null): Promise<Talk>;
   children(runId: string): Promise<Summary[]>;
+  candidates(runId: string): Promise<Candidates[]>;
   summary(runId: string): Promise<Summary | null>;
   about(): Promise<About>;
   delete(runId: string): Promise<void>;
@@ -67,6 +68,8 @@ export function served(base: string, script: string | null): Source {
       }),
     children: async (runId) =>
       (await getJson<Page>(base, `${tracePath(runId)}/children`, { limit: 1000 })).traces,
+    candidates: async (runId) =>
+      (await getJson<{ groups: Candidates[] }>(base, `${tracePath(runId)}/candidates`)).groups,
     summary: async (runId) =>
       (await getJson<Page>(base, "api/traces", { run_ids: runId, limit: 1 })).traces[0] ?? null,
     about: () => getJson<About>(base, "api/about"),
@@ -97,6 +100,7 @@ export function embedded(blocks: Block[], script: string | null): Source {
     stats: (query) => ask("stats", query),
     conversation: (runId, offset, limit) => ask("conversation", runId, offset, limit),
     children: async (runId) => (await ask("children", runId)).traces,
+    candidates: (runId) => ask("candidates", runId),
     summary: async (runId) => (await ask("summary", runId)).traces[0] ?? null,
     about: () => Promise.resolve({ version: "", read_only: true, runs: blocks.length }),
     delete: fixed,

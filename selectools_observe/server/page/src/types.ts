@@ -38,6 +38,8 @@ export interface Summary {
   started_at: string | null;
   wall_ms: number | null;
   parent_run_id?: string | null;
+  /** The newest annotation of each name. */
+  annotations?: Record<string, Annotation>;
 }
 
 export interface Page {
@@ -155,6 +157,50 @@ export interface Comparison {
   state: Uint8Array;
   first: number;
   counts: [number, number, number, number];
+  /** Which of the runs' own input and output differ. */
+  runFields: string[];
+  deltas: Delta[];
+}
+
+/** One number of two runs; null for what is unknown. */
+export interface Delta {
+  name: string;
+  left: number | null;
+  right: number | null;
+  change: number | null;
+  ratio: number | null;
+}
+
+/** Runs next to each other, held against the first. */
+export interface RunTable {
+  metrics: string[];
+  metadata: string[];
+  rows: {
+    summary: Summary;
+    metrics: Record<string, number | null>;
+    differing_steps: number;
+    first_difference: number | null;
+  }[];
+}
+
+/** Runs worth comparing with a run. */
+export interface Candidates {
+  reason: string;
+  key: string | null;
+  value: Json;
+  traces: Summary[];
+}
+
+export interface Annotation {
+  id: string;
+  name: string;
+  label?: string;
+  score?: number;
+  note?: string;
+  step?: number;
+  author?: string;
+  source?: string;
+  created_at?: string;
 }
 
 export interface DiffPart {

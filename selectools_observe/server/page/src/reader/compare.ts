@@ -4,11 +4,11 @@
  */
 
 import { diffWordsWithSpace } from "diff";
-import type { Comparison, DiffPart, FieldDifference, Step } from "../types";
-import { textOf } from "./details";
+import type { Comparison, Delta, DiffPart, FieldDifference, Json, Outline, Step, Turn } from "../types";
+import { isObject } from "./outline";
 
 const COMPARED = [
-  "type", "tool_name", "tool_args", "tool_result", "model", "output", "reasoning", "error",
+  "type", "tool_name", "tool_args", "tool_result", "model", "input", "output", "reasoning", "error",
   "node_name", "step_number", "interrupt_key", "from_node", "to_node", "children",
 ];
 const KIND = ["type", "tool_name", "node_name", "from_node", "to_node"];
@@ -18,7 +18,8 @@ const PAIR = 1 << 20;
 
 type Place = [number, number];
 
-export function compareSteps(left: Step[], right: Step[]): Comparison {
+/** Steps as `contentsOf` gives them. */
+export function compareSteps(left: Step[], right: Step[]): Omit<Comparison, "runFields" | "deltas"> {
   const ours = left.map((step) => contentOf(step, COMPARED));
   const theirs = right.map((step) => contentOf(step, COMPARED));
   const places = aligned(left, right, ours, theirs);
@@ -29,19 +30,80 @@ export function compareSteps(left: Step[], right: Step[]): Comparison {
   });
 }
 
+/** A step by what it did: its messages in one shape, text that is JSON read. */
+export function contentsOf(steps: Step[], turns: Turn[]): Step[] {
+  const said: { input: Json[]; output: Json[] }[] = steps.map(() => ({ input: [], output: [] }));
+  for (const turn of turns) {
+    const at = said[turn.step];
+    if (!at || steps[turn.step]!.type === "tool_execution") continue;
+    if (turn.kind === "tool") at.output.push({ name: turn.name ?? "", arguments: decoded(turn.arguments) });
+    else if (turn.kind === "message") {
+      const message = { role: turn.role ?? "", parts: (turn.parts ?? []) as unknown as Json };
+      (turn.role === "assistant" ? at.output : at.input).push(message);
+    }
+  }
+  return steps.map((step, at) => {
+    const content: Step = {};
+    for (const name of COMPARED) {
+      const isSaid = name === "input" || name === "output";
+      const messages = isSaid ? said[at]![name] : [];
+      const value = isSaid && messages.length ? messages : isSaid && step.type !== "tool_execution" ? null : decoded(step[name]);
+      if (value !== null) content[name] = value;
+    }
+    return content;
+  });
+}
+
+function decoded(value: Json | undefined): Json {
+  if (typeof value !== "string" || !/^\s*[[{]/.test(value) || value.length > 1_000_000) return value ?? null;
+  try {
+    return JSON.parse(value) as Json;
+  } catch {
+    return value;
+  }
+}
+
 export interface ServedComparison {
   pairs: { one: number | null; other: number | null; fields: string[] }[];
+  run_fields: string[];
+  deltas: Delta[];
 }
 
 /** The service's answer as rows. */
-export function comparisonOf({ pairs }: ServedComparison): Comparison {
+export function comparisonOf({ pairs, run_fields, deltas }: ServedComparison): Comparison {
   const places = pairs.map(({ one, other }): Place => [one ?? -1, other ?? -1]);
-  return rowsOf(places, ([one, other], at) =>
+  const rows = rowsOf(places, ([one, other], at) =>
     one < 0 ? 3 : other < 0 ? 2 : Number(pairs[at]!.fields.length > 0),
   );
+  return { ...rows, runFields: run_fields, deltas };
 }
 
-function rowsOf(places: Place[], stateOf: (place: Place, at: number) => number): Comparison {
+/** The numbers of a run in a file, by the names that the service has for them. */
+export function metricsOf(outline: Outline): Record<string, number | null> {
+  const { totals, kinds, kind } = outline;
+  const calls = (type: string) => kind.reduce((all, one) => all + Number(kinds[one] === type), 0);
+  return {
+    steps: outline.count,
+    errors: totals.errors,
+    llm_calls: calls("llm_call"),
+    tool_calls: calls("tool_execution"),
+    prompt_tokens: totals.prompt_tokens,
+    completion_tokens: totals.completion_tokens,
+    cost_usd: totals.cost_usd || null,
+    duration_ms: totals.duration_ms,
+    wall_ms: outline.clockLength,
+  };
+}
+
+export function deltasBetween(one: Record<string, number | null>, other: Record<string, number | null>): Delta[] {
+  return Object.keys(one).map((name) => {
+    const [left, right] = [one[name]!, other[name]!];
+    const change = left === null || right === null ? null : right - left;
+    return { name, left, right, change, ratio: change === null || !left ? null : change / left };
+  });
+}
+
+function rowsOf(places: Place[], stateOf: (place: Place, at: number) => number) {
   const state = Uint8Array.from(places, stateOf);
   const counts: [number, number, number, number] = [0, 0, 0, 0];
   for (const one of state) counts[one as 0]++;
@@ -146,9 +208,47 @@ class Table {
   }
 }
 
-export function differencesOf(left: Step, right: Step): FieldDifference[] {
-  const differing = COMPARED.filter((name) => !same(left[name], right[name]));
-  return differing.map((name) => fieldDifference(name, left, right));
+/** One value that differs; a side that is not there is left out. */
+export interface Difference {
+  field: string;
+  path?: string;
+  left?: Json;
+  right?: Json;
+}
+
+const MOST_DIFFERENCES = 500;
+
+/** Two steps, as `contentsOf` gives them, key by key. */
+export function differencesOf(left: Step, right: Step): Difference[] {
+  const found: Difference[] = [];
+  const between = (field: string, path: string, one: Json | undefined, other: Json | undefined) => {
+    if (found.length >= MOST_DIFFERENCES || same(one, other)) return;
+    if (isObject(one) && isObject(other)) {
+      for (const key of new Set([...Object.keys(one), ...Object.keys(other)])) {
+        const inner = /^[A-Za-z_][\w-]*$/.test(key) ? (path ? `${path}.${key}` : key) : `${path}[${JSON.stringify(key)}]`;
+        between(field, inner, one[key], other[key]);
+      }
+    } else if (Array.isArray(one) && Array.isArray(other)) {
+      for (let at = 0; at < Math.max(one.length, other.length); at++) between(field, `${path}[${at}]`, one[at], other[at]);
+    } else {
+      found.push({ field, path, ...(one === undefined ? {} : { left: one }), ...(other === undefined ? {} : { right: other }) });
+    }
+  };
+  for (const name of COMPARED) between(name, "", left[name], right[name]);
+  return found;
+}
+
+/** What is shown of a difference: its place, and both texts as one. */
+export function shownOf({ field, path = "", left, right }: Difference): FieldDifference {
+  const name = path ? `${field}${path.startsWith("[") ? "" : "."}${path}` : field;
+  const [one, other] = [left, right].map((value) =>
+    value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value, null, 2),
+  ) as [string, string];
+  if (one.length + other.length > LONGEST_TO_MARK) return { name, ...longDifference(one, other) };
+  const parts = diffWordsWithSpace(one, other).map((part): DiffPart => {
+    return { text: part.value, side: part.added ? 1 : part.removed ? -1 : 0 };
+  });
+  return { name, parts, note: null };
 }
 
 function contentOf(step: Step, names: string[]): string {
@@ -165,16 +265,6 @@ function ordered(value: unknown, depth = 0): unknown {
   if (Array.isArray(value)) return value.map((inner) => ordered(inner, depth + 1));
   const entries = Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1));
   return entries.map(([key, inner]) => [key, ordered(inner, depth + 1)]);
-}
-
-function fieldDifference(name: string, left: Step, right: Step): FieldDifference {
-  const one = name in left ? textOf(left, name, false) : "";
-  const other = name in right ? textOf(right, name, false) : "";
-  if (one.length + other.length > LONGEST_TO_MARK) return { name, ...longDifference(one, other) };
-  const parts = diffWordsWithSpace(one, other).map((part): DiffPart => {
-    return { text: part.value, side: part.added ? 1 : part.removed ? -1 : 0 };
-  });
-  return { name, parts, note: null };
 }
 
 function longDifference(one: string, other: string) {

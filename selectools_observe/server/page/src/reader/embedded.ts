@@ -1,7 +1,7 @@
 /** The list's questions, answered from a file that holds its runs: the API's meaning, in memory. */
 
 import type { Query } from "../http";
-import type { JsonObject, Page, Summary } from "../types";
+import type { Candidates, Json, JsonObject, Page, Summary } from "../types";
 import { statisticsOf } from "./statistics";
 import type { EmbeddedTraces } from "./traces";
 
@@ -68,6 +68,24 @@ export class Embedded {
     return statisticsOf(found, async (runId) => (await this.traces.full(runId)).steps);
   }
 
+  /** Runs worth comparing with a run: of the same task, input, session or user. */
+  candidates(runId: string): Candidates[] {
+    const run = this.summaries.find((one) => one.run_id === runId);
+    if (!run) return [];
+    const others = this.summaries.filter((one) => one !== run);
+    const groups: Candidates[] = [];
+    const offer = (reason: string, key: string | null, value: Json | undefined, of: (one: Summary) => Json | undefined) => {
+      if (value === undefined || value === null || typeof value === "object") return;
+      const traces = others.filter((one) => of(one) === value).slice(0, 10);
+      if (traces.length) groups.push({ reason, key, value, traces });
+    };
+    for (const key of TASK_KEYS) offer("task", key, run.metadata[key], (one) => one.metadata[key]);
+    offer("input", null, run.input, (one) => one.input);
+    offer("session", null, run.session_id, (one) => one.session_id);
+    offer("user", null, run.user_id, (one) => one.user_id);
+    return groups;
+  }
+
   private matching(query: Query): (Summary & Facts)[] {
     const conditions = Object.entries(query).flatMap(([name, value]) => {
       const condition = value === undefined ? undefined : conditionOf(name, String(value));
@@ -76,6 +94,11 @@ export class Embedded {
     return this.summaries.filter((summary) => conditions.every((holds) => holds(summary)));
   }
 }
+
+const TASK_KEYS = [
+  "task_id", "task", "example_id", "dataset_item_id", "reference_example_id", "sample_id", "test_case",
+  "case_id", "scenario", "question_id",
+];
 
 type Condition = (summary: Summary & Facts) => boolean;
 

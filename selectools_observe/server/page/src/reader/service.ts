@@ -1,7 +1,17 @@
 /** What the views ask of runs. It runs in a worker, so that no run is too large to be opened. */
 
-import type { Comparison, FieldDifference, Outline, Step, StepDetail, Talk, Turn } from "../types";
-import { compareSteps, comparisonOf, differencesOf, type ServedComparison } from "./compare";
+import type { Candidates, Comparison, FieldDifference, Outline, RunTable, Step, StepDetail, Talk, Turn } from "../types";
+import {
+  compareSteps,
+  comparisonOf,
+  contentsOf,
+  deltasBetween,
+  differencesOf,
+  metricsOf,
+  shownOf,
+  type Difference,
+  type ServedComparison,
+} from "./compare";
 import { detailOf, textOf } from "./details";
 import { Embedded, type Block } from "./embedded";
 import { outlineOf } from "./outline";
@@ -54,14 +64,41 @@ export class Reader {
   }
 
   async compare(left: string, right: string): Promise<[Outline, Outline, Comparison]> {
-    const outlines = await Promise.all([this.outline(left), this.outline(right)]);
-    return [...outlines, await this.pairs(left, right)];
+    const outlines: [Outline, Outline] = [await this.outline(left), await this.outline(right)];
+    return [...outlines, await this.pairs(outlines)];
   }
 
-  async differences(left: string, one: number, right: string, other: number) {
-    const steps = [this.traces.step(left, one), this.traces.step(right, other)];
-    const [ours, theirs] = (await Promise.all(steps)) as [Step, Step];
-    return differencesOf(ours, theirs) satisfies FieldDifference[];
+  async differences(left: string, one: number, right: string, other: number): Promise<FieldDifference[]> {
+    if (!this.embedded) {
+      const query = { one: left, other: right, left: one, right: other };
+      const found = await getJson<{ differences: Difference[] }>(this.base, "api/compare/steps", query);
+      return found.differences.map(shownOf);
+    }
+    const [ours, theirs] = await Promise.all([this.contents(left), this.contents(right)]);
+    return differencesOf(ours[one]!, theirs[other]!).map(shownOf);
+  }
+
+  async table(runIds: string[]): Promise<RunTable> {
+    if (!this.embedded) return getJson<RunTable>(this.base, "api/compare/runs", { run_ids: runIds });
+    const outlines = await Promise.all(runIds.map((runId) => this.outline(runId)));
+    const contents = await Promise.all(runIds.map((runId) => this.contents(runId)));
+    const rows = outlines.map((outline, at) => {
+      const { first, state } = compareSteps(contents[0]!, contents[at]!);
+      return {
+        summary: this.summary(outline.run_id).traces[0]!,
+        metrics: metricsOf(outline),
+        differing_steps: state.filter(Boolean).length,
+        first_difference: first < 0 ? null : first,
+      };
+    });
+    const keys = [...new Set(outlines.flatMap((outline) => Object.keys(outline.metadata)))].sort();
+    const text = (outline: Outline, key: string) => JSON.stringify(outline.metadata[key]);
+    const metadata = keys.filter((key) => outlines.some((one) => text(one, key) !== text(outlines[0]!, key)));
+    return { metrics: Object.keys(rows[0]!.metrics), metadata, rows };
+  }
+
+  candidates(runId: string): Candidates[] {
+    return this.embedded!.candidates(runId);
   }
 
   list(query: Query) {
@@ -89,13 +126,19 @@ export class Reader {
     return this.embedded!.list({ run_ids: runId, limit: 1 });
   }
 
-  private async pairs(left: string, right: string): Promise<Comparison> {
+  private async contents(runId: string): Promise<Step[]> {
+    return contentsOf((await this.traces.full(runId)).steps, this.conversation(runId, 0, Infinity).turns);
+  }
+
+  private async pairs(outlines: [Outline, Outline]): Promise<Comparison> {
+    const [left, right] = [outlines[0].run_id, outlines[1].run_id];
     if (!this.embedded) {
       const query = { one: left, other: right };
       return comparisonOf(await getJson<ServedComparison>(this.base, "api/compare", query));
     }
-    const runs = await Promise.all([this.traces.full(left), this.traces.full(right)]);
-    return compareSteps(runs[0].steps, runs[1].steps);
+    const [ours, theirs] = await Promise.all([this.contents(left), this.contents(right)]);
+    const deltas = deltasBetween(metricsOf(outlines[0]), metricsOf(outlines[1]));
+    return { ...compareSteps(ours, theirs), runFields: [], deltas };
   }
 
   private async write(name: TextName): Promise<string> {

@@ -1,5 +1,6 @@
 /** Compare; the first difference is marked, and shown word by word. */
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { visible, seen } from "../parts/highlight";
 import { useKeys, useLoaded } from "../parts/hooks";
@@ -9,13 +10,18 @@ import { count, dollars, duration, plural, value } from "../format";
 import { familyOf } from "../kinds";
 import { go, write, type Route } from "../route";
 import type { Source } from "../source";
-import type { Comparison, FieldDifference, Outline } from "../types";
+import type { Comparison, Delta, FieldDifference, Outline } from "../types";
 
 const SIGNS = ["", "≠", "−", "+"];
 const WORDS = ["the same", "differs", "only in the left run", "only in the right run"];
 
 export function Compare({ source, route }: { source: Source; route: Route }) {
-  const { run, other } = route;
+  const { run, other, more } = route;
+  if (more.length) return <Table source={source} route={route} />;
+  return <Two source={source} route={route} run={run} other={other} />;
+}
+
+function Two({ source, route, run, other }: { source: Source; route: Route; run: string; other: string }) {
   const { value: found, problem } = useLoaded(() => source.ask("compare", run, other), [source, run, other]);
   useKeys({ Escape: () => (route.step ? go({ ...route, step: null }) : go({ view: "run", run })) });
   if (problem) return <Problem problem={problem} whole />;
@@ -78,7 +84,9 @@ function Compared({ source, route, found: [left, right, comparison] }: Props) {
         <p class="told">
           <span role="status">
             {first < 0
-              ? "No differences."
+              ? comparison.runFields.length
+                ? `The steps are the same; not ${comparison.runFields.join(" and ")}.`
+                : "No differences."
               : `${plural(same, "step")} the same, ${count(changed)} different, ${count(gone)} only left, ${count(come)} only right.`}
           </span>
           {first >= 0 && (
@@ -99,6 +107,7 @@ function Compared({ source, route, found: [left, right, comparison] }: Props) {
           <Side outline={left} name="Left" />
           <Side outline={right} name="Right" />
         </div>
+        <Deltas deltas={comparison.deltas} />
         <MetadataDifferences left={left} right={right} />
       </header>
       <div class="columns">
@@ -144,17 +153,136 @@ function rowsOf(outline: Outline): Int32Array {
   return places;
 }
 
+const LABELS: Record<string, string> = {
+  llm_calls: "LLM calls",
+  tool_calls: "Tool calls",
+  prompt_tokens: "Input tokens",
+  completion_tokens: "Output tokens",
+  cost_usd: "Cost",
+  duration_ms: "Active time",
+  wall_ms: "Duration",
+};
+const ALWAYS = new Set(["steps", "cost_usd", "wall_ms"]);
+
+function labelOf(name: string): string {
+  return LABELS[name] ?? seen(name.replace(/^score\./, "").replace(/^./, (letter) => letter.toUpperCase()));
+}
+
+function amount(name: string, of: number | null | undefined): string {
+  if (of === null || of === undefined) return "-";
+  if (name === "cost_usd") return dollars(of);
+  if (name.endsWith("_ms")) return duration(of);
+  return name.startsWith("score.") ? String(Math.round(of * 1e4) / 1e4) : count(of);
+}
+
+/** The numbers that tell the runs apart, and by how much. */
+function Deltas({ deltas }: { deltas: Delta[] }) {
+  const shown = deltas.filter(({ name, change }) => change || ALWAYS.has(name));
+  return (
+    <dl class="totals deltas" aria-label="Numbers that differ">
+      {shown.map(({ name, left, right, change, ratio }) => (
+        <div key={name}>
+          <dt>{labelOf(name)}</dt>
+          <dd>
+            {amount(name, left)} → {amount(name, right)}
+            {change ? (
+              <small>
+                {" "}
+                {change > 0 ? "+" : "−"}
+                {amount(name, Math.abs(change))}
+                {ratio !== null && ` (${ratio > 0 ? "+" : "−"}${Math.abs(Math.round(ratio * 100))} %)`}
+              </small>
+            ) : null}
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** More than two runs: their numbers next to each other, held against the first. */
+function Table({ source, route }: { source: Source; route: Route }) {
+  const ids = [route.run, route.other, ...route.more];
+  const { value: table, problem } = useLoaded(() => source.ask("table", ids), [source, ids.join("\n")]);
+  useKeys({ Escape: () => go({ view: "runs", q: route.q }) });
+  if (problem) return <Problem problem={problem} whole />;
+  if (!table) return <Waiting whole>Comparing…</Waiting>;
+  const { rows } = table;
+  const first = rows[0]!;
+  const line = (name: string, cells: ComponentChildren[], key = name) => (
+    <tr key={key}>
+      <th scope="row">{name}</th>
+      {cells.map((cell, at) => (
+        <td key={at}>{cell}</td>
+      ))}
+    </tr>
+  );
+  return (
+    <main class="compare">
+      <div class="title">
+        <a class="back" href={write({ view: "runs", q: route.q })}>Runs</a>
+        <h1>Compare {count(rows.length)} runs</h1>
+      </div>
+      <div class="wide" tabIndex={0} role="region" aria-label="Runs next to each other">
+        <table class="runs-table">
+          <thead>
+            <tr>
+              <td />
+              {rows.map(({ summary }, at) => (
+                <th scope="col" key={summary.run_id}>
+                  <a href={write({ view: "run", run: summary.run_id })}>{value(seen(summary.run_id), 28)}</a>
+                  {at > 0 && (
+                    <a class="button quiet" href={write({ view: "compare", run: first.summary.run_id, other: summary.run_id })}>
+                      Compare with the first
+                    </a>
+                  )}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {line("Outcome", rows.map(({ summary }) => seen(summary.outcome ?? "")))}
+            {table.metrics.map((name) =>
+              line(
+                labelOf(name),
+                rows.map(({ metrics }, at) => {
+                  const [own, base] = [metrics[name], first.metrics[name]];
+                  const percent = at && own != null && base ? Math.round((own / base - 1) * 100) : 0;
+                  return (
+                    <>
+                      {amount(name, own)}
+                      {percent !== 0 && <small> {percent > 0 ? "+" : "−"}{Math.abs(percent)} %</small>}
+                    </>
+                  );
+                }),
+                name,
+              ),
+            )}
+            {line("Steps that differ", rows.map((row) => count(row.differing_steps)))}
+            {table.metadata.map((key) =>
+              line(
+                value(seen(key), 30),
+                rows.map(({ summary }) => (Object.hasOwn(summary.metadata, key) ? seen(value(summary.metadata[key], 40)) : "-")),
+                `metadata ${key}`,
+              ),
+            )}
+            {line("Input", rows.map(({ summary }) => <bdi>{seen(summary.input ?? "-")}</bdi>))}
+            {line("Output", rows.map(({ summary }) => <bdi>{seen(summary.output ?? "-")}</bdi>))}
+          </tbody>
+        </table>
+      </div>
+    </main>
+  );
+}
+
 function Side({ outline, name }: { outline: Outline; name: string }) {
   const { totals } = outline;
   return (
     <p>
       <b>{name}</b>{" "}
       <a href={write({ view: "run", run: outline.run_id })}>{value(seen(outline.run_id), 60)}</a>
-      <small>
-        {plural(outline.count, "step")} · {duration(totals.duration_ms)} ·{" "}
-        {count(totals.prompt_tokens + totals.completion_tokens)} tokens · {dollars(totals.cost_usd)}
-        {totals.errors > 0 && <b class="bad"> · {count(totals.errors)} failed</b>}
-      </small>
+      {outline.name && <small>{value(seen(outline.name), 60)}</small>}
+      {totals.errors > 0 && <b class="bad">{count(totals.errors)} failed</b>}
     </p>
   );
 }
@@ -234,7 +362,7 @@ function PairPanel({ source, route, comparison, at }: PanelProps) {
       {fields?.at === at && (
         <div class="fields">
           {state === 0 && (
-            <p class="note">Type, tool, arguments, result, model, output, reasoning and error are equal. Times, tokens and costs do not count.</p>
+            <p class="note">Type, tool, arguments, result, model, new input, output, reasoning and error are equal. Times, tokens, costs and ids do not count.</p>
           )}
           {state > 1 && <p class="note">The other run has no step of this kind at this place.</p>}
           {fields.fields.map((field) => (

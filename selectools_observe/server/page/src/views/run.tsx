@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { CompareWith } from "../parts/candidates";
 import { Copy } from "../parts/copy";
 import { seen } from "../parts/highlight";
 import { useKeys, useLater, useLoaded } from "../parts/hooks";
@@ -310,9 +311,7 @@ function Head({ source, route, outline, readOnly }: OpenProps) {
             JSON
           </button>
           <Copy label="Copy JSON" text={whole} />
-          <a class="button quiet" href={write({ view: "runs", q: route.q, other: outline.run_id })}>
-            Compare with…
-          </a>
+          <CompareWith source={source} run={outline.run_id} q={route.q} />
           {!readOnly && <Delete source={source} route={route} run={outline.run_id} />}
         </div>
       </div>
