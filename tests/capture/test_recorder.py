@@ -234,16 +234,18 @@ class TestCancellation:
         loaded = await loaded if asyncio.iscoroutine(loaded) else loaded
         assert [step.type.value for step in loaded] == ["llm_call", "cancelled"]
 
-    async def agent(self, recorder, run_id, turns=1):
+    async def agent(self, recorder, run_id, has_called):
         async with recorder.run(run_id=run_id) as run:
             async with run.llm_call():
                 pass
+            has_called.set()
             await asyncio.sleep(60)
 
     @pytest.mark.parametrize("times", [1, 2, 3])
     async def test_a_cancelled_run_is_saved_and_the_cancellation_goes_on(self, behind, times):
-        task = asyncio.create_task(self.agent(Recorder(behind), "run"))
-        await asyncio.sleep(0.01)
+        has_called = asyncio.Event()
+        task = asyncio.create_task(self.agent(Recorder(behind), "run", has_called))
+        await has_called.wait()
         for _ in range(times):  # again while it is being saved
             task.cancel()
             await asyncio.sleep(0)
@@ -252,17 +254,20 @@ class TestCancellation:
         await self.check(behind, "run")
 
     async def test_a_scope_that_is_cancelled(self, behind):
-        with anyio.move_on_after(0.02) as scope:
-            await self.agent(Recorder(behind), "run")
-        assert scope.cancelled_caught
+        async with anyio.create_task_group() as group:
+            has_called = anyio.Event()
+            group.start_soon(self.agent, Recorder(behind), "run", has_called)
+            await has_called.wait()
+            group.cancel_scope.cancel()
         await self.check(behind, "run")
 
     def test_a_loop_that_ends(self, tmp_path):
         store = AsyncSQLiteTraceStore(tmp_path / "traces.db")
 
         async def main():
-            tasks.append(asyncio.create_task(self.agent(Recorder(store), "run")))
-            await asyncio.sleep(0.05)
+            has_called = asyncio.Event()
+            tasks.append(asyncio.create_task(self.agent(Recorder(store), "run", has_called)))
+            await has_called.wait()
 
         tasks = []
         asyncio.run(main())

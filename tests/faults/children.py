@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any, Self
 
-DEADLINE = 60  # seconds after which a child is said to hang
+DEADLINE = 180  # seconds after which a child is said to hang
 HUNG = "Timeout ("
 
 

@@ -60,10 +60,9 @@ def failing(tmp_path_factory) -> Iterator[tuple[Zygote, disks.Control]]:
 
 
 def pytest_collection_modifyitems(items) -> None:
-    if IS_LONG:
-        for item in items:
-            if "faults" in item.path.parts:
-                item.add_marker(pytest.mark.timeout(3600))
+    for item in items:
+        if "faults" in item.path.parts:
+            item.add_marker(pytest.mark.timeout(3600 if IS_LONG else 600))
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -60,7 +60,7 @@ def test_writers_readers_and_deleters(backend, zygote, chance, many, report, tmp
     given = [tmp_path / f"g{n}.journal" for n in range(2)]
     cleared = [tmp_path / f"c{n}.journal" for n in range(2)]
     seconds = many(3, 60)
-    common = {"path": path, "stop": stop, "deadline": 60 + 3 * seconds}
+    common = {"path": path, "stop": stop, "deadline": 180 + 3 * seconds}
     children = [
         zygote.start("save", **common, **of_writer(backend, n, journal, chance))
         for n, journal in enumerate(writers)

@@ -295,12 +295,18 @@ class TestRunsThatEndOtherwise:
         assert waiting.extra == {"unfinished": True}
 
     def test_a_timeout_within_a_task_that_lives_on(self, observer, store):
+        async def end_when_entered(gate, limit):
+            await gate.entered.wait()
+            limit.reschedule(asyncio.get_running_loop().time())
+
         async def main():
             gate = Gate()
             runner = agent([[("gate", {"name": "ada"})], "Through."], observer, tools=[gate.tool])
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.05):
+                async with asyncio.timeout(None) as limit:
+                    ending = asyncio.create_task(end_when_entered(gate, limit))
                     await runner.arun("Go.")
+            await ending
             return await asyncio.to_thread(settled, observer)
 
         asyncio.run(main())
