@@ -55,8 +55,7 @@ class TraceFilter:
         step_type: Some step is of this type.
         tool_name: Some step has this tool.
         model: Some step has this model.
-        name: The run has this name. This and the next five ask for what summaries say, whether the
-            run's own fields say it or its metadata.
+        name: The run has this name.
         session_id: It is part of this conversation.
         user_id: It was made for this user.
         agent: This agent made it.
@@ -82,7 +81,8 @@ class TraceFilter:
             a metadata value that JSON has no form for, a text without a word, an unknown order, or
             a ``where`` that cannot be read.
 
-    Of a run whose beginning or whose wall time nothing tells, no bound on it holds.
+    ``name`` to ``outcome`` ask for what summaries say, whether the run's own fields say it or its
+    metadata. Of a run whose beginning or whose wall time nothing tells, no bound on it holds.
     """
 
     metadata_match: Mapping[str, Any] | None = None

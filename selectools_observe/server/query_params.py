@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import NoneType
+from typing import Any, Union, get_args, get_type_hints
 from urllib.parse import parse_qsl
 
 from ..model.filters import TraceFilter
 from ..model.json_values import loads
 from ..model.ordering import ORDERS
+from .param_types import Reader, Schema, bounded, documented_attributes, typed
 from .responses import Problem
 
-Schema: TypeAlias = dict[str, Any]
-
 _MOST = 200  # parameters in one query
-_LONGEST_NUMBER = 300  # characters
-_INTEGER = re.compile(r"-?[0-9]+")
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
-    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
 
 
 @dataclass(frozen=True)
@@ -39,59 +30,22 @@ class Parameter:
         many: Whether it may be given more than once.
         as_json: Whether its text is a JSON document.
         needed: Whether a request without it is refused.
+        field: The filter's field, if it has another name.
     """
 
     name: str
-    read: Callable[[str], Any]
+    read: Reader
     schema: Schema
     about: str
     many: bool = False
     as_json: bool = False
     needed: bool = False
+    field: str | None = None
 
 
 def text(value: str) -> str:
     """Any text."""
     return value
-
-
-def integer(low: int | None = None, high: int | None = None) -> Callable[[str], int]:
-    """Whole numbers in decimal, within bounds."""
-
-    def read(value: str) -> int:
-        if not _INTEGER.fullmatch(value) or len(value) > _LONGEST_NUMBER:
-            raise ValueError("an integer")
-        number = int(value)
-        if (low is not None and number < low) or (high is not None and number > high):
-            raise ValueError(f"from {low} to {high}" if high is not None else f"{low} or more")
-        return number
-
-    return read
-
-
-def number(value: str) -> float:
-    """Numbers as JSON writes them."""
-    if not _NUMBER.fullmatch(value) or len(value) > _LONGEST_NUMBER:
-        raise ValueError("a number")
-    return int(value) if _INTEGER.fullmatch(value) else float(value)
-
-
-def flag(value: str) -> bool:
-    """``true`` or ``false``."""
-    if value not in {"true", "false"}:
-        raise ValueError("true or false")
-    return value == "true"
-
-
-def moment(value: str) -> datetime:
-    """RFC 3339 instants."""
-    wanted = "an RFC 3339 time such as 2026-03-01T00:00:00Z; a + is written %2B"
-    if not _MOMENT.fullmatch(value):
-        raise ValueError(wanted)
-    try:
-        return datetime.fromisoformat(value.upper())
-    except ValueError:
-        raise ValueError(wanted) from None
 
 
 def json_object(value: str) -> dict[str, Any]:
@@ -113,17 +67,7 @@ def json_or_text(value: str) -> Any:
         return value
 
 
-def bounded(low: int, high: int, default: int) -> tuple[Callable[[str], int], Schema]:
-    """A count within bounds, and its schema."""
-    schema = {"type": "integer", "minimum": low, "maximum": high, "default": default}
-    return integer(low, high), schema
-
-
-_WHOLE: Schema = {"type": "integer"}
-_REAL: Schema = {"type": "number"}
 _TEXT: Schema = {"type": "string"}
-_FLAG: Schema = {"type": "boolean"}
-_WHEN: Schema = {"type": "string", "format": "date-time"}
 
 DEFAULT_LIMIT = 50
 MOST_SUMMARIES = 1000
@@ -134,10 +78,12 @@ ORDER_BY = Parameter(
     "Order, the largest first with a - before it; by default the newest save first.",
 )  # fmt: skip
 
-FILTERS = (
+# What a filter's field is called in a query, and is read as, where its type does not say it.
+_OWN_FORMS = (
     Parameter(
         "filter", text, {"type": "string", "format": "trace-filter"},
         'A filter such as reward<1 -tool:think latency>5s "gift card".',
+        field="where",
     ),
     Parameter(
         "text", text, {"type": "string", "format": "words"},
@@ -147,35 +93,33 @@ FILTERS = (
         "metadata", json_object, {"type": "object"},
         "Every pair must be in the metadata. One pair may also be given as metadata.KEY=VALUE, "
         "the value read as JSON if it is JSON, and as text if not.",
-        as_json=True,
-    ),
-    Parameter("min_steps", integer(), _WHOLE, "Minimum number of steps."),
-    Parameter("max_steps", integer(), _WHOLE, "Maximum number of steps."),
-    Parameter("min_ms", number, _REAL, "Minimum total duration of the steps, in ms."),
-    Parameter("max_ms", number, _REAL, "They sum to at most this."),
-    Parameter("min_cost_usd", number, _REAL, "Minimum total cost, in USD."),
-    Parameter("max_cost_usd", number, _REAL, "They sum to at most this."),
-    Parameter("since", moment, _WHEN, "Saved at or after this instant."),
-    Parameter("until", moment, _WHEN, "Saved at or before this instant."),
-    Parameter("has_error", flag, _FLAG, "Whether any step failed."),
-    Parameter("step_type", text, _TEXT, "Any step has this type."),
-    Parameter("tool_name", text, _TEXT, "Any step calls this tool."),
-    Parameter("model", text, _TEXT, "Any step uses this model."),
-    Parameter("name", text, _TEXT, "Runs with this name."),
-    Parameter("session_id", text, _TEXT, "Runs of this session: a conversation or thread."),
-    Parameter("user_id", text, _TEXT, "Runs made for this user."),
-    Parameter("agent", text, _TEXT, "Runs of this agent."),
-    Parameter("tags", text, {"type": "array", "items": _TEXT}, "Runs with this tag.", many=True),
-    Parameter("outcome", text, _TEXT, "Runs that ended so: ok, error, cancelled, interrupted, ..."),
-    Parameter("started_since", moment, _WHEN, "Started at or after this time."),
-    Parameter("started_until", moment, _WHEN, "Started at or before this time."),
-    Parameter("min_wall_ms", number, _REAL, "Wall time, from first start to last end, at least."),
-    Parameter("max_wall_ms", number, _REAL, "Wall time at most."),
-    Parameter("parent_run_id", text, _TEXT, "Child runs of this run."),
-    Parameter(
-        "run_ids", text, {"type": "array", "items": _TEXT}, "One of these runs.", many=True
+        as_json=True, field="metadata_match",
     ),
 )  # fmt: skip
+
+
+def _of_fields() -> Iterator[Parameter]:
+    """A parameter for each other field of `TraceFilter`, by its type and its documentation."""
+    apart = {each.field or each.name for each in _OWN_FORMS} | {"limit", "order_by"}
+    types, about = get_type_hints(TraceFilter), documented_attributes(TraceFilter)
+    for field in fields(TraceFilter):
+        if field.name in apart:
+            continue
+        kind = _without_none(types[field.name])
+        if kind == Iterable[str]:
+            schema = {"type": "array", "items": _TEXT}
+            yield Parameter(field.name, text, schema, about.get(field.name, ""), many=True)
+        else:
+            yield Parameter(field.name, *typed(kind), about.get(field.name, ""))
+
+
+def _without_none(kind: Any) -> Any:
+    """The type of a field that is set; a text where a text will do."""
+    kinds = [each for each in get_args(kind) if each is not NoneType]
+    return str if str in kinds else Union[tuple(kinds)]  # noqa: UP007 - of so many as there are
+
+
+FILTERS = (*_OWN_FORMS, *_of_fields())
 
 _PAIR = "metadata."
 
@@ -239,15 +183,13 @@ def _add_pair(values: dict[str, Any], key: str, wanted: Any) -> None:
 
 def filter_of(values: Mapping[str, Any]) -> TraceFilter:
     """The filter that a query's values ask for."""
-    names = {parameter.name for parameter in FILTERS}
-    fields = {name: value for name, value in values.items() if name in names}
-    for name, field in (("metadata", "metadata_match"), ("filter", "where")):
-        if name in fields:
-            fields[field] = fields.pop(name)
-    if "order_by" in values:
-        fields["order_by"] = values["order_by"]
+    asked = {
+        parameter.field or parameter.name: values[parameter.name]
+        for parameter in (*FILTERS, ORDER_BY)
+        if parameter.name in values
+    }
     try:
-        return TraceFilter(**fields)
+        return TraceFilter(**asked)
     except (TypeError, ValueError) as error:
         raise _invalid(str(error)) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional, TypeAlias
 
 import msgspec
 
@@ -15,7 +15,6 @@ from ..model.trace import (
     STEP_FIELDS,
     TRACE_KEYS,
     AgentTrace,
-    Number,
     TraceStep,
     step_type,
 )
@@ -23,47 +22,33 @@ from ..model.trace import (
 _MOST_CHARACTERS = 64 * 1024 * 1024  # that references of a run may expand to
 
 
-class _SentStep(msgspec.Struct, omit_defaults=True):
-    """The fields of a step; null stands for a number that was none."""
-
-    type: str
-    timestamp: Number | None = 0.0
-    duration_ms: Number | None = 0.0
-    tool_name: str | None = None
-    tool_args: dict[str, Any] | None = None
-    tool_result: str | None = None
-    model: str | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cost_usd: Number | None = None
-    reasoning: str | None = None
-    error: str | None = None
-    summary: str | None = None
-    node_name: str | None = None
-    step_number: int | None = None
-    checkpoint_id: str | None = None
-    interrupt_key: str | None = None
-    from_node: str | None = None
-    to_node: str | None = None
-    children: list[str] | None = None
-    input: Any = None
-    output: Any = None
+_Field: TypeAlias = tuple[str, Any] | tuple[str, Any, Any]
 
 
-class _SentTrace(msgspec.Struct):
-    steps: list[dict[str, Any]]
-    run_id: str = ""
-    start_time: Number | None = 0.0
-    parent_run_id: str | None = None
-    metadata: dict[str, Any] | None = None
-    name: str | None = None
-    input: Any = None
-    output: Any = None
-    session_id: str | None = None
-    user_id: str | None = None
-    agent: str | None = None
-    tags: list[str] | None = None
-    outcome: str | None = None
+def _as_sent(name: str, model: type[msgspec.Struct], *own: _Field) -> type[msgspec.Struct]:
+    """What a client may send for a model: its fields, each of which may be null or missing.
+
+    Args:
+        name: What msgspec calls it.
+        model: The model; a new field of it is in here by itself.
+        *own: Fields that must be there, or be of another type: name, type and perhaps default.
+    """
+    apart = {"extra", *(field[0] for field in own)}
+    others = [
+        (field.name, _or_none(field.type), None)
+        for field in msgspec.structs.fields(model)
+        if field.name not in apart
+    ]
+    described = {"__doc__": model.__doc__}
+    return msgspec.defstruct(name, [*own, *others], module=__name__, namespace=described)
+
+
+def _or_none(kind: Any) -> Any:
+    return kind if kind is Any else Optional[kind]  # noqa: UP045 - the type is a value
+
+
+SentStep = _as_sent("SentStep", TraceStep, ("type", str))
+SentTrace = _as_sent("SentTrace", AgentTrace, ("steps", list[dict[str, Any]]), ("run_id", str, ""))
 
 
 def trace_of(data: bytes) -> AgentTrace:
@@ -94,7 +79,7 @@ def trace_of_value(value: object) -> AgentTrace:
         value = expand(value, _MOST_CHARACTERS)
     except ValueError as error:
         raise InvalidTraceError(None, "the trace", f"does not fit: {error}") from None
-    sent = _checked(value, _SentTrace, run_id, "")
+    sent = _checked(value, SentTrace, run_id, "")
     extra = {name: field for name, field in value.items() if name not in TRACE_KEYS}
     trace = AgentTrace(
         steps=[_step_of(step, number, run_id) for number, step in enumerate(sent.steps)],
@@ -110,7 +95,7 @@ def trace_of_value(value: object) -> AgentTrace:
 
 
 def _step_of(step: dict[str, Any], number: int, run_id: object) -> TraceStep:
-    sent = _checked(step, _SentStep, run_id, f"steps[{number}]")
+    sent = _checked(step, SentStep, run_id, f"steps[{number}]")
     extra = {name: field for name, field in step.items() if name not in STEP_FIELDS}
     fields = {name: getattr(sent, name) for name in STEP_FIELDS}
     fields["type"] = step_type(sent.type)

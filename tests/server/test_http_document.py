@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -11,7 +12,16 @@ from pathlib import Path
 import pytest
 from served import TOKEN, run_of, serving
 
-from selectools_observe import AsyncSQLiteTraceStore, InMemoryTraceStore, SQLiteTraceStore
+from selectools_observe import (
+    AgentTrace,
+    AsyncSQLiteTraceStore,
+    InMemoryTraceStore,
+    SQLiteTraceStore,
+    TraceFilter,
+    TraceStep,
+    TraceSummary,
+)
+from selectools_observe.model.text_query import SearchHit
 from selectools_observe.server import entrance
 from selectools_observe.server.openapi.document import document
 from selectools_observe.server.responses import Problem
@@ -122,6 +132,26 @@ def test_every_route_is_in_it():
         if method != "parameters"
     }
     assert described == routed
+
+
+def test_every_field_of_the_models_is_in_it():
+    told = document("", has_token=False)
+    names = {parameter["name"] for parameter in told["paths"]["/api/traces"]["get"]["parameters"]}
+    called = {"metadata_match": "metadata", "where": "filter"}
+    assert {
+        called.get(field.name, field.name) for field in dataclasses.fields(TraceFilter)
+    } <= names
+    schemas = told["components"]["schemas"]
+    for schema, model in (
+        ("Summary", TraceSummary),
+        ("Step", TraceStep),
+        ("SentStep", TraceStep),
+        ("Trace", AgentTrace),
+        ("SentTrace", AgentTrace),
+        ("SearchHit", SearchHit),
+    ):
+        fields = set(model.__struct_fields__) - {"extra"}
+        assert fields <= set(schemas[schema]["properties"]), schema
 
 
 def test_every_schema_that_is_named_is_there():

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...model.annotations import LONGEST_NAME, SOURCES
+from ...model.text_query import SearchHit
+from ...model.trace import TraceSummary
+from ..request_trace import SentStep, SentTrace
+from .model_schemas import components_of, fields_of
 
 _TEXT = {"type": "string"}
 _WHOLE = {"type": "integer"}
@@ -47,32 +51,8 @@ def _at_least(needed: list[str], **fields: Any) -> dict[str, Any]:
     return {"type": "object", "properties": fields, "required": needed}
 
 
-_STEP_TEXTS = (
-    "tool_name", "tool_result", "model", "reasoning", "error", "summary", "node_name",
-    "checkpoint_id", "interrupt_key", "from_node", "to_node",
-)  # fmt: skip
-_STEP_COUNTS = ("prompt_tokens", "completion_tokens", "step_number")
-
-_STEP: dict[str, Any] = {
-    **{name: _or_null(_TEXT) for name in _STEP_TEXTS},
-    **{name: _or_null(_WHOLE) for name in _STEP_COUNTS},
-    "type": _TEXT,
-    "timestamp": _or_null(_REAL),
-    "duration_ms": _or_null(_REAL),
-    "cost_usd": _or_null(_REAL),
-    "tool_args": _or_null(_OBJECT),
-    "children": _or_null(_list(_TEXT)),
-    "input": {},
-    "output": {},
-}
-
-_DETAIL_TEXTS = ("name", "session_id", "user_id", "agent", "outcome")
-_DETAILS: dict[str, Any] = {
-    **{name: _or_null(_TEXT) for name in _DETAIL_TEXTS},
-    "input": {},
-    "output": {},
-    "tags": _or_null(_list(_TEXT)),
-}
+_STEP = fields_of(SentStep)
+_TRACE = {**fields_of(SentTrace), "steps": _list(_ref("SentStep"))}
 
 _WORD = {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": "^[^\\x00]*$"}
 _ANNOTATION: dict[str, Any] = {
@@ -113,32 +93,7 @@ SCHEMAS: dict[str, Any] = {
     "Document": _at_least(["openapi", "info", "paths"]),
     "Saved": _exactly(run_id=_TEXT),
     "Count": _exactly(count=_COUNT, is_complete=_FLAG),
-    "Summary": _with_all(
-        run_id=_TEXT,
-        steps=_COUNT,
-        total_ms=_REAL,
-        created_at=_WHEN,
-        metadata=_OBJECT,
-        prompt_tokens=_WHOLE,
-        completion_tokens=_WHOLE,
-        cost_usd=_REAL,
-        has_error=_FLAG,
-        name=_or_null(_TEXT),
-        input=_or_null(_TEXT),
-        output=_or_null(_TEXT),
-        session_id=_or_null(_TEXT),
-        user_id=_or_null(_TEXT),
-        agent=_or_null(_TEXT),
-        tags=_list(_TEXT),
-        outcome=_TEXT,
-        started_at=_or_null(_WHEN),
-        wall_ms=_or_null(_REAL),
-        annotations={
-            "type": "object",
-            "additionalProperties": _ref("Annotation"),
-            "description": "The newest of each name.",
-        },
-    ),
+    "Summary": _with_all(**fields_of(TraceSummary)),
     "Annotation": _at_least(
         ["run_id", "name", "source", "created_at", "id"],
         run_id=_TEXT,
@@ -174,13 +129,7 @@ SCHEMAS: dict[str, Any] = {
         duration_ms=_ref("Spread"),
         tokens=_ref("Spread"),
     ),
-    "SearchHit": _exactly(
-        run_id=_TEXT,
-        step=_or_null(_COUNT),
-        field=_TEXT,
-        snippet=_TEXT,
-        marks=_list(_list(_COUNT)),
-    ),
+    "SearchHit": _exactly(**fields_of(SearchHit)),
     "SearchPage": _exactly(hits=_list(_ref("SearchHit")), next_cursor=_or_null(_TEXT)),
     "Statistics": _exactly(
         runs=_COUNT,
@@ -193,15 +142,13 @@ SCHEMAS: dict[str, Any] = {
     "Step": _at_least(["type"], **_STEP, cut={"type": "object", "additionalProperties": _COUNT}),
     "Trace": _at_least(
         ["run_id", "start_time", "step_count", "steps"],
-        run_id=_TEXT,
-        start_time=_or_null(_REAL),
-        total_duration_ms=_REAL,
-        step_count=_COUNT,
-        step_offset=_COUNT,
-        parent_run_id=_TEXT,
-        metadata=_OBJECT,
-        **_DETAILS,
-        steps=_list(_ref("Step")),
+        **{
+            **_TRACE,
+            "steps": _list(_ref("Step")),
+            "total_duration_ms": _REAL,
+            "step_count": _COUNT,
+            "step_offset": _COUNT,
+        },
     ),
     "Conversation": _at_least(
         ["run_id", "total", "offset", "turns"],
@@ -227,15 +174,7 @@ SCHEMAS: dict[str, Any] = {
         cut=_COUNT,
     ),
     "SentStep": _at_least(["type"], **_STEP),
-    "SentTrace": _at_least(
-        ["steps"],
-        run_id={"type": "string", "minLength": 1},
-        start_time=_or_null(_REAL),
-        parent_run_id=_or_null(_TEXT),
-        metadata=_or_null(_OBJECT),
-        **_DETAILS,
-        steps=_list(_ref("SentStep")),
-    ),
+    "SentTrace": _at_least(["steps"], **{**_TRACE, "run_id": {"type": "string", "minLength": 1}}),
     "Pair": _exactly(
         one=_or_null(_COUNT),
         other=_or_null(_COUNT),
@@ -282,3 +221,4 @@ SCHEMAS: dict[str, Any] = {
         traces=_list(_ref("Summary")),
     ),
 }
+SCHEMAS = {**components_of(TraceSummary, SearchHit), **SCHEMAS}

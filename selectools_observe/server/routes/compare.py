@@ -15,7 +15,8 @@ from ...analytics import Comparison, StepPair, compare, differences, tabulate
 from ...analytics.candidates import CandidateQuery, candidate_queries
 from ...analytics.conversation import cut_texts
 from ...model.trace import AgentTrace, TraceSummary
-from ..query_params import Parameter, bounded, integer, parse, text
+from ..param_types import bounded, from_nought
+from ..query_params import Parameter, parse, text
 from ..responses import Problem, answer
 from ..state import State, state_of
 from .traces import load, run_id_of, summary_of, version_tag
@@ -23,16 +24,15 @@ from .traces import load, run_id_of, summary_of, version_tag
 _MOST_RUNS = 50
 ONE = Parameter("one", text, {"type": "string"}, "Run id of the left run.", needed=True)
 OTHER = Parameter("other", text, {"type": "string"}, "Run id of the right run.", needed=True)
-_STEP = {"type": "integer", "minimum": 0}
-LEFT = Parameter("left", integer(0), _STEP, "Index of the left run's step.", needed=True)
-RIGHT = Parameter("right", integer(0), _STEP, "Index of the right run's step.", needed=True)
+LEFT = Parameter("left", *from_nought(), "Index of the left run's step.", needed=True)
+RIGHT = Parameter("right", *from_nought(), "Index of the right run's step.", needed=True)
 RUN_IDS = Parameter(
     "run_ids", text,
     {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": _MOST_RUNS},
     "The runs, the one that the others are held against first.", many=True, needed=True,
 )  # fmt: skip
 TEXTS = Parameter(
-    "text_limit", integer(0), {**_STEP, "default": 20_000},
+    "text_limit", *from_nought(20_000),
     "Texts longer than so many characters are cut there.",
 )  # fmt: skip
 MOST = Parameter("limit", *bounded(1, 100, 10), "Maximum number of runs of each kind.")

@@ -19,7 +19,8 @@ from ...model.histogram import TraceHistogram
 from ...model.trace import AgentTrace
 from ...model.validation import as_agent_trace
 from ...protocols import AsyncQueryableTraceStore
-from ..query_params import FILTERS, Parameter, bounded, filter_of, parse
+from ..param_types import bounded
+from ..query_params import FILTERS, Parameter, filter_of, parse
 from ..responses import answer, moment_text
 from ..state import state_of
 

@@ -18,6 +18,7 @@ from ...model.filters import TraceFilter
 from ...model.trace import AgentTrace, TraceSummary
 from ...model.validation import as_agent_trace
 from ...protocols import AsyncQueryableTraceStore
+from ..param_types import bounded, from_nought
 from ..query_params import (
     CURSOR,
     DEFAULT_LIMIT,
@@ -25,9 +26,7 @@ from ..query_params import (
     LIMIT,
     ORDER_BY,
     Parameter,
-    bounded,
     filter_of,
-    integer,
     parse,
 )
 from ..query_params import text as any_text
@@ -42,9 +41,7 @@ from ..responses import (
 from ..state import State, state_of
 from ..trace_window import Window, pieces, step_json
 
-COUNT_LIMIT = Parameter(
-    "limit", integer(0), {"type": "integer", "minimum": 0}, "Stop counting at this number."
-)
+COUNT_LIMIT = Parameter("limit", *from_nought(), "Stop counting at this number.")
 WORDS = Parameter(
     "q", any_text, {"type": "string", "format": "words"},
     'What to look for: words, which find what begins with them, and "phrases".', needed=True,
@@ -53,16 +50,16 @@ HITS = Parameter("hits", *bounded(1, 100, 3), "Maximum number of places of each 
 SEARCH_FILTERS = tuple(parameter for parameter in FILTERS if parameter.name != "text")
 WINDOW = (
     Parameter(
-        "text_limit", integer(0), {"type": "integer", "minimum": 0},
+        "text_limit", *from_nought(),
         "Texts of a step longer than so many characters are cut there; "
         "arguments larger than so many bytes as JSON become null.",
     ),
     Parameter(
-        "step_offset", integer(0), {"type": "integer", "minimum": 0, "default": 0},
+        "step_offset", *from_nought(0),
         "Index of the first step.",
     ),
     Parameter(
-        "step_limit", integer(0), {"type": "integer", "minimum": 0}, "Maximum number of steps."
+        "step_limit", *from_nought(), "Maximum number of steps."
     ),
 )  # fmt: skip
 
@@ -70,15 +67,15 @@ WINDOW = (
 TURNS = 500
 CONVERSATION = (
     Parameter(
-        "offset", integer(0), {"type": "integer", "minimum": 0, "default": 0},
+        "offset", *from_nought(0),
         "Index of the first turn.",
     ),
     Parameter(
-        "limit", integer(0), {"type": "integer", "minimum": 0, "default": TURNS},
+        "limit", *from_nought(TURNS),
         "Maximum number of turns.",
     ),
     Parameter(
-        "text_limit", integer(0), {"type": "integer", "minimum": 0},
+        "text_limit", *from_nought(),
         "Texts longer than so many characters are cut there.",
     ),
 )  # fmt: skip
