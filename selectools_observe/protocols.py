@@ -23,7 +23,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from .model.annotations import Annotation, Source
@@ -124,13 +124,26 @@ class TraceStore(Protocol):
 class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
     """A store with the verbs that scale: many at once, pages that hold still, streams."""
 
-    async def save_many(self, traces: Iterable[AgentTrace]) -> RunIds:
+    async def save_many(
+        self,
+        traces: Iterable[AgentTrace],
+        *,
+        created_at: Iterable[datetime | None] | None = None,
+    ) -> RunIds:
         """Store traces, in their order, as one; return their run ids.
 
         Of two with the same run id the later stays.
 
+        Args:
+            traces: The traces.
+            created_at: When each of them was saved first, timezone-aware, such as another store's
+                summaries say; None for now. It does not change the order of saving: ask for
+                ``order_by="created_at"`` to go by it. A store with only the five methods cannot
+                keep it.
+
         Raises:
             InvalidTraceError: One of them cannot be stored; none is.
+            ValueError: There are not as many times as traces, or one has no timezone.
         """
         ...
 
@@ -378,7 +391,12 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
 class QueryableTraceStore(TraceStore, Protocol):
     """`AsyncQueryableTraceStore` for code that blocks."""
 
-    def save_many(self, traces: Iterable[AgentTrace]) -> RunIds:
+    def save_many(
+        self,
+        traces: Iterable[AgentTrace],
+        *,
+        created_at: Iterable[datetime | None] | None = None,
+    ) -> RunIds:
         """See `AsyncQueryableTraceStore.save_many`."""
         ...
 

@@ -13,7 +13,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -77,6 +77,9 @@ class Prepared(Protocol):
 
     @property
     def run_id(self) -> str: ...
+    @property
+    def created_at(self) -> datetime | None:
+        """When it is to have been saved; None: now."""
 
 
 Loaded: TypeAlias = bytes | CorruptTraceError | None
@@ -115,9 +118,16 @@ class StoreCore(ABC, Generic[PreparedT]):
         await self._save((prepared,))
         return prepared.run_id
 
-    async def save_many(self, traces: Iterable[Any]) -> RunIds:
+    async def save_many(
+        self,
+        traces: Iterable[Any],
+        *,
+        created_at: Iterable[datetime | None] | None = None,
+    ) -> RunIds:
         """See `AsyncQueryableTraceStore.save_many`."""
         prepared = [self._prepare(trace) for trace in traces]
+        if created_at is not None:
+            prepared = _dated(prepared, timestamps.stated(created_at, len(prepared)))
         await self._begin()
         if prepared:
             await self._save(prepared)
@@ -759,6 +769,13 @@ def checked_path(path: str | os.PathLike[str]) -> str:
     if not text or "\0" in text:
         raise ValueError(f"invalid file name: {text!r}")
     return text
+
+
+def _dated(traces: Sequence[PreparedT], moments: Sequence[datetime | None]) -> list[PreparedT]:
+    """The traces with the times at which they are to have been saved."""
+    pairs = zip(traces, moments, strict=True)
+    replace_field: Any = msgspec.structs.replace
+    return [replace_field(trace, created_at=moment) for trace, moment in pairs]
 
 
 def _unordered(filters: TraceFilter) -> TraceFilter:

@@ -85,7 +85,7 @@ class MemoryStore(StoreCore[Snapshot]):
 
     async def _save(self, traces: Sequence[Snapshot]) -> None:
         now = timestamps.now()
-        arriving = [_Kept(trace, now) for trace in traces]
+        arriving = [_Kept(trace, trace.created_at or now) for trace in traces]
         with self._lock.held:
             self._settle()
             self._arriving = arriving

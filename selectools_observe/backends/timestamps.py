@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -11,6 +12,30 @@ _MICROSECOND = timedelta(microseconds=1)
 def now() -> datetime:
     """The present, aware, UTC."""
     return datetime.now(UTC)
+
+
+def stated(moments: Iterable[datetime | None], number: int) -> list[datetime | None]:
+    """Times of saving that a caller states for so many traces, in UTC.
+
+    Raises:
+        TypeError: One is not a time.
+        ValueError: There are more or fewer, or one has no timezone.
+    """
+    found = [None if moment is None else _in_utc(moment) for moment in moments]
+    if len(found) != number:
+        raise ValueError(f"created_at has {len(found)} times for {number} traces")
+    return found
+
+
+def _in_utc(moment: object) -> datetime:
+    if not isinstance(moment, datetime):
+        raise TypeError(f"created_at must be datetimes, not {type(moment).__name__}")
+    if moment.utcoffset() is None:
+        raise ValueError(f"created_at has no timezone: {moment!r}")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"created_at is out of range: {moment!r}") from None
 
 
 def to_text(moment: datetime) -> str:

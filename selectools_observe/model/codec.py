@@ -54,6 +54,7 @@ class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
         facts: What filters ask of the steps.
         usage: Their tokens and costs.
         details: What a summary says next to that.
+        created_at: When it is to have been saved; None: when it is.
     """
 
     run_id: str
@@ -64,6 +65,7 @@ class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
     facts: TraceFacts
     usage: TraceUsage
     details: RunDetails
+    created_at: datetime | None = None
 
     def summary(self, created_at: datetime) -> TraceSummary:
         """The summary of this trace, saved at that time; its metadata is a fresh copy."""

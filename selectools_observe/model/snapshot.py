@@ -100,12 +100,14 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         run_id: The run's id.
         steps: How many steps it has.
+        created_at: When it is to have been saved; None: when it is.
     """
 
     run_id: str
     steps: int
     _packed: bytes | None
     _json: bytes = b""
+    created_at: datetime | None = None
 
     @property
     def size(self) -> int:

@@ -68,9 +68,9 @@ class Face(ABC):
         deleted: bool = await _done(self.store.delete(run_id))
         return deleted
 
-    async def save_many(self, traces: Iterable[object]) -> RunIds:
+    async def save_many(self, traces: Iterable[object], **options: Any) -> RunIds:
         __tracebackhide__ = True
-        saved: RunIds = await _done(self.store.save_many(traces))
+        saved: RunIds = await _done(self.store.save_many(traces, **options))
         return saved
 
     async def load_many(self, run_ids: Iterable[str]) -> dict[str, AgentTrace]:

@@ -15,6 +15,7 @@ from .archive_checks import ManyChecks, PageChecks, StreamChecks
 from .callers import AsyncFace, BlockingFace
 from .close_checks import ClosingChecks
 from .concurrency_checks import ConcurrencyChecks, TaskChecks, ThreadChecks
+from .created_at_checks import CreatedAtChecks
 from .detail_checks import DetailChecks, DetailCountChecks
 from .filter_checks import FilteringChecks
 from .histogram_checks import HistogramChecks
@@ -53,6 +54,7 @@ class _ArchiveChecks(
     QuestionChecks,
     SummingChecks,
     AnnotationChecks,
+    CreatedAtChecks,
 ):
     """All checks of the verbs that scale."""
 

@@ -375,6 +375,7 @@ class FiveMethods:
 
 class FiveMethodsOnly:
     annotates = False
+    keeps_created_at = False
 
 
 class TestFiveMethodsAsBlocking(

@@ -79,13 +79,13 @@ def goes_on(group: Group, fragment: bytes) -> bool:
 
 
 def to_line(trace: EncodedTrace, created_at: datetime, group: Group | None = None) -> bytes:
-    """The line of a trace, with its newline."""
+    """The line of a trace, with its newline; a time that the trace states goes before the other."""
     line = b'{%b"run_id":%b,"steps":%d,"total_ms":%b,"created_at":"%b","metadata":%b,"trace":%b' % (
         b"" if group is None else group.mark(),
         dumps(trace.run_id),
         trace.steps,
         dumps(trace.total_ms),
-        timestamps.to_text(created_at).encode(),
+        timestamps.to_text(trace.created_at or created_at).encode(),
         trace.metadata,
         trace.trace,
     )

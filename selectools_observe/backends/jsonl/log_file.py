@@ -156,7 +156,8 @@ class JSONLFile:
             return [None] * len(units)
         for trace, line in zip(traces, lines, strict=True):
             place = ByteRange(start, len(line) - 1)
-            self._index(Line(trace.summary(now), shared(trace.facts), place))
+            summary = trace.summary(trace.created_at or now)
+            self._index(Line(summary, shared(trace.facts), place))
             start += len(line)
         return [None] * len(units)
 

@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar
 from ...errors import StorageError
 from ...runtime.batching import AwaitedBatcher
 from ...runtime.interface import Runtime
+from .. import timestamps
 from ..server_base import SummaryRow
 from . import schema
 from .address import Address
@@ -28,6 +29,12 @@ _LIMITS = (
     "set_config('idle_in_transaction_session_timeout', '30s', true)"
 )
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+
+def _stated(row: TraceRow) -> int | None:
+    """When a row is to have been saved; None: now."""
+    moment = row.created_at
+    return None if moment is None else timestamps.to_microseconds(moment)
 
 
 class Connections:
@@ -54,7 +61,8 @@ class Connections:
         names = [name.strip() for name in COLUMNS.split(",")]
         again = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
         self._upsert = (
-            f"INSERT INTO {traces} ({COLUMNS}, created_us) VALUES ({PLACES}, {_NOW}) "
+            f"INSERT INTO {traces} ({COLUMNS}, created_us) "
+            f"VALUES ({PLACES}, coalesce(%s::bigint, {_NOW})) "
             f"ON CONFLICT (key) DO UPDATE SET seq = DEFAULT, created_us = excluded.created_us, "
             f"{again}"
         )
@@ -103,7 +111,7 @@ class Connections:
         statements: list[Statement] = [
             (_LIMITS, [()]),
             (self._lock, [()]),
-            (self._upsert, [row.values for row in rows]),
+            (self._upsert, [(*row.values, _stated(row)) for row in rows]),
         ]
         await self._writer.run(lambda session: session.transaction(statements))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ class TraceRow(msgspec.Struct, frozen=True, gc=False):
 
     run_id: str
     values: tuple[Any, ...]
+    created_at: datetime | None = None
 
 
 def row_of(encoded: EncodedTrace) -> TraceRow:

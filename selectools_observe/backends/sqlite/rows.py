@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -89,6 +90,7 @@ class WrittenTrace(msgspec.Struct, frozen=True, gc=False):
     encoded: EncodedTrace
     terms: bytes
     known_crc: int | None
+    created_at: datetime | None = None
 
     @property
     def run_id(self) -> str:

@@ -127,9 +127,13 @@ class Writer:
 
     def _insert(self, rows: Sequence[WrittenTrace]) -> None:
         now = timestamps.now()
-        created_at, created_us = timestamps.to_text(now), timestamps.to_microseconds(now)
+        present = timestamps.to_text(now), timestamps.to_microseconds(now)
         values: list[Any] = []
         for row in rows:
+            created_at, created_us = present
+            if row.created_at is not None:
+                created_at = timestamps.to_text(row.created_at)
+                created_us = timestamps.to_microseconds(row.created_at)
             trace = row.encoded
             has_error, usage = trace.facts.has_error, trace.usage
             details = details_to_bytes(trace.details)

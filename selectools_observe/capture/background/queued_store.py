@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import datetime
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from ...backends.timestamps import stated
 from ...model.snapshot import snapshot
 from ...protocols import AsyncTraceStore, RunIds, TraceStore
 from ...stores.delegating import WrappingCore
@@ -76,14 +78,28 @@ class BackgroundCore(WrappingCore):
         await self._send(item)
         return item.snapshot.run_id
 
-    async def save_many(self, traces: Iterable[Any]) -> RunIds:
+    async def save_many(
+        self,
+        traces: Iterable[Any],
+        *,
+        created_at: Iterable[datetime | None] | None = None,
+    ) -> RunIds:
         """Queue traces in their order; return their run ids.
+
+        Args:
+            traces: As for `AsyncQueryableTraceStore.save_many`.
+            created_at: Likewise.
 
         Raises:
             InvalidTraceError: One of them cannot be stored; none is queued.
             StoreClosedError: This store was closed.
+            ValueError: As there.
         """
-        items = [Item(snapshot(trace), None) for trace in traces]
+        taken = [snapshot(trace) for trace in traces]
+        if created_at is not None:
+            pairs = zip(taken, stated(created_at, len(taken)), strict=True)
+            taken = [msgspec.structs.replace(one, created_at=moment) for one, moment in pairs]
+        items = [Item(one, None) for one in taken]
         self._queue.check_open()
         for item in items:
             await self._send(item)

@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ...backends.base import StoreCore
@@ -36,11 +37,18 @@ _LARGEST_BATCH = 128
 _IN_A_ROW = 3  # failures after which the rest of a batch is not tried any more
 
 
+Moments: TypeAlias = Sequence[datetime | None]
+
+
 class Target(Protocol):
     """Saves traces where a thread waits for it."""
 
-    def save_many(self, traces: list[AgentTrace]) -> int:
+    def save_many(self, traces: list[AgentTrace], created_at: Moments) -> int:
         """Save from the front, in order; how many were saved until one failed.
+
+        Args:
+            traces: The traces.
+            created_at: When each is to have been saved; None for now.
 
         Raises:
             Exception: None was saved.
@@ -54,9 +62,9 @@ class BlockingTarget:
         self._store = store
         self._many = getattr(store, "save_many", None)
 
-    def save_many(self, traces: list[AgentTrace]) -> int:
+    def save_many(self, traces: list[AgentTrace], created_at: Moments) -> int:
         if self._many is not None:
-            self._many(traces)
+            self._many(traces, **_told(created_at))
             return len(traces)
         for number, trace in enumerate(traces):
             try:
@@ -84,19 +92,19 @@ class AsyncTarget(BlockingTarget):
         self.bears_many_loops = isinstance(innermost(store), StoreCore)
         self.loop: asyncio.AbstractEventLoop | None = None
 
-    def save_many(self, traces: list[AgentTrace]) -> int:
+    def save_many(self, traces: list[AgentTrace], created_at: Moments) -> int:
         loop = self.loop
         if self.bears_many_loops or loop is None or not loop.is_running():
-            return super().save_many(traces)
-        return _run_in(loop, self._save_in_loop(traces))
+            return super().save_many(traces, created_at)
+        return _run_in(loop, self._save_in_loop(traces, created_at))
 
     def let_go(self) -> None:
         """End the loop in a thread; the store is closed already."""
         self._sync.close()
 
-    async def _save_in_loop(self, traces: list[AgentTrace]) -> int:
+    async def _save_in_loop(self, traces: list[AgentTrace], created_at: Moments) -> int:
         if self._many is not None:
-            await self._async.save_many(traces)  # type: ignore[attr-defined]
+            await self._async.save_many(traces, **_told(created_at))  # type: ignore[attr-defined]
             return len(traces)
         for number, trace in enumerate(traces):
             try:
@@ -106,6 +114,11 @@ class AsyncTarget(BlockingTarget):
                     raise
                 return number
         return len(traces)
+
+
+def _told(created_at: Moments) -> dict[str, Any]:
+    """The option, where there is something to say: not every store knows it."""
+    return {"created_at": created_at} if any(created_at) else {}
 
 
 def _run_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
@@ -226,7 +239,8 @@ class Sender:
         """Save what is left of a batch; what went wrong."""
         while left:
             try:
-                saved = self.target.save_many([trace for _, trace in left])
+                moments = [item.snapshot.created_at for item, _ in left]
+                saved = self.target.save_many([trace for _, trace in left], moments)
             except Exception as error:  # noqa: BLE001 - a store may raise anything
                 return error
             done = [item for item, _ in left[:saved]]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from ...analytics.prices import PriceTable
+from ...backends.timestamps import stated
 from ...model.annotations import Annotation, Source, check_annotation
 from ...model.codec import EncodedTrace, encode
 from ...model.trace import AgentTrace
@@ -61,12 +63,22 @@ class _ProcessingCore(WrappingCore):
         """See `AsyncTraceStore.delete`."""
         return await super().delete(self.preparation.run_id(run_id))
 
-    async def save_many(self, traces: Iterable[Any]) -> RunIds:
+    async def save_many(
+        self,
+        traces: Iterable[Any],
+        *,
+        created_at: Iterable[datetime | None] | None = None,
+    ) -> RunIds:
         """See `AsyncQueryableTraceStore.save_many`. Ids of dropped runs are returned too."""
         snapshots = [encode(trace) for trace in traces]
         prepared = [await self._prepared(snapshot) for snapshot in snapshots]
         wanted = [trace for trace in prepared if trace is not None]
-        await super().save_many(wanted)
+        if created_at is None:
+            await super().save_many(wanted)
+        else:
+            pairs = zip(prepared, stated(created_at, len(prepared)), strict=True)
+            moments = [moment for trace, moment in pairs if trace is not None]
+            await super().save_many(wanted, created_at=moments)
         return [self.preparation.run_id(snapshot.run_id) for snapshot in snapshots]
 
     async def update(self, run_id: str, change: Change) -> bool:
