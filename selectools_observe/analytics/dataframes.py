@@ -36,7 +36,8 @@ def to_dataframe(
     UTC, microseconds), ``steps``, ``prompt_tokens`` and ``completion_tokens`` (64-bit integers),
     ``total_ms`` and ``cost_usd`` (floats), ``has_error`` (boolean); and ``metadata.KEY`` for each
     key of the metadata: of its type if all its values are text, integers, numbers or booleans, and
-    as JSON text otherwise. Where a run has no such key, the value is missing.
+    as JSON text otherwise; and ``score.NAME`` (float) and ``label.NAME`` (text) of the newest
+    annotation of each name. Where a run has no such key, the value is missing.
 
     Args:
         summaries: A page, a list or an iterator of them.
@@ -177,6 +178,20 @@ def _columns(runs: list[TraceSummary]) -> dict[str, Column]:
     keys = dict.fromkeys(key for run in runs for key in run.metadata)
     for key in keys:
         columns[_sound(f"metadata.{key}")] = _of_metadata([run.metadata.get(key) for run in runs])
+    return columns | _of_annotations(runs)
+
+
+def _of_annotations(runs: list[TraceSummary]) -> dict[str, Column]:
+    """The newest score and label of each name, where some run has one."""
+    columns: dict[str, Column] = {}
+    for name in dict.fromkeys(name for run in runs for name in run.annotations):
+        said = [run.annotations.get(name) for run in runs]
+        scores = [None if one is None or one.score is None else float(one.score) for one in said]
+        labels = [None if one is None else one.label for one in said]
+        if any(score is not None for score in scores):
+            columns[f"score.{name}"] = "number", scores
+        if any(label is not None for label in labels):
+            columns[f"label.{name}"] = "text", labels
     return columns
 
 

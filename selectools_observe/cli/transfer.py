@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import CorruptTraceError
 from ..interchange.exports import Saved
+from ..interchange.form import SavedRun
 from ..model.filters import TraceFilter
-from ..model.trace import AgentTrace
 from ..protocols import QueryableTraceStore
 from .exit_codes import NOTHING, OK
 from .session import Session
@@ -34,25 +34,31 @@ class RunSaver:
         self.saved = 0
         self.left_alone = 0
 
-    def save_all(self, runs: Iterable[AgentTrace]) -> None:
-        """Save runs, a batch at a time."""
-        waiting: list[AgentTrace] = []
+    def save_all(self, runs: Iterable[SavedRun]) -> None:
+        """Save runs, a batch at a time, and what was said of them."""
+        waiting: list[SavedRun] = []
         steps = 0
         for run in runs:
             waiting.append(run)
-            steps += len(run.steps)
+            steps += len(run.trace.steps)
             if len(waiting) >= _RUNS_AT_ONCE or steps >= _STEPS_AT_ONCE:
                 self._save(waiting)
                 waiting, steps = [], 0
         self._save(waiting)
 
-    def _save(self, runs: list[AgentTrace]) -> None:
+    def _save(self, runs: list[SavedRun]) -> None:
         if self._skip_existing and runs:
-            ids = {run.run_id for run in runs}
+            ids = {run.trace.run_id for run in runs}
             there = {found.run_id for found in self._store.query(TraceFilter(run_ids=ids))}
-            self.left_alone += sum(run.run_id in there for run in runs)
-            runs = [run for run in runs if run.run_id not in there]
-        self.saved += len(self._store.save_many(runs)) if runs else 0
+            self.left_alone += sum(run.trace.run_id in there for run in runs)
+            runs = [run for run in runs if run.trace.run_id not in there]
+        if not runs:
+            return
+        moments = [run.created_at for run in runs]
+        self.saved += len(self._store.save_many([run.trace for run in runs], created_at=moments))
+        said = [one for run in runs for one in run.annotations]
+        if said:
+            self._store.annotate_many(said)
 
 
 class Skipped:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from .exports import saved_runs
 from .parquet_files import write_parquet
-from .registry import UnknownFormError, forms, read_runs
+from .registry import UnknownFormError, forms, read_runs, read_saved_runs
 
-__all__ = ["UnknownFormError", "forms", "read_runs", "saved_runs", "write_parquet"]
+__all__ = [
+    "UnknownFormError",
+    "forms",
+    "read_runs",
+    "read_saved_runs",
+    "saved_runs",
+    "write_parquet",
+]

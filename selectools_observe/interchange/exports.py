@@ -6,27 +6,39 @@ import csv
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import IO, TypeAlias
-
-import msgspec
+from typing import IO, NamedTuple
 
 from ..errors import CorruptTraceError
+from ..model.annotations import Annotation
 from ..model.codec import encode
 from ..model.filters import TraceFilter
 from ..model.json_values import dumps
 from ..model.trace import AgentTrace, TraceSummary
 from ..protocols import QueryableTraceStore
 
-Saved: TypeAlias = tuple[TraceSummary, AgentTrace]
+
+class Saved(NamedTuple):
+    """A stored run.
+
+    Attributes:
+        summary: Its summary.
+        trace: The run.
+        annotations: What was said of it, oldest first.
+    """
+
+    summary: TraceSummary
+    trace: AgentTrace
+    annotations: Sequence[Annotation] = ()
+
 
 _AT_ONCE = 32
 _COLUMNS = (
     "run_id", "created_at", "steps", "total_ms", "prompt_tokens", "completion_tokens", "cost_usd",
     "has_error", "name", "outcome", "session_id", "user_id", "agent", "tags", "started_at",
-    "wall_ms", "input", "output", "metadata",
+    "wall_ms", "input", "output", "metadata", "annotations",
 )  # fmt: skip
 # What spreadsheets take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -35,7 +47,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def saved_runs(
     store: QueryableTraceStore, filters: TraceFilter, skipped: Callable[[CorruptTraceError], None]
 ) -> Iterator[Saved]:
-    """All runs that match with their summaries, oldest first; what cannot be read is told."""
+    """All runs that match, oldest first; what cannot be read is told."""
     summaries = store.iter_summaries(filters, oldest_first=True)
     while some := list(islice(summaries, _AT_ONCE)):
         ids = [summary.run_id for summary in some]
@@ -43,7 +55,12 @@ def saved_runs(
             traces = store.load_many(ids)
         except CorruptTraceError:
             traces = _one_by_one(store, ids, skipped)
-        yield from ((summary, traces[i]) for summary in some if (i := summary.run_id) in traces)
+        judged = [summary.run_id for summary in some if summary.annotations]
+        annotations = store.annotations_of(judged) if judged else {}
+        for summary in some:
+            run_id = summary.run_id
+            if run_id in traces:
+                yield Saved(summary, traces[run_id], annotations.get(run_id, ()))
 
 
 def _one_by_one(
@@ -59,17 +76,22 @@ def _one_by_one(
 
 
 def jsonl_lines(runs: Iterable[Saved]) -> Iterator[bytes]:
-    """The lines of a JSONL store's file, with the times of the saves."""
-    for summary, trace in runs:
-        line = {
+    """The lines of a JSONL store's file, with the times of the saves.
+
+    What was said of a run is in its line: a store keeps it in a file of its own, `import` reads it.
+    """
+    for summary, trace, said in runs:
+        head = {
             "run_id": summary.run_id,
             "steps": summary.steps,
             "total_ms": summary.total_ms,
             "created_at": summary.created_at.isoformat(timespec="microseconds"),
             "metadata": summary.metadata,
-            "trace": msgspec.Raw(encode(trace).trace),
         }
-        yield dumps(line) + b"\n"
+        parts = [dumps(head)[:-1], b',"trace":', encode(trace).trace]
+        if said:
+            parts += [b',"annotations":', dumps([one.to_dict() for one in said])]
+        yield b"".join((*parts, b"}\n"))
 
 
 def send(runs: Iterable[Saved], endpoint: str) -> int:
@@ -82,7 +104,7 @@ def send(runs: Iterable[Saved], endpoint: str) -> int:
     """
     from ..integrations.opentelemetry import export_otlp  # noqa: PLC0415 - an extra
 
-    return export_otlp((trace for _, trace in runs), endpoint)
+    return export_otlp((run.trace for run in runs), endpoint)
 
 
 def csv_lines(runs: Iterable[Saved]) -> Iterator[bytes]:
@@ -90,9 +112,9 @@ def csv_lines(runs: Iterable[Saved]) -> Iterator[bytes]:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(_COLUMNS)
-    for summary, _ in runs:
+    for summary, *_ in runs:
         cells = summary.to_dict()
-        for name in ("metadata", "tags"):
+        for name in ("metadata", "tags", "annotations"):
             cells[name] = dumps(cells[name]).decode("utf-8", "surrogatepass")
         writer.writerow([_harmless(cells[name]) for name in _COLUMNS])
         yield _taken(buffer)

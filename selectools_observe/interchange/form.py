@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from ..model.annotations import Annotation
 from ..model.trace import AgentTrace
 from .source import Source
 
 JSONObject: TypeAlias = dict[str, Any]
 
 
+class SavedRun(NamedTuple):
+    """A run that some store had saved.
+
+    Attributes:
+        trace: The run.
+        created_at: When it was saved, aware; None if the file does not say.
+        annotations: What was said of it, oldest first.
+    """
+
+    trace: AgentTrace
+    created_at: datetime | None = None
+    annotations: Sequence[Annotation] = ()
+
+
+FoundRun: TypeAlias = AgentTrace | SavedRun
+
+
 class JSONReader(Protocol):
     """Takes the JSON objects of one file in their order, and gives the runs that they tell of."""
 
-    def take(self, value: JSONObject, place: str, /) -> Iterable[AgentTrace]:
+    def take(self, value: JSONObject, place: str, /) -> Iterable[FoundRun]:
         """The runs that are whole with this object.
 
         Raises:
             ValueError: It cannot be read; the text says why.
         """
 
-    def rest(self) -> Iterable[AgentTrace]:
+    def rest(self) -> Iterable[FoundRun]:
         """The runs that are whole now that the file has ended."""
 
 
@@ -63,6 +82,6 @@ class BinaryForm:
     name: str
     title: str
     recognises: Callable[[str], bool]
-    read: Callable[[Source], Iterator[AgentTrace]]
+    read: Callable[[Source], Iterator[FoundRun]]
     keys: tuple[str, ...] = field(default=())
     source: str = ""

@@ -10,13 +10,15 @@ import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
+from ..model.annotations import Annotation
 from ..model.codec import decode
-from ..model.trace import AgentTrace, TraceSummary
+from ..model.trace import AgentTrace
 from .exports import Saved
-from .form import BinaryForm, JSONObject
+from .form import BinaryForm, JSONObject, SavedRun
 from .parquet_schema import batch_of, schema
 from .source import Source
 
@@ -41,7 +43,7 @@ def _pyarrow() -> Any:
 
 
 def write_parquet(runs: Iterable[Saved], folder: str | os.PathLike[str]) -> int:
-    """Write runs to a folder that is not there yet: ``day=2026-11-28/part-0.parquet`` and so on.
+    """Write runs to a folder that is not there yet: ``day=2026-11-28/part-00000.parquet`` and on.
 
     The folder appears under its name when it is whole, and not at all if it never is. Memory is
     bounded by a row group, 64 MiB before compression.
@@ -65,8 +67,8 @@ def write_parquet(runs: Iterable[Saved], folder: str | os.PathLike[str]) -> int:
     made = tempfile.mkdtemp(prefix=".export-", dir=os.path.dirname(path))
     try:
         with _Days(pyarrow, made) as days:
-            for summary, trace in runs:
-                days.add(summary, trace)
+            for run in runs:
+                days.add(run)
         os.chmod(made, 0o777 & ~_umask())
         os.rename(made, path)
     except BaseException:
@@ -94,12 +96,12 @@ class _Days:
         self._batches: list[pa.RecordBatch] = []  # of the next row group
         self.count = 0
 
-    def add(self, summary: TraceSummary, trace: AgentTrace) -> None:
-        day = summary.created_at.date().isoformat()
+    def add(self, run: Saved) -> None:
+        day = run.summary.created_at.date().isoformat()
         if day != self._day:
             self._finish()
             self._day = day
-        self._runs.append((summary, trace))
+        self._runs.append(run)
         self.count += 1
         if len(self._runs) >= _RUNS_AT_ONCE:
             self._gather()
@@ -121,7 +123,7 @@ class _Days:
     def _open(self, day: str) -> pq.ParquetWriter:
         folder = os.path.join(self._folder, f"day={day}")
         os.makedirs(folder, exist_ok=True)
-        path = os.path.join(folder, f"part-{self._parts[day]}.parquet")
+        path = os.path.join(folder, f"part-{self._parts[day]:05}.parquet")
         self._parts[day] += 1
         writer: pq.ParquetWriter = self._pyarrow.parquet.ParquetWriter(
             path, schema(self._pyarrow), compression="zstd"
@@ -183,22 +185,33 @@ def _batches(source: Source, columns: list[str] | None) -> Iterator[Any]:
         raise ValueError(f"a damaged Parquet file: {error}") from error
 
 
-def _read(source: Source) -> Iterator[AgentTrace]:
+def _read(source: Source) -> Iterator[SavedRun]:
+    columns = ["run_id", "trace_json"]
+    there = _columns(source.path)
+    columns += [name for name in ("created_at", "annotations") if name in there]
     try:
-        for batch in _batches(source, ["run_id", "trace_json"]):
-            for run_id, text in zip(*batch.to_pydict().values(), strict=True):
-                yield from _run(source, run_id, text)
+        for batch in _batches(source, columns):
+            for row in batch.to_pylist():
+                yield from _run(source, row)
     except ValueError as error:
         source.skipped(source.path, str(error))
 
 
-def _run(source: Source, run_id: str, text: str | None) -> Iterator[AgentTrace]:
+def _run(source: Source, row: JSONObject) -> Iterator[SavedRun]:
+    place = f"{source.path}, run {row['run_id']}"
     try:
-        run: AgentTrace = decode((text or "").encode())
+        run: AgentTrace = decode((row["trace_json"] or "").encode())
     except ValueError as error:
-        source.skipped(f"{source.path}, run {run_id}", f"trace_json is not a trace: {error}")
-    else:
-        yield run
+        source.skipped(place, f"trace_json is not a trace: {error}")
+        return
+    said: list[Annotation] = []
+    for number, one in enumerate(row.get("annotations") or ()):
+        try:
+            said.append(Annotation.from_dict({**one, "run_id": run.run_id}))
+        except (TypeError, ValueError) as error:
+            source.skipped(f"{place}, annotation {number}", str(error))
+    created_at = row.get("created_at")
+    yield SavedRun(run, created_at if isinstance(created_at, datetime) else None, said)
 
 
 FORM = BinaryForm(

@@ -13,10 +13,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from ..model.annotations import Annotation
 from ..model.codec import encode
 from ..model.json_values import dumps, loads
 from ..model.references import expand
-from ..model.trace import AgentTrace, TraceSummary
+from .exports import Saved
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,7 +83,20 @@ RUN_COLUMNS: dict[str, str] = {
     "tools": "texts",
     "metadata": "json",
 }
-"""The columns of a run and their kinds, before ``steps`` and ``trace_json``."""
+"""The columns of a run and their kinds, before ``annotations``, ``steps`` and ``trace_json``."""
+
+ANNOTATION_COLUMNS: dict[str, str] = {
+    "name": "text",
+    "label": "text",
+    "score": "number",
+    "note": "text",
+    "step": "integer",
+    "author": "text",
+    "source": "text",
+    "created_at": "time",
+    "id": "text",
+}
+"""The fields of an annotation and their kinds."""
 
 
 def types(pyarrow: Any) -> dict[str, pa.DataType]:
@@ -102,9 +116,11 @@ def schema(pyarrow: Any) -> pa.Schema:
     """The columns with their Arrow types."""
     known = types(pyarrow)
     step = pyarrow.struct([(name, known[kind]) for name, kind in STEP_COLUMNS.items()])
+    annotation = pyarrow.struct([(name, known[kind]) for name, kind in ANNOTATION_COLUMNS.items()])
     found: pa.Schema = pyarrow.schema(
         [
             *((name, known[kind]) for name, kind in RUN_COLUMNS.items()),
+            ("annotations", pyarrow.list_(annotation)),
             ("steps", pyarrow.list_(step)),
             ("trace_json", pyarrow.string()),
         ]
@@ -112,13 +128,14 @@ def schema(pyarrow: Any) -> pa.Schema:
     return found
 
 
-def batch_of(pyarrow: Any, runs: Sequence[tuple[TraceSummary, AgentTrace]]) -> pa.RecordBatch:
+def batch_of(pyarrow: Any, runs: Sequence[Saved]) -> pa.RecordBatch:
     """Runs as a batch of rows."""
-    texts = [encode(trace).trace for _, trace in runs]
+    texts = [encode(trace).trace for _, trace, _ in runs]
     told: list[dict[str, Any]] = [expand(loads(text)) for text in texts]
     columns = {
         name: array(pyarrow, kind, _values(name, runs, told)) for name, kind in RUN_COLUMNS.items()
     }
+    columns["annotations"] = _annotations(pyarrow, [run.annotations for run in runs])
     columns["steps"] = _steps(pyarrow, [run["steps"] for run in told])
     columns["trace_json"] = pyarrow.array([text.decode() for text in texts], pyarrow.string())
     found: pa.RecordBatch = pyarrow.RecordBatch.from_arrays(
@@ -127,15 +144,27 @@ def batch_of(pyarrow: Any, runs: Sequence[tuple[TraceSummary, AgentTrace]]) -> p
     return found
 
 
-def _values(
-    name: str, runs: Sequence[tuple[TraceSummary, AgentTrace]], told: list[dict[str, Any]]
-) -> list[Any]:
+def _values(name: str, runs: Sequence[Saved], told: list[dict[str, Any]]) -> list[Any]:
     if name in _OF_STEPS:
         return [_distinct(run["steps"], _OF_STEPS[name]) for run in told]
     if name == "parent_run_id":
         return [run.get(name) for run in told]
     field = "steps" if name == "step_count" else name
-    return [getattr(summary, field) for summary, _ in runs]
+    return [getattr(summary, field) for summary, *_ in runs]
+
+
+def _annotations(pyarrow: Any, runs: list[Sequence[Annotation]]) -> pa.ListArray:
+    """What was said of each run, as lists of structs."""
+    every = [one for said in runs for one in said]
+    columns = [
+        array(pyarrow, kind, [getattr(one, name) for one in every])
+        for name, kind in ANNOTATION_COLUMNS.items()
+    ]
+    found: pa.ListArray = pyarrow.ListArray.from_arrays(
+        pyarrow.array(list(accumulate(map(len, runs), initial=0)), pyarrow.int32()),
+        pyarrow.StructArray.from_arrays(columns, list(ANNOTATION_COLUMNS)),
+    )
+    return found
 
 
 def _steps(pyarrow: Any, runs: list[list[dict[str, Any]]]) -> pa.ListArray:

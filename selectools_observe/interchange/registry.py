@@ -10,7 +10,7 @@ from typing import TypeAlias
 from ..errors import InvalidTraceError
 from ..model.limits import Limits, check_run
 from ..model.trace import AgentTrace
-from .form import BinaryForm, JSONForm, JSONObject, JSONReader
+from .form import BinaryForm, FoundRun, JSONForm, JSONObject, JSONReader, SavedRun
 from .json_documents import IMPORT_LIMITS, Document, documents
 from .parquet_files import is_parquet
 from .parquet_files import rows as parquet_rows
@@ -100,17 +100,30 @@ def read_runs(
         ModuleNotFoundError: The form needs an extra; the text has the command that installs it.
         OSError: The file cannot be read.
     """
+    for run in read_saved_runs(path, skipped=skipped, progress=progress, limits=limits):
+        yield run.trace
+
+
+def read_saved_runs(
+    path: str | os.PathLike[str],
+    *,
+    skipped: Skipped = ignore_skipped,
+    progress: Progress = ignore_progress,
+    limits: Limits = IMPORT_LIMITS,
+) -> Iterator[SavedRun]:
+    """`read_runs`, and what files of stores say besides: times of saving, annotations."""
     source = Source(os.fspath(path), skipped, progress)
     for run in _runs_of(source, limits):
+        saved = run if isinstance(run, SavedRun) else SavedRun(run)
         try:
-            check_run(run, limits)
+            check_run(saved.trace, limits)
         except InvalidTraceError as error:
             skipped(source.path, str(error))
         else:
-            yield run
+            yield saved
 
 
-def _runs_of(source: Source, limits: Limits) -> Iterator[AgentTrace]:
+def _runs_of(source: Source, limits: Limits) -> Iterator[FoundRun]:
     if source.path != STANDARD_INPUT:
         for form in binary_forms():
             if form.recognises(source.path):
@@ -150,12 +163,12 @@ class _JSONRuns:
         self._held_back: list[tuple[str, str]] = []  # until something is recognised
         self._unknown: JSONObject | None = None
 
-    def runs(self, lines: Iterable[bytes], limits: Limits) -> Iterator[AgentTrace]:
+    def runs(self, lines: Iterable[bytes], limits: Limits) -> Iterator[FoundRun]:
         for document in documents(lines, limits):
             yield from self._of_document(document)
         yield from self._rest()
 
-    def of_rows(self, rows: Iterator[JSONObject]) -> Iterator[AgentTrace]:
+    def of_rows(self, rows: Iterator[JSONObject]) -> Iterator[FoundRun]:
         try:
             for number, row in enumerate(rows):
                 yield from self._of_value(row, f"{self._source.path}, row {number}")
@@ -165,14 +178,14 @@ class _JSONRuns:
             self._source.skipped(self._source.path, str(error))
         yield from self._rest()
 
-    def _rest(self) -> Iterator[AgentTrace]:
+    def _rest(self) -> Iterator[FoundRun]:
         for reader in self._readers.values():
             yield from reader.rest()
         if self._held_back and not self._readers:
             raise UnknownFormError(self._source.path, self._refusal())
         self._tell_held_back()
 
-    def _of_document(self, document: Document) -> Iterator[AgentTrace]:
+    def _of_document(self, document: Document) -> Iterator[FoundRun]:
         place, value, problem = document
         place = f"{self._source.path}, {place}"
         if problem is not None:
@@ -184,7 +197,7 @@ class _JSONRuns:
         else:
             yield from self._of_value(value, place)
 
-    def _of_value(self, value: object, place: str) -> Iterator[AgentTrace]:
+    def _of_value(self, value: object, place: str) -> Iterator[FoundRun]:
         if not isinstance(value, dict):
             self._skip(place, "it is not a JSON object")
             return

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..model.trace import AgentTrace
+from ..errors import CorruptTraceError
+from ..model.filters import TraceFilter
 from ..stores.open import open_store
-from .form import BinaryForm
+from .exports import saved_runs
+from .form import BinaryForm, SavedRun
 from .source import Source
 from .sqlite_files import is_sqlite, tables_of
 
 
-def _read(source: Source) -> Iterator[AgentTrace]:
+def _read(source: Source) -> Iterator[SavedRun]:
+    def skipped(error: CorruptTraceError) -> None:
+        source.skipped(error.where, error.reason)
+
     store = open_store(source.path, must_exist=True)
     try:
         total = store.count()
-        for done, trace in enumerate(store.iter_traces(oldest_first=True), 1):
+        for done, run in enumerate(saved_runs(store, TraceFilter(), skipped), 1):
             source.progress(done, total)
-            yield trace
+            yield SavedRun(run.trace, run.summary.created_at, run.annotations)
     finally:
         store.close()
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
+from ..backends import timestamps
+from ..model.annotations import Annotation
 from ..model.references import expand
 from ..model.trace import AgentTrace
-from .form import JSONForm, JSONObject
+from .form import FoundRun, JSONForm, JSONObject, SavedRun
 from .source import Source
 
 _RUN_KEYS = ("run_id", "steps")
@@ -17,9 +20,9 @@ class _TraceReader:
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    def take(self, value: JSONObject, place: str) -> Iterable[AgentTrace]:
+    def take(self, value: JSONObject, place: str) -> Iterable[FoundRun]:
         if not isinstance(value.get("traces"), list):
-            return [trace_of(value)]
+            return [self._with_what_was_said(trace_of(value), value, place)]
         return self._each(value["traces"], place)
 
     def _each(self, values: list[Any], place: str) -> Iterator[AgentTrace]:
@@ -28,6 +31,19 @@ class _TraceReader:
                 yield trace_of(value)
             except ValueError as error:
                 self._source.skipped(f"{place}, entry {number}", str(error))
+
+    def _with_what_was_said(self, trace: AgentTrace, value: JSONObject, place: str) -> FoundRun:
+        """The run with the time of its save and its annotations, as a store's line has them."""
+        if "trace" not in value:
+            return trace
+        annotations: list[Annotation] = []
+        said = value.get("annotations")
+        for number, one in enumerate(said if isinstance(said, list) else []):
+            try:
+                annotations.append(Annotation.from_dict({**one, "run_id": trace.run_id}))
+            except (TypeError, ValueError) as error:
+                self._source.skipped(f"{place}, annotation {number}", str(error))
+        return SavedRun(trace, _moment_of(value.get("created_at")), annotations)
 
     def rest(self) -> Iterable[AgentTrace]:
         return ()
@@ -48,6 +64,13 @@ def trace_of(value: Any) -> AgentTrace:
         return AgentTrace.from_dict(expand(inner))
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"not a trace: {error}") from error
+
+
+def _moment_of(value: object) -> datetime | None:
+    try:
+        return timestamps.from_text(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _recognises(value: JSONObject) -> bool:

@@ -22,6 +22,7 @@ _FIELDS = {
 GROUP_ORDERS = ("first", "last", "runs", "errors", "tokens", "cost_usd", "total_ms", "key")
 """What groups can be ordered by."""
 
+_LABEL = "label."
 _MOST_DISTINCT = 100_000  # values of one key that are counted one by one
 
 
@@ -30,9 +31,15 @@ def group_values(summary: TraceSummary, by: str) -> Iterator[str]:
 
     Args:
         summary: The run.
-        by: ``session``, ``user``, ``agent``, ``name``, ``outcome``, ``tag``, or a metadata key;
-            ``meta.KEY`` for a key that is one of those words.
+        by: ``session``, ``user``, ``agent``, ``name``, ``outcome``, ``tag``, ``label`` or
+            ``label.NAME`` (of annotations), or a metadata key; ``meta.KEY`` for a key that is one
+            of those words.
     """
+    if by == "label" or by.startswith(_LABEL):
+        for one in summary.annotations.values():
+            if one.label is not None and by in {"label", f"{_LABEL}{one.name}"}:
+                yield one.label
+        return
     if by in _FIELDS:
         value = getattr(summary, _FIELDS[by])
     else:
@@ -57,6 +64,7 @@ class TraceGroup(msgspec.Struct, frozen=True):
         total_ms: How the runs' durations are spread, milliseconds.
         first_input: What was asked of the first.
         last_output: What the last answered.
+        scores: By name, how the newest scores of the annotations of these runs are spread.
     """
 
     key: str
@@ -70,6 +78,7 @@ class TraceGroup(msgspec.Struct, frozen=True):
     total_ms: Percentiles
     first_input: str | None = None
     last_output: str | None = None
+    scores: dict[str, Percentiles] = {}
 
 
 class GroupPage(list[TraceGroup]):
@@ -93,8 +102,12 @@ class _GroupBuilder:
         self.total_ms = PercentileBuilder()
         self.first: TraceSummary | None = None
         self.last: TraceSummary | None = None
+        self.scores: dict[str, PercentileBuilder] = {}
 
     def add(self, summary: TraceSummary) -> None:
+        for name, one in summary.annotations.items():
+            if one.score is not None:
+                self.scores.setdefault(name, PercentileBuilder()).add(one.score)
         self.runs += 1
         self.errors += summary.has_error
         self.prompt_tokens += summary.prompt_tokens
@@ -122,6 +135,7 @@ class _GroupBuilder:
             self.total_ms.spread(),
             self.first.input,
             self.last.output,
+            {name: builder.spread() for name, builder in sorted(self.scores.items())},
         )
 
 
@@ -245,7 +259,7 @@ class TraceFacets(msgspec.Struct, frozen=True):
     Attributes:
         runs: How many runs were looked at.
         fields: The values of ``model``, ``tool``, ``type``, ``session``, ``user``, ``agent``,
-            ``name``, ``tag`` and ``outcome``.
+            ``name``, ``tag``, ``outcome`` and ``label``.
         metadata: The values of each metadata key.
     """
 
@@ -254,7 +268,7 @@ class TraceFacets(msgspec.Struct, frozen=True):
     metadata: dict[str, FacetValues] = {}
 
 
-_FACET_FIELDS = ("session", "user", "agent", "name", "tag", "outcome")
+_FACET_FIELDS = ("session", "user", "agent", "name", "tag", "outcome", "label")
 
 
 class FacetCollector:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Literal, TypeAlias
 
+from .annotation_statistics import AnnotationCollector, AnnotationStatistics
 from .groups import group_values
 from .percentiles import PercentileBuilder, Percentiles
 from .rollups import CallRollup, Rollup, rollup_of
@@ -73,6 +74,7 @@ class Statistics:
         models: By model, most calls first.
         tools: By tool, most calls first.
         groups: By each other key that was asked for, most runs first.
+        annotations: By name, what the newest annotations of the runs say together.
     """
 
     total: Group
@@ -81,6 +83,7 @@ class Statistics:
     models: tuple[Group, ...] = ()
     tools: tuple[Group, ...] = ()
     groups: dict[str, tuple[Group, ...]] = field(default_factory=dict)
+    annotations: dict[str, AnnotationStatistics] = field(default_factory=dict)
 
 
 class _GroupBuilder:
@@ -158,6 +161,7 @@ class Collector:
         self._zone = zone
         self._time = time
         self._total = _GroupBuilder("")
+        self._annotations = AnnotationCollector()
         names = (*DIMENSIONS, *self._others)
         self._groups: dict[str, dict[str, _GroupBuilder]] = {name: {} for name in names}
 
@@ -168,6 +172,7 @@ class Collector:
 
     def add_summary(self, summary: TraceSummary) -> None:
         """Count a run in the total, in its hour and day, and with its keys."""
+        self._annotations.add(summary)
         groups = [self._total]
         if "hour" in self.by or "day" in self.by:
             moment = summary.started_at if self._time == "started_at" else None
@@ -204,6 +209,7 @@ class Collector:
             self._by_name("model"),
             self._by_name("tool"),
             {name: self._by_name(name) for name in self._others},
+            self._annotations.result(),
         )
 
     def _times_of(self, moment: datetime) -> list[_GroupBuilder]:

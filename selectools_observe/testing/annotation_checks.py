@@ -299,6 +299,26 @@ class AnnotationChecks(Backend):
         with pytest.raises(ValueError, match=r"score\.NAME"):
             TraceFilter(order_by="score.")
 
+    async def test_groups_and_statistics_know_annotations(self, face: Face) -> None:
+        await face.save_many(make_traces(5))
+        for number, label, score in ((0, "bad", 0.0), (1, "good", 1.0), (2, "bad", 0.5)):
+            await face.annotate(f"run-{number:03}", "q", label=label, score=score)
+        await face.annotate("run-003", "tone", label="bad")
+        groups = {group.key: group for group in await face.groups("label.q", order_by="key")}
+        assert {key: group.runs for key, group in groups.items()} == {"bad": 2, "good": 1}
+        assert groups["bad"].scores["q"].mean == 0.25
+        every = {group.key: group.runs for group in await face.groups("label")}
+        assert every == {"bad": 3, "good": 1}
+        facets = await face.facets()
+        assert facets.fields["label"].values == [("bad", 3), ("good", 1)]
+        said = (await face.statistics()).annotations
+        assert list(said) == ["q", "tone"]
+        assert (said["q"].runs, said["q"].score.mean) == (3, 0.5)
+        assert said["q"].labels == {"bad": 2, "good": 1}
+        assert (said["tone"].runs, said["tone"].score.count) == (1, 0)
+        of_bad = await face.statistics(TraceFilter(where="label.q:bad"), by=())
+        assert (of_bad.total.runs, of_bad.annotations["q"].score.mean) == (2, 0.25)
+
     async def test_another_store_sees_annotations(self, face: Face, reopen: Reopen | None) -> None:
         await face.save_many(make_traces(3))
         kept = await face.annotate("run-001", "a", label="x", note=LONG)

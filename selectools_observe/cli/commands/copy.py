@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from ...interchange.exports import saved_runs
+from ...interchange.form import SavedRun
 from ...model.filters import TraceFilter
 from ..exit_codes import NOTHING
 from ..options import filter_options, no_runs_match, store_option, with_session
@@ -31,8 +32,8 @@ def copy(
 ) -> int:
     """Copy runs, oldest first, from one store to another of any kind.
 
-    Stores are paths or URLs. With one name, that is the target, and --store the source. Runs are
-    saved in the target with the current time.
+    Stores are paths or URLs. With one name, that is the target, and --store the source. Runs
+    keep the time at which they were saved, and what was said of them.
     """
     if len(names) > 2:
         raise click.UsageError("copy needs a source and a target")
@@ -46,7 +47,9 @@ def copy(
             filters = with_whole_ids(store, filters)
             total = store.count(filters)
             runs = with_progress(saved_runs(store, filters, skipped.run), total, progress)
-            saver.save_all(trace for _, trace in runs)
+            saver.save_all(
+                SavedRun(run.trace, run.summary.created_at, run.annotations) for run in runs
+            )
     if not total:
         session.terminal.note(no_runs_match(filters))
         return NOTHING

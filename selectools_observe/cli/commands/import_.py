@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from ...interchange import UnknownFormError, forms, read_runs
+from ...interchange import UnknownFormError, forms, read_saved_runs
 from ...interchange.json_documents import IMPORT_LIMITS
 from ...model.limits import NO_LIMITS
 from ..options import store_option, with_session
@@ -41,7 +41,8 @@ def import_(session: Session, files: Sequence[str], *, skip_existing: bool, no_l
     """Save the runs of files into the store; - is standard input, a folder all files in it.
 
     What a file is, its content tells. Imported again, a run replaces itself. What is not a run is
-    reported and skipped, and the command then exits with 1. Runs are saved with the current time.
+    reported and skipped, and the command then exits with 1. From a store's file, runs keep the time
+    at which they were saved and what was said of them; others are saved with the current time.
     """
     skipped = Skipped(session)
     missing = [path for path in files if path != "-" and not os.path.exists(path)]
@@ -54,7 +55,7 @@ def import_(session: Session, files: Sequence[str], *, skip_existing: bool, no_l
             with session.terminal.progress(f"Importing {path}") as progress:
                 try:
                     saver.save_all(
-                        read_runs(path, skipped=skipped, progress=progress, limits=limits)
+                        read_saved_runs(path, skipped=skipped, progress=progress, limits=limits)
                     )
                 except (UnknownFormError, ModuleNotFoundError) as error:
                     skipped(path, getattr(error, "reason", str(error)))
