@@ -104,9 +104,11 @@ def attributes_of(holder: dict[str, Any], at: str) -> dict[str, Any]:
     """
     found = {}
     for pair in list_in(holder, "attributes", at):
-        if not isinstance(pair, dict) or not isinstance(pair.get("key"), str):
+        # What is empty may be left out in this form, a key too.
+        key = pair.get("key") or "" if isinstance(pair, dict) else None
+        if not isinstance(key, str):
             raise ValueError(f"{at}.attributes contains something that is not a key-value pair")
-        found[pair["key"]] = value_of(pair.get("value"), f"{at}.attributes[{pair['key']!r}]")
+        found[key] = value_of(pair.get("value"), f"{at}.attributes[{key!r}]")
     return found
 
 
