@@ -104,6 +104,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         self._trace_type = trace_type
         self._closed = False
         self._has_recovered = False
+        self._is_ready = False  # neither closed nor in need of `_recover`
         self._name = type(self).__name__
 
     @property
@@ -114,7 +115,8 @@ class StoreCore(ABC, Generic[PreparedT]):
     async def save(self, trace: Any) -> str:
         """See `AsyncTraceStore.save`."""
         prepared = self._prepare(trace)  # before anything else can happen to the trace
-        await self._begin()
+        if not self._is_ready:
+            await self._begin()
         await self._save((prepared,))
         return prepared.run_id
 
@@ -153,7 +155,8 @@ class StoreCore(ABC, Generic[PreparedT]):
 
     async def load(self, run_id: str) -> Any:
         """See `AsyncTraceStore.load`."""
-        await self._begin()
+        if not self._is_ready:
+            await self._begin()
         data = await self._load(_stored_id(run_id, self._where))
         if data is None:
             raise TraceNotFoundError(run_id, self._where)
@@ -353,7 +356,7 @@ class StoreCore(ABC, Generic[PreparedT]):
 
     async def aclose(self) -> None:
         """See `AsyncQueryableTraceStore.aclose`."""
-        self._closed = True
+        self._closed, self._is_ready = True, False
         await self._close()
 
     def __del__(self) -> None:
@@ -367,7 +370,8 @@ class StoreCore(ABC, Generic[PreparedT]):
     async def _give_page(
         self, filters: TraceFilter, limit: int | None, offset: int, cursor: str | None
     ) -> TracePage:
-        await self._begin()
+        if not self._is_ready:
+            await self._begin()
         after = None if cursor is None else from_cursor(cursor, self._kind, filters.order_by)
         order = order_of(filters)
         newest = None if order is None else await self._newest_then(after)
@@ -597,6 +601,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         if not self._has_recovered:
             self._has_recovered = True
             await self._recover()
+        self._is_ready = not self._closed
 
     async def recover(self) -> RunIds:
         """Put runs into the store whose programs were killed while a live record was kept.

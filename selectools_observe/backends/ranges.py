@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from math import inf, nextafter
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..model.filters import TraceFilter
 from ..model.trace import Number
 from . import timestamps
+
+Bound: TypeAlias = Number | datetime
 
 _EVERYTHING = TraceFilter()
 # What columns and terms say as exactly as `matches` does.
@@ -31,22 +33,27 @@ class Ranges:
 
     def __init__(self, filters: TraceFilter) -> None:
         error = None if filters.has_error is None else int(filters.has_error)
-        self._ranges = [
-            ("created_us", _microseconds(filters.since), _microseconds(filters.until)),
+        bounds: tuple[tuple[str, Bound | None, Bound | None], ...] = (
+            ("created_us", filters.since, filters.until),
             ("steps", filters.min_steps, filters.max_steps),
             ("total_ms", filters.min_ms, filters.max_ms),
             ("cost_usd", filters.min_cost_usd, filters.max_cost_usd),
             ("has_error", error, error),
             (
                 "started_us",
-                _microseconds(filters.started_since),
-                _microseconds(filters.started_until),
+                filters.started_since,
+                filters.started_until,
             ),
             ("wall_ms", filters.min_wall_ms, filters.max_wall_ms),
+        )
+        self._ranges = [
+            (column, _number(low), _number(high))
+            for column, low, high in bounds
+            if not (low is None and high is None)
         ]
 
     def __bool__(self) -> bool:
-        return any(low is not None or high is not None for _, low, high in self._ranges)
+        return bool(self._ranges)
 
     def of_facets(self) -> tuple[str, list[Any]]:
         """The condition on a row of ``trace_facets``."""
@@ -66,8 +73,9 @@ class Ranges:
         return " AND ".join(conditions), values
 
 
-def _microseconds(moment: datetime | None) -> int | None:
-    return None if moment is None else timestamps.to_microseconds(moment)
+def _number(bound: Bound | None) -> Number | None:
+    """A bound as its column has it: instants in microseconds."""
+    return timestamps.to_microseconds(bound) if isinstance(bound, datetime) else bound
 
 
 def _fitting(bound: Number, inward: float) -> Number:

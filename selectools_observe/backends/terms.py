@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import starmap
 from typing import Any
 
 from ..model.details import RunDetails
@@ -28,7 +29,7 @@ _NAME, _SESSION, _USER, _AGENT, _TAG, _OUTCOME = "nsuagr"
 
 def terms_of(metadata: Mapping[str, Any], facts: TraceFacts, details: RunDetails) -> bytes:
     """All terms of a trace, packed: what the index keeps for it."""
-    terms = [_pair(key, value) for key, value in metadata.items()]
+    terms = list(starmap(_pair, metadata.items()))
     if facts.parent_run_id is not None:
         terms.append(_term(_PARENT, facts.parent_run_id))
     for kind, name in (
@@ -40,7 +41,8 @@ def terms_of(metadata: Mapping[str, Any], facts: TraceFacts, details: RunDetails
     ):
         if name is not None:
             terms.append(_term(kind, name))
-    terms += [_term(_TAG, tag) for tag in details.tags]
+    if details.tags:
+        terms += [_term(_TAG, tag) for tag in details.tags]
     of_steps = _terms_of_steps(facts.step_types, facts.tool_names, facts.models)
     return pack(terms) + of_steps
 

@@ -301,14 +301,13 @@ def matches_facts(filters: TraceFilter, facts: TraceFacts) -> bool:
 
 def asks_for_facts(filters: TraceFilter) -> bool:
     """Whether `matches` needs more than a summary."""
-    asked = (
-        filters.parent_run_id,
-        filters.has_error,
-        filters.step_type,
-        filters.tool_name,
-        filters.model,
-    )
-    if any(value is not None for value in asked):
+    if not (
+        filters.parent_run_id is None
+        and filters.has_error is None
+        and filters.step_type is None
+        and filters.tool_name is None
+        and filters.model is None
+    ):
         return True
     return filters.where is not None and any(map(needs_facts, leaves(condition_of(filters))))
 

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 import msgspec
@@ -494,6 +495,10 @@ class TraceFacts(msgspec.Struct, frozen=True, gc=False):
     failed_models: frozenset[str] = frozenset()
 
 
+STEP_TYPES: dict[str, StepType] = {kind.value: kind for kind in StepType}
+"""The types that are known, by their strings."""
+
+
 def step_type(value: object) -> StepType:
     """The `StepType` of a string, known or not.
 
@@ -509,11 +514,12 @@ def step_type(value: object) -> StepType:
 
 
 _NUMBERS = frozenset({int, float})
+_DURATION = attrgetter("duration_ms")
 
 
 def total_ms(steps: Iterable[TraceStep]) -> Number:
     """The sum of the steps' durations, milliseconds."""
-    return total_of([step.duration_ms for step in steps])
+    return total_of(list(map(_DURATION, steps)))
 
 
 def total_of(durations: Sequence[Number]) -> Number:
@@ -551,7 +557,7 @@ def span_of(start_time: Number, steps: Sequence[_Timed]) -> tuple[Number | None,
             if began is None or at < began:
                 began = at
             took = step.duration_ms
-            if took.__class__ is float or is_finite(took):
+            if took.__class__ is float or took.__class__ is int or is_finite(took):
                 end = at + took / 1000 if 0 < took < _LATEST else at
                 if ended is None or end > ended:
                     ended = end
@@ -577,7 +583,7 @@ _LATEST = 253_402_300_800.0  # the year 10000, seconds since 1970
 
 
 def _is_time(value: Number) -> bool:
-    return is_finite(value) and 0 < value < _LATEST
+    return (value.__class__ is float or is_finite(value)) and 0 < value < _LATEST
 
 
 def is_finite(value: object) -> bool:

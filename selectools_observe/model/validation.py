@@ -10,7 +10,15 @@ import msgspec
 
 from ..errors import InvalidTraceError
 from .json_values import SCALARS, UnstorableValueError, dumps_slowly, is_nested_deeply
-from .trace import DETAIL_FIELDS, STEP_FIELDS, AgentTrace, StepType, TraceStep, step_type
+from .trace import (
+    DETAIL_FIELDS,
+    STEP_FIELDS,
+    STEP_TYPES,
+    AgentTrace,
+    StepType,
+    TraceStep,
+    step_type,
+)
 
 _STEPS = frozenset({TraceStep})
 _MESSAGES = ("input", "output")
@@ -104,8 +112,12 @@ def settle_steps(steps: list[TraceStep], run_id: str) -> bool:
     plain = True
     are_scalars = SCALARS.issuperset
     for number, step in enumerate(steps):
-        if step.type.__class__ is not StepType:
-            _settle_type(step, number, run_id)
+        kind = step.type
+        if kind.__class__ is not StepType:
+            if kind.__class__ is str and kind in STEP_TYPES:  # as most are
+                step.type = STEP_TYPES[kind]
+            else:
+                _settle_type(step, number, run_id)
         if step.extra:
             _settle_messages(step)
             plain = plain and not step.extra

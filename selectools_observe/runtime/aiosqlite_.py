@@ -43,7 +43,9 @@ class AiosqliteWorker(Generic[HeldT]):
 
     async def run(self, function: Callable[[HeldT], T]) -> T:
         while True:
-            thread, held = await self._current()
+            thread, held = self._thread, self._held
+            if thread is None or held is None:
+                thread, held = await self._current()
             try:
                 return await thread.run(partial(self._on_current, held, function))
             except _LostError:

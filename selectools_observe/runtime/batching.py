@@ -25,8 +25,6 @@ HeldT_co = TypeVar("HeldT_co", covariant=True)
 RequestT_contra = TypeVar("RequestT_contra", contravariant=True)
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
-_NO_RESULT = object()
-
 # Requests in a batch. Beyond this a batch gains little, and while one is done the next can form.
 _LARGEST = 128
 
@@ -51,30 +49,20 @@ class BatchWorker(Protocol[HeldT_co]):
 
     @property
     def queues(self) -> bool: ...
-    async def run(self, function: Callable[[HeldT_co], T]) -> T:
+    def run(self, function: Callable[[HeldT_co], T]) -> Awaitable[T]:
         """Run a function to its end; what was begun is finished before a cancellation goes on."""
 
 
 class _Request(Generic[RequestT, ResultT]):
     """One request, and its result once there is one."""
 
-    __slots__ = ("_result", "value")
+    __slots__ = ("is_done", "result", "value")
+
+    result: ResultT | Exception
 
     def __init__(self, value: RequestT) -> None:
         self.value = value
-        self._result: ResultT | Exception | object = _NO_RESULT
-
-    @property
-    def is_done(self) -> bool:
-        return self._result is not _NO_RESULT
-
-    def finish(self, result: ResultT | Exception) -> None:
-        self._result = result
-
-    def result(self) -> ResultT:
-        if isinstance(self._result, Exception):
-            raise _own_copy(self._result)
-        return self._result  # type: ignore[return-value]
+        self.is_done = False
 
 
 class _Batch(Generic[RequestT, ResultT]):
@@ -104,7 +92,9 @@ class _Batching(ABC, Generic[RequestT, ResultT]):
         while not request.is_done:
             batch, leads = self._join(request)
             await (self._lead(batch) if leads else self._follow(batch, request))
-        return request.result()
+        if isinstance(request.result, Exception):
+            raise _own_copy(request.result)
+        return request.result
 
     def _join(self, request: _Request[RequestT, ResultT]) -> tuple[_Batch[RequestT, ResultT], bool]:
         with self._guard:
@@ -124,7 +114,8 @@ class _Batching(ABC, Generic[RequestT, ResultT]):
                 await self._runtime.with_lock(self._lock, partial(self._gather_and_run, batch))
         finally:
             # After an interruption some requests have no result; their callers submit them again.
-            self._close(batch)
+            if self._open is batch:
+                self._close(batch)
             if batch.done is not None:
                 batch.done.set()
 
@@ -137,7 +128,7 @@ class _Batching(ABC, Generic[RequestT, ResultT]):
         await self._do(batch)
 
     @abstractmethod
-    async def _do(self, batch: _Batch[RequestT, ResultT]) -> None:
+    def _do(self, batch: _Batch[RequestT, ResultT]) -> Awaitable[None]:
         """Do a batch to its end, whoever is cancelled meanwhile."""
 
     async def _follow(
@@ -181,8 +172,8 @@ class Batcher(_Batching[RequestT, ResultT], Generic[HeldT, RequestT, ResultT]):
         self._worker = worker
         self._function = function
 
-    async def _do(self, batch: _Batch[RequestT, ResultT]) -> None:
-        await self._worker.run(partial(self._run, batch))
+    def _do(self, batch: _Batch[RequestT, ResultT]) -> Awaitable[None]:
+        return self._worker.run(partial(self._run, batch))
 
     def _run(self, batch: _Batch[RequestT, ResultT], held: HeldT) -> None:
         """In the worker: do the batch and note the results, before anything can interrupt."""
@@ -215,11 +206,10 @@ class AwaitedBatcher(_Batching[RequestT, ResultT]):
         self._function = function
         self._repeatable = repeatable
 
-    async def _do(self, batch: _Batch[RequestT, ResultT]) -> None:
+    def _do(self, batch: _Batch[RequestT, ResultT]) -> Awaitable[None]:
         if self._repeatable:
-            await self._run(batch)
-        else:
-            await self._runtime.finish(partial(self._run, batch))
+            return self._run(batch)
+        return self._runtime.finish(partial(self._run, batch))
 
     async def _run(self, batch: _Batch[RequestT, ResultT]) -> None:
         left = self._begin(batch)
@@ -236,7 +226,8 @@ def _note(
     requests: Sequence[_Request[RequestT, ResultT]], results: Sequence[ResultT | Exception]
 ) -> None:
     for request, result in zip(requests, results, strict=True):
-        request.finish(result)
+        request.result = result
+        request.is_done = True
 
 
 def _own_copy(error: Exception) -> Exception:

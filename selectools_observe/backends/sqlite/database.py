@@ -8,7 +8,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from ...errors import StorageError
 from ...protocols import Durability
@@ -20,6 +20,9 @@ from .foreign_objects import refuse_foreign_objects
 from .index.drift import mend_drift, warn_of_new_checksums
 from .index.maintenance import index_everything
 from .schema import ForeignTableError, NewerVersionError, check, migrate
+
+FAULTS = (UnicodeDecodeError, sqlite3.Error, OSError)
+"""What SQLite and the operating system raise."""
 
 T = TypeVar("T")
 HeldT = TypeVar("HeldT")
@@ -107,13 +110,16 @@ class Database:
         """Turn what SQLite and the operating system say into `StorageError`."""
         try:
             yield
-        except UnicodeDecodeError as error:
-            named = error_mapping.from_text(error)
-            raise error_mapping.from_sqlite(self.where, named) from error
-        except sqlite3.Error as error:
-            raise error_mapping.from_sqlite(self.where, error) from error
-        except OSError as error:
-            raise error_mapping.from_os(self.where, error) from error
+        except FAULTS as error:
+            raise self.explanation(error) from error
+
+    def explanation(self, error: Exception) -> StorageError:
+        """One of `FAULTS` in words."""
+        if isinstance(error, OSError):
+            return error_mapping.from_os(self.where, error)
+        if isinstance(error, UnicodeDecodeError):
+            return error_mapping.from_sqlite(self.where, error_mapping.from_text(error))
+        return error_mapping.from_sqlite(self.where, cast("sqlite3.Error", error))
 
     def make_ready(self, connection: Connection) -> None:
         """Check and migrate what was opened, and set the connection up."""

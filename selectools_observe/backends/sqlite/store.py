@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -27,7 +27,7 @@ from ..progress import Done, Steps, take
 from . import reader
 from .annotation_rows import annotations_of_runs
 from .connection import Connection
-from .database import Database, Purpose
+from .database import FAULTS, Database, Purpose
 from .index import counter
 from .index.ordered import can_order
 from .recovery.backup import backing_up
@@ -75,8 +75,8 @@ class SQLiteStore(FileCore[WrittenTrace]):
     def _prepare(self, trace: object) -> WrittenTrace:
         return to_write(encode(trace))
 
-    async def _save(self, traces: Sequence[WrittenTrace]) -> None:
-        await self._loop_local.current().save(traces)
+    def _save(self, traces: Sequence[WrittenTrace]) -> Coroutine[Any, Any, None]:
+        return self._loop_local.current().save(traces)
 
     async def _update(
         self, run_id: str, change: Callable[[bytes | None], WrittenTrace | None]
@@ -198,8 +198,10 @@ class _LoopState:
 
     async def save(self, traces: Unit) -> None:
         """Save traces, together with others that are saved at the same time."""
-        with self._database.explained():
+        try:
             await self._saves.submit(traces)
+        except FAULTS as error:
+            raise self._database.explanation(error) from error
 
     def _save_batch(self, writer: Writer, units: Sequence[Unit]) -> Sequence[Exception | None]:
         return self._database.in_turn(writer.save, units)
@@ -232,35 +234,37 @@ class _LoopState:
         """The rows of one statement that reads."""
         if self._database.is_private:  # others may be within a transaction, on the same connection
             return await self._do(worker, reader.fetch_all, sql, parameters)
-        with self._database.explained():
+        try:
             return await worker.fetch_all(sql, parameters)
+        except FAULTS as error:
+            raise self._database.explanation(error) from error
 
-    async def write(
+    def write(
         self,
         work: Callable[Concatenate[Writer, Args], T],
         *args: Args.args,
         **kwargs: Args.kwargs,
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Do work that changes the database."""
-        return await self._do(self._writer, work, *args, **kwargs)
+        return self._do(self._writer, work, *args, **kwargs)
 
-    async def scan(
+    def scan(
         self,
         work: Callable[Concatenate[Connection, Args], T],
         *args: Args.args,
         **kwargs: Args.kwargs,
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Do work that reads much of it."""
-        return await self._do(self._scanner, work, *args, **kwargs)
+        return self._do(self._scanner, work, *args, **kwargs)
 
-    async def count(
+    def count(
         self,
         work: Callable[Concatenate[Connection, Args], T],
         *args: Args.args,
         **kwargs: Args.kwargs,
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Do work that may read all of it."""
-        return await self._do(self._counter, work, *args, **kwargs)
+        return self._do(self._counter, work, *args, **kwargs)
 
     async def _do(
         self,
@@ -269,10 +273,12 @@ class _LoopState:
         *args: Args.args,
         **kwargs: Args.kwargs,
     ) -> T:
-        with self._database.explained():
+        try:
             return await worker.run(
                 lambda held: self._database.in_turn(work, held, *args, **kwargs)
             )
+        except FAULTS as error:
+            raise self._database.explanation(error) from error
 
     @property
     def is_open(self) -> bool:

@@ -88,7 +88,7 @@ class Writer:
             sqlite3.Error: The database refused the batch as a whole; nothing was saved.
             StorageError: The file was taken away meanwhile.
         """
-        rows = [row for unit in units for row in unit]
+        rows = units[0] if len(units) == 1 else [row for unit in units for row in unit]
         self._keep_up(len(rows))
         answers: list[Exception | None] = [None] * len(units)
         try:
@@ -118,12 +118,12 @@ class Writer:
         return None
 
     def _save(self, rows: Sequence[WrittenTrace]) -> None:
-        chunks = list(_chunks(rows))
+        chunks = [rows] if len(rows) == 1 else list(_chunks(rows))
         with transaction(self.connection) if len(chunks) > 1 else contextlib.nullcontext():
             for chunk in chunks:
                 self._insert(chunk)
         self._saved += len(rows)
-        self._log.grew(sum(len(row.encoded.trace) for row in rows))
+        self._log.grew(sum([len(row.encoded.trace) for row in rows]))
 
     def _insert(self, rows: Sequence[WrittenTrace]) -> None:
         now = timestamps.now()
