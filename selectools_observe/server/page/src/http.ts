@@ -19,6 +19,11 @@ export async function remove(base: string, path: string): Promise<void> {
   await check(await reach(base + path, { method: "DELETE" }));
 }
 
+export async function post(base: string, path: string, body: unknown): Promise<void> {
+  const headers = { "Content-Type": "application/json" };
+  await check(await reach(base + path, { method: "POST", headers, body: JSON.stringify(body) }));
+}
+
 export function address(path: string, query: Query): string {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {

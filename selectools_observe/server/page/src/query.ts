@@ -53,6 +53,20 @@ export const KEYS: [string, string][] = [
   ["until:", "saved until"],
   ["parent:", "started by this run"],
   ["run:", "this run"],
+  ["status:", "error or ok"],
+  ["user:", "made for this user"],
+  ["session:", "of this conversation"],
+  ["name:", "the run's name; name:book* begins so"],
+  ["agent:", "made by this agent"],
+  ["tag:", "has this tag"],
+  ["outcome:", "ok, error, cancelled, interrupted, unfinished"],
+  ["latency>", "the steps took longer; latency>5s"],
+  ["wall>", "from beginning to end it took longer"],
+  ["tokens>", "more tokens; tokens>10k"],
+  ["started>", "began after: 2h, 2026-03-01"],
+  ["label:", "somebody gave this label"],
+  ["score<", "some score is lower; score.quality<0.5"],
+  ["has:", "cost, name, note, annotation or any metadata key"],
 ];
 
 export function parse(text: string, now = Date.now()): Parsed {
@@ -75,6 +89,109 @@ export function parse(text: string, now = Date.now()): Parsed {
     }
   }
   return parsed;
+}
+
+const WORDS_OF_LANGUAGE = new Set([
+  "status", "session", "session_id", "user", "tag", "tags", "outcome", "name", "agent", "latency", "duration", "wall",
+  "wall_ms", "total_ms", "tokens", "prompt_tokens", "completion_tokens", "cost_usd", "started", "started_at", "saved",
+  "created", "created_at", "has", "text", "label", "id", "run_id", "parent_run_id", "tool_name", "step_type",
+]);
+const OPERATORS = /[()]|(^|\s)(OR|NOT|AND)(\s|$)|(^|\s)-[^\s-]|!=|!\w+(\s|$)|\*/;
+
+/** Whether only the service's filter language can say what is typed: `reward<1 -tool:think`. */
+export function needsLanguage(text: string): boolean {
+  const { terms, problems } = parse(text);
+  const bare = text.replace(/"(?:[^"\\]|\\.)*"?/g, '""');
+  return (
+    problems.length > 0 ||
+    OPERATORS.test(bare) ||
+    terms.some(({ key }) => WORDS_OF_LANGUAGE.has(key) || /^(score|label|note|annotation)\./.test(key))
+  );
+}
+
+const TIMES = new Set(["since", "until", "started", "started_at", "saved", "created", "created_at"]);
+
+/** The text for the service: days and times without a zone are the reader's. */
+export function inReadersZone(text: string): string {
+  const local = parse(text).terms.filter(
+    ({ key, value }) => TIMES.has(key) && /^\d{4}-\d\d-\d\d(T[\d:.]+)?$/.test(value),
+  );
+  let told = text;
+  for (const { key, operator, value, from, to } of local.reverse()) {
+    try {
+      told = `${told.slice(0, from)}${key}${operator}${instant(value, Date.now())}${told.slice(to)}`;
+    } catch {
+      // The service says what is wrong with it.
+    }
+  }
+  return told;
+}
+
+export interface Asked {
+  query: Query;
+  words: string[];
+  problems: string[];
+  /** The service reads the text, and says what is wrong with it. */
+  isLanguage: boolean;
+}
+
+/** What is asked of the source; a file understands the simple filters only. */
+export function askedOf(text: string, live: boolean): Asked {
+  if (live && needsLanguage(text)) {
+    return { query: { filter: inReadersZone(text) }, words: [], problems: [], isLanguage: true };
+  }
+  const { query, words, problems } = parse(text);
+  return { query, words, problems, isLanguage: false };
+}
+
+const FIELD_OF: Record<string, string> = {
+  session: "session_id", user: "user_id", name: "name", agent: "agent", outcome: "outcome", tag: "tags",
+};
+
+/** What finds the runs of a group, the likeliest first: a key that is no text is grouped by its JSON. */
+export function groupQueries(by: string, key: string): Query[] {
+  const field = FIELD_OF[by];
+  if (field) return [{ [field]: key }];
+  const name = `metadata.${by.replace(/^meta\./, "")}`;
+  const text = { [name]: JSON.stringify(key) };
+  return looksTyped(key) ? [{ [name]: key }, text] : [text];
+}
+
+/** The filter that a group's runs are listed by. */
+export function groupTerm(by: string, key: string): string {
+  if (FIELD_OF[by]) return termOf(by, key);
+  return looksTyped(key) ? `${by}:${key}` : metadataTerm(by.replace(/^meta\./, ""), key);
+}
+
+/** What stands side by side in a filter; nothing where OR or groups bind it together. */
+export function partsOf(text: string): string[] {
+  if (/[()]|(^|\s)OR(\s|$)/.test(text)) return [];
+  return [...text.matchAll(TERM)].map(([part]) => part);
+}
+
+/** The word that is nearest to one, if any is near. */
+export function nearest(word: string, words: Iterable<string>): string | null {
+  let best: string | null = null;
+  let least = Math.max(2, Math.ceil(word.length / 3)) + 1;
+  for (const other of words) {
+    const far = distance(word.toLowerCase(), other.toLowerCase(), least);
+    if (far < least) [best, least] = [other, far];
+  }
+  return best;
+}
+
+function distance(one: string, other: string, most: number): number {
+  if (Math.abs(one.length - other.length) >= most) return most;
+  let row = Array.from({ length: other.length + 1 }, (_, at) => at);
+  for (let a = 1; a <= one.length; a++) {
+    const next = [a];
+    for (let b = 1; b <= other.length; b++) {
+      const swap = row[b - 1]! + Number(one[a - 1] !== other[b - 1]);
+      next.push(Math.min(row[b]! + 1, next[b - 1]! + 1, swap));
+    }
+    row = next;
+  }
+  return row.at(-1)!;
 }
 
 /** The text with one key's terms replaced; no value takes them out. */

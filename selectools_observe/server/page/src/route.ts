@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { encoded } from "./http";
 
-export type View = "runs" | "run" | "compare" | "stats";
+export type View = "runs" | "run" | "compare" | "stats" | "groups" | "thread";
 
 export type Tab = "conversation" | "timeline";
 
@@ -26,12 +26,15 @@ export interface Route {
   axis: "clock" | "work" | null;
   /** What the list is sorted by, `-` before it for descending; empty for newest saved first. */
   sort: string;
-  by: "model" | "tool" | "day";
+  /** The columns of the list, each percent-encoded; empty for those chosen last. */
+  cols: string;
+  /** What the statistics or the groups go by; empty for the usual. */
+  by: string;
   /** How many of the newest runs the statistics read. */
   most: number | null;
 }
 
-const VIEWS: readonly string[] = ["runs", "run", "compare", "stats"];
+const VIEWS: readonly string[] = ["runs", "run", "compare", "stats", "groups", "thread"];
 
 export function read(hash: string): Route {
   const [path = "", search = ""] = splitOnce(hash.replace(/^#\/?/, ""), "?");
@@ -40,7 +43,6 @@ export function read(hash: string): Route {
   const view = (VIEWS.includes(parts[0]!) ? parts[0] : "runs") as View;
   const step = Number(words.get("step") ?? NaN);
   const axis = words.get("axis");
-  const by = words.get("by");
   const tab = words.get("tab");
   const most = Number(words.get("most") ?? NaN);
   return {
@@ -53,15 +55,16 @@ export function read(hash: string): Route {
     show: words.get("show") === "json" ? "json" : "step",
     tab: tab === "conversation" || tab === "timeline" ? tab : null,
     axis: axis === "clock" || axis === "work" ? axis : null,
-    sort: /^-?[a-z_]+$/.test(words.get("sort") ?? "") ? words.get("sort")! : "",
-    by: by === "tool" || by === "day" ? by : "model",
+    sort: /^-?([a-z_]+|score\..+)$/.test(words.get("sort") ?? "") ? words.get("sort")! : "",
+    cols: words.get("cols") ?? "",
+    by: words.get("by") ?? "",
     most: Number.isInteger(most) && most > 0 ? most : null,
   };
 }
 
 export function write(route: Partial<Route>): string {
-  const { view = "runs", run, other, more = [], q, step, show, tab, axis, sort, by, most } = route;
-  const ids = view === "run" ? [run] : view === "compare" ? [run, other, ...more] : [];
+  const { view = "runs", run, other, more = [], q, step, show, tab, axis, sort, cols, by, most } = route;
+  const ids = view === "run" || view === "thread" ? [run] : view === "compare" ? [run, other, ...more] : [];
   const path = [view, ...ids.filter((id) => id !== undefined)].map(encoded);
   const words = new URLSearchParams();
   if (view === "runs" && other) words.set("with", other);
@@ -69,9 +72,10 @@ export function write(route: Partial<Route>): string {
   if (step) words.set("step", String(step));
   if (show === "json") words.set("show", show);
   if (sort) words.set("sort", sort);
+  if (view === "runs" && cols) words.set("cols", cols);
   if (tab) words.set("tab", tab);
   if (axis) words.set("axis", axis);
-  if (view === "stats" && by && by !== "model") words.set("by", by);
+  if (["stats", "groups", "thread"].includes(view) && by) words.set("by", by);
   if (view === "stats" && most) words.set("most", String(most));
   const search = words.toString();
   return `#/${path.join("/")}${search ? `?${search}` : ""}`;

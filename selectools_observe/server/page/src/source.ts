@@ -1,15 +1,45 @@
 /** Where runs come from: the service that sent the page, or the file that the page is. */
 
-import { address, getJson, remove, tracePath, type Query } from "./http";
+import { address, encoded, getJson, post, remove, tracePath, type Query } from "./http";
 import { connect, type Ask } from "./reader/remote";
 import type { Block } from "./reader/embedded";
 import type { Statistics } from "./reader/statistics";
-import type { Candidates, Page, Summary, Talk } from "./types";
+import type { Annotation, Candidates, Page, Summary, Talk } from "./types";
 
 export interface About {
   version: string;
   read_only: boolean;
   runs: number;
+}
+
+/** Runs that have something in common. */
+export interface RunGroup {
+  key: string;
+  runs: number;
+  errors: number;
+  first_at: string;
+  last_at: string;
+  prompt_tokens: number;
+  completion_tokens: number;
+  cost_usd: number;
+  total_ms: { p50: number };
+  first_input: string | null;
+  last_output: string | null;
+}
+
+export interface GroupPage {
+  groups: RunGroup[];
+  next_cursor: string | null;
+}
+
+interface Facet {
+  runs: number;
+  values: [unknown, number][];
+}
+
+export interface Facets {
+  fields: Record<string, Facet>;
+  metadata: Record<string, Facet>;
 }
 
 export interface Histogram {
@@ -21,6 +51,9 @@ export interface Histogram {
   total: number;
 }
 
+/** What somebody says of a run or a step. */
+export type Said = Omit<Annotation, "id" | "created_at">;
+
 export interface Source {
   /** Whether runs can arrive and be removed. */
   live: boolean;
@@ -29,12 +62,19 @@ export interface Source {
   count(query: Query, signal?: AbortSignal): Promise<number>;
   histogram(query: Query, signal?: AbortSignal): Promise<Histogram>;
   stats(query: Query, signal?: AbortSignal): Promise<Statistics>;
+  groups(query: Query, signal?: AbortSignal): Promise<GroupPage>;
+  /** Which keys and values runs have. */
+  facets(): Promise<Facets>;
   /** Turns of a run's conversation; texts are cut unless the limit is null. */
   conversation(runId: string, offset: number, limit: number, textLimit: number | null): Promise<Talk>;
   children(runId: string): Promise<Summary[]>;
   candidates(runId: string): Promise<Candidates[]>;
   summary(runId: string): Promise<Summary | null>;
   about(): Promise<About>;
+  /** All annotations of a run and its steps, oldest first. */
+  annotations(runId: string): Promise<Annotation[]>;
+  annotate(runId: string, said: Said): Promise<void>;
+  removeAnnotation(runId: string, id: string): Promise<void>;
   delete(runId: string): Promise<void>;
   /** Hand over runs as they are saved; call what is returned to stop. */
   follow(query: Query, onRun: (run: Summary) => void, onState: (state: LiveState) => void): () => void;
@@ -60,6 +100,8 @@ export function served(base: string, script: string | null): Source {
       (await getJson<{ count: number }>(base, "api/count", query, signal)).count,
     histogram: (query, signal) => getJson<Histogram>(base, "api/histogram", query, signal),
     stats: (query, signal) => getJson<Statistics>(base, "api/stats", query, signal),
+    groups: (query, signal) => getJson<GroupPage>(base, "api/groups", query, signal),
+    facets: () => getJson<Facets>(base, "api/facets", { most: 100 }),
     conversation: (runId, offset, limit, textLimit) =>
       getJson<Talk>(base, `${tracePath(runId)}/conversation`, {
         offset,
@@ -74,6 +116,10 @@ export function served(base: string, script: string | null): Source {
       (await getJson<Page>(base, "api/traces", { run_ids: runId, limit: 1 })).traces[0] ?? null,
     about: () => getJson<About>(base, "api/about"),
     delete: (runId) => remove(base, tracePath(runId)),
+    annotations: async (runId) =>
+      (await getJson<{ annotations: Annotation[] }>(base, `${tracePath(runId)}/annotations`)).annotations,
+    annotate: (runId, said) => post(base, `${tracePath(runId)}/annotations`, said),
+    removeAnnotation: (runId, id) => remove(base, `${tracePath(runId)}/annotations/${encoded(id)}`),
     follow: (query, onRun, onState) => follow(base + address("api/live", query), onRun, onState),
   };
 }
@@ -98,12 +144,17 @@ export function embedded(blocks: Block[], script: string | null): Source {
     count: async (query) => (await ask("list", { ...query, limit: 0 })).total,
     histogram: (query) => ask("histogram", query),
     stats: (query) => ask("stats", query),
+    groups: (query) => ask("groups", query),
+    facets: () => ask("facets"),
     conversation: (runId, offset, limit) => ask("conversation", runId, offset, limit),
     children: async (runId) => (await ask("children", runId)).traces,
     candidates: (runId) => ask("candidates", runId),
     summary: async (runId) => (await ask("summary", runId)).traces[0] ?? null,
     about: () => Promise.resolve({ version: "", read_only: true, runs: blocks.length }),
     delete: fixed,
+    annotations: async (runId) => Object.values((await ask("summary", runId)).traces[0]?.annotations ?? {}),
+    annotate: fixed,
+    removeAnnotation: fixed,
     follow: () => () => {},
   };
 }

@@ -1,5 +1,6 @@
 /** The search box, with completion, and the same filters as menus. */
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { KEYS, metadataTerm, parse, termOf, withTerm } from "../query";
 
@@ -13,6 +14,10 @@ export interface Known {
 interface Props {
   q: string;
   known: Known;
+  /** What is wrong with the filter; undefined to say what is seen here. */
+  problem?: string | null | undefined;
+  /** What stands beside the menus. */
+  children?: ComponentChildren;
   onChange: (q: string) => void;
   onLeave?: () => void;
 }
@@ -52,8 +57,8 @@ const MENUS: { name: string; term: string; terms: [string, string][] }[] = [
   },
 ];
 
-export function FilterBar({ q, known, onChange, onLeave }: Props) {
-  const { problems } = parse(q);
+export function FilterBar({ q, known, problem, children, onChange, onLeave }: Props) {
+  const told = problem === undefined ? parse(q).problems.join(". ") : problem;
   const names = (key: string, values: string[]) =>
     values.slice(0, 200).map((value): [string, string] => [value, termOf(key, value)]);
   const menus = [
@@ -64,6 +69,7 @@ export function FilterBar({ q, known, onChange, onLeave }: Props) {
   return (
     <div class="filters">
       <SearchBox q={q} known={known} onChange={onChange} onLeave={onLeave} />
+      <div class="bar">
       <div class="menus">
         {menus.map((menu) => (
           <Menu {...menu} q={q} onChange={onChange} key={menu.term} />
@@ -74,9 +80,11 @@ export function FilterBar({ q, known, onChange, onLeave }: Props) {
           </button>
         )}
       </div>
-      {problems.length > 0 && (
+      {children}
+      </div>
+      {told && (
         <p class="problem" role="status">
-          {problems.join(". ")}
+          {told}
         </p>
       )}
     </div>
@@ -126,7 +134,7 @@ interface Choice {
   about: string;
 }
 
-function SearchBox({ q, known, onChange, onLeave }: Props) {
+function SearchBox({ q, known, onChange, onLeave }: Omit<Props, "problem" | "children">) {
   const box = useRef<HTMLInputElement>(null);
   const list = useId();
   const [text, setText] = useState(q);
@@ -185,7 +193,7 @@ function SearchBox({ q, known, onChange, onLeave }: Props) {
         autocomplete="off"
         autocapitalize="off"
         spellcheck={false}
-        placeholder="Filter: model:gpt-4o  error:yes  ms>2s  user_id:alice  or any words"
+        placeholder="Filter: model:gpt-4o  error:yes  ms>2s  reward<1  -tool:think  or any words"
         value={text}
         onInput={(event) => {
           setOpen(true);
@@ -220,25 +228,32 @@ function SearchBox({ q, known, onChange, onLeave }: Props) {
 
 const MOST_CHOICES = 9;
 
-function choicesFor(word: string, known: Known): Choice[] {
+function choicesFor(typed: string, known: Known): Choice[] {
+  // What must not hold is completed as what must.
+  const [not, word] = typed.startsWith("-") ? ["-", typed.slice(1)] : ["", typed];
+  return choicesOf(not, word, known);
+}
+
+function choicesOf(not: string, word: string, known: Known): Choice[] {
   const [key, typed] = splitTerm(word);
   const found: Choice[] = [];
   if (typed === null) {
-    for (const [name, about] of KEYS) if (name.startsWith(word)) found.push({ text: name, about });
+    for (const [name, about] of KEYS) if (name.startsWith(word)) found.push({ text: not + name, about });
     for (const name of known.metadata.keys()) {
       const text = metadataTerm(name, "x").slice(0, -1);
-      if (text.startsWith(word)) found.push({ text, about: "metadata" });
+      if (text.startsWith(word)) found.push({ text: not + text, about: "metadata" });
     }
     return found.slice(0, MOST_CHOICES);
   }
   const terms = valuesOf(key, known).filter((term) => term.startsWith(word) && term !== word);
-  return terms.slice(0, MOST_CHOICES).map((text) => ({ text, about: "" }));
+  return terms.slice(0, MOST_CHOICES).map((text) => ({ text: not + text, about: "" }));
 }
 
 function valuesOf(key: string, known: Known): string[] {
   if (key === "model") return known.models.map((value) => termOf(key, value));
   if (key === "tool") return known.tools.map((value) => termOf(key, value));
   if (key === "error") return ["error:yes", "error:no"];
+  if (key === "status") return ["status:error", "status:ok"];
   if (key === "since") return ["since:1h", "since:24h", "since:7d"];
   const name = key.replace(/^meta\./, "");
   return (known.metadata.get(name) ?? []).map((value) => metadataTerm(name, value));

@@ -13,9 +13,11 @@ const KEYBOARD: [string, string][] = [
   ["← →", "fold, unfold what a step holds"],
   ["m t r", "conversation, timeline, JSON"],
   ["w", "wall time or active time"],
-  ["c", "compare this run with another"],
+  ["[ ]", "previous, next run of the list"],
+  ["c", "compare this run with another, or the marked ones"],
+  ["x", "mark a run; swap the two that are compared"],
+  ["+ - a", "good, bad, annotate: a run, or the step that is open"],
   ["n p f", "next, previous, first difference"],
-  ["x", "swap the two runs"],
   ["1 2", "runs, statistics"],
   ["l", "follow new runs"],
   ["?", "this help"],
@@ -59,9 +61,15 @@ export function Help({ dialog }: { dialog: Ref<HTMLDialogElement> }) {
             </div>
             <div>
               <dt>
-                <code>refund</code>
+                <code>refund "gift card"</code>
               </dt>
-              <dd>a word in the run id or the metadata</dd>
+              <dd>words that were said; or in the run id or the metadata</dd>
+            </div>
+            <div>
+              <dt>
+                <code>-tool:think (user:ada OR user:ben) tool:book!error reward&lt;1</code>
+              </dt>
+              <dd>not, either, that tool failed, a number in the metadata</dd>
             </div>
           </dl>
           <p class="note">All parts must hold. The address holds the filter, the run, the step and the comparison: it can be sent to others who reach this page.</p>

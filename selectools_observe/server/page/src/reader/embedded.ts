@@ -1,6 +1,7 @@
 /** The list's questions, answered from a file that holds its runs: the API's meaning, in memory. */
 
 import type { Query } from "../http";
+import type { Facets, GroupPage, RunGroup } from "../source";
 import type { Candidates, Json, JsonObject, Page, Summary } from "../types";
 import { statisticsOf } from "./statistics";
 import type { EmbeddedTraces } from "./traces";
@@ -86,6 +87,45 @@ export class Embedded {
     return groups;
   }
 
+  groups(query: Query): GroupPage {
+    const { by, order_by: order = "-last", limit: _limit, ...filters } = query;
+    const found = new Map<string, (Summary & Facts)[]>();
+    for (const run of this.matching(filters).reverse()) {
+      for (const key of keysOf(run, String(by))) found.set(key, [...(found.get(key) ?? []), run]);
+    }
+    const groups = [...found].map(([key, runs]) => groupOf(key, runs));
+    const name = String(order).replace(/^-/, "");
+    const read: Record<string, (group: RunGroup) => number | string> = {
+      key: ({ key }) => key,
+      first: ({ first_at }) => first_at,
+      last: ({ last_at }) => last_at,
+      tokens: (group) => group.prompt_tokens + group.completion_tokens,
+      total_ms: ({ total_ms }) => total_ms.p50,
+    };
+    const value = read[name] ?? ((group: RunGroup) => group[name as "runs"]);
+    const sign = String(order).startsWith("-") ? -1 : 1;
+    groups.sort((one, other) => (value(one) < value(other) ? -sign : value(one) > value(other) ? sign : 0));
+    return { groups, next_cursor: null };
+  }
+
+  facets(): Facets {
+    const fields: Facets["fields"] = {};
+    const metadata: Facets["metadata"] = {};
+    const add = (to: Facets["fields"], name: string, value: unknown) => {
+      const facet = (to[name] ??= { runs: 0, values: [] });
+      facet.runs++;
+      const known = facet.values.find(([one]) => one === value);
+      if (known) known[1]++;
+      else if (facet.values.length < 100) facet.values.push([value, 1]);
+    };
+    for (const run of this.summaries) {
+      for (const model of run.models) add(fields, "model", model);
+      for (const tool of run.tools) add(fields, "tool", tool);
+      for (const [key, value] of Object.entries(run.metadata)) if (Object.hasOwn(run.metadata, key)) add(metadata, key, value);
+    }
+    return { fields, metadata };
+  }
+
   private matching(query: Query): (Summary & Facts)[] {
     const conditions = Object.entries(query).flatMap(([name, value]) => {
       const condition = value === undefined ? undefined : conditionOf(name, String(value));
@@ -99,6 +139,35 @@ const TASK_KEYS = [
   "task_id", "task", "example_id", "dataset_item_id", "reference_example_id", "sample_id", "test_case",
   "case_id", "scenario", "question_id",
 ];
+
+function keysOf(run: Summary, by: string): string[] {
+  if (by === "tag") return run.tags ?? [];
+  const own: Record<string, string | null> = {
+    session: run.session_id, user: run.user_id, name: run.name, agent: run.agent, outcome: run.outcome,
+  };
+  const key = by.replace(/^meta\./, "");
+  const value = Object.hasOwn(own, by) ? own[by] : Object.hasOwn(run.metadata, key) ? run.metadata[key] : null;
+  return value === null || value === undefined ? [] : [typeof value === "string" ? value : JSON.stringify(value)];
+}
+
+function groupOf(key: string, runs: Summary[]): RunGroup {
+  const sum = (read: (run: Summary) => number) => runs.reduce((all, run) => all + read(run), 0);
+  const times = runs.map((run) => run.started_at ?? run.created_at).sort();
+  const durations = runs.map(({ total_ms }) => total_ms).sort((one, other) => one - other);
+  return {
+    key,
+    runs: runs.length,
+    errors: runs.filter(({ has_error }) => has_error).length,
+    first_at: times[0]!,
+    last_at: times.at(-1)!,
+    prompt_tokens: sum((run) => run.prompt_tokens),
+    completion_tokens: sum((run) => run.completion_tokens),
+    cost_usd: sum((run) => run.cost_usd),
+    total_ms: { p50: durations[Math.ceil(durations.length / 2) - 1]! },
+    first_input: runs[0]!.input,
+    last_output: runs.at(-1)!.output,
+  };
+}
 
 type Condition = (summary: Summary & Facts) => boolean;
 
@@ -114,6 +183,12 @@ function conditionOf(name: string, value: string): Condition | undefined {
     model: ({ models }) => models.includes(value),
     tool_name: ({ tools }) => tools.includes(value),
     step_type: ({ types }) => types.includes(value),
+    session_id: (run) => run.session_id === value,
+    user_id: (run) => run.user_id === value,
+    name: (run) => run.name === value,
+    agent: (run) => run.agent === value,
+    outcome: (run) => run.outcome === value,
+    tags: (run) => (run.tags ?? []).includes(value),
     parent_run_id: ({ parent_run_id }) => parent_run_id === value,
     run_ids: ({ run_id }) => run_id === value,
   };

@@ -113,6 +113,14 @@ export class Reader {
     return this.embedded!.stats(query);
   }
 
+  groups(query: Query) {
+    return this.embedded!.groups(query);
+  }
+
+  facets() {
+    return this.embedded!.facets();
+  }
+
   children(runId: string) {
     return this.embedded!.list({ parent_run_id: runId, limit: 1000 });
   }

@@ -184,6 +184,8 @@ interface TurnProps {
   turn: Turn;
   index: number;
   total: number;
+  /** What tells it from other turns on the page. */
+  place?: string;
   chosen: boolean;
   hit: boolean;
   words: string;
@@ -192,7 +194,7 @@ interface TurnProps {
 
 const ROLES: Record<string, string> = { system: "System", user: "User", assistant: "Assistant", tool: "Tool" };
 
-function OneTurn({ source, run, turn: given, index, total, chosen, hit, words, onChoose }: TurnProps) {
+export function OneTurn({ source, run, turn: given, index, total, place = String(index), chosen, hit, words, onChoose }: TurnProps) {
   const [whole, setWhole] = useState<Turn | null>(null);
   const turn = whole ?? given;
   const [problem, setProblem] = useState("");
@@ -212,7 +214,7 @@ function OneTurn({ source, run, turn: given, index, total, chosen, hit, words, o
   return (
     <article
       class={classes.join(" ")}
-      id={`turn-${index}`}
+      id={`turn-${place}`}
       aria-posinset={index + 1}
       aria-setsize={total}
       aria-label={`${name}, step ${turn.step + 1}`}

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { AnnotationChips, AnnotationDialog, THUMBS, type Annotator } from "../parts/annotations";
 import { CompareWith } from "../parts/candidates";
 import { Copy } from "../parts/copy";
 import { seen } from "../parts/highlight";
@@ -14,8 +15,9 @@ import { count, dollars, duration, plural, second, short, value } from "../forma
 import { canBeTerm, metadataTerm, parse, termOf } from "../query";
 import { go, write, type Route, type Tab } from "../route";
 import type { Source } from "../source";
-import type { Outline, Summary, Talk } from "../types";
+import type { Annotation, Outline, Summary, Talk } from "../types";
 import { Conversation, TEXT_LIMIT, TURNS_AT_ONCE } from "./conversation";
+import { besideInList, placeInList } from "./runs";
 import { JsonText, StepPanel } from "./step";
 
 interface Props {
@@ -34,7 +36,11 @@ export function Run({ source, route, readOnly }: Props) {
     () => source.conversation(run, 0, TURNS_AT_ONCE, TEXT_LIMIT),
     [source, run, turn],
   );
-  useKeys({ Escape: () => leave(route) });
+  const beside = (by: 1 | -1) => {
+    const found = besideInList(run, by);
+    if (found) go({ ...route, run: found.run_id, step: null }, true);
+  };
+  useKeys({ Escape: () => leave(route), "[": () => beside(-1), "]": () => beside(1) });
   const goesOn = source.live && outline?.run_id === run && outline.metadata.unfinished === true;
   useEffect(() => {
     if (!goesOn) return;
@@ -293,6 +299,11 @@ function placesOf(outline: Outline): Int32Array {
 
 function Head({ source, route, outline, readOnly }: OpenProps) {
   const { totals } = outline;
+  const place = placeInList(outline.run_id);
+  const beside = (by: 1 | -1) => {
+    const found = besideInList(outline.run_id, by);
+    if (found) go({ ...route, run: found.run_id, step: null }, true);
+  };
   const family = useLoaded(() => source.children(outline.run_id), [source, outline.run_id]);
   const whole = async () => (await source.ask("piece", { run: outline.run_id }, 0, Infinity)).text;
   return (
@@ -300,7 +311,20 @@ function Head({ source, route, outline, readOnly }: OpenProps) {
       <div class="title">
         <a class="back" href={write({ view: "runs", q: route.q })}>Runs</a>
         <h1 dir="ltr" title={seen(outline.run_id)}>{value(seen(outline.name || outline.run_id), 120)}</h1>
+        {place && (
+          <span class="told place">
+            <button type="button" aria-label="Previous run of the list" disabled={place.at === 0} onClick={() => beside(-1)}>
+              <kbd>[</kbd>
+            </button>
+            {count(place.at + 1)} of {count(place.total)}
+            {place.counted ? "" : " or more"}
+            <button type="button" aria-label="Next run of the list" disabled={place.at + 1 >= place.total} onClick={() => beside(1)}>
+              <kbd>]</kbd>
+            </button>
+          </span>
+        )}
         <div class="actions">
+          <Copy label="Copy link" text={() => location.href} />
           <Copy label="Copy id" text={() => outline.run_id} />
           <button
             type="button"
@@ -326,9 +350,62 @@ function Head({ source, route, outline, readOnly }: OpenProps) {
         <Total name="Cost">{dollars(totals.cost_usd)}</Total>
         <Total name="Errors" bad={totals.errors > 0}>{count(totals.errors)}</Total>
       </dl>
+      <Judged source={source} run={outline.run_id} step={route.step} count={outline.count} readOnly={readOnly} />
       <Chips metadata={outline.metadata} />
       <Related run={outline.run_id} parent={outline.parent_run_id} children={family.value ?? []} q={route.q} />
     </header>
+  );
+}
+
+interface JudgedProps {
+  source: Source;
+  run: string;
+  /** The step that is open, from 1. */
+  step: number | null;
+  count: number;
+  readOnly: boolean;
+}
+
+/** What was said of the run and its steps, and the ways to say more: of the step that is open, or of the run. */
+function Judged({ source, run, step, count: steps, readOnly }: JudgedProps) {
+  const [turn, setTurn] = useState(0);
+  const annotator = useRef<Annotator>(null);
+  const { value: found } = useLoaded(() => source.annotations(run).catch((): Annotation[] => []), [source, run, turn]);
+  const again = () => setTurn((old) => old + 1);
+  const index = step && step <= steps ? step - 1 : undefined;
+  const thumb = (sign: "+" | "-") => {
+    const said = { ...THUMBS[sign], ...(index === undefined ? {} : { step: index }) };
+    void source.annotate(run, said).finally(again);
+  };
+  const open = () => annotator.current?.open([run], index);
+  const mayWrite = source.live && !readOnly;
+  useKeys(mayWrite ? { "+": () => thumb("+"), "-": () => thumb("-"), a: open } : {});
+  const of = found ?? [];
+  if (!mayWrite && !of.length) return null;
+  const what = index === undefined ? "run" : `step ${index + 1}`;
+  return (
+    <div class="judging">
+      {mayWrite && (
+        <>
+          <button type="button" title={`The ${what} is good (+)`} aria-label={`The ${what} is good`} onClick={() => thumb("+")}>
+            Good <kbd>+</kbd>
+          </button>
+          <button type="button" title={`The ${what} is bad (-)`} aria-label={`The ${what} is bad`} onClick={() => thumb("-")}>
+            Bad <kbd>-</kbd>
+          </button>
+          <button type="button" onClick={open}>
+            Annotate {what} <kbd>a</kbd>
+          </button>
+        </>
+      )}
+      <AnnotationChips
+        of={of}
+        onRemove={mayWrite ? (one) => void source.removeAnnotation(run, one.id).finally(again) : undefined}
+      />
+      {mayWrite && (
+        <AnnotationDialog source={source} names={of.map(({ name }) => name)} onDone={again} annotator={annotator} />
+      )}
+    </div>
   );
 }
 

@@ -1,16 +1,20 @@
 /** All runs, newest first: filtered as one types, narrowed by brushing, opened by Enter. */
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { count, dollars, duration, exact, moment, plural, short, typedMoment, value } from "../format";
+import { count, plural, typedMoment, value } from "../format";
 import type { Query } from "../http";
+import { AnnotationDialog, THUMBS, type Annotator } from "../parts/annotations";
+import { chosenColumns, ColumnMenu, columnsOf, scoresIn, type Column } from "../parts/columns";
 import { FilterBar, type Known } from "../parts/filterbar";
 import { seen } from "../parts/highlight";
 import { TimeLine } from "../parts/histogram";
 import { useKeys, useLater, useLoaded, useMedia } from "../parts/hooks";
 import { FoundRuns, RunPages, type Rows } from "../parts/pages";
+import { compareRuns, Marked } from "../parts/marked";
 import { NoRuns, Problem, Waiting } from "../parts/states";
+import { Views } from "../parts/views";
 import { Virtual, type Scroller } from "../parts/virtual";
-import { parse, withTerm } from "../query";
+import { askedOf, KEYS, nearest, parse, partsOf, withTerm } from "../query";
 import { go, write, type Route } from "../route";
 import type { LiveState, Source } from "../source";
 import type { Summary } from "../types";
@@ -31,12 +35,12 @@ const BARS_MS = 250;
 export function Runs({ source, route, known, following, onLive }: Props) {
   const { q } = route;
   const asked = useLater(q, TYPING_MS);
-  const parsed = useMemo(() => parse(asked), [asked]);
+  const parsed = useMemo(() => askedOf(asked, source.live), [asked, source]);
   const [turn, setTurn] = useState(0);
   const [fresh, setFresh] = useState(0);
   // The service looks for words in what was said. Where it finds nothing, ids and metadata are left.
   const [unsaid, setUnsaid] = useState("");
-  const isSaid = source.live && parsed.words.length > 0 && unsaid !== asked;
+  const isSaid = source.live && !parsed.isLanguage && parsed.words.length > 0 && unsaid !== asked;
   const query = isSaid ? { ...parsed.query, text: quoted(parsed.words) } : parsed.query;
   const words = isSaid ? [] : parsed.words;
   const rows = useRows(source, query, words, source.live ? route.sort : "", turn);
@@ -46,6 +50,9 @@ export function Runs({ source, route, known, following, onLive }: Props) {
   }, [isNowhere]);
   const phone = useMedia("(max-width: 720px)");
   const scroller = useRef<Scroller>(null);
+  const [marks, setMarks] = useState<ReadonlySet<string>>(new Set());
+  const about = useLoaded(async () => (marks.size ? source.about() : null), [source, marks.size > 0]);
+  const annotator = useRef<Annotator>(null);
   const [at, setAt] = useState(left?.rows === rows ? left.at : -1);
   const isFirst = useRef(true);
   // Before a key can move from there.
@@ -114,7 +121,24 @@ export function Runs({ source, route, known, following, onLive }: Props) {
     else go({ view: "run", run: run.run_id, q });
   };
   const visible = () => Math.max(1, Math.floor((scroller.current?.element()?.clientHeight ?? 300) / 32) - 1);
+  const again = () => setTurn((old) => old + 1);
+  const mark = (run: Summary | undefined) => {
+    if (!run) return;
+    const next = new Set(marks);
+    if (!next.delete(run.run_id)) next.add(run.run_id);
+    setMarks(next);
+  };
+  const meant = () => (marks.size ? [...marks] : [rows.row(at)?.run_id ?? []].flat());
+  const thumb = async (sign: "+" | "-") => {
+    if (!source.live) return;
+    for (const run of meant()) await source.annotate(run, THUMBS[sign]);
+    again();
+  };
   useKeys({
+    x: () => mark(rows.row(at)),
+    a: () => source.live && meant().length > 0 && annotator.current?.open(meant()),
+    "+": () => void thumb("+").catch(() => again()),
+    "-": () => void thumb("-").catch(() => again()),
     j: () => select(at + 1),
     k: () => select(at - 1),
     ArrowDown: () => select(at + 1),
@@ -127,16 +151,26 @@ export function Runs({ source, route, known, following, onLive }: Props) {
     g: () => select(0),
     Enter: () => open(rows.row(at)),
     o: () => open(rows.row(at)),
-    c: () => rows.row(at) && go({ ...route, other: rows.row(at)!.run_id }),
+    c: () =>
+      marks.size > 1 ? compareRuns([...marks]) : rows.row(at) && go({ ...route, other: rows.row(at)!.run_id }),
     "/": () => document.getElementById("search")?.focus(),
-    Escape: () => (route.other ? go({ ...route, other: "" }) : setAt(-1)),
+    Escape: () =>
+      route.other ? go({ ...route, other: "" }) : marks.size ? setMarks(new Set()) : setAt(-1),
   });
   const refresh = () => {
     setFresh(0);
     setTurn((old) => old + 1);
     scroller.current?.show(0);
   };
-  const hasText = !phone && hasTextIn(rows);
+  const inSight = runsIn(rows);
+  // What this browser remembers may change while the address does not.
+  const [choice, setChoice] = useState(0);
+  const columns = useMemo(
+    () => columnsOf(chosenColumns(route.cols), inSight),
+    [route.cols, rows, inSight.length, turn, choice],
+  );
+  const template = phone ? undefined : `38px ${columns.map(({ width }) => width).join(" ")}`;
+  const refused = parsed.isLanguage && rows.problem?.trouble === "refused" ? rows.problem.message : null;
   const isEmpty = rows.counted && rows.total === 0 && !rows.loading;
   return (
     <main class="runs">
@@ -145,11 +179,27 @@ export function Runs({ source, route, known, following, onLive }: Props) {
         q={q}
         known={known}
         onChange={change}
+        problem={source.live ? refused : undefined}
         onLeave={() => {
           scroller.current?.element()?.focus();
           if (at < 0) select(0);
         }}
-      />
+      >
+        <div class="beside">
+          <Views route={route} />
+          {!phone && (
+            <ColumnMenu
+              shown={columns}
+              runs={inSight}
+              keys={[...known.metadata.keys()]}
+              onChoose={(cols) => {
+                setChoice((old) => old + 1);
+                go({ ...route, cols }, true);
+              }}
+            />
+          )}
+        </div>
+      </FilterBar>
       {!histogram.problem && !(isEmpty && !asked) && (
         <TimeLine
           data={histogram.value}
@@ -172,21 +222,35 @@ export function Runs({ source, route, known, following, onLive }: Props) {
         </p>
       )}
       <Told rows={rows} fresh={fresh} onRefresh={refresh} />
-      {rows.problem ? (
+      {refused ? (
+        <div class="state">
+          <h2>The filter cannot be read</h2>
+          <p>{refused}</p>
+        </div>
+      ) : rows.problem ? (
         <Problem problem={rows.problem} retry={refresh} />
-      ) : isEmpty && rows.looked === null ? (
-        asked ? <Nothing /> : <NoRuns live={source.live} />
+      ) : isEmpty ? (
+        asked ? <Nothing source={source} q={asked} known={known} onChange={change} /> : <NoRuns live={source.live} />
       ) : rows.loading && rows.total === 0 ? (
         <Waiting>Loading…</Waiting>
       ) : (
-        <div class={hasText ? "grid with-text" : "grid"}>
+        <div class="grid">
           <Virtual
             class="scroll"
             role="grid"
             tabIndex={0}
             aria-label="Runs, newest first"
             aria-rowcount={rows.total + 1}
-            head={<Heads sort={route.sort} canSort={source.live} onSort={(sort) => go({ ...route, sort }, true)} hasText={hasText} />}
+            aria-multiselectable={true}
+            head={
+              <Heads
+                columns={columns}
+                template={template}
+                sort={route.sort}
+                canSort={source.live}
+                onSort={(sort) => go({ ...route, sort }, true)}
+              />
+            }
             aria-activedescendant={at >= 0 && rows.row(at) ? `run-${at}` : undefined}
             count={rows.total}
             height={phone ? 64 : 32}
@@ -201,11 +265,30 @@ export function Runs({ source, route, known, following, onLive }: Props) {
                 q={q}
                 onChoose={() => select(row)}
                 constant={constant}
-                hasText={hasText}
+                columns={columns}
+                template={template}
+                marked={marks.has(rows.row(row)?.run_id ?? "")}
+                onMark={mark}
               />
             )}
           />
         </div>
+      )}
+      {marks.size > 0 && (
+        <Marked
+          source={source}
+          marked={[...marks]}
+          readOnly={about.value?.read_only ?? true}
+          onAnnotate={() => annotator.current?.open([...marks])}
+          onClear={() => setMarks(new Set())}
+          onDeleted={() => {
+            setMarks(new Set());
+            again();
+          }}
+        />
+      )}
+      {source.live && (
+        <AnnotationDialog source={source} names={scoresIn(inSight)} onDone={again} annotator={annotator} />
       )}
     </main>
   );
@@ -213,6 +296,27 @@ export function Runs({ source, route, known, following, onLive }: Props) {
 
 /** The list as it was left: whoever comes back from a run finds it so. */
 let left: { key: string; rows: Rows; at: number } | null = null;
+
+export interface PlaceInList {
+  at: number;
+  total: number;
+  counted: boolean;
+}
+
+/** Where a run stands in the list as it was left; null if it was not opened from there. */
+export function placeInList(run: string): PlaceInList | null {
+  if (!left || left.rows.row(left.at)?.run_id !== run) return null;
+  left.rows.want(Math.max(0, left.at - 1), left.at + 2);
+  return { at: left.at, total: left.rows.total, counted: left.rows.counted };
+}
+
+/** The run before or after it in the list, which is at it from now on. */
+export function besideInList(run: string, by: 1 | -1): Summary | undefined {
+  const place = placeInList(run);
+  const found = place ? left!.rows.row(place.at + by) : undefined;
+  if (found) left!.at += by;
+  return found;
+}
 
 function useRows(source: Source, query: Query, words: string[], sort: string, turn: number): Rows {
   const [, redraw] = useState(0);
@@ -328,24 +432,95 @@ function Told({ rows, fresh, onRefresh }: { rows: Rows; fresh: number; onRefresh
   );
 }
 
-function Nothing() {
+const MOST_PARTS = 6;
+
+interface NothingProps {
+  source: Source;
+  q: string;
+  known: Known;
+  onChange: (q: string) => void;
+}
+
+/** Why nothing is found: what each part of the filter leaves out, and words that were perhaps meant. */
+function Nothing({ source, q, known, onChange }: NothingProps) {
+  const parts = partsOf(q);
+  const { value: others } = useLoaded(
+    async (signal) => {
+      if (parts.length < 2 || parts.length > MOST_PARTS) return [];
+      const rests = parts.map((_, at) => parts.filter((__, other) => other !== at).join(" "));
+      const counts = await Promise.all(rests.map((rest) => countOf(source, rest, signal)));
+      return counts.map((runs, at) => ({ part: parts[at]!, rest: rests[at]!, runs }));
+    },
+    [source, q],
+  );
+  const helps = (others ?? []).filter(({ runs }) => runs > 0);
   return (
     <div class="state">
       <h2>No run matches</h2>
-      <p>Every part of the filter must hold. Take one out, or clear it all.</p>
+      {parts.length > 1 && !helps.length && <p>Every part of the filter must hold. Take one out, or clear it all.</p>}
+      {helps.map(({ part, rest, runs }) => (
+        <p key={part}>
+          <button type="button" onClick={() => onChange(rest)}>
+            Without <code>{seen(part)}</code>
+          </button>{" "}
+          {plural(runs, "run")}
+        </p>
+      ))}
+      {suggestions(q, known).map(({ key, instead, wanted }) => (
+        <p key={key}>
+          No run in sight has metadata <code>{seen(key)}</code>.
+          {instead && (
+            <>
+              {" "}
+              <button type="button" onClick={() => onChange(wanted)}>
+                Did you mean <code>{seen(instead)}</code>?
+              </button>
+            </>
+          )}
+        </p>
+      ))}
+      <button type="button" onClick={() => onChange("")}>
+        Clear the filter
+      </button>
     </div>
   );
 }
 
+async function countOf(source: Source, text: string, signal: AbortSignal): Promise<number> {
+  const { query, words } = askedOf(text, source.live);
+  return source.count(source.live && words.length ? { ...query, text: quoted(words) } : query, signal);
+}
+
+/** Keys that no run in sight has, and what was perhaps meant. */
+function suggestions(q: string, known: Known) {
+  if (!known.metadata.size) return [];
+  const own = new Set(KEYS.map(([key]) => key.replace(/[:<>]$/, "")));
+  const names = [...known.metadata.keys(), ...own];
+  return parse(q).terms.flatMap(({ key, from }) => {
+    const bare = key.replace(/^-?(meta(data)?\.)?/, "");
+    if (own.has(bare) || known.metadata.has(bare) || bare.includes(".") || !needsSaying(bare)) return [];
+    const instead = nearest(bare, names);
+    const start = from + key.length - bare.length;
+    const wanted = instead ? q.slice(0, start) + instead + q.slice(start + bare.length) : q;
+    return [{ key: bare, instead, wanted }];
+  });
+}
+
+/** Not so of the words of the filter language that are no metadata. */
+function needsSaying(key: string): boolean {
+  return !/^(started_at|created_at|saved|created|wall_ms|total_ms|duration|user_id|session_id|tags|id|run_id|text|cost_usd|prompt_tokens|completion_tokens|tool_name|step_type|parent_run_id|note|score|annotations?)$/.test(key);
+}
+
 const LOOKED_AT = 100;
 
-/** Whether the runs at the list's beginning say what was asked or answered. */
-function hasTextIn(rows: Rows): boolean {
+/** The runs at the list's beginning: they tell which columns are worth their place. */
+function runsIn(rows: Rows): Summary[] {
+  const found: Summary[] = [];
   for (let row = 0; row < Math.min(rows.total, LOOKED_AT); row++) {
     const run = rows.row(row);
-    if (run?.input || run?.output) return true;
+    if (run) found.push(run);
   }
-  return false;
+  return found;
 }
 
 /** Words as the search takes them: a phrase stays one. */
@@ -354,48 +529,40 @@ function quoted(words: string[]): string {
 }
 
 interface HeadsProps {
+  columns: Column[];
+  template: string | undefined;
   sort: string;
   canSort: boolean;
   onSort: (sort: string) => void;
-  hasText: boolean;
 }
 
-function Heads({ sort, canSort, onSort, hasText }: HeadsProps) {
-  const by = (name: string, text: string, classes?: string) => {
-    const isBy = sort.replace(/^-/, "") === name;
-    const isDown = isBy && sort.startsWith("-");
-    // Largest or newest first, then the other way round, then as the list was.
-    const next = !isBy ? `-${name}` : isDown ? name : "";
-    return (
-      <span
-        role="columnheader"
-        class={classes}
-        aria-sort={isBy ? (isDown ? "descending" : "ascending") : undefined}
-      >
-        {canSort ? (
-          <button type="button" class="sort" onClick={() => onSort(next)}>
-            {text}
-            {isBy ? (isDown ? " ↓" : " ↑") : ""}
-          </button>
-        ) : (
-          text
-        )}
-      </span>
-    );
-  };
+function Heads({ columns, template, sort, canSort, onSort }: HeadsProps) {
+  const isBy = (name: string) => sort.replace(/^-/, "") === name;
+  const isDown = sort.startsWith("-");
+  // Largest or newest first, then the other way round, then as the list was.
+  const next = (name: string) => (!isBy(name) ? `-${name}` : isDown ? name : "");
   return (
-    <div class="row heads" role="row" aria-rowindex={1}>
+    <div class="row heads" role="row" aria-rowindex={1} style={{ gridTemplateColumns: template }}>
       <span role="columnheader" class="mark">
         <span class="sr">Status</span>
       </span>
-      {by("started_at", "Started")}
-      <span role="columnheader">Run</span>
-      {hasText && <span role="columnheader">Input → output</span>}
-      <span role="columnheader">Metadata</span>
-      {by("steps", "Steps", "n")}
-      {by("tokens", "Tokens", "n")}
-      {by("cost_usd", "Cost", "n")}
-      {by("wall_ms", "Duration", "n")}
+      {columns.map(({ id, head, sort: name, kind }) => (
+        <span
+          role="columnheader"
+          class={kind.startsWith("n ") ? "n" : undefined}
+          aria-sort={name && isBy(name) ? (isDown ? "descending" : "ascending") : undefined}
+          key={id}
+        >
+          {name && canSort ? (
+            <button type="button" class="sort" onClick={() => onSort(next(name))}>
+              {head}
+              {isBy(name) ? (isDown ? " ↓" : " ↑") : ""}
+            </button>
+          ) : (
+            head
+          )}
+        </span>
+      ))}
     </div>
   );
 }
@@ -408,11 +575,15 @@ interface RowProps {
   onOpen: (run: Summary) => void;
   onChoose: () => void;
   constant: ReadonlySet<string>;
-  hasText: boolean;
+  columns: Column[];
+  template: string | undefined;
+  marked: boolean;
+  onMark: (run: Summary) => void;
 }
 
-function RunRow({ run, row, chosen, q, onOpen, onChoose, constant, hasText }: RowProps) {
-  const shared = { role: "row" as const, "aria-rowindex": row + 2, id: `run-${row}` };
+function RunRow({ run, row, chosen, q, onOpen, onChoose, constant, columns, template, marked, onMark }: RowProps) {
+  const style = { gridTemplateColumns: template };
+  const shared = { role: "row" as const, "aria-rowindex": row + 2, id: `run-${row}`, style };
   if (!run) {
     return (
       <div class="row blank" {...shared}>
@@ -426,43 +597,28 @@ function RunRow({ run, row, chosen, q, onOpen, onChoose, constant, hasText }: Ro
     onChoose();
     if (!String(getSelection())) onOpen(run);
   };
-  const { prompt_tokens: prompt = 0, completion_tokens: completion = 0 } = run;
-  const started = run.started_at ?? run.created_at;
+  const name = value(seen(run.name || run.run_id), 48);
+  const shown = ({ id, cell }: Column) =>
+    id === "run" ? (
+      <a href={write({ view: "run", run: run.run_id, q })} tabIndex={-1} dir="ltr" title={seen(run.run_id)}>
+        {name}
+      </a>
+    ) : id === "metadata" ? (
+      <Pairs of={run.metadata} constant={constant} />
+    ) : (
+      cell(run)
+    );
   return (
-    <div class={chosen ? "row chosen" : "row"} aria-selected={chosen} onClick={open} {...shared}>
-      <span role="gridcell" class="mark">
+    <div class={`row${chosen ? " chosen" : ""}${marked ? " ticked" : ""}`} aria-selected={chosen || marked} onClick={open} {...shared}>
+      <span role="gridcell" class="mark" onClick={(event) => event.stopPropagation()}>
+        <input type="checkbox" aria-label={`Mark ${name}`} tabIndex={-1} checked={marked} onChange={() => onMark(run)} />
         <Status run={run} />
       </span>
-      <span role="gridcell" class="when" title={`Started ${exact(started)}\nSaved ${exact(run.created_at)}`}>
-        {moment(started)}
-      </span>
-      <span role="gridcell" class="id">
-        <a href={write({ view: "run", run: run.run_id, q })} tabIndex={-1} dir="ltr" title={seen(run.run_id)}>
-          {value(seen(run.name || run.run_id), 48)}
-        </a>
-      </span>
-      {hasText && (
-        <span role="gridcell" class="text">
-          <bdi>{seen(value(run.input ?? "", 90))}</bdi>
-          {run.output && (
-            <>
-              {" "}
-              <i aria-hidden="true">→</i> <bdi class="output">{seen(value(run.output, 120))}</bdi>
-            </>
-          )}
+      {columns.map((column) => (
+        <span role="gridcell" class={column.kind} title={column.title?.(run)} key={column.id}>
+          {shown(column)}
         </span>
-      )}
-      <span role="gridcell" class="meta">
-        <Pairs of={run.metadata} constant={constant} />
-      </span>
-      <span role="gridcell" class="n steps">{count(run.steps)}</span>
-      <span role="gridcell" class="n tokens" title={`${count(prompt)} input, ${count(completion)} output`}>
-        {short(prompt + completion)}
-      </span>
-      <span role="gridcell" class="n cost">{dollars(run.cost_usd)}</span>
-      <span role="gridcell" class="n took" title={`Active time ${duration(run.total_ms)}`}>
-        {duration(run.wall_ms ?? run.total_ms)}
-      </span>
+      ))}
     </div>
   );
 }

@@ -20,7 +20,8 @@ interface Props {
 const TITLES = { model: "By model", tool: "By tool", day: "By day" } as const;
 
 export function Stats({ source, route, known }: Props) {
-  const { q, by } = route;
+  const { q } = route;
+  const by = route.by === "tool" || route.by === "day" ? route.by : "model";
   const asked = useLater(q, 200);
   const { query, words } = useMemo(() => parse(asked), [asked]);
   const { value, problem, loading } = useLoaded(
@@ -42,7 +43,7 @@ export function Stats({ source, route, known }: Props) {
           <Days days={value.days} q={q} />
           <nav class="choice tabs" aria-label="Group by">
             {(["model", "tool", "day"] as const).map((one) => (
-              <a href={write({ ...route, by: one })} aria-current={one === by ? "true" : undefined} key={one}>
+              <a href={write({ ...route, by: one === "model" ? "" : one })} aria-current={one === by ? "true" : undefined} key={one}>
                 {TITLES[one]}
               </a>
             ))}
@@ -54,7 +55,9 @@ export function Stats({ source, route, known }: Props) {
   );
 }
 
-function groupsOf(statistics: Statistics, by: Route["by"]): Group[] {
+type By = "model" | "tool" | "day";
+
+function groupsOf(statistics: Statistics, by: By): Group[] {
   if (by === "day") return [...statistics.days].reverse();
   return by === "model" ? statistics.models : statistics.tools;
 }
@@ -156,7 +159,7 @@ function Columns({ name, days, read, told }: ColumnsProps) {
   );
 }
 
-function Groups({ by, groups }: { by: Route["by"]; groups: Group[] }) {
+function Groups({ by, groups }: { by: By; groups: Group[] }) {
   if (!groups.length) return <p class="note">None of these runs has a {by}.</p>;
   const most = (read: (group: Group) => number) => Math.max(...groups.map(read), 0) || 1;
   const calls = most((group) => (by === "day" ? group.runs : group.calls));
@@ -212,7 +215,7 @@ function Groups({ by, groups }: { by: Route["by"]; groups: Group[] }) {
   );
 }
 
-function termFor(by: Route["by"], key: string): string {
+function termFor(by: By, key: string): string {
   if (by !== "day") return termOf(by, key);
   // Days are those of UTC, as the service counts them.
   return `since:${key}T00:00:00Z until:${key}T23:59:59.999Z`;
