@@ -6,11 +6,12 @@ import codecs
 from collections.abc import Iterable
 from typing import IO, Literal, TypeAlias
 
+from ..backends.file_kind import ENDINGS
 from ..interchange.exports import Saved, csv_lines, jsonl_lines
 
 Format: TypeAlias = Literal["jsonl", "csv", "html"]
 FORMATS: dict[Format, tuple[str, ...]] = {
-    "jsonl": (".jsonl", ".ndjson", ".jsonlines"),
+    "jsonl": tuple(ending for ending, kind in ENDINGS.items() if kind == "jsonl"),
     "csv": (".csv",),
     "html": (".html", ".htm"),
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import TypeAlias
 
+from ..backends.file_kind import SQLITE_MAGIC, packer_of
 from ..errors import InvalidTraceError
 from ..model.limits import Limits, check_run
 from ..model.trace import AgentTrace
@@ -34,11 +35,6 @@ _JSON = (
 )  # fmt: skip
 _MOST_HELD_BACK = 10_000
 _SNIFFED = 16
-_OTHER_FILES = {
-    b"PK\x03\x04": "a zip archive",
-    b"\x28\xb5\x2f\xfd": "a file packed with zstd",
-    b"BZh": "a file packed with bzip2",
-}
 
 
 class UnknownFormError(ValueError):
@@ -140,14 +136,15 @@ def _runs_of(source: Source, limits: Limits) -> Iterator[FoundRun]:
 def _refuse_binary(source: Source) -> None:
     """Name what a file is that is of no known form and is not text either."""
     start = source.first_bytes(_SNIFFED)
-    if start.startswith(b"SQLite format 3\0"):
+    if start.startswith(SQLITE_MAGIC):
         tables = sorted(tables_of(source.path))
         what, near = f"an SQLite database with the tables {_listed(tables[:8])}", "an SQLite store"
     else:
-        found = [text for magic, text in _OTHER_FILES.items() if start.startswith(magic)]
-        if not found:
+        packer = packer_of(start)
+        if packer in {None, "gzip"}:  # the source unpacks gzip
             return
-        what, near = found[0], "JSON"
+        what = "a zip archive" if packer == "zip" else f"a file packed with {packer}"
+        near = "JSON"
     known = [form for form in binary_forms() if form.keys]
     listed = "; ".join(f"{form.title} has {_listed(list(form.keys))}" for form in known)
     raise UnknownFormError(source.path, f"{what} of no known form, nearest {near}: {listed}")

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from ..backends.file_kind import SQLITE_MAGIC
 from ..backends.sqlite.connection import guard
-
-_MAGIC = b"SQLite format 3\0"
 
 
 def is_sqlite(path: str) -> bool:
     """Whether a file is an SQLite database."""
     with open(path, "rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC
+        return file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
 
 
 def tables_of(path: str) -> frozenset[str]:

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sqlite3
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
-from ..backends import error_mapping
+from ..backends import error_mapping, file_kind
 from ..backends.atomic_file import check_target
 from ..backends.base import checked_path
 from ..backends.jsonl import repair as jsonl_repairing
 from ..backends.jsonl import verify as jsonl_verifying
-from ..backends.private_files import check_regular
 from ..backends.progress import run
 from ..backends.sqlite.recovery import repair as sqlite_repairing
 from ..backends.sqlite.recovery.read_only import verifying_file
@@ -46,12 +44,7 @@ __all__ = [
     "verify",
 ]
 
-Kind: TypeAlias = Literal["sqlite", "jsonl"]
-
-_MAGIC = b"SQLite format 3\0"
-_LOOKED_AT = 256 * 1024
-_LINE = re.compile(rb'\{\s*"run_id"\s*:\s*"[^"]*"\s*,\s*"steps"\s*:')
-_NAMES = {".db", ".sqlite", ".sqlite3"}  # of databases
+Kind: TypeAlias = file_kind.FileKind
 
 
 def verify(
@@ -109,14 +102,7 @@ def kind_of(path: str | os.PathLike[str]) -> Kind:
     Raises:
         OSError: It cannot be read.
     """
-    check_regular(os.fspath(path))
-    with open(path, "rb") as file:
-        head = file.read(_LOOKED_AT)
-    if head.startswith(_MAGIC) or b"CREATE TABLE traces" in head:
-        return "sqlite"
-    if _LINE.search(head):
-        return "jsonl"
-    return "sqlite" if os.path.splitext(path)[1].lower() in _NAMES else "jsonl"
+    return file_kind.kind_of(os.fspath(path)) or "jsonl"
 
 
 def _kind(path: str, kind: Kind | None) -> Kind:

@@ -9,26 +9,14 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast, get_args
 from urllib.parse import parse_qsl
 
-from ..backends import error_mapping
+from ..backends import error_mapping, file_kind
 from ..backends.postgres.address import SCHEMES, parse_address
-from ..backends.private_files import check_regular
 from ..errors import StorageError
 from ..protocols import AsyncQueryableTraceStore, Durability, QueryableTraceStore
 from .async_ import AsyncInMemoryTraceStore, AsyncJSONLTraceStore, AsyncSQLiteTraceStore
 from .blocking import InMemoryTraceStore, JSONLTraceStore, SQLiteTraceStore
 
 Kind: TypeAlias = Literal["sqlite", "jsonl", "memory", "postgresql"]
-
-ENDINGS: dict[str, Kind] = {
-    ".db": "sqlite",
-    ".db3": "sqlite",
-    ".sqlite": "sqlite",
-    ".sqlite3": "sqlite",
-    ".jsonl": "jsonl",
-    ".jsonlines": "jsonl",
-    ".ndjson": "jsonl",
-}
-"""What a file that does not exist yet, or is empty, is to become, told by its name."""
 
 _FORMS = (
     "a path (traces.db, runs.jsonl), sqlite:///traces.db, jsonl:///runs.jsonl, "
@@ -37,10 +25,6 @@ _FORMS = (
 )
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)  # two letters: C: is a drive
-_SQLITE_MAGIC = b"SQLite format 3\0"
-_JSON_LINE = re.compile(rb'\xef?\xbb?\xbf?[ \t\r\n]*\{[ \t]*"')
-_PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"BZh": "bzip2"}
-_SNIFFED = 512  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,17 +185,18 @@ def check_exists(name: StoreName) -> StoreName:
 
 
 def _kind_of_file(path: str) -> Kind:
-    ending = ENDINGS.get(os.path.splitext(path)[1].lower())
-    start = _first_bytes(path)
-    if start.startswith(_SQLITE_MAGIC):
-        return "sqlite"
-    if _JSON_LINE.match(start):
-        return "jsonl"
-    for magic, packer in _PACKED.items():
-        if start.startswith(magic):
-            raise ValueError(f"{path!r} is compressed with {packer}: decompress it first")
-    if ending is not None:
-        return ending
+    try:
+        start = file_kind.first_bytes(path)
+        kind = file_kind.kind_of(path) if start else file_kind.kind_by_name(path)
+    except ValueError as error:
+        raise ValueError(f"invalid file name: {path!r}") from error
+    except OSError as error:
+        raise error_mapping.from_os(path, error) from error
+    packer = file_kind.packer_of(start)
+    if packer is not None:
+        raise ValueError(f"{path!r} is compressed with {packer}: decompress it first")
+    if kind is not None:
+        return kind
     if start:
         raise ValueError(
             f"{path!r} holds neither an SQLite database nor lines of JSON. If it is a damaged "
@@ -221,16 +206,3 @@ def _kind_of_file(path: str) -> Kind:
         f"cannot tell the kind of {path!r} from its name: end it in .db or .jsonl, "
         f"or write sqlite:///{path} or jsonl:///{path}"
     )
-
-
-def _first_bytes(path: str) -> bytes:
-    try:
-        check_regular(path)
-        with open(path, "rb") as file:
-            return file.read(_SNIFFED)
-    except FileNotFoundError:
-        return b""
-    except ValueError as error:
-        raise ValueError(f"invalid file name: {path!r}") from error
-    except OSError as error:
-        raise error_mapping.from_os(path, error) from error

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import selectools_observe as so
+from selectools_observe.backends.file_kind import ENDINGS
+from selectools_observe.stores import maintenance
 from selectools_observe.stores.open import StoreName, open_async_store, open_store, store_name
 
 
@@ -125,3 +127,23 @@ async def test_the_async_store_is_of_the_same_kind(name, tmp_path, monkeypatch):
         blocking = open_store(name, must_exist=True)
         assert blocking.count() == 1
         blocking.close()
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_opening_and_maintenance_agree_on_empty_files(ending, tmp_path):
+    path = tmp_path / f"runs{ending.upper()}"
+    path.touch()
+    assert store_name(path).kind == maintenance.kind_of(path) == ENDINGS[ending]
+
+
+def test_opening_and_maintenance_agree_on_damaged_files(tmp_path):
+    database = tmp_path / "runs.db"
+    with so.SQLiteTraceStore(database) as store:
+        store.save(so.AgentTrace(run_id="run"))
+    with so.JSONLTraceStore(tmp_path / "runs.jsonl") as store:
+        store.save(so.AgentTrace(run_id="run"))
+        store.save(so.AgentTrace(run_id="other", metadata={"long": "x" * 1000}))
+    for kind, path in (("sqlite", database), ("jsonl", tmp_path / "runs.jsonl")):
+        damaged = tmp_path / f"damaged-{kind}"
+        damaged.write_bytes(b"\xff" * 16 + path.read_bytes()[16:])
+        assert store_name(damaged).kind == maintenance.kind_of(damaged) == kind
