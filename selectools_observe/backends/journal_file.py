@@ -268,6 +268,22 @@ class JournalFolder:
         os.close(fd)
         return None
 
+    def read(self, path: str) -> list[bytes]:
+        """The lines of a record, its writer alive or not; none if it is gone.
+
+        Raises:
+            OSError: It is not one that is taken.
+        """
+        name = os.path.basename(path)
+        flags = (_RECORD_FLAGS & ~os.O_RDWR) | os.O_RDONLY
+        try:
+            fd = os.open(self._at(name), flags, dir_fd=self._fd)
+        except FileNotFoundError:
+            return []
+        with open(fd, "rb") as file:
+            self._check_record(os.fstat(fd))
+            return file.readlines()
+
     def remove(self, name: str, fd: int) -> None:
         """Remove a record, if it still is the one that was opened."""
         found = os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False)

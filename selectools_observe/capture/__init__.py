@@ -8,6 +8,7 @@ from .background.queue import BackgroundCounts
 from .background.queued_store import FlushResult
 from .background.stores import AsyncBackgroundTraceStore, BackgroundTraceStore
 from .journal.recovery import arecover, recover
+from .journal.running import running_runs
 from .processing.processor import ProcessingCounts, TraceProcessor
 from .processing.stores import AsyncProcessingTraceStore, ProcessingTraceStore
 from .recorder.recorder import Recorder
@@ -52,4 +53,5 @@ __all__ = [
     "redact_pattern",
     "redact_texts",
     "redact_tokens",
+    "running_runs",
 ]

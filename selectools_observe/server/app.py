@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from ..capture.journal.running import RunningRuns
 from ..errors import TraceNotFoundError
 from ..model.limits import DEFAULT_LIMITS, Limits
 from ..protocols import AsyncTraceStore, TraceStore
@@ -123,6 +124,7 @@ def create_app(
         read_only=read_only,
         max_body=max_body,
         bodies=Held(_BODIES_AT_ONCE * max_body, limits),
+        running=RunningRuns(store),
         limits=limits,
     )
     return Service(state, Rules(token, allowed_hosts, allowed_origins))
@@ -139,6 +141,7 @@ def _routes() -> list[BaseRoute]:
         _route("/api/traces", GET=reading.list_traces, POST=change(writing.save_traces)),
         _route("/api/count", GET=reading.count),
         _route("/api/search", GET=reading.search),
+        _route("/api/running", GET=reading.running),
         _route("/api/histogram", GET=overview.histogram),
         _route("/api/stats", GET=overview.stats),
         _route("/api/compare", GET=comparing.compare_traces),

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from ..capture.journal.running import RunningRuns
 from ..model.limits import DEFAULT_LIMITS, Limits
 from ..model.trace import AgentTrace
 from ..protocols import AsyncQueryableTraceStore
@@ -77,6 +78,7 @@ class State:
         read_only: Whether nothing may change it.
         max_body: The most bytes of a body, also when unpacked.
         bodies: The bodies that are in memory.
+        running: The runs that are under way, by their journals.
         limits: What a body may become.
         codes: Links that open the page once.
         guesses: Wrong tokens of late.
@@ -92,6 +94,7 @@ class State:
     read_only: bool
     max_body: int
     bodies: Held
+    running: RunningRuns
     limits: Limits = DEFAULT_LIMITS
     codes: Codes = field(default_factory=Codes)
     guesses: Guesses = field(default_factory=Guesses)

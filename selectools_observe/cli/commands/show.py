@@ -14,6 +14,7 @@ from ..exit_codes import OK
 from ..json_output import trace_json
 from ..options import store_option, with_session
 from ..run_lookup import find_run, runs_started_by
+from ..running_steps import follow_run
 from ..session import Session
 from ..step_details import heading_of
 from ..waterfall import draw, rows_of
@@ -35,6 +36,7 @@ _MOST_ROWS = 1000
     metavar="N",
     help="Show only this step, in full; may be repeated.",
 )
+@click.option("-f", "--follow", is_flag=True, help="Show the steps of a running run as they come.")
 @click.option("--children/--no-children", default=True, help="Show child runs.")
 @click.option(
     "--all", "everything", is_flag=True, help=f"Show all steps instead of the first {_MOST_ROWS}."
@@ -48,13 +50,18 @@ def show(
     as_data: bool,
     chat: bool,
     full: bool,
+    follow: bool,
     children: bool,
     everything: bool,
 ) -> int:
     """Show what happened in a run: a waterfall of its steps.
 
-    RUN is a run id or its beginning; @1 is the newest run (the default), @2 the one before.
+    RUN is a run id or its beginning; @1 is the newest run (the default), @2 the one before. With
+    -f the steps of a run that is recorded with a run journal (``Recorder(store, live=True)``) are
+    shown as they end; @1 is then the run that began last.
     """
+    if follow:
+        return follow_run(session, run)
     with session.store() as store:
         summary = find_run(store, run, session.name)
         trace = store.load(summary.run_id)

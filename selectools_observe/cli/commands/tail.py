@@ -11,6 +11,7 @@ from typing import Self
 
 import click
 
+from ...capture.journal.running import RunningRuns
 from ...errors import StorageError
 from ...model.filters import TraceFilter
 from ...model.trace import TraceSummary
@@ -20,6 +21,7 @@ from ..json_output import as_json
 from ..options import filter_options, store_argument, store_option, with_session
 from ..run_lookup import with_whole_ids
 from ..run_table import RunTable
+from ..running_steps import StepFollower
 from ..session import Session, parsed
 
 _REMEMBERED = 2000
@@ -34,6 +36,11 @@ _TRIES = 5  # polls in a row that may fail: a file that is being replaced is not
     "-f", "--follow", is_flag=True, help="Keep showing runs as they are saved; Ctrl+C stops."
 )
 @click.option(
+    "--steps",
+    is_flag=True,
+    help="Also show the steps of runs under way, by their run journals.",
+)
+@click.option(
     "--interval",
     type=click.FloatRange(0.05),
     default=0.5,
@@ -44,7 +51,13 @@ _TRIES = 5  # polls in a row that may fail: a file that is being replaced is not
 @filter_options(limit=10)
 @with_session
 def tail(
-    session: Session, filters: TraceFilter, interval: float, *, follow: bool, as_data: bool
+    session: Session,
+    filters: TraceFilter,
+    interval: float,
+    *,
+    follow: bool,
+    steps: bool,
+    as_data: bool,
 ) -> int:
     """Show the newest runs, newest last; with -f, keep showing runs as they are saved.
 
@@ -53,7 +66,11 @@ def tail(
     printer = _Printer(session, as_data=as_data)
     with Follower(session, filters) as follower:
         shown = printer.show(follower.newest())
-        while follow:
+        running = StepFollower(follower.journals(), session, as_data=as_data) if steps else None
+        while True:
+            shown += running.show_new() if running else 0
+            if not follow:
+                break
             time.sleep(interval)
             printer.show(follower.poll())
     return OK if shown else NOTHING
@@ -103,6 +120,10 @@ class Follower:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def journals(self) -> RunningRuns:
+        """The runs under way that will be saved to the store."""
+        return RunningRuns(self._store)
 
     def newest(self) -> list[TraceSummary]:
         """The newest runs that match, up to the filter's limit, oldest first."""

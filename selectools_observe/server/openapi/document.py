@@ -108,6 +108,9 @@ def _paths() -> Json:
                 [404],
             )
         },
+        "/api/running": {
+            "get": _operation("Runs that are under way, by their journals.", "RunningPage")
+        },
         "/api/histogram": {
             "get": _operation("Runs over time.", "Histogram", _query(BUCKETS, *FILTERS))
         },

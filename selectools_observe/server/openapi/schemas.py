@@ -197,6 +197,7 @@ SCHEMAS: dict[str, Any] = {
         change=_or_null(_REAL),
         ratio=_or_null(_REAL),
     ),
+    "RunningPage": _with_all(traces=_list(_ref("Summary"))),
     "Differences": _with_all(differences=_list(_ref("Difference"))),
     "Difference": _at_least(["field"], field=_TEXT, path=_TEXT, left={}, right={}),
     "RunTable": _with_all(

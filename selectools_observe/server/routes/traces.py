@@ -14,6 +14,8 @@ from starlette.responses import Response
 
 from ... import __version__
 from ...analytics.conversation import conversation_of, turns_as_json
+from ...capture.journal.running import RunningRun
+from ...model.codec import encode
 from ...model.filters import TraceFilter
 from ...model.trace import AgentTrace, TraceSummary
 from ...model.validation import as_agent_trace
@@ -110,6 +112,17 @@ async def search(request: Request) -> Response:
     return answer({"hits": hits, "next_cursor": page.next_cursor})
 
 
+async def running(request: Request) -> Response:
+    parse(_query(request), ())
+    found = await anyio.to_thread.run_sync(state_of(request).running.all)
+    return answer({"traces": [_running_summary(run).to_dict() for run in found]})
+
+
+def _running_summary(run: RunningRun) -> TraceSummary:
+    """The summary of a run that is under way, as if it was saved when its journal was written."""
+    return encode(run.trace).summary(run.written_at)
+
+
 async def children(request: Request) -> Response:
     values = parse(_query(request), (LIMIT, CURSOR))
     filters = TraceFilter(parent_run_id=run_id_of(request))
@@ -191,14 +204,27 @@ async def load(state: State, run_id: str, etag: str) -> AgentTrace:
     """A run as ours, perhaps from the memory of large ones that were looked at lately."""
     kept = state.recent.get(run_id, etag)
     if kept is None:
-        kept = as_agent_trace(await state.store.load(run_id))
+        # Under way, the journal says more than the store.
+        kept = await _running_or_none(state, run_id, etag)
+        kept = kept or as_agent_trace(await state.store.load(run_id))
         state.recent.keep(run_id, etag, kept)
     return kept
+
+
+async def _running_or_none(state: State, run_id: str, etag: str) -> AgentTrace | None:
+    found = await anyio.to_thread.run_sync(state.running.get, run_id)
+    if found is None or version_tag(_running_summary(found)) != etag:
+        return None
+    return found.trace
 
 
 async def summary_of(state: State, run_id: str) -> TraceSummary:
     """The summary of one run."""
     page = await state.store.query(TraceFilter(run_ids=[run_id], limit=1))
+    if not page or page[0].metadata.get("unfinished") is True:
+        live = await anyio.to_thread.run_sync(state.running.get, run_id)
+        if live is not None:
+            return _running_summary(live)
     if not page:
         # It may be stored and unreadable: loading says which.
         await state.store.load(run_id)

@@ -69,6 +69,8 @@ export interface Source {
   conversation(runId: string, offset: number, limit: number, textLimit: number | null): Promise<Talk>;
   children(runId: string): Promise<Summary[]>;
   candidates(runId: string): Promise<Candidates[]>;
+  /** Runs that are under way, the one that began last first. */
+  running(): Promise<Summary[]>;
   summary(runId: string): Promise<Summary | null>;
   about(): Promise<About>;
   /** All annotations of a run and its steps, oldest first. */
@@ -110,6 +112,7 @@ export function served(base: string, script: string | null): Source {
       }),
     children: async (runId) =>
       (await getJson<Page>(base, `${tracePath(runId)}/children`, { limit: 1000 })).traces,
+    running: async () => (await getJson<{ traces: Summary[] }>(base, "api/running")).traces,
     candidates: async (runId) =>
       (await getJson<{ groups: Candidates[] }>(base, `${tracePath(runId)}/candidates`)).groups,
     summary: async (runId) =>
@@ -149,6 +152,7 @@ export function embedded(blocks: Block[], script: string | null): Source {
     conversation: (runId, offset, limit) => ask("conversation", runId, offset, limit),
     children: async (runId) => (await ask("children", runId)).traces,
     candidates: (runId) => ask("candidates", runId),
+    running: () => Promise.resolve([]),
     summary: async (runId) => (await ask("summary", runId)).traces[0] ?? null,
     about: () => Promise.resolve({ version: "", read_only: true, runs: blocks.length }),
     delete: fixed,

@@ -265,7 +265,7 @@ function Timeline({ source, route, outline, readOnly, tabs }: OpenProps & { tabs
       </div>
       <div class="columns">
         {outline.count === 0 ? (
-          <p class="state">This run has no steps: it ended before its first one, or has not begun.</p>
+          <p class="state">{outline.metadata.unfinished === true ? "No step of this run is over yet." : "This run has no steps: it ended before its first one."}</p>
         ) : (
           <Waterfall
             outline={outline}
@@ -340,6 +340,14 @@ function Head({ source, route, outline, readOnly }: OpenProps) {
         </div>
       </div>
       <dl class="totals">
+        {source.live && outline.metadata.unfinished === true && (
+          <div class="goes-on">
+            <dt>Status</dt>
+            <dd>
+              <span role="status">Running</span>
+            </dd>
+          </div>
+        )}
         <Total name="Started">{outline.started > 0 ? second(outline.started) : "–"}</Total>
         <Total name="Steps">{count(outline.count)}</Total>
         <Total name="Active time">{duration(totals.duration_ms)}</Total>

@@ -11,6 +11,7 @@ import { TimeLine } from "../parts/histogram";
 import { useKeys, useLater, useLoaded, useMedia } from "../parts/hooks";
 import { FoundRuns, RunPages, type Rows } from "../parts/pages";
 import { compareRuns, Marked } from "../parts/marked";
+import { Running } from "../parts/running";
 import { NoRuns, Problem, Waiting } from "../parts/states";
 import { Views } from "../parts/views";
 import { Virtual, type Scroller } from "../parts/virtual";
@@ -221,6 +222,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
           </button>
         </p>
       )}
+      <Running source={source} following={following} />
       <Told rows={rows} fresh={fresh} onRefresh={refresh} />
       {refused ? (
         <div class="state">
