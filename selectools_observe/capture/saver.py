@@ -1,30 +1,197 @@
-"""Saving the runs of a recorder; errors are logged, counted and reported."""
+"""Saving for an agent: a save that fails never breaks it.
+
+`SafeSaver` saves for the hooks of frameworks, `RunSaver` for a recorder. Both log a failure, count
+it and hand it on, and save a run that holds a value which cannot be stored without that value.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias, cast
 
 import anyio
 import anyio.to_thread
 import msgspec
 
 from ..backends.derived import given
-from ..errors import InvalidTraceError
+from ..errors import CorruptTraceError, InvalidTraceError
 from ..model.trace import AgentTrace
-from ..protocols import is_async_store
+from ..protocols import AsyncTraceStore, Change, TraceStore, is_async_store
 from ..runtime.interface import run_sync
-from ..stores.delegating import AnyStore
+from ..stores.blocking import SyncTraceStore
+from ..stores.delegating import AnyStore, WrappingCore
 from .background.queue import Outcome, Settled
 from .background.stores import AsyncBackgroundTraceStore, BackgroundTraceStore
-from .background.worker import OnError
+from .error_text import error_text
 from .processing.sanitize import salvaged
 
 log = logging.getLogger(__name__)
 
+OnError: TypeAlias = Callable[[Exception, AgentTrace], object]
+"""Called with what went wrong and the trace that is not stored, where the save was called."""
+
 _ATTEMPTS = 3  # in spite of being cancelled meanwhile
+
+
+class _Saver:
+    """A store to save into, and whom to tell of what is not saved."""
+
+    def __init__(self, store: AnyStore, on_error: OnError | None) -> None:
+        self.store = store
+        self.is_async = is_async_store(store)
+        self._on_error = on_error
+        self._counting = threading.Lock()
+
+    def tell(self, error: Exception, trace: AgentTrace, what: str) -> None:
+        """Log an error, and hand it on."""
+        log.error(f"{what}: %s", trace.run_id, error_text(error))  # noqa: G004 - a constant
+        if self._on_error is not None:
+            try:
+                self._on_error(error, trace)
+            except Exception:
+                log.exception("on_error failed for run %r", trace.run_id)
+
+
+def _storable(trace: AgentTrace, error: InvalidTraceError) -> AgentTrace:
+    """The run without what cannot be stored."""
+    log.warning("%s: saved without it", error)
+    return salvaged(trace)
+
+
+class SafeSaver(_Saver):
+    """Saves to a store of either kind. A failed save is logged, counted and handed on, not raised.
+
+    `save` with an async store runs that on a background loop and waits, as `SyncTraceStore` does;
+    it fails on that loop's own thread, where it would wait for itself. `asave` with a blocking
+    store saves in a thread.
+
+    Args:
+        store: Where traces go; stays the caller's to close.
+        on_error: Called with the error and the trace after each failure; an error of its own is
+            logged.
+
+    Attributes:
+        store: As given.
+        saved: How many traces were stored.
+        failed: How many were not.
+
+    Raises:
+        TypeError: The store has no ``save``, or ``on_error`` is a coroutine function.
+    """
+
+    def __init__(
+        self, store: TraceStore | AsyncTraceStore, on_error: OnError | None = None
+    ) -> None:
+        if not callable(getattr(store, "save", None)):
+            raise TypeError(f"not a trace store, it has no save(): {store!r}")
+        if inspect.iscoroutinefunction(on_error):
+            raise TypeError("on_error must be a plain function, not a coroutine function")
+        super().__init__(store, on_error)
+        self.saved = 0
+        self.failed = 0
+        self._store = None if self.is_async else cast("TraceStore", store)
+        self._updating: WrappingCore | None = None
+
+    def save(self, trace: AgentTrace) -> bool:
+        """Save, blocking; return whether it is stored."""
+        try:
+            self._save_blocking(trace)
+        except Exception as error:  # noqa: BLE001 - a third party's store may raise anything
+            return self.lost(error, trace)
+        return self._saved()
+
+    def update(self, trace: AgentTrace, change: Change) -> bool | None:
+        """Update the run of a trace; return whether it is stored now, None if nothing was to do.
+
+        Args:
+            trace: What ``on_error`` is given after a failure.
+            change: See `QueryableTraceStore.update`.
+        """
+        try:
+            changed = self._update(trace.run_id, change)
+        except Exception as error:  # noqa: BLE001 - a third party's store may raise anything
+            return self.lost(error, trace)
+        return self._saved() if changed else None
+
+    async def asave(self, trace: AgentTrace) -> bool:
+        """Save without blocking the loop; return whether it is stored.
+
+        A run that is being cancelled is saved too: the cancellation goes on after the save.
+        """
+        try:
+            try:
+                await self._save(trace)
+            except asyncio.CancelledError:
+                # Whole or absent now: once more, in a task that this cancellation does not reach.
+                await _end_of(asyncio.ensure_future(self._counted(trace)))
+                raise
+        except Exception as error:  # noqa: BLE001 - as above
+            return self.lost(error, trace)
+        return self._saved()
+
+    async def _counted(self, trace: AgentTrace) -> None:
+        try:
+            await self._save(trace)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.lost(error, trace)
+        except asyncio.CancelledError:
+            self.lost(TimeoutError("the save was cancelled again"), trace)
+        else:
+            self._saved()
+
+    async def _save(self, trace: AgentTrace) -> None:
+        if not self.is_async:
+            await asyncio.to_thread(self._save_blocking, trace)
+            return
+        store = cast("AsyncTraceStore", self.store)
+        try:
+            await store.save(trace)
+        except InvalidTraceError as error:
+            await store.save(_storable(trace, error))
+
+    def _save_blocking(self, trace: AgentTrace) -> None:
+        store = self._blocking()
+        try:
+            store.save(trace)
+        except InvalidTraceError as error:
+            store.save(_storable(trace, error))
+
+    def _update(self, run_id: str, change: Change) -> bool:
+        """Update a run, also one whose stored form cannot be read: then without that."""
+        store = self._blocking()
+        if self._updating is None:
+            self._updating = WrappingCore(store)
+        try:
+            return run_sync(self._updating.update(run_id, change))
+        except CorruptTraceError as error:
+            log.warning("run %r is saved without the steps stored earlier: %s", run_id, error)
+        changed = change(None)
+        if changed is not None:
+            store.save(changed)
+        return changed is not None
+
+    def _blocking(self) -> TraceStore:
+        with self._counting:
+            if self._store is None:
+                self._store = SyncTraceStore(cast("AsyncTraceStore", self.store))
+            return self._store
+
+    def _saved(self) -> bool:
+        with self._counting:
+            self.saved += 1
+        return True
+
+    def lost(self, error: Exception, trace: AgentTrace) -> bool:
+        """Count a run that is not stored, log it, and hand it to ``on_error``; False."""
+        with self._counting:
+            self.failed += 1
+        self.tell(error, trace, "run %r is not saved")
+        return False
 
 
 class RecorderCounts(msgspec.Struct, frozen=True):
@@ -46,25 +213,22 @@ class RecorderCounts(msgspec.Struct, frozen=True):
     late_steps: int = 0
 
 
-class RunSaver:
+class RunSaver(_Saver):
     """Gives runs to a store of either kind."""
 
     def __init__(self, store: AnyStore, on_error: OnError | None) -> None:
-        self.store = store
-        self.is_async = is_async_store(store)
-        self._on_error = on_error
-        self._lock = threading.Lock()
+        super().__init__(store, on_error)
         self._counts = dict.fromkeys(RecorderCounts.__struct_fields__, 0)
 
     @property
     def counts(self) -> RecorderCounts:
         """What became of the runs so far."""
-        with self._lock:
+        with self._counting:
             return RecorderCounts(**self._counts)
 
     def count(self, what: str) -> None:
         """Count one more of something."""
-        with self._lock:
+        with self._counting:
             self._counts[what] += 1
 
     async def save(self, trace: AgentTrace, settled: Settled) -> None:
@@ -78,8 +242,7 @@ class RunSaver:
             try:
                 await self._give(trace, note)
             except InvalidTraceError as error:
-                log.warning("%s: saved without it", error)
-                await self._give(salvaged(trace), note)
+                await self._give(_storable(trace, error), note)
         except Exception as error:  # noqa: BLE001 - the agent goes on
             self.tell(error, trace, "run %r is not saved")
             note("failed")
@@ -105,15 +268,6 @@ class RunSaver:
         self.count("unwritten")
         self.tell(error, trace, "a part of run %r is not written to its journal")
 
-    def tell(self, error: Exception, trace: AgentTrace, what: str) -> None:
-        """Log an error, and give it to whom it may concern."""
-        log.error(f"{what}: %s", trace.run_id, error)  # noqa: G004 - a constant
-        if self._on_error is not None:
-            try:
-                self._on_error(error, trace)
-            except Exception:
-                log.exception("on_error failed")
-
 
 async def despite_cancellation(work: Callable[[], Awaitable[None]]) -> None:
     """Do work to its end also while the task is being cancelled; only then is it cancelled."""
@@ -134,3 +288,10 @@ async def despite_cancellation(work: Callable[[], Awaitable[None]]) -> None:
 async def in_thread(work: Callable[[], Awaitable[None]]) -> None:
     """Drive a coroutine that blocks, next to the event loop."""
     await anyio.to_thread.run_sync(lambda: run_sync(work()))
+
+
+async def _end_of(task: asyncio.Future[None]) -> None:
+    """Wait for it also while being cancelled."""
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait((task,))

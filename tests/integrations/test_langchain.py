@@ -42,7 +42,7 @@ from selectools_observe import (
     StorageError,
     TraceFilter,
 )
-from selectools_observe.capture.finalizer import beside
+from selectools_observe.capture.saver_thread import saver_thread
 from selectools_observe.integrations.langchain import (
     AsyncTraceCallbackHandler,
     TraceCallbackHandler,
@@ -619,7 +619,7 @@ entered.wait()
             handler.on_chain_start({}, {}, run_id=uuid.uuid4(), name="endless")
             del handler
             gc.collect()
-            assert beside.wait(30)
+            assert saver_thread.wait(30)
             assert stored(store).metadata == {"name": "endless", "unfinished": True}
 
     def test_an_end_without_a_begin_is_nothing(self):

@@ -18,7 +18,7 @@ from selectools_observe import (
     SQLiteTraceStore,
     StorageError,
 )
-from selectools_observe.capture.agent_saver import SafeSaver
+from selectools_observe.capture.saver import SafeSaver
 
 
 class Failing:
@@ -120,7 +120,7 @@ async def test_a_failure_is_logged_counted_and_handed_on(kind, caplog):
     assert handed == [(error, trace)] * 2
     assert (saver.saved, saver.failed) == (0, 2)
     assert [(r.name, r.levelno) for r in caplog.records] == [
-        ("selectools_observe.capture.agent_saver", logging.ERROR)
+        ("selectools_observe.capture.saver", logging.ERROR)
     ] * 2
     assert "run 'one' is not saved: StorageError: disk: it is full. Make room" in caplog.text
 
@@ -195,3 +195,16 @@ def test_a_loop_that_ends_still_saves(tmp_path):
     asyncio.run(main())
     assert asyncio.run(stored()) == saver.saved == 20
     assert saver.failed == 0
+
+
+async def test_what_cannot_be_stored_is_left_out(caplog):
+    """The run itself is kept, as it is by a recorder."""
+    loop: list[object] = []
+    loop.append(loop)
+    store = InMemoryTraceStore()
+    saver = SafeSaver(store)
+    assert saver.save(AgentTrace(run_id="one", metadata={"loop": loop, "user": "ada"}))
+    assert await saver.asave(AgentTrace(run_id="two", metadata={"loop": loop, "user": "ada"}))
+    assert [store.load(run_id).metadata["user"] for run_id in ("one", "two")] == ["ada", "ada"]
+    assert "saved without it" in caplog.text
+    assert (saver.saved, saver.failed) == (2, 0)

@@ -10,9 +10,9 @@ from functools import partial, wraps
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from ...capture.agent_saver import OnError, SafeSaver
 from ...capture.error_text import error_text
-from ...capture.finalizer import beside
+from ...capture.saver import OnError, SafeSaver
+from ...capture.saver_thread import saver_thread
 from ...model.trace import AgentTrace, StepType, TraceStep
 from ...protocols import AsyncTraceStore, TraceStore
 from .._requires import needs
@@ -61,7 +61,7 @@ def _run_id_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> UUID | None:
 
 def _save_rest(runs: Runs, saver: SafeSaver) -> None:
     for trace in runs.rest():
-        beside.put(partial(saver.save, trace))
+        saver_thread.put(partial(saver.save, trace))
 
 
 class Watching:
@@ -83,7 +83,7 @@ class Watching:
         self._contents = contents
         self._runs = Runs(max_open_runs)
         self._paused: dict[str, tuple[str, str]] = {}
-        beside.ready()
+        saver_thread.ready()
         # When the program ends, or the handler is let go.
         weakref.finalize(self, _save_rest, self._runs, self._saver)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ...capture.agent_saver import OnError, SafeSaver
+from ...capture.saver import OnError, SafeSaver
 from ...errors import TraceNotFoundError
 from ...model.trace import DETAIL_FIELDS, AgentTrace
 from ...protocols import AsyncTraceStore, TraceStore

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from ...capture.agent_saver import OnError, SafeSaver
+from ...capture.saver import OnError, SafeSaver
 from ...errors import CorruptTraceError, TraceNotFoundError
 from ...model.codec import decode, encode
 from ...model.filters import TraceFilter

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
 
-from ...capture.agent_saver import OnError
+from ...capture.saver import OnError
 from ...model.json_values import loads
 from ...model.limits import DEFAULT_LIMITS, LimitError, Limits
 from ...protocols import AsyncTraceStore, TraceStore

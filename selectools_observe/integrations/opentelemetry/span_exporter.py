@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...capture.agent_saver import OnError
+from ...capture.saver import OnError
 from ...model.json_values import plain
 from ...protocols import AsyncTraceStore, TraceStore
 from .._requires import needs

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ...capture.agent_saver import OnError, SafeSaver
 from ...capture.error_text import error_text
-from ...capture.finalizer import beside, is_ending
+from ...capture.saver import OnError, SafeSaver
+from ...capture.saver_thread import is_ending, saver_thread
 from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, TraceStore
 from .._requires import needs
@@ -155,7 +155,7 @@ class _Watching:
             self._saver.lost(error, AgentTrace(run_id=str(run_id)))
 
     def _follow(self, run_id: str) -> None:
-        beside.ready()
+        saver_thread.ready()
         begun = runs_begun.get()
         if begun is not None:
             begun.append(run_id)
@@ -212,7 +212,7 @@ class _Watching:
         if run is not None:
             run.close()
             make = run.unfinished_trace if is_ending() else run.abandoned_trace
-            beside.put(lambda: self._save(make()))
+            saver_thread.put(lambda: self._save(make()))
 
     def _give_up_oldest(self) -> None:
         try:
@@ -222,7 +222,7 @@ class _Watching:
             return
         run.close()
         log.warning("run %r is still open after %d others", run_id, self._max_open_runs)
-        beside.put(lambda: self._save(run.unfinished_trace()))
+        saver_thread.put(lambda: self._save(run.unfinished_trace()))
 
 
 class TraceSavingObserver(_Watching, AgentObserver):
@@ -260,7 +260,7 @@ class TraceSavingObserver(_Watching, AgentObserver):
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait for runs being saved in the background; whether that took under ``timeout`` s."""
-        return beside.wait(timeout)
+        return saver_thread.wait(timeout)
 
     def _save_graph(self, trace: Any) -> None:
         self._save(trace)
@@ -305,7 +305,7 @@ class AsyncTraceSavingObserver(_Watching, AsyncAgentObserver):
 
     async def flush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109
         """Wait for runs being saved in the background; whether that took under ``timeout`` s."""
-        return await asyncio.to_thread(beside.wait, timeout)
+        return await asyncio.to_thread(saver_thread.wait, timeout)
 
     def _is_told_to_coroutines(self, run_id: str) -> bool:
         run = self._open.get(run_id)
@@ -316,7 +316,7 @@ class AsyncTraceSavingObserver(_Watching, AsyncAgentObserver):
 
     def _save_graph(self, trace: Any) -> None:
         if trace is not None:
-            beside.put(partial(self._saver.save, trace))
+            saver_thread.put(partial(self._saver.save, trace))
 
     async def _asave(self, trace: Any) -> None:
         if trace is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
 
-from ...capture.agent_saver import OnError
+from ...capture.saver import OnError
 from ...protocols import AsyncTraceStore, TraceStore
 from .._requires import needs
 from .observers import AsyncTraceSavingObserver, TraceSavingObserver

@@ -21,15 +21,15 @@ Job: TypeAlias = Callable[[], object]
 _AT_EXIT_SECONDS = 30.0
 
 
-class Beside:
+class SaverThread:
     """Does what it is handed, in order, in one daemon thread; at exit, the rest."""
 
     def __init__(self) -> None:
-        self._begin_anew()
-        os.register_at_fork(after_in_child=self._begin_anew)
+        self._start_over()
+        os.register_at_fork(after_in_child=self._start_over)
         atexit.register(self._finish)
 
-    def _begin_anew(self) -> None:
+    def _start_over(self) -> None:
         # Its put may be called again within itself, as a finalizer needs.
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -81,5 +81,5 @@ def _do(job: Job) -> None:
         log.exception("a save failed")
 
 
-beside = Beside()
+saver_thread = SaverThread()
 """The process's own."""
