@@ -14,6 +14,7 @@ from .model.annotations import Annotation
 from .model.filters import TraceFilter
 from .model.histogram import TraceHistogram
 from .model.pagination import TracePage
+from .model.retention import PruneReport, Retention
 from .model.text_query import SearchHit, SearchPage
 from .model.trace import AgentTrace, StepType, TraceStep, TraceSummary
 from .protocols import (
@@ -46,7 +47,9 @@ __all__ = [
     "InMemoryTraceStore",
     "InvalidTraceError",
     "JSONLTraceStore",
+    "PruneReport",
     "QueryableTraceStore",
+    "Retention",
     "SQLiteTraceStore",
     "SearchHit",
     "SearchPage",

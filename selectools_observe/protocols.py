@@ -23,7 +23,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from .model.annotations import Annotation, Source
@@ -32,6 +32,7 @@ from .model.groups import GroupPage, TraceFacets
 from .model.histogram import TraceHistogram
 from .model.pagination import TracePage
 from .model.reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
+from .model.retention import PruneReport
 from .model.statistics import BY_DEFAULT, Clock, Statistics
 from .model.text_query import SearchPage
 from .model.trace import AgentTrace, TraceSummary
@@ -383,6 +384,52 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         """
         ...
 
+    async def delete(self, run_id: str, *, descendants: bool = False) -> bool:
+        """Remove a trace and what was said of it; return whether there was one.
+
+        Args:
+            run_id: The run.
+            descendants: Whether the runs that it started go too, and those that they started. They
+                go together, all or none.
+        """
+        ...
+
+    async def delete_many(self, run_ids: Iterable[str]) -> int:
+        """Remove traces, all or none; return how many of them there were."""
+        ...
+
+    async def prune(
+        self,
+        *,
+        older_than: timedelta | datetime | None = None,
+        keep_runs: int | None = None,
+        keep_bytes: int | None = None,
+        where: TraceFilter | str | None = None,
+        keep: TraceFilter | str | None = None,
+        keep_annotated: bool = False,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> PruneReport:
+        """Remove the runs that a `Retention` is against, oldest first, and give their space back.
+
+        Done in short steps beside which all other methods go on; a cancelled one stops after the
+        step that was begun. A run that is saved again meanwhile stays, and no run goes in part.
+
+        Args:
+            older_than: As for `Retention`, like the next five.
+            keep_runs: See there.
+            keep_bytes: See there.
+            where: See there.
+            keep: See there.
+            keep_annotated: See there.
+            dry_run: Only say what would go.
+            progress: Called with how many runs went, twice.
+
+        Raises:
+            ValueError: See there.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Close; every later verb raises `StoreClosedError`. Closing again does nothing."""
         ...
@@ -511,6 +558,29 @@ class QueryableTraceStore(TraceStore, Protocol):
         self, run_id: str, *, name: str | None = None, annotation_id: str | None = None
     ) -> int:
         """See `AsyncQueryableTraceStore.remove_annotation`."""
+        ...
+
+    def delete(self, run_id: str, *, descendants: bool = False) -> bool:
+        """See `AsyncQueryableTraceStore.delete`."""
+        ...
+
+    def delete_many(self, run_ids: Iterable[str]) -> int:
+        """See `AsyncQueryableTraceStore.delete_many`."""
+        ...
+
+    def prune(
+        self,
+        *,
+        older_than: timedelta | datetime | None = None,
+        keep_runs: int | None = None,
+        keep_bytes: int | None = None,
+        where: TraceFilter | str | None = None,
+        keep: TraceFilter | str | None = None,
+        keep_annotated: bool = False,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> PruneReport:
+        """See `AsyncQueryableTraceStore.prune`."""
         ...
 
     def close(self) -> None:

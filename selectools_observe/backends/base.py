@@ -13,7 +13,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -47,6 +47,8 @@ from ..model.groups import (
 from ..model.histogram import Tally, TraceHistogram, bounds_of, check_histogram
 from ..model.ordering import Order, SortKey
 from ..model.pagination import Position, TracePage, from_cursor, to_cursor
+from ..model.reports import Progress
+from ..model.retention import PruneReport, Retention
 from ..model.rollups import Rollup
 from ..model.statistics import BY_DEFAULT, Clock, Collector, Statistics
 from ..model.text_query import SearchPage, parse_text
@@ -56,6 +58,7 @@ from ..protocols import Annotations, Change, RunIds
 from ..runtime.interface import Runtime
 from . import journal_file, timestamps
 from .paging import PageRequest, PageRow
+from .pruning import PrunedStore, Pruning, RetentionKeeper
 from .text_scan import (
     FEWEST_AT_ONCE,
     MOST_AT_ONCE,
@@ -106,6 +109,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         self._has_recovered = False
         self._is_ready = False  # neither closed nor in need of `_recover`
         self._name = type(self).__name__
+        self._keeper: RetentionKeeper | None = None
 
     @property
     def path(self) -> str | None:
@@ -118,6 +122,8 @@ class StoreCore(ABC, Generic[PreparedT]):
         if not self._is_ready:
             await self._begin()
         await self._save((prepared,))
+        if self._keeper is not None:
+            await self._saved(1)
         return prepared.run_id
 
     async def save_many(
@@ -133,6 +139,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         await self._begin()
         if prepared:
             await self._save(prepared)
+            await self._saved(len(prepared))
         return [trace.run_id for trace in prepared]
 
     async def update(self, run_id: str, change: Change) -> bool:
@@ -140,7 +147,10 @@ class StoreCore(ABC, Generic[PreparedT]):
         await self._begin()
         if not is_storable_id(run_id):
             raise InvalidTraceError(run_id, "run_id", "must be a non-empty string")
-        return await self._update(run_id, partial(self._changed, run_id, change))
+        changed = await self._update(run_id, partial(self._changed, run_id, change))
+        if changed:
+            await self._saved(1)
+        return changed
 
     def _changed(self, run_id: str, change: Change, stored: bytes | None) -> PreparedT | None:
         """What a change makes of a stored trace, as the backend keeps it; None if nothing."""
@@ -349,10 +359,121 @@ class StoreCore(ABC, Generic[PreparedT]):
             return 0
         return await self._remove_annotations(run_id, name, annotation_id)
 
-    async def delete(self, run_id: str) -> bool:
-        """See `AsyncTraceStore.delete`."""
+    async def delete(self, run_id: str, *, descendants: bool = False) -> bool:
+        """See `AsyncQueryableTraceStore.delete`."""
         await self._begin()
-        return is_storable_id(run_id) and await self._delete(run_id)
+        if not is_storable_id(run_id):
+            return False
+        if descendants:
+            return bool(await self._delete_many([run_id, *await self._descendants(run_id)]))
+        return await self._delete(run_id)
+
+    async def _descendants(self, run_id: str) -> RunIds:
+        """The runs that a run started, and those that they started."""
+        found = {run_id: None}
+        waiting = [run_id]
+        while waiting:
+            asked = TraceFilter(parent_run_id=waiting.pop())
+            for row in await self._rows(PageRequest(asked)):
+                if row.summary.run_id not in found:
+                    found[row.summary.run_id] = None
+                    waiting.append(row.summary.run_id)
+        return [each for each in found if each != run_id]
+
+    async def delete_many(self, run_ids: Iterable[str]) -> int:
+        """See `AsyncQueryableTraceStore.delete_many`."""
+        await self._begin()
+        asked = [run_id for run_id in dict.fromkeys(run_ids) if is_storable_id(run_id)]
+        gone = await self._delete_many(asked) if asked else 0
+        if gone:
+            await self._give_back(all_of_it=False)
+        return gone
+
+    async def prune(
+        self,
+        *,
+        older_than: timedelta | datetime | None = None,
+        keep_runs: int | None = None,
+        keep_bytes: int | None = None,
+        where: TraceFilter | str | None = None,
+        keep: TraceFilter | str | None = None,
+        keep_annotated: bool = False,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> PruneReport:
+        """See `AsyncQueryableTraceStore.prune`."""
+        rule = Retention(
+            older_than=older_than,
+            keep_runs=keep_runs,
+            keep_bytes=keep_bytes,
+            where=where,
+            keep=keep,
+            keep_annotated=keep_annotated,
+        )
+        await self._begin()
+        pruning = Pruning(self._pruned(), self._where, rule, dry_run=dry_run, progress=progress)
+        return await pruning.run()
+
+    def _pruned(self) -> PrunedStore:
+        return PrunedStore(
+            self._rows_oldest_first,
+            self._rows,
+            self.count,
+            self._size,
+            self._sizes_of,
+            self._delete_rows,
+            self._give_back,
+            self._deletes_at_once,
+            self._prune_slack,
+        )
+
+    # What pruning needs of a backend: see `PrunedStore`.
+
+    _deletes_at_once = 256
+    _prune_slack = 0.0
+
+    def _rows_oldest_first(
+        self, filters: TraceFilter, at_once: int
+    ) -> AsyncIterator[Sequence[PageRow]]:
+        """All rows that match, so many at a time."""
+        return self._stream(filters, at_once, oldest_first=True)
+
+    async def _size(self) -> int | None:
+        """The bytes in use; None if nothing tells."""
+        return None
+
+    async def _sizes_of(self, rows: Sequence[PageRow]) -> Sequence[int]:
+        """About how many bytes each row has: on average, unless the backend knows."""
+        size = await self._size()
+        if size is None:
+            return [0] * len(rows)
+        return [size // max(1, await self.count())] * len(rows)
+
+    async def _delete_rows(
+        self, rows: Sequence[PageRow], *, spare_annotated: bool
+    ) -> Sequence[str]:
+        """Delete those of the rows that are as they were when they were read; their run ids."""
+        gone: list[str] = []
+        for row in rows:
+            run_id = row.summary.run_id
+            is_spared = spare_annotated and bool((await self._annotations([run_id]))[0])
+            if not is_spared and await self._delete(run_id):
+                gone.append(run_id)
+        return gone
+
+    async def _give_back(self, *, all_of_it: bool) -> None:
+        """Give space back that is free now."""
+
+    def _keep_to(self, retention: Retention | None) -> None:
+        """Keep to a rule from now on."""
+        if retention is not None and not isinstance(retention, Retention):
+            raise TypeError(f"retention must be a Retention, not {type(retention).__name__}")
+        self._keeper = None if retention is None else RetentionKeeper(retention)
+
+    async def _saved(self, number: int) -> None:
+        """After so many runs were saved: a step of the retention, if it is time for one."""
+        if self._keeper is not None and self._keeper.saved(number):
+            await self._keeper.step(self._pruned(), self._where)
 
     async def aclose(self) -> None:
         """See `AsyncQueryableTraceStore.aclose`."""
@@ -693,6 +814,10 @@ class StoreCore(ABC, Generic[PreparedT]):
     @abstractmethod
     async def _delete(self, run_id: str) -> bool:
         """Remove a trace; whether there was one."""
+
+    async def _delete_many(self, run_ids: Sequence[str]) -> int:
+        """Remove traces, all or none; how many there were."""
+        return sum([await self._delete(run_id) for run_id in run_ids])
 
     async def _annotate(
         self,

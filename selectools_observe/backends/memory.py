@@ -179,6 +179,33 @@ class MemoryStore(StoreCore[Snapshot]):
             self._settle()
             return True
 
+    async def _size(self) -> int:
+        with self._lock.held:
+            self._settle()
+            return sum(kept.size for kept in self._by_use.values())
+
+    async def _sizes_of(self, rows: Sequence[PageRow]) -> Sequence[int]:
+        with self._lock.held:
+            self._settle()
+            kept = [self._by_use.get(row.summary.run_id) for row in rows]
+            return [0 if one is None else one.size for one in kept]
+
+    async def _delete_rows(
+        self, rows: Sequence[PageRow], *, spare_annotated: bool
+    ) -> Sequence[str]:
+        gone: list[str] = []
+        with self._lock.held:
+            for row in rows:
+                self._settle()
+                run_id = row.summary.run_id
+                entry = self._order.get(run_id)
+                is_spared = spare_annotated and run_id in self._order.annotations
+                if entry is not None and entry.number == row.key and not is_spared:
+                    self._leaving = run_id
+                    self._settle()
+                    gone.append(run_id)
+        return gone
+
     async def _annotate(self, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
         with self._lock.held:
             self._settle()

@@ -113,6 +113,8 @@ class AsyncDerivedTable(_Forwarding):
     annotations = _awaited(StoreCore.annotations)
     annotations_of = _awaited(StoreCore.annotations_of)
     remove_annotation = _awaited(StoreCore.remove_annotation)
+    delete_many = _awaited(StoreCore.delete_many)
+    prune = _awaited(StoreCore.prune)
     iter_summaries = _streamed(StoreCore.iter_summaries)
     iter_traces = _streamed(StoreCore.iter_traces)
 
@@ -148,6 +150,8 @@ class DerivedTable(_Forwarding):
     annotations = _blocking(StoreCore.annotations)
     annotations_of = _blocking(StoreCore.annotations_of)
     remove_annotation = _blocking(StoreCore.remove_annotation)
+    delete_many = _blocking(StoreCore.delete_many)
+    prune = _blocking(StoreCore.prune)
     iter_summaries = _blocking_stream(StoreCore.iter_summaries)
     iter_traces = _blocking_stream(StoreCore.iter_traces)
 

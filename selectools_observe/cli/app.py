@@ -18,6 +18,7 @@ from .commands.export import export
 from .commands.import_ import import_
 from .commands.list import list_runs
 from .commands.mcp import mcp
+from .commands.prune import prune
 from .commands.query import query
 from .commands.repair import repair
 from .commands.reprice import reprice
@@ -79,6 +80,7 @@ for _subcommand in (
     import_,
     copy,
     delete,
+    prune,
     verify,
     backup,
     repair,

@@ -13,6 +13,7 @@ from ..backends.sqlite import SQLiteStore
 from ..backends.sqlite.rows import WrittenTrace
 from ..model.codec import EncodedTrace, TraceType
 from ..model.reports import Progress
+from ..model.retention import Retention
 from ..model.snapshot import Snapshot
 from ..model.trace import AgentTrace
 from ..protocols import Durability
@@ -45,10 +46,19 @@ class AsyncInMemoryTraceStore(MemoryStore, _Closing[Snapshot]):
     Args:
         max_size: How many to keep; the least recently saved or loaded goes first.
         trace_type: The class that `load` returns; anything with ``from_dict``.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, a small step after every
+            64 saves.
     """
 
-    def __init__(self, max_size: int = 1000, *, trace_type: TraceType = AgentTrace) -> None:
+    def __init__(
+        self,
+        max_size: int = 1000,
+        *,
+        trace_type: TraceType = AgentTrace,
+        retention: Retention | None = None,
+    ) -> None:
         super().__init__(AsyncioRuntime(), max_size, trace_type)
+        self._keep_to(retention)
 
 
 class AsyncSQLiteTraceStore(SQLiteStore, _Closing[WrittenTrace]):
@@ -62,6 +72,8 @@ class AsyncSQLiteTraceStore(SQLiteStore, _Closing[WrittenTrace]):
         durability: ``"full"``: a save that returned survives power loss. ``"normal"``: it survives
             a crash of the program; power loss may take the last moments.
         trace_type: The class that `load` returns; anything with ``from_dict``.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, a small step after every
+            64 saves.
     """
 
     def __init__(
@@ -70,8 +82,10 @@ class AsyncSQLiteTraceStore(SQLiteStore, _Closing[WrittenTrace]):
         *,
         durability: Durability = "full",
         trace_type: TraceType = AgentTrace,
+        retention: Retention | None = None,
     ) -> None:
         super().__init__(AsyncioRuntime(), db_path, durability, trace_type)
+        self._keep_to(retention)
 
 
 class AsyncJSONLTraceStore(JSONLStore, _Closing[EncodedTrace]):
@@ -82,6 +96,8 @@ class AsyncJSONLTraceStore(JSONLStore, _Closing[EncodedTrace]):
         durability: ``"normal"``: a save that returned survives a crash of the program. ``"full"``:
             it survives power loss.
         trace_type: The class that `load` returns; anything with ``from_dict``.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, a small step after every
+            64 saves.
         progress: Called while the file is read for the first time, with the bytes read and the
             bytes in all, in a worker's thread.
     """
@@ -92,7 +108,9 @@ class AsyncJSONLTraceStore(JSONLStore, _Closing[EncodedTrace]):
         *,
         durability: Durability = "normal",
         trace_type: TraceType = AgentTrace,
+        retention: Retention | None = None,
         progress: Progress | None = None,
     ) -> None:
         load_file_work()
         super().__init__(AsyncioRuntime(), path, durability, trace_type, progress)
+        self._keep_to(retention)

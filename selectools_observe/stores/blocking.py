@@ -23,6 +23,7 @@ from ..backends.sqlite import SQLiteStore
 from ..errors import StoreClosedError
 from ..model.codec import TraceType
 from ..model.reports import Progress
+from ..model.retention import Retention
 from ..model.trace import AgentTrace
 from ..protocols import (
     AsyncTraceStore,
@@ -84,10 +85,19 @@ class InMemoryTraceStore(BlockingFace[MemoryStore]):
     Args:
         max_size: How many to keep; the least recently saved or loaded goes first.
         trace_type: The class that `load` returns; anything with ``from_dict``.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, a small step after every
+            64 saves.
     """
 
-    def __init__(self, max_size: int = 1000, *, trace_type: TraceType = AgentTrace) -> None:
+    def __init__(
+        self,
+        max_size: int = 1000,
+        *,
+        trace_type: TraceType = AgentTrace,
+        retention: Retention | None = None,
+    ) -> None:
         super().__init__(MemoryStore(BlockingRuntime(), max_size, trace_type))
+        self._core._keep_to(retention)
 
 
 class SQLiteTraceStore(_FileFace[SQLiteStore]):
@@ -100,6 +110,8 @@ class SQLiteTraceStore(_FileFace[SQLiteStore]):
         durability: ``"full"``: a save that returned survives power loss. ``"normal"``: it survives
             a crash of the program; power loss may take the last moments.
         trace_type: The class that `load` returns; anything with ``from_dict``.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, a small step after every
+            64 saves.
     """
 
     def __init__(
@@ -108,8 +120,10 @@ class SQLiteTraceStore(_FileFace[SQLiteStore]):
         *,
         durability: Durability = "full",
         trace_type: TraceType = AgentTrace,
+        retention: Retention | None = None,
     ) -> None:
         super().__init__(SQLiteStore(BlockingRuntime(), db_path, durability, trace_type))
+        self._core._keep_to(retention)
 
 
 class JSONLTraceStore(_FileFace[JSONLStore]):
@@ -121,6 +135,8 @@ class JSONLTraceStore(_FileFace[JSONLStore]):
         durability: ``"normal"``: a save that returned survives a crash of the program. ``"full"``:
             it survives power loss.
         trace_type: The class that `load` returns; anything with ``from_dict``.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, a small step after every
+            64 saves.
         progress: Called while the file is read for the first time, with the bytes read and the
             bytes in all.
     """
@@ -131,9 +147,11 @@ class JSONLTraceStore(_FileFace[JSONLStore]):
         *,
         durability: Durability = "normal",
         trace_type: TraceType = AgentTrace,
+        retention: Retention | None = None,
         progress: Progress | None = None,
     ) -> None:
         super().__init__(JSONLStore(BlockingRuntime(), path, durability, trace_type, progress))
+        self._core._keep_to(retention)
 
 
 class _Portals:

@@ -66,10 +66,10 @@ def innermost(store: object) -> object:
 
 
 def missing_methods(store: object) -> frozenset[str]:
-    """Which methods a store does not have: `list` and `query` are missing if they give no pages."""
+    """Which methods a store does not have: old forms of three count as missing."""
     missing = {name for name in METHODS if not hasattr(store, name)}
-    for name in ("list", "query"):
-        if name not in missing and not _takes_cursor(getattr(store, name)):
+    for name, option in (("list", "cursor"), ("query", "cursor"), ("delete", "descendants")):
+        if name not in missing and not _takes(option, getattr(store, name)):
             missing.add(name)
     if _saves_otherwise(store):
         missing.add("update")
@@ -86,9 +86,9 @@ def _saves_otherwise(store: object) -> bool:
     return False
 
 
-def _takes_cursor(method: Callable[..., object]) -> bool:
+def _takes(option: str, method: Callable[..., object]) -> bool:
     parameters = inspect.signature(method).parameters
-    return "cursor" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return option in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def changed_trace(run_id: str, trace: Any) -> Any:

@@ -15,6 +15,7 @@ from ..model.filters import TraceFilter
 from ..model.groups import GroupPage, TraceFacets
 from ..model.histogram import TraceHistogram
 from ..model.reports import BackupReport, CompactReport, RepairReport, VerifyReport
+from ..model.retention import PruneReport
 from ..model.statistics import Statistics
 from ..model.text_query import SearchPage
 from ..model.trace import AgentTrace, TraceSummary
@@ -63,9 +64,9 @@ class Face(ABC):
         found: Sequence[TraceSummary] = await _done(self.store.query(filters, **options))
         return found
 
-    async def delete(self, run_id: str) -> bool:
+    async def delete(self, run_id: str, **options: Any) -> bool:
         __tracebackhide__ = True
-        deleted: bool = await _done(self.store.delete(run_id))
+        deleted: bool = await _done(self.store.delete(run_id, **options))
         return deleted
 
     async def save_many(self, traces: Iterable[object], **options: Any) -> RunIds:
@@ -134,6 +135,16 @@ class Face(ABC):
         __tracebackhide__ = True
         removed: int = await _done(self.store.remove_annotation(run_id, **options))
         return removed
+
+    async def delete_many(self, run_ids: Iterable[str]) -> int:
+        __tracebackhide__ = True
+        deleted: int = await _done(self.store.delete_many(run_ids))
+        return deleted
+
+    async def prune(self, **options: Any) -> PruneReport:
+        __tracebackhide__ = True
+        report: PruneReport = await _done(self.store.prune(**options))
+        return report
 
     async def verify(self, **options: Any) -> VerifyReport:
         __tracebackhide__ = True

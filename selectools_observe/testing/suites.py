@@ -23,6 +23,7 @@ from .load_checks import ReadingChecks
 from .maintenance_checks import TrustChecks
 from .persistence_checks import PersistenceChecks
 from .question_checks import QuestionChecks
+from .retention_checks import RetentionChecks
 from .save_checks import SavingChecks
 from .summing_checks import SummingChecks
 from .update_checks import UpdateChecks
@@ -55,6 +56,7 @@ class _ArchiveChecks(
     SummingChecks,
     AnnotationChecks,
     CreatedAtChecks,
+    RetentionChecks,
 ):
     """All checks of the verbs that scale."""
 

@@ -28,6 +28,7 @@ from ..atomic_file import sync_folder
 from ..base import Loaded
 from ..filelock import lock, unlock
 from ..ordered_index import Entry, OrderedIndex, ScanRequest, ScanResult
+from ..paging import PageRow
 from ..private_files import FILE_MODE, check_regular, make_folder
 from .annotation_file import AnnotationFile, Change
 from .file_io import ByteRange, Drop, clear_away, copy_lines, is_at, read_at, take_back, write_all
@@ -216,6 +217,76 @@ class JSONLFile:
         if is_annotated:
             self._notes.append(Change(deleted=[run_id]))
         return True
+
+    def delete_many(self, run_ids: Sequence[str]) -> int:
+        """Remove all lines of runs by writing the file anew; how many runs there were."""
+
+        def delete(fd: int) -> int:
+            self._read_to_end(fd)
+            gone = [run_id for run_id in run_ids if self._is_there(run_id)]
+            self._delete_all(fd, gone)
+            return len(gone)
+
+        return self._do(lambda: self._locked(delete))
+
+    def delete_rows(
+        self, rows: Sequence[PageRow], epoch: str, *, spare_annotated: bool
+    ) -> list[str]:
+        """Remove the runs of those rows that are as they were when they were read."""
+
+        def is_same(row: PageRow) -> bool:
+            entry = self._order.get(row.summary.run_id)
+            if entry is None or (spare_annotated and entry.run_id in self._notes.index):
+                return False
+            if self._order.epoch == epoch:
+                return entry.number == row.key
+            return entry.summary.created_at == row.summary.created_at
+
+        def delete(fd: int) -> list[str]:
+            self._read_to_end(fd)
+            gone = [row.summary.run_id for row in rows if is_same(row)]
+            self._delete_all(fd, gone)
+            return gone
+
+        return self._do(lambda: self._locked(delete))
+
+    def _delete_all(self, fd: int, run_ids: Sequence[str]) -> None:
+        """Remove runs, and the lines that newer ones replace besides."""
+        if not run_ids:
+            return
+        gone = set(run_ids)
+        annotated = [run_id for run_id in run_ids if run_id in self._notes.index]
+        current = {e.place.offset for e in self._order if e.run_id not in gone}
+        damaged = {place.offset for place, _ in self._damaged.values()}
+
+        def is_gone(offset: int, line: bytes) -> bool:
+            if offset in current or offset >= self._read_to:
+                return False
+            if offset in damaged:
+                return run_id_of(line) in gone
+            return not line.strip() or run_id_of(line) in gone or _is_readable(line)
+
+        if annotated:
+            self._notes.append(Change(deleting=annotated))
+        self._rewrite(fd, is_gone)
+        for run_id in run_ids:
+            self._damaged.pop(run_id, None)
+            self._order.remove(run_id)
+        if annotated:
+            self._notes.append(Change(deleted=annotated))
+
+    def sizes_of(self, run_ids: Sequence[str]) -> list[int]:
+        """The bytes of runs' lines."""
+
+        def look() -> list[int]:
+            entries = [self._refreshed_order().get(run_id) for run_id in run_ids]
+            return [0 if entry is None else entry.place.length + 1 for entry in entries]
+
+        return self._do(look)
+
+    def size(self) -> int:
+        """The bytes of the file."""
+        return self._do(lambda: os.fstat(self._refreshed()).st_size)
 
     def _is_there(self, run_id: str) -> bool:
         return self._order.get(run_id) is not None or run_id in self._damaged

@@ -110,6 +110,25 @@ class JSONLStore(FileCore[EncodedTrace]):
     async def _delete(self, run_id: str) -> bool:
         return await self._do(self._file.delete, run_id)
 
+    # Each deletion writes the file anew, however much goes.
+    _deletes_at_once = 1 << 62
+    _prune_slack = 0.15
+
+    async def _delete_many(self, run_ids: Sequence[str]) -> int:
+        return await self._do(self._file.delete_many, run_ids)
+
+    async def _delete_rows(
+        self, rows: Sequence[PageRow], *, spare_annotated: bool
+    ) -> Sequence[str]:
+        work = self._file.delete_rows
+        return await self._do(work, rows, self._epoch(), spare_annotated=spare_annotated)
+
+    async def _size(self) -> int:
+        return await self._do(self._file.size)
+
+    async def _sizes_of(self, rows: Sequence[PageRow]) -> Sequence[int]:
+        return await self._do(self._file.sizes_of, [row.summary.run_id for row in rows])
+
     async def _annotate(self, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
         return await self._do(self._file.annotate, annotations)
 

@@ -14,7 +14,7 @@ from ...model.filters import TraceFilter
 from ...model.histogram import Tally
 from ...model.pagination import Position
 from ...runtime.interface import Runtime
-from ..paging import PageRequest
+from ..paging import PageRequest, PageRow
 from ..server_base import ServerStore, Stored, SummaryRow
 from ..server_rows import key_of
 from . import annotation_rows, queries
@@ -78,6 +78,30 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         key = key_of(run_id)
         gone = await self._connections.current().write(lambda held: held.rows(sql, [key]))
         return bool(gone)
+
+    async def _delete_many(self, run_ids: Sequence[str]) -> int:
+        sql = f"DELETE FROM {self._traces} WHERE key = ANY(%s) RETURNING 1"
+        keys = [key_of(run_id) for run_id in run_ids]
+        return len(await self._connections.current().write(lambda held: held.rows(sql, [keys])))
+
+    async def _delete_rows(
+        self, rows: Sequence[PageRow], *, spare_annotated: bool
+    ) -> Sequence[str]:
+        spared = (
+            f"AND NOT EXISTS (SELECT FROM {self._notes} n WHERE n.key = t.key)"
+            if spare_annotated
+            else ""
+        )
+        sql = f"DELETE FROM {self._traces} t WHERE seq = ANY(%s) {spared} RETURNING seq"
+        ids = {row.key: row.summary.run_id for row in rows}
+        gone = await self._connections.current().write(lambda held: held.rows(sql, [list(ids)]))
+        return [ids[row[0]] for row in gone]
+
+    async def _size(self) -> int:
+        # What rows hold: the server gives the space of deleted ones back when it vacuums.
+        sql = f"SELECT coalesce(sum(pg_column_size(t.*)), 0) FROM {self._traces} t"
+        ((found,),) = await self._connections.current().count(sql)
+        return int(found)
 
     async def _annotate(self, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
         made = [one if one.id else replace(one, id=uuid.uuid4().hex) for one in annotations]

@@ -138,7 +138,9 @@ class Database:
             connection.guard(None if self.is_private else self.file)
             check(connection)
             refuse_foreign_objects(connection, self.where)
-            connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")  # heeded by new files only
+            # Heeded by new files only. The second: pages that are free can be given back.
+            connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
             _patiently(lambda: migrate(connection))
             drifted = _patiently(lambda: mend_drift(connection, self.where))

@@ -105,6 +105,28 @@ class SQLiteStore(FileCore[WrittenTrace]):
     async def _delete(self, run_id: str) -> bool:
         return await self._loop_local.current().write(Writer.delete, run_id)
 
+    async def _delete_many(self, run_ids: Sequence[str]) -> int:
+        return await self._loop_local.current().write(Writer.delete_many, list(run_ids))
+
+    async def _delete_rows(
+        self, rows: Sequence[PageRow], *, spare_annotated: bool
+    ) -> Sequence[str]:
+        ids = [row.key for row in rows]
+        state = self._loop_local.current()
+        return await state.write(Writer.delete_rows, ids, spare_annotated=spare_annotated)
+
+    async def _size(self) -> int:
+        return await self._loop_local.current().write(Writer.size)
+
+    async def _give_back(self, *, all_of_it: bool) -> None:
+        state = self._loop_local.current()
+        if all_of_it and not self._database.is_private and await state.write(Writer.is_wasteful):
+            await self.compact()
+            return
+        while await state.write(Writer.give_back, all_of_it=all_of_it):
+            if not all_of_it:
+                return
+
     async def _annotate(self, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
         return await self._loop_local.current().write(Writer.annotate, annotations)
 

@@ -12,7 +12,7 @@ from ...errors import StorageError
 from ...model.annotations import Annotation
 from ...model.details import details_to_bytes
 from .. import timestamps
-from . import annotation_rows
+from . import annotation_rows, space
 from .connection import Connection
 from .foreign_objects import refuse_foreign_objects, schema_cookie
 from .index.maintenance import FOREIGN_ROWS_AT_ONCE, keep_up
@@ -31,6 +31,7 @@ _BYTES_PER_STATEMENT = 16 * 1024 * 1024
 # blocks, 1024 in 0.07 ms.
 _SAVES_BETWEEN_UPKEEP = 256, 1024
 _BATCHES_BETWEEN_UPKEEP = 8
+_DELETES_BETWEEN_UPKEEP = 4096
 
 # Saves go through a view, so that a batch is one statement and thereby one transaction: one call
 # into SQLite, during all of which other threads run. Each further call would have to win the
@@ -76,6 +77,7 @@ class Writer:
         self._where = where
         self._log = Log(connection, where)
         self._saved = 0
+        self._deleted = 0
         connection.execute("PRAGMA temp_store = MEMORY")
         for statement in _INTAKE:
             connection.execute(statement)
@@ -181,6 +183,40 @@ class Writer:
         self._log.grew(len(changed.encoded.trace))
         self._check_place()
         return True
+
+    def delete_many(self, run_ids: list[str]) -> int:
+        """Remove runs, all or none; how many there were."""
+        gone = space.delete_many(self.connection, run_ids)
+        self._check_place()
+        return gone
+
+    def delete_rows(self, row_ids: list[int], *, spare_annotated: bool) -> list[str]:
+        """Remove rows that are still there; their run ids."""
+        gone = space.delete_rows(self.connection, row_ids, spare_annotated=spare_annotated)
+        self._deleted += len(gone)
+        if self._deleted > _DELETES_BETWEEN_UPKEEP:
+            self._deleted = 0
+            space.forget_blocks(self.connection)
+        self._check_place()
+        return gone
+
+    def size(self) -> int:
+        """The bytes in use."""
+        return space.in_use(self.connection)
+
+    def give_back(self, *, all_of_it: bool) -> bool:
+        """Give some free pages back; whether there are more."""
+        self._log.keep_short()
+        if all_of_it:
+            space.forget_blocks(self.connection)
+        more = space.give_back(self.connection, all_of_it=all_of_it)
+        if all_of_it and not more:
+            space.shorten_log(self.connection)
+        return more
+
+    def is_wasteful(self) -> bool:
+        """Whether only a VACUUM can give back what is free."""
+        return space.is_wasteful(self.connection)
 
     def annotate(self, given: Sequence[Annotation]) -> Sequence[Annotation] | str:
         """Keep annotations, all or none; or say which run is not there."""

@@ -59,9 +59,10 @@ class _ProcessingCore(WrappingCore):
         """See `AsyncTraceStore.load`. An id that was redacted leads to its run all the same."""
         return await super().load(self.preparation.run_id(run_id))
 
-    async def delete(self, run_id: str) -> bool:
-        """See `AsyncTraceStore.delete`."""
-        return await super().delete(self.preparation.run_id(run_id))
+    async def delete(self, run_id: str, *, descendants: bool = False) -> bool:
+        """See `AsyncQueryableTraceStore.delete`."""
+        stored_id = self.preparation.run_id(run_id)
+        return await super().delete(stored_id, descendants=descendants)
 
     async def save_many(
         self,

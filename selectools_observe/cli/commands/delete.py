@@ -17,6 +17,7 @@ from ..run_lookup import find_run, with_whole_ids
 from ..session import Session
 
 _SHOWN = 10
+_AT_ONCE = 500
 
 
 @click.command(short_help="Delete runs.")
@@ -24,10 +25,17 @@ _SHOWN = 10
 @store_option
 @filter_options()
 @yes_option
+@click.option("--descendants", is_flag=True, help="The runs that they started go too.")
 @click.option("--dry-run", is_flag=True, help="Only show which runs would be deleted.")
 @with_session
 def delete(
-    session: Session, runs: Sequence[str], filters: TraceFilter, *, yes: bool, dry_run: bool
+    session: Session,
+    runs: Sequence[str],
+    filters: TraceFilter,
+    *,
+    descendants: bool,
+    yes: bool,
+    dry_run: bool,
 ) -> int:
     """Delete runs: those named, or all that match the filters.
 
@@ -41,6 +49,8 @@ def delete(
     terminal = session.terminal
     with session.store() as store:
         ids = _named(store, runs, session.name) if runs else _matching(store, filters)
+        if descendants:
+            ids = _with_descendants(store, ids)
         if not ids:
             terminal.note(no_runs_match(filters))
             return NOTHING
@@ -52,11 +62,24 @@ def delete(
             return NOTHING
         deleted = 0
         with terminal.progress("Deleting") as progress:
-            for done, run_id in enumerate(ids, 1):
-                deleted += store.delete(run_id)
-                progress(done, len(ids))
+            for start in range(0, len(ids), _AT_ONCE):
+                batch = ids[start : start + _AT_ONCE]
+                deleted += store.delete_many(batch)
+                progress(start + len(batch), len(ids))
     terminal.note(f"{deleted:,} deleted")
     return OK if deleted else NOTHING
+
+
+def _with_descendants(store: QueryableTraceStore, run_ids: Sequence[str]) -> list[str]:
+    """The runs, and those that they started, and those that these did."""
+    found = dict.fromkeys(run_ids)
+    waiting = list(run_ids)
+    while waiting:
+        for child in store.query(TraceFilter(parent_run_id=waiting.pop())):
+            if child.run_id not in found:
+                found[child.run_id] = None
+                waiting.append(child.run_id)
+    return list(found)
 
 
 def _named(store: QueryableTraceStore, names: Sequence[str], where: str) -> list[str]:

@@ -27,6 +27,7 @@ def compacting(connection: sqlite3.Connection, where: str) -> Steps[CompactRepor
     with transaction(connection):
         fill_blocks(connection)
     yield 1, 1
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded by VACUUM: of older files
     connection.execute("VACUUM")
     yield 1, 1
     if mend_drift(connection, where):
