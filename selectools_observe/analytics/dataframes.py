@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from ..model.json_values import dumps
-from ..model.trace import AgentTrace, TraceSummary, is_finite
+from ..model.trace import EPOCH, AgentTrace, TraceSummary, is_finite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,6 @@ Kind: TypeAlias = Literal["text", "time", "integer", "number", "flag"]
 Column: TypeAlias = tuple[Kind, list[Any]]
 
 _LARGEST_INTEGER = 2**63 - 1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @overload
@@ -146,7 +145,7 @@ def _text(value: Any) -> str:
 def _moment(value: Any) -> datetime | None:
     """The time of seconds since the epoch; None if no calendar has it."""
     try:
-        return _EPOCH + timedelta(seconds=value) if is_finite(value) else None
+        return EPOCH + timedelta(seconds=value) if is_finite(value) else None
     except OverflowError:
         return None
 

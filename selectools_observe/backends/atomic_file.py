@@ -93,6 +93,13 @@ def refuse_damaged(path: str, verified: VerifyReport) -> None:
         raise StorageError(path, problem, remedy)
 
 
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of the data, also where the system takes it in parts."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
 def sync_file(path: str) -> None:
     """Make what a file holds durable."""
     fd = os.open(path, os.O_RDWR)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+from ..model.trace import EPOCH, MICROSECOND
 
 
 def now() -> datetime:
@@ -62,7 +61,7 @@ def from_text(text: str) -> datetime:
 
 def to_microseconds(moment: datetime) -> int:
     """Microseconds since 1970, exactly."""
-    return (moment - _EPOCH) // _MICROSECOND
+    return (moment - EPOCH) // MICROSECOND
 
 
 def from_microseconds(number: int) -> datetime:
@@ -72,6 +71,6 @@ def from_microseconds(number: int) -> datetime:
         ValueError: No calendar reaches it.
     """
     try:
-        return _EPOCH + timedelta(microseconds=number)
+        return EPOCH + timedelta(microseconds=number)
     except OverflowError as error:
         raise ValueError(f"out of range: {number}") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,12 @@ from ..model.annotations import Annotation
 from ..model.codec import encode
 from ..model.json_values import dumps, loads
 from ..model.references import expand
+from ..model.trace import EPOCH
 from .exports import Saved
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST = 2**63 - 1
 _LAST_SECOND = 253_402_300_800  # of the year 9999
 _NUMBERS = {int, float, type(None)}
@@ -255,7 +255,7 @@ def _moment(value: Any) -> datetime | None:
     if found is None:
         return None
     try:
-        return _EPOCH + timedelta(seconds=found)
+        return EPOCH + timedelta(seconds=found)
     except OverflowError:
         return None
 

@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from .filters import TraceFilter
+from .trace import EPOCH, MICROSECOND
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_LAST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LAST_US = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 
 MOST_BUCKETS = 10_000
 
@@ -77,20 +76,20 @@ class Tally:
 
     def result(self) -> TraceHistogram:
         """What was counted."""
-        width = self.width * _MICROSECOND
+        width = self.width * MICROSECOND
         return TraceHistogram(
             _moment(self.since), _moment(self.until), width, self._runs, self._errors
         )
 
 
 def _moment(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=min(microseconds, _LAST_US))
+    return EPOCH + timedelta(microseconds=min(microseconds, _LAST_US))
 
 
 def bounds_of(filters: TraceFilter) -> tuple[int | None, int | None]:
     """The filter's own bounds of time, in microseconds since 1970."""
-    since = None if filters.since is None else (filters.since - _EPOCH) // _MICROSECOND
-    until = None if filters.until is None else (filters.until - _EPOCH) // _MICROSECOND
+    since = None if filters.since is None else (filters.since - EPOCH) // MICROSECOND
+    until = None if filters.until is None else (filters.until - EPOCH) // MICROSECOND
     return since, until
 
 

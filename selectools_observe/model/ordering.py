@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TypeAlias
 
 import msgspec
 
 from .conditions import number_of, score_of
-from .trace import Number, TraceSummary
+from .trace import EPOCH, MICROSECOND, Number, TraceSummary
 
 ORDERS = ("created_at", "started_at", "total_ms", "wall_ms", "cost_usd", "tokens", "steps")
 """What runs can be ordered by, besides ``score.NAME``."""
 
 _SCORE = "score."
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 Place: TypeAlias = tuple[int, ...]
 SortKey: TypeAlias = tuple[bool, Number, Place]
@@ -45,7 +43,7 @@ class Order(msgspec.Struct, frozen=True):
         if not self.field.endswith("_at"):
             return number_of(summary, self.field)  # type: ignore[arg-type]
         moment: datetime | None = getattr(summary, self.field, None)
-        return None if moment is None else (moment - _EPOCH) // _MICROSECOND
+        return None if moment is None else (moment - EPOCH) // MICROSECOND
 
     def key(self, value: Number | None, place: Place) -> SortKey:
         """What to sort by, with ``reverse=self.descending``."""

@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
@@ -564,6 +564,10 @@ def span_of(start_time: Number, steps: Sequence[_Timed]) -> tuple[Number | None,
     if began is None or (ended is None and steps):
         return began, None
     return began, 0.0 if ended is None else max(0.0, float(ended - began) * 1000)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
 def instant_text(moment: datetime) -> str:

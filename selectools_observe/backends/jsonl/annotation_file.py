@@ -20,9 +20,9 @@ from ...model.annotations import Annotation
 from ...model.json_values import dumps, loads
 from ...model.reports import Problem
 from ..annotation_index import AnnotationIndex
-from ..atomic_file import sync_folder
+from ..atomic_file import sync_folder, write_all
 from ..private_files import FILE_MODE, check_regular
-from .file_io import clear_away, take_back, write_all
+from .file_io import clear_away, take_back
 from .line_format import check_checksum, sealed_anew
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)

@@ -56,12 +56,6 @@ def is_at(fd: int, path: str) -> bool:
         return False
 
 
-def write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
 def read_at(fd: int, place: ByteRange) -> bytes:
     parts, offset, end = [], place.offset, place.offset + place.length
     while offset < end:

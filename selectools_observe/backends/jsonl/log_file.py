@@ -24,14 +24,14 @@ from ...model.reports import Progress
 from ...model.trace import TraceFacts, TraceSummary
 from ...runtime.fork import rest_during_forks
 from .. import timestamps
-from ..atomic_file import sync_folder
+from ..atomic_file import sync_folder, write_all
 from ..base import Loaded
 from ..filelock import lock, unlock
 from ..ordered_index import Entry, OrderedIndex, ScanRequest, ScanResult
 from ..paging import PageRow
 from ..private_files import FILE_MODE, check_regular, make_folder
 from .annotation_file import AnnotationFile, Change
-from .file_io import ByteRange, Drop, clear_away, copy_lines, is_at, read_at, take_back, write_all
+from .file_io import ByteRange, Drop, clear_away, copy_lines, is_at, read_at, take_back
 from .line_format import (
     Group,
     goes_on,

@@ -9,6 +9,7 @@ import secrets
 import threading
 import weakref
 
+from ...backends.atomic_file import sync_folder, write_all
 from ...backends.filelock import try_to_lock
 from ...backends.journal_file import (
     BEGIN,
@@ -146,7 +147,7 @@ class LiveRecord:
         if self._is_torn:  # after a write that failed half way
             line = b"\n" + line
         self._is_torn = True
-        _write_all(self._file.fd, line)
+        write_all(self._file.fd, line)
         self._is_torn = False
         self._file.runs[run] += len(line)
         self._size += len(line)
@@ -191,7 +192,7 @@ class LiveRecord:
             for line in old:
                 number = line.split(b" ", 2)[1:2]
                 if number and number[0].isdigit() and int(number[0]) in self._file.runs:
-                    _write_all(fd, line)
+                    write_all(fd, line)
                     size += len(line)
         os.fsync(fd)
         os.unlink(self._file.path)
@@ -219,17 +220,7 @@ class LiveRecord:
         self._last_run = last_run
 
 
-def _write_all(fd: int, data: bytes) -> None:
-    written = os.write(fd, data)
-    while written < len(data):
-        written += os.write(fd, data[written:])
-
-
 def _sync_folder(folder: str) -> None:
     """Make the name of a new file survive power loss, where folders can be synced."""
     with contextlib.suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        sync_folder(folder)

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from ...backends.atomic_file import write_all
 from ...backends.filelock import try_to_lock
 from ...model.json_values import dumps, loads
 from .spans import SpanRecord, from_plain, to_plain
@@ -119,7 +120,7 @@ class SpanJournal:
             self._fd, self._name = self._made()
         end = os.fstat(self._fd).st_size
         try:
-            _write_all(self._fd, line)
+            write_all(self._fd, line)
             os.fsync(self._fd)
         except OSError:
             with contextlib.suppress(OSError):
@@ -130,7 +131,7 @@ class SpanJournal:
     def _write_anew(self, line: bytes) -> None:
         fd, name = self._made()
         try:
-            _write_all(fd, line)
+            write_all(fd, line)
             os.fsync(fd)
         except OSError:
             os.close(fd)
@@ -169,9 +170,3 @@ def _records(path: str, data: bytes) -> Iterator[SpanRecord]:
             yield from [from_plain(each) for each in loads(body)]
         except (ValueError, TypeError, msgspec.ValidationError) as error:
             log.warning("%s: line %d of the journal skipped: %s", path, number, error)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
