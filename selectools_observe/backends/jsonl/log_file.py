@@ -14,35 +14,33 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import BinaryIO, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from ...errors import CorruptTraceError, StoreClosedError
 from ...model.annotations import Annotation
 from ...model.codec import EncodedTrace
 from ...model.pagination import Position
 from ...model.reports import Progress
-from ...model.trace import TraceFacts, TraceSummary
+from ...model.trace import TraceFacts
 from ...runtime.fork import rest_during_forks
 from .. import timestamps
 from ..atomic_file import sync_folder, write_all
 from ..base import Loaded
 from ..filelock import lock, unlock
-from ..ordered_index import Entry, OrderedIndex, ScanRequest, ScanResult
+from ..ordered_index import OrderedIndex, ScanRequest, ScanResult
 from ..paging import PageRow
 from ..private_files import FILE_MODE, check_regular, make_folder
 from .annotation_file import AnnotationFile, Change
 from .file_io import ByteRange, Drop, clear_away, copy_lines, is_at, read_at, take_back
 from .line_format import (
     Group,
-    goes_on,
-    group_of,
-    has_checksum,
     read_line,
     run_id_of,
     shared,
     to_line,
     trace_of,
 )
+from .line_index import Line, LineIndex
 
 log = logging.getLogger(__name__)
 
@@ -50,55 +48,8 @@ Unit: TypeAlias = Sequence[EncodedTrace]
 T = TypeVar("T")
 
 _FOR_OTHERS = 0.002  # seconds after each writing anew
-_LINES_AT_ONCE = 256
 _COPY_BYTES = 1024 * 1024
-_BYTES_REMEMBERED = 256  # of the line read last: run id and time tell if another took its place
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-
-
-class Line(Entry):
-    """A line of the file, as the index holds it."""
-
-    __slots__ = ("_facts", "_summary", "place", "tiebreaker")
-
-    def __init__(self, summary: TraceSummary, facts: TraceFacts, place: ByteRange) -> None:
-        self.run_id = summary.run_id
-        self._summary = summary
-        self._facts = facts
-        self.place = place
-        self.tiebreaker = 0
-
-    @property
-    def summary(self) -> TraceSummary:
-        return self._summary
-
-    @property
-    def facts(self) -> TraceFacts:
-        return self._facts
-
-
-class _Together:
-    """Lines of one saving that were read, until it is known whether all of them are there."""
-
-    def __init__(self) -> None:
-        self.lines: list[Line] = []
-        self.start: tuple[int, tuple[int, bytes]] = (0, (0, b""))
-        self._group: Group | None = None
-
-    def add(self, line: bytes, entry: Line, start: tuple[int, tuple[int, bytes]]) -> None:
-        if not self.lines:
-            self.start = start
-        self.lines.append(entry)
-        self._group = group_of(line)
-
-    def goes_on(self, line: bytes) -> bool:
-        """Whether a line, perhaps cut short, is the next of those."""
-        return bool(self.lines) and self._group is not None and goes_on(self._group, line)
-
-    def lacks(self, end: bytes) -> bool:
-        """Whether the end of the file is a part of a saving that was cut short."""
-        group = group_of(end)
-        return self.goes_on(end) or (group is not None and group.left > 0)
 
 
 class JSONLFile:
@@ -129,16 +80,9 @@ class JSONLFile:
 
     def _forget(self) -> None:
         """Begin a new index."""
-        self._order: OrderedIndex[Line] = OrderedIndex(uuid.uuid4().hex)
+        self._lines = LineIndex(self.path, self._progress)
         self._notes.forget()
-        self._order.annotations = self._notes.index
-        self._damaged: dict[str, tuple[ByteRange, str]] = {}
-        self._read_to = 0
-        self._read_last = (0, b"")
-        self._ends_in_newline = True
-        self._half_saved = False
-        self._last_created: datetime | None = None
-        self._last_rank = 0
+        self._lines.order.annotations = self._notes.index
 
     # Verbs.
 
@@ -158,7 +102,7 @@ class JSONLFile:
         for trace, line in zip(traces, lines, strict=True):
             place = ByteRange(start, len(line) - 1)
             summary = trace.summary(trace.created_at or now)
-            self._index(Line(summary, shared(trace.facts), place))
+            self._lines.add(Line(summary, shared(trace.facts), place))
             start += len(line)
         return [None] * len(units)
 
@@ -212,8 +156,8 @@ class JSONLFile:
         if is_annotated:
             self._notes.append(Change(deleting=[run_id]))
         self._rewrite(fd, lambda _, line: run_id_of(line) == run_id)
-        self._damaged.pop(run_id, None)
-        self._order.remove(run_id)
+        self._lines.damaged.pop(run_id, None)
+        self._lines.order.remove(run_id)
         if is_annotated:
             self._notes.append(Change(deleted=[run_id]))
         return True
@@ -235,10 +179,10 @@ class JSONLFile:
         """Remove the runs of those rows that are as they were when they were read."""
 
         def is_same(row: PageRow) -> bool:
-            entry = self._order.get(row.summary.run_id)
+            entry = self._lines.order.get(row.summary.run_id)
             if entry is None or (spare_annotated and entry.run_id in self._notes.index):
                 return False
-            if self._order.epoch == epoch:
+            if self._lines.order.epoch == epoch:
                 return entry.number == row.key
             return entry.summary.created_at == row.summary.created_at
 
@@ -256,11 +200,11 @@ class JSONLFile:
             return
         gone = set(run_ids)
         annotated = [run_id for run_id in run_ids if run_id in self._notes.index]
-        current = {e.place.offset for e in self._order if e.run_id not in gone}
-        damaged = {place.offset for place, _ in self._damaged.values()}
+        current = {e.place.offset for e in self._lines.order if e.run_id not in gone}
+        damaged = {place.offset for place, _ in self._lines.damaged.values()}
 
         def is_gone(offset: int, line: bytes) -> bool:
-            if offset in current or offset >= self._read_to:
+            if offset in current or offset >= self._lines.read_to:
                 return False
             if offset in damaged:
                 return run_id_of(line) in gone
@@ -270,8 +214,8 @@ class JSONLFile:
             self._notes.append(Change(deleting=annotated))
         self._rewrite(fd, is_gone)
         for run_id in run_ids:
-            self._damaged.pop(run_id, None)
-            self._order.remove(run_id)
+            self._lines.damaged.pop(run_id, None)
+            self._lines.order.remove(run_id)
         if annotated:
             self._notes.append(Change(deleted=annotated))
 
@@ -289,7 +233,7 @@ class JSONLFile:
         return self._do(lambda: os.fstat(self._refreshed()).st_size)
 
     def _is_there(self, run_id: str) -> bool:
-        return self._order.get(run_id) is not None or run_id in self._damaged
+        return self._lines.order.get(run_id) is not None or run_id in self._lines.damaged
 
     def annotate(self, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
         """Append annotations, all or none; or say which run is not there."""
@@ -329,7 +273,7 @@ class JSONLFile:
 
     def _tell_summaries(self, run_ids: Iterable[str]) -> None:
         for run_id in run_ids:
-            self._order.annotated(run_id)
+            self._lines.order.annotated(run_id)
 
     def _do(self, work: Callable[[], T]) -> T:
         with self._turn:
@@ -348,20 +292,20 @@ class JSONLFile:
     def _compact(self, fd: int) -> tuple[int, int, int]:
         self._read_to_end(fd)
         self._notes.compact()
-        self._order.annotations = self._notes.index
+        self._lines.order.annotations = self._notes.index
         before, dropped = os.fstat(fd).st_size, 0
-        current = {entry.place.offset for entry in self._order}
+        current = {entry.place.offset for entry in self._lines.order}
 
         def is_superseded(offset: int, line: bytes) -> bool:
             nonlocal dropped
-            if offset in current or offset >= self._read_to:
+            if offset in current or offset >= self._lines.read_to:
                 return False
             gone = not line.strip() or _is_readable(line)
             dropped += gone and bool(line.strip())
             return gone
 
         self._rewrite(fd, is_superseded)
-        return before, self._read_to, dropped
+        return before, self._lines.read_to, dropped
 
     def snapshot(self) -> tuple[int, int, int | None]:
         """A descriptor of one's own, and how many bytes nobody will change any more.
@@ -377,7 +321,7 @@ class JSONLFile:
 
     def epoch(self) -> str:
         """Which numbering the keys of pages belong to."""
-        return self._order.epoch
+        return self._lines.order.epoch
 
     def open(self) -> None:
         """Open the file, making it and its folders if need be, and read what is there."""
@@ -396,8 +340,8 @@ class JSONLFile:
 
     def place_of(self, run_id: str) -> str:
         """Where a run's line stands, for people."""
-        entry = self._order.get(run_id)
-        place = entry.place if entry is not None else self._damaged.get(run_id, (None,))[0]
+        entry = self._lines.order.get(run_id)
+        place = entry.place if entry is not None else self._lines.damaged.get(run_id, (None,))[0]
         return self.path if place is None else f"{self.path}, byte {place.offset}"
 
     # The file.
@@ -475,7 +419,7 @@ class JSONLFile:
 
     def _refreshed_order(self) -> OrderedIndex[Line]:
         self._refreshed()
-        return self._order
+        return self._lines.order
 
     def _write(self, fd: int, lines: Sequence[bytes]) -> int | None:
         """Append; where the first line begins, or None if a program without a lock came between.
@@ -484,7 +428,7 @@ class JSONLFile:
         """
         self._take_back_half(fd)
         end = os.fstat(fd).st_size
-        if end and not self._ends_in_newline:
+        if end and not self._lines.ends_in_newline:
             self._give_up_torn_line(fd, end)
             lines = [b"\n", *lines]
         data = b"".join(lines)
@@ -495,37 +439,36 @@ class JSONLFile:
         except BaseException:
             take_back(fd, end, len(data))
             raise
-        self._read_to = os.fstat(fd).st_size
-        if self._read_to != end + len(data):
+        self._lines.read_to = os.fstat(fd).st_size
+        if self._lines.read_to != end + len(data):
             return None
-        self._read_last = (self._read_to - len(lines[-1]), lines[-1][:_BYTES_REMEMBERED])
-        start = end + (0 if self._ends_in_newline else 1)
-        self._ends_in_newline = True
+        start = end + (0 if self._lines.ends_in_newline else 1)
+        self._lines.note_last(lines[-1])
         return start
 
     def _take_back_half(self, fd: int) -> None:
         """What a crash has left of lines that were to be there together."""
-        if self._half_saved:
+        if self._lines.half_saved:
             message = "%s, byte %d: an incomplete save_many was rolled back"
-            log.warning(message, self.path, self._read_to)
-            os.ftruncate(fd, self._read_to)
-            self._half_saved, self._ends_in_newline = False, True
+            log.warning(message, self.path, self._lines.read_to)
+            os.ftruncate(fd, self._lines.read_to)
+            self._lines.half_saved, self._lines.ends_in_newline = False, True
 
     def _give_up_torn_line(self, fd: int, end: int) -> None:
         """What stands after the last newline stays there, and the file goes on below it."""
-        if self._read_to < end:
-            place = ByteRange(self._read_to, end - self._read_to)
-            self._note_damage(read_at(fd, place), place, "truncated")
+        if self._lines.read_to < end:
+            place = ByteRange(self._lines.read_to, end - self._lines.read_to)
+            self._lines.note_damage(read_at(fd, place), place, "truncated")
 
     def _loaded(self, fd: int, run_ids: Sequence[str]) -> list[Loaded]:
         return [self._load(fd, run_id) for run_id in run_ids]
 
     def _load(self, fd: int, run_id: str) -> Loaded:
-        entry = self._order.get(run_id)
-        if entry is None and run_id not in self._damaged:
+        entry = self._lines.order.get(run_id)
+        if entry is None and run_id not in self._lines.damaged:
             return None
         if entry is None:
-            place, reason = self._damaged[run_id]
+            place, reason = self._lines.damaged[run_id]
             return CorruptTraceError(run_id, f"{self.path}, byte {place.offset}", reason)
         line = read_at(fd, entry.place)
         try:
@@ -546,105 +489,25 @@ class JSONLFile:
     def _read_on(self, fd: int) -> None:
         """Index what was appended since; all of it, if the file is shorter than it was."""
         size = os.fstat(fd).st_size
-        if size < self._read_to or (size > self._read_to and not self._is_continued(fd)):
+        if size < self._lines.read_to or (
+            size > self._lines.read_to and not self._lines.is_continued(fd)
+        ):
             log.warning("%s: another program rewrote the file; reading it again", self.path)
             self._forget()
         self._tell_summaries(self._refreshed_notes())
-        if size > self._read_to:
+        if size > self._lines.read_to:
             with open(fd, "rb", buffering=_COPY_BYTES, closefd=False) as file:
-                self._read_lines(file, size)
+                self._lines.read(file, size)
 
     def _refreshed_notes(self) -> set[str]:
         """Read the annotations that were written since; the runs that they are about."""
         known = len(self._notes.broken)
         changed = self._notes.refresh()
-        self._order.annotations = self._notes.index
+        self._lines.order.annotations = self._notes.index
         for offset, reason in self._notes.broken[known:]:
             message = "%s, byte %d: unreadable line of annotations (%s)"
             log.warning(message, self._notes.path, offset, reason)
         return changed
-
-    def _is_continued(self, fd: int) -> bool:
-        """Whether what was read last still stands where it stood."""
-        offset, head = self._read_last
-        return os.pread(fd, len(head), offset) == head
-
-    def _read_lines(self, file: BinaryIO, size: int) -> None:
-        file.seek(self._read_to)
-        self._half_saved = False
-        skipped = 0
-        together = _Together()
-        for number, line in enumerate(file, 1):
-            if not number % _LINES_AT_ONCE:
-                self._tell_progress(size)
-            before = self._read_to, self._read_last
-            if not together.goes_on(line):
-                self._index_all(together)
-            if not line.endswith(b"\n") and together.lacks(line):
-                self._read_to, self._read_last = together.start if together.lines else before
-                self._half_saved, self._ends_in_newline = True, False
-                together.lines = []
-                break
-            entry = self._read(line)
-            if entry is None:
-                if not line.endswith(b"\n"):
-                    break  # being written, or torn: the next append decides
-                skipped += bool(line.strip())
-            else:
-                together.add(line, entry, before)
-        self._index_all(together)
-        self._tell_progress(size)
-        if skipped:
-            log.warning("%s: %d unreadable lines skipped", self.path, skipped)
-
-    def _index_all(self, together: _Together) -> None:
-        for entry in together.lines:
-            self._index(entry)
-        together.lines = []
-
-    def _read(self, line: bytes) -> Line | None:
-        """Go past one line; None if there is no trace in it, or if it is torn: then stay."""
-        place = ByteRange(self._read_to, len(line.rstrip(b"\r\n")))
-        finished = line.endswith(b"\n")
-        entry = None
-        try:
-            if line.strip():
-                summary, facts = read_line(line)
-                entry = Line(summary, facts, place)
-        except ValueError as error:
-            self._ends_in_newline = finished
-            if not finished:
-                return None
-            self._note_damage(line, place, str(error))
-        self._read_last = (self._read_to, line[:_BYTES_REMEMBERED])
-        self._read_to += len(line)
-        self._ends_in_newline = finished
-        return entry
-
-    def _note_damage(self, line: bytes, place: ByteRange, reason: str) -> None:
-        run_id = run_id_of(line)
-        log.warning("%s, byte %d: unreadable line (%s)", self.path, place.offset, reason)
-        if run_id is None:
-            return
-        if has_checksum(line):
-            self._order.remove(run_id)  # it was whole once: what stands before it was replaced
-        # Else an older line of the run is good: a torn write was never acknowledged.
-        if self._order.get(run_id) is None:
-            self._damaged[run_id] = (place, reason)
-
-    def _index(self, line: Line) -> None:
-        self._damaged.pop(line.run_id, None)
-        if line.summary.created_at == self._last_created:
-            self._last_rank += 1
-        else:
-            self._last_created, self._last_rank = line.summary.created_at, 0
-        line.tiebreaker = self._last_rank
-        self._order.add(line)
-
-    def _tell_progress(self, size: int) -> None:
-        time.sleep(0)  # lets an event loop that shares the interpreter run
-        if self._progress is not None:
-            self._progress(self._read_to, size)
 
     # Writing anew.
 
@@ -681,19 +544,9 @@ class JSONLFile:
         except BaseException:
             self._forget()
             raise
-        self._read_to = size
-        self._read_last = (0, b"")
-        self._move(moved)
-
-    def _move(self, moved: dict[int, int]) -> None:
-        """The same index, at new places."""
-        for entry in self._order:
-            if entry.place.offset in moved:
-                entry.place = entry.place._replace(offset=moved[entry.place.offset])
-        self._damaged = {
-            run_id: (place._replace(offset=moved.get(place.offset, place.offset)), reason)
-            for run_id, (place, reason) in self._damaged.items()
-        }
+        self._lines.read_to = size
+        self._lines.read_last = (0, b"")
+        self._lines.move(moved)
 
 
 def _lines_of(unit: Unit, now: datetime) -> list[bytes]:
