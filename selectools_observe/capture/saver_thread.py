@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import queue
 import threading
 from collections.abc import Callable
 from typing import TypeAlias
+
+from ..runtime.fork import rest_during_forks
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,17 @@ class SaverThread:
 
     def __init__(self) -> None:
         self._start_over()
-        os.register_at_fork(after_in_child=self._start_over)
+        rest_during_forks(self)
         atexit.register(self._finish)
+
+    def before_fork(self) -> None:
+        pass
+
+    def after_fork_in_parent(self) -> None:
+        pass
+
+    def after_fork_in_child(self) -> None:
+        self._start_over()
 
     def _start_over(self) -> None:
         # Its put may be called again within itself, as a finalizer needs.

@@ -44,7 +44,7 @@ FileCoreT = TypeVar("FileCoreT", bound=FileCore[Any])
 T = TypeVar("T")
 
 
-class BlockingFace(BlockingMethods[CoreT]):
+class BlockingStore(BlockingMethods[CoreT]):
     """The verbs, blocking, over the same coroutines that the async stores run."""
 
     def __init__(self, core: CoreT) -> None:
@@ -75,11 +75,11 @@ class BlockingFace(BlockingMethods[CoreT]):
         return repr(self._core)
 
 
-class _FileFace(BlockingFace[FileCoreT], FileMethodTable):
+class _BlockingFileStore(BlockingStore[FileCoreT], FileMethodTable):
     """The maintenance of the file too."""
 
 
-class InMemoryTraceStore(BlockingFace[MemoryStore]):
+class InMemoryTraceStore(BlockingStore[MemoryStore]):
     """`AsyncInMemoryTraceStore` for code that blocks; safe to share between threads.
 
     Args:
@@ -100,7 +100,7 @@ class InMemoryTraceStore(BlockingFace[MemoryStore]):
         self._core._keep_to(retention)
 
 
-class SQLiteTraceStore(_FileFace[SQLiteStore]):
+class SQLiteTraceStore(_BlockingFileStore[SQLiteStore]):
     """`AsyncSQLiteTraceStore` for code that blocks; safe to share between threads and to use in a
     child after a fork. Opens when it is made, so that a bad path fails there.
 
@@ -126,7 +126,7 @@ class SQLiteTraceStore(_FileFace[SQLiteStore]):
         self._core._keep_to(retention)
 
 
-class JSONLTraceStore(_FileFace[JSONLStore]):
+class JSONLTraceStore(_BlockingFileStore[JSONLStore]):
     """`AsyncJSONLTraceStore` for code that blocks; safe to share between threads and to use in a
     child after a fork. Opens when it is made, so that a bad path fails there.
 

@@ -9,7 +9,7 @@ from ..model.trace import AgentTrace
 from ..runtime.asyncio_ import AsyncioRuntime
 from ..runtime.interface import BlockingRuntime
 from .async_ import _Closing
-from .blocking import BlockingFace
+from .blocking import BlockingStore
 
 __all__ = ["AsyncPostgresTraceStore", "PostgresTraceStore"]
 
@@ -29,7 +29,7 @@ class AsyncPostgresTraceStore(PostgresStore, _Closing[TraceRow]):
         super().__init__(AsyncioRuntime(), url, trace_type)
 
 
-class PostgresTraceStore(BlockingFace[PostgresStore]):
+class PostgresTraceStore(BlockingStore[PostgresStore]):
     """`AsyncPostgresTraceStore` for code that blocks; safe to share between threads and to use in a
     child after a fork. Opens when it is made, so that a bad URL fails there.
 

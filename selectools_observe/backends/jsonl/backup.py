@@ -11,6 +11,7 @@ from ...model.reports import BackupReport
 from ..atomic_file import new_file_for, refuse_damaged
 from ..progress import Steps
 from .annotation_file import path_for
+from .file_io import pread
 from .verify import COPY_BYTES, verifying
 
 
@@ -36,7 +37,7 @@ def backing_up(source: Source, path: str, *, overwrite: bool) -> Steps[BackupRep
     with new_file_for(path, overwrite=overwrite) as name:
         with open(name, "wb") as target:
             done = 0
-            while part := os.pread(source.fd, min(COPY_BYTES, size - done), done):
+            while part := pread(source.fd, min(COPY_BYTES, size - done), done):
                 target.write(part)
                 done += len(part)
                 yield done, 2 * size
@@ -57,6 +58,6 @@ def _copy_annotations(fd: int | None, path: str) -> None:
         return
     with new_file_for(path, overwrite=True) as name, open(name, "wb") as target:
         done = 0
-        while part := os.pread(fd, COPY_BYTES, done):
+        while part := pread(fd, COPY_BYTES, done):
             target.write(part)
             done += len(part)

@@ -56,10 +56,19 @@ def is_at(fd: int, path: str) -> bool:
         return False
 
 
+def _seek_and_read(fd: int, size: int, offset: int) -> bytes:
+    """`os.pread` where there is none; whoever reads has the file to itself for so long."""
+    os.lseek(fd, offset, os.SEEK_SET)
+    return os.read(fd, size)
+
+
+pread: Callable[[int, int, int], bytes] = getattr(os, "pread", _seek_and_read)
+
+
 def read_at(fd: int, place: ByteRange) -> bytes:
     parts, offset, end = [], place.offset, place.offset + place.length
     while offset < end:
-        part = os.pread(fd, end - offset, offset)
+        part = pread(fd, end - offset, offset)
         if not part:
             break
         parts.append(part)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 import uuid
 from datetime import datetime
@@ -12,7 +11,7 @@ from typing import BinaryIO
 from ...model.reports import Progress
 from ...model.trace import TraceFacts, TraceSummary
 from ..ordered_index import Entry, OrderedIndex
-from .file_io import ByteRange
+from .file_io import ByteRange, pread
 from .line_format import Group, goes_on, group_of, has_checksum, read_line, run_id_of
 
 log = logging.getLogger(__name__)
@@ -93,7 +92,7 @@ class LineIndex:
     def is_continued(self, fd: int) -> bool:
         """Whether what was read last still stands where it stood."""
         offset, head = self.read_last
-        return os.pread(fd, len(head), offset) == head
+        return pread(fd, len(head), offset) == head
 
     def read(self, file: BinaryIO, size: int) -> None:
         """Index what was appended since, up to this size of the file."""

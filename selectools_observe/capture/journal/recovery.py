@@ -14,7 +14,7 @@ from ...errors import CorruptTraceError, TraceNotFoundError
 from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, RunIds, TraceStore
 from ...runtime.interface import run_sync
-from ...stores.blocking import BlockingFace
+from ...stores.blocking import BlockingStore
 from ...stores.delegating import AnyStore, check_kind, innermost
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ def recover(store: TraceStore, folder: str | os.PathLike[str] | None = None) -> 
     check_kind(store, "recover", is_async=False)
     records = folder_of(store, folder)
     target = innermost(store)
-    if folder is None and isinstance(target, BlockingFace):
+    if folder is None and isinstance(target, BlockingStore):
         return target.recover()
 
     async def here(work: Callable[[], T]) -> T:
@@ -93,7 +93,7 @@ def folder_of(store: object, folder: str | os.PathLike[str] | None) -> str:
     if folder is not None:
         return os.fspath(folder)
     target = innermost(store)
-    path = target.path if isinstance(target, StoreCore | BlockingFace) else None
+    path = target.path if isinstance(target, StoreCore | BlockingStore) else None
     if path is None:
         raise ValueError(f"{target!r} is in memory: give a folder for the run journal")
     return journal_file.folder_of(path)

@@ -11,7 +11,7 @@ from ...backends import journal_file
 from ...backends.base import StoreCore
 from ...model.rollups import number
 from ...model.trace import AgentTrace
-from ...stores.blocking import BlockingFace
+from ...stores.blocking import BlockingStore
 from ...stores.delegating import innermost
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def running_runs(store: object, folder: str | os.PathLike[str] | None = None) ->
 
 def _path_of(store: object) -> str | None:
     target = innermost(store)
-    return target.path if isinstance(target, StoreCore | BlockingFace) else None
+    return target.path if isinstance(target, StoreCore | BlockingStore) else None
 
 
 def _beginning(run: RunningRun) -> float:
