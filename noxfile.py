@@ -73,6 +73,24 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def frameworks(session: nox.Session) -> None:
+    """Play a script with each framework, in environments of their own; compare what is stored.
+
+    ``nox -s frameworks -- --write`` writes down what was found and makes the manual's table.
+    """
+    session.install("-e", ".[otel,prices]", "pytest", "pytest-asyncio", "pytest-timeout")
+    folder = Path(session.create_tmp()) / "frameworks"
+    folder.mkdir(exist_ok=True)
+    session.run("python", "tests/frameworks/environments.py", str(folder))
+    session.env["SELECTOOLS_OBSERVE_FRAMEWORKS"] = str(folder)
+    if "--write" in session.posargs:
+        session.env["SELECTOOLS_OBSERVE_FRAMEWORKS_WRITE"] = "1"
+    session.run("pytest", "-m", "frameworks", "tests/frameworks")
+    if "--write" in session.posargs:
+        session.run("python", "tests/frameworks/framework_table.py")
+
+
+@nox.session
 def dropin(session: nox.Session) -> None:
     """Run selectools' own published tests of its trace and trace store against ours."""
     install_wheel(session)

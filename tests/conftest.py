@@ -32,7 +32,7 @@ CREATE INDEX idx_traces_created ON traces(created_at DESC);
 
 
 # What a run leaves out that says neither what to run nor which marks: it takes minutes.
-DEFAULT = "not faults and not browser and not slow"
+DEFAULT = "not faults and not browser and not slow and not frameworks"
 
 
 def pytest_configure(config: pytest.Config) -> None:

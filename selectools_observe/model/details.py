@@ -247,27 +247,31 @@ def _tags(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-def _short(value: Any, role: str) -> str | None:
+def _short(value: Any, role: str, *, as_json: bool = True) -> str | None:
     """The text of a value as it is stored, shortened."""
     try:
-        return shortened(text_of(value if value.__class__ is str else plain(value), role))
+        stored = value if value.__class__ is str else plain(value)
+        return shortened(text_of(stored, role, as_json=as_json))
     except ValueError:
         return None
 
 
 def _input_of_steps(steps: Sequence[DetailedStep]) -> str | None:
-    for step in steps:
-        if step.input is not None and step.type not in _TOOLS:
-            text = _short(step.input, "user")
-            if text:
-                return text
-    return None
+    """What the first of them was asked in words, or else given."""
+    given = [step.input for step in steps if step.input is not None and step.type not in _TOOLS]
+    return _first_text(given, "user")
 
 
 def _output_of_steps(steps: Sequence[DetailedStep]) -> str | None:
-    for step in reversed(steps):
-        if step.output is not None and step.type not in _TOOLS:
-            text = _short(step.output, "assistant")
+    """What the last of them answered in words, or else gave back."""
+    came = [step.output for step in steps if step.output is not None and step.type not in _TOOLS]
+    return _first_text(came[::-1], "assistant")
+
+
+def _first_text(values: Sequence[Any], role: str) -> str | None:
+    for as_json in (False, True):
+        for value in values:
+            text = _short(value, role, as_json=as_json)
             if text:
                 return text
     return None

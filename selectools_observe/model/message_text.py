@@ -13,18 +13,20 @@ _PEOPLE = frozenset({"user", "human"})
 _MODELS = frozenset({"assistant", "ai", "model", "AIMessageChunk"})
 # Where messages and their contents stand in one another.
 _INSIDE = (
-    "text", "content", "parts", "kwargs", "data", "message", "input", "output", "query",
-    "question", "answer", "result",
+    "text", "content", "parts", "contents", "message_content", "kwargs", "data", "message", "input",
+    "output", "query", "question", "answer", "result", "task", "prompt", "user_msg", "input_args",
+    "raw",
 )  # fmt: skip
 _NO_TEXT = frozenset({"reasoning", "thinking", "redacted_thinking", "tool_call", "tool_use"})
 
 
-def text_of(value: Any, role: str) -> str | None:
+def text_of(value: Any, role: str, *, as_json: bool = True) -> str | None:
     """The text that a value says: of messages, the first of a user or the last of an assistant.
 
     Args:
         value: Text, messages of any framework, or any JSON value, which stands for itself.
         role: ``"user"`` or ``"assistant"``.
+        as_json: A value in which nobody says anything is told as JSON.
     """
     if isinstance(value, str):
         return value
@@ -41,7 +43,7 @@ def text_of(value: Any, role: str) -> str | None:
         if own:
             return None
     text = _joined(value)
-    return text or _as_json(value)
+    return text or (_as_json(value) if as_json else None)
 
 
 def _messages(value: Any) -> list[Any] | None:

@@ -139,7 +139,8 @@ def assert_same(trace, root):
 
 def assert_same_call(step, run):
     assert step.type == StepType.LLM_CALL
-    assert step.model == run.metadata["ls_model_name"]
+    asked = (step.extra or {}).get("request_model", step.model)
+    assert asked == run.metadata["ls_model_name"]
     assert (step.error is None) == (run.error is None)
     assert step.node_name == run.metadata["langgraph_node"]
     if run.error:
@@ -173,12 +174,12 @@ def assert_flaky(trace):
     failed, first, last = trace.filter(type="llm_call")
     assert (failed.error, failed.prompt_tokens) == ("TimeoutError: try again", None)
     for step in (first, last):
-        assert (step.model, step.error) == ("scripted-1", None)
+        assert (step.model, step.error) == ("scripted-1-0101", None)
         assert (step.prompt_tokens, step.completion_tokens, step.cost_usd) == (100, 20, 0.0025)
         assert step.extra["cache_read_tokens"] == 64
         assert step.extra["cache_write_tokens"] == 8
         assert step.extra["reasoning_tokens"] == 5
-        assert step.extra["response_model"] == "scripted-1-0101"
+        assert step.extra["request_model"] == "scripted-1"
         assert step.node_name == "model"
     assert [s.tool_name for s in trace.filter(type="tool_selection")] == ["weather", "broken"]
     tools = {step.tool_name: step for step in trace.filter(type="tool_execution")}

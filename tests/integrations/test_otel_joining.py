@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
 
 import pytest
 from span_records import AGENT, CHAIN, MODEL, TRACE, ident, root, span, tool
@@ -174,6 +175,50 @@ def test_a_store_that_refuses_once_loses_nothing():
     store.refuses = False
     assert end.flush()
     assert_whole(store, [trace(0)])
+
+
+class TestRootsThatNeverEnd:
+    """As of smolagents, whose run is a generator that raises."""
+
+    RECORDS = (
+        span("model", 1, 2, MODEL),
+        span("step", 3, 4, CHAIN, status="error", status_message="out of order"),
+    )
+
+    def settled(self, store, assembler, steps: int):
+        """The run, once it has that many steps."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            for summary in store.list():
+                if summary.steps >= steps:
+                    assembler.close()
+                    return summary
+            time.sleep(0.01)
+        raise AssertionError(store.list())
+
+    def test_it_is_saved_when_nothing_more_comes_with_its_error(self, store):
+        end = SpanAssembler(store, max_wait=60, max_idle=0.05)
+        end.add(self.RECORDS)
+        summary = self.settled(store, end, 3)
+        assert summary.outcome == "error"
+        assert summary.metadata["unfinished"] is True
+
+    def test_a_root_that_comes_after_all_decides(self, store):
+        end = SpanAssembler(store, max_wait=60, max_idle=0.05)
+        end.add(self.RECORDS)
+        self.settled(store, end, 3)
+        other = SpanAssembler(store)
+        other.add([root(end=6), span("again", 4.5, 5, MODEL)])
+        other.close()
+        (summary,) = store.list()
+        assert summary.outcome == "ok"
+        assert "unfinished" not in summary.metadata
+
+    def test_a_tool_that_failed_ends_nothing(self, store):
+        end = SpanAssembler(store)
+        end.add([span("find", 1, 2, tool("find"), status="error", status_message="gone")])
+        end.close()
+        assert store.list()[0].outcome == "unfinished"
 
 
 class TestJournal:

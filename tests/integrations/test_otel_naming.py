@@ -304,3 +304,61 @@ class TestRoots:
         record.parent_span_id = "0" * 16
         (run,) = runs_of_otlp(protobuf_of_spans([record]))
         assert "unfinished" not in run.metadata
+
+
+class TestWhatFrameworksWriteOtherwise:
+    """Found by playing a script with each of them: ``tests/frameworks``."""
+
+    def test_an_agent_that_is_named_by_its_span_alone(self):
+        agent = {"openinference.span.kind": "AGENT"}
+        run = run_of(span("clerk.run", 0, 5, agent, None, id="root"), span("call", 1, 2, MODEL))
+        assert run.agent == "clerk"
+        assert run.filter(type="llm_call")[0].node_name == "clerk"
+
+    @pytest.mark.parametrize(
+        ("result", "text"),
+        [
+            ('[{"text": "found"}, {"text": "it"}]', "found\nit"),
+            ('[{"type": "text", "text": "found"}]', "found"),
+            ('"found"', "found"),
+            ('[{"text": "found", "score": 1}]', '[{"text": "found", "score": 1}]'),
+            ("[]", "[]"),
+        ],
+    )
+    def test_results_in_their_wrappings(self, result, text):
+        run = run_of(
+            root(), span("find", 1, 2, tool("find", **{"gen_ai.tool.call.result": result}))
+        )
+        assert run.filter(type="tool_execution")[0].tool_result == text
+
+    def test_what_google_adk_puts_around_results_that_are_no_objects(self):
+        told = {"gcp.vertex.agent.event_id": "e", "gen_ai.tool.call.result": '{"result": "found"}'}
+        run = run_of(root(), span("find", 1, 2, tool("find", **told)))
+        assert run.filter(type="tool_execution")[0].tool_result == "found"
+
+    def test_a_failure_that_a_plugin_handled(self):
+        result = '{"error_type": "ValueError", "error_details": "not so", "retry_count": 1}'
+        run = run_of(
+            root(), span("find", 1, 2, tool("find", **{"gen_ai.tool.call.result": result}))
+        )
+        assert run.filter(type="tool_execution")[0].error == "ValueError: not so"
+
+    def test_what_only_the_response_says_of_a_call(self):
+        response = {
+            "model": "gpt-4o-2024-08-06",
+            "choices": [],
+            "usage": {
+                "prompt_tokens": 100,
+                "prompt_tokens_details": {"cached_tokens": 64},
+                "completion_tokens": 20,
+                "completion_tokens_details": {"reasoning_tokens": 8},
+            },
+        }
+        told = LLM | {"llm.model_name": "openai/gpt-4o", "llm.token_count.prompt": 99}
+        told["output.value"] = json.dumps(response)
+        run = run_of(root(), span("completion", 1, 2, told))
+        (step,) = run.filter(type="llm_call")
+        assert (step.model, step.extra["request_model"]) == ("gpt-4o-2024-08-06", "openai/gpt-4o")
+        assert (step.prompt_tokens, step.completion_tokens) == (99, 20)
+        assert step.extra["cache_read_tokens"] == 64
+        assert step.extra["reasoning_tokens"] == 8

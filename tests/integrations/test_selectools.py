@@ -33,7 +33,9 @@ from selectools_observe import (
 from selectools_observe.integrations.selectools import AsyncTraceSavingObserver, TraceSavingObserver
 from selectools_observe.model.trace import STEP_FIELDS
 
-ADDED = {"retries", "fallbacks", "cache_read_tokens", "cache_write_tokens", "wall_ms"}
+ADDED = {
+    "retries", "fallbacks", "cache_read_tokens", "cache_write_tokens", "wall_ms", "tool_call_id",
+}  # fmt: skip
 
 
 def assert_same(stored, theirs):

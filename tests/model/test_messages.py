@@ -324,3 +324,22 @@ def test_the_trace_is_not_changed_by_reading_it():
     before = trace.to_dict()
     messages_of(trace.steps[0])
     assert trace.to_dict() == before
+
+
+def test_autogen_tells_results_next_to_their_message():
+    result = '{"name": "find", "content": "on its way", "call_id": "c1", "is_error": true}'
+    (message,) = messages_from([{"message": {"role": "function"}, "function": [result]}])
+    assert message.role == "tool"
+    assert message.parts == [
+        ToolResultPart(response="on its way", id="c1", name="find", is_error=True)
+    ]
+
+
+def test_what_is_next_to_a_message_is_kept():
+    (message,) = messages_from([{"message": {"role": "user", "content": "Hi"}, "score": 3}])
+    assert (message.text, message.extra) == ("Hi", {"score": 3})
+
+
+def test_roles_of_smolagents():
+    told = [{"role": "tool-call", "content": "find"}, {"role": "tool-response", "content": "it"}]
+    assert [message.role for message in messages_from(told)] == ["assistant", "tool"]

@@ -140,9 +140,11 @@ class Watching:
         step.completion_tokens = told.pop("completion_tokens", None)
         step.cost_usd = told.pop("cost_usd", None)
         step.reasoning = reasoning(answer)
-        step.model = step.model or told.get("response_model")
-        if told.get("response_model") == step.model:
-            told.pop("response_model", None)
+        asked, answered = step.model, told.pop("response_model", None)
+        if isinstance(answered, str) and answered:
+            step.model = answered
+            if asked and asked != answered:
+                told["request_model"] = asked
         run.keep(**told)
         self._keep(run, "output", answer)
         others = candidates(result)

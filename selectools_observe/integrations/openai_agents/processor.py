@@ -11,7 +11,7 @@ import msgspec
 
 from ...capture.saver import OnError, SafeSaver
 from ...errors import TraceNotFoundError
-from ...model.trace import DETAIL_FIELDS, AgentTrace
+from ...model.trace import DETAIL_FIELDS, AgentTrace, TraceStep
 from ...protocols import AsyncTraceStore, TraceStore
 from ...runtime.fork import rest_during_forks
 from ...stores.adapters import as_blocking
@@ -212,8 +212,16 @@ def _trace(trace_id: str, run: _Run) -> AgentTrace:
         name=_first(run.said.get("workflow_name")),
         session_id=_first(run.said.get("group_id"), metadata.get("session_id")),
         user_id=_first(metadata.get("user_id"), metadata.get("user.id")),
+        agent=_agent(steps),
         extra={KEPT: {"spans": beside}},
     )
+
+
+def _agent(steps: list[TraceStep]) -> str | None:
+    """The agent that the run began with."""
+    types = ((step.extra or {}).get(KEPT, {}).get("type") for step in steps)
+    pairs = zip(steps, types, strict=True)
+    return next((step.node_name for step, kind in pairs if kind == "agent"), None)
 
 
 def _first(*values: object) -> str | None:

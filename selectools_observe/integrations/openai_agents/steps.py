@@ -56,16 +56,25 @@ def ended_span(span: Any) -> EndedSpan:
     said = {name.lstrip("_"): _plain(getattr(data, name, None)) for name in names}
     error = span.error
     start = _seconds(span.started_at)
+    kind, said = _grouping(data.type, said)
     return EndedSpan(
         span_id=span.span_id,
         parent_id=span.parent_id,
         start=start,
         end=max(_seconds(span.ended_at), start),
-        type=data.type,
+        type=kind,
         data={name: value for name, value in said.items() if value is not None},
         error=None if error is None else _error_text(error),
         error_data=None if error is None else _plain(error.get("data")),
     )
+
+
+def _grouping(kind: str, said: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A span's type and data; newer SDKs tell of turns and whole runs by custom spans."""
+    inner = said.get("data") if kind == "custom" else None
+    if isinstance(inner, dict) and inner.get("sdk_span_type") in _GROUPING:
+        return inner["sdk_span_type"], {**said, **inner}
+    return kind, said
 
 
 def steps_of(
@@ -221,9 +230,29 @@ def _response(data: dict[str, Any]) -> _Fields:
     rest = {name: value for name, value in response.items() if value is not None}
     for used in ("model", "output", "usage"):
         rest.pop(used, None)
+    instructions = rest.get("instructions")
+    if isinstance(instructions, str) and instructions:
+        fields["input"] = _with_system(instructions, fields.get("input"))
+        del rest["instructions"]
+    if _finish_reason(response):
+        fields["finish_reason"] = _finish_reason(response)
     if rest:
         fields["response"] = rest
     return fields, {"response", "usage", "input"}
+
+
+def _with_system(instructions: str, given: Any) -> list[Any]:
+    """The messages with the instructions first, which the SDK keeps apart."""
+    messages = given if isinstance(given, list) else [{"role": "user", "content": given}]
+    return [{"role": "system", "content": instructions}, *(messages if given else ())]
+
+
+def _finish_reason(response: dict[str, Any]) -> str | None:
+    """Why the model stopped: what was incomplete, or else the response's status."""
+    incomplete = response.get("incomplete_details") or {}
+    reason = incomplete.get("reason") if isinstance(incomplete, dict) else None
+    status = reason or response.get("status")
+    return status if isinstance(status, str) else None
 
 
 def _function(data: dict[str, Any]) -> _Fields:

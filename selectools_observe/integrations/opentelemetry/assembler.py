@@ -1,8 +1,9 @@
 """Spans put together until they are a run: they come in several batches, children first, or late.
 
 A run is saved when its root span has come. Spans whose root does not come are saved without it
-after a while, or when there are too many, as an unfinished run. What comes after a save, here or in
-another process, is joined to the stored run in one atomic change of the store.
+when no more of them have come for a while, or when there are too many, as an unfinished run. What
+comes after a save, here or in another process, is joined to the stored run in one atomic change of
+the store.
 
 What comes late to a long run is saved at once while that is cheap, and else a moment later together
 with more of it: putting a run together again costs as much as it is long, and a span should cost
@@ -54,13 +55,15 @@ class _Waiting(msgspec.Struct):
     """Spans of one trace that are not saved yet.
 
     Attributes:
-        deadline: When they are saved whatever else is to come.
+        deadline: When they are saved if nothing else comes.
+        latest: When they are saved whatever else comes.
         records: The spans.
         genai: Some of them are of the GenAI conventions.
         retries: How often saving them has failed.
     """
 
     deadline: float
+    latest: float
     records: list[SpanRecord]
     genai: bool
     retries: int = 0
@@ -88,6 +91,8 @@ class SpanAssembler:
     Args:
         store: Where runs go, of either face; stays the caller's to close.
         max_wait: How long spans wait for their root, seconds.
+        max_idle: How long they wait at most when no more of them come: a root that never ends is
+            not waited for in vain.
         max_spans: How many spans wait at most.
         other_spans: What becomes of spans that are not of the GenAI conventions.
         journal: Where spans that wait are written down, so that none is lost with the process.
@@ -107,13 +112,14 @@ class SpanAssembler:
         store: TraceStore | AsyncTraceStore,
         *,
         max_wait: float = 30.0,
+        max_idle: float = 5.0,
         max_spans: int = 50_000,
         other_spans: OtherSpans = "beside",
         journal: SpanJournal | None = None,
         on_error: OnError | None = None,
     ) -> None:
-        if max_wait <= 0 or max_spans <= 0:
-            raise ValueError("max_wait and max_spans must be greater than 0")
+        if max_wait <= 0 or max_idle <= 0 or max_spans <= 0:
+            raise ValueError("max_wait, max_idle and max_spans must be greater than 0")
         if other_spans not in OTHER_SPANS:
             raise ValueError(f"other_spans must be one of {OTHER_SPANS}, not {other_spans!r}")
         self._store = as_blocking(store, close=False)
@@ -121,6 +127,7 @@ class SpanAssembler:
         self.unread = 0
         self.unused = 0
         self._max_wait = max_wait
+        self._max_idle = max_idle
         self._max_spans = max_spans
         self._other_spans = other_spans
         self._journal = journal
@@ -234,16 +241,16 @@ class SpanAssembler:
         groups = grouped([*self._pop(trace_id), *new])
         known = self._known.get(trace_id)
         now = time.monotonic()
-        deadline = waiting.deadline if waiting else now + self._max_wait
+        latest = waiting.latest if waiting else now + self._max_wait
         if known is not None and known.has_root:
             if self._is_due(known, sum(len(group.records) for group in groups), now):
                 return groups
-            self._wait(trace_id, groups, min(deadline, known.next_save))
+            self._wait(trace_id, groups, min(latest, known.next_save))
             return []
         ready = [group for group in groups if group.root is not None and (known or is_run(group))]
         left = [group for group in groups if group not in ready]
         if left:
-            self._wait(trace_id, left, deadline)
+            self._wait(trace_id, left, latest)
         return ready
 
     def _is_due(self, known: _Known, late: int, now: float) -> bool:
@@ -251,9 +258,12 @@ class SpanAssembler:
         few = known.spans <= _FEW_SPANS or late >= known.spans * _LATE_SHARE
         return few or now >= known.next_save
 
-    def _wait(self, trace_id: str, groups: list[Group], deadline: float, retries: int = 0) -> None:
+    def _wait(self, trace_id: str, groups: list[Group], latest: float, retries: int = 0) -> None:
         records = [record for group in groups for record in group.records]
-        self._waiting[trace_id] = _Waiting(deadline, records, has_genai(records), retries)
+        genai = has_genai(records)
+        # What may be no run goes on waiting for a span that says that it is one.
+        deadline = min(latest, time.monotonic() + self._max_idle) if genai else latest
+        self._waiting[trace_id] = _Waiting(deadline, latest, records, genai, retries)
         self._count += len(records)
 
     def _pop(self, trace_id: str) -> list[SpanRecord]:
@@ -269,7 +279,7 @@ class SpanAssembler:
             with self._lock:
                 due = {name: each for name, each in self._waiting.items() if each.deadline <= now}
                 ready = [group for trace_id in due for group in grouped(self._pop(trace_id))]
-            return all([self._save_one(group, due[group.trace_id].deadline) for group in ready])
+            return all([self._save_one(group, due[group.trace_id].latest) for group in ready])
 
     # The journal.
 

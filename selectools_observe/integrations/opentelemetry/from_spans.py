@@ -12,7 +12,7 @@ from .attributes import Attributes
 from .outline import Outline
 from .round_trip import Fix, Mark, unmarked, without_additions
 from .semconv import FIELDS, IDENTITY, RESOURCE_METADATA, Kind
-from .span_names import metadata_of
+from .span_names import agent_of, metadata_of
 from .span_steps import KEPT, error_of, kind_of, steps_of, usage_of_node
 from .span_tree import Group, begins_a_run, grouped
 from .spans import SpanRecord, to_plain
@@ -115,6 +115,8 @@ def run_header(group: Group) -> AgentTrace:
         user_id=_text(metadata.get("user.id")),
     )
     root = group.root
+    if metadata.get("unfinished") and _has_failed(group, kinds):
+        run.outcome = "error"
     if root is not None and kinds[root.span_id] in {Kind.NODE, Kind.OTHER}:
         run.name = root.name or None
         attributes = Attributes(root.attributes)
@@ -250,6 +252,16 @@ def _metadata(group: Group, kinds: Mapping[str, Kind]) -> dict[str, Any]:
     return metadata
 
 
+def _has_failed(group: Group, kinds: Mapping[str, Kind]) -> bool:
+    """Whether the last that is known of a run without its root is a failure that ends it.
+
+    A root may never end: that of a generator which raised, say. A tool that failed is handed back
+    to the model and ends nothing.
+    """
+    last = max(_tops(group), key=lambda record: record.end_ns)
+    return kinds[last.span_id] in {Kind.NODE, Kind.MODEL} and error_of(last) is not None
+
+
 def _tops(group: Group) -> list[SpanRecord]:
     here = {record.span_id for record in group.records}
     return [record for record in group.records if record.parent_span_id not in here]
@@ -272,4 +284,8 @@ def _identity(records: list[SpanRecord]) -> dict[str, Any]:
             if value is not None:
                 found[key] = value
                 del left[key]
-    return found
+    agent = next((name for name in map(agent_of, records) if name), None) if left else None
+    return found | ({_AGENT: agent} if agent and _AGENT in left else {})
+
+
+_AGENT = "gen_ai.agent.name"

@@ -62,6 +62,7 @@ class OtlpReceiver:
     Args:
         store: Where runs go, of either face; stays the caller's to close, after this.
         max_wait: How long spans wait for their root, seconds.
+        max_idle: How long they wait at most when no more of them come.
         max_spans: How many spans wait at most.
         max_bytes: How large a body may be, unpacked.
         limits: What a body may become in memory.
@@ -77,6 +78,7 @@ class OtlpReceiver:
         store: TraceStore | AsyncTraceStore,
         *,
         max_wait: float = 30.0,
+        max_idle: float = 5.0,
         max_spans: int = 50_000,
         max_bytes: int = 64 * 2**20,
         limits: Limits = DEFAULT_LIMITS,
@@ -88,6 +90,7 @@ class OtlpReceiver:
         self._gatherer = SpanAssembler(
             store,
             max_wait=max_wait,
+            max_idle=max_idle,
             max_spans=max_spans,
             other_spans=other_spans,
             journal=SpanJournal(os.fspath(folder)) if folder else None,

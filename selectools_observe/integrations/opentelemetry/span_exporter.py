@@ -26,14 +26,15 @@ class TraceStoreSpanExporter(SpanExporter):
     """Keeps the runs that spans tell of, for the SDK's span processors, batch and simple.
 
     A run is saved when its root span has come. Spans without their root are saved as an unfinished
-    run (``metadata["unfinished"]``) after ``max_wait``, when more than ``max_spans`` wait, and by
-    `force_flush` and `shutdown`; what comes later is put to it. A span that cannot be read, or a
-    save that fails, is logged and counted, never raised.
+    run (``metadata["unfinished"]``) after ``max_idle`` or ``max_wait``, when more than
+    ``max_spans`` wait, and by `force_flush` and `shutdown`; what comes later is put to it. A span
+    that cannot be read, or a save that fails, is logged and counted, never raised.
 
     Args:
         store: Where runs go, of either face; stays the caller's to close, after the tracer provider
             was shut down.
         max_wait: How long spans wait for their root, seconds.
+        max_idle: How long they wait at most when no more of them come.
         max_spans: How many spans wait at most.
         other_spans: What becomes of spans inside a run that are not of the GenAI conventions, an
             HTTP call for one: ``"beside"`` keeps them in ``extra["otel"]["spans"]`` of the run,
@@ -50,6 +51,7 @@ class TraceStoreSpanExporter(SpanExporter):
         store: TraceStore | AsyncTraceStore,
         *,
         max_wait: float = 30.0,
+        max_idle: float = 5.0,
         max_spans: int = 50_000,
         other_spans: OtherSpans = "beside",
         on_error: OnError | None = None,
@@ -57,6 +59,7 @@ class TraceStoreSpanExporter(SpanExporter):
         self._gatherer = SpanAssembler(
             store,
             max_wait=max_wait,
+            max_idle=max_idle,
             max_spans=max_spans,
             other_spans=other_spans,
             on_error=on_error,

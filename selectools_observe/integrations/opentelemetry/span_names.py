@@ -13,6 +13,7 @@ from .spans import SpanRecord
 _VERBS = re.compile(r"^(?:execute_tool|tools/call|running tool:?|tool:)\s+(?=\S)", re.IGNORECASE)
 _AGENT_NAMES = re.compile(r"^(?:agent_run \[|invoke_agent |invoke_workflow )([^\]]+)\]?$")
 _CALL = ".__call__"
+_RUN = ".run"  # smolagents: an agent's span is named after its method too
 _AGENTS = frozenset({"invoke_agent", "AGENT", "agent"})
 
 
@@ -49,7 +50,17 @@ def node_name_of(record: SpanRecord, kind: Kind) -> str | None:
     if kind is not Kind.NODE:
         return None
     named = _AGENT_NAMES.match(record.name)
-    return named[1] if named else record.name or None
+    if named:
+        return named[1]
+    is_agent = record.attributes.get("openinference.span.kind") == "AGENT"
+    return (record.name.removesuffix(_RUN) if is_agent else record.name) or None
+
+
+def agent_of(record: SpanRecord) -> str | None:
+    """The name of a span that is an agent without saying more of it than its name."""
+    if record.attributes.get("openinference.span.kind") != "AGENT":
+        return None
+    return node_name_of(record, Kind.NODE)
 
 
 def _agent_name(record: SpanRecord, metadata: dict[str, Any]) -> str | None:

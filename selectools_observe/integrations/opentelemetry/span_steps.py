@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...model.limits import loads_limited
 from ...model.trace import STEP_FIELDS, StepType, TraceStep
 from .attributes import Attributes, count, number, parsed_text
+from .raw_responses import complete_call
 from .semconv import (
     CACHE_WRITE_PARTS,
     CALL_PARAMETERS,
@@ -364,8 +366,13 @@ def _refine_result(found: dict[str, Any], attributes: Attributes) -> None:
     raw = found.get("tool_result")
     if raw is None:
         return
+    text = _quoted(raw)
+    if text is not None:
+        found["tool_result"] = raw = text
+        attributes.keep("tool_result")
     answered = response_in(raw)
-    result = result_of(raw if answered is None else answered)
+    is_adk = any(name.startswith("gcp.vertex.agent.") for name in attributes.left)
+    result = result_of(raw if answered is None else answered, is_wrapped=is_adk)
     if result.wrapped or answered is not None:
         found["tool_result"] = result.text
         attributes.keep("tool_result")
@@ -374,9 +381,21 @@ def _refine_result(found: dict[str, Any], attributes: Attributes) -> None:
         found["error"] = error
 
 
+def _quoted(raw: Any) -> str | None:
+    """The text in a JSON text that is nothing else."""
+    if not (isinstance(raw, str) and len(raw) > 1 and raw[0] == raw[-1] == '"'):
+        return None
+    try:
+        text = loads_limited(raw)
+    except ValueError:
+        return None
+    return text if isinstance(text, str) else None
+
+
 def _refine_call(found: dict[str, Any], attributes: Attributes) -> None:
     """Find the model, the tokens and the cost of a call also where they are told in parts."""
     told = attributes.left
+    complete_call(found, attributes)
     if "model" not in found:
         model = _model_in_parameters(told)
         if model is not None:

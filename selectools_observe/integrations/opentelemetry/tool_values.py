@@ -33,11 +33,20 @@ class ToolResult(NamedTuple):
     wrapped: bool = False
 
 
-def result_of(value: Any) -> ToolResult:
-    """What a tool gave back, told by the value that was reported."""
+def result_of(value: Any, *, is_wrapped: bool = False) -> ToolResult:
+    """What a tool gave back, told by the value that was reported.
+
+    Args:
+        value: The value.
+        is_wrapped: Its source puts what is no object under ``result``, as Google's ADK does.
+    """
     told = parsed_text(value)
+    if isinstance(told, list) and told and all(map(_is_text_part, told)):
+        return ToolResult(_texts_of(told), wrapped=True)
     if not isinstance(told, Mapping):
         return ToolResult(_as_text(value))
+    if is_wrapped and told.keys() == {"result"}:
+        return ToolResult(_as_text(told["result"]), wrapped=True)
     inner = told.get("kwargs") if told.get("lc") is not None else None
     told = inner if isinstance(inner, Mapping) else told
     if not any(names <= told.keys() for names in _WRAPPERS):
@@ -53,8 +62,15 @@ def result_of(value: Any) -> ToolResult:
 
 
 def error_in(value: Any) -> str | None:
-    """The text of a result that is nothing but an error: ``{"error": "database is locked"}``."""
+    """The text of a result that is nothing but an error: ``{"error": "database is locked"}``.
+
+    Or one that says how its tool failed: ``{"error_type": "ValueError", "error_details": "..."}``.
+    """
     told = parsed_text(value)
+    if isinstance(told, Mapping) and isinstance(told.get("error_type"), str):
+        details = told.get("error_details") or told.get("error_message")
+        if isinstance(details, str) and details:
+            return f"{told['error_type']}: {details}"
     if isinstance(told, Mapping) and len(told) == 1:
         text = told.get("error")
         if isinstance(text, str) and text:
@@ -89,6 +105,18 @@ def _part(value: Any, kind: str) -> Mapping[str, Any] | None:
             if isinstance(part, Mapping) and part.get("type") == kind:
                 return part
     return None
+
+
+def _is_text_part(part: Any) -> bool:
+    """A part of a result's content, as Strands and MCP write it: ``{"text": ...}``."""
+    return (
+        isinstance(part, Mapping)
+        and isinstance(part.get("text"), str)
+        and (part.keys() == {"text"} or (part.keys() <= _TEXT_PART and part["type"] == "text"))
+    )
+
+
+_TEXT_PART = {"type", "text", "annotations"}
 
 
 def _texts_of(value: Any) -> str:

@@ -13,7 +13,7 @@ import asyncio
 import inspect
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from functools import partial
 from operator import itemgetter
@@ -150,6 +150,7 @@ class WatchedRun:
         self.stored_steps = -1
         self.model_calls: list[ModelCall] = []
         self._open_tools: dict[str, TraceStep] = {}
+        self._tool_calls: list[_ToolCall] = []
         self._noted: list[_Noted] = []
         self.given: list[Any] | None = None
         self.answer: Any = None
@@ -220,6 +221,7 @@ class WatchedRun:
     def tool_begins(self, call_id: str, name: str, arguments: dict[str, Any]) -> None:
         step = TraceStep(StepType.TOOL_EXECUTION, tool_name=name, tool_args=arguments)
         self._open_tools[call_id] = step
+        self._tool_calls.append(_ToolCall(call_id, name, arguments))
         if not self._sees_all:
             self._noted.append(_Noted(0, step))
 
@@ -261,6 +263,7 @@ class WatchedRun:
         missing.sort(key=itemgetter(0))  # several threads may note at once
         for after, step in reversed(missing):
             own.steps.insert(after, step)
+        _tell_calls(own.steps, self._tool_calls)
         for step in list(self._open_tools.values()):
             step.extra = {"unfinished": True}
             if self._sees_all:
@@ -329,6 +332,31 @@ def own_trace(given: object) -> AgentTrace:
     _begin_when_they_began(own.steps)
     _take_their_own_time(own.steps)
     return own
+
+
+class _ToolCall(NamedTuple):
+    """A call of a tool, as selectools tells it when it begins."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+def _tell_calls(steps: list[TraceStep], calls: Iterable[_ToolCall]) -> None:
+    """Give steps of tools what selectools leaves out: ids, and the arguments of failed ones."""
+    called = list(calls)
+    for types in ({StepType.TOOL_SELECTION}, {StepType.TOOL_EXECUTION, StepType.ERROR}):
+        _match([step for step in steps if step.type in types and step.tool_name], list(called))
+
+
+def _match(steps: list[TraceStep], left: list[_ToolCall]) -> None:
+    for step in steps:
+        fits = (each for each in left if each.name == step.tool_name)
+        call = next((c for c in fits if step.tool_args in (None, c.arguments)), None)
+        if call is not None:
+            left.remove(call)
+            step.tool_args = call.arguments
+            step.extra = {**(step.extra or {}), "tool_call_id": str(call.id)}
 
 
 def _begin_when_they_began(steps: list[TraceStep]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..json_values import loads
 from .message import (
     Json,
     Message,
@@ -25,6 +26,8 @@ _ROLES = {
     "HumanMessageChunk": "user",
     "developer": "system",
     "function": "tool",
+    "tool-call": "assistant",  # smolagents
+    "tool-response": "tool",
     "chat": "user",
 }
 _SPOKEN = frozenset({"system", "user", "assistant", "tool", *_ROLES})
@@ -125,6 +128,7 @@ def _of_mapping(value: Block, role: str) -> Iterator[Message]:
         said = "assistant" if "finish_reason" in value or "index" in value else role
         for message in _messages(inner, said):
             message.finish_reason = message.finish_reason or _string(value.get("finish_reason"))
+            _keep_beside(message, value)
             yield message
     elif isinstance(value.get("type"), str) and isinstance(value.get("data"), Mapping):
         yield _message({"type": value["type"], **value["data"]}, role)  # LangChain's dictionaries
@@ -140,6 +144,41 @@ def _of_mapping(value: Block, role: str) -> Iterator[Message]:
         yield _message(value, role)
     else:
         yield Message(role, [RawPart(value=dict(value))])
+
+
+# What is next to a message without being a part of it: a choice's place.
+_BESIDE = frozenset({"message", "finish_reason", "index", "logprobs", "id", "type"})
+
+
+def _keep_beside(message: Message, value: Block) -> None:
+    """Keep what is next to a message in what holds it, as AutoGen's results of tools are."""
+    results = value.get("function")
+    if message.role == "tool" and isinstance(results, list):
+        told = [_decoded(result) for result in results]
+        parts = [_result_beside(result) for result in told if isinstance(result, Mapping)]
+        if parts and len(parts) == len(results):
+            message.parts = [*parts]
+            return
+    rest = {key: kept for key, kept in value.items() if key not in _BESIDE and kept}
+    if rest:
+        message.extra = {**(message.extra or {}), **rest}
+
+
+def _decoded(value: object) -> object:
+    """What a JSON text holds; anything else as it is."""
+    try:
+        return loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _result_beside(result: Block) -> ToolResultPart:
+    return ToolResultPart(
+        response=result.get("content"),
+        id=_string(result.get("call_id")),
+        name=_string(result.get("name")),
+        is_error=result.get("is_error") is True,
+    )
 
 
 _HOLDERS = ("messages", "choices", "candidates", "generations")

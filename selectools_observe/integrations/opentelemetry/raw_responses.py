@@ -1,0 +1,68 @@
+"""What a model call's span says in the provider's response only, which it holds as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .attributes import Attributes, count, parsed_text
+
+_RESPONSES = ("output.value", "gcp.vertex.agent.llm_response")
+_ANSWERED = ("gen_ai.response.model", "llm.response.model_name", "ai.response.model")
+_MODELS = ("model", "model_version", "modelVersion")
+_USAGE = ("usage", "usage_metadata", "usageMetadata")
+# Where responses of OpenAI, Anthropic and Gemini count, the first that is there.
+_COUNTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "prompt_tokens": (("prompt_tokens",), ("prompt_token_count",)),
+    "completion_tokens": (("completion_tokens",),),
+    "cache_read_tokens": (
+        ("prompt_tokens_details", "cached_tokens"),
+        ("input_tokens_details", "cached_tokens"),
+        ("cache_read_input_tokens",),
+        ("cached_content_token_count",),
+    ),
+    "cache_write_tokens": (("cache_creation_input_tokens",),),
+    "reasoning_tokens": (
+        ("completion_tokens_details", "reasoning_tokens"),
+        ("output_tokens_details", "reasoning_tokens"),
+        ("thoughts_token_count",),
+    ),
+}
+
+
+def complete_call(found: dict[str, Any], attributes: Attributes) -> None:
+    """Fill in what no attribute says but the response does: the model that answered, tokens."""
+    response = _response(attributes.left, found.get("output"))
+    if response is None:
+        return
+    model = next((response[name] for name in _MODELS if response.get(name)), None)
+    if isinstance(model, str) and attributes.found.get("model") not in _ANSWERED:
+        if found.get("model") not in (None, model):
+            attributes.keep("model")
+        found["model"] = model
+    usage = next((response[name] for name in _USAGE if response.get(name)), None)
+    if isinstance(usage, Mapping):
+        for name, places in _COUNTS.items():
+            if name not in found:
+                told = next((n for n in (_at(usage, place) for place in places) if n), None)
+                if told is not None:
+                    found[name] = told
+
+
+def _response(attributes: Mapping[str, Any], output: Any) -> Mapping[str, Any] | None:
+    if isinstance(output, Mapping) and any(key in output for key in _USAGE):
+        return output
+    for name in _RESPONSES:
+        raw = attributes.get(name)
+        if isinstance(raw, str) and ('"model' in raw or '"usage' in raw):
+            response = parsed_text(raw)
+            if isinstance(response, Mapping) and any(key in response for key in _USAGE):
+                return response
+    return None
+
+
+def _at(usage: Mapping[str, Any], place: tuple[str, ...]) -> int | None:
+    at: Any = usage
+    for name in place:
+        at = at.get(name) if isinstance(at, Mapping) else None
+    return None if at is None else count(at)
