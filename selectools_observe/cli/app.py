@@ -15,6 +15,8 @@ from .commands.copy import copy
 from .commands.delete import delete
 from .commands.demo import demo
 from .commands.export import export
+from .commands.facets import facets
+from .commands.groups import groups
 from .commands.import_ import import_
 from .commands.list import list_runs
 from .commands.mcp import mcp
@@ -73,6 +75,8 @@ for _subcommand in (
     search,
     tail,
     stats,
+    groups,
+    facets,
     compare,
     annotate,
     list_annotations,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, TypeVar
 
 import click
@@ -14,6 +14,8 @@ from ..model.filters import TraceFilter
 from ..model.json_values import loads
 from ..model.time_expressions import FORMS, parse_time
 from ..model.trace import OUTCOMES, StepType
+from ..model.zones import FORMS as ZONE_FORMS
+from ..model.zones import parse_zone
 from .completers import complete_models, complete_run_ids, complete_tools
 from .session import VARIABLE, Session
 from .terminal import Colour
@@ -72,6 +74,25 @@ def moment_at_end(text: str) -> datetime:
 def _moment(text: str, *, end_of_day: bool) -> datetime:
     try:
         return parse_time(text, end_of_day=end_of_day)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def zone_option(command: CommandT) -> CommandT:
+    """``--tz``, the zone of days and hours, handed to the command as ``zone``."""
+    return click.option(
+        "--tz",
+        "zone",
+        type=_zone,
+        default="local",
+        metavar="ZONE",
+        help=f"Whose days and hours: {ZONE_FORMS} [default: local].",
+    )(command)
+
+
+def _zone(text: str) -> tzinfo:
+    try:
+        return parse_zone(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
@@ -215,14 +236,17 @@ _FILTERS = (
 )  # fmt: skip
 
 
-def filter_options(limit: int | None = None) -> Callable[[CommandT], CommandT]:
+def filter_options(
+    limit: int | None = None, counted: str = "runs, newest first"
+) -> Callable[[CommandT], CommandT]:
     """Options for all fields of `TraceFilter`, handed to the command as ``filters``.
 
     Args:
         limit: The limit where none is given.
+        counted: What the limit counts.
     """
     default = limit or "all"
-    help_text = f"Maximum number of runs, newest first [default: {default}]."
+    help_text = f"Maximum number of {counted} [default: {default}]."
     limited = click.option("-n", "--limit", type=click.IntRange(0), default=limit, help=help_text)
 
     def decorate(command: CommandT) -> CommandT:

@@ -34,6 +34,7 @@ from .routes import otlp as telemetry
 from .routes import stats as overview
 from .routes import traces as reading
 from .security import Guard, Rules, check_token
+from .shared_answers import SharedAnswers
 from .state import State, state_of
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -125,6 +126,7 @@ def create_app(
         max_body=max_body,
         bodies=Held(_BODIES_AT_ONCE * max_body, limits),
         running=RunningRuns(store),
+        answers=SharedAnswers(whole),
         limits=limits,
     )
     return Service(state, Rules(token, allowed_hosts, allowed_origins))
@@ -144,6 +146,8 @@ def _routes() -> list[BaseRoute]:
         _route("/api/running", GET=reading.running),
         _route("/api/histogram", GET=overview.histogram),
         _route("/api/stats", GET=overview.stats),
+        _route("/api/groups", GET=overview.groups),
+        _route("/api/facets", GET=overview.facets),
         _route("/api/compare", GET=comparing.compare_traces),
         _route("/api/compare/steps", GET=comparing.compare_steps),
         _route("/api/compare/runs", GET=comparing.compare_many),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
 
 from starlette.requests import Request
 
@@ -17,10 +15,10 @@ from .entrance import Codes, Guesses
 from .event_hub import Hub
 from .otlp_ingest import Telemetry
 from .request_body import Held
+from .shared_answers import SharedAnswers
 
 _FEW_STEPS = 500  # a run with fewer is read again as quickly
 _RUNS_KEPT = 2
-_ANSWERS_KEPT = 32
 
 
 class RecentRuns:
@@ -47,25 +45,6 @@ class RecentRuns:
             self._kept.popitem(last=False)
 
 
-class Remembered:
-    """Answers that stay right while nothing is saved or deleted."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, bytes], tuple[object, Any]] = OrderedDict()
-
-    def get(self, route: str, query: bytes, version: object) -> Any | None:
-        """The answer to that query, if it is kept and the store is as it was."""
-        kept = self._kept.get((route, query))
-        return kept[1] if kept is not None and kept[0] == version else None
-
-    def keep(self, route: str, query: bytes, version: object, value: Any) -> None:
-        """Keep an answer; the one kept longest goes."""
-        self._kept[route, query] = version, value
-        self._kept.move_to_end((route, query))
-        while len(self._kept) > _ANSWERS_KEPT:
-            self._kept.popitem(last=False)
-
-
 @dataclass
 class State:
     """What the routes of one app share.
@@ -79,12 +58,11 @@ class State:
         max_body: The most bytes of a body, also when unpacked.
         bodies: The bodies that are in memory.
         running: The runs that are under way, by their journals.
+        answers: Sums over many runs.
         limits: What a body may become.
         codes: Links that open the page once.
         guesses: Wrong tokens of late.
         recent: Large runs that were looked at lately.
-        remembered: Sums over many runs.
-        summing: Held while many runs are read, so that it is done once at a time.
     """
 
     store: AsyncQueryableTraceStore
@@ -95,12 +73,11 @@ class State:
     max_body: int
     bodies: Held
     running: RunningRuns
+    answers: SharedAnswers
     limits: Limits = DEFAULT_LIMITS
     codes: Codes = field(default_factory=Codes)
     guesses: Guesses = field(default_factory=Guesses)
     recent: RecentRuns = field(default_factory=RecentRuns)
-    remembered: Remembered = field(default_factory=Remembered)
-    summing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def state_of(request: Request) -> State:

@@ -59,9 +59,42 @@ def test_search_shows_the_place_and_the_words(path):
     assert "Not found" in ask("search", "nowhere", "--store", path).stderr
 
 
+def test_groups_are_shown_and_paged(path):
+    shown = ask("groups", "reward", "--store", path, "-n", "2", "--tz", "UTC")
+    assert [line.split()[:2] for line in shown.stdout.splitlines()] == [
+        ["reward", "runs"], ["1.0", "1"], ["0.75", "1"],
+    ]  # fmt: skip
+    cursor = shown.stderr.split("--cursor ")[1].strip()
+    page = json.loads(ask("groups", "reward", "--store", path, "--cursor", cursor, "--json").stdout)
+    assert [group["key"] for group in page["groups"]] == ["0.5", "0.25", "0.0"]
+    assert page["next_cursor"] is None
+    assert "has the key nothing" in ask("groups", "nothing", "--store", path).stderr
+
+
+def test_facets_are_shown(path):
+    shown = ask("facets", path, "--where", "reward>0", "--most", "1").stdout
+    assert shown.startswith("4 runs")
+    assert "reward  4 runs\n          1  0.25\n" in shown
+    told = json.loads(ask("facets", path, "--key", "type", "--json").stdout)
+    assert told["metadata"] == {}
+    assert told["fields"] == {"type": {"runs": 5, "values": [["llm_call", 5]], "is_complete": True}}
+
+
+def test_statistics_by_a_key_of_the_metadata(path):
+    shown = ask("stats", path, "--by", "reward", "--by", "day", "--tz", "+05:30").stdout
+    assert [line.split()[:2] for line in shown.splitlines() if line.startswith("0.5")] == [
+        ["0.5", "1"]
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["groups", "user", "--order-by", "colour"], "groups are ordered by"),
+        (["groups", ""], "grouped by"),
+        (["groups", "user", "--cursor", "x"], "not a cursor of these groups"),
+        (["stats", "--tz", "Nowhere"], "is not a time zone"),
+        (["stats", "--by", ""], "it is empty"),
         (["query", "status:eror"], "did you mean 'error'"),
         (["list", "--where", "(a"], "never closed"),
         (["list", "--order-by", "colour"], "ordered by created_at"),

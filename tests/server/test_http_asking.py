@@ -32,8 +32,13 @@ class FiveMethods:
 def service(request):
     with serving(request.param()) as service:
         for n in range(6):
-            step = TraceStep("llm_call", reasoning=f"a refund, number {n}", duration_ms=n * 1000)
-            trace = AgentTrace(run_id=f"run-{n}", metadata={"reward": n / 4}, steps=[step])
+            step = TraceStep(
+                "llm_call", model=f"m-{n % 2}", reasoning=f"a refund, number {n}",
+                duration_ms=n * 1000, timestamp=1_772_323_200 + n * 3600,
+            )  # fmt: skip
+            metadata = {"reward": n / 4, "user_id": "ab"[n % 2]}
+            trace = AgentTrace(run_id=f"run-{n}", metadata=metadata, steps=[step])
+            trace.start_time = step.timestamp
             assert service.client.post("/api/traces", json=trace.to_dict()).status_code == 201
         yield service
 
@@ -68,9 +73,53 @@ def test_search_gives_places_page_by_page(service):
     }
 
 
+def test_statistics_by_any_key_in_the_days_of_a_zone(service):
+    told = service.json("/api/stats", by=["day", "user", "model"], tz="-03:00", filter="reward>0")
+    # They began on the first of March from 1:00 UTC on.
+    assert [(day["key"], day["runs"]) for day in told["days"]] == [
+        ("2026-02-28", 2), ("2026-03-01", 3),
+    ]  # fmt: skip
+    assert told["days"][0]["start"] == "2026-02-28T00:00:00-03:00"
+    assert [(one["key"], one["runs"]) for one in told["groups"]["user"]] == [("b", 3), ("a", 2)]
+    assert [(one["key"], one["calls"]) for one in told["models"]] == [("m-1", 3), ("m-0", 2)]
+    assert (told["runs"], told["matching_runs"], told["tools"]) == (5, 5, [])
+    (today,) = service.json("/api/stats", by="day", time="created_at")["days"]
+    assert (today["runs"], today["key"] > "2026-03-02") == (6, True)
+
+
+def test_groups_page_by_page(service):
+    page = service.json("/api/groups", by="user", order_by="-total_ms", limit=1)
+    (group,) = page["groups"]
+    assert (group["key"], group["runs"], group["total_ms"]["max"]) == ("b", 3, 5000.0)
+    assert group["first_at"] == "2026-03-01T01:00:00Z"
+    more = {"by": "user", "order_by": "-total_ms", "cursor": page["next_cursor"]}
+    rest = service.json("/api/groups", **more)
+    assert ([one["key"] for one in rest["groups"]], rest["next_cursor"]) == (["a"], None)
+    other = service.get("/api/groups", params={**more, "by": "reward"})
+    assert (other.status_code, other.json()["error"]["type"]) == (404, "unknown_cursor")
+
+
+def test_facets_are_counted(service):
+    told = service.json("/api/facets", filter="reward>0", most=1)
+    assert told["runs"] == 5
+    assert told["fields"]["model"] == {"runs": 5, "values": [["m-1", 3]], "is_complete": False}
+    assert told["metadata"]["user_id"]["values"] == [["b", 3]]
+    assert service.json("/api/facets", filter="reward>99") == {
+        "runs": 0, "fields": {}, "metadata": {},
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("path", "params", "words"),
     [
+        ("/api/stats", {"tz": "Europe/Berln"}, "did you mean 'Europe/Berlin'"),
+        ("/api/stats", {"tz": "../../etc/passwd"}, "is not a time zone"),
+        ("/api/stats", {"time": "noon"}, "one of started_at, created_at"),
+        ("/api/stats", {"by": ""}, "by must be a name"),
+        ("/api/stats", {"by": [str(n) for n in range(11)]}, "more than 10 times"),
+        ("/api/groups", {}, "by is missing"),
+        ("/api/groups", {"by": "user", "order_by": "colour"}, "one of first, -first"),
+        ("/api/facets", {"most": "0"}, "from 1 to 10000"),
         ("/api/traces", {"filter": "status:eror"}, "did you mean 'error'"),
         ("/api/traces", {"order_by": "colour"}, "ordered by created_at"),
         ("/api/search", {}, "q is missing"),

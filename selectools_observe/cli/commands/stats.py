@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import tzinfo
 
 import click
 from rich.text import Text
 
 from ...analytics import Group, Statistics, collect
-from ...analytics.statistics import DIMENSIONS
 from ...model.filters import TraceFilter
 from ...model.statistics import Clock
 from ...model.text import one_line
 from .. import formatting
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
-from ..options import filter_options, no_runs_match, store_argument, store_option, with_session
+from ..options import (
+    filter_options,
+    no_runs_match,
+    store_argument,
+    store_option,
+    with_session,
+    zone_option,
+)
 from ..run_lookup import with_whole_ids
 from ..run_table import Column, lines_of_table
 from ..session import Session
@@ -34,29 +40,43 @@ _FIGURES = (
 _MOST = 40  # rows of one table
 
 
+def _dimension(text: str) -> str:
+    if not text:
+        raise click.BadParameter("it is empty")
+    return text
+
+
 @click.command(short_help="Show totals and percentiles of runs.")
 @store_argument
 @store_option
 @click.option(
-    "--by", multiple=True, type=click.Choice(DIMENSIONS), default=("day", "model", "tool"),
-    help="Tables to show; may be repeated [default: day, model and tool].",
+    "--by", multiple=True, type=_dimension, metavar="KEY", default=("day", "model", "tool"),
+    help="Tables to show: hour, day, model, tool, session, user, agent, name, outcome, tag or a "
+    "metadata key; may be repeated [default: day, model and tool].",
 )  # fmt: skip
 @click.option(
     "--time", type=click.Choice(("started_at", "created_at")), default="started_at",
     help="Whose days and hours: of the beginning of runs, or of their save.",
 )  # fmt: skip
+@zone_option
 @click.option("--json", "as_data", is_flag=True, help="Print all figures as one JSON object.")
 @filter_options()
 @with_session
 def stats(
-    session: Session, filters: TraceFilter, by: Sequence[str], time: Clock, *, as_data: bool
+    session: Session,
+    filters: TraceFilter,
+    by: Sequence[str],
+    time: Clock,
+    zone: tzinfo,
+    *,
+    as_data: bool,
 ) -> int:
     """Show totals and percentiles of the runs that match, by day, model and tool.
 
     Durations are percentiles over runs, or over the calls of a model or tool. Days and hours are
-    those in which runs began, by the local clock; with --time created_at, those of the save.
+    those in which runs began, by the local clock or that of --tz; with --time created_at, those
+    of the save.
     """
-    zone = datetime.now().astimezone().tzinfo or UTC
     with session.store() as store:
         found = collect(store, with_whole_ids(store, filters), by=by, zone=zone, time=time)
     if as_data:
@@ -70,15 +90,16 @@ def stats(
 
 def _lines(found: Statistics, by: Sequence[str], width: int) -> Iterator[Text]:
     yield from _total(found.total)
-    for dimension, heading, groups in (
-        ("hour", "hour", found.hours),
-        ("day", "day", found.days),
-        ("model", "model", found.models),
-        ("tool", "tool", found.tools),
-    ):
+    own = {"hour": found.hours, "day": found.days, "model": found.models, "tool": found.tools}
+    for dimension in dict.fromkeys([*own, *by]):
+        groups = own.get(dimension, found.groups.get(dimension, ()))
         if dimension in by and groups:
             yield Text()
-            yield from _table(heading, groups, width, counts_runs=dimension in {"hour", "day"})
+            is_time, counts_runs = dimension in {"hour", "day"}, dimension not in {"model", "tool"}
+            shown = groups[-_MOST:] if is_time else groups[:_MOST]
+            yield from _table(dimension, shown, width, counts_runs=counts_runs)
+            if len(groups) > len(shown):
+                yield styled(f"and {len(groups) - len(shown):,} more: --json has them all", "dim")
 
 
 def _total(total: Group) -> Iterator[Text]:
@@ -109,21 +130,18 @@ def _total(total: Group) -> Iterator[Text]:
 
 
 def _table(
-    heading: str, groups: Sequence[Group], width: int, *, counts_runs: bool
+    heading: str, shown: Sequence[Group], width: int, *, counts_runs: bool
 ) -> Iterator[Text]:
-    shown = groups[-_MOST:] if counts_runs else groups[:_MOST]
     costs = any(group.prompt_tokens or group.cost_usd.total for group in shown)
     columns = _FIGURES if costs else _FIGURES[:-2]
     room = width - sum(column.width + 1 for column in columns) - 1
     longest = max(len(one_line(group.key, 80)) for group in shown)
-    first = Column(heading, max(12, min(longest, room)), "cyan", right=False)
+    first = Column(one_line(heading, 40), max(12, min(longest, room)), "cyan", right=False)
     calls = Column("runs" if counts_runs else "calls", 7)
     yield from lines_of_table(
         (first, calls, *columns[1:]),
         [_row(group, counts_runs=counts_runs)[: len(columns) + 1] for group in shown],
     )
-    if len(groups) > len(shown):
-        yield styled(f"and {len(groups) - len(shown):,} more: --json has them all", "dim")
 
 
 def _row(group: Group, *, counts_runs: bool) -> list[str | Text]:

@@ -11,7 +11,17 @@ from ..responses import JSON, NDJSON
 from ..routes.annotations import NAME
 from ..routes.compare import LEFT, MOST, ONE, OTHER, RIGHT, RUN_IDS, TEXTS
 from ..routes.otlp import PROTOBUF
-from ..routes.stats import BUCKETS, MAX_RUNS
+from ..routes.stats import (
+    BUCKETS,
+    BY,
+    GROUP_BY,
+    GROUP_LIMIT,
+    GROUP_ORDER,
+    MAX_RUNS,
+    MOST_VALUES,
+    TIME,
+    ZONE,
+)
 from ..routes.traces import CONVERSATION, COUNT_LIMIT, HITS, SEARCH_FILTERS, WINDOW, WORDS
 from .schemas import SCHEMAS
 
@@ -115,7 +125,24 @@ def _paths() -> Json:
             "get": _operation("Runs over time.", "Histogram", _query(BUCKETS, *FILTERS))
         },
         "/api/stats": {
-            "get": _operation("Totals and percentiles.", "Statistics", _query(MAX_RUNS, *FILTERS))
+            "get": _operation(
+                "Totals and percentiles.",
+                "Statistics",
+                _query(BY, ZONE, TIME, MAX_RUNS, *FILTERS),
+            )
+        },
+        "/api/groups": {
+            "get": _operation(
+                "What the runs of a session, user or key add up to.",
+                "GroupPage",
+                _query(GROUP_BY, GROUP_ORDER, GROUP_LIMIT, CURSOR, *FILTERS),
+                [404],
+            )
+        },
+        "/api/facets": {
+            "get": _operation(
+                "Which keys and values runs have.", "Facets", _query(MOST_VALUES, *FILTERS)
+            )
         },
         "/api/compare": {
             "get": _operation(

@@ -1,109 +1,145 @@
-"""The routes of statistics and histograms."""
+"""The routes of sums over runs: statistics, groups, facets and histograms."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
-from typing import Any
+from datetime import UTC, timedelta
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...analytics import Collector, Statistics
-from ...errors import CorruptTraceError, TraceNotFoundError
 from ...model.filters import TraceFilter, asks_for_annotations
+from ...model.groups import GROUP_ORDERS
 from ...model.histogram import TraceHistogram
-from ...model.trace import AgentTrace
-from ...model.validation import as_agent_trace
-from ...protocols import AsyncQueryableTraceStore
-from ..param_types import bounded
-from ..query_params import FILTERS, Parameter, filter_of, parse
-from ..responses import answer, moment_text
+from ...model.statistics import BY_DEFAULT, Statistics
+from ...model.zones import parse_zone
+from ..param_types import Reader, Schema, bounded, typed
+from ..query_params import CURSOR, DEFAULT_LIMIT, FILTERS, Parameter, filter_of, parse
+from ..responses import Problem, answer, moment_text
+from ..shared_answers import Make
 from ..state import state_of
 
 BUCKETS = Parameter("buckets", *bounded(1, 500, 60), "Number of time buckets.")
 MAX_RUNS = Parameter(
-    "max_runs", *bounded(1, 100_000, 1000), "Read at most this many of the newest matching runs."
+    "max_runs", *typed(Annotated[int, Meta(ge=1)]), "Only so many of the newest matching runs."
 )
 
-_LOADS_AT_ONCE = 32
+
+def _name(value: str) -> str:
+    if not value:
+        raise ValueError("a name")
+    return value
 
 
-async def version_of(store: AsyncQueryableTraceStore) -> object:
-    """Something that differs when the store does."""
-    newest = await store.list(1)
-    count = await store.count()
-    return (count, *[(summary.run_id, summary.created_at) for summary in newest])
+def _one_of(*words: str) -> tuple[Reader, Schema]:
+    def read(value: str) -> str:
+        if value not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return value
+
+    return read, {"type": "string", "enum": list(words)}
 
 
-async def _version_for(store: AsyncQueryableTraceStore, filters: TraceFilter) -> object:
-    """`version_of`, but for what annotations decide: those change while nothing is saved."""
-    return object() if asks_for_annotations(filters) else await version_of(store)
+_NAME = {"type": "string", "minLength": 1}
+_ORDERS = tuple(f"{sign}{name}" for name in GROUP_ORDERS for sign in ("", "-"))
+BY = Parameter(
+    "by", _name, {"type": "array", "items": _NAME, "maxItems": 10},
+    "What to group by: hour, day, model, tool, session, user, agent, name, outcome, tag or a "
+    "metadata key; by default day, model and tool. May be repeated.",
+    many=True,
+)  # fmt: skip
+ZONE = Parameter(
+    "tz", parse_zone, {"type": "string", "format": "time-zone", "default": "UTC"},
+    "Whose days and hours: UTC, +05:30 or Europe/Berlin.",
+)  # fmt: skip
+TIME = Parameter(
+    "time", *_one_of("started_at", "created_at"), "When runs count: their start, or their save."
+)
+GROUP_BY = Parameter(
+    "by", _name, _NAME,
+    "session, user, agent, name, outcome, tag or a metadata key (meta.KEY for one of those words).",
+    needed=True,
+)  # fmt: skip
+GROUP_ORDER = Parameter(
+    "order_by", *_one_of(*_ORDERS), "Order, the largest first with a - before it; by default -last."
+)
+GROUP_LIMIT = Parameter("limit", *bounded(1, 1000, DEFAULT_LIMIT), "Maximum number of groups.")
+MOST_VALUES = Parameter("most", *bounded(1, 10_000, 100), "Maximum number of values of each key.")
+
+_MOST_KEYS = 10
 
 
 async def stats(request: Request) -> Response:
-    state, query = state_of(request), request.scope["query_string"]
-    values = parse(query, (MAX_RUNS, *FILTERS))
-    filters = replace(filter_of(values), limit=values.get("max_runs", 1000))
-    async with state.summing:  # who asked the same meanwhile finds the answer remembered
-        version = await _version_for(state.store, filters)
-        told = state.remembered.get("stats", query, version)
-        if told is None:
-            told = await _statistics(state.store, filters)
-            state.remembered.keep("stats", query, version, told)
-    return answer(told)
+    values = parse(_query(request), (BY, ZONE, TIME, MAX_RUNS, *FILTERS))
+    by = tuple(dict.fromkeys(values.get("by", BY_DEFAULT)))
+    if len(by) > _MOST_KEYS:
+        raise Problem(400, "invalid_parameter", f"by is given more than {_MOST_KEYS} times")
+    filters = replace(filter_of(values), limit=values.get("max_runs"))
+    zone, time = values.get("tz", UTC), values.get("time", "started_at")
+    store = state_of(request).store
+
+    async def make() -> dict[str, Any]:
+        found = await store.statistics(filters, by=by, zone=zone, time=time)
+        runs = found.total.runs
+        # Only where it may have been cut off is there more to count.
+        if filters.limit is None or runs < filters.limit:
+            return _as_fields(found, runs)
+        return _as_fields(found, await store.count(replace(filters, limit=None)))
+
+    return await _shared(request, "stats", filters, make)
 
 
-async def _statistics(store: AsyncQueryableTraceStore, filters: TraceFilter) -> dict[str, Any]:
-    collector = Collector(("day", "model", "tool"))
-    run_ids = []
-    async for summary in store.iter_summaries(filters):
-        collector.add_summary(summary)
-        run_ids.append(summary.run_id)
-    async for trace in _traces(store, run_ids):
-        collector.add_trace(trace)
-    matching = await store.count(replace(filters, limit=None))
-    return {
-        "runs": len(run_ids),
-        "matching_runs": matching,
-        **_as_fields(collector.result()),
-    }
+def _as_fields(found: Statistics, matching: int) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(found)
+    return {"runs": found.total.runs, "matching_runs": matching, **fields}
 
 
-def _as_fields(statistics: Statistics) -> dict[str, Any]:
-    return {
-        name: msgspec.to_builtins(getattr(statistics, name))
-        for name in ("total", "days", "models", "tools")
-    }
+async def groups(request: Request) -> Response:
+    values = parse(_query(request), (GROUP_BY, GROUP_ORDER, GROUP_LIMIT, CURSOR, *FILTERS))
+    filters, cursor = filter_of(values), values.get("cursor")
+    order_by, limit = values.get("order_by", "-last"), values.get("limit", DEFAULT_LIMIT)
+    store = state_of(request).store
+
+    async def make() -> dict[str, Any]:
+        page = await store.groups(
+            values["by"], filters, order_by=order_by, limit=limit, cursor=cursor
+        )
+        return {"groups": msgspec.to_builtins(list(page)), "next_cursor": page.next_cursor}
+
+    try:
+        return await _shared(request, "groups", filters, make)
+    except ValueError as error:
+        if cursor is None:
+            raise
+        hint = "Pass the next_cursor of the previous page unchanged, or none"
+        raise Problem(404, "unknown_cursor", "invalid cursor for these groups", hint) from error
 
 
-async def _traces(
-    store: AsyncQueryableTraceStore, run_ids: Sequence[str]
-) -> AsyncIterator[AgentTrace]:
-    for start in range(0, len(run_ids), _LOADS_AT_ONCE):
-        some = run_ids[start : start + _LOADS_AT_ONCE]
-        for found in await asyncio.gather(*map(store.load, some), return_exceptions=True):
-            if isinstance(found, TraceNotFoundError | CorruptTraceError):
-                continue
-            if isinstance(found, BaseException):
-                raise found
-            yield as_agent_trace(found)
+async def facets(request: Request) -> Response:
+    values = parse(_query(request), (MOST_VALUES, *FILTERS))
+    filters, most = filter_of(values), values.get("most", 100)
+    store = state_of(request).store
+
+    async def make() -> dict[str, Any]:
+        found: dict[str, Any] = msgspec.to_builtins(await store.facets(filters, most=most))
+        return found
+
+    return await _shared(request, "facets", filters, make)
 
 
 async def histogram(request: Request) -> Response:
-    state, query = state_of(request), request.scope["query_string"]
-    values = parse(query, (BUCKETS, *FILTERS))
-    filters = filter_of(values)
-    version = await _version_for(state.store, filters)
-    told = state.remembered.get("histogram", query, version)
-    if told is None:
-        counted = await state.store.histogram(filters, buckets=values.get("buckets", 60))
-        told = _over_time(counted)
-        state.remembered.keep("histogram", query, version, told)
-    return answer(told)
+    values = parse(_query(request), (BUCKETS, *FILTERS))
+    store = state_of(request).store
+
+    async def make() -> dict[str, Any]:
+        return _over_time(
+            await store.histogram(filter_of(values), buckets=values.get("buckets", 60))
+        )
+
+    return await _shared(request, "histogram", filter_of(values), make)
 
 
 def _over_time(counted: TraceHistogram) -> dict[str, Any]:
@@ -115,3 +151,14 @@ def _over_time(counted: TraceHistogram) -> dict[str, Any]:
         "errors": counted.errors,
         "total": counted.total,
     }
+
+
+async def _shared(request: Request, route: str, filters: TraceFilter, make: Make) -> Response:
+    keep = not asks_for_annotations(filters)
+    told = await state_of(request).answers.get(route, _query(request), make, keep=keep)
+    return answer(told)
+
+
+def _query(request: Request) -> bytes:
+    query: bytes = request.scope["query_string"]
+    return query
