@@ -33,6 +33,7 @@ class Percentiles:
         p50: The median: half of the values are at most this. Always one of the values, or within
             1 % of one; never something between two.
         p90: Nine tenths are at most this.
+        p95: 19 twentieths are at most this.
         p99: 99 hundredths are at most this.
         max: The largest.
         error: How far a percentile may be off, as a share of its value: 0 if it is exact.
@@ -44,6 +45,7 @@ class Percentiles:
     min: float = 0.0
     p50: float = 0.0
     p90: float = 0.0
+    p95: float = 0.0
     p99: float = 0.0
     max: float = 0.0
     error: float = 0.0
@@ -88,11 +90,11 @@ class PercentileBuilder:
         """How the values so far are spread."""
         if not self._count:
             return Percentiles()
-        p50, p90, p99 = self._percentiles((0.5, 0.9, 0.99))
+        p50, p90, p95, p99 = self._percentiles((0.5, 0.9, 0.95, 0.99))
         mean = self._total / self._count
         error = 0.0 if self._exact is not None else _ERROR
         return Percentiles(
-            self._count, self._total, mean, self._min, p50, p90, p99, self._max, error
+            self._count, self._total, mean, self._min, p50, p90, p95, p99, self._max, error
         )
 
     def _percentiles(self, shares: tuple[float, ...]) -> list[float]:

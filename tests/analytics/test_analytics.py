@@ -46,8 +46,8 @@ class TestSpread:
         spread = built(values)
         assert (spread.count, spread.min, spread.max) == (len(values), min(values), max(values))
         assert math.isclose(spread.total, math.fsum(values), rel_tol=1e-9, abs_tol=1e-9)
-        found = (spread.p50, spread.p90, spread.p99)
-        assert found == tuple(nearest_rank(values, share) for share in (0.5, 0.9, 0.99))
+        found = (spread.p50, spread.p90, spread.p95, spread.p99)
+        assert found == tuple(nearest_rank(values, share) for share in (0.5, 0.9, 0.95, 0.99))
 
     @profile(15)
     @given(st.integers(), st.floats(0.1, 6))
@@ -56,7 +56,8 @@ class TestSpread:
         values = [random.lognormvariate(3, spreads) for _ in range(EXACT_UP_TO * 3)] + [0.0] * 40
         random.shuffle(values)
         spread = built(values)
-        for share, found in ((0.5, spread.p50), (0.9, spread.p90), (0.99, spread.p99)):
+        shares = {0.5: spread.p50, 0.9: spread.p90, 0.95: spread.p95, 0.99: spread.p99}
+        for share, found in shares.items():
             assert math.isclose(found, nearest_rank(values, share), rel_tol=0.0101)
         assert (spread.min, spread.max) == (min(values), max(values))
 

@@ -136,8 +136,8 @@ def test_keys_alone(open_page, airline_url, airline_traces):
     page.keyboard.press("Escape")
     page.keyboard.press("G")
     page.locator(".row.chosen .id", has_text=newest[-1]).wait_for()
-    page.keyboard.press("2")
-    page.get_by_role("link", name="By model").wait_for()
+    page.keyboard.press("3")
+    page.locator(".by select").wait_for()
 
 
 def test_the_last_row_before_all_are_counted(open_page, airline_url, airline_traces):

@@ -33,7 +33,7 @@ def test_hostile_runs_stay_text(open_page, serve):
         page.get_by_role("status").filter(has_text=f"{len(ATTACKS)} runs").wait_for()
     assert page.locator("script, iframe, img, object, embed").count() == 1  # the page's own
     assert page.evaluate("({}).polluted") is None
-    page.keyboard.press("2")
+    page.keyboard.press("3")
     page.locator(".stats tbody tr").first.wait_for()
     hrefs = page.locator("a").evaluate_all("all => all.map(one => one.getAttribute('href'))")
     assert all(href.startswith("#/") for href in hrefs)

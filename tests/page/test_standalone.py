@@ -37,7 +37,7 @@ def test_it_shows_what_the_service_shows(open_page, airline_traces, tmp_path):
     page.locator(".fall .vrow .row").first.wait_for()
     page.keyboard.press("j")
     page.get_by_role("region", name="Step 1").wait_for()
-    page.keyboard.press("2")
+    page.keyboard.press("3")
     page.locator(".stats tbody tr").first.wait_for()
     assert [url for url in requests if not url.startswith(("file:", "blob:", "data:"))] == []
 

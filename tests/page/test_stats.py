@@ -1,6 +1,10 @@
-"""The statistics: what the page shows is what the library reckons."""
+"""The statistics: what the page shows is what the library reckons, and leads to its runs."""
 
 from __future__ import annotations
+
+import re
+
+from conversations import conversations, run_of
 
 from selectools_observe import InMemoryTraceStore
 from selectools_observe.analytics import collect
@@ -20,7 +24,7 @@ def test_by_model_and_tool(open_page, airline_url, airline_traces):
     (row,) = table(page)
     assert row[:2] == ["gpt-4o", f"{told.models[0].calls:,}"]
     assert f"${told.models[0].cost_usd.total:,.2f}" in row
-    page.get_by_role("link", name="By tool").click()
+    page.locator(".by select").select_option("tool")
     page.get_by_role("columnheader", name="Tool").wait_for()
     assert [row[:2] for row in table(page)] == [[g.key, f"{g.calls:,}"] for g in told.tools]
     assert page.url.endswith("#/stats?by=tool")
@@ -37,3 +41,55 @@ def test_a_group_leads_to_its_runs(open_page, airline_url, airline_traces):
     page.get_by_role("link", name="book_reservation").click()
     wanted = sum(any(s.tool_name == "book_reservation" for s in t.steps) for t in airline_traces)
     page.get_by_role("status").filter(has_text=f"{wanted} runs").wait_for()
+
+
+def test_failed_calls_lead_to_the_runs_in_which_that_tool_failed(
+    open_page, airline_url, airline_traces
+):
+    page = open_page(f"{airline_url}#/stats?by=tool")
+    row = page.locator("tbody tr").filter(has_text="book_reservation")
+    row.locator("td.bad a").click()
+    wanted = sum(
+        any(s.tool_name == "book_reservation" and s.error for s in t.steps) for t in airline_traces
+    )
+    page.get_by_role("status").filter(has_text=re.compile(f"^{wanted} runs?$")).wait_for()
+
+
+def test_figures_lead_to_their_runs(open_page, serve):
+    traces = [run_of(talk) for talk in conversations() if talk["task_id"] < 5]
+    for trace in traces[:3]:
+        trace.steps[0].error = "down"
+    served = serve(traces)
+    page = open_page(f"{served.url}#/stats")
+    figure = page.locator("dl.totals > div").filter(has_text="Runs with errors")
+    assert figure.locator("a").inner_text() == "3"
+    figure.locator("a").click()
+    page.get_by_role("status").filter(has_text=re.compile("^3 runs$")).wait_for()
+    page.goto(f"{served.url}#/stats")
+    page.locator("dl.totals > div").filter(has_text="p95 latency").locator("a").click()
+    page.get_by_role("status").filter(has_text=re.compile("^[12] runs?$")).wait_for()
+
+
+def test_by_any_key_and_what_was_said_of_the_runs(open_page, serve):
+    from selectools_observe import SQLiteTraceStore
+
+    traces = [run_of(talk) for talk in conversations() if talk["task_id"] < 3]
+    served = serve(traces)
+    with SQLiteTraceStore(served.path) as store:
+        for trace in traces[:2]:
+            store.annotate(trace.run_id, "quality", label="bad", score=0.5)
+    page = open_page(f"{served.url}#/stats?by=task_id")
+    page.get_by_role("columnheader", name="task_id").wait_for()
+    rows = page.get_by_role("region", name="By task_id").locator("tbody tr").all_inner_texts()
+    assert sorted(row.replace("\n", "").split("\t")[:2] for row in rows) == [
+        ["0", "4"],
+        ["1", "4"],
+        ["2", "4"],
+    ]
+    judged = page.get_by_role("region", name="Annotations")
+    assert judged.locator("tbody tr").inner_text().split("\t")[:3] == ["quality", "2", "0.5"]
+    judged.get_by_role("link", name="bad").click()
+    page.get_by_role("status").filter(has_text=re.compile("^2 runs$")).wait_for()
+    page.goto(f"{served.url}#/stats?by=task_id")
+    page.get_by_role("region", name="By task_id").get_by_role("link", name="1", exact=True).click()
+    page.get_by_role("status").filter(has_text=re.compile("^4 runs$")).wait_for()

@@ -115,7 +115,7 @@ def _total(total: Group) -> Iterator[Text]:
     yield line
     columns = (
         Column("a run", 10, "dim", right=False),
-        *(Column(name, 9) for name in ("p50", "p90", "p99", "max", "mean")),
+        *(Column(name, 9) for name in ("p50", "p90", "p95", "p99", "max", "mean")),
     )
     rows = []
     for name, spread, words in (
@@ -123,7 +123,7 @@ def _total(total: Group) -> Iterator[Text]:
         ("tokens", total.tokens, formatting.count),
         ("cost", total.cost_usd, formatting.dollars),
     ):
-        values = (spread.p50, spread.p90, spread.p99, spread.max, spread.mean)
+        values = (spread.p50, spread.p90, spread.p95, spread.p99, spread.max, spread.mean)
         rows.append([name, *map(words, values)])
     yield Text()
     yield from lines_of_table(columns, rows)

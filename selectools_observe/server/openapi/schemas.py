@@ -74,6 +74,7 @@ _SPREAD = _exactly(
     min=_REAL,
     p50=_REAL,
     p90=_REAL,
+    p95=_REAL,
     p99=_REAL,
     max=_REAL,
     error=_REAL,
@@ -131,7 +132,7 @@ SCHEMAS: dict[str, Any] = {
     ),
     "SearchHit": _exactly(**fields_of(SearchHit)),
     "SearchPage": _exactly(hits=_list(_ref("SearchHit")), next_cursor=_or_null(_TEXT)),
-    "Statistics": _exactly(
+    "Statistics": _with_all(
         runs=_COUNT,
         matching_runs=_COUNT,
         total=_ref("Group"),
@@ -140,6 +141,7 @@ SCHEMAS: dict[str, Any] = {
         models=_list(_ref("Group")),
         tools=_list(_ref("Group")),
         groups={"type": "object", "additionalProperties": _list(_ref("Group"))},
+        annotations=_OBJECT,
     ),
     "TraceGroup": _exactly(
         key=_TEXT,

@@ -99,8 +99,9 @@ def _as_fields(found: Statistics, matching: int) -> dict[str, Any]:
 
 async def groups(request: Request) -> Response:
     values = parse(_query(request), (GROUP_BY, GROUP_ORDER, GROUP_LIMIT, CURSOR, *FILTERS))
+    order_by = values.pop("order_by", "-last")  # of the groups, not of their runs
     filters, cursor = filter_of(values), values.get("cursor")
-    order_by, limit = values.get("order_by", "-last"), values.get("limit", DEFAULT_LIMIT)
+    limit = values.get("limit", DEFAULT_LIMIT)
     store = state_of(request).store
 
     async def make() -> dict[str, Any]:

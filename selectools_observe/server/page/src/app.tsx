@@ -6,11 +6,12 @@ import { useKeys, useLoaded } from "./parts/hooks";
 import type { Known } from "./parts/filterbar";
 import { go, useRoute, write, type Route } from "./route";
 import type { LiveState, Source } from "./source";
-import type { Summary } from "./types";
 import { Compare } from "./views/compare";
+import { Groups } from "./views/groups";
 import { Run } from "./views/run";
 import { Runs } from "./views/runs";
 import { Stats } from "./views/stats";
+import { Thread } from "./views/thread";
 
 const THEMES = ["auto", "light", "dark"] as const;
 type Theme = (typeof THEMES)[number];
@@ -30,7 +31,8 @@ export function App({ source, title }: { source: Source; title: string }) {
   useKeys({
     "?": () => help.current?.showModal(),
     "1": () => go({ view: "runs", q: route.q }),
-    "2": () => go({ view: "stats", q: route.q }),
+    "2": () => go({ view: "groups", q: route.q }),
+    "3": () => go({ view: "stats", q: route.q }),
     l: () => setFollowing(!following),
   });
   const here = (view: Route["view"]) => (route.view === view ? "page" : undefined);
@@ -43,6 +45,9 @@ export function App({ source, title }: { source: Source; title: string }) {
         <nav aria-label="Views">
           <a href={write({ view: "runs", q: route.q })} aria-current={here("runs")}>
             Runs
+          </a>
+          <a href={write({ view: "groups", q: route.q })} aria-current={here("groups")}>
+            Groups
           </a>
           <a href={write({ view: "stats", q: route.q })} aria-current={here("stats")}>
             Statistics
@@ -78,6 +83,10 @@ export function App({ source, title }: { source: Source; title: string }) {
         <Run source={source} route={route} readOnly={about.value?.read_only ?? true} />
       ) : route.view === "compare" ? (
         <Compare source={source} route={route} />
+      ) : route.view === "groups" ? (
+        <Groups source={source} route={route} known={known} />
+      ) : route.view === "thread" ? (
+        <Thread source={source} route={route} />
       ) : route.view === "stats" ? (
         <Stats source={source} route={route} known={known} />
       ) : (
@@ -91,46 +100,37 @@ export function App({ source, title }: { source: Source; title: string }) {
 function titleOf(route: Route, title: string): string {
   if (route.view === "run") return `${route.run.slice(0, 60)} – ${title}`;
   if (route.view === "compare") return `Comparison – ${title}`;
+  if (route.view === "groups") return `Groups – ${title}`;
+  if (route.view === "thread") return `${route.run.slice(0, 60)} – ${title}`;
   if (route.view === "stats") return `Statistics – ${title}`;
   return route.q ? `${route.q.slice(0, 60)} – ${title}` : title;
 }
 
 const NONE: Known = { models: [], tools: [], metadata: new Map() };
-const LOOKED_AT = 200;
 
-/** What the newest runs are made of, for completion; asked for once the page stands. */
+/** Which keys and values runs have, for completion; asked for once the page stands. */
 function useKnown(source: Source, view: Route["view"]): Known {
   const [wanted, setWanted] = useState(false);
   useEffect(() => {
-    if (view !== "runs" && view !== "stats") return;
+    if (view === "run" || view === "compare" || view === "thread") return;
     const timer = setTimeout(() => setWanted(true), 400);
     return () => clearTimeout(timer);
   }, [view]);
   const { value } = useLoaded(async () => {
     if (!wanted) return NONE;
-    const [page, stats] = await Promise.all([
-      source.list({ limit: LOOKED_AT }),
-      source.stats(source.live ? { max_runs: LOOKED_AT } : {}),
-    ]);
-    const names = (groups: { key: string }[]) => groups.map((group) => group.key);
-    return { models: names(stats.models), tools: names(stats.tools), metadata: valuesOf(page.traces) };
+    const { fields, metadata } = await source.facets();
+    const names = (field: string) => (fields[field]?.values ?? []).map(([value]) => value);
+    return {
+      models: names("model"),
+      tools: names("tool"),
+      metadata: new Map(Object.entries(metadata).map(([key, facet]) => [key, shortOnes(facet.values)])),
+    };
   }, [source, wanted]);
   return useMemo(() => value ?? NONE, [value]);
 }
 
-const MOST_VALUES = 100;
-
-function valuesOf(runs: Summary[]): Map<string, unknown[]> {
-  const found = new Map<string, Set<unknown>>();
-  for (const { metadata } of runs) {
-    for (const [key, value] of Object.entries(metadata)) {
-      if (typeof value === "object" || String(value).length > 80) continue;
-      const values = found.get(key) ?? new Set();
-      if (values.size < MOST_VALUES) values.add(value);
-      found.set(key, values);
-    }
-  }
-  return new Map([...found].map(([key, values]) => [key, [...values]]));
+function shortOnes(values: [string, number][]): string[] {
+  return values.map(([value]) => value).filter((value) => value.length <= 80 && !/^[[{]/.test(value));
 }
 
 function useTheme(): [Theme, (theme: Theme) => void] {

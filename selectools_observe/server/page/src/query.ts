@@ -34,6 +34,12 @@ const READINGS: Record<string, Reading> = {
   error: ({ value }) => ({ has_error: yesOrNo(value) }),
   parent: ({ value }) => ({ parent_run_id: value }),
   run: ({ value }) => ({ run_ids: value }),
+  session: ({ value }) => ({ session_id: value }),
+  user: ({ value }) => ({ user_id: value }),
+  name: ({ value }) => ({ name: value }),
+  agent: ({ value }) => ({ agent: value }),
+  outcome: ({ value }) => ({ outcome: value }),
+  tag: ({ value }) => ({ tags: value }),
   steps: (term) => bounds(term, "min_steps", "max_steps", wholeNumber),
   ms: (term) => bounds(term, "min_ms", "max_ms", duration),
   cost: (term) => bounds(term, "min_cost_usd", "max_cost_usd", dollars),
@@ -160,7 +166,9 @@ export function groupQueries(by: string, key: string): Query[] {
 /** The filter that a group's runs are listed by. */
 export function groupTerm(by: string, key: string): string {
   if (FIELD_OF[by]) return termOf(by, key);
-  return looksTyped(key) ? `${by}:${key}` : metadataTerm(by.replace(/^meta\./, ""), key);
+  const name = by.replace(/^meta\./, "");
+  if (!looksTyped(key) || /\s/.test(key)) return metadataTerm(name, key);
+  return `${READINGS[name] ? "meta." : ""}${name}:${key}`;
 }
 
 /** What stands side by side in a filter; nothing where OR or groups bind it together. */

@@ -34,7 +34,8 @@ export interface GroupPage {
 
 interface Facet {
   runs: number;
-  values: [unknown, number][];
+  /** A value that is no text, as JSON. */
+  values: [string, number][];
 }
 
 export interface Facets {

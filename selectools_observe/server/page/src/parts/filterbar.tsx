@@ -2,13 +2,13 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
-import { KEYS, metadataTerm, parse, termOf, withTerm } from "../query";
+import { groupTerm, KEYS, metadataTerm, parse, termOf, withTerm } from "../query";
 
 export interface Known {
   models: string[];
   tools: string[];
   /** Metadata of runs in sight: key to values. */
-  metadata: Map<string, unknown[]>;
+  metadata: Map<string, string[]>;
 }
 
 interface Props {
@@ -256,7 +256,7 @@ function valuesOf(key: string, known: Known): string[] {
   if (key === "status") return ["status:error", "status:ok"];
   if (key === "since") return ["since:1h", "since:24h", "since:7d"];
   const name = key.replace(/^meta\./, "");
-  return (known.metadata.get(name) ?? []).map((value) => metadataTerm(name, value));
+  return (known.metadata.get(name) ?? []).map((value) => groupTerm(`meta.${name}`, value));
 }
 
 function splitTerm(word: string): [string, string | null] {

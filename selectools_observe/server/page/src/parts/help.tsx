@@ -18,7 +18,7 @@ const KEYBOARD: [string, string][] = [
   ["x", "mark a run; swap the two that are compared"],
   ["+ - a", "good, bad, annotate: a run, or the step that is open"],
   ["n p f", "next, previous, first difference"],
-  ["1 2", "runs, statistics"],
+  ["1 2 3", "runs, groups, statistics"],
   ["l", "follow new runs"],
   ["?", "this help"],
 ];

@@ -65,8 +65,10 @@ export class Embedded {
   }
 
   async stats(query: Query) {
-    const found = this.matching(query);
-    return statisticsOf(found, async (runId) => (await this.traces.full(runId)).steps);
+    const { by, tz: _zone, ...filters } = query;
+    const keys = [by ?? []].flat().map(String).filter((name) => !STEP_KEYS.has(name));
+    const stepsOf = async (runId: string) => (await this.traces.full(runId)).steps;
+    return statisticsOf(this.matching(filters), stepsOf, keys, keysOf);
   }
 
   /** Runs worth comparing with a run: of the same task, input, session or user. */
@@ -111,7 +113,8 @@ export class Embedded {
   facets(): Facets {
     const fields: Facets["fields"] = {};
     const metadata: Facets["metadata"] = {};
-    const add = (to: Facets["fields"], name: string, value: unknown) => {
+    const add = (to: Facets["fields"], name: string, of: unknown) => {
+      const value = typeof of === "string" ? of : JSON.stringify(of);
       const facet = (to[name] ??= { runs: 0, values: [] });
       facet.runs++;
       const known = facet.values.find(([one]) => one === value);
@@ -139,6 +142,8 @@ const TASK_KEYS = [
   "task_id", "task", "example_id", "dataset_item_id", "reference_example_id", "sample_id", "test_case",
   "case_id", "scenario", "question_id",
 ];
+
+const STEP_KEYS = new Set(["model", "tool", "day", "hour"]);
 
 function keysOf(run: Summary, by: string): string[] {
   if (by === "tag") return run.tags ?? [];

@@ -10,6 +10,7 @@ export interface Spread {
   min: number;
   p50: number;
   p90: number;
+  p95: number;
   p99: number;
   max: number;
 }
@@ -33,8 +34,12 @@ export interface Statistics {
   matching_runs: number;
   total: Group;
   days: Group[];
+  hours?: Group[];
   models: Group[];
   tools: Group[];
+  groups?: Record<string, Group[]>;
+  /** By name: what the newest annotations of the runs say together. */
+  annotations?: Record<string, { runs: number; score: Spread; labels: Record<string, number> }>;
 }
 
 class Builder {
@@ -81,14 +86,18 @@ class Builder {
 export async function statisticsOf(
   summaries: Summary[],
   stepsOf: (runId: string) => Promise<Step[]>,
+  by: string[] = [],
+  keysOf: (run: Summary, by: string) => string[] = () => [],
 ): Promise<Statistics> {
   const total = new Builder("");
   const days = new Map<string, Builder>();
   const models = new Map<string, Builder>();
   const tools = new Map<string, Builder>();
+  const groups = new Map(by.map((name) => [name, new Map<string, Builder>()]));
   for (const run of summaries) {
     const day = run.created_at.slice(0, 10);
-    for (const builder of [total, named(days, day, `${day}T00:00:00Z`)]) {
+    const own = [...groups].flatMap(([name, of]) => keysOf(run, name).map((key) => named(of, key)));
+    for (const builder of [total, named(days, day, `${day}T00:00:00Z`), ...own]) {
       builder.runs++;
       const { prompt_tokens: prompt, completion_tokens: completion, cost_usd: cost } = run;
       builder.take(prompt, completion, cost, run.total_ms, run.has_error, run.steps);
@@ -102,6 +111,7 @@ export async function statisticsOf(
     days: [...days.values()].sort((a, b) => (a.key < b.key ? -1 : 1)).map((one) => one.built()),
     models: byCalls(models),
     tools: byCalls(tools),
+    groups: Object.fromEntries([...groups].map(([name, of]) => [name, byCalls(of)])),
   };
 }
 
@@ -144,6 +154,7 @@ function spreadOf(values: number[]): Spread {
     min: sorted[0] ?? 0,
     p50: at(0.5),
     p90: at(0.9),
+    p95: at(0.95),
     p99: at(0.99),
     max: sorted.at(-1) ?? 0,
   };

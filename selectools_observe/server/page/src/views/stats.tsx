@@ -1,15 +1,16 @@
 /** Totals and percentiles: in all, by model, by tool and by day. */
 
 import { useMemo } from "preact/hooks";
-import { count, dollars, duration, plural, short } from "../format";
+import { count, dollars, duration, plural, short, value } from "../format";
 import { FilterBar, type Known } from "../parts/filterbar";
 import { seen } from "../parts/highlight";
 import { useLater, useLoaded } from "../parts/hooks";
 import { Problem, Waiting } from "../parts/states";
-import { parse, termOf } from "../query";
+import { askedOf, groupTerm, termOf } from "../query";
 import { go, write, type Route } from "../route";
 import type { Group, Statistics } from "../reader/statistics";
 import type { Source } from "../source";
+import { ByMenu, RUN_KEYS } from "./groups";
 
 interface Props {
   source: Source;
@@ -17,56 +18,60 @@ interface Props {
   known: Known;
 }
 
-const TITLES = { model: "By model", tool: "By tool", day: "By day" } as const;
+const STEP_KEYS: [string, string][] = [["model", "Model"], ["tool", "Tool"], ["day", "Day"], ["hour", "Hour"]];
+const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
 export function Stats({ source, route, known }: Props) {
   const { q } = route;
-  const by = route.by === "tool" || route.by === "day" ? route.by : "model";
+  const by = route.by || "model";
   const asked = useLater(q, 200);
-  const { query, words } = useMemo(() => parse(asked), [asked]);
+  const parsed = useMemo(() => askedOf(asked, source.live), [asked, source]);
+  const { words } = parsed;
+  const query = words.length && source.live ? { ...parsed.query, text: words.join(" ") } : parsed.query;
+  const over = by === "hour" ? "hour" : "day";
   const { value, problem, loading } = useLoaded(
-    (signal) => source.stats(source.live ? { ...query, max_runs: route.most ?? MOST[0] } : query, signal),
-    [source, JSON.stringify(query), route.most],
+    (signal) => {
+      const most = route.most ? { max_runs: route.most } : {};
+      return source.stats({ ...query, ...most, by: [...new Set([over, by])], tz: ZONE }, signal);
+    },
+    [source, JSON.stringify(query), route.most, by],
   );
+  const refused = parsed.isLanguage && problem?.trouble === "refused" ? problem.message : null;
   return (
     <main class="stats">
       <h1 class="sr">Statistics</h1>
-      <FilterBar q={q} known={known} onChange={(text) => go({ ...route, q: text }, true)} />
-      {words.length > 0 && (
+      <FilterBar q={q} known={known} problem={source.live ? refused : undefined} onChange={(text) => go({ ...route, q: text }, true)}>
+        <ByMenu by={by} first={STEP_KEYS} known={known} onBy={(wanted) => go({ ...route, by: wanted }, true)} />
+      </FilterBar>
+      {words.length > 0 && !source.live && (
         <p class="note">Words without a colon filter the list only: these are the runs of the other filters.</p>
       )}
-      {problem && <Problem problem={problem} />}
+      {problem && !refused && <Problem problem={problem} />}
       {!value && loading && <Waiting>Loading…</Waiting>}
-      {value && (
+      {value && !refused && (
         <div class={loading ? "waiting" : undefined}>
-          <Summing statistics={value} route={route} />
-          <Days days={value.days} q={q} />
-          <nav class="choice tabs" aria-label="Group by">
-            {(["model", "tool", "day"] as const).map((one) => (
-              <a href={write({ ...route, by: one === "model" ? "" : one })} aria-current={one === by ? "true" : undefined} key={one}>
-                {TITLES[one]}
-              </a>
-            ))}
-          </nav>
-          <Groups by={by} groups={groupsOf(value, by)} />
+          <Summing statistics={value} q={asked} />
+          <Times groups={over === "hour" ? (value.hours ?? []) : value.days} over={over} q={asked} />
+          <Groups by={by} groups={groupsOf(value, by)} q={asked} />
+          <Judged of={value.annotations ?? {}} q={asked} />
         </div>
       )}
     </main>
   );
 }
 
-type By = "model" | "tool" | "day";
-
-function groupsOf(statistics: Statistics, by: By): Group[] {
+function groupsOf(statistics: Statistics, by: string): Group[] {
   if (by === "day") return [...statistics.days].reverse();
-  return by === "model" ? statistics.models : statistics.tools;
+  if (by === "hour") return [...(statistics.hours ?? [])].reverse();
+  if (by === "model") return statistics.models;
+  return by === "tool" ? statistics.tools : (statistics.groups?.[by] ?? []);
 }
 
-const MOST = [1_000, 10_000, 100_000] as const;
-
-function Summing({ statistics, route }: { statistics: Statistics; route: Route }) {
+function Summing({ statistics, q }: { statistics: Statistics; q: string }) {
   const { total, runs, matching_runs: matching } = statistics;
   const share = total.runs ? `${((total.errors / total.runs) * 100).toFixed(1)} %` : "–";
+  const also = (term: string) => ({ q: [q, term].filter(Boolean).join(" ") });
+  const { duration_ms: took } = total;
   return (
     <>
       <div class="told">
@@ -75,112 +80,166 @@ function Summing({ statistics, route }: { statistics: Statistics; route: Route }
             ? `The newest ${plural(runs, "run")} of ${count(matching)} that match.`
             : `${plural(runs, "run")}.`}
         </span>
-        {matching > MOST[0] &&
-          MOST.filter((most) => most !== runs && most !== (route.most ?? MOST[0])).map((most) => (
-            <button type="button" onClick={() => go({ ...route, most })} key={most}>
-              Sample: {short(Math.min(most, matching))}
-            </button>
-          ))}
+        <small>Days and hours of {ZONE}. Each figure leads to its runs.</small>
       </div>
       <dl class="totals big">
-        <Number name="Runs with errors" text={`${count(total.errors)}`} more={share} />
-        <Number name="Steps" text={short(total.calls)} />
-        <Number name="Tokens" text={short(total.prompt_tokens + total.completion_tokens)} more={`${short(total.prompt_tokens)} in / ${short(total.completion_tokens)} out`} />
-        <Number name="Cost" text={dollars(total.cost_usd.total)} more={`${dollars(total.cost_usd.mean)} a run`} />
-        <Number name="p50 latency" text={duration(total.duration_ms.p50)} />
-        <Number name="p90 latency" text={duration(total.duration_ms.p90)} />
-        <Number name="p99 latency" text={duration(total.duration_ms.p99)} />
+        <Number name="Runs with errors" text={count(total.errors)} more={share} to={also("error:yes")} />
+        <Number name="Steps" text={short(total.calls)} to={{ q, sort: "-steps" }} />
+        <Number name="Tokens" text={short(total.prompt_tokens + total.completion_tokens)} more={`${short(total.prompt_tokens)} in / ${short(total.completion_tokens)} out`} to={{ q, sort: "-tokens" }} />
+        <Number name="Cost" text={dollars(total.cost_usd.total)} {...(total.cost_usd.total ? { more: `${dollars(total.cost_usd.mean)} a run` } : {})} to={{ q, sort: "-cost_usd" }} />
+        <Number name="p50 latency" text={duration(took.p50)} to={also(atLeast(took.p50))} />
+        <Number name="p95 latency" text={duration(took.p95)} to={also(atLeast(took.p95))} />
+        <Number name="p99 latency" text={duration(took.p99)} to={also(atLeast(took.p99))} />
       </dl>
     </>
   );
 }
 
-function Number({ name, text, more }: { name: string; text: string; more?: string }) {
+/** Runs that took as long, rounded down so that none of them is lost. */
+function atLeast(ms: number): string {
+  return `ms>=${Math.floor(ms * 1000) / 1000}ms`;
+}
+
+function Number({ name, text, more, to }: { name: string; text: string; more?: string; to: Partial<Route> }) {
   return (
     <div>
       <dt>{name}</dt>
       <dd>
-        {text} {more && <small>{more}</small>}
+        <a href={write({ view: "runs", ...to })}>{text}</a> {more && <small>{more}</small>}
       </dd>
     </div>
   );
 }
 
-const MOST_DAYS = 120;
+const MOST_TIMES = 120;
 
-function Days({ days, q }: { days: Group[]; q: string }) {
-  const shown = days.slice(-MOST_DAYS);
+interface Line {
+  name: string;
+  read: (group: Group) => number;
+}
+
+function Times({ groups, over, q }: { groups: Group[]; over: "day" | "hour"; q: string }) {
+  const shown = groups.slice(-MOST_TIMES);
   if (shown.length < 2) return null;
-  const panels: [string, (day: Group) => number, (value: number) => string][] = [
-    ["Runs a day", (day) => day.runs, count],
-    ["Cost a day", (day) => day.cost_usd.total, dollars],
-    ["p90 latency", (day) => day.duration_ms.p90, duration],
+  const panels: [string, Line[], (value: number) => string][] = [
+    [`Runs by ${over}`, [{ name: "runs", read: (one) => one.runs }, { name: "errors", read: (one) => one.errors }], count],
+    [
+      `Latency by ${over}`,
+      [
+        { name: "p99", read: (one) => one.duration_ms.p99 },
+        { name: "p95", read: (one) => one.duration_ms.p95 },
+        { name: "p50", read: (one) => one.duration_ms.p50 },
+      ],
+      duration,
+    ],
+    [
+      `Tokens by ${over}`,
+      [
+        { name: "all", read: (one) => one.prompt_tokens + one.completion_tokens },
+        { name: "output", read: (one) => one.completion_tokens },
+      ],
+      short,
+    ],
+    [`Cost by ${over}`, [{ name: "cost", read: (one) => one.cost_usd.total }], dollars],
   ];
   return (
     <div class="panels">
-      {panels.map(([name, read, told]) => (
-        <Columns name={name} days={shown} read={read} told={told} q={q} key={name} />
+      {panels.filter(([, [line]]) => shown.some((one) => line!.read(one) > 0)).map(([name, lines, told]) => (
+        <Bars name={name} groups={shown} lines={lines} told={told} q={q} key={name} />
       ))}
     </div>
   );
 }
 
-interface ColumnsProps {
+interface BarsProps {
   name: string;
-  days: Group[];
-  read: (day: Group) => number;
+  groups: Group[];
+  /** The larger ones first: they stand behind. */
+  lines: Line[];
   told: (value: number) => string;
   q: string;
 }
 
-function Columns({ name, days, read, told }: ColumnsProps) {
-  const most = Math.max(...days.map(read), 0);
+function Bars({ name, groups, lines, told, q }: BarsProps) {
+  const most = Math.max(...groups.map(lines[0]!.read), 0);
   const scale = most || 1;
   return (
     <figure>
       <figcaption>
-        {name} <span class="n">max {told(most)}</span>
+        {name}
+        {lines.length > 1 &&
+          lines.map((line, at) => (
+            <small key={line.name}>
+              <i class={`swatch ${shade(line, at)}`} />
+              {line.name}
+            </small>
+          ))}
+        <span class="n">max {told(most)}</span>
       </figcaption>
-      <svg viewBox={`0 0 ${days.length} 100`} preserveAspectRatio="none" role="img" aria-label={`${name}: max ${told(most)}; the table below has every day`}>
-        {days.map((day, at) => {
-          const height = (read(day) / scale) * 96;
-          return (
-            <rect class="bar" x={at + 0.08} width={0.84} y={100 - height} height={height} key={day.key}>
-              <title>{`${day.key}: ${told(read(day))}`}</title>
-            </rect>
-          );
-        })}
+      <svg viewBox={`0 0 ${groups.length} 100`} preserveAspectRatio="none" role="img" aria-label={`${name}: max ${told(most)}; by day or hour the table below has them all`}>
+        {groups.map((group, at) => (
+          <g onClick={() => go({ view: "runs", q: [q, timeTerm(group)].join(" ").trim() })} key={group.key}>
+            <rect class="space" x={at} width={1} y={0} height={100} />
+            {lines.map((line, depth) => {
+              const height = (line.read(group) / scale) * 96;
+              return <rect class={`bar ${shade(line, depth)}`} x={at + 0.08} width={0.84} y={100 - height} height={height} key={line.name} />;
+            })}
+            <title>{`${group.key}: ${lines.map((line) => `${line.name} ${told(line.read(group))}`).join(", ")}`}</title>
+          </g>
+        ))}
       </svg>
       <div class="ends" aria-hidden="true">
-        <span>{days[0]!.key}</span>
-        <span>{days.at(-1)!.key}</span>
+        <span>{shortKey(groups[0]!.key)}</span>
+        <span>{shortKey(groups.at(-1)!.key)}</span>
       </div>
     </figure>
   );
 }
 
-function Groups({ by, groups }: { by: By; groups: Group[] }) {
+function shade({ name }: Line, depth: number): string {
+  return name === "errors" ? "bad" : ["", "mid", "dark"][depth]!;
+}
+
+function shortKey(key: string): string {
+  return key.replace("T", " ").slice(0, 16);
+}
+
+/** The runs of a day or an hour, by their beginning. */
+function timeTerm({ key, start }: Group): string {
+  const from = new Date(start ?? key);
+  const to = new Date(from);
+  if (key.includes("T")) to.setTime(from.getTime() + 3_600_000);
+  else to.setDate(from.getDate() + 1);
+  return `started>=${from.toISOString()} started<${to.toISOString()}`;
+}
+
+function Groups({ by, groups, q }: { by: string; groups: Group[]; q: string }) {
   if (!groups.length) return <p class="note">None of these runs has a {by}.</p>;
   const most = (read: (group: Group) => number) => Math.max(...groups.map(read), 0) || 1;
-  const calls = most((group) => (by === "day" ? group.runs : group.calls));
+  const isTime = by === "day" || by === "hour";
+  const isCall = by === "model" || by === "tool";
+  const calls = most((group) => (isCall ? group.calls : group.runs));
   const cost = most((group) => group.cost_usd.total);
   const slow = most((group) => group.duration_ms.p99);
+  const runsOf = (group: Group, failed = false) =>
+    write({ view: "runs", q: [q, termFor(by, group, failed)].filter(Boolean).join(" ") });
   // Tools have no tokens: columns of zeros say nothing.
   const spends = groups.some((group) => group.prompt_tokens + group.completion_tokens + group.cost_usd.total > 0);
   return (
-    <div class="table" tabIndex={0} role="region" aria-label={TITLES[by]}>
+    <div class="table" tabIndex={0} role="region" aria-label={`By ${nameOf(by).toLowerCase()}`}>
       <table>
         <thead>
           <tr>
-            <th scope="col">{by === "day" ? "Day" : by === "model" ? "Model" : "Tool"}</th>
-            {by !== "day" && <th scope="col" class="n">Calls</th>}
+            <th scope="col">{nameOf(by)}</th>
+            {isCall && <th scope="col" class="n">Calls</th>}
             <th scope="col" class="n">Runs</th>
             <th scope="col" class="n">Failed</th>
+            <th scope="col" class="n">Error rate</th>
             {spends && <th scope="col" class="n">Prompt tokens</th>}
             {spends && <th scope="col" class="n">Completion</th>}
             {spends && <th scope="col" class="n">Cost</th>}
             <th scope="col" class="n">p50</th>
-            <th scope="col" class="n">p90</th>
+            <th scope="col" class="n">p95</th>
             <th scope="col" class="n">p99</th>
             <th scope="col">Duration, p50 to p99</th>
           </tr>
@@ -189,20 +248,23 @@ function Groups({ by, groups }: { by: By; groups: Group[] }) {
           {groups.map((group) => (
             <tr key={group.key}>
               <th scope="row">
-                <a href={write({ view: "runs", q: termFor(by, group.key) })}>{seen(group.key)}</a>
+                <a href={runsOf(group)}>{seen(isTime ? shortKey(group.key) : group.key)}</a>
               </th>
-              {by !== "day" && <Measured text={count(group.calls)} share={group.calls / calls} />}
-              {by === "day" ? (
+              {isCall && <Measured text={count(group.calls)} share={group.calls / calls} />}
+              {!isCall ? (
                 <Measured text={count(group.runs)} share={group.runs / calls} />
               ) : (
                 <td class="n">{count(group.runs)}</td>
               )}
-              <td class={group.errors ? "n bad" : "n"}>{count(group.errors)}</td>
+              <td class={group.errors ? "n bad" : "n"}>
+                {group.errors ? <a href={runsOf(group, true)}>{count(group.errors)}</a> : "0"}
+              </td>
+              <td class="n">{percent(group.errors / ((isCall ? group.calls : group.runs) || 1))}</td>
               {spends && <td class="n">{count(group.prompt_tokens)}</td>}
               {spends && <td class="n">{count(group.completion_tokens)}</td>}
               {spends && <Measured text={dollars(group.cost_usd.total)} share={group.cost_usd.total / cost} />}
               <td class="n">{duration(group.duration_ms.p50)}</td>
-              <td class="n">{duration(group.duration_ms.p90)}</td>
+              <td class="n">{duration(group.duration_ms.p95)}</td>
               <td class="n">{duration(group.duration_ms.p99)}</td>
               <td class="range">
                 <Range group={group} most={slow} />
@@ -215,10 +277,58 @@ function Groups({ by, groups }: { by: By; groups: Group[] }) {
   );
 }
 
-function termFor(by: By, key: string): string {
-  if (by !== "day") return termOf(by, key);
-  // Days are those of UTC, as the service counts them.
-  return `since:${key}T00:00:00Z until:${key}T23:59:59.999Z`;
+/** What was said of these runs: labels and scores, each leading to its runs. */
+function Judged({ of, q }: { of: NonNullable<Statistics["annotations"]>; q: string }) {
+  const names = Object.keys(of);
+  if (!names.length) return null;
+  const to = (term: string) => write({ view: "runs", q: [q, term].filter(Boolean).join(" ") });
+  const quote = (text: string) => (/[\s"()]/.test(text) ? JSON.stringify(text) : text);
+  return (
+    <div class="table" tabIndex={0} role="region" aria-label="Annotations">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Annotation</th>
+            <th scope="col" class="n">Runs</th>
+            <th scope="col" class="n">Mean score</th>
+            <th scope="col">Labels</th>
+          </tr>
+        </thead>
+        <tbody>
+          {names.map((name) => (
+            <tr key={name}>
+              <th scope="row">{/[\s":]/.test(name) ? seen(name) : <a href={to(`has:annotation.${name}`)}>{seen(name)}</a>}</th>
+              <td class="n">{count(of[name]!.runs)}</td>
+              <td class="n">{of[name]!.score.count ? String(Math.round(of[name]!.score.mean * 1e3) / 1e3) : "-"}</td>
+              <td>
+                {Object.entries(of[name]!.labels).map(([label, runs]) => (
+                  <span class="pair" key={label}>
+                    <a href={to(`label.${name}:${quote(label)}`)}>{seen(label)}</a> {count(runs)}
+                  </span>
+                ))}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function nameOf(by: string): string {
+  return [...STEP_KEYS, ...RUN_KEYS].find(([name]) => name === by)?.[1] ?? value(by, 40);
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(share && share < 0.1 ? 1 : 0)} %`;
+}
+
+/** What finds the runs of a row, or those of them that failed there. */
+function termFor(by: string, group: Group, failed: boolean): string {
+  if (by === "day" || by === "hour") return `${timeTerm(group)}${failed ? " error:yes" : ""}`;
+  const isCall = by === "model" || by === "tool";
+  const term = isCall ? termOf(by, group.key) : groupTerm(by, group.key);
+  return failed ? (isCall ? `${term}!error` : `${term} error:yes`) : term;
 }
 
 function Measured({ text, share }: { text: string; share: number }) {
@@ -231,12 +341,12 @@ function Measured({ text, share }: { text: string; share: number }) {
 }
 
 function Range({ group, most }: { group: Group; most: number }) {
-  const { p50, p90, p99 } = group.duration_ms;
+  const { p50, p95, p99 } = group.duration_ms;
   const at = (value: number) => (value / most) * 96;
   return (
     <svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
       <rect class="far" x={at(p50)} width={Math.max(0.5, at(p99) - at(p50))} y="4" height="2" />
-      <rect class="near" x={at(p50)} width={Math.max(0.5, at(p90) - at(p50))} y="2.5" height="5" />
+      <rect class="near" x={at(p50)} width={Math.max(0.5, at(p95) - at(p50))} y="2.5" height="5" />
       <rect class="mid" x={at(p50)} width="1" y="0.5" height="9" />
     </svg>
   );
