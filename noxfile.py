@@ -91,6 +91,14 @@ def frameworks(session: nox.Session) -> None:
 
 
 @nox.session
+def busy(session: nox.Session) -> None:
+    """Run the default tests twenty times beside a machine kept busy: ``nox -s busy -- 20``."""
+    install_wheel(session)
+    session.install(*group("test"), *group("page"))
+    session.run("python", "scripts/busy_runs.py", *session.posargs)
+
+
+@nox.session
 def dropin(session: nox.Session) -> None:
     """Run selectools' own published tests of its trace and trace store against ours."""
     install_wheel(session)

@@ -145,10 +145,10 @@ class TestPolicies:
 
         thread = threading.Thread(target=third)
         thread.start()
-        assert held.entered.wait(10)
+        assert held.entered.wait(60)
         assert not done.wait(0.05)
         held.gate.set()
-        thread.join(10)
+        thread.join(60)
         store.close()
         assert held.saved == ["0", "1", "2"]
 
@@ -168,7 +168,7 @@ class TestPolicies:
     def test_drop_oldest(self, held):
         store = BackgroundTraceStore(held, max_queue=4, on_full="drop_oldest")
         store.save(AgentTrace(run_id="0"))
-        assert held.entered.wait(10)  # this one cannot be dropped any more
+        assert held.entered.wait(60)  # this one cannot be dropped any more
         for n in range(1, 9):
             store.save(AgentTrace(run_id=f"{n}"))
         held.gate.set()
@@ -334,7 +334,7 @@ class TestFlushAndClose:
         store = BackgroundTraceStore(held, max_queue=4, close_timeout=0.05)
         for n in range(4):
             store.save(AgentTrace(run_id=f"{n}"))
-        assert held.entered.wait(30)
+        assert held.entered.wait(60)
         store.close()
         under_way = 4 - store.counts.failed
         assert under_way in (1, 2)
@@ -365,9 +365,9 @@ class TestFlushAndClose:
         store.save(AgentTrace())
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(store.save, AgentTrace())
-            assert held.entered.wait(10)
+            assert held.entered.wait(60)
             store.close()
-            assert isinstance(waiting.exception(10), StoreClosedError)
+            assert isinstance(waiting.exception(60), StoreClosedError)
 
     def test_reading_sees_what_was_saved(self):
         with BackgroundTraceStore(Unreliable(delay=0.01)) as store:

@@ -44,7 +44,7 @@ class TestServe:
         with start("serve", path, "--port", 0) as program:
             try:
                 url = program.stdout.readline().split()[2]
-                with urllib.request.urlopen(f"{url}api/traces", timeout=30) as answer:
+                with urllib.request.urlopen(f"{url}api/traces", timeout=60) as answer:
                     runs = json.load(answer)["traces"]
                 program.send_signal(signal.SIGINT)
                 program.wait(60)
@@ -57,7 +57,7 @@ class TestServe:
         with start("serve", path, "--port", 0) as program:
             try:
                 url = program.stdout.readline().split()[2]
-                with urllib.request.urlopen(f"{url}api/traces?limit=2", timeout=30) as answer:
+                with urllib.request.urlopen(f"{url}api/traces?limit=2", timeout=60) as answer:
                     served = json.load(answer)
             finally:
                 program.kill()
@@ -81,7 +81,7 @@ class TestServe:
             body = json.dumps({"steps": [], "start_time": 1.0, "run_id": "r"}).encode()
             headers = {"Content-Type": "application/json"}
             sent = urllib.request.Request(f"{url}api/traces", body, headers)
-            with urllib.request.urlopen(sent, timeout=30) as answer:
+            with urllib.request.urlopen(sent, timeout=60) as answer:
                 assert answer.status == 201
             program.kill()
         stored = json.loads(run("list", name, "--json", cwd=tmp_path).stdout)

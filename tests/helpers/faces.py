@@ -147,7 +147,7 @@ def open_files() -> set[str]:
     return found
 
 
-def eventually(holds, seconds: float = 10.0) -> bool:
+def eventually(holds, seconds: float = 60.0) -> bool:
     """Whether a condition comes true, given generous time: threads end in their own time."""
     deadline = time.monotonic() + seconds
     while not holds():

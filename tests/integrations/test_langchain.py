@@ -620,7 +620,7 @@ entered.wait()
             handler.on_chain_start({}, {}, run_id=uuid.uuid4(), name="endless")
             del handler
             gc.collect()
-            assert saver_thread.wait(30)
+            assert saver_thread.wait(60)
             assert stored(store).metadata == {"name": "endless", "unfinished": True}
 
     def test_an_end_without_a_begin_is_nothing(self):

@@ -253,8 +253,8 @@ class TestAgentAPI:
                 thread.start()
                 stack.callback(thread.join)
                 stack.callback(vars(server).update, should_exit=True)
-                assert ready.wait(30)
-                client = httpx.Client(base_url=f"http://127.0.0.1:{serve.port}", timeout=30)
+                assert ready.wait(60)
+                client = httpx.Client(base_url=f"http://127.0.0.1:{serve.port}", timeout=60)
                 wait_until_up(stack.enter_context(client))
                 return client
 

@@ -75,14 +75,14 @@ def serving(store: Any, **options: Any) -> Iterator[Served]:
         thread = threading.Thread(target=asyncio.run, args=(serve(),))
         thread.start()
         try:
-            assert ready.wait(30)
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            assert ready.wait(60)
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
                 yield Served(port, client, server)
         finally:
             server.should_exit = True
             loops[0].call_soon_threadsafe(app.end_streams)
             loops[0].call_soon_threadsafe(server.stop.set)
-            thread.join(30)
+            thread.join(60)
             assert not thread.is_alive()
             if hasattr(store, "close"):
                 store.close()

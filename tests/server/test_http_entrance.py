@@ -28,7 +28,7 @@ def guarded():
 def raw(service, data: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", service.port), 10) as connection:
         connection.sendall(data)
-        connection.settimeout(10)
+        connection.settimeout(60)
         answer = b""
         with contextlib.suppress(TimeoutError):
             while piece := connection.recv(65536):
@@ -188,7 +188,7 @@ def test_idle_connections_do_not_keep_others_out(monkeypatch):
             ) as idle:
                 assert idle.stdout.readline() == "held\n"
                 for _ in range(5):
-                    with httpx.Client(timeout=10) as client:
+                    with httpx.Client(timeout=60) as client:
                         url = f"http://127.0.0.1:{service.port}/health"
                         assert client.get(url).status_code == 200
                 idle.stdin.close()

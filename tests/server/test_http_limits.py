@@ -43,7 +43,7 @@ def small():
 
 
 def connected(service):
-    return contextlib.closing(socket.create_connection(("127.0.0.1", service.port), timeout=20))
+    return contextlib.closing(socket.create_connection(("127.0.0.1", service.port), timeout=60))
 
 
 def until_closed(connection) -> bytes:

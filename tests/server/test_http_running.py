@@ -25,13 +25,13 @@ from selectools_observe.server import runner as running
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_it_while_streams_are_open(path, stop):
-    with program(path) as (process, url), httpx.Client(base_url=url, timeout=30) as client:
+    with program(path) as (process, url), httpx.Client(base_url=url, timeout=60) as client:
         with client.stream("GET", "/api/live") as stream:
             lines = stream.iter_lines()
             assert next(lines) == "retry: 2000"
             process.send_signal(stop)
             list(lines)  # it ends, and not by an error
-        out, errors = process.communicate(timeout=20)
+        out, errors = process.communicate(timeout=60)
         assert (process.returncode, out) == (0, "ended\n")
         assert "Traceback" not in errors
         assert "ResourceWarning" not in errors
@@ -42,14 +42,14 @@ def test_answers_under_way_are_finished(path):
         trace = run_of("large")
         trace.steps[0].tool_result = "x" * 20_000_000
         store.save(trace)
-    with program(path) as (process, url), httpx.Client(base_url=url, timeout=30) as client:
+    with program(path) as (process, url), httpx.Client(base_url=url, timeout=60) as client:
         with client.stream("GET", "/api/traces/large") as stream:
             parts = stream.iter_raw()
             size = len(next(parts))
             process.send_signal(signal.SIGTERM)
             size += sum(map(len, parts))
         assert size > 20_000_000
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_what_was_acknowledged_survives_a_kill(path):
@@ -70,7 +70,7 @@ def test_what_was_acknowledged_survives_a_kill(path):
             time.sleep(0.01)
         process.kill()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
     with program(path) as (process, url), httpx.Client(base_url=url) as client:
         for run_id in acknowledged:
             assert client.get(f"/api/traces/{run_id}").status_code == 200
@@ -108,7 +108,7 @@ def test_the_port_is_free_again(tmp_path):
     with program(tmp_path / "runs.db") as (process, url):
         port = int(url.rstrip("/").rpartition(":")[2])
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
     with program(tmp_path / "runs.db", port) as (_, again):
         assert again == url
 

@@ -54,7 +54,7 @@ def guarded():
 
 def spoken(port: int, request: bytes) -> bytes:
     """What a server answers to these bytes, until it closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(request)
         answer = b""
         with contextlib.suppress(ConnectionResetError):

@@ -103,7 +103,7 @@ class listening:  # noqa: N801 - used as a function
 
     def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGINT)
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=60)
 
 
 @pytest.fixture(params=[over_stdio, over_http])

@@ -485,7 +485,7 @@ FORKING = """
     for child in range({children}):
         pid = os.fork()
         if pid == 0:
-            signal.alarm(20)  # kills a child that hangs
+            signal.alarm(100)  # kills a child that hangs
             faulthandler.dump_traceback_later(15)
             code = 1
             try:
@@ -564,7 +564,7 @@ class TestFork:
             parent_went, child_saved = os.pipe(), os.pipe()
             pid = os.fork()
             if pid == 0:
-                signal.alarm(20)
+                signal.alarm(100)
                 save("child-1")
                 os.write(child_saved[1], b"x")
                 os.close(parent_went[1])
@@ -596,7 +596,7 @@ class TestFork:
             for child in range(5):
                 pid = os.fork()
                 if pid == 0:
-                    signal.alarm(20)
+                    signal.alarm(100)
                     code = 1
                     try:
                         asyncio.run(store.save(so.AgentTrace(run_id=f"child-{{child}}")))

@@ -479,7 +479,7 @@ class TestInUse:
                         target=lambda: saved.append(store.save(trace(f"t{len(saved)}")))
                     )
                     other.start()
-                    other.join(20)
+                    other.join(60)
 
             assert store.verify(progress=on_progress).ok
             assert saved[0] == "t0"
