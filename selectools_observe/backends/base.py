@@ -423,6 +423,7 @@ class StoreCore(ABC, Generic[PreparedT]):
             self._sizes_of,
             self._delete_rows,
             self._give_back,
+            self._delete_oldest,
             self._deletes_at_once,
             self._prune_slack,
         )
@@ -430,6 +431,7 @@ class StoreCore(ABC, Generic[PreparedT]):
     # What pruning needs of a backend: see `PrunedStore`.
 
     _deletes_at_once = 256
+    _delete_oldest: Callable[[int], Awaitable[int]] | None = None
     _prune_slack = 0.0
 
     def _rows_oldest_first(

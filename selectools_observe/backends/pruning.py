@@ -53,6 +53,7 @@ class PrunedStore(NamedTuple):
         sizes_of: About how many bytes each row has.
         delete_rows: See `Delete`.
         give_back: See `GiveBack`.
+        delete_oldest: Deletes so many of the oldest runs, without a look at them; how many.
         deletes_at_once: Runs that are deleted together.
         prune_slack: The share by which a bound is overstepped before a step is taken, and
             understepped then.
@@ -65,6 +66,7 @@ class PrunedStore(NamedTuple):
     sizes_of: Callable[[Sequence[PageRow]], Awaitable[Sequence[int]]]
     delete_rows: Delete
     give_back: GiveBack
+    delete_oldest: Callable[[int], Awaitable[int]] | None
     deletes_at_once: int
     prune_slack: float
 
@@ -98,7 +100,8 @@ class Pruning:
 
     async def run(self) -> PruneReport:
         """Delete all that the rule is against."""
-        before = await self._store.size()
+        is_step = self._most is not None
+        before = None if is_step else await self._store.size()
         slack = 0.0 if self._most is None else self._store.prune_slack
         if not self._rule.has_bound:
             await self._delete_of(self._looked_at)
@@ -107,8 +110,8 @@ class Pruning:
         await self._too_large(slack)
         deleted = len(self._found) if self._dry_run else self._deleted
         if deleted and not self._dry_run:
-            await self._store.give_back(all_of_it=self._most is None)
-        after = await self._store.size()
+            await self._store.give_back(all_of_it=not is_step)
+        after = None if is_step else await self._store.size()
         if self._dry_run and after is not None:
             after = max(0, after - self._bytes)
         return PruneReport(
@@ -135,6 +138,8 @@ class Pruning:
         surplus = await self._store.count_of(self._looked_at) - keep
         if surplus <= slack * keep:
             return
+        if await self._took_oldest(surplus):
+            return
 
         def first(rows: Sequence[PageRow]) -> Sequence[PageRow]:
             nonlocal surplus
@@ -154,11 +159,24 @@ class Pruning:
                 return
             slack_taken = int(keep * slack)
             excess = size - self._bytes_gone() - keep + slack_taken
+            runs = await self._store.count_of(_EVERYTHING)
+            if await self._took_oldest(1 + excess * runs // max(1, size)):
+                return
             before = len(self._found)
             await self._delete_of(self._looked_at, until_bytes=excess)
             if self._dry_run or len(self._found) == before or self._is_enough:
                 return
             slack = 0.0
+
+    async def _took_oldest(self, number: int) -> bool:
+        """In a step, delete so many of the oldest without a look, if nothing is to be spared."""
+        rule, delete = self._rule, self._store.delete_oldest
+        if self._most is None or delete is None:
+            return False
+        if rule.keep_annotated or rule.where is not None or rule.keep is not None:
+            return False
+        self._deleted += await delete(min(number, self._most))
+        return True
 
     def _bytes_gone(self) -> int:
         return self._bytes if self._dry_run else 0

@@ -16,6 +16,11 @@ _BLOCKS_LEFT = 64
 _IDS_AT_ONCE = 256
 
 
+DELETE_OLDEST = """
+    DELETE FROM traces WHERE rowid IN (SELECT rowid FROM traces ORDER BY rowid LIMIT ?)
+"""
+
+
 def in_use(connection: sqlite3.Connection) -> int:
     """The bytes of pages that hold something."""
     pages, free, page_size = (

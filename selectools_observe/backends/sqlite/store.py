@@ -115,6 +115,9 @@ class SQLiteStore(FileCore[WrittenTrace]):
         state = self._loop_local.current()
         return await state.write(Writer.delete_rows, ids, spare_annotated=spare_annotated)
 
+    async def _delete_oldest(self, number: int) -> int:
+        return await self._loop_local.current().write(Writer.delete_oldest, number)
+
     async def _size(self) -> int:
         return await self._loop_local.current().write(Writer.size)
 

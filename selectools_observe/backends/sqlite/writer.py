@@ -193,11 +193,21 @@ class Writer:
     def delete_rows(self, row_ids: list[int], *, spare_annotated: bool) -> list[str]:
         """Remove rows that are still there; their run ids."""
         gone = space.delete_rows(self.connection, row_ids, spare_annotated=spare_annotated)
-        self._deleted += len(gone)
+        self._note_deleted(len(gone))
+        return gone
+
+    def _note_deleted(self, number: int) -> None:
+        self._deleted += number
         if self._deleted > _DELETES_BETWEEN_UPKEEP:
             self._deleted = 0
             space.forget_blocks(self.connection)
         self._check_place()
+
+    def delete_oldest(self, number: int) -> int:
+        """Remove so many of the oldest runs; how many there were."""
+        undo(self.connection)
+        gone = self.connection.execute(space.DELETE_OLDEST, (number,)).rowcount
+        self._note_deleted(gone)
         return gone
 
     def size(self) -> int:
