@@ -218,6 +218,13 @@ def asks_for_annotations(filters: TraceFilter) -> bool:
     return any(isinstance(leaf, asked) for leaf in leaves(condition_of(filters)))
 
 
+def needed_annotations(filters: TraceFilter) -> list[str | None]:
+    """Names of which every run that matches has an annotation, None being any name."""
+    parts = conjuncts(condition_of(filters))
+    asked = (ScoreBound, LabelIs, IsAnnotated)
+    return [part.name for part in parts if isinstance(part, asked)]
+
+
 def needed_text(filters: TraceFilter) -> TextQuery | None:
     """Terms that every run that matches has; None if there are none."""
     texts = [] if filters.text is None else [filters.text]

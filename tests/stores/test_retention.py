@@ -114,6 +114,8 @@ class TestByItself:
                 raise StorageError("x", "the disk is full", "Free some space")
 
             monkeypatch.setattr(store._core, "_delete_rows", refuse)
+            if store._core._delete_oldest is not None:
+                monkeypatch.setattr(store._core, "_delete_oldest", refuse)
             for number in range(70):
                 store.save(run(number, 10))
             assert store.count() == 70

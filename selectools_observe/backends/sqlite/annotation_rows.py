@@ -133,6 +133,17 @@ def latest(connection: sqlite3.Connection, where: str, run_ids: Iterable[str]) -
     return {run_id: latest_of(those) for run_id, those in read(connection, where, run_ids).items()}
 
 
+def annotated_runs(names: Iterable[str | None]) -> tuple[str, list[str]]:
+    """The condition on ``traces`` that a run has an annotation of each name, None being any."""
+    parts, values = [], []
+    for name in dict.fromkeys(names):
+        of_name = "" if name is None else " WHERE name = ?"
+        parts.append(f"run_id IN (SELECT run_id FROM trace_annotations{of_name})")
+        if name is not None:
+            values.append(name)
+    return " AND ".join(parts), values
+
+
 def has_some(connection: sqlite3.Connection) -> bool:
     """Whether any run is annotated."""
     question = "SELECT 1 FROM trace_annotations LIMIT 1"

@@ -14,7 +14,7 @@ from ...errors import CorruptTraceError
 from ...model.annotations import Latest
 from ...model.checksum import checksum
 from ...model.codec import LARGE
-from ...model.filters import TraceFilter, asks_for_facts, order_of, verdict
+from ...model.filters import TraceFilter, asks_for_facts, needed_annotations, order_of, verdict
 from ...model.ordering import Order, SortKey
 from ...model.trace import TraceSummary
 from ...model.validation import is_storable_id
@@ -175,8 +175,8 @@ def catch_up(connection: sqlite3.Connection, where: str) -> None:
 def _matching_ids(
     connection: sqlite3.Connection, where: str, filters: TraceFilter
 ) -> Generator[int, None, None]:
-    if filters.run_ids is not None:
-        for found in _by_run_ids(connection, where, PageRequest(filters)):
+    if filters.run_ids is not None or needed_annotations(filters):
+        for found in rows_found(connection, where, PageRequest(filters)):
             yield found.key
         return
     yielder = GilYielder()
@@ -212,6 +212,8 @@ def rows_found(
     """All rows that match from the page's beginning on, in its order."""
     if ask.filters.run_ids is not None:
         return _by_run_ids(connection, where, ask)
+    if needed_annotations(ask.filters):
+        return _by_annotations(connection, where, ask)
     narrowing = CandidateQuery(connection, ask)
     if narrowing.is_everything:
         return _everything(connection, where, ask)
@@ -313,8 +315,26 @@ def _by_run_ids(
             [*chunk, *values],
         ).fetchall()
         places += [row[0] for row in rows]
-    places = sorted(set(places), reverse=not ask.oldest_first)
-    for some in chunks(places, ROWS_AT_ONCE):
+    yield from _at_places(connection, where, ask, places)
+
+
+def _by_annotations(
+    connection: sqlite3.Connection, where: str, ask: PageRequest
+) -> Generator[PageRow, None, None]:
+    """The runs that match, among those that have the annotations which all that match have."""
+    condition, values = bounds_of(ask, "rowid")
+    annotated, names = annotation_rows.annotated_runs(needed_annotations(ask.filters))
+    rows = connection.execute(
+        f"SELECT rowid FROM traces WHERE {condition} AND {annotated}", [*values, *names]
+    ).fetchall()
+    yield from _at_places(connection, where, ask, [row[0] for row in rows])
+
+
+def _at_places(
+    connection: sqlite3.Connection, where: str, ask: PageRequest, places: Iterable[int]
+) -> Generator[PageRow, None, None]:
+    in_page_order = sorted(set(places), reverse=not ask.oldest_first)
+    for some in chunks(in_page_order, ROWS_AT_ONCE):
         candidates = [(row_id, False) for row_id in some]
         yield from _summaries(connection, where, candidates, ask.filters)
 
