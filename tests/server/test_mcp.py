@@ -63,8 +63,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def over_stdio(path: Path) -> AsyncIterator[ClientSession]:
-    arguments = ["-m", "selectools_observe.cli", "mcp", str(path)]
+async def over_stdio(path: Path, *options: str) -> AsyncIterator[ClientSession]:
+    arguments = ["-m", "selectools_observe.cli", "mcp", str(path), *options]
     environment = command.environment()
     parameters = StdioServerParameters(command=sys.executable, args=arguments, env=environment)
     async with (
@@ -131,7 +131,7 @@ async def test_an_agent_finds_reads_and_compares_runs(path: Path, connect: Conne
         tools = (await session.list_tools()).tools
         assert {tool.name for tool in tools} == {
             "search_runs", "list_runs", "read_conversation", "read_step", "compare_runs",
-            "summarize_runs", "list_values",
+            "summarize_runs", "list_values", "read_annotations",
         }  # fmt: skip
         assert all(tool.annotations and tool.annotations.readOnlyHint for tool in tools)
         assert all(tool.description for tool in tools)
@@ -165,6 +165,27 @@ async def test_an_agent_finds_reads_and_compares_runs(path: Path, connect: Conne
         assert summed["groups"]["model"][0]["cost_usd"] == 1.0
         values = await ask(session, "list_values")
         assert "reward" in values["metadata"]
+
+
+async def test_agents_annotate_where_they_may(path: Path) -> None:
+    said = {"run_id": "first", "name": "quality", "score": 0.2, "note": "gave up", "step": 2}
+    async with over_stdio(path) as session:
+        assert "Unknown tool" in await refusal(session, "annotate_run", **said)
+    async with over_stdio(path, "--allow-annotations") as session:
+        tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+        assert not tools["annotate_run"].annotations.readOnlyHint
+        kept = (await ask(session, "annotate_run", **said))["annotation"]
+        assert (kept["step"], kept["source"], kept["score"]) == (2, "llm", 0.2)
+        read = await ask(session, "read_annotations", run_id="first")
+        assert [each["id"] for each in read["annotations"]] == [kept["id"]]
+        found = await ask(session, "list_runs", where="score.quality<0.5")
+        assert [run["run_id"] for run in found["runs"]] == ["first"]
+        assert "3 steps" in await refusal(session, "annotate_run", **{**said, "step": 9})
+        assert "says nothing" in await refusal(
+            session, "annotate_run", run_id="first", name="empty"
+        )
+    with SQLiteTraceStore(path) as store:
+        assert [each.step for each in store.annotations("first")] == [1]
 
 
 async def test_every_airline_run_is_read_in_pieces_of_bounded_size(path: Path) -> None:

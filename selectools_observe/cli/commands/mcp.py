@@ -30,18 +30,19 @@ _TOKEN = "SELECTOOLS_OBSERVE_TOKEN"  # noqa: S105 - the name of a variable
     show_default=True,
     help="With --http, the port.",
 )
+@click.option("--allow-annotations", is_flag=True, help="Let agents add labels, scores, notes.")
 @with_session
-def mcp(session: Session, host: str, port: int, *, http: bool) -> int:
+def mcp(session: Session, host: str, port: int, *, http: bool, allow_annotations: bool) -> int:
     """Serve a store to agents over the Model Context Protocol: search, read, compare, sum up.
 
-    Nothing is changed. A client starts this command itself and speaks to it over standard input
+    No run is changed. A client starts this command itself and speaks to it over standard input
     and output; docs/mcp.md has the lines for Claude Code, Claude Desktop, Cursor and Codex.
     """
     from ...server.mcp import run_http, run_stdio  # noqa: PLC0415 - an extra, slow to import
 
     existing(session.name)
     if not http:
-        run_stdio(session.name)
+        run_stdio(session.name, allow_annotations=allow_annotations)
         return OK
     try:
         token = os.environ.get(_TOKEN)
@@ -51,6 +52,7 @@ def mcp(session: Session, host: str, port: int, *, http: bool) -> int:
             host,
             port,
             token=token,
+            allow_annotations=allow_annotations,
             on_ready=lambda url: session.terminal.note(ready.format(url)),
         )
     except ValueError as error:

@@ -13,7 +13,8 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import ToolAnnotations
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ...protocols import AsyncQueryableTraceStore
+from ...protocols import AsyncQueryableTraceStore, AsyncTraceStore, TraceStore
+from ...stores.adapters import as_async
 from ...stores.open import open_async_store
 from ..entrance import Guesses
 from ..runner import Server, check_access, listen, own_names, url_of
@@ -29,11 +30,14 @@ _INSTRUCTIONS = (
 )
 
 
-def create_mcp_server(store: AsyncQueryableTraceStore) -> FastMCP[None]:
+def create_mcp_server(
+    store: AsyncTraceStore | TraceStore, *, allow_annotations: bool = False
+) -> FastMCP[None]:
     """An MCP server whose tools read a store, which stays the caller's to close.
 
     Args:
-        store: An async store with the methods that scale.
+        store: Any store, async or blocking; an async one is better.
+        allow_annotations: Offer the tool that adds annotations; else all tools only read.
     """
     server: FastMCP[None] = FastMCP(
         "selectools-observe",
@@ -48,17 +52,23 @@ def create_mcp_server(store: AsyncQueryableTraceStore) -> FastMCP[None]:
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     reads = ToolAnnotations(readOnlyHint=True, openWorldHint=False)
-    for tool in RunTools(store).reading():
+    tools = RunTools(as_async(store, close=False))
+    for tool in tools.reading():
         server.add_tool(tool, annotations=reads)
+    if allow_annotations:
+        adds = ToolAnnotations(readOnlyHint=False, destructiveHint=False, openWorldHint=False)
+        for tool in tools.writing():
+            server.add_tool(tool, annotations=adds)
     return server
 
 
-def run_stdio(name: str) -> None:
+def run_stdio(name: str, *, allow_annotations: bool = False) -> None:
     """Serve a store over standard input and output, until the client ends."""
 
     async def serve() -> None:
         async with _opened(name) as store:
-            await create_mcp_server(store).run_stdio_async()
+            server = create_mcp_server(store, allow_annotations=allow_annotations)
+            await server.run_stdio_async()
 
     # The SDK closes the standard output that it finds: it is given one of its own.
     with open(os.dup(1), "w", encoding="utf-8") as output, contextlib.redirect_stdout(output):
@@ -71,6 +81,7 @@ def run_http(
     port: int = 8601,
     *,
     token: str | None = None,
+    allow_annotations: bool = False,
     allowed_hosts: Collection[str] = (),
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
@@ -89,7 +100,8 @@ def run_http(
         async def serve() -> None:
             async with _opened(name) as store:
                 rules = Rules(token, {*allowed_hosts, *own_names(host)})
-                app = McpApp(create_mcp_server(store), rules)
+                server = create_mcp_server(store, allow_annotations=allow_annotations)
+                app = McpApp(server, rules)
                 await Server(app, lambda: on_ready(url) if on_ready else None).serve([listener])
 
         asyncio.run(serve())

@@ -17,6 +17,7 @@ from pydantic import Field
 from ...analytics import compare
 from ...analytics.conversation import Turn, conversation_of
 from ...errors import TraceStoreError
+from ...model.annotations import Annotation
 from ...model.filters import TraceFilter
 from ...model.json_values import dumps, plain
 from ...model.ordering import ORDERS
@@ -30,6 +31,7 @@ from .recorded_data import fitting, recorded, shortened
 P = ParamSpec("P")
 Tool = Callable[P, Awaitable[CallToolResult]]
 
+_AUTHOR = "MCP client"
 _IN_A_LIST = 300  # characters of a text in a list
 _IN_A_STATISTIC = 30  # groups of each kind
 
@@ -91,7 +93,12 @@ class RunTools:
             self.compare_runs,
             self.summarize_runs,
             self.list_values,
+            self.read_annotations,
         ]
+
+    def writing(self) -> list[Tool[...]]:
+        """The tools that add to what is kept; none changes a run."""
+        return [self.annotate_run]
 
     @_explained
     async def search_runs(
@@ -276,6 +283,43 @@ class RunTools:
         found = await self._store.facets(_parsed(where), most=most)
         return recorded(**shortened(msgspec.to_builtins(found), 10_000))
 
+    @_explained
+    async def read_annotations(self, run_id: RunId) -> CallToolResult:
+        """Read the labels, scores and notes that people, checks and models gave a run."""
+        found = await self._store.annotations(run_id)
+        newest = fitting(reversed(found), _annotation)
+        return recorded(
+            run_id=run_id, annotations=newest[::-1], older_left_out=len(found) - len(newest)
+        )
+
+    @_explained
+    async def annotate_run(
+        self,
+        run_id: RunId,
+        *,
+        name: Annotated[str, Field(description="What is judged: quality, tone, resolved.")],
+        label: Annotated[str | None, Field(description="The judgement in a word.")] = None,
+        score: Annotated[float | None, Field(description="The judgement as a number.")] = None,
+        note: Annotated[str | None, Field(description="Why.", max_length=10_000)] = None,
+        step: Annotated[
+            int | None, Field(description="The step that is meant, from 1; else the run.", ge=1)
+        ] = None,
+    ) -> CallToolResult:
+        """Say something of a run or a step: a label, a score, a note. The run is not changed."""
+        if step is not None and step > (steps := len((await self._run(run_id)).steps)):
+            raise ToolError(f"the run has {steps} steps; they are numbered from 1")
+        kept = await self._store.annotate(
+            run_id,
+            name,
+            label=label,
+            score=score,
+            note=note,
+            step=None if step is None else step - 1,
+            author=_AUTHOR,
+            source="llm",
+        )
+        return recorded(annotation=_annotation(kept))
+
     async def _check_keys(self, where: str | None) -> None:
         """Tell of a key that no run has: it may be why nothing was found."""
         if where is not None and where.strip():
@@ -308,6 +352,13 @@ def _hit(hit: SearchHit) -> Any:
 def _summary(summary: TraceSummary) -> Any:
     fields = {name: value for name, value in summary.to_dict().items() if value not in (None, [])}
     return shortened(fields, _IN_A_LIST)
+
+
+def _annotation(annotation: Annotation) -> Any:
+    fields = annotation.to_dict()
+    if annotation.step is not None:
+        fields["step"] = annotation.step + 1
+    return shortened(fields, 2000)
 
 
 def _turn(turn: Turn, limit: int) -> Any:
