@@ -213,6 +213,27 @@ class RecorderCounts(msgspec.Struct, frozen=True):
     late_steps: int = 0
 
 
+class SavesRuns:
+    """What the handler of a framework says of the runs that it saved."""
+
+    _saver: SafeSaver
+
+    @property
+    def store(self) -> AnyStore:
+        """Where runs go."""
+        return self._saver.store
+
+    @property
+    def saved(self) -> int:
+        """How many runs were stored."""
+        return self._saver.saved
+
+    @property
+    def failed(self) -> int:
+        """How many could not be."""
+        return self._saver.failed
+
+
 class RunSaver(_Saver):
     """Gives runs to a store of either kind."""
 

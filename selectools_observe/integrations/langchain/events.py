@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from ...capture.error_text import error_text
-from ...capture.saver import OnError, SafeSaver
+from ...capture.saver import OnError, SafeSaver, SavesRuns
 from ...capture.saver_thread import saver_thread
 from ...model.trace import AgentTrace, StepType, TraceStep
 from ...protocols import AsyncTraceStore, TraceStore
@@ -64,7 +64,7 @@ def _save_rest(runs: Runs, saver: SafeSaver) -> None:
         saver_thread.put(partial(saver.save, trace))
 
 
-class Watching:
+class Watching(SavesRuns):
     """Follows runs; what both handlers share. What to save is given back."""
 
     run_inline = True  # in the order of what happens, and without a thread
@@ -86,21 +86,6 @@ class Watching:
         saver_thread.ready()
         # When the program ends, or the handler is let go.
         weakref.finalize(self, _save_rest, self._runs, self._saver)
-
-    @property
-    def store(self) -> TraceStore | AsyncTraceStore:
-        """Where runs go."""
-        return self._saver.store
-
-    @property
-    def saved(self) -> int:
-        """How many runs were stored."""
-        return self._saver.saved
-
-    @property
-    def failed(self) -> int:
-        """How many could not be."""
-        return self._saver.failed
 
     @_never_silent
     def _model_begins(

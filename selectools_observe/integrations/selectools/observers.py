@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from ...capture.error_text import error_text
-from ...capture.saver import OnError, SafeSaver
+from ...capture.saver import OnError, SafeSaver, SavesRuns
 from ...capture.saver_thread import is_ending, saver_thread
 from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, TraceStore
@@ -28,7 +28,7 @@ __all__ = ["AsyncTraceSavingObserver", "TraceSavingObserver"]
 log = logging.getLogger(__name__)
 
 
-class _Watching:
+class _Watching(SavesRuns):
     """Follows runs from their begin; what both observers share.
 
     selectools swallows what an observer raises, so nothing here may.
@@ -48,21 +48,6 @@ class _Watching:
         self._contents = contents
         self._max_open_runs = max_open_runs
         self._open: dict[str, WatchedRun] = {}
-
-    @property
-    def store(self) -> TraceStore | AsyncTraceStore:
-        """Where runs go."""
-        return self._saver.store
-
-    @property
-    def saved(self) -> int:
-        """How many saves went well."""
-        return self._saver.saved
-
-    @property
-    def failed(self) -> int:
-        """How many did not."""
-        return self._saver.failed
 
     # What selectools tells
 
