@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from math import inf, nextafter
@@ -14,12 +15,25 @@ from . import timestamps
 Bound: TypeAlias = Number | datetime
 
 _EVERYTHING = TraceFilter()
+# A column of the facets, and the fields that bound it from below and from above.
+_BOUNDS = (
+    ("created_us", "since", "until"),
+    ("steps", "min_steps", "max_steps"),
+    ("total_ms", "min_ms", "max_ms"),
+    ("cost_usd", "min_cost_usd", "max_cost_usd"),
+    ("has_error", "has_error", "has_error"),
+    ("started_us", "started_since", "started_until"),
+    ("wall_ms", "min_wall_ms", "max_wall_ms"),
+)
+# Those of which the blocks of the index know the least and the largest too.
+_IN_BLOCKS = frozenset(
+    {"created_us", "steps", "total_ms", "cost_usd", "has_error", "started_us", "wall_ms"}
+)
 # What columns and terms say as exactly as `matches` does.
 _IN_SQL = (
-    "metadata_match", "min_steps", "max_steps", "since", "until", "min_ms", "max_ms",
-    "min_cost_usd", "max_cost_usd", "parent_run_id", "run_ids", "has_error", "step_type",
-    "tool_name", "model", "name", "session_id", "user_id", "agent", "tags", "outcome",
-    "started_since", "started_until", "min_wall_ms", "max_wall_ms", "limit",
+    "metadata_match", "parent_run_id", "run_ids", "step_type", "tool_name", "model", "name",
+    "session_id", "user_id", "agent", "tags", "outcome", "limit",
+    *(field for _, *bounds in _BOUNDS for field in bounds),
 )  # fmt: skip
 
 
@@ -32,50 +46,42 @@ class Ranges:
     """The filter's ranges, as SQL for facets and for the bounds of blocks."""
 
     def __init__(self, filters: TraceFilter) -> None:
-        error = None if filters.has_error is None else int(filters.has_error)
-        bounds: tuple[tuple[str, Bound | None, Bound | None], ...] = (
-            ("created_us", filters.since, filters.until),
-            ("steps", filters.min_steps, filters.max_steps),
-            ("total_ms", filters.min_ms, filters.max_ms),
-            ("cost_usd", filters.min_cost_usd, filters.max_cost_usd),
-            ("has_error", error, error),
-            (
-                "started_us",
-                filters.started_since,
-                filters.started_until,
-            ),
-            ("wall_ms", filters.min_wall_ms, filters.max_wall_ms),
-        )
-        self._ranges = [
-            (column, _number(low), _number(high))
-            for column, low, high in bounds
-            if not (low is None and high is None)
-        ]
+        self._ranges: list[tuple[str, Number | None, Number | None]] = []
+        for column, least, most in _BOUNDS:
+            low, high = getattr(filters, least), getattr(filters, most)
+            if not (low is None and high is None):
+                self._ranges.append((column, _number(low), _number(high)))
 
     def __bool__(self) -> bool:
         return bool(self._ranges)
 
     def of_facets(self) -> tuple[str, list[Any]]:
         """The condition on a row of ``trace_facets``."""
-        return self._sql("{0} >= ?", "{0} <= ?")
+        return _sql(self._ranges, "{0} >= ?", "{0} <= ?")
 
     def of_blocks(self) -> tuple[str, list[Any]]:
         """The condition on a block that may hold such a row."""
-        return self._sql("max_{0} >= ?", "min_{0} <= ?")
+        known = [bounds for bounds in self._ranges if bounds[0] in _IN_BLOCKS]
+        return _sql(known, "max_{0} >= ?", "min_{0} <= ?")
 
-    def _sql(self, at_least: str, at_most: str) -> tuple[str, list[Any]]:
-        conditions, values = ["1"], []
-        for column, low, high in self._ranges:
-            for template, bound, outward in ((at_least, low, -inf), (at_most, high, inf)):
-                if bound is not None:
-                    conditions.append(template.format(column))
-                    values.append(_fitting(bound, -outward))
-        return " AND ".join(conditions), values
+
+def _sql(
+    ranges: Iterable[tuple[str, Number | None, Number | None]], at_least: str, at_most: str
+) -> tuple[str, list[Any]]:
+    conditions, values = ["1"], []
+    for column, low, high in ranges:
+        for template, bound, outward in ((at_least, low, -inf), (at_most, high, inf)):
+            if bound is not None:
+                conditions.append(template.format(column))
+                values.append(_fitting(bound, -outward))
+    return " AND ".join(conditions), values
 
 
 def _number(bound: Bound | None) -> Number | None:
     """A bound as its column has it: instants in microseconds."""
-    return timestamps.to_microseconds(bound) if isinstance(bound, datetime) else bound
+    if isinstance(bound, datetime):
+        return timestamps.to_microseconds(bound)
+    return int(bound) if isinstance(bound, bool) else bound
 
 
 def _fitting(bound: Number, inward: float) -> Number:
