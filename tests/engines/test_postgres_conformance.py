@@ -56,6 +56,7 @@ class TestPostgres(Server, QueryableTraceStoreConformance):
             yield store
 
 
+@pytest.mark.slow
 class TestThroughPgBouncer(TestPostgres):
     """In transaction mode each transaction may get another server connection."""
 

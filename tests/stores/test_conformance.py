@@ -175,6 +175,8 @@ class TestSyncOfSQLite(SQLiteFile, Blocking, FileTraceStoreConformance):
         return lambda path: SyncTraceStore(AsyncSQLiteTraceStore(path, durability="normal"))
 
 
+# What differs from a file is the connection that all share: the blocking one tries it by default.
+@pytest.mark.slow
 class TestAsyncSQLiteInMemory(OurClock, Async, AsyncQueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self):
