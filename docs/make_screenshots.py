@@ -56,6 +56,7 @@ PICTURES = [
     Picture("run", "#/run/airline-03-0?tab=conversation", ".turn.tool"),
     Picture("timeline", "#/run/airline-03-0?tab=timeline&step=5", FIELD),
     Picture("compare", "#/compare/airline-03-0/airline-03-1", ".panel ins"),
+    Picture("groups", "#/groups?by=task_id", ".group-table tbody tr"),
     Picture("stats", "#/stats?by=tool", ".stats tbody tr"),
     Picture("dark", "#/run/airline-46-3?tab=timeline&step=13", FIELD, scheme="dark"),
     Picture("phone", "#/", ".runs .vrow .row", PHONE),

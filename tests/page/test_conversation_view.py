@@ -152,3 +152,32 @@ def test_the_exported_file_has_the_conversation(open_page, tmp_path):
     page = open_page(f"{path.as_uri()}#/run/talk", tab="conversation")
     page.get_by_role("article").nth(3).wait_for()
     assert page.get_by_role("article").count() == 4
+
+
+def test_child_runs_stand_where_they_began_and_open_in_place(open_page, serve):
+    child = AgentTrace(
+        run_id="child", name="researcher", parent_run_id="talk", start_time=2.5,
+        steps=[TraceStep("llm_call", timestamp=2.5, input="Look it up.", output="Found.")],
+    )  # fmt: skip
+    page = open_page(f"{serve([talk(), child]).url}#/run/talk", tab="conversation")
+    card = page.get_by_role("article", name="Child run researcher")
+    card.wait_for()
+    names = (
+        page.get_by_role("feed")
+        .locator("> article")
+        .evaluate_all("all => all.map(one => one.getAttribute('aria-label').split(',')[0])")
+    )
+    assert names[-2:] == ["Child run researcher", "Assistant"]
+    card.locator("summary").first.click()
+    card.get_by_text("Look it up.").wait_for()
+    card.get_by_text("Found.").wait_for()
+    card.get_by_role("link", name="Open it").click()
+    page.get_by_role("heading", name="researcher").wait_for()
+
+
+def test_a_run_says_where_it_stands_in_its_session(open_page, serve):
+    runs = [AgentTrace(run_id=f"run-{n}", session_id="s", start_time=n + 1.0) for n in range(3)]
+    page = open_page(f"{serve(runs).url}#/run/run-1")
+    page.get_by_text("Run 2 of 3 in session").wait_for()
+    page.get_by_role("link", name="Next").click()
+    page.get_by_text("Run 3 of 3 in session").wait_for()

@@ -1,6 +1,6 @@
 /** A run as a conversation: who said what, each message once, each tool call with its result. */
 
-import type { ComponentChildren } from "preact";
+import { Fragment, type ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Code, looksLikeDiff, Markdown } from "../parts/markdown";
 import { seen, highlight, visible } from "../parts/highlight";
@@ -8,8 +8,9 @@ import { useKeys, useLater } from "../parts/hooks";
 import { Problem } from "../parts/states";
 import { asPageError, type PageError } from "../errors";
 import { count, dollars, duration, exact, plural, short, size, value } from "../format";
+import { go, write } from "../route";
 import type { Source } from "../source";
-import type { Json, Part, Turn } from "../types";
+import type { Json, Part, Summary, Turn } from "../types";
 
 interface Props {
   source: Source;
@@ -21,6 +22,8 @@ interface Props {
   onChoose: (step: number) => void;
   /** What the run was found by; it is searched for at once. */
   find: string;
+  /** The runs that it started: each stands where it began. */
+  children: Summary[];
 }
 
 /** So many turns are fetched at a time, their texts cut to so many characters. */
@@ -28,7 +31,7 @@ export const TURNS_AT_ONCE = 200;
 export const TEXT_LIMIT = 6_000;
 const MOST_HITS_MARKED = 2_000;
 
-export function Conversation({ source, run, total, first, chosen, onChoose, find }: Props) {
+export function Conversation({ source, run, total, first, chosen, onChoose, find, children }: Props) {
   const [turns, setTurns] = useState(first);
   const [problem, setProblem] = useState<PageError | null>(null);
   const [words, setWords] = useState(find);
@@ -113,6 +116,7 @@ export function Conversation({ source, run, total, first, chosen, onChoose, find
     list.current?.focus({ preventScroll: true });
   }, []);
   const errors = turns.filter((turn) => turn.error).length;
+  const childrenAt = useMemo(() => placesOf(children, turns), [children, turns]);
   return (
     <div class="talk">
       <div class="tools">
@@ -143,6 +147,7 @@ export function Conversation({ source, run, total, first, chosen, onChoose, find
       </div>
       <div class="turns" ref={list} tabIndex={0} role="feed" aria-label="Conversation" aria-busy={turns.length < total}>
         {turns.map((turn, index) => (
+          <Fragment key={index}>
           <OneTurn
             source={source}
             run={run}
@@ -156,13 +161,72 @@ export function Conversation({ source, run, total, first, chosen, onChoose, find
               setMark(index);
               onChoose(turn.step);
             }}
-            key={index}
           />
+          {(childrenAt.get(index) ?? []).map((child) => (
+            <ChildRun source={source} run={child} key={child.run_id} />
+          ))}
+          </Fragment>
         ))}
         {problem && <Problem problem={problem} retry={() => void more()} />}
         <div ref={end} class="note">{turns.length < total ? "Loading…" : ""}</div>
       </div>
     </div>
+  );
+}
+
+/** After which turn each child run stands: the last that had begun before it did. */
+function placesOf(children: Summary[], turns: Turn[]): Map<number, Summary[]> {
+  const places = new Map<number, Summary[]>();
+  for (const child of [...children].reverse()) {
+    const began = Date.parse(child.started_at ?? child.created_at) / 1000;
+    const before = turns.findLastIndex(({ timestamp }) => timestamp !== undefined && timestamp <= began);
+    const at = before < 0 ? turns.length - 1 : before;
+    places.set(at, [...(places.get(at) ?? []), child]);
+  }
+  return places;
+}
+
+/** A run that this one started, opened in place. */
+function ChildRun({ source, run }: { source: Source; run: Summary }) {
+  const [turns, setTurns] = useState<Turn[] | null>(null);
+  const [problem, setProblem] = useState("");
+  const open = async () => {
+    if (turns) return;
+    try {
+      setTurns((await source.conversation(run.run_id, 0, TURNS_AT_ONCE, TEXT_LIMIT)).turns);
+    } catch (error) {
+      setProblem(asPageError(error).message);
+    }
+  };
+  return (
+    <article class="child-run" aria-label={`Child run ${run.name || run.run_id}`}>
+      <details onToggle={(event) => event.currentTarget.open && void open()}>
+        <summary>
+          <b>{value(seen(run.name || run.run_id), 60)}</b>{" "}
+          <small>
+            child run · {plural(run.steps, "step")} · {duration(run.wall_ms ?? run.total_ms)} · {dollars(run.cost_usd)}
+          </small>
+          {run.outcome === "error" && <b class="bad"> error</b>}
+        </summary>
+        <a href={write({ view: "run", run: run.run_id })}>Open it</a>
+        {problem && <p class="problem">{problem}</p>}
+        {(turns ?? []).map((turn, index) => (
+          <OneTurn
+            source={source}
+            run={run.run_id}
+            turn={turn}
+            index={index}
+            total={turns!.length}
+            place={`${run.run_id}-${index}`}
+            chosen={false}
+            hit={false}
+            words=""
+            onChoose={() => go({ view: "run", run: run.run_id, step: turn.step + 1 })}
+            key={index}
+          />
+        ))}
+      </details>
+    </article>
   );
 }
 

@@ -19,6 +19,7 @@ import type { Annotation, Outline, Summary, Talk } from "../types";
 import { Conversation, TEXT_LIMIT, TURNS_AT_ONCE } from "./conversation";
 import { besideInList, placeInList } from "./runs";
 import { JsonText, StepPanel } from "./step";
+import { runsOf } from "./thread";
 
 interface Props {
   source: Source;
@@ -65,6 +66,8 @@ interface OpenProps extends Props {
   outline: Outline;
 }
 
+const NONE: Summary[] = [];
+
 const TABS: [Tab, string, string][] = [
   ["conversation", "Conversation", "m"],
   ["timeline", "Timeline", "t"],
@@ -72,6 +75,7 @@ const TABS: [Tab, string, string][] = [
 
 function OpenRun(props: OpenProps & { talk: Talk | null }) {
   const { source, route, outline, talk, readOnly } = props;
+  const family = useLoaded(() => source.children(outline.run_id), [source, outline.run_id]);
   const hasTalk = talk?.turns.some((turn) => turn.kind !== "event") ?? false;
   const tab = hasTalk ? (route.tab ?? remembered()) : "timeline";
   const show = (wanted: Tab) => {
@@ -110,6 +114,7 @@ function OpenRun(props: OpenProps & { talk: Talk | null }) {
           chosen={chosen}
           onChoose={(step) => go({ ...route, tab, step: step + 1, show: "step" }, true)}
           find={parse(route.q).words[0] ?? ""}
+          children={family.value ?? NONE}
         />
         <Beside source={source} route={route} outline={outline} chosen={chosen} />
       </div>
@@ -360,8 +365,30 @@ function Head({ source, route, outline, readOnly }: OpenProps) {
       </dl>
       <Judged source={source} run={outline.run_id} step={route.step} count={outline.count} readOnly={readOnly} />
       <Chips metadata={outline.metadata} />
+      <InSession source={source} run={outline.run_id} />
       <Related run={outline.run_id} parent={outline.parent_run_id} children={family.value ?? []} q={route.q} />
     </header>
+  );
+}
+
+/** Where the run stands in its session, and what came before and after it there. */
+function InSession({ source, run }: { source: Source; run: string }) {
+  const { value: found } = useLoaded(async () => {
+    const session = (await source.summary(run))?.session_id;
+    if (!session) return null;
+    const runs = await runsOf(source, "session", session);
+    return { session, runs, at: runs.findIndex((one) => one.run_id === run) };
+  }, [source, run]);
+  if (!found || found.at < 0 || found.runs.length < 2) return null;
+  const { session, runs, at } = found;
+  const link = (other: Summary | undefined, text: string) =>
+    other && <a href={write({ view: "run", run: other.run_id })}>{text}</a>;
+  return (
+    <p class="related">
+      Run {count(at + 1)} of {count(runs.length)} in session{" "}
+      <a href={write({ view: "thread", by: "session", run: session })}>{value(seen(session), 60)}</a>.{" "}
+      {link(runs[at - 1], "Previous")} {link(runs[at + 1], "Next")}
+    </p>
   );
 }
 
