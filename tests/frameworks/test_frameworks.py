@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from environments import COMPLETE
 from fields import BROKEN_FIELDS, ESTIMATED, FIELDS, Stored, compared
 from framework_table import table_in, tables
 from frameworks import FRAMEWORKS, MATRIX, Framework, is_good, reason
@@ -32,10 +33,10 @@ def python_of(framework: Framework) -> Path:
     """The interpreter of a framework's environment; skips where there is none."""
     if not FOLDER:
         pytest.skip("SELECTOOLS_OBSERVE_FRAMEWORKS names no folder of environments")
-    python = Path(FOLDER).resolve() / framework.environment / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"there is no environment {framework.environment}")
-    return python
+    made = Path(FOLDER).resolve() / framework.environment
+    if not (made / COMPLETE).exists():
+        pytest.skip(f"there is no whole environment {framework.environment}")
+    return made / "bin" / "python"
 
 
 def play(framework: Framework, scenario: str, folder: Path) -> tuple[list[Stored], str]:
