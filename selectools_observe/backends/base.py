@@ -96,6 +96,8 @@ class StoreCore(ABC, Generic[PreparedT]):
 
     _kind: str
     """What cursors of this kind of store say they belong to."""
+    _largest_key = 2**63
+    """What the keys of this kind of store are less than."""
     _reads_texts = False
     """Whether `_page`, `_count` and `_histogram` look at the texts of a run themselves."""
     _is_costly_to_page = False
@@ -495,7 +497,7 @@ class StoreCore(ABC, Generic[PreparedT]):
     ) -> TracePage:
         if not self._is_ready:
             await self._begin()
-        after = None if cursor is None else from_cursor(cursor, self._kind, filters.order_by)
+        after = None if cursor is None else self._from_cursor(cursor, filters)
         order = order_of(filters)
         newest = None if order is None else await self._newest_then(after)
         # One more than asked tells whether there is another page.
@@ -515,6 +517,9 @@ class StoreCore(ABC, Generic[PreparedT]):
                 newest=None if newest is None else newest.key,
             )
         return TracePage(summaries, to_cursor(position))
+
+    def _from_cursor(self, cursor: str, filters: TraceFilter) -> Position:
+        return from_cursor(cursor, self._kind, filters.order_by, largest=self._largest_key)
 
     async def _newest_then(self, after: Position | None) -> Position | None:
         """The newest trace when the first page was given, which bounds the pages after it."""

@@ -34,6 +34,11 @@ def store_file(session: Session) -> StoreFile:
             f"{found} is not a file: the server's own tools check it (pg_amcheck), back it up "
             "(pg_dump) and give space back (VACUUM)"
         )
+    if found.kind == "clickhouse":
+        raise click.UsageError(
+            f"{found} is not a file: the server's own statements check it (CHECK TABLE), back it "
+            "up (BACKUP DATABASE) and give space back (OPTIMIZE TABLE ... FINAL)"
+        )
     return StoreFile(found.path, found.kind)
 
 

@@ -60,8 +60,10 @@ def to_cursor(position: Position) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(position)).rstrip(b"=").decode("ascii")
 
 
-def from_cursor(cursor: str, store: str, order_by: str | None = None) -> Position:
-    """The position of a cursor.
+def from_cursor(
+    cursor: str, store: str, order_by: str | None = None, *, largest: int = 2**63
+) -> Position:
+    """The position of a cursor, whose key is less than the largest.
 
     Raises:
         TypeError: It is no string.
@@ -74,7 +76,7 @@ def from_cursor(cursor: str, store: str, order_by: str | None = None) -> Positio
         position = msgspec.json.decode(data, type=Position)
     except (binascii.Error, msgspec.MsgspecError, ValueError):
         position = None
-    if position is None or position.store != store or not 0 <= position.key < 2**63:
+    if position is None or position.store != store or not 0 <= position.key < largest:
         raise ValueError(
             f"invalid cursor for this store: {cursor!r:.80}. Pass a page's next_cursor as it is"
         ) from None

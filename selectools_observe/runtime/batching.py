@@ -78,8 +78,9 @@ class _Batch(Generic[RequestT, ResultT]):
 class _Batching(ABC, Generic[RequestT, ResultT]):
     """Requests of one kind, joined into batches; a subclass does them."""
 
-    def __init__(self, runtime: Runtime, *, queues: bool) -> None:
+    def __init__(self, runtime: Runtime, *, queues: bool, largest: int = _LARGEST) -> None:
         self._runtime = runtime
+        self._largest = largest
         self._queues = queues
         self._lock = runtime.lock()  # where nobody queues batches
         self._guard = threading.Lock()
@@ -98,7 +99,7 @@ class _Batching(ABC, Generic[RequestT, ResultT]):
 
     def _join(self, request: _Request[RequestT, ResultT]) -> tuple[_Batch[RequestT, ResultT], bool]:
         with self._guard:
-            leads = self._open is None or len(self._open.requests) >= _LARGEST
+            leads = self._open is None or len(self._open.requests) >= self._largest
             if leads or self._open is None:
                 self._open = _Batch()
             elif self._open.done is None:
@@ -193,6 +194,7 @@ class AwaitedBatcher(_Batching[RequestT, ResultT]):
         runtime: The store's.
         function: Gives a result or an error for each request, in their order.
         repeatable: Whether a batch may be cancelled half way, and be done again for the others.
+        largest: Requests in a batch.
     """
 
     def __init__(
@@ -201,8 +203,9 @@ class AwaitedBatcher(_Batching[RequestT, ResultT]):
         function: Callable[[Sequence[RequestT]], Awaitable[Sequence[ResultT | Exception]]],
         *,
         repeatable: bool = False,
+        largest: int = _LARGEST,
     ) -> None:
-        super().__init__(runtime, queues=False)
+        super().__init__(runtime, queues=False, largest=largest)
         self._function = function
         self._repeatable = repeatable
 

@@ -10,17 +10,18 @@ from typing import Literal, TypeAlias, cast, get_args
 from urllib.parse import parse_qsl
 
 from ..backends import error_mapping, file_kind
-from ..backends.postgres.address import SCHEMES, parse_address
+from ..backends.clickhouse import address as clickhouse_address
+from ..backends.postgres import address as postgres_address
 from ..errors import StorageError
 from ..protocols import AsyncQueryableTraceStore, Durability, QueryableTraceStore
 from .async_ import AsyncInMemoryTraceStore, AsyncJSONLTraceStore, AsyncSQLiteTraceStore
 from .blocking import InMemoryTraceStore, JSONLTraceStore, SQLiteTraceStore
 
-Kind: TypeAlias = Literal["sqlite", "jsonl", "memory", "postgresql"]
+Kind: TypeAlias = Literal["sqlite", "jsonl", "memory", "postgresql", "clickhouse"]
 
 _FORMS = (
     "a path (traces.db, runs.jsonl), sqlite:///traces.db, jsonl:///runs.jsonl, "
-    "postgresql://user@host/database or memory: "
+    "postgresql://user@host/database, clickhouse://user@host:8123/database or memory: "
     "(three slashes for a relative path, four for an absolute one)"
 )
 
@@ -33,7 +34,7 @@ class StoreName:
 
     Attributes:
         kind: The kind of store.
-        path: Its file; empty for ``memory``; the URL for ``postgresql``.
+        path: Its file; empty for ``memory``; the URL of a server.
         durability: What an acknowledged save survives, if the name says so.
     """
 
@@ -43,7 +44,9 @@ class StoreName:
 
     def __str__(self) -> str:
         if self.kind == "postgresql":
-            return parse_address(self.path).shown
+            return postgres_address.parse_address(self.path).shown
+        if self.kind == "clickhouse":
+            return clickhouse_address.parse_address(self.path).shown
         return self.path or f"{self.kind}:"
 
 
@@ -74,6 +77,10 @@ def open_store(
         from .postgres import PostgresTraceStore  # noqa: PLC0415 - needs an extra
 
         return PostgresTraceStore(found.path)
+    if found.kind == "clickhouse":
+        from .clickhouse import ClickHouseTraceStore  # noqa: PLC0415 - needs an extra
+
+        return ClickHouseTraceStore(found.path)
     if found.kind == "sqlite":
         return SQLiteTraceStore(found.path, durability=found.durability or "full")
     durability = found.durability or "normal"
@@ -99,6 +106,10 @@ def open_async_store(
         from .postgres import AsyncPostgresTraceStore  # noqa: PLC0415 - needs an extra
 
         return AsyncPostgresTraceStore(found.path)
+    if found.kind == "clickhouse":
+        from .clickhouse import AsyncClickHouseTraceStore  # noqa: PLC0415 - needs an extra
+
+        return AsyncClickHouseTraceStore(found.path)
     if found.kind == "sqlite":
         return AsyncSQLiteTraceStore(found.path, durability=found.durability or "full")
     durability = found.durability or "normal"
@@ -114,6 +125,7 @@ def store_name(name: str | os.PathLike[str]) -> StoreName:
       another ending. As in SQLAlchemy, three slashes lead to a relative path and four to an
       absolute one; nothing is percent-decoded. ``?durability=full`` or ``normal`` may follow.
     * ``postgresql://user@host/database?schema=traces``: tables on a server (extra ``postgres``).
+    * ``clickhouse://user@host:8123/database``: tables on servers (extra ``clickhouse``).
     * ``memory:``: a store of this process; ``:memory:``: the same as a private SQLite database.
 
     Raises:
@@ -139,9 +151,12 @@ def _of_url(text: str, scheme: str, rest: str) -> StoreName:
     if scheme == "file":
         path = place.removeprefix("//")
         return StoreName(_kind_of_file(path), path, _durability(text, query))
-    if scheme in SCHEMES:
-        parse_address(text)
+    if scheme in postgres_address.SCHEMES:
+        postgres_address.parse_address(text)
         return StoreName("postgresql", text)
+    if scheme in clickhouse_address.SCHEMES:
+        clickhouse_address.parse_address(text)
+        return StoreName("clickhouse", text)
     if scheme not in get_args(Kind):
         raise ValueError(f"{text!r} is not a store that can be opened: give {_FORMS}")
     if scheme == "memory":

@@ -54,6 +54,14 @@ class Backend:
     annotates: ClassVar[bool] = True
     """Whether the store keeps annotations; what is derived from the five methods does not."""
 
+    replaces_at_once: ClassVar[bool] = True
+    """Whether a run that is saved again is seen exactly once at every moment. Without, it may be
+    seen twice for a moment, never not at all."""
+
+    tells_deleters_apart: ClassVar[bool] = True
+    """Whether of two stores that delete a run at once exactly one is told that it did. Without,
+    each may be told so, and the run is gone."""
+
     face_type: ClassVar[type[Face]]
 
     @pytest.fixture

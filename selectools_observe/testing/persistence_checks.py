@@ -88,6 +88,54 @@ class PersistenceChecks(Backend):
             assert set(await face.ids()) == set(await second.ids()) == expected
             assert await face.ids() == await second.ids()
 
+    async def test_a_run_saved_again_is_seen_by_others(
+        self, face: Face, reopen: Reopen | None
+    ) -> None:
+        self._skip_unless_shared(reopen)
+        await face.save(make_trace("run"))
+        most = 1 if self.replaces_at_once else 2
+        async with self.another(reopen) as second:
+            saves = [partial(face.save, make_trace("run", n % 3)) for n in range(8)]
+            outcomes = await face.together(
+                [call for save in saves for call in (save, second.ids, second.count)]
+            )
+            for ids, count in zip(outcomes[1::3], outcomes[2::3], strict=True):
+                assert set(ids) == {"run"}
+                assert 1 <= len(ids) <= most
+                assert 1 <= count <= most
+            for one in (face, second):
+                assert await one.ids() == ["run"]
+                assert await one.count() == 1
+
+    async def test_two_stores_save_one_run_at_once(self, face: Face, reopen: Reopen | None) -> None:
+        self._skip_unless_shared(reopen)
+        async with self.another(reopen) as second:
+            await face.together(
+                [
+                    partial(one.save, make_trace("run", n % 5, metadata={"n": n}))
+                    for n in range(16)
+                    for one in (face, second)
+                ]
+            )
+            loaded = await face.load("run")
+            for one in (face, second):
+                (summary,) = await one.list()
+                assert (summary.steps, summary.metadata) == (len(loaded), loaded.metadata)
+
+    async def test_two_stores_delete_one_run_at_once(
+        self, face: Face, reopen: Reopen | None
+    ) -> None:
+        self._skip_unless_shared(reopen)
+        async with self.another(reopen) as second:
+            for n in range(8):
+                await face.save(make_trace(f"run-{n}"))
+                outcomes = await face.together(
+                    [partial(one.delete, f"run-{n}") for one in (face, second)]
+                )
+                most = 1 if self.tells_deleters_apart else 2
+                assert 1 <= sum(outcomes) <= most
+            assert await second.ids() == []
+
     async def _leave(self, face: Face) -> None:
         if self.closes:
             await face.close()

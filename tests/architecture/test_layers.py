@@ -30,10 +30,11 @@ LAYERS = [
     {"server"},
     {"cli"},
 ]
-ROOMS = {"memory", "jsonl", "sqlite", "postgres"}
+ROOMS = {"memory", "jsonl", "sqlite", "postgres", "clickhouse"}
 DEPENDENCIES = {"aiofiles", "aiosqlite", "anyio", "msgspec"}
 # What a module needs beyond them is an extra of its own.
 EXTRAS = {
+    "backends.clickhouse.driver": {"clickhouse_connect"},
     "backends.postgres.session": {"psycopg"},
     "cli": {"click", "rich"},
     "interchange.inspect_log": {"zstandard"},

@@ -1,4 +1,4 @@
-"""One PostgreSQL server for all tests of the session, and a schema of its own for each test."""
+"""One server of each engine for all tests of the session; a schema or a database for each test."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from clickhouse_server import ClickHouseServer, find_python
 from pgbouncer import PgBouncer
 from postgres_server import PostgresServer, find_binaries
 
@@ -40,3 +41,27 @@ def pgbouncer(postgres_server: PostgresServer) -> Iterator[PgBouncer]:
         pytest.skip("no pgbouncer here (Debian's package pgbouncer)")
     with PgBouncer(postgres_server) as pooler:
         yield pooler
+
+
+@pytest.fixture(scope="session")
+def chdb_python() -> str:
+    pytest.importorskip(
+        "clickhouse_connect", reason="the package clickhouse-connect is not installed"
+    )
+    python = find_python()
+    if python is None:
+        pytest.skip("no ClickHouse here: SELECTOOLS_OBSERVE_CHDB names a Python with chdb-core")
+    return python
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(chdb_python: str) -> Iterator[ClickHouseServer]:
+    with ClickHouseServer(chdb_python) as server:
+        yield server
+
+
+@pytest.fixture
+def clickhouse_url(clickhouse_server: ClickHouseServer) -> Iterator[str]:
+    database = f"test{next(_numbers)}"
+    yield f"{clickhouse_server.url}/{database}?durability=normal"
+    clickhouse_server.ask(f"DROP DATABASE IF EXISTS {database}")

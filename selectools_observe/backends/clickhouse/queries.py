@@ -1,0 +1,106 @@
+"""Filters and pages as SQL that narrows; `matches` decides about each row that is read.
+
+All values are numbers or UUIDs, written into the SQL as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from ...model.filters import TraceFilter
+from ...model.histogram import Tally
+from ..paging import PageRequest
+from ..ranges import Ranges
+from ..terms import wanted_terms
+from .rows import uuid_of
+
+
+def literal_place(place: int) -> str:
+    """A place as SQL: as a plain number, one of this size would be a float."""
+    return f"toUInt128('{place}')"
+
+
+def literal_keys(keys: Iterable[UUID]) -> str:
+    return ", ".join(f"'{key}'" for key in keys) or "generateUUIDv4()"
+
+
+def rows_of_keys(database: str, columns: str, keys: Iterable[UUID], since: int = 0) -> str:
+    """SQL for the rows of those runs, newest first: one each, unless a run is being saved again.
+
+    Only rows of ``traces`` count. In ``keys`` there may be a place of a row that never came.
+    """
+    wanted = literal_keys(keys)
+    newer = f" AND place >= {literal_place(since)}" if since else ""
+    return (
+        f"SELECT {columns} FROM {database}.traces WHERE place IN "
+        f"(SELECT place FROM {database}.keys WHERE key IN ({wanted}){newer}) "
+        f"AND key IN ({wanted}) ORDER BY place DESC"
+    )
+
+
+def row_at(database: str, place: int) -> str:
+    """SQL that gives a row if there is one at that place."""
+    return f"SELECT 1 FROM {database}.traces WHERE place = {literal_place(place)}"
+
+
+def deletion(table: str, places: Iterable[int]) -> str:
+    """SQL that removes the rows at those places."""
+    return f"DELETE FROM {table} WHERE place IN ({', '.join(map(literal_place, places))})"
+
+
+def newest(database: str) -> str:
+    """SQL for the newest place."""
+    return f"SELECT place FROM {database}.traces ORDER BY place DESC LIMIT 1"
+
+
+def matching(filters: TraceFilter) -> list[str]:
+    """Conditions for what the filter asks for, as far as columns and terms tell."""
+    sql, values = Ranges(filters).of_facets()
+    for value in values:
+        sql = sql.replace("?", repr(value), 1)
+    conditions = [sql]
+    if filters.run_ids is not None:
+        conditions.append(f"key IN ({literal_keys(uuid_of(run_id) for run_id in filters.run_ids)})")
+    terms = wanted_terms(filters)
+    if terms:
+        conditions.append(f"hasAll(terms, {terms})")
+    return conditions
+
+
+def page(database: str, request: PageRequest, limit: int | None) -> str:
+    """SQL for the summaries of a page."""
+    conditions = matching(request.filters)
+    if request.after is not None:
+        sign = ">" if request.oldest_first else "<"
+        conditions.append(f"place {sign} {literal_place(request.after.key)}")
+    if request.newest is not None:
+        conditions.append(f"place <= {literal_place(request.newest.key)}")
+    order = "ASC" if request.oldest_first else "DESC"
+    most = "" if limit is None else f" LIMIT {limit}"
+    return (
+        f"SELECT place, created_us, summary FROM {database}.traces "
+        f"WHERE {' AND '.join(conditions)} ORDER BY place {order}{most}"
+    )
+
+
+def count(database: str, filters: TraceFilter) -> str:
+    """SQL for how many match, up to the filter's limit."""
+    where = " AND ".join(matching(filters))
+    if filters.limit is None:
+        return f"SELECT count() FROM {database}.traces WHERE {where}"
+    limit = min(filters.limit, 2**62)
+    return f"SELECT count() FROM (SELECT 1 FROM {database}.traces WHERE {where} LIMIT {limit})"
+
+
+def over_time(database: str, filters: TraceFilter, tally: Tally) -> str:
+    """SQL for how many match, and have an error, by the tally's buckets."""
+    conditions: Sequence[str] = [
+        *matching(filters),
+        f"created_us BETWEEN {tally.since} AND {tally.until}",
+    ]
+    return (
+        f"SELECT intDiv(created_us - {tally.since}, {tally.width}) AS bucket, count(), "
+        f"countIf(has_error = 1) FROM {database}.traces "
+        f"WHERE {' AND '.join(conditions)} GROUP BY bucket"
+    )

@@ -1,0 +1,160 @@
+"""The tables of a ClickHouse store, and how they come to be.
+
+``traces`` is ordered by the place in the order of saving, so that lists, pages and time ranges read
+what is next to each other. ``keys`` finds a run's place by its id. ``replacing`` notes which runs
+are being saved again, until their older rows are gone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ...errors import StorageError
+from .address import Address
+
+if TYPE_CHECKING:  # it needs the driver, and the SQL alone does not
+    from .servers import Servers
+
+VERSION = 1
+
+_MARK = "selectools_observe "
+_TRACES = """\
+  place UInt128,                              -- order of saving: microseconds << 64 | writer
+  created_us Int64,                           -- when it was saved: microseconds since 1970
+  created DateTime64(6, 'UTC') ALIAS fromUnixTimestamp64Micro(created_us, 'UTC'),
+  key UUID,                                   -- BLAKE2b-128 of the run id, whatever its length
+  run_id String,                              -- for people: NUL is written as \\x01\\x01
+  steps Int64,
+  total_ms Float64,
+  cost_usd Float64,
+  prompt_tokens Int64,
+  completion_tokens Int64,
+  has_error UInt8,
+  started_us Nullable(Int64),                 -- when the run began; null if nothing tells
+  wall_ms Nullable(Float64),                  -- from the first beginning to the last end
+  terms Array(Int64),                         -- what filters ask: metadata pairs, tools, ...
+  summary String CODEC(ZSTD(1)),              -- JSON: the summary and the facets
+  crc UInt32,                                 -- CRC-32 of the trace
+  trace String CODEC(ZSTD(1)),                -- JSON: the whole trace
+  step Nested(                                -- one element a step, for those who write SQL
+    type LowCardinality(String), model LowCardinality(String), tool LowCardinality(String),
+    ms Float64, prompt_tokens Int64, completion_tokens Int64, cost_usd Nullable(Float64),
+    failed UInt8),
+  INDEX terms_index terms TYPE bloom_filter(0.01) GRANULARITY 1"""
+_KEYS = "  key UUID,\n  place UInt128"
+_REPLACING = "  key UUID,\n  noted DateTime DEFAULT now()"
+_DAY_OF_PLACE = "toDateTime(toUInt32(intDiv(toUInt64(bitShiftRight(place, 64)), 1000000)))"
+_DAY_SAVED = "toDateTime(toUInt32(intDiv(created_us, 1000000)))"
+
+
+def ddl(
+    database: str,
+    *,
+    cluster: str = "",
+    replicated: bool = False,
+    syncs: bool = True,
+    retention_days: int = 0,
+) -> list[str]:
+    """The statements that make a store's tables; for a cluster, those for each of its servers.
+
+    Args:
+        database: The database's name.
+        cluster: The cluster over which the rows are spread by their keys; empty for one server.
+        replicated: Whether each table has replicas; the servers need ClickHouse Keeper then.
+        syncs: Whether inserts are on the disk before they are acknowledged.
+        retention_days: After how many days runs are removed; 0: never.
+    """
+    suffix = "_local" if cluster else ""
+    engine = "ReplicatedMergeTree" if replicated else "MergeTree"
+    settings = [
+        f"fsync_after_insert = {int(syncs)}",
+        f"fsync_part_directory = {int(syncs)}",
+        *([] if replicated else ["non_replicated_deduplication_window = 10000"]),
+    ]
+
+    def table(name: str, columns: str, rest: str, granularity: int, day: str = "") -> str:
+        keep = f"\nTTL {day} + INTERVAL {retention_days} DAY" if day and retention_days else ""
+        options = ", ".join([f"index_granularity = {granularity}", *settings])
+        return (
+            f"CREATE TABLE IF NOT EXISTS {database}.{name}{suffix} (\n{columns}\n) "
+            f"ENGINE = {engine}\n{rest}{keep}\nSETTINGS {options}\nCOMMENT '{_MARK}{VERSION}'"
+        )
+
+    by_month = "PARTITION BY toYYYYMM(fromUnixTimestamp64Micro(created_us, 'UTC'))\nORDER BY place"
+    statements = [
+        f"CREATE DATABASE IF NOT EXISTS {database}",
+        table("replacing", _REPLACING, "ORDER BY key", 256),
+        table("keys", _KEYS, "ORDER BY (key, place)", 256, _DAY_OF_PLACE),
+        table("traces", _TRACES, by_month, 1024, _DAY_SAVED),
+    ]
+    if cluster:
+        statements += [
+            f"CREATE TABLE IF NOT EXISTS {database}.{name} AS {database}.{name}_local\n"
+            f"ENGINE = Distributed({cluster}, {database}, {name}_local, cityHash64(key))\n"
+            f"COMMENT '{_MARK}{VERSION}'"
+            for name in ("replacing", "keys", "traces")
+        ]
+    return statements
+
+
+async def prepare(servers: Servers, address: Address) -> None:
+    """Make the tables where they are not there, and see to the time runs are kept.
+
+    Raises:
+        StorageError: They are of a newer version, or are not to be had.
+    """
+    for number in range(servers.shards):
+        await _prepare_one(servers, address, number)
+
+
+async def _prepare_one(servers: Servers, address: Address, number: int) -> None:
+    found = await _comment_and_engine(servers, address, number)
+    if found is None:
+        for statement in ddl(
+            address.database,
+            cluster=address.cluster,
+            syncs=address.syncs,
+            retention_days=address.retention_days or 0,
+        ):
+            await servers.command_on(number, statement)
+        found = await _comment_and_engine(servers, address, number)
+    if found is None:
+        remedy = "Have its owner run what `selectools-observe schema clickhouse` prints"
+        raise StorageError(address.shown, "the tables are missing", remedy)
+    version = int(re.sub(r"\D", "", found[0]) or 0)
+    if not found[0].startswith(_MARK) or version > VERSION:
+        raise StorageError(
+            address.shown,
+            f"its tables are of version {version or 'unknown'}; this package knows up to {VERSION}",
+            "Upgrade selectools-observe",
+        )
+    if address.retention_days is not None:
+        await _keep_for(servers, address, number, found[1])
+
+
+async def _comment_and_engine(
+    servers: Servers, address: Address, number: int
+) -> tuple[str, str] | None:
+    # The tables are made in the order in which they are needed, `traces` last.
+    local = await servers.query_on(
+        number,
+        "SELECT name, comment, engine_full FROM system.tables "
+        f"WHERE database = '{address.database}'",
+    )
+    tables = {row[0].decode(): (row[1].decode(), row[2].decode()) for row in local}
+    if "traces" not in tables:
+        return None
+    return tables["traces"][0], tables.get("traces_local", tables["traces"])[1]
+
+
+async def _keep_for(servers: Servers, address: Address, number: int, engine: str) -> None:
+    """Change after how many days runs are removed, if the tables say otherwise."""
+    days = address.retention_days or 0
+    kept = re.search(r"TTL .*toIntervalDay\((\d+)\)", engine)
+    if days == (int(kept[1]) if kept else 0):
+        return
+    suffix = "_local" if address.cluster else ""
+    for name, day in (("keys", _DAY_OF_PLACE), ("traces", _DAY_SAVED)):
+        change = f"MODIFY TTL {day} + INTERVAL {days} DAY" if days else "REMOVE TTL"
+        await servers.command_on(number, f"ALTER TABLE {address.database}.{name}{suffix} {change}")

@@ -1,0 +1,96 @@
+"""The ClickHouse store's coroutines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ...errors import CorruptTraceError
+from ...model.codec import TraceType
+from ...model.filters import TraceFilter
+from ...model.histogram import Tally
+from ...model.pagination import Position
+from ...runtime.interface import Runtime
+from ..paging import PageRequest
+from ..server_base import ServerStore, Stored, SummaryRow
+from . import queries
+from .address import parse_address
+from .connections import Connections
+from .driver import Row
+from .rows import TraceRow, row_of, uuid_of
+
+
+class ClickHouseStore(ServerStore[TraceRow, Connections]):
+    """Traces in tables of ClickHouse, one row a run, ordered by the time of saving.
+
+    The order of saving is that of a clock: each save takes the present, or the microsecond after
+    the newest run that it sees.
+    """
+
+    _kind = "clickhouse"
+    _largest_key = 2**127
+
+    def __init__(self, runtime: Runtime, url: str, trace_type: TraceType) -> None:
+        self._address = parse_address(url)
+        self._database = self._address.database
+        super().__init__(runtime, self._address.shown, trace_type)
+
+    def _new_connections(self) -> Connections:
+        return Connections(self._runtime, self._address)
+
+    async def _open(self) -> None:
+        self._check_open()
+        await self._connections.current().scan("SELECT 1")
+
+    def _prepare(self, trace: object) -> TraceRow:
+        return row_of(trace)
+
+    async def _save(self, traces: Sequence[TraceRow]) -> None:
+        await self._connections.current().save(traces)
+
+    async def _update(self, run_id: str, change: Callable[[bytes | None], TraceRow | None]) -> bool:
+        def changed(row: Row | None) -> TraceRow | None:
+            trace = None if row is None else self._checked(run_id, (row[2], row[3]))
+            if isinstance(trace, CorruptTraceError):
+                raise trace
+            return change(trace)
+
+        return await self._connections.current().update(uuid_of(run_id), changed)
+
+    async def _delete(self, run_id: str) -> bool:
+        return await self._connections.current().delete(uuid_of(run_id))
+
+    async def _stored(self, run_ids: Sequence[str]) -> Sequence[Stored | None]:
+        connections = self._connections.current()
+        keys = [uuid_of(run_id) for run_id in run_ids]
+        if len(keys) == 1:  # read together with others
+            rows: Sequence[Row | None] = [await connections.load_one(keys[0])]
+        else:
+            rows = await connections.load(keys)
+        return [None if row is None else (row[1], row[2]) for row in rows]
+
+    async def _rows_of(self, ask: PageRequest, size: int | None) -> Sequence[SummaryRow]:
+        rows = await self._connections.current().scan(queries.page(self._database, ask, size))
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    async def _count_rows(self, filters: TraceFilter) -> int:
+        ((found,),) = await self._connections.current().count(
+            queries.count(self._database, filters)
+        )
+        return int(found)
+
+    async def _tally_rows(self, filters: TraceFilter, tally: Tally) -> None:
+        sql = queries.over_time(self._database, filters, tally)
+        for bucket, runs, errors in await self._connections.current().count(sql):
+            tally.add(bucket, runs, errors)
+
+    async def _first_and_last(self) -> tuple[int | None, int | None]:
+        sql = f"SELECT count(), min(created_us), max(created_us) FROM {self._database}.traces"
+        ((runs, first, last),) = await self._connections.current().count(sql)
+        return (first, last) if runs else (None, None)
+
+    async def _newest(self) -> Position | None:
+        rows = await self._connections.current().scan(queries.newest(self._database))
+        return Position(self._kind, rows[0][0]) if rows else None
+
+    def _place_of(self, run_id: str) -> str:
+        return f"{self._where}, table {self._database}.traces, run_id {run_id!r}"
