@@ -18,7 +18,8 @@ from ..runtime.gil import GilYielder
 from .details import RunDetails, details_of_parts, make_summary
 from .facets import StepScan
 from .json_values import UnstorableValueError, dumps, loads, replace_foreign
-from .references import KEY, expand, may_repeat, with_references
+from .reference_writer import may_repeat, with_references
+from .references import KEY, expand
 from .trace import (
     DETAIL_FIELDS,
     STEP_FIELDS,
@@ -261,12 +262,11 @@ def _encode_fast(
 def _encode_with_references(
     trace: AgentTrace, run_id: str, steps: list[TraceStep], total: Number
 ) -> bytes | None:
-    """The trace as JSON in which nothing long stands twice; None if nothing does."""
+    """The trace as JSON in which nothing long stands twice; None if that cannot be done."""
     try:
-        written = with_references(_as_dict(trace, run_id, steps, total))
+        return dumps(with_references(_as_dict(trace, run_id, steps, total)))
     except Exception:  # noqa: BLE001 - the way without does it or says why not
         return None
-    return None if written is None else dumps(written)
 
 
 def _as_dict(
@@ -293,16 +293,17 @@ def _as_dict(
 
 
 def _check_extra(extra: dict[str, Any] | None, fields: Collection[str], path: str) -> None:
-    taken = sorted(set(fields).intersection(extra or ()))
-    if taken:
-        raise UnstorableValueError(f"{path}.{taken[0]}", "has a field of its own: set that")
+    if extra and not extra.keys().isdisjoint(fields):
+        taken = min(extra.keys() & set(fields))
+        raise UnstorableValueError(f"{path}.{taken}", "has a field of its own: set that")
 
 
 def _step_as_dict(step: TraceStep, number: int) -> dict[str, object]:
-    _check_extra(step.extra, STEP_FIELDS, f"steps[{number}].extra")
-    fields = {name: getattr(step, name) for name in STEP_FIELDS}
-    present = {name: value for name, value in fields.items() if value is not None}
-    return present | (step.extra or {})
+    if step.extra:
+        _check_extra(step.extra, STEP_FIELDS, f"steps[{number}].extra")
+    present = {name: v for name, v in msgspec.structs.asdict(step).items() if v is not None}
+    extra: dict[str, object] = present.pop("extra", {})
+    return present | extra
 
 
 def decode(data: bytes, trace_type: TraceType = AgentTrace) -> Any:

@@ -13,7 +13,7 @@ from .codec import EncodedTrace, WrittenTrace, decode, encode, written
 from .details import RunDetails, details_of, details_of_parts, make_summary
 from .facets import UsedStep, facts_of, has_error, usage_of
 from .json_values import UnstorableValueError, dumps, loads, replace_foreign
-from .references import may_repeat
+from .reference_writer import may_hold_timestamp, may_repeat
 from .trace import AgentTrace, TraceFacts, TraceSummary, total_of
 from .validation import check_metadata_depth, fit_to_store, settle_steps
 
@@ -59,8 +59,6 @@ class _PackedSummary(msgspec.Struct):
 _packer = msgspec.msgpack.Encoder(enc_hook=replace_foreign)
 _unpacker = msgspec.msgpack.Decoder()
 _summary_unpacker = msgspec.msgpack.Decoder(_PackedSummary)
-# What is before the 0xff of a timestamp, in its three sizes.
-_BEFORE_TIMESTAMPS = frozenset({0xD6, 0xD7, 0x0C})
 
 
 def snapshot(trace: object) -> Snapshot:
@@ -162,14 +160,4 @@ def _pack(trace: WrittenTrace) -> bytes | None:
         packed = _packer.encode(trace)
     except Exception:  # noqa: BLE001 - the slow way does it or says why not
         return None
-    return None if _may_hold_timestamp(packed) else packed
-
-
-def _may_hold_timestamp(packed: bytes) -> bool:
-    """Whether there may be a timestamp, which has lost its zone; some numbers look like one."""
-    place = packed.find(b"\xff")
-    while place > 0:
-        if packed[place - 1] in _BEFORE_TIMESTAMPS:
-            return True
-        place = packed.find(b"\xff", place + 1)
-    return False
+    return None if may_hold_timestamp(packed) else packed

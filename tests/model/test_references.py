@@ -100,6 +100,55 @@ def test_a_run_without_repetition_is_written_as_ever():
     assert KEY.encode() not in encode(conversation(1, tool=False)).trace
 
 
+def with_attributes(turns):
+    run = conversation(turns, texts=True)
+    for number, step in enumerate(run.steps):
+        attributes = (step.extra or {}).get("otel", {}).get("attributes", {})
+        attributes |= {"session.id": "session-of-a-customer", "count": number, "flag": True}
+        step.extra = {
+            "otel": {"span": number, "parent": "0123456789abcdef", "attributes": attributes}
+        }
+    return run
+
+
+def test_an_object_like_an_earlier_one_says_what_is_different():
+    run = with_attributes(6)
+    written = encode(run).trace
+    assert json.loads(written)["steps"][3]["otel"] == {
+        "$like": 2,
+        "span": 3,
+        "attributes": {"$like": 1, "count": 3},
+    }
+    assert written.count(b"session-of-a-customer") == 2  # of model calls, and of tools
+    assert dumps(decode(written).to_dict()) == dumps(run.to_dict())
+
+
+def test_what_is_equal_and_not_the_same_is_not_alike():
+    values = [1, True, 1.0, 0.0, -0.0, None, "", [], {}]
+    steps = [
+        TraceStep("llm_call", extra={"about": {"text": LONG, "value": value, "more": {"v": value}}})
+        for value in [*values, *values]
+    ]
+    run = AgentTrace(steps, 0.0, "run")
+    assert dumps(decode(encode(run).trace).to_dict()) == dumps(run.to_dict())
+
+
+def test_the_runs_own_input_and_output_are_there_once():
+    run = conversation(6)
+    run.input, run.output = run.steps[0].input, run.steps[-2].output[0]["content"]
+    run.output += LONG * 3
+    run.steps[-2].output[0]["content"] = run.output
+    written = encode(run).trace
+    assert written.count(run.output.encode()) == 1
+    assert json.loads(written)["input"] == [{"$items": "steps/10/input", "to": 2}]
+    assert decode(written) == run
+
+
+def test_a_small_run_is_written_as_ever():
+    steps = [TraceStep("llm_call", input=["Where is it?"] * n, output="There.") for n in (1, 2, 3)]
+    assert KEY.encode() not in encode(AgentTrace(steps)).trace
+
+
 def test_two_agents_that_take_turns():
     one, two = conversation(20), conversation(20)
     for step in two.steps:
@@ -117,6 +166,7 @@ LOOKALIKES = [
     {"$text": ["a"]},
     {"$json": "steps/0/input/0"},
     {"$value": {"$value": {"$ref": "x"}}},
+    {"$like": 0, "role": "user"},
     {"$ref": "#/components/schemas/Order", "more": [{"$ref": 5}]},
     {"$value": 5},
 ]
@@ -143,7 +193,7 @@ def test_a_key_of_the_runs_own_that_is_called_so(value):
 
 texts = st.sampled_from(["", "a", "é" * 70, LONG, LONG * 2, LONG + "tail", '{"k": "' + LONG + '"}'])
 keys = st.sampled_from(
-    ["role", "content", "$ref", "$text", "$items", "$value", "$json", "to", "a/b~"]
+    ["role", "content", "$ref", "$text", "$items", "$like", "$value", "$json", "to", "a/b~"]
 )
 values = st.recursive(
     st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from([0.0, 1.0, 2.5]) | texts,
@@ -200,6 +250,11 @@ DAMAGED = [
     {"$text": 5},
     {"$text": [{"$json": "steps/0"}]},
     {"$value": 5},
+    {"$ref": 9},
+    {"$ref": -1},
+    {"$like": 9},
+    {"$like": True},
+    {"$like": "steps/0/input"},
 ]
 
 
