@@ -13,12 +13,16 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from .json_values import readable
+from .message_text import text_of
 from .text import one_line, printable_lines
 
 _MOST_RUNS = 100
 _MOST_STEPS = 300
 _LONGEST = 2000  # characters of a field of a step
-_FIELDS = ("tool_args", "tool_result", "reasoning", "error", "summary", "node_name")
+_LONGEST_LABEL = 80  # characters of an answer in the line of its step
+_FIELDS = (
+    "tool_args", "tool_result", "reasoning", "error", "summary", "node_name", "input", "output",
+)  # fmt: skip
 
 _COLOURS = {
     "llm_call": "#4b83d6",
@@ -140,9 +144,13 @@ def trace_html(trace: Run) -> str:
         facts.append(f"started by {_text(trace.parent_run_id)}")
     heading = f'<div><b class="id">{_text(trace.run_id)}</b> <span class="q">{" · ".join(facts)}'
     heading += f'</span></div><div class="m">{_pairs(trace.metadata)}</div>'
+    heading += _said("input", getattr(trace, "input", None), "user")
+    heading += _said("output", getattr(trace, "output", None), "assistant")
     scale = _Scale(trace.steps)
+    talk = _Talk()
     rows = "".join(
-        _step_row(number, step, scale) for number, step in enumerate(trace.steps[:_MOST_STEPS], 1)
+        _step_row(number, step, scale, talk)
+        for number, step in enumerate(trace.steps[:_MOST_STEPS], 1)
     )
     more = _more(len(trace.steps) - _MOST_STEPS, "steps")
     table = f"<table><tbody>{rows}</tbody></table>" if rows else ""
@@ -164,14 +172,46 @@ def _run_row(run: Summary, alike: Collection[str]) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _step_row(number: int, step: Step, scale: _Scale) -> str:
+class _Talk:
+    """What was said: a question that every later call repeats is told once."""
+
+    def __init__(self) -> None:
+        self._asked: str | None = None
+
+    def of(self, step: Step) -> tuple[str | None, str | None]:
+        """The person's words that are new in a step, and the model's."""
+        asked = _last_words(getattr(step, "input", None))
+        new = asked if asked != self._asked else None
+        self._asked = asked or self._asked
+        output = getattr(step, "output", None)
+        return new, None if output is None else text_of(output, "assistant", as_json=False)
+
+
+def _last_words(value: Any) -> str | None:
+    """What a person said last in the input of a call."""
+    if not isinstance(value, list):
+        return None if value is None else text_of(value, "user", as_json=False)
+    said = (text_of([item], "user", as_json=False) for item in reversed(value))
+    return next((text for text in said if text), None)
+
+
+def _said(name: str, value: Any, role: str) -> str:
+    text = None if value is None else text_of(value, role)
+    return f'<div><span class="q">{name}:</span> {_text(text)}</div>' if text else ""
+
+
+def _step_row(number: int, step: Step, scale: _Scale, talk: _Talk) -> str:
     kind = str(getattr(step.type, "value", step.type))
     failed = kind == "error" or step.error is not None
     colour = _COLOURS["error"] if failed else _COLOURS.get(kind, _GREY)
     left, width = scale.place(step)
     name = _text(step.tool_name or step.model or step.node_name or "")
     label = f'<span class="{"bad" if failed else "q"}">{_text(kind)}</span> {name}'
-    details = "".join(_field(field, getattr(step, field, None)) for field in _FIELDS)
+    asked, answered = talk.of(step)
+    if answered:
+        label += f' <span class="q">→</span> {_text(answered, _LONGEST_LABEL)}'
+    details = _field("user", asked) + _field("assistant", answered)
+    details += "".join(_field(field, getattr(step, field, None)) for field in _FIELDS)
     said = f"<details><summary>{label}</summary>{details}</details>" if details else label
     bar = f'<i style="left:{left:.2f}%;width:{width:.2f}%;background:{colour}"></i>'
     return (

@@ -196,3 +196,22 @@ class TestDataFrames:
         monkeypatch.setattr("selectools_observe.analytics.dataframes.import_module", refuse)
         with pytest.raises(ImportError, match=r'pip install "selectools-observe\[polars\]"'):
             to_dataframe([], "polars")
+
+
+def test_what_was_said_is_shown_and_a_question_once():
+    """The line of a call has its answer; behind a click stand the new words of both."""
+    ask = {"role": "user", "content": "Where is my kettle?"}
+    answer = {"role": "assistant", "content": "I look."}
+    steps = [
+        so.TraceStep("llm_call", input=[ask], output=answer),
+        so.TraceStep(
+            "llm_call", input=[{"message": ask}, {"message": answer}], output="On <its> way."
+        ),
+    ]
+    text = so.AgentTrace(steps, input="Where is my kettle?", output="On <its> way.")._repr_html_()
+    assert text.count("→</span> I look.") == 1
+    assert "→</span> On &lt;its&gt; way." in text
+    assert text.count('<div class="q">user</div><pre>Where is my kettle?</pre>') == 1
+    assert '<div class="q">assistant</div><pre>On &lt;its&gt; way.</pre>' in text
+    assert '<span class="q">input:</span> Where is my kettle?' in text
+    assert "<its>" not in text

@@ -6,7 +6,7 @@ import pytest
 from pageserver import serving_or_skip
 from runs import child_run, graph_run, step, until
 
-from selectools_observe import AgentTrace, InMemoryTraceStore, SQLiteTraceStore
+from selectools_observe import AgentTrace, InMemoryTraceStore, SQLiteTraceStore, TraceStep
 from selectools_observe.analytics import compare
 from selectools_observe.capture import Recorder
 
@@ -222,3 +222,20 @@ def test_recorded_steps_stand_inside_the_step_around_them(open_page, serve):
             pass
     page = open_page(f"{serve([store.load('recorded')]).url}#/run/recorded")
     assert names(page) == ["▾ tool_execution outer", "tool_execution inner", "tool_execution last"]
+
+
+def test_estimated_costs_are_marked_and_unknown_ones_are_dashes(open_page, serve):
+    told = {"cost_estimate": {"prices": "2026-01"}}
+    guessed = AgentTrace(run_id="guessed", steps=[TraceStep("llm_call", cost_usd=0.5, extra=told)])
+    unknown = AgentTrace(run_id="unknown", steps=[TraceStep("llm_call")])
+    url = serve([guessed, unknown]).url
+    page = open_page(f"{url}#/run/guessed?step=1")
+    page.get_by_role("region", name="Step 1").get_by_text("Cost, estimated").wait_for()
+    total = page.locator(".totals > div").filter(has_text="Cost, estimated").first
+    assert total.inner_text().split("\n") == ["Cost, estimated", "$0.5000"]
+    page.goto(f"{url}#/run/unknown")
+    page.get_by_role("heading", name="unknown").wait_for()
+    assert page.locator(".totals > div").filter(has_text="Cost").inner_text().split("\n") == [
+        "Cost",
+        "-",
+    ]

@@ -84,6 +84,8 @@ export interface Totals {
   prompt_tokens: number;
   completion_tokens: number;
   cost_usd: number;
+  /** Some step's cost was estimated from a table of prices. */
+  isEstimate: boolean;
   errors: number;
   models: string[];
   tools: string[];

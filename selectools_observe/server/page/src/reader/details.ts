@@ -30,7 +30,8 @@ export function detailOf(step: Step, index: number): StepDetail {
   const facts: [string, string][] = [];
   for (const name of FACTS) {
     const value = step[name];
-    if (isShortScalar(value)) facts.push([name, String(value)]);
+    const isEstimate = name === "cost_usd" && isObject(step.cost_estimate);
+    if (isShortScalar(value)) facts.push([isEstimate ? "cost_usd_estimated" : name, String(value)]);
   }
   const told = new Set([...SAID_ELSEWHERE, ...facts.map(([name]) => name)]);
   const others = Object.keys(step).filter((name) => !told.has(name));

@@ -277,6 +277,7 @@ function totalsOf(steps: Step[]): Totals {
     prompt_tokens: sum("prompt_tokens"),
     completion_tokens: sum("completion_tokens"),
     cost_usd: sum("cost_usd"),
+    isEstimate: steps.some((step) => isObject(step.cost_estimate)),
     errors: steps.filter(failed).length,
     models: names("model"),
     tools: names("tool_name"),

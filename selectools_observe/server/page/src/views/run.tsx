@@ -360,7 +360,7 @@ function Head({ source, route, outline, readOnly }: OpenProps) {
         <Total name="Tokens">
           {short(totals.prompt_tokens)} in / {short(totals.completion_tokens)} out
         </Total>
-        <Total name="Cost">{dollars(totals.cost_usd)}</Total>
+        <Total name={totals.isEstimate ? "Cost, estimated" : "Cost"}>{dollars(totals.cost_usd)}</Total>
         <Total name="Errors" bad={totals.errors > 0}>{count(totals.errors)}</Total>
       </dl>
       <Judged source={source} run={outline.run_id} step={route.step} count={outline.count} readOnly={readOnly} />

@@ -41,6 +41,7 @@ const NAMES: Record<string, string> = {
   prompt_tokens: "Prompt tokens",
   completion_tokens: "Completion tokens",
   cost_usd: "Cost",
+  cost_usd_estimated: "Cost, estimated",
   step_number: "Step number",
   checkpoint_id: "Checkpoint",
   interrupt_key: "Interrupt",
@@ -150,7 +151,7 @@ function Fact({ name, children }: { name: string; children: ComponentChildren })
 }
 
 function FactValue({ name, text }: { name: string; text: string }) {
-  if (name === "cost_usd") return dollars(Number(text));
+  if (name.startsWith("cost_usd")) return dollars(Number(text));
   if (name.endsWith("_tokens")) return count(Number(text));
   if (name !== "model" && name !== "tool_name") return <bdi>{visible(text)}</bdi>;
   const q = termOf(name === "model" ? "model" : "tool", text);
