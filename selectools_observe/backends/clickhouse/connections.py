@@ -114,9 +114,12 @@ class Connections:
         await self._runtime.with_lock(self._writing, partial(self._save_rows, rows))
 
     async def _save_rows(self, rows: Sequence[TraceRow]) -> None:
-        newest = list({row.key: row for row in reversed(rows)}.values())[::-1]
-        stored = await self._rows_of_keys("key, place", [row.key for row in newest])
-        await self._insert(newest, stored)
+        newest: dict[UUID, TraceRow] = {}
+        for row in rows:  # of one run that is there twice, the later counts, in its own place
+            newest.pop(row.key, None)
+            newest[row.key] = row
+        stored = await self._rows_of_keys("key, place", list(newest))
+        await self._insert(list(newest.values()), stored)
 
     async def _insert(
         self, rows: Sequence[TraceRow], stored: Sequence[Row], token: str = ""
