@@ -498,7 +498,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         if not self._is_ready:
             await self._begin()
         after = None if cursor is None else self._from_cursor(cursor, filters)
-        order = order_of(filters)
+        order = None if filters.order_by is None else order_of(filters)
         newest = None if order is None else await self._newest_then(after)
         # One more than asked tells whether there is another page.
         more = None if limit is None else limit + 1
@@ -591,7 +591,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         """The rows asked for, whatever the backend itself can do."""
         if ask.limit == 0:
             return []
-        order = order_of(ask.filters)
+        order = None if ask.filters.order_by is None else order_of(ask.filters)
         if order is not None and not self._can_order(ask.filters, order):
             return await self._ordered(ask, order)
         if self._must_read(ask.filters):

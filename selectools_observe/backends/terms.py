@@ -59,7 +59,7 @@ def _terms_of_steps(
 
 def wanted_terms(filters: TraceFilter) -> list[int]:
     """The terms that a trace must have to match the filter."""
-    terms = [_pair(key, value) for key, value in (filters.metadata_match or {}).items()]
+    terms = list(starmap(_pair, (filters.metadata_match or {}).items()))
     for kind, name in (
         (_PARENT, filters.parent_run_id),
         (_TYPE, filters.step_type),
@@ -73,7 +73,8 @@ def wanted_terms(filters: TraceFilter) -> list[int]:
     ):
         if name is not None:
             terms.append(_term(kind, name))
-    terms += [_term(_TAG, tag) for tag in filters.tags or ()]
+    if filters.tags is not None:
+        terms += [_term(_TAG, tag) for tag in filters.tags]
     return terms
 
 
@@ -96,8 +97,7 @@ def unpack(packed: bytes) -> array[int]:
 
 def holds_all(packed: bytes, wanted: Iterable[int]) -> bool:
     """Whether a packed sequence has every wanted term."""
-    terms = unpack(packed)
-    return all([term in terms for term in wanted])
+    return all(map(unpack(packed).__contains__, wanted))
 
 
 def _pair(key: str, value: Any) -> int:

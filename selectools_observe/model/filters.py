@@ -171,7 +171,8 @@ def verdict(
         return False
     if facts is not None and not matches_facts(filters, facts):
         return False
-    answer = _further(filters, summary, facts, trace)
+    is_plain = filters.where is None and filters.text is None
+    answer = True if is_plain else _further(filters, summary, facts, trace)
     return None if answer and facts is None and asks_for_facts(filters) else answer
 
 
@@ -207,6 +208,8 @@ def asks_for_texts(filters: TraceFilter) -> bool:
     """Whether `matches` may need the whole trace."""
     if filters.text is not None:
         return True
+    if filters.where is None:
+        return False
     return any(isinstance(leaf, Contains) for leaf in leaves(condition_of(filters)))
 
 
@@ -284,14 +287,18 @@ def _matches_details(filters: TraceFilter, summary: TraceSummary) -> bool:
         and (filters.agent is None or summary.agent == filters.agent)
         and (filters.tags is None or set(filters.tags).issubset(summary.tags))
         and (filters.outcome is None or summary.outcome == filters.outcome)
-        and _is_within(started, filters.started_since, filters.started_until)
-        and _is_within(wall_ms, filters.min_wall_ms, filters.max_wall_ms)
+        and (
+            (filters.started_since is None and filters.started_until is None)
+            or _is_within(started, filters.started_since, filters.started_until)
+        )
+        and (
+            (filters.min_wall_ms is None and filters.max_wall_ms is None)
+            or _is_within(wall_ms, filters.min_wall_ms, filters.max_wall_ms)
+        )
     )
 
 
 def _is_within(value: BoundT | None, low: BoundT | None, high: BoundT | None) -> bool:
-    if low is None and high is None:
-        return True
     return value is not None and (low is None or value >= low) and (high is None or value <= high)
 
 

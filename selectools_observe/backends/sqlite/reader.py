@@ -113,7 +113,7 @@ def page(connection: sqlite3.Connection, where: str, ask: PageRequest) -> list[P
     if ask.limit == 0:
         return []
     catch_up(connection, where)
-    order = order_of(ask.filters)
+    order = None if ask.filters.order_by is None else order_of(ask.filters)
     if order is not None:
         with one_moment(connection):
             return _ordered(connection, where, ask, order)

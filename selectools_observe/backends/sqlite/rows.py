@@ -7,6 +7,7 @@ import struct
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
+from zlib import crc32
 
 import msgspec
 
@@ -82,6 +83,7 @@ class StepFacts(NamedTuple):
 # created_us, steps, total_ms, has_error, prompt_tokens, completion_tokens, cost_usd
 SummaryNumbers: TypeAlias = tuple[int, int, float, bool, int, int, float]
 _NUMBERS = struct.Struct("<qqd?qqd")
+_SMALL = 4096  # bytes of metadata, as most have
 
 
 class WrittenTrace(msgspec.Struct, frozen=True, gc=False):
@@ -122,7 +124,9 @@ def summary_checksum(
         packed = _NUMBERS.pack(*numbers)
     except struct.error as error:
         raise ValueError(str(error)) from error
-    return checksum(details, checksum(metadata, checksum(run_id, checksum(packed))))
+    if len(metadata) > _SMALL:
+        return checksum(details, checksum(metadata, checksum(run_id, checksum(packed))))
+    return crc32(details, crc32(metadata, crc32(run_id, crc32(packed))))
 
 
 def split_row(row: Sequence[Any]) -> tuple[int, Sequence[Any], StoredFacets | None]:
