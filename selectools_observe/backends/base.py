@@ -35,6 +35,7 @@ from ..model.filters import (
     check_filter,
     check_page,
     order_of,
+    scored,
     with_text,
 )
 from ..model.groups import (
@@ -58,7 +59,7 @@ from ..protocols import Annotations, Change, RunIds
 from ..runtime.interface import Runtime
 from . import journal_file, timestamps
 from .paging import PageRequest, PageRow
-from .pruning import PrunedStore, Pruning, RetentionKeeper
+from .retention_keeper import PrunedStore, Pruning, RetentionKeeper
 from .text_scan import (
     FEWEST_AT_ONCE,
     MOST_AT_ONCE,
@@ -611,14 +612,23 @@ class StoreCore(ABC, Generic[PreparedT]):
             created_us = timestamps.to_microseconds(row.summary.created_at)
             return order.key(value, (created_us, row.tiebreaker))
 
-        keyed = [(key_of(row), row) for row in await self._rows(unordered)]
+        last: SortKey | None = None
         if ask.after is not None:
             after = ask.after
             place = (after.key,) if is_same_epoch else (after.created_us, after.tiebreaker)
             last = order.key(after.value, place)
-            keyed = [pair for pair in keyed if order.is_after(pair[0], last)]
-        keyed.sort(key=itemgetter(0), reverse=order.descending)
         end = None if ask.limit is None else ask.offset + ask.limit
+        keyed: list[tuple[SortKey, PageRow]] = []
+        # What has no score comes last: those that have one may be enough, and are few.
+        asks = [unordered] if end is None or not order.is_of_score else [
+            msgspec.structs.replace(unordered, filters=scored(unordered.filters, order)), unordered
+        ]  # fmt: skip
+        for each in asks:
+            keyed = [(key_of(row), row) for row in await self._rows(each)]
+            keyed = [pair for pair in keyed if last is None or order.is_after(pair[0], last)]
+            if end is not None and len(keyed) >= end:
+                break
+        keyed.sort(key=itemgetter(0), reverse=order.descending)
         return [row for _, row in keyed[ask.offset : end]]
 
     async def _read(self, ask: PageRequest) -> Sequence[PageRow]:

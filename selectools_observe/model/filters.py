@@ -228,6 +228,12 @@ def needed_annotations(filters: TraceFilter) -> list[str | None]:
     return [part.name for part in parts if isinstance(part, asked)]
 
 
+def scored(filters: TraceFilter, order: Order) -> TraceFilter:
+    """The filter, and that a run has the score of this order besides."""
+    has_score = IsAnnotated("score", order.field.removeprefix("score."))
+    return replace(filters, where=AllOf((condition_of(filters), has_score)))
+
+
 def needed_text(filters: TraceFilter) -> TextQuery | None:
     """Terms that every run that matches has; None if there are none."""
     texts = [] if filters.text is None else [filters.text]

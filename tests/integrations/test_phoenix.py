@@ -16,8 +16,12 @@ import pytest
 
 pytest.importorskip("opentelemetry.proto", reason="opentelemetry-proto is not installed")
 
-from selectools_observe import AgentTrace, JSONLTraceStore, TraceStep
-from selectools_observe.integrations.opentelemetry import export_otlp, runs_of_otlp
+from selectools_observe import AgentTrace, InMemoryTraceStore, JSONLTraceStore, TraceStep
+from selectools_observe.integrations.opentelemetry import (
+    export_otlp,
+    phoenix_annotations,
+    runs_of_otlp,
+)
 
 PHOENIX = os.environ.get("SELECTOOLS_OBSERVE_PHOENIX") or shutil.which("phoenix")
 """The program ``phoenix``, of the package arize-phoenix, in an environment of its own."""
@@ -44,6 +48,13 @@ class Phoenix:
     def get(self, path: str):
         with urllib.request.urlopen(self.url + path, timeout=20) as answer:
             return json.load(answer)
+
+    def post(self, path: str, body: object) -> None:
+        data = json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, data, headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            assert answer.status == 200
 
     def spans(self, project: str, count: int) -> list[dict]:
         """The spans of a project, once there are so many: Phoenix takes them in its own time."""
@@ -204,3 +215,31 @@ def plain(value):
             if item is not None
         }
     return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def test_annotations_stand_where_they_were_made(phoenix):
+    run = example("judged")
+    with InMemoryTraceStore() as store:
+        store.save(run)
+        store.annotate("judged", "quality", label="bad", score=0.25, note="slow", author="ada")
+        store.annotate("judged", "tool choice", label="wrong", step=2, source="llm")
+        store.annotate("judged", "gone", label="x", step=99)
+        said = store.annotations_of(["judged"])
+    to_project(phoenix, run, "judged")
+    spans = phoenix.spans("judged", 6)
+    bodies = phoenix_annotations([run], said)
+    assert [len(body["data"]) for body in bodies.values()] == [1, 1]
+    for _ in range(2):  # posted again, each replaces itself
+        for path, body in bodies.items():
+            phoenix.post(f"{path}?sync=true", body)
+    (tool,) = [span for span in spans if span["name"] == "execute_tool find_order"]
+    span_id = tool["context"]["span_id"]
+    found = phoenix.get(f"/v1/projects/judged/span_annotations?span_ids={span_id}")["data"]
+    assert [(one["name"], one["annotator_kind"], one["result"]["label"]) for one in found] == [
+        ("tool choice", "LLM", "wrong")
+    ]
+    trace_id = tool["context"]["trace_id"]
+    found = phoenix.get(f"/v1/projects/judged/trace_annotations?trace_ids={trace_id}")["data"]
+    (one,) = found
+    assert (one["name"], one["annotator_kind"]) == ("quality", "HUMAN")
+    assert one["result"] == {"label": "bad", "score": 0.25, "explanation": "slow"}

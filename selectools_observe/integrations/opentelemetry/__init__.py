@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .otlp import otlp_of_runs, read_otlp, runs_of_otlp
     from .otlp_exporter import OtlpExportError, aexport_otlp, export_otlp
     from .otlp_receiver import OtlpReceiver
+    from .phoenix import phoenix_annotations
     from .span_exporter import TraceStoreSpanExporter
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "aexport_otlp",
     "export_otlp",
     "otlp_of_runs",
+    "phoenix_annotations",
     "read_otlp",
     "runs_of_otlp",
     "runs_of_spans",
@@ -45,6 +47,7 @@ _MODULES = {
     "aexport_otlp": "otlp_exporter",
     "export_otlp": "otlp_exporter",
     "otlp_of_runs": "otlp",
+    "phoenix_annotations": "phoenix",
     "read_otlp": "otlp",
     "runs_of_otlp": "otlp",
     "runs_of_spans": "from_spans",
