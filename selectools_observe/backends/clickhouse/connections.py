@@ -82,9 +82,9 @@ class Connections:
         """Save what is made of a stored row, if something is; whether it was."""
         return await self._to_the_end(partial(self._update, key, change))
 
-    async def delete(self, key: UUID) -> bool:
-        """Remove a run; whether there was one."""
-        return await self._to_the_end(partial(self._delete, key))
+    async def delete(self, keys: Sequence[UUID]) -> int:
+        """Remove runs; how many there were."""
+        return await self._to_the_end(partial(self._delete, keys))
 
     async def _to_the_end(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do work that changes something, alone, whoever is cancelled meanwhile."""
@@ -183,11 +183,11 @@ class Connections:
     def _local(self, table: str) -> str:
         return f"{self._database}.{table}{'_local' if self._address.cluster else ''}"
 
-    async def _delete(self, key: UUID) -> bool:
-        stored = await self._rows_of_keys("key, place", [key])
+    async def _delete(self, keys: Sequence[UUID]) -> int:
+        stored = await self._rows_of_keys("key, place", keys)
         if stored:
             await self._delete_places([place for _, place in stored])
-        return bool(stored)
+        return len({key for key, _ in stored})
 
     async def _update(self, key: UUID, change: Callable[[Row | None], TraceRow | None]) -> bool:
         while True:

@@ -57,7 +57,11 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         return await self._connections.current().update(uuid_of(run_id), changed)
 
     async def _delete(self, run_id: str) -> bool:
-        return await self._connections.current().delete(uuid_of(run_id))
+        return bool(await self._delete_many([run_id]))
+
+    async def _delete_many(self, run_ids: Sequence[str]) -> int:
+        keys = [uuid_of(run_id) for run_id in dict.fromkeys(run_ids)]
+        return await self._connections.current().delete(keys)
 
     async def _stored(self, run_ids: Sequence[str]) -> Sequence[Stored | None]:
         connections = self._connections.current()
