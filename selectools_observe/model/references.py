@@ -100,6 +100,9 @@ class _Reader:
         self._run = run
         self._left = most
         self._known: dict[str, Any] = {}
+        # What is being read, by the id of what the run still has in its place: a reference may lead
+        # to the part that is read already.
+        self._unfinished: dict[int, Any] = {}
 
     def fields(self, holder: dict[str, Any], literal: frozenset[str]) -> None:
         """Replace references in all but some fields."""
@@ -124,24 +127,28 @@ class _Reader:
                 return self._like(value, place)
             if not isinstance(value.get("$value"), dict):
                 raise ValueError(f"it has an unknown reference: {value!r:.80}")
-            value = value["$value"]
+            self._unfinished[id(value)] = value["$value"]
+            self._items(value["$value"], place)
+            return self._unfinished.pop(id(value))
+        self._items(value, place)
+        return value
+
+    def _items(self, value: dict[str, Any], place: Place) -> None:
         for key, item in value.items():
             if item.__class__ is dict or item.__class__ is list:
                 value[key] = self._value(item, (*place, key))
-        return value
 
     def _like(self, value: dict[str, Any], place: Place) -> dict[str, Any]:
         earlier = self._at(value.pop("$like"), place)
         if not isinstance(earlier, dict):
             raise ValueError("its reference to an object leads to something else")  # noqa: TRY004
         self._count(len(earlier) * _CHARACTERS_A_KEY)
-        for key, item in value.items():
-            if item.__class__ is dict or item.__class__ is list:
-                value[key] = self._value(item, (*place, key))
+        self._items(value, place)
         return {**earlier, **value}
 
     def _array(self, value: list[Any], place: Place) -> list[Any]:
         expanded: list[Any] = []
+        self._unfinished[id(value)] = expanded
         for item in value:
             if item.__class__ is dict:
                 if "$items" in item:
@@ -152,6 +159,7 @@ class _Reader:
                 expanded.append(self._array(item, (*place, len(expanded))))
             else:
                 expanded.append(item)
+        del self._unfinished[id(value)]
         return expanded
 
     def _text(self, pieces: Any, place: Place) -> str:
@@ -197,6 +205,7 @@ class _Reader:
         try:
             for key in keys:
                 found = found[int(key)] if isinstance(found, list) else found[key]
+                found = self._unfinished.get(id(found), found)
         except (KeyError, IndexError, TypeError, ValueError):
             raise ValueError(f"its reference to {path!r:.80} leads nowhere") from None
         return found

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hostile import profile
+from hypothesis import given
 from hypothesis import strategies as st
 
 import selectools_observe as so
@@ -84,7 +85,7 @@ def folder(tmp_path) -> Path:
     return exported(stored(some_runs()), tmp_path / "runs")
 
 
-@settings(max_examples=40, deadline=None)
+@profile(160)
 @given(st.lists(RUNS, min_size=1, max_size=4))
 def test_nothing_is_lost(tmp_path_factory, runs):
     store = stored(runs)

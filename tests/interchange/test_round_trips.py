@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hostile import profile
+from hypothesis import given
 from hypothesis import strategies as st
 
 import selectools_observe as so
@@ -70,7 +71,7 @@ def through_parquet(store: so.SQLiteTraceStore, folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("through", [through_jsonl, through_sqlite, through_parquet])
-@settings(max_examples=25, deadline=None)
+@profile(100)
 @given(runs=RUNS)
 def test_every_field_and_the_order_come_back(tmp_path_factory, through, runs):
     folder = tmp_path_factory.mktemp("trip")
@@ -82,7 +83,7 @@ def test_every_field_and_the_order_come_back(tmp_path_factory, through, runs):
     assert [run.run_id for run in expected] == [run.run_id for run in runs]
 
 
-@settings(max_examples=25, deadline=None)
+@profile(100)
 @given(runs=RUNS)
 def test_every_field_comes_back_from_opentelemetry(runs):
     pytest.importorskip("opentelemetry.proto", reason="the extra otel is not installed")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hostile import profile
+from hypothesis import given
 from hypothesis import strategies as st
 
 from selectools_observe import AgentTrace, TraceStep
@@ -303,14 +304,14 @@ JSON = st.recursive(
 
 
 @given(JSON)
-@settings(max_examples=300, deadline=None)
+@profile(1200)
 def test_nothing_raises_and_all_of_it_is_json(value):
     for message in messages_from(value):
         assert json.loads(json.dumps(message.to_dict()))["role"] == message.role
 
 
 @given(JSON)
-@settings(max_examples=100, deadline=None)
+@profile(400)
 def test_no_text_is_lost(value):
     """Each text that stands under ``content`` in a message is somewhere in what comes of it."""
     found = messages_from(

@@ -9,7 +9,8 @@ import shutil
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hostile import profile
+from hypothesis import given
 from hypothesis import strategies as st
 
 from selectools_observe import (
@@ -184,6 +185,27 @@ def test_values_that_look_like_references_are_kept(value):
     assert dumps(decode(encode(alone).trace).to_dict()) == dumps(alone.to_dict())
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ({"$value": {"$ref": [[LONG], {"$ref": "own/$ref/0"}]}}, {"$ref": [[LONG], [LONG]]}),
+        (
+            [[1, {"$ref": "steps/0/input"}], {"$ref": "own/0"}, [{"$ref": "own/1/1"}]],
+            [[1, LONG], [1, LONG], [LONG]],
+        ),
+        (
+            [{"$items": "steps/0/output", "to": 2}, [5], {"$ref": "own/2"}],
+            [3, 4, [5], [5]],
+        ),
+    ],
+    ids=["what looks like one", "nested arrays", "moved items"],
+)  # fmt: skip
+def test_references_to_the_part_that_is_read_already(written, meant):
+    step = {"type": "llm_call", "input": LONG, "output": [3, 4, 5]}
+    run = {KEY: 1, "run_id": "r", "start_time": 0.0, "steps": [step], "own": written}
+    assert expand(run)["own"] == meant
+
+
 @pytest.mark.parametrize("value", [1, 2, "x", [1, 2], {"a": 1}, None, True], ids=str)
 def test_a_key_of_the_runs_own_that_is_called_so(value):
     for run in (conversation(3), AgentTrace()):
@@ -203,7 +225,7 @@ values = st.recursive(
 
 
 @given(st.lists(st.tuples(values, values, values), max_size=6), values)
-@settings(max_examples=300, deadline=None)
+@profile(1200)
 def test_any_values_come_back(given_steps, extra):
     steps = [
         TraceStep("llm_call", 0.0, 0.0, input=one, output=two, extra={"x": three, "otel": [three]})
