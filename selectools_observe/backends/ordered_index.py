@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -59,11 +60,16 @@ EntryT = TypeVar("EntryT", bound=Entry)
 
 
 class ScanRequest(msgspec.Struct, frozen=True):
-    """A look through a part of the order: what for, and from where on."""
+    """A look through a part of the order: what for, and from where on.
+
+    Attributes:
+        enough: How many that match are enough; None for all.
+    """
 
     ask: PageRequest
     goes_on: int | None = None
     wants: Literal["summaries", "times", "number"] = "summaries"
+    enough: int | None = None
 
 
 class ScanResult(msgspec.Struct, frozen=True, gc=False):
@@ -181,18 +187,23 @@ class OrderedIndex(Generic[EntryT]):
             return ScanResult([], [], 0, look.goes_on, is_last=False)
         numbers = self._candidates(ask, look.goes_on)
         part, rest = numbers[:_ENTRIES_AT_ONCE], numbers[_ENTRIES_AT_ONCE : _ENTRIES_AT_ONCE + 1]
-        # None: only the texts of the run tell, which whoever asked looks at.
-        matching = [e for e in self._at(part) if verdict(ask.filters, e.summary) is not False]
-        if asks_for_facts(ask.filters):
-            matching = [
-                e for e in matching if verdict(ask.filters, e.summary, e.facts) is not False
-            ]
+        matching = list(islice(self._matching(ask.filters, part), look.enough))
         found, times = [], []
         if look.wants == "summaries":
             found = [self._found(entry) for entry in matching]
         elif look.wants == "times":
             times = [(_created_us(entry), entry.summary.has_error) for entry in matching]
         return ScanResult(found, times, len(matching), rest[0] if rest else None, is_last=not rest)
+
+    def _matching(self, filters: TraceFilter, numbers: Sequence[int]) -> Iterator[EntryT]:
+        entries = self._at(numbers)
+        if filters == TraceFilter(limit=filters.limit):
+            return entries
+        # None: only the texts of the run tell, which whoever asked looks at.
+        matching = (e for e in entries if verdict(filters, e.summary) is not False)
+        if not asks_for_facts(filters):
+            return matching
+        return (e for e in matching if verdict(filters, e.summary, e.facts) is not False)
 
     def _candidates(self, ask: PageRequest, goes_on: int | None) -> Sequence[int]:
         """The numbers that may match, in the page's order, from where the last slice ended."""
@@ -265,7 +276,8 @@ async def page_in_slices(
     enough = None if ask.limit is None else ask.offset + ask.limit
     goes_on: int | None = None
     while True:
-        part = await look(ScanRequest(ask, goes_on))
+        left = None if enough is None else max(0, enough - len(found))
+        part = await look(ScanRequest(ask, goes_on, enough=left))
         found += part.found
         goes_on = part.goes_on
         if part.is_last or (enough is not None and len(found) >= enough):

@@ -27,6 +27,7 @@ from .. import timestamps
 from ..terms import terms_of
 
 _NO_FACTS = TraceFacts(None, has_error=False)
+_ONLY_ERROR = TraceFacts(None, has_error=True)
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ def summary_of_facets(
     """The summary of a row with facets; None, and a line in the log, if it is damaged."""
     try:
         told = StepFacts(
-            msgspec.structs.replace(_NO_FACTS, has_error=bool(facets.has_error)),
+            _ONLY_ERROR if facets.has_error else _NO_FACTS,
             TraceUsage(facets.prompt_tokens, facets.completion_tokens, facets.cost_usd),
             details_from_bytes(facets.details, facets.started_us, facets.wall_ms),
         )
