@@ -187,7 +187,8 @@ class OrderedIndex(Generic[EntryT]):
             return ScanResult([], [], 0, look.goes_on, is_last=False)
         numbers = self._candidates(ask, look.goes_on)
         part, rest = numbers[:_ENTRIES_AT_ONCE], numbers[_ENTRIES_AT_ONCE : _ENTRIES_AT_ONCE + 1]
-        matching = list(islice(self._matching(ask.filters, part), look.enough))
+        most = _ENTRIES_AT_ONCE if look.enough is None else min(look.enough, _ENTRIES_AT_ONCE)
+        matching = list(islice(self._matching(ask.filters, part), most))
         found, times = [], []
         if look.wants == "summaries":
             found = [self._found(entry) for entry in matching]

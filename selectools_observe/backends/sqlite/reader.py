@@ -31,6 +31,7 @@ from .rows import (
     facets_from_json,
     split_row,
     stored_bytes,
+    summary_as_written,
     summary_of_facets,
     to_summary,
 )
@@ -292,14 +293,20 @@ def _summary(
     connection: sqlite3.Connection, where: str, row: Row, latest: dict[str, Latest]
 ) -> TraceSummary | None:
     """The summary of a row of `SUMMARIES`; None if it is damaged."""
-    row_id, columns, facets = split_row(row)
-    if facets is None:  # another program's, not indexed yet
-        summary = to_summary(columns, where, facets_from_json(_trace_json(connection, row_id)))
-    else:
-        summary = summary_of_facets(columns, where, facets)
+    summary = summary_as_written(row)
+    if summary is None:
+        summary = _unusual_summary(connection, where, row)
     if summary is not None and latest:
         summary.annotations = latest.get(summary.run_id, {})
     return summary
+
+
+def _unusual_summary(connection: sqlite3.Connection, where: str, row: Row) -> TraceSummary | None:
+    """The summary of a row that another program wrote, or that is damaged: then None."""
+    row_id, columns, facets = split_row(row)
+    if facets is None:  # another program's, not indexed yet
+        return to_summary(columns, where, facets_from_json(_trace_json(connection, row_id)))
+    return summary_of_facets(columns, where, facets)
 
 
 def _by_run_ids(

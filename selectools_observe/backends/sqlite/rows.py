@@ -137,6 +137,44 @@ def split_row(row: Sequence[Any]) -> tuple[int, Sequence[Any], StoredFacets | No
     return row[0], row[1:_TRACE_COLUMNS_END], facets if has_facets else None
 
 
+_UNUSUAL = (ValueError, TypeError, AttributeError, struct.error, msgspec.MsgspecError)
+
+
+def summary_as_written(row: Sequence[Any]) -> TraceSummary | None:
+    """The summary of a row of `SUMMARIES` that is as we wrote it, as most are; None of any other.
+
+    In one go: a page is made of many.
+    """
+    (
+        _, run_id, steps, total_ms, created, metadata, prompt_tokens, completion_tokens, cost_usd,
+        has_error, started_us, wall_ms, details, summary_crc,
+    ) = row  # fmt: skip
+    try:
+        created_at = timestamps.from_text(created.decode())
+        packed = _NUMBERS.pack(
+            timestamps.to_microseconds(created_at), steps, total_ms, has_error, prompt_tokens,
+            completion_tokens, cost_usd,
+        )  # fmt: skip
+        if checksum(b"".join((packed, run_id, metadata, details))) != summary_crc:
+            return None
+        told = details_from_bytes(details, started_us, wall_ms)
+        kept = msgspec.json.decode(metadata)
+        is_usual = kept.__class__ is dict and started_us.__class__ in _MAYBE_INTEGER
+        if not is_usual or wall_ms.__class__ not in _MAYBE_FLOAT:
+            return None
+        return TraceSummary(
+            run_id.decode(), steps, total_ms, created_at, kept, prompt_tokens, completion_tokens,
+            cost_usd, bool(has_error), told.name, told.input, told.output, told.session_id,
+            told.user_id, told.agent, [*told.tags], told.outcome, told.started_at, wall_ms,
+        )  # fmt: skip
+    except _UNUSUAL:
+        return None
+
+
+_MAYBE_INTEGER = frozenset({int, type(None)})
+_MAYBE_FLOAT = frozenset({float, type(None)})
+
+
 def summary_of_facets(
     columns: Sequence[Any], where: str, facets: StoredFacets
 ) -> TraceSummary | None:
