@@ -1,6 +1,6 @@
 """What is measured and compared: one module a family, one picture each."""
 
-from benchmarks.families import footprint, jsonl, load, loop, memory, save, scale
+from benchmarks.families import footprint, jsonl, lists, load, loop, memory, save, scale
 from benchmarks.families.base import Family, Group, Metric, Probe, Row
 
 FAMILIES: dict[str, Family] = {
@@ -8,6 +8,7 @@ FAMILIES: dict[str, Family] = {
     for family in (
         save.FAMILY,
         load.FAMILY,
+        lists.FAMILY,
         scale.FAMILY,
         jsonl.FAMILY,
         memory.FAMILY,

@@ -24,6 +24,9 @@ CREATE TABLE IF NOT EXISTS traces (
 );
 CREATE INDEX IF NOT EXISTS idx_traces_created ON traces(created_at DESC);
 """
+NEWEST = """
+SELECT run_id, steps, total_ms, created_at, metadata FROM traces ORDER BY created_at DESC LIMIT ?
+"""
 INSERT = "INSERT OR REPLACE INTO traces VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -55,7 +58,7 @@ class Connection:
             raise LookupError(run_id)
 
     def newest(self, count: int) -> int:
-        raise NotImplementedError
+        return len(self._db.execute(NEWEST, (count,)).fetchall())
 
     def by_metadata(self, key: str, value: object) -> int:
         raise NotImplementedError
