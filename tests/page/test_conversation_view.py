@@ -140,7 +140,7 @@ def test_two_thousand_messages_scroll(open_page, serve):
         history = [*history, answer]
     page = open_page(f"{serve([AgentTrace(run_id='long', steps=steps)]).url}#/run/long",
                      tab="conversation")  # fmt: skip
-    page.get_by_role("status").filter(has_text="2,000 messages").wait_for()
+    page.get_by_role("status").filter(has_text="2,000 messages").wait_for(timeout=30_000)
     page.locator("#find-words").fill("answer 999")
     page.get_by_role("status").filter(has_text="1 of 1").wait_for(timeout=30_000)
     page.locator("article.hit").get_by_text("answer 999").first.wait_for()
