@@ -7,8 +7,8 @@
 from .background.queue import BackgroundCounts
 from .background.queued_store import FlushResult
 from .background.stores import AsyncBackgroundTraceStore, BackgroundTraceStore
+from .journal.live_runs import running_runs
 from .journal.recovery import arecover, recover
-from .journal.running import running_runs
 from .processing.processor import ProcessingCounts, TraceProcessor
 from .processing.stores import AsyncProcessingTraceStore, ProcessingTraceStore
 from .recorder.recorder import Recorder

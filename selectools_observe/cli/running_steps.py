@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ..backends.journal_file import UNFINISHED
-from ..capture.journal.running import RunningRun, RunningRuns
+from ..capture.journal.live_runs import RunningRun, RunningRuns
 from ..errors import TraceNotFoundError
 from ..model.text import one_line
 from ..model.trace import AgentTrace, TraceStep

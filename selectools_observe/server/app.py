@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from ..capture.journal.running import RunningRuns
+from ..capture.journal.live_runs import RunningRuns
 from ..errors import TraceNotFoundError
 from ..model.limits import DEFAULT_LIMITS, Limits
 from ..protocols import AsyncTraceStore, TraceStore

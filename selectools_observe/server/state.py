@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
-from ..capture.journal.running import RunningRuns
+from ..capture.journal.live_runs import RunningRuns
 from ..model.limits import DEFAULT_LIMITS, Limits
 from ..model.trace import AgentTrace
 from ..protocols import AsyncQueryableTraceStore

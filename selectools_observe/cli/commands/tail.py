@@ -11,7 +11,7 @@ from typing import Self
 
 import click
 
-from ...capture.journal.running import RunningRuns
+from ...capture.journal.live_runs import RunningRuns
 from ...errors import StorageError
 from ...model.filters import TraceFilter
 from ...model.trace import TraceSummary

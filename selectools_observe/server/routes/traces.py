@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from ... import __version__
 from ...analytics.conversation import conversation_of, turns_as_json
-from ...capture.journal.running import RunningRun
+from ...capture.journal.live_runs import RunningRun
 from ...model.codec import encode
 from ...model.filters import TraceFilter
 from ...model.trace import AgentTrace, TraceSummary
