@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from .facets import StepScan, is_set
+from .facets import StepScan, is_free_of, is_set
 from .json_values import dumps, loads, plain
 from .message_text import text_of
 from .text import shortened
@@ -46,7 +46,8 @@ _TOOLS = frozenset({"tool_execution", "tool_selection"})
 class RunDetails(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What a summary says of a run next to its numbers; the fields are those of `TraceSummary`.
 
-    ``started_us`` is ``started_at`` in microseconds since 1970.
+    ``started_us`` is ``started_at`` in microseconds since 1970. ``is_free``: the steps say that
+    they cost nothing, which is not the same as saying nothing.
     """
 
     name: str | None = None
@@ -59,6 +60,7 @@ class RunDetails(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     outcome: str = "ok"
     started_us: int | None = None
     wall_ms: float | None = None
+    is_free: bool = False
 
     @property
     def started_at(self) -> datetime | None:
@@ -141,7 +143,13 @@ def details_of_parts(
         _outcome(run.outcome, metadata, steps, scan),
         None if began is None else round(began * 1_000_000),
         wall_ms,
+        is_free_of(steps) if scan is None else scan.is_free,
     )
+
+
+def cost_of(usage: TraceUsage, details: RunDetails) -> float | None:
+    """What a run cost; None if no step says it."""
+    return usage.cost_usd if usage.cost_usd or details.is_free else None
 
 
 def details_to_bytes(details: RunDetails) -> bytes:
@@ -198,7 +206,7 @@ def make_summary(  # noqa: PLR0917 - a summary's fields, in their order
         metadata,
         usage.prompt_tokens,
         usage.completion_tokens,
-        usage.cost_usd,
+        cost_of(usage, details),
         has_error,
         details.name,
         details.input,

@@ -100,6 +100,11 @@ class StepScan:
             _texts(self._models) if self._models else _NONE,
         )
 
+    @property
+    def is_free(self) -> bool:
+        """Whether some step says what it cost, and all that do say nothing."""
+        return bool(self._costs) and _is_nothing(self._costs)
+
     def usage(self) -> TraceUsage:
         """The sums of tokens and costs; what is no finite number counts as 0."""
         return TraceUsage(
@@ -107,6 +112,16 @@ class StepScan:
             _whole(self._completion_tokens) if self._completion_tokens else 0,
             _dollars(self._costs) if self._costs else 0.0,
         )
+
+
+def is_free_of(steps: Sequence[Any]) -> bool:
+    """Whether some step says what it cost, and all that do say nothing."""
+    told = [step.cost_usd for step in steps if step.cost_usd is not None]
+    return _is_nothing(told)
+
+
+def _is_nothing(costs: Sequence[Number]) -> bool:
+    return bool(costs) and any([is_finite(cost) for cost in costs]) and not _dollars(costs)
 
 
 def has_error(steps: Sequence[UsedStep]) -> bool:

@@ -47,7 +47,8 @@ class TraceFilter:
         until: Saved at or before this instant; timezone-aware.
         min_ms: The steps' durations sum to at least this, milliseconds.
         max_ms: They sum to at most this.
-        min_cost_usd: The steps' costs sum to at least this, US dollars.
+        min_cost_usd: The steps' costs sum to at least this, US dollars; a run whose cost nobody
+            knows is within no bounds.
         max_cost_usd: They sum to at most this.
         parent_run_id: Started by this run.
         run_ids: One of these runs.
@@ -278,10 +279,14 @@ def matches_summary(filters: TraceFilter, summary: TraceSummary) -> bool:
         and (filters.until is None or summary.created_at <= filters.until)
         and (filters.min_ms is None or summary.total_ms >= filters.min_ms)
         and (filters.max_ms is None or summary.total_ms <= filters.max_ms)
-        and (filters.min_cost_usd is None or summary.cost_usd >= filters.min_cost_usd)
-        and (filters.max_cost_usd is None or summary.cost_usd <= filters.max_cost_usd)
+        and _matches_cost(filters, summary.cost_usd)
         and _matches_details(filters, summary)
     )
+
+
+def _matches_cost(filters: TraceFilter, cost: float | None) -> bool:
+    low, high = filters.min_cost_usd, filters.max_cost_usd
+    return (low is None and high is None) or _is_within(cost, low, high)
 
 
 def _matches_details(filters: TraceFilter, summary: TraceSummary) -> bool:

@@ -112,7 +112,7 @@ class _GroupBuilder:
         self.errors += summary.has_error
         self.prompt_tokens += summary.prompt_tokens
         self.completion_tokens += summary.completion_tokens
-        self.cost_usd += summary.cost_usd
+        self.cost_usd += summary.cost_usd or 0.0
         self.total_ms.add(summary.total_ms)
         # Runs come newest first: of two that began at once the one saved first is the first.
         if self.first is None or _began(summary) <= _began(self.first):

@@ -40,6 +40,8 @@ class Order(msgspec.Struct, frozen=True):
         """The value that a run is ordered by; times as microseconds since 1970."""
         if self.is_of_score:
             return score_of(summary, self.field.removeprefix(_SCORE))
+        if self.field == "cost_usd":
+            return summary.cost_usd or 0.0  # what is unknown is with what was free
         if not self.field.endswith("_at"):
             return number_of(summary, self.field)  # type: ignore[arg-type]
         moment: datetime | None = getattr(summary, self.field, None)

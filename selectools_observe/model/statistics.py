@@ -102,7 +102,8 @@ class _GroupBuilder:
         self.completion_tokens += summary.completion_tokens
         self.duration_ms.add(summary.total_ms)
         self.tokens.add(summary.prompt_tokens + summary.completion_tokens)
-        self.cost_usd.add(summary.cost_usd)
+        if summary.cost_usd is not None:
+            self.cost_usd.add(summary.cost_usd)
 
     def take_calls(self, calls: CallRollup) -> None:
         self.calls += calls.calls

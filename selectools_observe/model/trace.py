@@ -406,7 +406,7 @@ class TraceSummary(msgspec.Struct, gc=False):
         metadata: The run's metadata.
         prompt_tokens: Tokens sent to models, all steps together.
         completion_tokens: Tokens that models wrote.
-        cost_usd: What the steps cost, US dollars.
+        cost_usd: What the steps cost, US dollars, as far as they say it; None if none does.
         has_error: Some step is of type ``error`` or carries an ``error`` text.
         name: The run's name.
         input: What was asked of it, its first 200 characters.
@@ -422,8 +422,8 @@ class TraceSummary(msgspec.Struct, gc=False):
             their first 200 characters.
 
     ``prompt_tokens`` to ``has_error`` come from the steps; a backend that does not know them leaves
-    them at zero. Those from ``name`` on come from the run's own fields or else from its metadata
-    and its steps: `selectools_observe.model.details` says how.
+    them at zero, and the cost unknown. Those from ``name`` on come from the run's own fields or
+    else from its metadata and its steps: `selectools_observe.model.details` says how.
     """
 
     run_id: str
@@ -433,7 +433,7 @@ class TraceSummary(msgspec.Struct, gc=False):
     metadata: dict[str, Any] = msgspec.field(default_factory=dict)
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cost_usd: float = 0.0
+    cost_usd: float | None = None
     has_error: bool = False
     name: str | None = None
     input: str | None = None

@@ -42,6 +42,7 @@ STEPS: dict[str, list[Any]] = {
     "unknown": [make_step("hologram", ms=4), make_step("error", ms=4, error="x")],
     "cheap": [make_step(ms=0, cost_usd=0.25), make_step(ms=0, cost_usd=0.25)],
     "dear": [make_step(ms=0, cost_usd=2)],
+    "free": [make_step(ms=0, cost_usd=0)],
 }
 
 QUESTIONS: list[tuple[dict[str, Any], set[str]]] = [
@@ -50,21 +51,24 @@ QUESTIONS: list[tuple[dict[str, Any], set[str]]] = [
     ({"max_steps": 0}, {"none"}),
     (
         {"min_steps": 1, "max_steps": 1},
-        {"plain", "book", "error-type", "error-text", "error-empty", "dear"},
+        {"plain", "book", "error-type", "error-text", "error-empty", "dear", "free"},
     ),
     ({"min_steps": 5, "max_steps": 2}, set()),
     ({"min_steps": -(10**30), "max_steps": 10**30}, set(STEPS)),
     ({"min_steps": 10**30}, set()),
     ({"max_steps": -1}, set()),
     ({"min_ms": 3}, {"mini", "error-type", "error-text", "error-empty", "unknown"}),
-    ({"max_ms": 2.5}, {"none", "plain", "search", "book", "cheap", "dear"}),
+    ({"max_ms": 2.5}, {"none", "plain", "search", "book", "cheap", "dear", "free"}),
     ({"min_ms": 2.5, "max_ms": 2.5}, {"search"}),
     ({"min_ms": 3, "max_ms": 2}, set()),
     ({"min_ms": -(10**400)}, set(STEPS)),
     ({"max_ms": float("inf")}, set(STEPS)),
     ({"min_ms": 10**400}, set()),
     ({"has_error": True}, {"error-type", "error-text", "error-empty", "unknown"}),
-    ({"has_error": False}, {"none", "plain", "search", "book", "mini", "cheap", "dear"}),
+    (
+        {"has_error": False},
+        {"none", "plain", "search", "book", "mini", "cheap", "dear", "free"},
+    ),
     ({"step_type": "hologram"}, {"unknown"}),
     ({"step_type": "tool_execution"}, {"search", "book"}),
     ({"step_type": "TOOL_EXECUTION"}, set()),
@@ -82,8 +86,9 @@ QUESTIONS: list[tuple[dict[str, Any], set[str]]] = [
     ({"min_cost_usd": 0.5}, {"cheap", "dear"}),
     ({"min_cost_usd": 0.5, "max_cost_usd": 0.5}, {"cheap"}),
     ({"min_cost_usd": 2}, {"dear"}),
-    ({"max_cost_usd": 0}, set(STEPS) - {"cheap", "dear"}),
-    ({"max_cost_usd": 10**400}, set(STEPS)),
+    ({"max_cost_usd": 0}, {"free"}),
+    ({"min_cost_usd": 0, "max_cost_usd": 1}, {"free", "cheap"}),
+    ({"max_cost_usd": 10**400}, {"free", "cheap", "dear"}),
     ({"limit": 0}, set()),
 ]
 

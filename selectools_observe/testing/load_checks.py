@@ -113,10 +113,13 @@ class ReadingChecks(Backend):
         ]
         await face.save(make_trace("used", of=of))
         await face.save(make_trace("unused"))
-        unused, used = await face.list()
+        await face.save(make_trace("free", of=[make_step(cost_usd=0)]))
+        free, unused, used = await face.list()
+        assert free.cost_usd == 0.0
+        assert isinstance(free.cost_usd, float)
         assert (used.prompt_tokens, used.completion_tokens, used.cost_usd) == (111, 22, 1.25)
         assert used.has_error is True
-        assert (unused.prompt_tokens, unused.completion_tokens, unused.cost_usd) == (0, 0, 0.0)
+        assert (unused.prompt_tokens, unused.completion_tokens, unused.cost_usd) == (0, 0, None)
         assert unused.has_error is False
 
     async def test_what_is_no_number_adds_nothing(self, face: Face) -> None:
@@ -124,7 +127,7 @@ class ReadingChecks(Backend):
         nan = make_step(prompt_tokens=1, completion_tokens=2, cost_usd=float("nan"))
         await face.save(make_trace("odd", of=[make_step(**odd), nan]))
         (summary,) = await face.list()
-        assert (summary.prompt_tokens, summary.completion_tokens, summary.cost_usd) == (1, 2, 0.0)
+        assert (summary.prompt_tokens, summary.completion_tokens, summary.cost_usd) == (1, 2, None)
 
     # Order and time.
 

@@ -353,7 +353,7 @@ def facts_as_stored(trace) -> TraceFacts:
     return TraceFacts(trace.parent_run_id, bool(failed), *names(stored), *names(failed))
 
 
-def usage_as_stored(trace) -> tuple[int, int, float]:
+def usage_as_stored(trace) -> tuple[int, int, float | None]:
     """The tokens and the cost that its summary must tell."""
     stored = [step_as_stored(step) for step in trace.steps]
 
@@ -364,7 +364,7 @@ def usage_as_stored(trace) -> tuple[int, int, float]:
         return max(-(2**63) + 1, min(sum(given), 2**63 - 1))
 
     costs = [float(s["cost_usd"]) for s in stored if _is_number(s.get("cost_usd"))]
-    return whole("prompt_tokens"), whole("completion_tokens"), total(costs)
+    return whole("prompt_tokens"), whole("completion_tokens"), total(costs) if costs else None
 
 
 def _is_number(value) -> bool:

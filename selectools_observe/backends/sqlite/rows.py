@@ -237,7 +237,7 @@ def _checksum_of(columns: Sequence[Any], summary: TraceSummary, details: bytes) 
         summary.has_error,
         summary.prompt_tokens,
         summary.completion_tokens,
-        summary.cost_usd,
+        summary.cost_usd or 0.0,
     )
     return summary_checksum(columns[0], stored_bytes(columns[4]), details, numbers)
 
@@ -305,7 +305,7 @@ def facets_of(
         int(summary.has_error),
         summary.prompt_tokens,
         summary.completion_tokens,
-        summary.cost_usd,
+        summary.cost_usd or 0.0,
         told.details.started_us,
         told.details.wall_ms,
         details,

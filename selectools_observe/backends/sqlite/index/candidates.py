@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 from ....model.filters import TraceFilter
 from ... import error_mapping
 from ...paging import PageRequest
-from ...ranges import Ranges
+from ...ranges import Ranges, told_by_costs
 from ...terms import holds_all, pack, wanted_terms
 from .maintenance import BLOCK, first_open_id
 
@@ -217,7 +217,7 @@ class CandidateQuery:
 
 def is_told_by_index(filters: TraceFilter) -> bool:
     """Whether ranges and terms say all that the filter asks of a row."""
-    return filters.where is None and filters.text is None
+    return filters.where is None and filters.text is None and told_by_costs(filters)
 
 
 def _common(places: Sequence[bytes], *, ascending: bool) -> list[int]:
