@@ -138,9 +138,8 @@ class Database:
             connection.guard(None if self.is_private else self.file)
             check(connection)
             refuse_foreign_objects(connection, self.where)
-            # Heeded by new files only. The second: pages that are free can be given back.
-            connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")  # heeded by new files only
+            _patiently(lambda: _let_pages_be_given_back(connection))
             _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
             _patiently(lambda: migrate(connection))
             drifted = _patiently(lambda: mend_drift(connection, self.where))
@@ -184,6 +183,12 @@ class Purpose(Generic[HeldT]):
         with self._database.explained():
             self._database.make_ready(connection)
             return self._database.in_turn(self._make, connection)
+
+
+def _let_pages_be_given_back(connection: Connection) -> None:
+    """Set up a new file; in one that is there it does nothing, but would wait for who writes."""
+    if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
 
 
 def _patiently(step: Callable[[], T]) -> T:
