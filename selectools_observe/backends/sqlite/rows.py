@@ -162,9 +162,10 @@ def summary_as_written(row: Sequence[Any]) -> TraceSummary | None:
         is_usual = kept.__class__ is dict and started_us.__class__ in _MAYBE_INTEGER
         if not is_usual or wall_ms.__class__ not in _MAYBE_FLOAT:
             return None
+        cost = cost_usd if cost_usd or told.is_free else None
         return TraceSummary(
             run_id.decode(), steps, total_ms, created_at, kept, prompt_tokens, completion_tokens,
-            cost_usd, bool(has_error), told.name, told.input, told.output, told.session_id,
+            cost, bool(has_error), told.name, told.input, told.output, told.session_id,
             told.user_id, told.agent, [*told.tags], told.outcome, told.started_at, wall_ms,
         )  # fmt: skip
     except _UNUSUAL:
