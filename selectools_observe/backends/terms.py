@@ -16,8 +16,9 @@ from hashlib import blake2b
 from itertools import starmap
 from typing import Any
 
+from ..model.conditions import RunIs, StepHas, conjuncts
 from ..model.details import RunDetails
-from ..model.filters import TraceFilter
+from ..model.filters import TraceFilter, condition_of
 from ..model.json_values import canonical
 from ..model.trace import TraceFacts
 
@@ -75,6 +76,27 @@ def wanted_terms(filters: TraceFilter) -> list[int]:
             terms.append(_term(kind, name))
     if filters.tags is not None:
         terms += [_term(_TAG, tag) for tag in filters.tags]
+    return terms
+
+
+_RUN_KINDS = {
+    "parent_run_id": _PARENT, "name": _NAME, "session_id": _SESSION, "user_id": _USER,
+    "agent": _AGENT, "tags": _TAG, "outcome": _OUTCOME,
+}  # fmt: skip
+_STEP_KINDS = {"type": _TYPE, "tool": _TOOL, "model": _MODEL}
+
+
+def terms_of_condition(filters: TraceFilter) -> list[int]:
+    """The terms that a trace must have for the filter's ``where`` to hold; it may ask more."""
+    terms: list[int] = []
+    for part in conjuncts(condition_of(filters)):
+        kind = None
+        if isinstance(part, StepHas):
+            kind = _STEP_KINDS[part.field]
+        elif isinstance(part, RunIs):
+            kind = _RUN_KINDS.get(part.field)
+        if kind is not None and isinstance(part, StepHas | RunIs) and "*" not in part.name:
+            terms.append(_term(kind, part.name))
     return terms
 
 

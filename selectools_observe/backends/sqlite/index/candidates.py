@@ -16,7 +16,7 @@ from ....model.filters import TraceFilter
 from ... import error_mapping
 from ...paging import PageRequest
 from ...ranges import Ranges, told_by_costs
-from ...terms import holds_all, pack, wanted_terms
+from ...terms import holds_all, pack, terms_of_condition, wanted_terms
 from .maintenance import BLOCK, first_open_id
 
 # (id, whether the index vouches for what it knows)
@@ -65,7 +65,7 @@ class CandidateQuery:
         self._connection = connection
         self._ask = ask
         self._ranges = Ranges(ask.filters)
-        self._terms = wanted_terms(ask.filters)
+        self._terms = [*wanted_terms(ask.filters), *terms_of_condition(ask.filters)]
         # Whether a row must be read to know: the index does not tell all that is asked.
         self.is_exact = is_told_by_index(ask.filters)
         self.is_everything = not self._ranges and not self._terms and self.is_exact
