@@ -10,18 +10,21 @@ from typing import Any, TypeVar
 
 import click
 
-from ..model.filters import TraceFilter
+from ..model.filter_language import FilterSyntaxError
+from ..model.filters import TraceFilter, check_named_keys, named_keys
 from ..model.json_values import loads
 from ..model.time_expressions import FORMS, parse_time
 from ..model.trace import OUTCOMES, StepType
 from ..model.zones import FORMS as ZONE_FORMS
 from ..model.zones import parse_zone
+from ..protocols import QueryableTraceStore
 from .completers import complete_models, complete_run_ids, complete_tools
 from .session import VARIABLE, Session
 from .terminal import Colour
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
+_LOOKED_AT = 1000  # runs, for the keys that there are
 _pass_session = click.make_pass_decorator(Session, ensure=True)
 
 
@@ -295,8 +298,11 @@ def make_filter(
         raise click.UsageError(str(error)) from error
 
 
-def no_runs_match(filters: TraceFilter) -> str:
-    """The note that nothing was found, with a hint where a value may have been meant as text."""
+def no_runs_match(store: QueryableTraceStore, filters: TraceFilter) -> str:
+    """The note that nothing was found, with a hint why that may be.
+
+    A value may have been meant as text, or a word of ``--where`` may be a key that no run has.
+    """
     parsed = {
         key: value
         for key, value in (filters.metadata_match or {}).items()
@@ -307,4 +313,16 @@ def no_runs_match(filters: TraceFilter) -> str:
         f"to match text write '{key}={json.dumps(str(value))}'"
         for key, value in parsed.items()
     )
-    return f"No runs match. {hints}".rstrip()
+    return f"No runs match. {hints or _unknown_key(store, filters)}".rstrip()
+
+
+def _unknown_key(store: QueryableTraceStore, filters: TraceFilter) -> str:
+    if not named_keys(filters):
+        return ""
+    newest = store.facets(TraceFilter(limit=_LOOKED_AT), most=1)
+    try:
+        check_named_keys(filters, newest.metadata)
+    except FilterSyntaxError as error:
+        some = f" (of the newest {_LOOKED_AT:,})" if newest.runs == _LOOKED_AT else ""
+        return f"{error.problem}{some}"
+    return ""

@@ -89,8 +89,8 @@ def list_matching(
             found = _show(session, store.iter_summaries(filters), form)
         else:
             found = _show_page(session, store, filters, form, cursor)
-    if not found and not counts:
-        session.terminal.note(no_runs_match(filters))
+        if not found:
+            session.terminal.note(no_runs_match(store, filters))
     return OK if found else NOTHING
 
 

@@ -101,11 +101,13 @@ class FilterSyntaxError(ValueError):
     """A filter that cannot be read: what is wrong, where, and what may have been meant.
 
     Attributes:
+        problem: What is wrong, without the place.
         position: The index of the character at which the trouble begins.
     """
 
     def __init__(self, problem: str, position: int) -> None:
         super().__init__(f"{problem} (at character {position + 1} of the filter)")
+        self.problem = problem
         self.position = position
 
 

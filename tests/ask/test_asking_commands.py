@@ -105,3 +105,10 @@ def test_what_cannot_be_read_is_refused(path, arguments, words):
     result = ask(*arguments, "--store", path)
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+@pytest.mark.parametrize("typed", ["list", "query", "search refund", "stats", "export"])
+def test_a_key_that_no_run_has_is_said(path, typed):
+    done = ask(*typed.split(), "--where", "rewrad<1", "--store", path)
+    assert "no run has the metadata key 'rewrad'" in done.stderr
+    assert "reward" in done.stderr.replace("rewrad", "")

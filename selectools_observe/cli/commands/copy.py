@@ -50,9 +50,9 @@ def copy(
             saver.save_all(
                 SavedRun(run.trace, run.summary.created_at, run.annotations) for run in runs
             )
-    if not total:
-        session.terminal.note(no_runs_match(filters))
-        return NOTHING
+        if not total:
+            session.terminal.note(no_runs_match(store, filters))
+            return NOTHING
     return report_saved(session, saver, skipped, target)
 
 

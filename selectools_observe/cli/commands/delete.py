@@ -52,7 +52,7 @@ def delete(
         if descendants:
             ids = _with_descendants(store, ids)
         if not ids:
-            terminal.note(no_runs_match(filters))
+            terminal.note(no_runs_match(store, filters))
             return NOTHING
         if dry_run:
             terminal.lines(one_line(run_id) for run_id in ids)

@@ -79,7 +79,7 @@ def export(
         filters = with_whole_ids(store, filters)
         total = store.count(filters)
         if not total:
-            session.terminal.note(no_runs_match(filters))
+            session.terminal.note(no_runs_match(store, filters))
             return NOTHING
         with session.terminal.progress("Exporting") as progress:
             runs = with_progress(saved_runs(store, filters, skipped.run), total, progress)

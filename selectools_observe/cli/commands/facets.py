@@ -45,6 +45,7 @@ def facets(
     """Show which models, tools, users, tags and metadata keys the runs that match have."""
     with session.store() as store:
         found = store.facets(with_whole_ids(store, filters), most=most)
+        nothing = "" if found.runs else no_runs_match(store, filters)
     if keys:
         found = _only(found, keys)
     if as_data:
@@ -54,7 +55,7 @@ def facets(
     elif found.runs:
         session.terminal.note("No run has such a key")
     else:
-        session.terminal.note(no_runs_match(filters))
+        session.terminal.note(nothing)
     return OK if found.fields or found.metadata else NOTHING
 
 

@@ -15,7 +15,7 @@ from ...model.text import one_line, printable
 from ...model.text_query import SearchHit, SearchPage
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
-from ..options import filter_options, store_option, with_session
+from ..options import filter_options, no_runs_match, store_option, with_session
 from ..run_lookup import with_whole_ids
 from ..session import Session
 
@@ -65,12 +65,13 @@ def search(
             )
         except ValueError as error:
             raise click.UsageError(str(error)) from error
+        nothing = "" if page else no_runs_match(store, filters)
     if as_one:
         session.terminal.json(as_json(_as_fields(page)))
     elif page:
         session.terminal.lines(_lines(page))
     if not page:
-        session.terminal.note("Not found")
+        session.terminal.note(nothing.replace("No runs match.", "Not found.", 1))
     elif page.next_cursor is not None and not as_one:
         session.terminal.note(f"Next page: --cursor {page.next_cursor}")
     return OK if page else NOTHING

@@ -79,12 +79,13 @@ def stats(
     """
     with session.store() as store:
         found = collect(store, with_whole_ids(store, filters), by=by, zone=zone, time=time)
+        nothing = "" if found.total.runs else no_runs_match(store, filters)
     if as_data:
         session.terminal.json(as_json(found))
     elif found.total.runs:
         session.terminal.lines(_lines(found, by, session.terminal.width))
     else:
-        session.terminal.note(no_runs_match(filters))
+        session.terminal.note(nothing)
     return OK if found.total.runs else NOTHING
 
 

@@ -31,6 +31,7 @@ from .recorded_data import fitting, recorded, shortened
 P = ParamSpec("P")
 Tool = Callable[P, Awaitable[CallToolResult]]
 
+_LOOKED_AT = 1000  # of the newest runs, for the keys that there are
 _AUTHOR = "MCP client"
 _IN_A_LIST = 300  # characters of a text in a list
 _IN_A_STATISTIC = 30  # groups of each kind
@@ -323,7 +324,7 @@ class RunTools:
     async def _check_keys(self, where: str | None) -> None:
         """Tell of a key that no run has: it may be why nothing was found."""
         if where is not None and where.strip():
-            facets = await self._store.facets(most=1)
+            facets = await self._store.facets(TraceFilter(limit=_LOOKED_AT), most=1)
             TraceFilter.parse(where, keys=facets.metadata)
 
     async def _run(self, run_id: str) -> AgentTrace:
