@@ -97,7 +97,7 @@ def test_the_protocol():
             for (our_name, ours_), (their_name, their) in zip(ours, theirs.items(), strict=False):
                 assert (our_name, ours_.default) == (their_name, their.default)
             rest = ours[len(theirs) :]
-            assert all(p.kind is p.KEYWORD_ONLY and p.default is None for _, p in rest)
+            assert all(p.kind is p.KEYWORD_ONLY and not p.default for _, p in rest)
     with InMemoryTraceStore() as memory:
         assert isinstance(memory, TraceStore)
         assert isinstance(memory, selectools.observe.TraceStore)
