@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
@@ -27,6 +28,8 @@ from .base import Loaded, StoreCore
 from .method_table import AsyncDerivedTable, DerivedTable
 from .paging import PageRequest, PageRow
 from .text_scan import FEWEST_AT_ONCE, TextScan
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -61,12 +64,21 @@ class DerivedStore(StoreCore[EncodedTrace]):
     def __init__(self, call: FiveMethods, runtime: Runtime, where: str) -> None:
         super().__init__(runtime, where, AgentTrace)
         self._call = call
+        self._warned = False
         self._changing = LoopLocal(runtime, runtime.lock, lambda _: None)
 
     def _prepare(self, trace: object) -> EncodedTrace:
         return encode(trace)
 
     async def _save(self, traces: Sequence[EncodedTrace]) -> None:
+        if not self._warned and any(trace.created_at is not None for trace in traces):
+            self._warned = True
+            log.warning(
+                "%s: it has only the five methods, which cannot say when a run was saved first: "
+                "created_at is the time of this save",
+                self._where,
+            )
+
         async def save_all() -> None:
             for trace in traces:
                 await self._call("save", decode(trace.trace))

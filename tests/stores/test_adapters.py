@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from selectools_observe import (
@@ -128,3 +130,13 @@ def test_a_subclass_that_saves_in_its_own_way_is_updated_by_its_own_save():
 def test_what_is_not_a_store_is_refused(adapter):
     with pytest.raises(TypeError, match="is not a trace store, it has no save, load, list"):
         adapter("traces.db")
+
+
+def test_times_of_saving_that_cannot_be_kept_are_logged_once(caplog):
+    moment = datetime(2024, 5, 17, tzinfo=UTC)
+    store = as_blocking(Five())
+    store.save_many(runs(2))
+    assert not caplog.records
+    store.save_many(runs(2), created_at=[moment, None])
+    store.save_many(runs(1), created_at=[moment])
+    assert ["created_at is the time of this save" in line for line in caplog.messages] == [True]
