@@ -183,6 +183,19 @@ class Connections:
     def _local(self, table: str) -> str:
         return f"{self._database}.{table}{'_local' if self._address.cluster else ''}"
 
+    async def delete_at(self, rows: Sequence[Row]) -> set[int]:
+        """Delete the rows at these places that are their run's newest; the places."""
+        return await self._to_the_end(partial(self._delete_at, rows))
+
+    async def _delete_at(self, rows: Sequence[Row]) -> set[int]:
+        newest: dict[UUID, int] = {}
+        for key, place in await self._rows_of_keys("key, place", [row[0] for row in rows]):
+            newest[key] = max(place, newest.get(key, place))
+        places = {row[1] for row in rows if newest.get(row[0]) == row[1]}
+        if places:
+            await self._delete_places(places)
+        return places
+
     async def _delete(self, keys: Sequence[UUID]) -> int:
         stored = await self._rows_of_keys("key, place", keys)
         if stored:

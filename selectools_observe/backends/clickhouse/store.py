@@ -10,7 +10,7 @@ from ...model.filters import TraceFilter
 from ...model.histogram import Tally
 from ...model.pagination import Position
 from ...runtime.interface import Runtime
-from ..paging import PageRequest
+from ..paging import PageRequest, PageRow
 from ..server_base import ServerStore, Stored, SummaryRow
 from . import queries
 from .address import parse_address
@@ -62,6 +62,16 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
     async def _delete_many(self, run_ids: Sequence[str]) -> int:
         keys = [uuid_of(run_id) for run_id in dict.fromkeys(run_ids)]
         return await self._connections.current().delete(keys)
+
+    async def _delete_rows(
+        self, rows: Sequence[PageRow], *, spare_annotated: bool
+    ) -> Sequence[str]:
+        if spare_annotated:
+            return await super()._delete_rows(rows, spare_annotated=True)
+        # By place: a run that was saved again meanwhile has another one, and stays.
+        wanted = [(uuid_of(row.summary.run_id), row.key) for row in rows]
+        gone = await self._connections.current().delete_at(wanted)
+        return [row.summary.run_id for row in rows if row.key in gone]
 
     async def _stored(self, run_ids: Sequence[str]) -> Sequence[Stored | None]:
         connections = self._connections.current()
