@@ -1,4 +1,4 @@
-"""Answers about many runs: made once for all who ask at the same time, kept until a run changes."""
+"""Answers about many runs, made once for all who ask at the same time; some are kept."""
 
 from __future__ import annotations
 
@@ -40,15 +40,12 @@ class SharedAnswers:
             route: What is asked.
             query: How.
             make: Makes the answer.
-            keep: Not what annotations decide: those change while nothing is saved.
+            keep: Not what tells of annotations: those change while nothing is saved.
         """
-        if not keep:
-            async with self._making:
-                return await make()
         key = (route, query)
         task = self._waiting.get(key)
         if task is None:
-            task = asyncio.create_task(self._answer(key, make))
+            task = asyncio.create_task(self._answer(key, make, keep=keep))
             self._waiting[key] = task
             self._running.add(task)
             task.add_done_callback(self._done)
@@ -59,12 +56,15 @@ class SharedAnswers:
         if not task.cancelled():
             task.exception()  # those who asked may all be gone
 
-    async def _answer(self, key: Key, make: Make) -> Any:
+    async def _answer(self, key: Key, make: Make, *, keep: bool) -> Any:
         turn = self._turns.setdefault(key, asyncio.Lock())
         try:
             async with turn:
                 del self._waiting[key]  # who comes from now on shares the next
-                return await self._current(key, make)
+                if keep:
+                    return await self._current(key, make)
+                async with self._making:
+                    return await make()
         finally:
             if not turn.locked() and key not in self._waiting:
                 self._turns.pop(key, None)

@@ -130,3 +130,18 @@ def test_what_cannot_be_read_is_refused(service, path, params, words):
     response = service.get(path, params=params)
     assert response.status_code == 400
     assert words in response.text
+
+
+@pytest.mark.parametrize("kind", [AsyncInMemoryTraceStore, InMemoryTraceStore])
+@pytest.mark.parametrize(
+    "path",
+    ["/api/groups?by=user", "/api/groups?by=label.tone", "/api/stats?by=user", "/api/facets"],
+)
+def test_what_was_annotated_shows_at_once(kind, path):
+    with serving(kind()) as service:
+        saved = AgentTrace(run_id="run", metadata={"user_id": "ada"})
+        assert service.client.post("/api/traces", json=saved.to_dict()).status_code == 201
+        before = service.client.get(path).json()
+        said = {"name": "tone", "label": "rude", "score": 0.25}
+        assert service.client.post("/api/traces/run/annotations", json=said).status_code == 201
+        assert service.client.get(path).json() != before

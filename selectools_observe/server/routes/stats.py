@@ -11,7 +11,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...model.filters import TraceFilter, asks_for_annotations
+from ...model.filters import asks_for_annotations
 from ...model.groups import GROUP_ORDERS
 from ...model.histogram import TraceHistogram
 from ...model.statistics import BY_DEFAULT, Statistics
@@ -89,7 +89,7 @@ async def stats(request: Request) -> Response:
             return _as_fields(found, runs)
         return _as_fields(found, await store.count(replace(filters, limit=None)))
 
-    return await _shared(request, "stats", filters, make)
+    return await _shared(request, "stats", make)
 
 
 def _as_fields(found: Statistics, matching: int) -> dict[str, Any]:
@@ -111,7 +111,7 @@ async def groups(request: Request) -> Response:
         return {"groups": msgspec.to_builtins(list(page)), "next_cursor": page.next_cursor}
 
     try:
-        return await _shared(request, "groups", filters, make)
+        return await _shared(request, "groups", make)
     except ValueError as error:
         if cursor is None:
             raise
@@ -128,19 +128,17 @@ async def facets(request: Request) -> Response:
         found: dict[str, Any] = msgspec.to_builtins(await store.facets(filters, most=most))
         return found
 
-    return await _shared(request, "facets", filters, make)
+    return await _shared(request, "facets", make)
 
 
 async def histogram(request: Request) -> Response:
     values = parse(_query(request), (BUCKETS, *FILTERS))
-    store = state_of(request).store
+    filters, store = filter_of(values), state_of(request).store
 
     async def make() -> dict[str, Any]:
-        return _over_time(
-            await store.histogram(filter_of(values), buckets=values.get("buckets", 60))
-        )
+        return _over_time(await store.histogram(filters, buckets=values.get("buckets", 60)))
 
-    return await _shared(request, "histogram", filter_of(values), make)
+    return await _shared(request, "histogram", make, keep=not asks_for_annotations(filters))
 
 
 def _over_time(counted: TraceHistogram) -> dict[str, Any]:
@@ -154,8 +152,8 @@ def _over_time(counted: TraceHistogram) -> dict[str, Any]:
     }
 
 
-async def _shared(request: Request, route: str, filters: TraceFilter, make: Make) -> Response:
-    keep = not asks_for_annotations(filters)
+async def _shared(request: Request, route: str, make: Make, *, keep: bool = False) -> Response:
+    """An answer; kept only where no annotation shows in it: those change while nothing is saved."""
     told = await state_of(request).answers.get(route, _query(request), make, keep=keep)
     return answer(told)
 
