@@ -458,9 +458,14 @@ class StoreCore(ABC, Generic[PreparedT]):
         self, rows: Sequence[PageRow], *, spare_annotated: bool
     ) -> Sequence[str]:
         """Delete those of the rows that are as they were when they were read; their run ids."""
+        ids = [row.summary.run_id for row in rows]
+        present = await self._rows(PageRequest(TraceFilter(run_ids=ids))) if ids else []
+        saved_at = {row.summary.run_id: row.summary.created_at for row in present}
         gone: list[str] = []
         for row in rows:
             run_id = row.summary.run_id
+            if saved_at.get(run_id) != row.summary.created_at:
+                continue  # saved again meanwhile, or gone
             is_spared = spare_annotated and bool((await self._annotations([run_id]))[0])
             if not is_spared and await self._delete(run_id):
                 gone.append(run_id)

@@ -140,3 +140,20 @@ def test_times_of_saving_that_cannot_be_kept_are_logged_once(caplog):
     store.save_many(runs(2), created_at=[moment, None])
     store.save_many(runs(1), created_at=[moment])
     assert ["created_at is the time of this save" in line for line in caplog.messages] == [True]
+
+
+def test_a_run_that_is_saved_again_while_others_are_pruned_stays():
+    store = Five()
+    store.kept.save_many(runs(5))
+    asked = store.query
+
+    def query(filters):
+        found = asked(filters)
+        if store.kept.load("run-0").name is None:  # after the first look
+            store.kept.save(AgentTrace(run_id="run-0", name="again"))
+        return found
+
+    store.query = query
+    store.list = lambda limit=50, offset=0: query(TraceFilter())[offset : offset + limit]
+    as_blocking(store).prune(keep_runs=1)
+    assert store.kept.load("run-0").name == "again"
