@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..model.filter_language import FilterSyntaxError
-from ..model.filters import TraceFilter, check_named_keys, named_keys
+from ..model.filters import KEYS_OF, TraceFilter, named_keys, unknown_key
 from ..model.json_values import loads
 from ..model.time_expressions import FORMS, parse_time
 from ..model.trace import OUTCOMES, StepType
@@ -24,7 +23,6 @@ from .terminal import Colour
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
-_LOOKED_AT = 1000  # runs, for the keys that there are
 _pass_session = click.make_pass_decorator(Session, ensure=True)
 
 
@@ -319,10 +317,4 @@ def no_runs_match(store: QueryableTraceStore, filters: TraceFilter) -> str:
 def _unknown_key(store: QueryableTraceStore, filters: TraceFilter) -> str:
     if not named_keys(filters):
         return ""
-    newest = store.facets(TraceFilter(limit=_LOOKED_AT), most=1)
-    try:
-        check_named_keys(filters, newest.metadata)
-    except FilterSyntaxError as error:
-        some = f" (of the newest {_LOOKED_AT:,})" if newest.runs == _LOOKED_AT else ""
-        return f"{error.problem}{some}"
-    return ""
+    return unknown_key(filters, store.facets(KEYS_OF, most=1)) or ""

@@ -21,7 +21,8 @@ from .conditions import (
     leaves,
     needs_facts,
 )
-from .filter_language import check_keys, metadata_keys, parse_condition
+from .filter_language import FilterSyntaxError, check_keys, metadata_keys, parse_condition
+from .groups import TraceFacets
 from .json_values import UnstorableValueError, canonical, plain
 from .ordering import Order, parse_order
 from .text_query import TextQuery, parse_text, trace_matches
@@ -268,6 +269,16 @@ def check_named_keys(filters: TraceFilter, keys: Collection[str], text: str = ""
     check_keys(condition_of(filters), keys, text)
 
 
+def unknown_key(filters: TraceFilter, facets: TraceFacets) -> str | None:
+    """What is wrong with a ``where`` that names a key which no run has, of those of `KEYS_OF`."""
+    try:
+        check_named_keys(filters, facets.metadata)
+    except FilterSyntaxError as error:
+        some = f" (of the newest {facets.runs:,})" if facets.runs == KEYS_OF.limit else ""
+        return f"{error.problem}{some}"
+    return None
+
+
 def matches_summary(filters: TraceFilter, summary: TraceSummary) -> bool:
     """The part of `matches` that needs the summary only."""
     return (
@@ -492,3 +503,6 @@ _CHECKS = {
     "where": _condition,
     "order_by": _order,
 }
+
+KEYS_OF = TraceFilter(limit=1000)
+"""The runs whose metadata keys are looked at when a filter finds nothing: the newest."""

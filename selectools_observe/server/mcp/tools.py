@@ -18,7 +18,7 @@ from ...analytics import compare
 from ...analytics.conversation import Turn, conversation_of
 from ...errors import TraceStoreError
 from ...model.annotations import Annotation
-from ...model.filters import TraceFilter
+from ...model.filters import KEYS_OF, TraceFilter, named_keys, unknown_key
 from ...model.json_values import dumps, plain
 from ...model.ordering import ORDERS
 from ...model.statistics import BY_DEFAULT, Group
@@ -31,7 +31,6 @@ from .recorded_data import fitting, recorded, shortened
 P = ParamSpec("P")
 Tool = Callable[P, Awaitable[CallToolResult]]
 
-_LOOKED_AT = 1000  # of the newest runs, for the keys that there are
 _AUTHOR = "MCP client"
 _IN_A_LIST = 300  # characters of a text in a list
 _IN_A_STATISTIC = 30  # groups of each kind
@@ -323,9 +322,11 @@ class RunTools:
 
     async def _check_keys(self, where: str | None) -> None:
         """Tell of a key that no run has: it may be why nothing was found."""
-        if where is not None and where.strip():
-            facets = await self._store.facets(TraceFilter(limit=_LOOKED_AT), most=1)
-            TraceFilter.parse(where, keys=facets.metadata)
+        filters = _parsed(where)
+        if named_keys(filters):
+            problem = unknown_key(filters, await self._store.facets(KEYS_OF, most=1))
+            if problem is not None:
+                raise ToolError(problem)
 
     async def _run(self, run_id: str) -> AgentTrace:
         return as_agent_trace(await self._store.load(run_id))
