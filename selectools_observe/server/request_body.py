@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import anyio
 from starlette.requests import ClientDisconnect, Request
@@ -19,6 +19,19 @@ _SLOWEST = 1024  # bytes a second, after that
 _PIECE = 64 * 1024  # bytes that are unpacked at once
 _GZIP = 16 + zlib.MAX_WBITS
 _BODIES_OF_VALUES = 2  # of the most values that one may have, decoded at a time
+
+
+def media_type(request: Request, accepted: Collection[str], hint: str) -> str:
+    """The media type of a body, without parameters.
+
+    Raises:
+        Problem: It is none of those that are accepted; the hint says what to send.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in accepted:
+        message = f"Content-Type {kind!r:.80} is not supported"
+        raise Problem(415, "unsupported_media_type", message, hint)
+    return kind
 
 
 class Held:

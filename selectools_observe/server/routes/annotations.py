@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...model.annotations import Annotation
-from ...model.json_values import loads
-from ...model.limits import JsonScanner
 from ..query_params import Parameter, parse
 from ..query_params import text as any_text
+from ..request_body import media_type
 from ..responses import JSON, Problem, answer
 from ..state import state_of
+from .ingest import json_body
 from .traces import run_id_of
 
 NAME = Parameter("name", any_text, {"type": "string"}, "Remove those of this name.", needed=True)
@@ -30,20 +30,13 @@ async def list_annotations(request: Request) -> Response:
 async def annotate(request: Request) -> Response:
     parse(request.scope["query_string"], ())
     state, run_id = state_of(request), run_id_of(request)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != JSON:
-        message = f"Content-Type {kind!r:.80} is not supported"
-        raise Problem(415, "unsupported_media_type", message, f"Send {JSON}")
-    scanner = JsonScanner(state.limits)
-    async with (
-        state.bodies.body(request, state.max_body, scanner) as body,
-        state.bodies.decoding(scanner.values),
-    ):
-        value = _json_of(body)
-    said = [_annotation_of(run_id, one) for one in (value if isinstance(value, list) else [value])]
-    if len(said) > _MOST:
-        message = f"At most {_MOST} annotations in one request, not {len(said)}"
-        raise Problem(422, "invalid_annotation", message)
+    media_type(request, {JSON}, f"Send {JSON}")
+    async with json_body(state, request) as (value, _):
+        values = value if isinstance(value, list) else [value]
+        if len(values) > _MOST:
+            message = f"At most {_MOST} annotations in one request, not {len(values)}"
+            raise Problem(422, "invalid_annotation", message)
+        said = [_annotation_of(run_id, one) for one in values]
     kept = [one.to_dict() for one in await state.store.annotate_many(said)]
     return answer({"annotations": kept} if isinstance(value, list) else kept[0], 201)
 
@@ -71,13 +64,6 @@ async def remove_annotation(request: Request) -> Response:
 
 def _not_found() -> Problem:
     return Problem(404, "annotation_not_found", "This run has no such annotation")
-
-
-def _json_of(body: bytes) -> Any:
-    try:
-        return loads(body)
-    except ValueError as error:
-        raise Problem(400, "invalid_request", f"The body is not JSON: {error!s:.200}") from None
 
 
 def _annotation_of(run_id: str, value: Any) -> Annotation:

@@ -19,7 +19,7 @@ from ...model.json_values import dumps, loads
 from ...model.limits import JsonScanner, LimitError, check_json, check_run
 from ...model.trace import AgentTrace
 from ..query_params import parse
-from ..request_body import too_much
+from ..request_body import media_type, too_much
 from ..request_trace import trace_of, trace_of_value
 from ..responses import JSON, NDJSON, Problem, Streamed, answer, problem_of, trace_not_found
 from ..state import State, state_of
@@ -59,31 +59,36 @@ async def delete_trace(request: Request) -> Response:
 async def save_traces(request: Request) -> Response:
     parse(request.scope["query_string"], ())
     state = state_of(request)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in _LINES:
+    hint = f"Send {JSON}: one run or an array; or {NDJSON}: a run a line"
+    if media_type(request, {JSON, *_LINES}, hint) in _LINES:
         lines = state.bodies.lines(request, state.max_body)
         return await _save_each(state, lines, _Lines(state))
-    if kind != JSON:
-        hint = f"Send {JSON}: one run or an array; or {NDJSON}: a run a line"
-        raise Problem(
-            415, "unsupported_media_type", f"Content-Type {kind!r:.80} is not supported", hint
-        )
     return await _save_body(state, request)
 
 
 async def _save_body(state: State, request: Request) -> Response:
+    async with json_body(state, request) as (value, size):
+        if isinstance(value, list):
+            return await _save_each(state, _items(value), _Values(state))
+        run = await beside(lambda: _taken(state, trace_of_value(value)), size)
+        run_id = await state.store.save(run)
+    state.hub.hurry()
+    return answer({"run_id": run_id}, 201)
+
+
+@contextlib.asynccontextmanager
+async def json_body(state: State, request: Request) -> AsyncIterator[tuple[Any, int]]:
+    """The JSON value of a body, and its size in bytes, which count as held meanwhile.
+
+    Raises:
+        Problem: It is not JSON, or too large, or would become too much.
+    """
     scanner = JsonScanner(state.limits)
     async with (
         state.bodies.body(request, state.max_body, scanner) as body,
         state.bodies.decoding(scanner.values),
     ):
-        value = await beside(partial(_json_of, body), len(body))
-        if isinstance(value, list):
-            return await _save_each(state, _items(value), _Values(state))
-        run = await beside(lambda: _taken(state, trace_of_value(value)), len(body))
-        run_id = await state.store.save(run)
-    state.hub.hurry()
-    return answer({"run_id": run_id}, 201)
+        yield await beside(partial(_json_of, body), len(body)), len(body)
 
 
 def _json_of(body: bytes) -> Any:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from ...model.limits import JsonScanner
 from ..otlp_ingest import not_installed
+from ..request_body import media_type
 from ..responses import JSON, Problem
 from ..state import state_of
 
@@ -41,10 +42,7 @@ async def take_metrics(request: Request) -> Response:
 
 async def _take(request: Request, signal: Signal) -> Response:
     state = state_of(request)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in {JSON, PROTOBUF}:
-        message = f"Content-Type {kind!r:.80} is not supported"
-        raise Problem(415, "unsupported_media_type", message, f"Send {JSON} or {PROTOBUF}")
+    kind = media_type(request, {JSON, PROTOBUF}, f"Send {JSON} or {PROTOBUF}")
     receiver = state.telemetry.receiver()
     scanner = JsonScanner(state.limits) if kind == JSON else None
     async with (
