@@ -252,26 +252,27 @@ def turns_as_json(turns: Sequence[Turn], text_limit: int | None = None) -> Itera
     for turn in turns:
         value = msgspec.to_builtins(turn)
         if text_limit is not None:
-            longest = [0]
-            value = _cut(value, text_limit, longest)
-            if longest[0]:
-                value["cut"] = longest[0]
+            cut = cut_texts(value, text_limit)
+            value = value if cut is value else {**cut, "cut": _longest_text(value)}
         yield value
 
 
 def cut_texts(value: Any, limit: int) -> Any:
-    """A JSON value, its long texts cut to so many characters."""
-    return _cut(value, limit, [0])
-
-
-def _cut(value: Any, limit: int, longest: list[int]) -> Any:
+    """A JSON value, its long texts cut to so many characters; the value itself if it has none."""
     if isinstance(value, str):
-        if len(value) <= limit:
-            return value
-        longest[0] = max(longest[0], len(value))
-        return value[:limit]
-    if isinstance(value, list):
-        return [_cut(item, limit, longest) for item in value]
+        return value if len(value) <= limit else value[:limit]
     if isinstance(value, dict):
-        return {key: _cut(item, limit, longest) for key, item in value.items()}
+        changed = {key: cut for key, v in value.items() if (cut := cut_texts(v, limit)) is not v}
+        return {**value, **changed} if changed else value
+    if isinstance(value, list):
+        items = [cut_texts(item, limit) for item in value]
+        is_cut = any(cut is not item for cut, item in zip(items, value, strict=True))
+        return items if is_cut else value
     return value
+
+
+def _longest_text(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return max(map(_longest_text, inner), default=0)

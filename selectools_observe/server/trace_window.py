@@ -9,6 +9,7 @@ from typing import Any
 import anyio.lowlevel
 import msgspec
 
+from ..analytics.conversation import cut_texts
 from ..model.json_values import dumps
 from ..model.trace import DETAIL_FIELDS, AgentTrace, TraceStep
 
@@ -115,7 +116,7 @@ def _cut_step(step: TraceStep, limit: int) -> bytes:
             sizes[name] = len(value)
     for name in ("input", "output"):
         value = getattr(step, name)
-        cut = _cut_value(value, limit)
+        cut = cut_texts(value, limit)
         if cut is not value:
             changes[name] = cut
             sizes[name] = len(dumps(value))
@@ -128,21 +129,6 @@ def _cut_step(step: TraceStep, limit: int) -> bytes:
     if not sizes:
         return step_json(step)
     return dumps({**_fields(step), **changes, "cut": sizes})
-
-
-def _cut_value(value: Any, limit: int) -> Any:
-    """The value with its long texts cut; the value itself if it has none."""
-    if isinstance(value, str):
-        return value if len(value) <= limit else value[:limit]
-    if isinstance(value, dict):
-        changed = {key: cut for key, v in value.items() if (cut := _cut_value(v, limit)) is not v}
-        return {**value, **changed} if changed else value
-    if isinstance(value, list):
-        items = [_cut_value(item, limit) for item in value]
-        return (
-            items if any(cut is not item for cut, item in zip(items, value, strict=True)) else value
-        )
-    return value
 
 
 def _fields(step: TraceStep) -> dict[str, Any]:
