@@ -312,6 +312,24 @@ def test_redactors_in_one_go_find_what_they_find_one_by_one(text, other):
     assert at_once(item) == one_by_one
 
 
+@given(st.lists(texts, max_size=4), texts)
+def test_what_was_seen_before_changes_nothing(before, text):
+    (used,) = fuse_redactors(common_redactors())
+    (fresh,) = fuse_redactors(common_redactors())
+    for each in (*before, text):
+        used({"value": each, each: 1, "text": json.dumps([each])})
+    item = {"value": text, text: json.dumps({"password": text})}
+    assert used(item) == fresh(item)
+
+
+def test_a_function_of_ones_own_is_given_each_text_each_time():
+    given = []
+    redactor = redact_texts(lambda text: given.append(text) or text)
+    for _ in range(2):
+        redactor({"value": "the same"})
+    assert given.count("the same") == 2
+
+
 @given(texts, texts)
 def test_a_password_in_json_text_never_survives(before, after):
     text = json.dumps({"a": before, "password": "hunter2-planted", "b": [after]})

@@ -31,7 +31,7 @@ def redact_cards(replacement: str = REDACTED) -> Redactor:
         # The digits of a longer integer are slow to write, and no card's.
         return replacement if 10**12 <= value < 10**19 and _is_card(str(value)) else value
 
-    return Walk(lambda text: _DIGITS.sub(in_text, text), number=in_number)
+    return Walk(lambda text: _DIGITS.sub(in_text, text), number=in_number, is_pure=True)
 
 
 def _is_card(digits: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 
 from .traversal import REDACTED, Redactor, Walk
 
@@ -73,6 +73,7 @@ _LOOK_ALIKES = str.maketrans(
     + "".join(chr(0xFF41 + n) for n in range(26)) + "\uff1a\uff1d\uff3f",
     "aceijopsxydqwaopvkit" + "abcdefghijklmnopqrstuvwxyz" + ":=_",
 )  # fmt: skip
+_LOOK_ALIKE = re.compile(f"[{''.join(map(chr, _LOOK_ALIKES))}]")
 # What stands between a name and its value; a blank only after a flag of a command line, a comma
 # only in a pair or after a flag. Also as URLs write it.
 _JOINT = (
@@ -149,20 +150,20 @@ def redact_keys(*names: str, replacement: str = REDACTED) -> Redactor:
     def name_in(key: str) -> str | None:
         return _secret_in(key, joined)
 
-    ends = frozenset(words[-1] for words in chosen)
-    in_text = _InText(ends, name_in, replacement)
+    any_end = re.compile(_any_of({words[-1] for words in chosen}))
+    in_text = _InText(any_end.pattern, name_in, replacement)
 
     def change(text: str) -> str:
         if not names and ("?" in text or "&" in text) and "=" in text:
             text = _QUERY_KEY.sub(lambda found: _of_query(found, replacement), text)
         lowered = _folded(text)
-        if not any(end in lowered for end in ends):
+        if any_end.search(lowered) is None:
             return text
         if "cookie" in joined and "cookie" in lowered:
             text = _COOKIES.sub(lambda found: f"{found[1]}{replacement}", text)
         return in_text.redacted(text)
 
-    return Walk(change, secret=is_secret, replacement=replacement)
+    return Walk(change, secret=is_secret, replacement=replacement, is_pure=True)
 
 
 def _words(name: str) -> list[str]:
@@ -184,7 +185,9 @@ def _secret_in(key: str, joined: Collection[str]) -> str | None:
 def _folded(text: str) -> str:
     """The text in lower case, look-alike letters as those that they look like."""
     lowered = text.lower()
-    return lowered if lowered.isascii() else lowered.translate(_LOOK_ALIKES)
+    if lowered.isascii() or _LOOK_ALIKE.search(lowered) is None:
+        return lowered
+    return lowered.translate(_LOOK_ALIKES)
 
 
 def _of_query(found: re.Match[str], replacement: str) -> str:
@@ -192,14 +195,24 @@ def _of_query(found: re.Match[str], replacement: str) -> str:
     return f"{found[1]}{replacement}" if is_secret else found[0]
 
 
+def _any_of(words: Collection[str]) -> str:
+    """A pattern of any of these words, each letter of a common beginning tried once."""
+    rests: dict[str, set[str]] = {}
+    for word in words:
+        rests.setdefault(word[:1], set()).add(word[1:])
+    forms = [re.escape(first) + _any_of(rest) for first, rest in sorted(rests.items()) if first]
+    if not forms:
+        return ""
+    return f"(?:{'|'.join(forms)})" + ("?" if "" in rests else "")
+
+
 class _InText:
     """Finds ``name: value`` and its likes in plain text."""
 
     def __init__(
-        self, ends: Iterable[str], name_in: Callable[[str], str | None], replacement: str
+        self, any_end: str, name_in: Callable[[str], str | None], replacement: str
     ) -> None:
-        any_end = "|".join(sorted(map(re.escape, ends), key=len, reverse=True))
-        self._candidate = re.compile(f"(?:{any_end}){_JOINT}")
+        self._candidate = re.compile(any_end + _JOINT)
         self._slower = re.compile(self._candidate.pattern, re.IGNORECASE)
         self._name_in = name_in
         self._replacement = replacement

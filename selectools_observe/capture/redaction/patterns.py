@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from .traversal import REDACTED, Redactor, Walk
 
-# The part before the @ has at most 64 characters; a limit also keeps long texts from taking long.
 # A file's name is no address: images for screens of twice the density are called so.
-_EMAIL = re.compile(
-    r"[\w.!#$&'*+/=?^`{|}~-]{1,64}(?:@|%40)(?!\dx\.[a-z]{3,4}\b)(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,63}"
-)
+_AT = re.compile(r"@|%40")
+_DOMAIN = re.compile(r"(?!\dx\.[a-z]{3,4}\b)(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,63}")
+_LOCAL_PART = re.compile(r"[\w.!#$&'*+/=?^`{|}~-]{1,64}\Z")
+_LONGEST_LOCAL_PART = 64
 
 
 def redact_texts(change: Callable[[str], str]) -> Redactor:
@@ -41,8 +41,25 @@ def redact_emails(replacement: str = REDACTED) -> Redactor:
     """A redactor for e-mail addresses, URL-encoded ones too."""
 
     def change(text: str) -> str:
-        if "@" not in text and "%40" not in text:
-            return text
-        return _EMAIL.sub(lambda _: replacement, text)
+        pieces: list[str] = []
+        done = 0
+        for start, end in _addresses(text):
+            pieces += text[done:start], replacement
+            done = end
+        return "".join([*pieces, text[done:]]) if pieces else text
 
-    return Walk(change)
+    return Walk(change, is_pure=True)
+
+
+def _addresses(text: str) -> Iterator[tuple[int, int]]:
+    """Where each e-mail address begins and ends, looked for from its @ on."""
+    done = 0
+    for at in _AT.finditer(text):
+        domain = _DOMAIN.match(text, at.end()) if at.start() >= done else None
+        if domain is None:
+            continue
+        first = max(done, at.start() - _LONGEST_LOCAL_PART)
+        local = _LOCAL_PART.search(text[first : at.start()])
+        if local is not None:
+            done = domain.end()
+            yield first + local.start(), done

@@ -14,10 +14,6 @@ _START = r"(?<![A-Za-z0-9])"
 
 # What a text must hold for a form to be worth looking for, and the form.
 _FORMS: list[tuple[tuple[str, ...], str]] = [
-    (
-        ("PRIVATE KEY",),
-        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY.*?(?:-----END [A-Z0-9 ]{0,40}KEY[A-Z ]*-----|\Z)",
-    ),
     (("gsk_", "xai-", "pplx-", "tvly-", "nvapi-"), r"(?:gsk_|xai-|pplx-|tvly-|nvapi-)[\w-]{20,}"),
     (("hf_", "r8_"), r"(?:hf_|r8_)[A-Za-z0-9]{30,}"),  # Hugging Face, Replicate
     (("lsv2_", "pcsk_", "sk-lf-"), r"(?:lsv2_(?:pt|sk)|pcsk)_\w{20,}"),  # LangSmith, Pinecone
@@ -98,10 +94,14 @@ _RANDOM = re.compile(r"[A-Za-z0-9_]{12,}")
 _JWT_RUN = re.compile(r"[\w-]*+")
 _JWT = re.compile(r"(?<![A-Za-z0-9])eyJ[\w-]{8,}+\.[\w-]{4,}+(?:\.[\w-]*+){0,3}")
 
-# Most texts hold none of the signs; to look for them one by one is the fastest way to know.
-_COMPILED = [
-    (sign, re.compile(_START + form, re.DOTALL)) for signs, form in _FORMS for sign in signs
-]
+# What a token can stand in: a long run of the characters that tokens are made of. Most texts have
+# few of these, and only what is in them is looked through for the signs.
+_RUN = re.compile(r"[A-Za-z0-9_.~+/=:%-]{12,}+")
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY.*?(?:-----END [A-Z0-9 ]{0,40}KEY[A-Z ]*-----|\Z)",
+    re.DOTALL,
+)
+_COMPILED = [(sign, re.compile(_START + form)) for signs, form in _FORMS for sign in signs]
 _PROVIDERS: dict[str, list[tuple[re.Pattern[str], float]]] = {}
 for _, _keywords, _form, _bits in RULES:
     for _keyword in _keywords:
@@ -116,21 +116,38 @@ def redact_tokens(replacement: str = REDACTED) -> Redactor:
     of our own and those of gitleaks (see `provider_rules`); JSON Web Tokens; private keys;
     ``Bearer`` and ``Basic`` credentials; passwords in URLs, in .netrc and of well-known commands.
     """
-    return Walk(lambda text: _without_tokens(text, replacement) if len(text) >= _SHORTEST else text)
+    return Walk(
+        lambda text: _without_tokens(text, replacement) if len(text) >= _SHORTEST else text,
+        is_pure=True,
+    )
 
 
 def _without_tokens(text: str, replacement: str) -> str:
-    for sign, form in _COMPILED:
-        if sign in text:
-            text = form.sub(lambda _: replacement, text)
-    if "eyJ" in text:
-        text = _without_jwt(text, replacement)
-    if "sk-" in text:
-        text = _SK.sub(lambda found: replacement if _is_random(found[0]) else found[0], text)
-    lowered = text.lower()
-    text = _without_provider_tokens(text, lowered, replacement)
+    if "PRIVATE KEY" in text:
+        text = _PRIVATE_KEY.sub(lambda _: replacement, text)
+    runs = "\n".join(_RUN.findall(text))
+    if runs:
+        text = _without_forms(text, runs, replacement)
+        text = _without_provider_tokens(text, runs.lower(), replacement)
     if "://" in text:
         text = _IN_URL.sub(lambda found: f"{found[1]}{replacement}", text)
+    return _without_credentials(text, replacement)
+
+
+def _without_forms(text: str, runs: str, replacement: str) -> str:
+    for sign, form in _COMPILED:
+        if sign in runs and form.search(runs):
+            text = form.sub(lambda _: replacement, text)
+    if "eyJ" in runs:
+        text = _without_jwt(text, replacement)
+    if "sk-" in runs:
+        text = _SK.sub(lambda found: replacement if _is_random(found[0]) else found[0], text)
+    return text
+
+
+def _without_credentials(text: str, replacement: str) -> str:
+    """The text without what commands and headers say to prove who they are."""
+    lowered = text.lower()
     for signs, form in _IN_COMMANDS:
         if any(sign in lowered for sign in signs):
             text = form.sub(lambda found: f"{found[1]}{replacement}", text)
@@ -139,9 +156,9 @@ def _without_tokens(text: str, replacement: str) -> str:
     return text
 
 
-def _without_provider_tokens(text: str, lowered: str, replacement: str) -> str:
+def _without_provider_tokens(text: str, runs: str, replacement: str) -> str:
     for keyword, rules in _PROVIDERS.items():
-        if keyword in lowered:
+        if keyword in runs:
             for form, bits in rules:
                 text = form.sub(partial(_replaced_if_random, bits, replacement), text)
     return text

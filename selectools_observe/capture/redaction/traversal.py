@@ -32,6 +32,8 @@ _BASE64_WORD = re.compile(
     r"(?<![A-Za-z0-9+/_=.-])(?=[a-z]{0,12}[A-Z0-9+/])[A-Za-z0-9+/_-]{16,}+={0,2}(?![\w+/=-])"
 )
 _SHORTEST_BASE64 = 16
+# Characters of the texts that are remembered as holding nothing to redact.
+_REMEMBERED = 2_000_000
 # Text of JSON in text of JSON; deeper than this nobody nests what he wants to read again.
 _DEEPEST_TEXT = 6
 _STEP_PARTS = [name for name in STEP_FIELDS if name != "type"] + ["extra"]
@@ -48,6 +50,8 @@ class Walk:
         secret: Whether the value under a key is to go as a whole.
         number: What becomes of an integer.
         replacement: What stands for a value that went as a whole.
+        is_pure: Whether ``text`` always answers the same, so that a text which it left as it is
+            need not be looked at again. The calls of a run mostly repeat what was said before.
     """
 
     def __init__(
@@ -57,8 +61,12 @@ class Walk:
         secret: Callable[[str], bool] | None = None,
         number: Callable[[int], int | str] | None = None,
         replacement: str = REDACTED,
+        is_pure: bool = False,
     ) -> None:
         self._text = text
+        self._is_pure = is_pure
+        self._clean_texts = _CleanTexts()
+        self._clean_keys = _CleanTexts()
         self._secrets = [] if secret is None else [(secret, replacement)]
         self._numbers = [] if number is None else [number]
 
@@ -69,7 +77,7 @@ class Walk:
     def then(self, other: Walk) -> Walk:
         """Both in one go: to walk costs more than to look."""
         first, second = self._text, other._text
-        both = Walk(lambda text: second(first(text)))
+        both = Walk(lambda text: second(first(text)), is_pure=self._is_pure and other._is_pure)
         both._secrets = self._secrets + other._secrets
         both._numbers = self._numbers + other._numbers
         return both
@@ -106,7 +114,7 @@ class Walk:
         named = self._stand_in(fields.get("name", fields.get("key")))
         redacted: dict[str, Any] = {}
         for key, value in fields.items():
-            name = self._text(key)
+            name = self._key(key)
             while name in redacted:  # two keys that look the same now
                 name += "'"
             stand_in = self._stand_in(key) or (named if key == "value" else None)
@@ -114,6 +122,14 @@ class Walk:
                 self._value(value, inside) if stand_in is None else _replaced(value, stand_in)
             )
         return redacted
+
+    def _key(self, key: str) -> str:
+        if key in self._clean_keys:
+            return key
+        name = self._text(key)
+        if self._is_pure and name == key:
+            self._clean_keys.add(key)
+        return name
 
     def _array(self, items: list[Any], inside: int) -> list[Any]:
         if len(items) == 2:
@@ -139,6 +155,14 @@ class Walk:
         return None
 
     def _any_text(self, text: str, inside: int) -> str:
+        if text in self._clean_texts:
+            return text
+        redacted = self._redacted(text, inside)
+        if self._is_pure and not inside and redacted == text:  # deeper inside, less is looked at
+            self._clean_texts.add(text)
+        return redacted
+
+    def _redacted(self, text: str, inside: int) -> str:
         if inside < _DEEPEST_TEXT:
             opened = self._inside_json(text, inside)
             if opened is None:
@@ -180,6 +204,21 @@ class Walk:
             return None
         redacted = self._any_text(value, inside + 1)
         return None if redacted == value else base64.b64encode(redacted.encode()).decode()
+
+
+class _CleanTexts(set[str]):
+    """Texts with nothing to redact in them, forgotten when they have become too much."""
+
+    _size = 0
+
+    def add(self, text: str) -> None:
+        if len(text) > _REMEMBERED:
+            return
+        self._size += len(text)
+        if self._size > _REMEMBERED:
+            self.clear()
+            self._size = len(text)
+        super().add(text)
 
 
 def _replaced(value: object, stand_in: str) -> object:
