@@ -10,7 +10,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from selectools_observe.cli.app import command
+from selectools_observe.cli.command_group import command
 
 PAGE = Path(__file__).resolve().parent / "command.md"
 WIDTH = 90

@@ -4,13 +4,13 @@
 `ProcessingTraceStore` redacts, truncates and samples; both stand in front of any store.
 """
 
+from .background.background_store import AsyncBackgroundTraceStore, BackgroundTraceStore
 from .background.queue import BackgroundCounts
 from .background.queued_store import FlushResult
-from .background.stores import AsyncBackgroundTraceStore, BackgroundTraceStore
 from .journal.live_runs import running_runs
 from .journal.recovery import arecover, recover
+from .processing.processing_store import AsyncProcessingTraceStore, ProcessingTraceStore
 from .processing.processor import ProcessingCounts, TraceProcessor
-from .processing.stores import AsyncProcessingTraceStore, ProcessingTraceStore
 from .recorder.recorder import Recorder
 from .recorder.run import Run, current_run, propagate_context
 from .redaction import (

@@ -25,8 +25,8 @@ from ..protocols import AsyncTraceStore, Change, TraceStore, is_async_store
 from ..runtime.interface import run_sync
 from ..stores.blocking import SyncTraceStore
 from ..stores.delegating import AnyStore, WrappingCore
+from .background.background_store import AsyncBackgroundTraceStore, BackgroundTraceStore
 from .background.queue import Outcome, Settled
-from .background.stores import AsyncBackgroundTraceStore, BackgroundTraceStore
 from .error_text import error_text
 from .processing.sanitize import salvaged
 

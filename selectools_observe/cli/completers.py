@@ -14,7 +14,7 @@ import click
 from ..model.filters import TraceFilter
 from ..protocols import QueryableTraceStore
 from ..stores.open import open_store
-from .session import Session
+from .command_session import Session
 
 _PLAIN_WORD = re.compile(r"[\w.:@/+][\w.:@/+-]*")
 _RUNS_LOOKED_AT = 500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .session import Session
+from .command_session import Session
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 

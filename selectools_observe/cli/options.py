@@ -17,8 +17,8 @@ from ..model.trace import OUTCOMES, StepType
 from ..model.zones import FORMS as ZONE_FORMS
 from ..model.zones import parse_zone
 from ..protocols import QueryableTraceStore
+from .command_session import VARIABLE, Session
 from .completers import complete_models, complete_run_ids, complete_tools
-from .session import VARIABLE, Session
 from .terminal import Colour
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])

@@ -13,12 +13,12 @@ from ..model.filters import TraceFilter
 from ..model.ordering import ORDERS, parse_order
 from ..model.trace import TraceSummary
 from ..protocols import QueryableTraceStore
+from .command_session import Session
 from .exit_codes import NOTHING, OK
 from .json_output import as_json
 from .options import no_runs_match
 from .run_lookup import with_whole_ids
 from .run_table import RunTable
-from .session import Session
 
 Form: TypeAlias = Literal["table", "json", "jsonl"]
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])

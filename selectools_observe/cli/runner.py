@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from ..errors import TraceNotFoundError, TraceStoreError
-from .app import command
+from .command_group import command
 from .exit_codes import (
     INTERNAL,
     INTERRUPTED,

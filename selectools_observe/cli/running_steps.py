@@ -10,10 +10,10 @@ from ..errors import TraceNotFoundError
 from ..model.text import one_line
 from ..model.trace import AgentTrace, TraceStep
 from . import formatting
+from .command_session import Session
 from .exit_codes import NOTHING, OK
 from .json_output import as_json
 from .run_lookup import find_run
-from .session import Session
 from .terminal import styled
 from .waterfall import step_text
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ..model.text import printable_lines
 from ..stores import maintenance
-from .session import Session, existing
+from .command_session import Session, existing
 
 
 class StoreFile(NamedTuple):

@@ -9,8 +9,8 @@ from ..interchange.exports import Saved
 from ..interchange.form import SavedRun
 from ..model.filters import TraceFilter
 from ..protocols import QueryableTraceStore
+from .command_session import Session
 from .exit_codes import NOTHING, OK
-from .session import Session
 from .terminal import Progress
 
 _RUNS_AT_ONCE = 200

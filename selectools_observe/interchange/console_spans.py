@@ -11,7 +11,7 @@ from .builders import seconds
 from .form import JSONForm, JSONObject
 from .observations import hex_id, nanoseconds
 from .source import Source
-from .spans import SpanRuns
+from .span_runs import SpanRuns
 
 
 def _span(value: JSONObject) -> SpanRecord:

@@ -11,7 +11,7 @@ from ..model.trace import AgentTrace
 from .form import JSONForm, JSONObject
 from .observations import hex_id
 from .source import Source
-from .spans import SpanRuns
+from .span_runs import SpanRuns
 
 
 def _traces(value: JSONObject) -> list[JSONObject]:

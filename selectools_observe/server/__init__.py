@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import create_app
-    from .runner import run
+    from .service import run
 
 __all__ = ["create_app", "run"]
 
@@ -32,7 +32,7 @@ def __getattr__(name: str) -> Any:
             'The HTTP service needs starlette and uvicorn: pip install "selectools-observe[server]"'
         ) from error
     from .app import create_app  # noqa: PLC0415
-    from .runner import run  # noqa: PLC0415
+    from .service import run  # noqa: PLC0415
 
     globals().update(create_app=create_app, run=run)
     return globals()[name]

@@ -156,7 +156,7 @@ def test_the_command(tmp_path):
     pytest.importorskip("click")
     from click.testing import CliRunner
 
-    from selectools_observe.cli.app import command
+    from selectools_observe.cli.command_group import command
 
     with SQLiteTraceStore(tmp_path / "runs.db") as store:
         store.save_many(runs())

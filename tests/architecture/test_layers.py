@@ -51,7 +51,7 @@ EXTRAS = {
     "server.mcp.mcp_server": {"mcp"},
     "server.mcp.recorded_data": {"mcp"},
     "server.mcp.tools": {"mcp", "pydantic"},
-    "integrations.openai_agents.processor": {"agents"},
+    "integrations.openai_agents.tracing_processor": {"agents"},
     "integrations.opentelemetry.span_exporter": {"opentelemetry"},
     "integrations.opentelemetry.otlp_proto": {"google", "opentelemetry"},
     "integrations.opentelemetry.otlp_exporter": {"urllib3"},

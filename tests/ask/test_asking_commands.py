@@ -12,7 +12,7 @@ pytest.importorskip("rich", reason="the extra cli is not installed")
 from click.testing import CliRunner
 
 from selectools_observe import AgentTrace, SQLiteTraceStore, TraceStep
-from selectools_observe.cli.app import command
+from selectools_observe.cli.command_group import command
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from selectools_observe import (
     TraceStep,
 )
 from selectools_observe.capture import AsyncBackgroundTraceStore, BackgroundTraceStore
-from selectools_observe.capture.background import worker as sending
+from selectools_observe.capture.background import queue_worker as sending
 
 QUICK = {"retry_delay": 0.001}
 

@@ -38,7 +38,7 @@ from selectools_observe.capture import (
     current_run,
     recover,
 )
-from selectools_observe.capture.journal import writer as livewriter
+from selectools_observe.capture.journal import journal_writer as livewriter
 
 HERE = Path(__file__).parent
 ROUNDS = 100 if LONG else 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from click.testing import CliRunner
 
 from selectools_observe import AgentTrace, SQLiteTraceStore, TraceStep
-from selectools_observe.cli.app import command
+from selectools_observe.cli.command_group import command
 
 ASK = {"role": "user", "content": "Refund order 7."}
 FUNCTION = {"name": "refund", "arguments": '{"order": 7}'}

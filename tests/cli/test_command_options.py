@@ -10,7 +10,7 @@ import pytest
 from command import environment, run
 
 import selectools_observe as so
-from selectools_observe.cli.app import command
+from selectools_observe.cli.command_group import command
 
 
 @pytest.fixture

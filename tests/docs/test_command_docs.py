@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("click", reason="the extra cli is not installed")
 pytest.importorskip("rich", reason="the extra cli is not installed")
 
-from selectools_observe.cli.app import command
+from selectools_observe.cli.command_group import command
 from selectools_observe.cli.exit_codes import EXIT_CODES
 
 ROOT = Path(__file__).resolve().parents[2]

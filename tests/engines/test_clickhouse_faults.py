@@ -16,7 +16,7 @@ pytest.importorskip("clickhouse_connect", reason="the package clickhouse-connect
 from selectools_observe import AgentTrace, SQLiteTraceStore, StorageError, TraceStep
 from selectools_observe.backends.clickhouse.address import parse_address
 from selectools_observe.backends.clickhouse.connections import Connections
-from selectools_observe.cli.app import command
+from selectools_observe.cli.command_group import command
 from selectools_observe.stores.clickhouse import AsyncClickHouseTraceStore, ClickHouseTraceStore
 from selectools_observe.stores.open import open_store, store_name
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 psycopg = pytest.importorskip("psycopg", reason="the package psycopg is not installed")
 
 from selectools_observe import AgentTrace, SQLiteTraceStore, TraceFilter, TraceStep
-from selectools_observe.cli.app import command
+from selectools_observe.cli.command_group import command
 from selectools_observe.stores.open import open_async_store, open_store, store_name
 
 

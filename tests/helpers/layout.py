@@ -31,6 +31,10 @@ NOUNS = {
     "testing",
 }
 ADJECTIVES = {"blocking", "delegating"}  # stores that are so
+# Where a name may be used again, because the folder says which: a file is named by the command or
+# the route that it is; and what each backend or each framework's package has, has one name in all.
+NAMED_BY_WHAT_THEY_SERVE = {"cli.commands", "server.routes"}
+ALIKE = {"backends": {"jsonl", "sqlite", "postgres", "clickhouse"}, "integrations": None}
 
 
 class Layout:
@@ -104,9 +108,30 @@ class Layout:
                 by_name[path.stem].append(module)
         return {name: modules for name, modules in by_name.items() if len(modules) > 1}
 
+    def ambiguous(self) -> dict[str, list[str]]:
+        """Those of them where the folder does not say which."""
+        return {name: found for name, found in self.twice().items() if not _told_by_folder(found)}
+
     def lines(self) -> int:
         """Lines of code, comments and docstrings."""
         return sum(len(path.read_text().splitlines()) for path in self.files.values())
+
+
+def _told_by_folder(modules: list[str]) -> bool:
+    """Whether all but one are commands or routes, or all are parts that several packages have."""
+    places = {_place(module) for module in modules}
+    return len(places - NAMED_BY_WHAT_THEY_SERVE) <= 1
+
+
+def _place(module: str) -> str:
+    """The folder of a module; for folders that are alike, what they are."""
+    parts = module.split(".")[1:]
+    folder = ".".join(parts[:-1])
+    if len(parts) > 2 and parts[0] in ALIKE:
+        alike = ALIKE[parts[0]]
+        if alike is None or parts[1] in alike:
+            return parts[0]
+    return folder if folder in NAMED_BY_WHAT_THEY_SERVE else module
 
 
 def _is_gerund(name: str) -> bool:
@@ -189,6 +214,7 @@ def main() -> None:
     print(f"circles: {layout.circles()}")
     print(f"files named by a gerund: {len(layout.gerunds())} {layout.gerunds()[:8]}")
     print(f"names used twice: {len(layout.twice())} {sorted(layout.twice())}")
+    print(f"of these, where the folder does not say which: {sorted(layout.ambiguous())}")
     for line in measure(checkout / NAME):
         print(line)
 

@@ -23,7 +23,7 @@ from selectools_observe import (
     SQLiteTraceStore,
     TraceStep,
 )
-from selectools_observe.interchange.traces import trace_of as imported
+from selectools_observe.interchange.trace_files import trace_of as imported
 from selectools_observe.model import codec
 from selectools_observe.model.codec import decode, encode
 from selectools_observe.model.json_values import dumps

@@ -13,7 +13,7 @@ import httpx
 
 from selectools_observe import AgentTrace, TraceStep
 from selectools_observe.server.app import create_app
-from selectools_observe.server.runner import Server, listen
+from selectools_observe.server.service import Server, listen
 
 TOKEN = "a-token-of-enough-characters"
 

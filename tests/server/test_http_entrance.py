@@ -16,7 +16,7 @@ from served import TOKEN, serving
 from selectools_observe import InMemoryTraceStore
 from selectools_observe.server import connection_limits as connections
 from selectools_observe.server import create_app, entrance, run
-from selectools_observe.server.runner import check_access
+from selectools_observe.server.service import check_access
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from service_program import program
 
 from selectools_observe import AsyncSQLiteTraceStore, SQLiteTraceStore, StorageError
 from selectools_observe.backends.sqlite import database
-from selectools_observe.server import runner as running
+from selectools_observe.server import service as running
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

@@ -13,7 +13,7 @@ from served import TOKEN, run_of, serving
 
 from selectools_observe import InMemoryTraceStore, StorageError, StoreClosedError
 from selectools_observe.server import entrance
-from selectools_observe.server import runner as running
+from selectools_observe.server import service as running
 from selectools_observe.server.security import cookie_of, session_of
 from selectools_observe.testing.samples import make_trace
 

@@ -27,7 +27,7 @@ from .. import timestamps
 from . import queries, schema
 from .address import Address
 from .driver import ClickHouseError, Row
-from .errors import is_passing
+from .driver_errors import is_passing
 from .rows import COLUMNS, KEY_COLUMNS, WRITER_BITS, Column, TraceRow, columns_of, place_of
 from .servers import Servers
 

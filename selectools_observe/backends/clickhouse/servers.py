@@ -14,7 +14,7 @@ from ...errors import StoreClosedError
 from ...runtime.interface import Runtime
 from .address import Address
 from .driver import ClickHouseError, Columns, Driver, Row, Settings
-from .errors import explained, is_passing
+from .driver_errors import explained, is_passing
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from ...errors import StoreClosedError
 from ...runtime.interface import Runtime
 from .address import Address
-from .errors import explained
+from .driver_errors import explained
 from .session import AsyncSession, BlockingSession, Session, psycopg
 
 T = TypeVar("T")

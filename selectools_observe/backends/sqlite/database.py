@@ -18,7 +18,7 @@ from ..private_files import check_regular, create, make_folder
 from .connection import Connection, SharedConnection, identity_of
 from .foreign_objects import refuse_foreign_objects
 from .index.drift import mend_drift, warn_of_new_checksums
-from .index.maintenance import index_everything
+from .index.index_upkeep import index_everything
 from .schema import ForeignTableError, NewerVersionError, check, migrate
 
 FAULTS = (UnicodeDecodeError, sqlite3.Error, OSError)

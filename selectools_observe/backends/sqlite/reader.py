@@ -23,7 +23,7 @@ from ..base import Loaded
 from ..paging import PageRequest, PageRow
 from . import annotation_rows
 from .index.candidates import CandidateQuery, bounds_of, in_order
-from .index.maintenance import index_everything
+from .index.index_upkeep import index_everything
 from .index.ordered import first_ids
 from .rows import (
     SUMMARIES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 
-from .index.maintenance import BLOCK
+from .index.index_upkeep import BLOCK
 from .transaction import transaction, undo
 
 _INCREMENTAL = 2

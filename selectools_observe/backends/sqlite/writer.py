@@ -15,7 +15,7 @@ from .. import timestamps
 from . import annotation_rows, space
 from .connection import Connection
 from .foreign_objects import refuse_foreign_objects, schema_cookie
-from .index.maintenance import FOREIGN_ROWS_AT_ONCE, keep_up
+from .index.index_upkeep import FOREIGN_ROWS_AT_ONCE, keep_up
 from .reader import load_one
 from .rows import WrittenTrace, summary_checksum
 from .transaction import transaction, undo

@@ -16,7 +16,7 @@ from ...model.snapshot import snapshot
 from ...protocols import AsyncTraceStore, RunIds, TraceStore
 from ...stores.delegating import WrappingCore
 from .queue import BackgroundCounts, Item, RunQueue, Settled
-from .worker import Sender, Target
+from .queue_worker import Sender, Target
 
 log = logging.getLogger(__name__)
 

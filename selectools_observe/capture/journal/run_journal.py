@@ -21,7 +21,7 @@ from ...runtime.loop_local import LoopLocal
 from ...runtime.worker import CallWorker
 from ..processing.processor import TraceProcessor
 from ..processing.sanitize import salvaged, salvaged_step
-from .writer import LiveRecord
+from .journal_writer import LiveRecord
 
 T = TypeVar("T")
 

@@ -12,12 +12,12 @@ from ...backends.journal_file import UNFINISHED
 from ...model.trace import AgentTrace, TraceStep
 from ...protocols import AsyncTraceStore, Durability, TraceStore
 from ...stores.delegating import AnyStore, behind
+from ..background.background_store import AsyncBackgroundTraceStore, BackgroundTraceStore
 from ..background.queue import Outcome, Settled
-from ..background.stores import AsyncBackgroundTraceStore, BackgroundTraceStore
 from ..journal.recovery import arecover, folder_of, recover
 from ..journal.run_journal import LiveRun, RunJournal
+from ..processing.processing_store import AsyncProcessingTraceStore, ProcessingTraceStore
 from ..processing.processor import TraceProcessor
-from ..processing.stores import AsyncProcessingTraceStore, ProcessingTraceStore
 from ..saver import RunSaver, despite_cancellation, in_thread
 
 log = logging.getLogger(__name__)

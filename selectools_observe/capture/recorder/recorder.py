@@ -10,7 +10,7 @@ from typing import Any, Self, overload
 from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, Durability, TraceStore
 from ...stores.methods import ClosedAtEnd
-from ..background.worker import OnError
+from ..background.queue_worker import OnError
 from ..saver import RecorderCounts, RunSaver
 from .decorators import Function, recorded_agent, recorded_tool
 from .lifecycle import RunLifecycle

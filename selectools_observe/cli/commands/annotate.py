@@ -9,11 +9,11 @@ import click
 from ...model.annotations import SOURCES, Source
 from ...model.text import one_line
 from ..annotation_text import line_of
+from ..command_session import Session
 from ..completers import complete_run_ids
 from ..exit_codes import OK
 from ..options import store_option, with_session
 from ..run_lookup import find_run
-from ..session import Session
 
 
 @click.command(short_help="Say something of a run: a label, a score, a note.")

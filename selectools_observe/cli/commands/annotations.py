@@ -6,12 +6,12 @@ import click
 
 from ...model.text import one_line
 from ..annotation_text import line_of
+from ..command_session import Session
 from ..completers import complete_run_ids
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
 from ..options import store_option, with_session
 from ..run_lookup import find_run
-from ..session import Session
 
 
 @click.command("annotations", short_help="Show or remove what was said of a run.")

@@ -7,9 +7,9 @@ from typing import cast
 import click
 
 from ...protocols import FileTraceStore
+from ..command_session import Session
 from ..exit_codes import OK
 from ..options import store_argument, store_option, with_session
-from ..session import Session
 from ..store_file import print_report, store_file
 
 

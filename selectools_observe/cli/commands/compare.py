@@ -11,17 +11,17 @@ from rich.text import Text
 
 from ...analytics import Comparison, Delta, Difference, StepPair, differences, tabulate, word_diff
 from ...analytics import compare as compare_traces
-from ...analytics.candidates import candidate_queries
+from ...analytics.similar_runs import candidate_queries
 from ...model.text import one_line, printable_lines
 from ...model.trace import AgentTrace
 from .. import formatting
+from ..command_session import Session
 from ..completers import complete_run_ids
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
 from ..options import store_option, with_session
 from ..run_lookup import find_run
 from ..run_table import Column, RunTable, lines_of_table, value_text
-from ..session import Session
 from ..step_details import field_text
 from ..terminal import fit, styled
 from ..waterfall import step_text

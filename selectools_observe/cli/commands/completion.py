@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from ..command_session import Session
 from ..exit_codes import OK
 from ..options import with_session
-from ..session import Session
 
 _SHELLS = ("bash", "zsh", "fish")
 

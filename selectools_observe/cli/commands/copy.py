@@ -10,10 +10,10 @@ import click
 from ...interchange.exports import saved_runs
 from ...interchange.form import SavedRun
 from ...model.filters import TraceFilter
+from ..command_session import Session, parsed
 from ..exit_codes import NOTHING
 from ..options import filter_options, no_runs_match, store_option, with_session
 from ..run_lookup import with_whole_ids
-from ..session import Session, parsed
 from ..transfer import RunSaver, Skipped, report_saved, with_progress
 
 

@@ -9,12 +9,12 @@ import click
 from ...model.filters import TraceFilter
 from ...model.text import one_line
 from ...protocols import QueryableTraceStore
+from ..command_session import Session
 from ..completers import complete_run_ids
 from ..confirmation import agreed, yes_option
 from ..exit_codes import NOTHING, OK
 from ..options import filter_options, no_runs_match, store_option, with_session
 from ..run_lookup import find_run, with_whole_ids
-from ..session import Session
 
 _SHOWN = 10
 _AT_ONCE = 500

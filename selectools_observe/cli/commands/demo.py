@@ -10,11 +10,11 @@ import click
 from rich.text import Text
 
 from ...model.text import one_line
+from ..command_session import Session
 from ..exit_codes import OK
 from ..options import with_session
 from ..run_lookup import runs_started_by
 from ..run_table import RunTable
-from ..session import Session
 from ..terminal import styled
 from ..waterfall import draw, rows_of
 

@@ -12,11 +12,11 @@ import click
 from ...interchange import write_parquet
 from ...interchange.exports import saved_runs, send, whole_file
 from ...model.filters import TraceFilter
+from ..command_session import Session
 from ..exit_codes import NOTHING, OK
 from ..export_formats import FORMATS, Format, write
 from ..options import filter_options, no_runs_match, store_option, with_session
 from ..run_lookup import with_whole_ids
-from ..session import Session
 from ..transfer import Skipped, count_of_runs, with_progress
 
 

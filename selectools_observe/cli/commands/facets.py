@@ -11,11 +11,11 @@ from rich.text import Text
 from ...model.filters import TraceFilter
 from ...model.groups import FacetValues, TraceFacets
 from ...model.text import one_line
+from ..command_session import Session
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
 from ..options import filter_options, no_runs_match, store_argument, store_option, with_session
 from ..run_lookup import with_whole_ids
-from ..session import Session
 from ..terminal import styled
 
 

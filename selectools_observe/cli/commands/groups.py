@@ -14,12 +14,12 @@ from ...model.filters import TraceFilter
 from ...model.groups import GROUP_ORDERS, TraceGroup
 from ...model.text import one_line
 from .. import formatting
+from ..command_session import Session
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
 from ..options import filter_options, store_option, with_session, zone_option
 from ..run_lookup import with_whole_ids
 from ..run_table import Column, lines_of_table
-from ..session import Session
 
 _DEFAULT_LIMIT = 50
 _FIGURES = (

@@ -10,8 +10,8 @@ import click
 from ...interchange import UnknownFormError, forms, read_saved_runs
 from ...interchange.json_documents import IMPORT_LIMITS
 from ...model.limits import NO_LIMITS
+from ..command_session import Session
 from ..options import store_option, with_session
-from ..session import Session
 from ..transfer import RunSaver, Skipped, report_saved
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from ...model.filters import TraceFilter
+from ..command_session import Session
 from ..options import filter_options, store_argument, store_option, with_session
 from ..run_listing import PAGE_SIZE, list_matching, list_options
-from ..session import Session
 
 
 @click.command("list")

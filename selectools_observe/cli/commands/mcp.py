@@ -6,9 +6,9 @@ import os
 
 import click
 
+from ..command_session import Session, existing
 from ..exit_codes import OK
 from ..options import store_argument, store_option, with_session
-from ..session import Session, existing
 
 _TOKEN = "SELECTOOLS_OBSERVE_TOKEN"  # noqa: S105 - the name of a variable
 

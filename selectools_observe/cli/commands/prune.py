@@ -8,10 +8,10 @@ from datetime import datetime
 import click
 
 from ...model.text import one_line
+from ..command_session import Session
 from ..confirmation import agreed, yes_option
 from ..exit_codes import NOTHING, OK
 from ..options import moment, store_option, with_session
-from ..session import Session
 
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}

@@ -12,9 +12,9 @@ import click
 from ...model.conditions import AllOf
 from ...model.filter_language import parse_condition
 from ...model.filters import TraceFilter, condition_of
+from ..command_session import Session
 from ..options import filter_options, pair, store_option, with_session
 from ..run_listing import PAGE_SIZE, list_matching, list_options
-from ..session import Session
 
 _PAIR = re.compile(r"[^\s:<>=!()\"]+=(?!=)", re.DOTALL)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from ...stores import maintenance
+from ..command_session import Session
 from ..confirmation import agreed, yes_option
 from ..exit_codes import NOTHING, OK
 from ..options import store_option, with_session
-from ..session import Session
 from ..store_file import print_report, store_file
 
 

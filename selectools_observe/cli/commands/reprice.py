@@ -9,11 +9,11 @@ from ...analytics.prices import PriceTable
 from ...analytics.prices import reprice as estimate
 from ...model.filters import TraceFilter
 from ...model.text import one_line
+from ..command_session import Session
 from ..exit_codes import OK
 from ..json_output import as_json
 from ..options import filter_options, store_option, with_session
 from ..run_lookup import with_whole_ids
-from ..session import Session
 
 
 @click.command(short_help="Estimate missing costs.")

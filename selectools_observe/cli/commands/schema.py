@@ -8,8 +8,8 @@ from ...backends.clickhouse import schema as clickhouse
 from ...backends.clickhouse.address import DEFAULT_DATABASE
 from ...backends.postgres import schema as postgres
 from ...backends.postgres.address import DEFAULT_SCHEMA
+from ..command_session import Session
 from ..options import with_session
-from ..session import Session
 
 
 @click.command(short_help="Print the SQL that makes a server's tables.")

@@ -13,11 +13,11 @@ from rich.text import Text
 from ...model.filters import TraceFilter
 from ...model.text import one_line, printable
 from ...model.text_query import SearchHit, SearchPage
+from ..command_session import Session
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
 from ..options import filter_options, no_runs_match, store_option, with_session
 from ..run_lookup import with_whole_ids
-from ..session import Session
 
 _DEFAULT_LIMIT = 20
 

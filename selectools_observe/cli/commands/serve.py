@@ -8,9 +8,9 @@ import sys
 import click
 from rich.text import Text
 
+from ..command_session import Session, existing, parsed
 from ..exit_codes import OK
 from ..options import store_argument, store_option, with_session
-from ..session import Session, existing, parsed
 
 _TOKEN = "SELECTOOLS_OBSERVE_TOKEN"  # noqa: S105 - the name of a variable
 

@@ -8,6 +8,7 @@ import click
 
 from ...analytics.conversation import conversation_of
 from ...model.trace import AgentTrace
+from ..command_session import Session
 from ..completers import complete_run_ids
 from ..conversation_text import lines_of
 from ..exit_codes import OK
@@ -15,7 +16,6 @@ from ..json_output import trace_json
 from ..options import store_option, with_session
 from ..run_lookup import find_run, runs_started_by
 from ..running_steps import follow_run
-from ..session import Session
 from ..step_details import heading_of
 from ..waterfall import draw, rows_of
 

@@ -13,6 +13,7 @@ from ...model.filters import TraceFilter
 from ...model.statistics import Clock
 from ...model.text import one_line
 from .. import formatting
+from ..command_session import Session
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
 from ..options import (
@@ -25,7 +26,6 @@ from ..options import (
 )
 from ..run_lookup import with_whole_ids
 from ..run_table import Column, lines_of_table
-from ..session import Session
 from ..terminal import styled
 
 _FIGURES = (

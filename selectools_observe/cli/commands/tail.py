@@ -16,13 +16,13 @@ from ...errors import StorageError
 from ...model.filters import TraceFilter
 from ...model.trace import TraceSummary
 from ...protocols import QueryableTraceStore
+from ..command_session import Session, parsed
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
 from ..options import filter_options, store_argument, store_option, with_session
 from ..run_lookup import with_whole_ids
 from ..run_table import RunTable
 from ..running_steps import StepFollower
-from ..session import Session, parsed
 
 _REMEMBERED = 2000
 _AT_ONCE = 100

@@ -6,10 +6,10 @@ import click
 from msgspec import structs
 
 from ...stores import maintenance
+from ..command_session import Session
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
 from ..options import store_argument, store_option, with_session
-from ..session import Session
 from ..store_file import print_report, store_file
 
 

@@ -17,8 +17,8 @@ from ...protocols import AsyncQueryableTraceStore, AsyncTraceStore, TraceStore
 from ...stores.adapters import as_async
 from ...stores.open import open_async_store
 from ..entrance import Guesses
-from ..runner import Server, check_access, listen, own_names, url_of
 from ..security import Guard, Rules
+from ..service import Server, check_access, listen, own_names, url_of
 from .tools import RunTools
 
 PATH = "/mcp"

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...analytics import Comparison, StepPair, compare, differences, tabulate
-from ...analytics.candidates import CandidateQuery, candidate_queries
 from ...analytics.conversation import cut_texts
+from ...analytics.similar_runs import CandidateQuery, candidate_queries
 from ...model.trace import AgentTrace, TraceSummary
 from ..param_types import bounded, from_nought
 from ..query_params import Parameter, parse, text

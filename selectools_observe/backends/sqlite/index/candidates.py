@@ -17,7 +17,7 @@ from ... import error_mapping
 from ...paging import PageRequest
 from ...ranges import Ranges, told_by_costs
 from ...terms import holds_all, pack, terms_of_condition, wanted_terms
-from .maintenance import BLOCK, first_open_id
+from .index_upkeep import BLOCK, first_open_id
 
 # (id, whether the index vouches for what it knows)
 Candidate: TypeAlias = tuple[int, bool]

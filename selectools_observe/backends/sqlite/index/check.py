@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from ...terms import unpack
 from ..rows import FacetsRow
-from .maintenance import BLOCK, first_open_id
+from .index_upkeep import BLOCK, first_open_id
 
 ROW_IS_GONE = "the row is gone, but the index still lists it"
 

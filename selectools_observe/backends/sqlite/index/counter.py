@@ -19,7 +19,7 @@ from ..reader import catch_up, matching, rows_found
 from ..reader import count as count_by_reading
 from ..transaction import one_moment
 from .candidates import CandidateQuery, is_told_by_index
-from .maintenance import BLOCK, first_open_id
+from .index_upkeep import BLOCK, first_open_id
 
 _EVERYTHING = TraceFilter()
 _ALL_TIME = (-(2**80), 2**80)  # microseconds

@@ -18,7 +18,7 @@ from ....model.ordering import Order, SortKey
 from ....runtime.gil import GilYielder
 from ...paging import PageRequest
 from .candidates import CandidateQuery, is_told_by_index
-from .maintenance import BLOCK, first_open_id
+from .index_upkeep import BLOCK, first_open_id
 
 _COLUMNS = {
     "created_at": "created_us",

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from ....model.reports import CompactReport, Problem
 from ...progress import Steps
 from ..index.drift import mend_drift
-from ..index.maintenance import fill_blocks, index_blocks, index_everything
+from ..index.index_upkeep import fill_blocks, index_blocks, index_everything
 from ..schema import make_index
 from ..transaction import transaction
 from .verify import Verification, structure

@@ -20,7 +20,7 @@ from ...private_files import check_regular, create
 from ...progress import Problems, Steps
 from ..database import Database
 from ..index.check import ROW_IS_GONE, facets_at, ids_without_row
-from ..index.maintenance import index_everything
+from ..index.index_upkeep import index_everything
 from ..rows import FacetsRow, stored_bytes
 from ..schema import VERSION, version_of
 from ..transaction import transaction

@@ -13,7 +13,7 @@ from ....runtime.gil import GilYielder
 from ...progress import Problems, Steps
 from ..foreign_objects import foreign_objects, problem_of
 from ..index.check import ROW_IS_GONE, facets_at, faults_of_block, ids_without_row, is_pending
-from ..index.maintenance import BLOCK
+from ..index.index_upkeep import BLOCK
 from ..schema import VERSION, version_of
 from .annotation_check import faults_of_annotations
 from .row_check import check

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .. import __version__
+from .command_session import Session
 from .commands.annotate import annotate
 from .commands.annotations import list_annotations
 from .commands.backup import backup
@@ -33,7 +34,6 @@ from .commands.tail import tail
 from .commands.verify import verify
 from .exit_codes import EXIT_CODES, PipeClosedError
 from .options import output_options, store_option
-from .session import Session
 
 _EXIT_CODES = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
 

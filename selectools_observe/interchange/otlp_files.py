@@ -17,7 +17,7 @@ from ..integrations.opentelemetry.otlp_json import spans_of_json
 from ..model.trace import AgentTrace
 from .form import JSONForm, JSONObject
 from .source import Source
-from .spans import SpanRuns
+from .span_runs import SpanRuns
 
 _REQUEST_KEYS = ("resourceSpans", "resource_spans", "batches")
 _RENAMED = {

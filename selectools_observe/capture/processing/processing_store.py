@@ -12,14 +12,7 @@ from ...backends.timestamps import stated
 from ...model.annotations import Annotation, Source, check_annotation
 from ...model.codec import EncodedTrace, encode
 from ...model.trace import AgentTrace
-from ...protocols import (
-    Annotations,
-    AsyncTraceStore,
-    Change,
-    RunIds,
-    TraceStore,
-    is_async_store,
-)
+from ...protocols import Annotations, AsyncTraceStore, Change, RunIds, TraceStore, is_async_store
 from ...stores.delegating import (
     AsyncContext,
     BlockingWrapper,

@@ -13,8 +13,8 @@ from ...protocols import AsyncTraceStore, TraceStore
 from ...runtime.interface import run_sync
 from ...stores.delegating import AsyncContext, BlockingWrapper, check_kind
 from .queue import BackgroundCounts, Item, OnFull, Settled
+from .queue_worker import AsyncTarget, BlockingTarget, OnError
 from .queued_store import BackgroundCore, BlockingCore, FlushResult, Register
-from .worker import AsyncTarget, BlockingTarget, OnError
 
 
 class AsyncBackgroundTraceStore(BackgroundCore, AsyncContext):

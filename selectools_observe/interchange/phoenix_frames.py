@@ -13,7 +13,7 @@ from .builders import seconds
 from .form import JSONForm, JSONObject
 from .observations import hex_id, nanoseconds
 from .source import Source
-from .spans import SpanRuns
+from .span_runs import SpanRuns
 
 _PREFIX = "attributes."
 _LISTS = ("messages", "documents", "tools", "embeddings", "contents", "tool_calls")
