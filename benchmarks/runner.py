@@ -102,8 +102,8 @@ class Runner:
     def _open(self, worker: Worker, probe: Probe) -> None:
         self._ask(worker, "open", probe, probe=probe.function, options=probe.options)
 
-    def _ask(self, worker: Worker, verb: str, about: Probe, **request: Any) -> Any:
-        return worker.ask(verb, self._patience(), key=about.key, **request)
+    def _ask(self, worker: Worker, method: str, about: Probe, **request: Any) -> Any:
+        return worker.ask(method, self._patience(), key=about.key, **request)
 
     def _patience(self) -> float:
         """Less when the budget is nearly gone, so that a participant that hangs cannot overrun."""

@@ -91,9 +91,9 @@ def _default_synchronous(folder: Path) -> int:
 
 
 def _answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
-    verb = request.pop("verb")
+    method = request.pop("method")
     try:
-        return {"ok": getattr(worker, verb)(**request)}
+        return {"ok": getattr(worker, method)(**request)}
     except Exception as error:
         traceback.print_exc()
         return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}

@@ -54,12 +54,12 @@ class Worker:
             text=True,
         )
 
-    def ask(self, verb: str, timeout: float, **request: Any) -> Any:
+    def ask(self, method: str, timeout: float, **request: Any) -> Any:
         """Send one request and wait for its answer, or end the process when it takes too long."""
         timer = threading.Timer(timeout, self._process.kill)
         timer.start()
         try:
-            answer = self._exchange({"verb": verb, **request})
+            answer = self._exchange({"method": method, **request})
         finally:
             timer.cancel()
         if not answer:

@@ -83,7 +83,7 @@ class _Keys:
         self._closed = True
 
     @contextlib.contextmanager
-    def verb(self) -> Iterator[None]:
+    def operation(self) -> Iterator[None]:
         """Refuse what comes after close; put what Redis says in the store's own words."""
         if self._closed:
             raise StoreClosedError(self.where)
@@ -155,29 +155,29 @@ class AsyncRedisTraceStore:
         self._keys = _Keys(prefix)
 
     async def save(self, trace: AgentTrace) -> str:
-        with self._keys.verb():
+        with self._keys.operation():
             run_id, values = self._keys.to_save(trace)
             await self._run(_SAVE, *values)
             return run_id
 
     async def load(self, run_id: str) -> AgentTrace:
-        with self._keys.verb():
+        with self._keys.operation():
             data = await self._redis.hget(self._keys.traces, to_field(run_id))
             return self._keys.to_trace(run_id, data)
 
     async def list(self, limit: int = 50, offset: int = 0) -> Summaries:
         check_page(limit, offset)
-        with self._keys.verb():
+        with self._keys.operation():
             found = await self._run(_LIST, *to_range(limit, offset)) if limit else []
             return self._keys.to_summaries(found)
 
     async def query(self, filters: TraceFilter) -> Summaries:
-        with self._keys.verb():
+        with self._keys.operation():
             found = await self._run(_LIST, 0, -1)
             return self._keys.matching(check_filter(filters), found)
 
     async def delete(self, run_id: str) -> bool:
-        with self._keys.verb():
+        with self._keys.operation():
             return bool(await self._run(_DELETE, to_field(run_id)))
 
     async def aclose(self) -> None:
@@ -206,28 +206,28 @@ class RedisTraceStore:
         self._keys = _Keys(prefix)
 
     def save(self, trace: AgentTrace) -> str:
-        with self._keys.verb():
+        with self._keys.operation():
             run_id, values = self._keys.to_save(trace)
             self._run(_SAVE, *values)
             return run_id
 
     def load(self, run_id: str) -> AgentTrace:
-        with self._keys.verb():
+        with self._keys.operation():
             data = self._redis.hget(self._keys.traces, to_field(run_id))
             return self._keys.to_trace(run_id, data)
 
     def list(self, limit: int = 50, offset: int = 0) -> Summaries:
         check_page(limit, offset)
-        with self._keys.verb():
+        with self._keys.operation():
             found = self._run(_LIST, *to_range(limit, offset)) if limit else []
             return self._keys.to_summaries(found)
 
     def query(self, filters: TraceFilter) -> Summaries:
-        with self._keys.verb():
+        with self._keys.operation():
             return self._keys.matching(check_filter(filters), self._run(_LIST, 0, -1))
 
     def delete(self, run_id: str) -> bool:
-        with self._keys.verb():
+        with self._keys.operation():
             return bool(self._run(_DELETE, to_field(run_id)))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Keep what your agents did: an async-first store for agent traces, with a blocking face."""
+"""Keep what your agents did: an async-first store for agent traces, with blocking stores too."""
 
 from typing import TYPE_CHECKING
 

@@ -14,7 +14,7 @@ Promises common to all methods:
 * **Cancellation** (async). A cancelled call leaves no lock and no transaction behind and loses no
   other caller's save; a cancelled save is either whole or absent.
 * **Errors.** All are `TraceStoreError`s, but for a `TypeError` or `ValueError` about an argument.
-  Any verb raises `StorageError` when the disk or the database refuses, and `StoreClosedError`
+  Any method raises `StorageError` when the disk or the database refuses, and `StoreClosedError`
   after close.
 """
 
@@ -123,7 +123,7 @@ class TraceStore(Protocol):
 
 
 class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
-    """A store with the verbs that scale: many at once, pages that hold still, streams."""
+    """A store with methods for many runs: many at once, stable pages, streams."""
 
     async def save_many(
         self,
@@ -431,7 +431,7 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Close; every later verb raises `StoreClosedError`. Closing again does nothing."""
+        """Close; every later method raises `StoreClosedError`. Closing again does nothing."""
         ...
 
 
@@ -589,9 +589,9 @@ class QueryableTraceStore(TraceStore, Protocol):
 
 
 class AsyncFileTraceStore(AsyncQueryableTraceStore, Protocol):
-    """An archive in a file, with the verbs for trust. The SQLite and the JSONL store are ones.
+    """A store in a file, with maintenance methods, such as the SQLite and the JSONL store.
 
-    Each is done in short steps beside which all other verbs go on, here and in other processes. A
+    Each is done in short steps beside which all other methods go on, here and in other processes. A
     cancelled one stops after the step that was begun and leaves nothing behind. ``progress`` is
     called with how much is done and how much there is: runs of a database, bytes of a JSONL file.
     `selectools_observe.stores.maintenance` has the same for files that no longer open.
@@ -682,5 +682,5 @@ class FileTraceStore(QueryableTraceStore, Protocol):
 
 
 def is_async_store(store: Any) -> bool:
-    """Whether a store's verbs are to be awaited, told by its ``save``."""
+    """Whether the methods of a store are to be awaited, which its ``save`` shows."""
     return inspect.iscoroutinefunction(getattr(store, "save", None))

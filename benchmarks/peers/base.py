@@ -65,7 +65,7 @@ class AsyncStore(Protocol):
 
 
 class Adapter(Protocol):
-    """What each module in this package offers; a participant without one face raises."""
+    """What each module in this package offers; what a participant does not have raises."""
 
     def blocking(self, kind: str, path: Path, /) -> QueryStore: ...
 

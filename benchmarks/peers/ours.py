@@ -1,4 +1,4 @@
-"""Our own package: both faces of the three backends, with their default durability."""
+"""Our own package: the three backends, async and blocking, with their default durability."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The verbs, written once: what all backends share.
+"""The methods of a store, written once: what all backends share.
 
 A backend supplies the ``_`` methods below: where the JSON goes and how it is found. Everything that
-a verb means (snapshots, errors, pages, cursors, streams) is here.
+a method means (snapshots, errors, pages, cursors, streams) is here.
 """
 
 from __future__ import annotations
@@ -735,11 +735,11 @@ class StoreCore(ABC, Generic[PreparedT]):
                 yield run_id, trace
 
     def _call_it(self, name: str) -> None:
-        """Go by another name in messages: that of the face people see."""
+        """Go by another name in messages: that of the store that people see."""
         self._name = name
 
     async def _begin(self) -> None:
-        """Before each verb: refuse if closed; at the first, take in what killed programs left."""
+        """Before each method: refuse if closed; at the first, take in what killed programs left."""
         self._check_open()
         if not self._has_recovered:
             self._has_recovered = True
@@ -749,7 +749,7 @@ class StoreCore(ABC, Generic[PreparedT]):
     async def recover(self) -> RunIds:
         """Put runs into the store whose programs were killed while a live record was kept.
 
-        Happens by itself at the first verb. They carry ``"unfinished": true`` in their metadata.
+        Happens by itself at the first method. They carry ``"unfinished": true`` in their metadata.
 
         Returns:
             The ids of these runs.

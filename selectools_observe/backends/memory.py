@@ -74,7 +74,7 @@ class MemoryStore(StoreCore[Snapshot]):
         self._lock = ForkSafeLock()
         self._order: OrderedIndex[_Kept] = OrderedIndex(uuid.uuid4().hex)
         self._by_use: OrderedDict[str, Snapshot] = OrderedDict()
-        # What is under way. A signal handler may raise in the midst of it: the next verb does it
+        # What is under way. A signal handler may raise in the midst of it: the next method does it
         # again, from the beginning.
         self._arriving: Sequence[_Kept] = ()
         self._leaving: str | None = None

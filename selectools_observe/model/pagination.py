@@ -14,7 +14,7 @@ class TracePage(list[TraceSummary]):
     """A list of summaries, newest first, that knows where the next page begins.
 
     Attributes:
-        next_cursor: What to hand to the same verb, with the same filter, for the page after this
+        next_cursor: What to hand to the same method, with the same filter, for the page after this
             one; None when this is the last.
     """
 

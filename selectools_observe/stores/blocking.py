@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 class BlockingStore(BlockingMethods[CoreT]):
-    """The verbs, blocking, over the same coroutines that the async stores run."""
+    """The methods, blocking, over the same coroutines that the async stores run."""
 
     def __init__(self, core: CoreT) -> None:
         super().__init__(core)
@@ -64,7 +64,7 @@ class BlockingStore(BlockingMethods[CoreT]):
     def recover(self) -> RunIds:
         """Put runs into the store whose programs were killed while a live record was kept.
 
-        Happens by itself at the first verb. They carry ``"unfinished": true`` in their metadata.
+        Happens by itself at the first method. They carry ``"unfinished": true`` in their metadata.
 
         Returns:
             The ids of these runs.

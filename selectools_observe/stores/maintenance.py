@@ -1,4 +1,4 @@
-"""The verbs for trust on files, whether or not they still open as a store.
+"""The maintenance of files, whether or not they still open as a store.
 
 `verify` and `repair` work on a file's path, without a store: they write nothing to the file, set
 nothing up and migrate nothing, so that a damaged file, or one on a medium that cannot be written,

@@ -24,7 +24,7 @@ pytest.register_assert_rewrite(
 )
 
 from .backend import Backend  # noqa: E402
-from .callers import Face  # noqa: E402
+from .callers import StoreCaller  # noqa: E402
 from .suites import (  # noqa: E402
     AsyncFileTraceStoreConformance,
     AsyncQueryableTraceStoreConformance,
@@ -39,8 +39,8 @@ __all__ = [
     "AsyncQueryableTraceStoreConformance",
     "AsyncTraceStoreConformance",
     "Backend",
-    "Face",
     "FileTraceStoreConformance",
     "QueryableTraceStoreConformance",
+    "StoreCaller",
     "TraceStoreConformance",
 ]

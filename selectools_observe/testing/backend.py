@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias
 import pytest
 
 from ..model.trace import AgentTrace
-from .callers import Face
+from .callers import StoreCaller
 
 Reopen: TypeAlias = Callable[[], Any]
 Damage: TypeAlias = Callable[[str], object]
@@ -62,7 +62,7 @@ class Backend:
     """Whether of two stores that delete a run at once exactly one is told that it did. Without,
     each may be told so, and the run is gone."""
 
-    face_type: ClassVar[type[Face]]
+    caller_type: ClassVar[type[StoreCaller]]
 
     @pytest.fixture
     def reopen(self) -> Reopen | None:
@@ -80,22 +80,22 @@ class Backend:
         return None
 
     @pytest.fixture
-    def face(self, store: Any) -> Face:
+    def caller(self, store: Any) -> StoreCaller:
         """The store, every method of which is awaited."""
-        return self.face_type(store)
+        return self.caller_type(store)
 
     @contextlib.asynccontextmanager
-    async def another(self, reopen: Reopen | None) -> AsyncIterator[Face]:
+    async def another(self, reopen: Reopen | None) -> AsyncIterator[StoreCaller]:
         """A second store on the same data, closed at the end."""
         if reopen is None:
             pytest.skip("no fixture `reopen`: the data is gone with the store")
-        face = self.face_type(reopen())
+        caller = self.caller_type(reopen())
         try:
-            yield face
+            yield caller
         finally:
             if self.closes:
-                await face.close()
+                await caller.close()
 
-    async def save_all(self, face: Face, traces: Iterable[AgentTrace]) -> list[str]:
+    async def save_all(self, caller: StoreCaller, traces: Iterable[AgentTrace]) -> list[str]:
         """Save traces one after another; their run ids, newest first."""
-        return [await face.save(trace) for trace in traces][::-1]
+        return [await caller.save(trace) for trace in traces][::-1]

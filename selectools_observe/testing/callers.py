@@ -28,8 +28,8 @@ Outcomes: TypeAlias = list[Any]
 _THREADS = 16
 
 
-class Face(ABC):
-    """A store's verbs as coroutines, whether the store is async or blocking.
+class StoreCaller(ABC):
+    """A store's methods as coroutines, whether the store is async or blocking.
 
     Over a blocking store they never suspend, so that a check can be driven without an event loop.
 
@@ -191,8 +191,8 @@ class Face(ABC):
         """Make all calls at once; each one's result or exception, in their order."""
 
 
-class AsyncFace(Face):
-    """The verbs of an async store."""
+class AsyncStoreCaller(StoreCaller):
+    """The methods of an async store."""
 
     async def close(self) -> None:
         __tracebackhide__ = True
@@ -206,8 +206,8 @@ class AsyncFace(Face):
         return await asyncio.gather(*[call() for call in calls], return_exceptions=True)
 
 
-class BlockingFace(Face):
-    """The verbs of a blocking store; many at once are many threads."""
+class BlockingStoreCaller(StoreCaller):
+    """The methods of a blocking store; many at once are many threads."""
 
     async def close(self) -> None:
         __tracebackhide__ = True

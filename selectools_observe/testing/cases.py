@@ -21,7 +21,7 @@ def all_cases() -> Iterator[Case]:
         with all_cases() as case:
             for value in values:
                 with case(value):
-                    assert await face.ids(...) == [...]
+                    assert await caller.ids(...) == [...]
     """
     failures: list[BaseException] = []
     tried = 0

@@ -15,7 +15,7 @@ import pytest
 from ..errors import InvalidTraceError, TraceNotFoundError
 from ..model.filters import TraceFilter
 from .backend import Backend
-from .callers import Call, Face
+from .callers import Call, StoreCaller
 from .samples import full_trace, make_trace, make_traces, same
 
 AT_ONCE = 64
@@ -24,178 +24,182 @@ AT_ONCE = 64
 class ConcurrencyChecks(Backend):
     """Checks of many calls at once, by tasks or by threads."""
 
-    async def test_many_saves_at_once(self, face: Face) -> None:
+    async def test_many_saves_at_once(self, caller: StoreCaller) -> None:
         run_ids = [f"run-{n}" for n in range(AT_ONCE)]
-        outcomes = await face.together([partial(face.save, full_trace(i)) for i in run_ids])
+        outcomes = await caller.together([partial(caller.save, full_trace(i)) for i in run_ids])
         assert outcomes == run_ids
-        assert sorted(await face.ids()) == sorted(run_ids)
+        assert sorted(await caller.ids()) == sorted(run_ids)
         for run_id in run_ids:
-            assert same((await face.load(run_id)).to_dict(), full_trace(run_id).to_dict())
+            assert same((await caller.load(run_id)).to_dict(), full_trace(run_id).to_dict())
 
-    async def test_many_saves_of_one_run_at_once(self, face: Face) -> None:
+    async def test_many_saves_of_one_run_at_once(self, caller: StoreCaller) -> None:
         traces = [make_trace("run", n, metadata={"n": n}) for n in range(AT_ONCE)]
-        outcomes = await face.together([partial(face.save, trace) for trace in traces])
+        outcomes = await caller.together([partial(caller.save, trace) for trace in traces])
         assert outcomes == ["run"] * AT_ONCE
-        loaded = await face.load("run")
-        (summary,) = await face.list()
+        loaded = await caller.load("run")
+        (summary,) = await caller.list()
         assert len(loaded) == loaded.metadata["n"] == summary.steps == summary.metadata["n"]
-        assert await face.ids(TraceFilter(metadata_match={"n": len(loaded)})) == ["run"]
+        assert await caller.ids(TraceFilter(metadata_match={"n": len(loaded)})) == ["run"]
 
-    async def test_an_invalid_trace_fails_alone(self, face: Face) -> None:
+    async def test_an_invalid_trace_fails_alone(self, caller: StoreCaller) -> None:
         run_ids = [f"run-{n}" if n % 8 else "" for n in range(AT_ONCE)]
-        outcomes = await face.together([partial(face.save, make_trace(i)) for i in run_ids])
+        outcomes = await caller.together([partial(caller.save, make_trace(i)) for i in run_ids])
         good = [run_id for run_id in run_ids if run_id]
         assert [outcome for outcome in outcomes if isinstance(outcome, str)] == good
         refused = [outcome for outcome in outcomes if not isinstance(outcome, str)]
         assert [type(error) for error in refused] == [InvalidTraceError] * 8
-        assert sorted(await face.ids()) == sorted(good)
+        assert sorted(await caller.ids()) == sorted(good)
 
-    async def test_many_loads_at_once(self, face: Face) -> None:
-        await self.save_all(face, make_traces(AT_ONCE))
+    async def test_many_loads_at_once(self, caller: StoreCaller) -> None:
+        await self.save_all(caller, make_traces(AT_ONCE))
         names = [f"run-{n:03}" for n in range(AT_ONCE + 8)]
-        outcomes = await face.together([partial(face.load, name) for name in names])
+        outcomes = await caller.together([partial(caller.load, name) for name in names])
         assert [trace.run_id for trace in outcomes[:AT_ONCE]] == names[:AT_ONCE]
         assert [type(outcome) for outcome in outcomes[AT_ONCE:]] == [TraceNotFoundError] * 8
         assert [str(error) for error in outcomes[AT_ONCE:]] == [
             str(error) for error in outcomes[AT_ONCE:] if repr(error.run_id) in str(error)
         ]
 
-    async def test_loads_of_one_run_at_once_share_nothing(self, face: Face) -> None:
-        await face.save(full_trace())
-        one, *others = await face.together([partial(face.load, "full")] * 8)
+    async def test_loads_of_one_run_at_once_share_nothing(self, caller: StoreCaller) -> None:
+        await caller.save(full_trace())
+        one, *others = await caller.together([partial(caller.load, "full")] * 8)
         one.metadata["nested"]["deep"]["er"].clear()
         assert [same(o.to_dict(), full_trace().to_dict()) for o in others] == [True] * 7
 
-    async def test_one_delete_of_many_succeeds(self, face: Face) -> None:
-        await self.save_all(face, make_traces(3))
-        outcomes = await face.together([partial(face.delete, "run-001")] * 16)
+    async def test_one_delete_of_many_succeeds(self, caller: StoreCaller) -> None:
+        await self.save_all(caller, make_traces(3))
+        outcomes = await caller.together([partial(caller.delete, "run-001")] * 16)
         assert sorted(outcomes) == [False] * 15 + [True]
-        assert await face.ids() == ["run-002", "run-000"]
+        assert await caller.ids() == ["run-002", "run-000"]
 
-    async def test_all_verbs_at_once(self, face: Face) -> None:
-        await self.save_all(face, make_traces(16))
+    async def test_all_methods_at_once(self, caller: StoreCaller) -> None:
+        await self.save_all(caller, make_traces(16))
         calls: list[Call] = []
         for n in range(16):
             run_id = f"run-{n:03}"
             calls += [
-                partial(face.save, make_trace(f"new-{n}")),
-                partial(face.save, make_trace(run_id, metadata={"again": True})),
-                partial(face.load, run_id),
-                partial(face.list, 5),
-                partial(face.query, TraceFilter(metadata_match={"again": True})),
-                partial(face.delete, f"absent-{n}"),
+                partial(caller.save, make_trace(f"new-{n}")),
+                partial(caller.save, make_trace(run_id, metadata={"again": True})),
+                partial(caller.load, run_id),
+                partial(caller.list, 5),
+                partial(caller.query, TraceFilter(metadata_match={"again": True})),
+                partial(caller.delete, f"absent-{n}"),
             ]
-        outcomes = await face.together(calls)
+        outcomes = await caller.together(calls)
         assert [o for o in outcomes if isinstance(o, BaseException)] == []
-        assert len(await face.ids()) == 32
-        assert len(await face.ids(TraceFilter(metadata_match={"again": True}))) == 16
+        assert len(await caller.ids()) == 32
+        assert len(await caller.ids(TraceFilter(metadata_match={"again": True}))) == 16
 
 
 class TaskChecks(Backend):
     """Checks of an async store only: cancellation and event loops."""
 
     @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 10, 25])
-    async def test_cancelled_saves_are_whole_or_absent(self, face: Face, turns: int) -> None:
-        tasks = {f"run-{n}": _begun(face.save(full_trace(f"run-{n}"))) for n in range(AT_ONCE)}
+    async def test_cancelled_saves_are_whole_or_absent(
+        self, caller: StoreCaller, turns: int
+    ) -> None:
+        tasks = {f"run-{n}": _begun(caller.save(full_trace(f"run-{n}"))) for n in range(AT_ONCE)}
         await _let_others_run(turns)
         cancelled = [task for n, task in enumerate(tasks.values()) if n % 3 == 0]
         for task in cancelled:
             task.cancel()
         await asyncio.wait(tasks.values())
-        stored = set(await face.ids())
+        stored = set(await caller.ids())
         assert stored >= {name for name, task in tasks.items() if not task.cancelled()}
         assert [t for t in tasks.values() if not t.cancelled() and t.exception()] == []
         for run_id in stored:
-            assert same((await face.load(run_id)).to_dict(), full_trace(run_id).to_dict())
-        await _is_usable(face)
+            assert same((await caller.load(run_id)).to_dict(), full_trace(run_id).to_dict())
+        await _is_usable(caller)
 
     @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 10])
-    async def test_a_cancelled_first_caller_harms_nobody(self, face: Face, turns: int) -> None:
-        await face.save(make_trace("before"))
-        first, *others = [_begun(face.save(make_trace(f"run-{n}"))) for n in range(8)]
+    async def test_a_cancelled_first_caller_harms_nobody(
+        self, caller: StoreCaller, turns: int
+    ) -> None:
+        await caller.save(make_trace("before"))
+        first, *others = [_begun(caller.save(make_trace(f"run-{n}"))) for n in range(8)]
         await _let_others_run(turns)
         first.cancel()
         assert await asyncio.gather(*others) == [f"run-{n}" for n in range(1, 8)]
         await asyncio.wait([first])
-        assert set(await face.ids()) >= {"before", *(f"run-{n}" for n in range(1, 8))}
-        await _is_usable(face)
+        assert set(await caller.ids()) >= {"before", *(f"run-{n}" for n in range(1, 8))}
+        await _is_usable(caller)
 
     @pytest.mark.parametrize("turns", [0, 1, 3, 10])
-    @pytest.mark.parametrize("verb", ["load", "list", "query", "delete"])
+    @pytest.mark.parametrize("method", ["load", "list", "query", "delete"])
     async def test_cancelled_calls_leave_nothing_behind(
-        self, face: Face, verb: str, turns: int
+        self, caller: StoreCaller, method: str, turns: int
     ) -> None:
-        await self.save_all(face, make_traces(3))
+        await self.save_all(caller, make_traces(3))
         calls: dict[str, Call] = {
-            "load": partial(face.load, "run-001"),
-            "list": face.list,
-            "query": partial(face.query, TraceFilter(min_steps=1)),
-            "delete": partial(face.delete, "absent"),
+            "load": partial(caller.load, "run-001"),
+            "list": caller.list,
+            "query": partial(caller.query, TraceFilter(min_steps=1)),
+            "delete": partial(caller.delete, "absent"),
         }
-        tasks = [_begun(calls[verb]()) for _ in range(16)]
+        tasks = [_begun(calls[method]()) for _ in range(16)]
         await _let_others_run(turns)
         for task in tasks[:-1]:
             task.cancel()
         await asyncio.wait(tasks)
         assert not tasks[-1].cancelled()
         assert tasks[-1].exception() is None
-        await _is_usable(face)
+        await _is_usable(caller)
 
-    async def test_a_cancelled_delete_is_whole_or_absent(self, face: Face) -> None:
-        await self.save_all(face, make_traces(30))
-        tasks = {f"run-{n:03}": _begun(face.delete(f"run-{n:03}")) for n in range(20)}
+    async def test_a_cancelled_delete_is_whole_or_absent(self, caller: StoreCaller) -> None:
+        await self.save_all(caller, make_traces(30))
+        tasks = {f"run-{n:03}": _begun(caller.delete(f"run-{n:03}")) for n in range(20)}
         await _let_others_run(2)
         for task in list(tasks.values())[::2]:
             task.cancel()
         await asyncio.wait(tasks.values())
-        stored = set(await face.ids())
+        stored = set(await caller.ids())
         assert stored.isdisjoint(name for name, task in tasks.items() if not task.cancelled())
         for run_id in stored:
-            assert (await face.load(run_id)).run_id == run_id
-        await _is_usable(face)
+            assert (await caller.load(run_id)).run_id == run_id
+        await _is_usable(caller)
 
-    async def test_a_timeout_cancels_cleanly(self, face: Face) -> None:
+    async def test_a_timeout_cancels_cleanly(self, caller: StoreCaller) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
-                await asyncio.gather(*[face.save(make_trace(f"run-{n}")) for n in range(16)])
-        await _is_usable(face)
+                await asyncio.gather(*[caller.save(make_trace(f"run-{n}")) for n in range(16)])
+        await _is_usable(caller)
 
-    async def test_one_event_loop_after_another(self, face: Face) -> None:
+    async def test_one_event_loop_after_another(self, caller: StoreCaller) -> None:
         self._skip_unless_many_loops()
-        await face.save(make_trace("here"))
+        await caller.save(make_trace("here"))
         for n in range(10):
-            await asyncio.to_thread(_run, face.save(make_trace(f"run-{n}")))
+            await asyncio.to_thread(_run, caller.save(make_trace(f"run-{n}")))
         expected = [*[f"run-{n}" for n in reversed(range(10))], "here"]
-        assert await face.ids() == expected
-        assert await asyncio.to_thread(_run, face.ids()) == expected
+        assert await caller.ids() == expected
+        assert await asyncio.to_thread(_run, caller.ids()) == expected
 
-    async def test_several_event_loops_at_once(self, face: Face) -> None:
+    async def test_several_event_loops_at_once(self, caller: StoreCaller) -> None:
         self._skip_unless_many_loops()
 
         async def work(name: str) -> None:
-            await asyncio.gather(*[face.save(make_trace(f"{name}-{n}")) for n in range(20)])
-            assert (await face.load(f"{name}-7")).run_id == f"{name}-7"
+            await asyncio.gather(*[caller.save(make_trace(f"{name}-{n}")) for n in range(20)])
+            assert (await caller.load(f"{name}-7")).run_id == f"{name}-7"
 
         runs = [asyncio.to_thread(_run, work(name)) for name in "abc"]
         await asyncio.gather(*runs, work("here"))
         expected = {f"{name}-{n}" for name in ("a", "b", "c", "here") for n in range(20)}
-        assert set(await face.ids()) == expected
+        assert set(await caller.ids()) == expected
 
-    async def test_a_loop_that_ends_in_the_middle_harms_nobody(self, face: Face) -> None:
+    async def test_a_loop_that_ends_in_the_middle_harms_nobody(self, caller: StoreCaller) -> None:
         self._skip_unless_many_loops()
 
         async def begin_and_end(name: str) -> None:
-            tasks = [_begun(face.save(make_trace(f"{name}-{n}"))) for n in range(8)]
+            tasks = [_begun(caller.save(make_trace(f"{name}-{n}"))) for n in range(8)]
             await _let_others_run(3)
             assert tasks
 
         for n in range(5):
             await asyncio.to_thread(_run, begin_and_end(f"lost-{n}"))
-            await face.save(make_trace(f"kept-{n}"))
-        for run_id in await face.ids():
-            assert (await face.load(run_id)).run_id == run_id
-        assert {f"kept-{n}" for n in range(5)} <= set(await face.ids())
-        await _is_usable(face)
+            await caller.save(make_trace(f"kept-{n}"))
+        for run_id in await caller.ids():
+            assert (await caller.load(run_id)).run_id == run_id
+        assert {f"kept-{n}" for n in range(5)} <= set(await caller.ids())
+        await _is_usable(caller)
 
     def _skip_unless_many_loops(self) -> None:
         if not self.many_loops:
@@ -238,8 +242,8 @@ def _run(call: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(call)
 
 
-async def _is_usable(face: Face) -> None:
-    await face.save(make_trace("afterwards"))
-    assert (await face.load("afterwards")).run_id == "afterwards"
-    assert (await face.list(1))[0].run_id == "afterwards"
-    assert await face.delete("afterwards") is True
+async def _is_usable(caller: StoreCaller) -> None:
+    await caller.save(make_trace("afterwards"))
+    assert (await caller.load("afterwards")).run_id == "afterwards"
+    assert (await caller.list(1))[0].run_id == "afterwards"
+    assert await caller.delete("afterwards") is True

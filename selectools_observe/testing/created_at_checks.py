@@ -10,7 +10,7 @@ import pytest
 
 from ..model.filters import TraceFilter
 from .backend import Backend, Reopen
-from .callers import Face
+from .callers import StoreCaller
 from .samples import make_trace, make_traces
 
 _FIRST = datetime(2024, 2, 29, 23, 59, 59, 123456, tzinfo=UTC)
@@ -29,56 +29,56 @@ class CreatedAtChecks(Backend):
         if checks and not self.keeps_created_at:
             pytest.skip("this store cannot keep a stated time")
 
-    async def test_stated_times_come_back(self, face: Face, reopen: Reopen | None) -> None:
+    async def test_stated_times_come_back(self, caller: StoreCaller, reopen: Reopen | None) -> None:
         moments = [_FIRST + timedelta(hours=n * 7 % 200, microseconds=n) for n in range(200)]
-        await face.save_many(make_traces(200), created_at=moments)
-        found = {s.run_id: s.created_at for s in await face.query(TraceFilter())}
+        await caller.save_many(make_traces(200), created_at=moments)
+        found = {s.run_id: s.created_at for s in await caller.query(TraceFilter())}
         assert found == {f"run-{n:03}": moments[n] for n in range(200)}
         if self.shared and reopen is not None:
             async with self.another(reopen) as other:
                 assert {s.run_id: s.created_at for s in await other.list(200)} == found
 
-    async def test_the_order_of_saving_stays(self, face: Face) -> None:
+    async def test_the_order_of_saving_stays(self, caller: StoreCaller) -> None:
         moments = [_FIRST + timedelta(days=n) for n in (2, 0, 3, 1)]
-        await face.save_many(make_traces(4), created_at=moments)
-        assert [run_id[-1] for run_id in await face.ids()] == list("3210")
-        by_time = await face.ids(TraceFilter(order_by="created_at"))
+        await caller.save_many(make_traces(4), created_at=moments)
+        assert [run_id[-1] for run_id in await caller.ids()] == list("3210")
+        by_time = await caller.ids(TraceFilter(order_by="created_at"))
         assert [run_id[-1] for run_id in by_time] == list("1302")
-        newest = await face.ids(TraceFilter(order_by="-created_at", limit=2))
+        newest = await caller.ids(TraceFilter(order_by="-created_at", limit=2))
         assert [run_id[-1] for run_id in newest] == list("20")
         pages, cursor = [], None
         while True:
-            page = await face.list(1, cursor=cursor)
+            page = await caller.list(1, cursor=cursor)
             pages += [summary.run_id[-1] for summary in page]
             cursor = page.next_cursor  # type: ignore[attr-defined]
             if cursor is None:
                 break
         assert pages == list("3210")
 
-    async def test_filters_and_histogram_go_by_them(self, face: Face) -> None:
+    async def test_filters_and_histogram_go_by_them(self, caller: StoreCaller) -> None:
         moments = [_FIRST + timedelta(days=n) for n in (2, 0, 3, 1)]
-        await face.save_many(make_traces(4), created_at=moments)
+        await caller.save_many(make_traces(4), created_at=moments)
         late = TraceFilter(since=_FIRST + timedelta(days=1, hours=1))
-        assert [run_id[-1] for run_id in await face.ids(late)] == list("20")
-        assert await face.count(TraceFilter(until=_FIRST)) == 1
-        assert (await face.histogram(buckets=3)).since == _FIRST
+        assert [run_id[-1] for run_id in await caller.ids(late)] == list("20")
+        assert await caller.count(TraceFilter(until=_FIRST)) == 1
+        assert (await caller.histogram(buckets=3)).since == _FIRST
 
-    async def test_some_are_stated_and_some_are_not(self, face: Face) -> None:
+    async def test_some_are_stated_and_some_are_not(self, caller: StoreCaller) -> None:
         before = datetime.now(UTC) - timedelta(hours=1)
         in_berlin = _FIRST.astimezone(_BERLIN)
-        await face.save_many(make_traces(2), created_at=[None, in_berlin])
-        old, new = await face.list()
+        await caller.save_many(make_traces(2), created_at=[None, in_berlin])
+        old, new = await caller.list()
         assert old.created_at == _FIRST
         assert old.created_at.utcoffset() == timedelta(0)
         assert new.created_at > before
-        await face.save(make_trace("run-001"))
-        assert (await face.list())[0].created_at > before
+        await caller.save(make_trace("run-001"))
+        assert (await caller.list())[0].created_at > before
 
-    async def test_times_that_cannot_be_meant_are_refused(self, face: Face) -> None:
+    async def test_times_that_cannot_be_meant_are_refused(self, caller: StoreCaller) -> None:
         with pytest.raises(ValueError, match="1 times for 2 traces"):
-            await face.save_many(make_traces(2), created_at=[_FIRST])
+            await caller.save_many(make_traces(2), created_at=[_FIRST])
         with pytest.raises(ValueError, match="timezone"):
-            await face.save_many(make_traces(1), created_at=[_FIRST.replace(tzinfo=None)])
+            await caller.save_many(make_traces(1), created_at=[_FIRST.replace(tzinfo=None)])
         with pytest.raises(TypeError, match="created_at"):
-            await face.save_many(make_traces(1), created_at=["2024-02-29"])
-        assert await face.count() == 0
+            await caller.save_many(make_traces(1), created_at=["2024-02-29"])
+        assert await caller.count() == 0

@@ -10,7 +10,7 @@ from typing import Any
 from ..model.filters import TraceFilter
 from ..model.trace import AgentTrace, TraceStep
 from .backend import Backend
-from .callers import Face
+from .callers import StoreCaller
 from .cases import all_cases
 
 _BEGAN = 1_700_000_000.0
@@ -106,17 +106,17 @@ QUESTIONS: list[tuple[dict[str, Any], set[str]]] = [
 class DetailChecks(Backend):
     """Checks of a run's own fields: kept, summarised, asked for."""
 
-    async def test_a_runs_own_fields_are_kept(self, face: Face) -> None:
+    async def test_a_runs_own_fields_are_kept(self, caller: StoreCaller) -> None:
         (trace, *_) = detailed_runs()
-        await face.save(trace)
-        loaded = await face.load("own")
+        await caller.save(trace)
+        loaded = await caller.load("own")
         assert loaded.to_dict() == trace.to_dict()
         assert loaded.steps[0].input == _MESSAGES
         assert loaded.tags == ["paid", "eu"]
 
-    async def test_summaries_tell_of_them(self, face: Face) -> None:
-        await self.save_all(face, detailed_runs()[:2])
-        told, own = await face.list()
+    async def test_summaries_tell_of_them(self, caller: StoreCaller) -> None:
+        await self.save_all(caller, detailed_runs()[:2])
+        told, own = await caller.list()
         for summary in (told, own):
             assert (summary.name, summary.session_id, summary.user_id, summary.agent) == (
                 "refund", "s-1", "alice", "support",
@@ -128,50 +128,52 @@ class DetailChecks(Backend):
         assert (told.input, told.output, told.tags) == ("Where is it?", "In Rome.", ["eu"])
         assert (own.wall_ms, own.total_ms) == (2000, 510)
         own.tags.append("mallory")
-        assert (await face.list())[1].tags == ["paid", "eu"]
+        assert (await caller.list())[1].tags == ["paid", "eu"]
 
-    async def test_long_texts_are_shortened_in_summaries(self, face: Face) -> None:
-        await face.save(_run("long", input="é" * 5000, output={"a": ["x" * 5000]}))
-        (summary,) = await face.list()
+    async def test_long_texts_are_shortened_in_summaries(self, caller: StoreCaller) -> None:
+        await caller.save(_run("long", input="é" * 5000, output={"a": ["x" * 5000]}))
+        (summary,) = await caller.list()
         assert summary.input == "é" * 199 + "…"
         assert summary.output is not None
         assert len(summary.output) == 200
-        assert (await face.load("long")).output == {"a": ["x" * 5000]}
+        assert (await caller.load("long")).output == {"a": ["x" * 5000]}
 
-    async def test_what_nothing_tells_is_not_known(self, face: Face) -> None:
-        await self.save_all(face, [_run("bare"), _run("timeless", _step(at=-_BEGAN), start_time=0)])
-        timeless, bare = await face.list()
+    async def test_what_nothing_tells_is_not_known(self, caller: StoreCaller) -> None:
+        await self.save_all(
+            caller, [_run("bare"), _run("timeless", _step(at=-_BEGAN), start_time=0)]
+        )
+        timeless, bare = await caller.list()
         assert (bare.name, bare.input, bare.session_id, bare.tags) == (None, None, None, [])
         assert (bare.outcome, bare.wall_ms, bare.started_at) == ("ok", 0.0, _START)
         assert (timeless.started_at, timeless.wall_ms) == (None, None)
 
-    async def test_fields_of_another_type_are_kept(self, face: Face) -> None:
+    async def test_fields_of_another_type_are_kept(self, caller: StoreCaller) -> None:
         with all_cases() as case:
             for odd in (5, True, 1.5, [], {}, {"a": [None]}, ["x"], "\ud800", "a\0b"):
                 with case(odd):
-                    await self._check_odd_fields(face, odd)
+                    await self._check_odd_fields(caller, odd)
 
-    async def _check_odd_fields(self, face: Face, odd: Any) -> None:
+    async def _check_odd_fields(self, caller: StoreCaller, odd: Any) -> None:
         names = ("name", "input", "output", "session_id", "user_id", "agent", "tags", "outcome")
-        await face.save(_run("odd", _step(input=odd, output=odd), **dict.fromkeys(names, odd)))
-        await face.save(_run("even"))
-        loaded = await face.load("odd")
+        await caller.save(_run("odd", _step(input=odd, output=odd), **dict.fromkeys(names, odd)))
+        await caller.save(_run("even"))
+        loaded = await caller.load("odd")
         assert [getattr(loaded, name) for name in names] == [odd] * len(names)
         assert (loaded.steps[0].input, loaded.steps[0].output) == (odd, odd)
-        assert [summary.run_id for summary in await face.list()] == ["even", "odd"]
+        assert [summary.run_id for summary in await caller.list()] == ["even", "odd"]
 
-    async def test_query_by_them(self, face: Face) -> None:
-        await self.save_all(face, detailed_runs())
+    async def test_query_by_them(self, caller: StoreCaller) -> None:
+        await self.save_all(caller, detailed_runs())
         with all_cases() as case:
             for fields, expected in QUESTIONS:
                 with case(fields):
-                    assert set(await face.ids(TraceFilter(**fields))) == expected
+                    assert set(await caller.ids(TraceFilter(**fields))) == expected
 
 
 class DetailCountChecks(Backend):
     """Checks that counts ask for a run's own fields too."""
 
-    async def test_count_by_a_runs_own_fields(self, face: Face) -> None:
-        await face.save_many(detailed_runs())
+    async def test_count_by_a_runs_own_fields(self, caller: StoreCaller) -> None:
+        await caller.save_many(detailed_runs())
         for fields, expected in QUESTIONS:
-            assert await face.count(TraceFilter(**fields)) == len(expected), fields
+            assert await caller.count(TraceFilter(**fields)) == len(expected), fields

@@ -13,7 +13,7 @@ import pytest
 from ..model.facets import facts_of
 from ..model.filters import TraceFilter, matches
 from .backend import Backend
-from .callers import Face
+from .callers import StoreCaller
 from .cases import all_cases
 from .samples import (
     EQUAL_VALUES,
@@ -125,106 +125,106 @@ PAIRS: list[tuple[dict[str, Any], set[str]]] = [
 class FilteringChecks(Backend):
     """Checks of `query`."""
 
-    async def test_query(self, face: Face) -> None:
+    async def test_query(self, caller: StoreCaller) -> None:
         traces = [
             make_trace(name, of=steps, parent_run_id=f"parent-{name}")
             for name, steps in STEPS.items()
         ]
-        newest_first = await self.save_all(face, traces)
+        newest_first = await self.save_all(caller, traces)
         with all_cases() as case:
             for fields, expected in QUESTIONS:
                 with case(fields):
-                    found = await face.ids(TraceFilter(**fields))
+                    found = await caller.ids(TraceFilter(**fields))
                     assert found == [run_id for run_id in newest_first if run_id in expected]
 
-    async def test_query_gives_all_that_match(self, face: Face) -> None:
-        newest_first = await self.save_all(face, make_traces(120))
-        assert await face.ids() == newest_first
-        assert await face.ids(TraceFilter(min_steps=1)) == newest_first
+    async def test_query_gives_all_that_match(self, caller: StoreCaller) -> None:
+        newest_first = await self.save_all(caller, make_traces(120))
+        assert await caller.ids() == newest_first
+        assert await caller.ids(TraceFilter(min_steps=1)) == newest_first
 
-    async def test_limit_keeps_the_newest(self, face: Face) -> None:
+    async def test_limit_keeps_the_newest(self, caller: StoreCaller) -> None:
         traces = [make_trace(f"run-{n}", metadata={"even": n % 2 == 0}) for n in range(8)]
-        newest_first = await self.save_all(face, traces)
+        newest_first = await self.save_all(caller, traces)
         for limit in (0, 1, 3, 4, 1000):
-            assert await face.ids(TraceFilter(limit=limit)) == newest_first[:limit]
+            assert await caller.ids(TraceFilter(limit=limit)) == newest_first[:limit]
             even = TraceFilter(metadata_match={"even": True}, limit=limit)
-            assert await face.ids(even) == ["run-6", "run-4", "run-2", "run-0"][:limit]
+            assert await caller.ids(even) == ["run-6", "run-4", "run-2", "run-0"][:limit]
 
-    async def test_query_refuses_what_is_no_filter(self, face: Face) -> None:
+    async def test_query_refuses_what_is_no_filter(self, caller: StoreCaller) -> None:
         for wrong in ({"min_steps": 1}, None, "all"):
             with pytest.raises(TypeError):
-                await face.query(wrong)  # type: ignore[arg-type]
+                await caller.query(wrong)  # type: ignore[arg-type]
 
     # Metadata.
 
-    async def test_metadata_match(self, face: Face) -> None:
+    async def test_metadata_match(self, caller: StoreCaller) -> None:
         traces = [make_trace(name, metadata=metadata) for name, metadata in METADATA.items()]
-        newest_first = await self.save_all(face, traces)
+        newest_first = await self.save_all(caller, traces)
         with all_cases() as case:
             for wanted, expected in PAIRS:
                 with case(wanted):
-                    found = await face.ids(TraceFilter(metadata_match=wanted))
+                    found = await caller.ids(TraceFilter(metadata_match=wanted))
                     assert found == [run_id for run_id in newest_first if run_id in expected]
 
-    async def test_metadata_values_are_equal_as_json(self, face: Face) -> None:
+    async def test_metadata_values_are_equal_as_json(self, caller: StoreCaller) -> None:
         for group, values in enumerate(EQUAL_VALUES):
             for n, value in enumerate(values):
-                await face.save(make_trace(f"{group}.{n}", metadata={"value": value}))
+                await caller.save(make_trace(f"{group}.{n}", metadata={"value": value}))
         for group, values in enumerate(EQUAL_VALUES):
             members = [f"{group}.{n}" for n in reversed(range(len(values)))]
             for value in values:
-                found = await face.ids(TraceFilter(metadata_match={"value": value}))
+                found = await caller.ids(TraceFilter(metadata_match={"value": value}))
                 assert found == members, f"asked for {value!r:.80}"
 
-    async def test_metadata_keys_are_literal(self, face: Face) -> None:
+    async def test_metadata_keys_are_literal(self, caller: StoreCaller) -> None:
         for name, key in TEXTS.items():
-            await face.save(make_trace(name, metadata={key: 1, "other": {key: 1}}))
+            await caller.save(make_trace(name, metadata={key: 1, "other": {key: 1}}))
         for name, key in TEXTS.items():
-            assert await face.ids(TraceFilter(metadata_match={key: 1})) == [name]
-            assert await face.ids(TraceFilter(metadata_match={key: True})) == []
+            assert await caller.ids(TraceFilter(metadata_match={key: 1})) == [name]
+            assert await caller.ids(TraceFilter(metadata_match={key: True})) == []
 
-    async def test_a_filter_is_a_snapshot(self, face: Face) -> None:
-        await face.save(make_trace("run", metadata={"tags": ["a"]}))
+    async def test_a_filter_is_a_snapshot(self, caller: StoreCaller) -> None:
+        await caller.save(make_trace("run", metadata={"tags": ["a"]}))
         wanted = {"tags": ["a"]}
         filters = TraceFilter(metadata_match=wanted)
         wanted["tags"].append("b")
-        assert await face.ids(filters) == ["run"]
+        assert await caller.ids(filters) == ["run"]
 
     # Time.
 
-    async def test_bounds_of_time(self, face: Face) -> None:
-        await self.save_all(face, make_traces(6))
-        summaries = await face.list()
+    async def test_bounds_of_time(self, caller: StoreCaller) -> None:
+        await self.save_all(caller, make_traces(6))
+        summaries = await caller.list()
         moments = {summary.created_at for summary in summaries}
         for moment, zone in itertools.product(moments, (UTC, EAST, WEST)):
             bound = moment.astimezone(zone)
             since = [s.run_id for s in summaries if s.created_at >= moment]
             until = [s.run_id for s in summaries if s.created_at <= moment]
-            assert await face.ids(TraceFilter(since=bound)) == since
-            assert await face.ids(TraceFilter(until=bound)) == until
-            assert await face.ids(TraceFilter(since=bound + SECOND, until=bound)) == []
+            assert await caller.ids(TraceFilter(since=bound)) == since
+            assert await caller.ids(TraceFilter(until=bound)) == until
+            assert await caller.ids(TraceFilter(since=bound + SECOND, until=bound)) == []
 
-    async def test_bounds_at_the_ends_of_time(self, face: Face) -> None:
-        await face.save(make_trace("run"))
+    async def test_bounds_at_the_ends_of_time(self, caller: StoreCaller) -> None:
+        await caller.save(make_trace("run"))
         for zone in (UTC, EAST, WEST):
             earliest, latest = EARLIEST.replace(tzinfo=zone), LATEST.replace(tzinfo=zone)
-            assert await face.ids(TraceFilter(since=earliest, until=latest)) == ["run"]
-            assert await face.ids(TraceFilter(until=earliest)) == []
-            assert await face.ids(TraceFilter(since=latest)) == []
+            assert await caller.ids(TraceFilter(since=earliest, until=latest)) == ["run"]
+            assert await caller.ids(TraceFilter(until=earliest)) == []
+            assert await caller.ids(TraceFilter(since=latest)) == []
 
     # All at once.
 
-    async def test_query_gives_what_matches_says(self, face: Face) -> None:
+    async def test_query_gives_what_matches_says(self, caller: StoreCaller) -> None:
         traces = list(various_traces(60))
         for trace in traces:
-            await face.save(trace)
+            await caller.save(trace)
         for trace in traces[::7]:
-            await face.save(trace)
+            await caller.save(trace)
         for trace in traces[3::9]:
-            await face.delete(trace.run_id)
-        summaries = await face.list(limit=100)
+            await caller.delete(trace.run_id)
+        summaries = await caller.list(limit=100)
         facts = {trace.run_id: facts_of(trace) for trace in traces}
         for fields in various_filters(200):
             filters = TraceFilter(**fields)
             expected = [s.run_id for s in summaries if matches(filters, s, facts[s.run_id])]
-            assert await face.ids(filters) == expected[: filters.limit], fields
+            assert await caller.ids(filters) == expected[: filters.limit], fields

@@ -15,7 +15,7 @@ from ..model.filters import TraceFilter, matches
 from ..model.histogram import TraceHistogram
 from ..model.trace import TraceSummary
 from .backend import Backend, SetClock
-from .callers import Face
+from .callers import StoreCaller
 from .samples import make_trace, make_traces, various_filters, various_traces
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -26,90 +26,90 @@ _MICROSECOND = timedelta(microseconds=1)
 class HistogramChecks(Backend):
     """Checks of runs counted over time."""
 
-    async def test_the_histogram_of_nothing(self, face: Face) -> None:
-        assert await face.histogram() == TraceHistogram()
-        assert await face.histogram(TraceFilter(since=NOON)) == TraceHistogram()
-        between = await face.histogram(TraceFilter(since=NOON, until=NOON + MINUTE), buckets=3)
+    async def test_the_histogram_of_nothing(self, caller: StoreCaller) -> None:
+        assert await caller.histogram() == TraceHistogram()
+        assert await caller.histogram(TraceFilter(since=NOON)) == TraceHistogram()
+        between = await caller.histogram(TraceFilter(since=NOON, until=NOON + MINUTE), buckets=3)
         assert (between.since, between.until) == (NOON, NOON + MINUTE)
         assert (between.runs, between.errors, between.total) == ([0, 0, 0], [0, 0, 0], 0)
 
-    async def test_the_histogram_of_one_run(self, face: Face) -> None:
-        await face.save(make_trace("only"))
-        (summary,) = await face.list()
-        counted = await face.histogram(buckets=4)
+    async def test_the_histogram_of_one_run(self, caller: StoreCaller) -> None:
+        await caller.save(make_trace("only"))
+        (summary,) = await caller.list()
+        counted = await caller.histogram(buckets=4)
         assert (counted.since, counted.until) == (summary.created_at, summary.created_at)
         assert counted.runs == [1, 0, 0, 0]
 
-    async def test_histograms_agree_with_queries(self, face: Face) -> None:
+    async def test_histograms_agree_with_queries(self, caller: StoreCaller) -> None:
         """In a store of some size, changed since, the counts are those of the summaries."""
         traces = list(various_traces(600))
         for start in range(0, 600, 60):
-            await face.save_many(traces[start : start + 60])
-        await face.save_many(traces[5:300:11])
+            await caller.save_many(traces[start : start + 60])
+        await caller.save_many(traces[5:300:11])
         for trace in [*traces[:20], *traces[::17], *traces[-3:]]:
-            await face.delete(trace.run_id)
-        summaries = list(await face.list(1000))
+            await caller.delete(trace.run_id)
+        summaries = list(await caller.list(1000))
         facts = {trace.run_id: facts_of(trace) for trace in traces}
         for number, fields in enumerate([{}, *various_filters(80)]):
             filters = TraceFilter(**{**fields, "limit": None})
             matching = [s for s in summaries if matches(filters, s, facts[s.run_id])]
             failed = {s.run_id for s in matching if facts[s.run_id].has_error}
-            counted = await face.histogram(filters, buckets=1 + number % 70)
+            counted = await caller.histogram(filters, buckets=1 + number % 70)
             _check(counted, filters, summaries, matching, failed)
 
     async def test_histograms_follow_the_clock(
-        self, face: Face, set_clock: SetClock | None
+        self, caller: StoreCaller, set_clock: SetClock | None
     ) -> None:
         if set_clock is None:
             pytest.skip("no fixture `set_clock`")
         minutes = [10, 0, 5, 5, 59, 60, 30, 7]  # it is set back now and then
         for n, minute in enumerate(minutes * 40):
             set_clock(NOON + minute * MINUTE)
-            await face.save(make_trace(f"run-{n:03}"))
-        counted = await face.histogram(
+            await caller.save(make_trace(f"run-{n:03}"))
+        counted = await caller.histogram(
             TraceFilter(since=NOON, until=NOON + 60 * MINUTE - _MICROSECOND), buckets=6
         )
         assert counted.bucket == 10 * MINUTE
         assert counted.runs == [160, 40, 0, 40, 0, 40]
-        counted = await face.histogram(buckets=60)
+        counted = await caller.histogram(buckets=60)
         assert (counted.since, counted.until) == (NOON, NOON + 60 * MINUTE)
         assert counted.total == 320
         assert [n for n, runs in enumerate(counted.runs) if runs] == [0, 4, 6, 9, 29, 58, 59]
-        await face.delete("run-001")
-        assert (await face.histogram()).total == 319
+        await caller.delete("run-001")
+        assert (await caller.histogram()).total == 319
 
-    async def test_histograms_forget_what_was_deleted(self, face: Face) -> None:
-        saved = await face.save_many(make_traces(300))
+    async def test_histograms_forget_what_was_deleted(self, caller: StoreCaller) -> None:
+        saved = await caller.save_many(make_traces(300))
         newer = make_trace("newer", metadata={"kept": True})
-        await face.save(newer)
+        await caller.save(newer)
         for run_id in saved:
-            await face.delete(run_id)
-        (summary,) = await face.list()
-        counted = await face.histogram()
+            await caller.delete(run_id)
+        (summary,) = await caller.list()
+        counted = await caller.histogram()
         assert (counted.since, counted.total) == (summary.created_at, 1)
-        await face.delete("newer")
-        assert await face.histogram() == TraceHistogram()
+        await caller.delete("newer")
+        assert await caller.histogram() == TraceHistogram()
 
-    async def test_histograms_refuse_bad_bounds(self, face: Face) -> None:
+    async def test_histograms_refuse_bad_bounds(self, caller: StoreCaller) -> None:
         for buckets in (0, -1, 10_001):
             with pytest.raises(ValueError, match="buckets must be from 1 to 10000"):
-                await face.histogram(buckets=buckets)
+                await caller.histogram(buckets=buckets)
         with pytest.raises(ValueError, match="no limit"):
-            await face.histogram(TraceFilter(limit=5))
+            await caller.histogram(TraceFilter(limit=5))
 
-    async def test_histograms_refuse_bad_types(self, face: Face) -> None:
+    async def test_histograms_refuse_bad_types(self, caller: StoreCaller) -> None:
         wrong: list[Any] = ["6", 6.0, None, True]
         for buckets in wrong:
             with pytest.raises(TypeError, match="buckets must be an integer"):
-                await face.histogram(buckets=buckets)
+                await caller.histogram(buckets=buckets)
         with pytest.raises(TypeError, match="must be a TraceFilter"):
-            await face.histogram({"min_steps": 1})  # type: ignore[arg-type]
+            await caller.histogram({"min_steps": 1})  # type: ignore[arg-type]
 
-    async def test_a_histogram_of_bounds_that_exclude_everything(self, face: Face) -> None:
-        await face.save(make_trace("only"))
+    async def test_a_histogram_of_bounds_that_exclude_everything(self, caller: StoreCaller) -> None:
+        await caller.save(make_trace("only"))
         backwards = TraceFilter(since=NOON + MINUTE, until=NOON)
-        assert (await face.histogram(backwards)).total == 0
-        assert (await face.histogram(replace(backwards, has_error=True))).total == 0
+        assert (await caller.histogram(backwards)).total == 0
+        assert (await caller.histogram(replace(backwards, has_error=True))).total == 0
 
 
 def _check(

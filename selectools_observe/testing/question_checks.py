@@ -17,7 +17,7 @@ from ..model.ordering import ORDERS
 from ..model.text_query import hits_in, parse_text
 from ..model.trace import AgentTrace, TraceSummary
 from .backend import Backend
-from .callers import Face
+from .callers import StoreCaller
 from .samples import make_step, make_trace, various_filters, various_traces
 
 _WORDS = ("refund", "Réfunds", "gift card", "gift-card", "card of a gift", "get_order_details",
@@ -56,9 +56,9 @@ def _telling_traces(number: int) -> Iterator[AgentTrace]:
 class QuestionChecks(Backend):
     """Checks of what can be asked beyond the plain fields of a filter."""
 
-    async def test_questions_agree_with_plain_python(self, face: Face) -> None:
+    async def test_questions_agree_with_plain_python(self, caller: StoreCaller) -> None:
         """In a store of some size, changed since."""
-        traces = await _stored(face)
+        traces = await _stored(caller)
         fields = list(various_filters(len(_TEXTS) + len(_CONDITIONS), seed=7))
         asked: list[dict[str, Any]] = [{}]
         asked += [{"text": text} for text in _TEXTS]
@@ -67,112 +67,114 @@ class QuestionChecks(Backend):
             {"text": _TEXTS[n % len(_TEXTS)], "where": where, **fields[n], "limit": None}
             for n, where in enumerate(_CONDITIONS)
         ]
-        summaries = list(await face.list(1000))
+        summaries = list(await caller.list(1000))
         for number, question in enumerate(asked):
             limit, order_by = (None, 7, 1)[number % 3], _ORDERS[number % len(_ORDERS)]
             filters = TraceFilter(**{**question, "order_by": order_by, "limit": limit})
             expected = _expected(filters, summaries, traces)
-            assert await face.ids(filters) == expected[:limit], filters
-            assert await face.count(filters) == len(expected[:limit]), filters
+            assert await caller.ids(filters) == expected[:limit], filters
+            assert await caller.count(filters) == len(expected[:limit]), filters
 
-    async def test_streams_and_histograms_answer_the_same_questions(self, face: Face) -> None:
-        traces = await _stored(face, 150)
-        summaries = list(await face.list(1000))
+    async def test_streams_and_histograms_answer_the_same_questions(
+        self, caller: StoreCaller
+    ) -> None:
+        traces = await _stored(caller, 150)
+        summaries = list(await caller.list(1000))
         for where, text in (("-user:alice", "refund"), ("tool:search!error", None)):
             filters = TraceFilter(where=where, text=text)
             expected = _expected(filters, summaries, traces)
-            streamed = [s.run_id async for s in face.iter_summaries(filters)]
+            streamed = [s.run_id async for s in caller.iter_summaries(filters)]
             assert streamed == expected
-            streamed = [t.run_id async for t in face.iter_traces(filters, oldest_first=True)]
+            streamed = [t.run_id async for t in caller.iter_traces(filters, oldest_first=True)]
             assert streamed == expected[::-1]
-            assert (await face.histogram(filters)).total == len(expected)
+            assert (await caller.histogram(filters)).total == len(expected)
             ordered = replace(filters, order_by="-total_ms", limit=9)
-            streamed = [t.run_id async for t in face.iter_traces(ordered)]
+            streamed = [t.run_id async for t in caller.iter_traces(ordered)]
             assert streamed == _expected(ordered, summaries, traces)[:9]
             with pytest.raises(ValueError, match="leave out order_by"):
-                [s async for s in face.iter_summaries(ordered, oldest_first=True)]
+                [s async for s in caller.iter_summaries(ordered, oldest_first=True)]
 
     @pytest.mark.parametrize("order_by", _ORDERS[1:])
-    async def test_pages_in_any_order_hold_still(self, face: Face, order_by: str) -> None:
-        traces = await _stored(face, 40)
+    async def test_pages_in_any_order_hold_still(self, caller: StoreCaller, order_by: str) -> None:
+        traces = await _stored(caller, 40)
         filters = TraceFilter(order_by=order_by, where="-steps:2", limit=7)
-        expected = _expected(filters, list(await face.list(1000)), traces)
+        expected = _expected(filters, list(await caller.list(1000)), traces)
         found, cursor, number = [], None, 0
         while True:
-            page: Any = await face.query(filters, cursor=cursor)
+            page: Any = await caller.query(filters, cursor=cursor)
             found += [summary.run_id for summary in page]
             cursor = page.next_cursor
             if cursor is None:
                 break
             number += 1
             # Whatever comes meanwhile neither repeats nor hides any.
-            await face.save(make_trace(f"newer-{number}", of=[make_step(ms=number * 3)]))
+            await caller.save(make_trace(f"newer-{number}", of=[make_step(ms=number * 3)]))
         assert found == expected
 
-    async def test_a_cursor_belongs_to_its_order(self, face: Face) -> None:
-        await _stored(face, 20)
-        page: Any = await face.query(TraceFilter(order_by="-steps", limit=3))
+    async def test_a_cursor_belongs_to_its_order(self, caller: StoreCaller) -> None:
+        await _stored(caller, 20)
+        page: Any = await caller.query(TraceFilter(order_by="-steps", limit=3))
         for other in ("steps", None):
             with pytest.raises(ValueError, match="pages ordered by -steps"):
-                await face.query(TraceFilter(order_by=other, limit=3), cursor=page.next_cursor)
+                await caller.query(TraceFilter(order_by=other, limit=3), cursor=page.next_cursor)
 
-    async def test_search_says_where_it_was_found(self, face: Face) -> None:
-        traces = await _stored(face, 150)
-        summaries = list(await face.list(1000))
+    async def test_search_says_where_it_was_found(self, caller: StoreCaller) -> None:
+        traces = await _stored(caller, 150)
+        summaries = list(await caller.list(1000))
         for text in _TEXTS:
             filters = TraceFilter(where="-tool:book")
             found = _expected(replace(filters, text=text), summaries, traces)
             expected = [
                 hit for run_id in found for hit in hits_in(parse_text(text), traces[run_id], 3)
             ]
-            assert list(await face.search(text, filters, limit=1000)) == expected
+            assert list(await caller.search(text, filters, limit=1000)) == expected
             hits: list[Any] = []
             cursor = None
             while True:
-                page = await face.search(text, filters, limit=11, cursor=cursor)
+                page = await caller.search(text, filters, limit=11, cursor=cursor)
                 hits += page
                 cursor = page.next_cursor
                 if cursor is None:
                     break
             assert hits == expected
-        once = await face.search("refund", hits_per_run=1)
+        once = await caller.search("refund", hits_per_run=1)
         assert len({hit.run_id for hit in once}) == len(once) > 0
 
-    async def test_what_was_saved_is_found_at_once(self, face: Face) -> None:
+    async def test_what_was_saved_is_found_at_once(self, caller: StoreCaller) -> None:
         """And what was replaced or deleted is not found any more."""
-        await face.save_many(make_trace(f"other-{n}") for n in range(20))
+        await caller.save_many(make_trace(f"other-{n}") for n in range(20))
         for number in range(3):
             word = f"word{number}"
-            await face.save(make_trace("changing", of=[make_step(reasoning=f"say {word}!")]))
-            assert await face.ids(TraceFilter(text=word)) == ["changing"]
-            (hit,) = await face.search(word)
+            await caller.save(make_trace("changing", of=[make_step(reasoning=f"say {word}!")]))
+            assert await caller.ids(TraceFilter(text=word)) == ["changing"]
+            (hit,) = await caller.search(word)
             assert (hit.step, hit.field, hit.snippet, hit.marks) == (
                 1, "reasoning", f"say {word}!", ((4, 9),)
             )  # fmt: skip
-            assert await face.ids(TraceFilter(text=f"word{number - 1}")) == []
-        await face.delete("changing")
-        assert await face.ids(TraceFilter(text="word2")) == []
-        assert list(await face.search("word2")) == []
+            assert await caller.ids(TraceFilter(text=f"word{number - 1}")) == []
+        await caller.delete("changing")
+        assert await caller.ids(TraceFilter(text="word2")) == []
+        assert list(await caller.search("word2")) == []
 
-    async def test_questions_that_cannot_be_read_are_refused(self, face: Face) -> None:
+    async def test_questions_that_cannot_be_read_are_refused(self, caller: StoreCaller) -> None:
         for text in ("", "!?"):
             with pytest.raises(ValueError, match="no word to look for"):
-                await face.search(text)
+                await caller.search(text)
         with pytest.raises(TypeError, match="must be a TraceFilter"):
-            await face.search("word", {"steps": 1})
+            await caller.search("word", {"steps": 1})
         with pytest.raises(ValueError, match="must not be negative"):
-            await face.search("word", limit=-1)
-        assert list(await face.search("word", limit=0)) == []
+            await caller.search("word", limit=-1)
+        assert list(await caller.search("word", limit=0)) == []
 
 
-async def _stored(face: Face, number: int = 300) -> dict[str, AgentTrace]:
+async def _stored(caller: StoreCaller, number: int = 300) -> dict[str, AgentTrace]:
     """Runs in a store that saw some saved again and some deleted."""
     traces = list(_telling_traces(number))
     for start in range(0, number, 50):
-        await face.save_many(traces[start : start + 50])
-    await face.save_many(traces[5:200:11])
+        await caller.save_many(traces[start : start + 50])
+    await caller.save_many(traces[5:200:11])
     for trace in traces[::17]:
-        await face.delete(trace.run_id)
+        await caller.delete(trace.run_id)
     return {trace.run_id: trace for trace in traces}
 
 

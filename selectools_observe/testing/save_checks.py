@@ -15,7 +15,7 @@ from ..errors import InvalidTraceError, TraceNotFoundError
 from ..model.filters import TraceFilter
 from ..model.trace import AgentTrace, StepType
 from .backend import Backend
-from .callers import Call, Face
+from .callers import Call, StoreCaller
 from .cases import all_cases
 from .samples import (
     ForeignKind,
@@ -92,31 +92,31 @@ NO_TRACES: dict[str, Any] = {
 class SavingChecks(Backend):
     """Checks of `save`."""
 
-    async def test_save_returns_the_run_id(self, face: Face) -> None:
-        assert await face.save(make_trace("run-1")) == "run-1"
+    async def test_save_returns_the_run_id(self, caller: StoreCaller) -> None:
+        assert await caller.save(make_trace("run-1")) == "run-1"
 
-    async def test_save_keeps_every_field(self, face: Face) -> None:
+    async def test_save_keeps_every_field(self, caller: StoreCaller) -> None:
         trace = full_trace()
-        await face.save(trace)
-        loaded = await face.load("full")
+        await caller.save(trace)
+        loaded = await caller.load("full")
         assert loaded.to_dict() == trace.to_dict()
         assert same(loaded.to_dict(), trace.to_dict())
 
-    async def test_save_makes_up_no_fields(self, face: Face) -> None:
+    async def test_save_makes_up_no_fields(self, caller: StoreCaller) -> None:
         trace = make_trace("bare")
-        await face.save(trace)
-        assert same((await face.load("bare")).to_dict(), trace.to_dict())
+        await caller.save(trace)
+        assert same((await caller.load("bare")).to_dict(), trace.to_dict())
 
-    async def test_save_keeps_numbers_as_they_are(self, face: Face) -> None:
+    async def test_save_keeps_numbers_as_they_are(self, caller: StoreCaller) -> None:
         step = make_step(ms=3, cost_usd=1, prompt_tokens=2.5)
-        await face.save(AgentTrace([step], 1_700_000_000, "numbers"))
-        loaded = await face.load("numbers")
+        await caller.save(AgentTrace([step], 1_700_000_000, "numbers"))
+        loaded = await caller.load("numbers")
         assert same(loaded.start_time, 1_700_000_000)
         assert same(loaded.steps[0].duration_ms, 3)
         assert same(loaded.steps[0].cost_usd, 1)
         assert same(loaded.steps[0].prompt_tokens, 2.5)
 
-    async def test_save_keeps_fields_of_unexpected_types(self, face: Face) -> None:
+    async def test_save_keeps_fields_of_unexpected_types(self, caller: StoreCaller) -> None:
         fields: dict[str, Any] = {
             "tool_name": 5,
             "tool_args": ["a", 1],
@@ -127,39 +127,39 @@ class SavingChecks(Backend):
             "children": {"left": 1},
         }
         trace = make_trace("odd", of=[make_step(**fields)], parent_run_id=7)
-        await face.save(trace)
-        assert same((await face.load("odd")).to_dict(), trace.to_dict())
+        await caller.save(trace)
+        assert same((await caller.load("odd")).to_dict(), trace.to_dict())
 
-    async def test_save_keeps_a_trace_without_steps(self, face: Face) -> None:
-        await face.save(AgentTrace(run_id="failed-early", metadata={"why": "no key"}))
-        loaded = await face.load("failed-early")
+    async def test_save_keeps_a_trace_without_steps(self, caller: StoreCaller) -> None:
+        await caller.save(AgentTrace(run_id="failed-early", metadata={"why": "no key"}))
+        loaded = await caller.load("failed-early")
         assert loaded.steps == []
         assert loaded.metadata == {"why": "no key"}
-        assert [summary.steps for summary in await face.list()] == [0]
+        assert [summary.steps for summary in await caller.list()] == [0]
 
-    async def test_save_keeps_many_steps(self, face: Face) -> None:
+    async def test_save_keeps_many_steps(self, caller: StoreCaller) -> None:
         trace = make_trace("long", steps=2000)
-        await face.save(trace)
-        assert same((await face.load("long")).to_dict(), trace.to_dict())
+        await caller.save(trace)
+        assert same((await caller.load("long")).to_dict(), trace.to_dict())
 
-    async def test_save_keeps_unknown_types_and_fields(self, face: Face) -> None:
+    async def test_save_keeps_unknown_types_and_fields(self, caller: StoreCaller) -> None:
         trace = newer_trace()
-        await face.save(trace)
-        loaded = await face.load("newer")
+        await caller.save(trace)
+        loaded = await caller.load("newer")
         assert same(loaded.to_dict(), trace.to_dict())
         assert loaded.steps[0].type.value == "hologram"
         assert loaded.steps[1].type.value == ""
 
-    async def test_save_settles_step_types(self, face: Face) -> None:
+    async def test_save_settles_step_types(self, caller: StoreCaller) -> None:
         trace = make_trace("typed", of=[make_step("llm_call"), make_step("hologram")])
-        await face.save(trace)
-        for one in (trace, await face.load("typed")):
+        await caller.save(trace)
+        for one in (trace, await caller.load("typed")):
             assert [type(step.type) for step in one] == [StepType, StepType]
             assert [step.type.value for step in one] == ["llm_call", "hologram"]
 
-    async def test_save_takes_foreign_traces(self, face: Face) -> None:
-        await face.save(foreign_trace())
-        loaded = await face.load("foreign")
+    async def test_save_takes_foreign_traces(self, caller: StoreCaller) -> None:
+        await caller.save(foreign_trace())
+        loaded = await caller.load("foreign")
         assert isinstance(loaded, AgentTrace)
         assert [step.type.value for step in loaded] == [kind.value for kind in ForeignKind]
         assert (loaded.start_time, loaded.metadata) == (3.5, {"user": "bob"})
@@ -167,77 +167,81 @@ class SavingChecks(Backend):
         assert loaded.to_dict()["tenant"] == "acme"
         assert loaded.to_dict()["steps"][0]["latency"] == {"p99": 7}
 
-    async def test_save_takes_slotted_traces(self, face: Face) -> None:
-        await face.save(SlottedTrace([SlottedStep("llm_call"), SlottedStep("quantum_leap")]))
-        loaded = await face.load("slotted")
+    async def test_save_takes_slotted_traces(self, caller: StoreCaller) -> None:
+        await caller.save(SlottedTrace([SlottedStep("llm_call"), SlottedStep("quantum_leap")]))
+        loaded = await caller.load("slotted")
         assert [step.type.value for step in loaded] == ["llm_call", "quantum_leap"]
         assert loaded.steps[0].tool_name == "search"
         assert loaded.parent_run_id == "parent"
 
-    async def test_save_takes_whatever_has_the_shape(self, face: Face) -> None:
+    async def test_save_takes_whatever_has_the_shape(self, caller: StoreCaller) -> None:
         step = SimpleNamespace(type="error", error="broken")
-        await face.save(SimpleNamespace(run_id="shaped", start_time=1, steps=(step,)))
-        loaded = await face.load("shaped")
+        await caller.save(SimpleNamespace(run_id="shaped", start_time=1, steps=(step,)))
+        loaded = await caller.load("shaped")
         assert (loaded.steps[0].type, loaded.steps[0].error) == (StepType.ERROR, "broken")
 
-    async def test_save_counts_what_is_not_finite_as_zero(self, face: Face) -> None:
+    async def test_save_counts_what_is_not_finite_as_zero(self, caller: StoreCaller) -> None:
         durations = [float("nan"), 5.0, float("inf"), float("-inf"), 10**400, 0.5]
-        await face.save(make_trace("odd", of=[make_step(ms=ms) for ms in durations]))
-        assert [summary.total_ms for summary in await face.list()] == [5.5]
-        assert (await face.load("odd")).total_duration_ms == 5.5
+        await caller.save(make_trace("odd", of=[make_step(ms=ms) for ms in durations]))
+        assert [summary.total_ms for summary in await caller.list()] == [5.5]
+        assert (await caller.load("odd")).total_duration_ms == 5.5
 
     # Snapshots.
 
-    async def test_changes_to_a_saved_trace_do_not_reach_the_store(self, face: Face) -> None:
+    async def test_changes_to_a_saved_trace_do_not_reach_the_store(
+        self, caller: StoreCaller
+    ) -> None:
         trace = full_trace()
         before = full_trace().to_dict()
-        await face.save(trace)
+        await caller.save(trace)
         _spoil(trace)
-        assert same((await face.load("full")).to_dict(), before)
-        assert [summary.metadata for summary in await face.list()] == [before["metadata"]]
-        assert await face.ids(TraceFilter(metadata_match={"user_id": "alice"})) == ["full"]
-        assert await face.ids(TraceFilter(metadata_match={"user_id": "mallory"})) == []
+        assert same((await caller.load("full")).to_dict(), before)
+        assert [summary.metadata for summary in await caller.list()] == [before["metadata"]]
+        assert await caller.ids(TraceFilter(metadata_match={"user_id": "alice"})) == ["full"]
+        assert await caller.ids(TraceFilter(metadata_match={"user_id": "mallory"})) == []
 
-    async def test_changes_to_a_loaded_trace_do_not_reach_the_store(self, face: Face) -> None:
+    async def test_changes_to_a_loaded_trace_do_not_reach_the_store(
+        self, caller: StoreCaller
+    ) -> None:
         before = full_trace().to_dict()
-        await face.save(full_trace())
-        _spoil(await face.load("full"))
-        assert same((await face.load("full")).to_dict(), before)
-        assert [summary.metadata for summary in await face.list()] == [before["metadata"]]
+        await caller.save(full_trace())
+        _spoil(await caller.load("full"))
+        assert same((await caller.load("full")).to_dict(), before)
+        assert [summary.metadata for summary in await caller.list()] == [before["metadata"]]
 
-    async def test_changes_to_a_summary_do_not_reach_the_store(self, face: Face) -> None:
+    async def test_changes_to_a_summary_do_not_reach_the_store(self, caller: StoreCaller) -> None:
         before = full_trace().metadata
-        await face.save(full_trace())
-        gives: list[Call] = [face.list, partial(face.query, TraceFilter())]
+        await caller.save(full_trace())
+        gives: list[Call] = [caller.list, partial(caller.query, TraceFilter())]
         for give in gives:
             for summary in await give():
                 summary.metadata["nested"]["deep"]["er"].append("mallory")
                 summary.metadata["user_id"] = "mallory"
                 summary.steps = 0
             assert [summary.metadata for summary in await give()] == [before]
-        assert (await face.load("full")).metadata == before
+        assert (await caller.load("full")).metadata == before
 
-    async def test_loaded_traces_share_nothing(self, face: Face) -> None:
-        await face.save(full_trace())
-        one, other = await face.load("full"), await face.load("full")
+    async def test_loaded_traces_share_nothing(self, caller: StoreCaller) -> None:
+        await caller.save(full_trace())
+        one, other = await caller.load("full"), await caller.load("full")
         _spoil(one)
         assert same(other.to_dict(), full_trace().to_dict())
 
     # Saving again.
 
-    async def test_save_again_replaces(self, face: Face) -> None:
-        await face.save(make_trace("run", 3, metadata={"v": 1, "old": True}, parent_run_id="p"))
+    async def test_save_again_replaces(self, caller: StoreCaller) -> None:
+        await caller.save(make_trace("run", 3, metadata={"v": 1, "old": True}, parent_run_id="p"))
         again = make_trace("run", 1, metadata={"v": 2})
-        await face.save(again)
-        assert same((await face.load("run")).to_dict(), again.to_dict())
-        assert [(s.run_id, s.steps, s.metadata) for s in await face.list()] == [
+        await caller.save(again)
+        assert same((await caller.load("run")).to_dict(), again.to_dict())
+        assert [(s.run_id, s.steps, s.metadata) for s in await caller.list()] == [
             ("run", 1, {"v": 2})
         ]
 
-    async def test_save_again_forgets_what_was_there(self, face: Face) -> None:
+    async def test_save_again_forgets_what_was_there(self, caller: StoreCaller) -> None:
         old = make_step("error", tool_name="old", model="old")
-        await face.save(make_trace("run", of=[old], metadata={"v": 1}, parent_run_id="p"))
-        await face.save(make_trace("run", metadata={"v": 2}))
+        await caller.save(make_trace("run", of=[old], metadata={"v": 1}, parent_run_id="p"))
+        await caller.save(make_trace("run", metadata={"v": 2}))
         for stale in (
             TraceFilter(metadata_match={"v": 1}),
             TraceFilter(parent_run_id="p"),
@@ -246,91 +250,91 @@ class SavingChecks(Backend):
             TraceFilter(tool_name="old"),
             TraceFilter(model="old"),
         ):
-            assert await face.ids(stale) == []
-        assert await face.ids(TraceFilter(metadata_match={"v": 2})) == ["run"]
+            assert await caller.ids(stale) == []
+        assert await caller.ids(TraceFilter(metadata_match={"v": 2})) == ["run"]
 
-    async def test_save_again_makes_it_the_newest(self, face: Face) -> None:
-        await self.save_all(face, make_traces(4))
-        await face.save(make_trace("run-001"))
+    async def test_save_again_makes_it_the_newest(self, caller: StoreCaller) -> None:
+        await self.save_all(caller, make_traces(4))
+        await caller.save(make_trace("run-001"))
         expected = ["run-001", "run-003", "run-002", "run-000"]
-        assert [summary.run_id for summary in await face.list()] == expected
-        assert await face.ids() == expected
+        assert [summary.run_id for summary in await caller.list()] == expected
+        assert await caller.ids() == expected
 
-    async def test_save_again_many_times(self, face: Face) -> None:
+    async def test_save_again_many_times(self, caller: StoreCaller) -> None:
         for n in range(100):
-            await face.save(make_trace(f"run-{n % 3}", metadata={"n": n}))
-        assert [summary.metadata["n"] for summary in await face.list()] == [99, 98, 97]
+            await caller.save(make_trace(f"run-{n % 3}", metadata={"n": n}))
+        assert [summary.metadata["n"] for summary in await caller.list()] == [99, 98, 97]
 
-    async def test_a_loaded_trace_saves_as_it_was(self, face: Face) -> None:
-        await face.save(newer_trace())
-        await face.save(await face.load("newer"))
-        assert same((await face.load("newer")).to_dict(), newer_trace().to_dict())
+    async def test_a_loaded_trace_saves_as_it_was(self, caller: StoreCaller) -> None:
+        await caller.save(newer_trace())
+        await caller.save(await caller.load("newer"))
+        assert same((await caller.load("newer")).to_dict(), newer_trace().to_dict())
 
     # Refusing.
 
-    async def test_any_text_is_a_run_id(self, face: Face) -> None:
-        await face.save(make_trace("other"))
+    async def test_any_text_is_a_run_id(self, caller: StoreCaller) -> None:
+        await caller.save(make_trace("other"))
         with all_cases() as case:
             for run_id in RUN_IDS:
                 with case(run_id):
-                    await face.save(make_trace(run_id, metadata={"it": 1}))
-                    assert (await face.load(run_id)).run_id == run_id
-                    assert await face.ids() == [run_id, "other"]
-                    assert await face.ids(TraceFilter(run_ids=[run_id])) == [run_id]
-                    assert await face.delete(run_id) is True
-                    assert await face.ids() == ["other"]
+                    await caller.save(make_trace(run_id, metadata={"it": 1}))
+                    assert (await caller.load(run_id)).run_id == run_id
+                    assert await caller.ids() == [run_id, "other"]
+                    assert await caller.ids(TraceFilter(run_ids=[run_id])) == [run_id]
+                    assert await caller.delete(run_id) is True
+                    assert await caller.ids() == ["other"]
 
-    async def test_a_bad_run_id_is_refused(self, face: Face) -> None:
-        await face.save(make_trace("other"))
+    async def test_a_bad_run_id_is_refused(self, caller: StoreCaller) -> None:
+        await caller.save(make_trace("other"))
         with all_cases() as case:
             for run_id in BAD_RUN_IDS:
                 with case(run_id):
                     with pytest.raises(InvalidTraceError, match="run_id"):
-                        await face.save(make_trace(run_id))
-                    assert await face.ids() == ["other"]
+                        await caller.save(make_trace(run_id))
+                    assert await caller.ids() == ["other"]
 
-    async def test_a_run_id_of_surrogates_is_kept_or_refused(self, face: Face) -> None:
+    async def test_a_run_id_of_surrogates_is_kept_or_refused(self, caller: StoreCaller) -> None:
         try:
-            await face.save(make_trace("\ud800"))
+            await caller.save(make_trace("\ud800"))
         except InvalidTraceError:
-            assert await face.ids() == []
+            assert await caller.ids() == []
         else:
-            assert await face.ids() == ["\ud800"]
+            assert await caller.ids() == ["\ud800"]
 
-    async def test_an_unstorable_value_is_refused(self, face: Face) -> None:
-        await self.save_all(face, [full_trace("run"), make_trace("other")])
+    async def test_an_unstorable_value_is_refused(self, caller: StoreCaller) -> None:
+        await self.save_all(caller, [full_trace("run"), make_trace("other")])
         with all_cases() as case:
             for kind, make_value in UNSTORABLE.items():
                 with case(kind):
                     step = make_step(tool_args={"query": make_value()})
                     with pytest.raises(InvalidTraceError) as caught:
-                        await face.save(make_trace("run", of=[make_step(), step]))
+                        await caller.save(make_trace("run", of=[make_step(), step]))
                     _names(caught.value, "run", "steps[1].tool_args.query")
-                    assert await face.ids() == ["other", "run"]
-                    assert same((await face.load("run")).to_dict(), full_trace("run").to_dict())
+                    assert await caller.ids() == ["other", "run"]
+                    assert same((await caller.load("run")).to_dict(), full_trace("run").to_dict())
 
-    async def test_unstorable_metadata_is_refused(self, face: Face) -> None:
+    async def test_unstorable_metadata_is_refused(self, caller: StoreCaller) -> None:
         with all_cases() as case:
             for kind, make_value in UNSTORABLE.items():
                 with case(kind):
                     with pytest.raises(InvalidTraceError) as caught:
-                        await face.save(make_trace("run", metadata={"a": {"b": make_value()}}))
+                        await caller.save(make_trace("run", metadata={"a": {"b": make_value()}}))
                     _names(caught.value, "run", "metadata.a.b")
-                    assert await face.ids() == []
+                    assert await caller.ids() == []
                     with pytest.raises(TraceNotFoundError):
-                        await face.load("run")
+                        await caller.load("run")
 
-    async def test_what_is_no_trace_is_refused(self, face: Face) -> None:
+    async def test_what_is_no_trace_is_refused(self, caller: StoreCaller) -> None:
         with all_cases() as case:
             for kind, value in NO_TRACES.items():
                 with case(kind):
                     with pytest.raises(InvalidTraceError):
-                        await face.save(value)
-                    assert await face.ids() == []
+                        await caller.save(value)
+                    assert await caller.ids() == []
 
-    async def test_an_invalid_trace_is_a_value_error(self, face: Face) -> None:
+    async def test_an_invalid_trace_is_a_value_error(self, caller: StoreCaller) -> None:
         with pytest.raises(ValueError, match="run_id"):
-            await face.save(make_trace(""))
+            await caller.save(make_trace(""))
 
 
 def _spoil(trace: AgentTrace) -> None:

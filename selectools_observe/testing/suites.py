@@ -12,7 +12,7 @@ import pytest
 from ..runtime.interface import run_sync
 from .annotation_checks import AnnotationChecks
 from .archive_checks import ManyChecks, PageChecks, StreamChecks
-from .callers import AsyncFace, BlockingFace
+from .callers import AsyncStoreCaller, BlockingStoreCaller
 from .close_checks import ClosingChecks
 from .concurrency_checks import ConcurrencyChecks, TaskChecks, ThreadChecks
 from .created_at_checks import CreatedAtChecks
@@ -42,7 +42,7 @@ class _StoreChecks(
     PersistenceChecks,
     ConcurrencyChecks,
 ):
-    """All checks of the five verbs that both kinds of store must pass."""
+    """All checks of the five methods that both kinds of store must pass."""
 
 
 class _ArchiveChecks(
@@ -58,7 +58,7 @@ class _ArchiveChecks(
     CreatedAtChecks,
     RetentionChecks,
 ):
-    """All checks of the verbs that scale."""
+    """All checks of the methods for many runs."""
 
 
 def _blocking(suite: type[SuiteT]) -> type[SuiteT]:
@@ -82,7 +82,7 @@ def _driven(check: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., No
 class AsyncTraceStoreConformance(_StoreChecks, TaskChecks):
     """What every `AsyncTraceStore` must pass; give the fixture ``store``."""
 
-    face_type = AsyncFace
+    caller_type = AsyncStoreCaller
     pytestmark = pytest.mark.asyncio
 
 
@@ -90,7 +90,7 @@ class AsyncTraceStoreConformance(_StoreChecks, TaskChecks):
 class TraceStoreConformance(_StoreChecks, ThreadChecks):
     """What every `TraceStore` must pass; give the fixture ``store``."""
 
-    face_type = BlockingFace
+    caller_type = BlockingStoreCaller
 
 
 class AsyncQueryableTraceStoreConformance(_ArchiveChecks, AsyncTraceStoreConformance):

@@ -17,7 +17,7 @@ from ..model.groups import FacetCollector, GroupCollector, GroupPage
 from ..model.statistics import Collector
 from ..model.trace import AgentTrace
 from .backend import Backend
-from .callers import Face
+from .callers import StoreCaller
 from .samples import make_trace, various_traces
 
 _FILTERS = (
@@ -34,41 +34,41 @@ _DAY = 86_400
 class SummingChecks(Backend):
     """Checks of what many runs add up to."""
 
-    async def test_statistics_are_those_of_the_traces(self, face: Face) -> None:
-        traces = await _stored(face)
+    async def test_statistics_are_those_of_the_traces(self, caller: StoreCaller) -> None:
+        traces = await _stored(caller)
         by = ("hour", "day", "model", "tool", "user", "tag", "score")
         for filters in _FILTERS:
             for time, zone in (("started_at", ZoneInfo("Asia/Kolkata")), ("created_at", UTC)):
                 options: dict[str, Any] = {"by": by, "zone": zone, "time": time}
                 collector = Collector(**options)
-                for summary in await face.query(filters):
+                for summary in await caller.query(filters):
                     collector.add_summary(summary)
                     collector.add_trace(traces[summary.run_id])
-                _same(await face.statistics(filters, **options), collector.result())
-        some = await face.statistics(by=())
-        assert (some.total.runs, some.days, some.models) == (await face.count(), (), ())
+                _same(await caller.statistics(filters, **options), collector.result())
+        some = await caller.statistics(by=())
+        assert (some.total.runs, some.days, some.models) == (await caller.count(), (), ())
 
-    async def test_statistics_refuse_what_they_do_not_know(self, face: Face) -> None:
+    async def test_statistics_refuse_what_they_do_not_know(self, caller: StoreCaller) -> None:
         with pytest.raises(ValueError, match="time is started_at or created_at"):
-            await face.statistics(time="yesterday")
+            await caller.statistics(time="yesterday")
         with pytest.raises(TypeError, match="must be a TraceFilter"):
-            await face.statistics({"steps": 1})
+            await caller.statistics({"steps": 1})
 
-    async def test_groups_are_those_of_the_summaries(self, face: Face) -> None:
-        await _stored(face)
+    async def test_groups_are_those_of_the_summaries(self, caller: StoreCaller) -> None:
+        await _stored(caller)
         for by, order_by in (
             ("user", "-last"), ("score", "-runs"), ("tag", "key"), ("name", "first"),
             ("outcome", "-total_ms"), ("a.b", "errors"),
         ):  # fmt: skip
             for filters in _FILTERS:
                 collector = GroupCollector(by)
-                for summary in await face.query(filters):
+                for summary in await caller.query(filters):
                     collector.add(summary)
                 expected = collector.page(order_by, 1000, None)
                 found: list[Any] = []
                 cursor = None
                 while True:
-                    page: GroupPage = await face.groups(
+                    page: GroupPage = await caller.groups(
                         by, filters, order_by=order_by, limit=2, cursor=cursor
                     )
                     found += page
@@ -77,42 +77,42 @@ class SummingChecks(Backend):
                         break
                 _same(found, list(expected))
 
-    async def test_a_group_tells_its_first_and_its_last_run(self, face: Face) -> None:
+    async def test_a_group_tells_its_first_and_its_last_run(self, caller: StoreCaller) -> None:
         for number, words in enumerate(["one", "two", "three"]):
             trace = make_trace(f"run-{number}", metadata={"session_id": "s"})
             trace.input, trace.output = f"ask {words}", f"answer {words}"
             trace.start_time = 1_700_000_000 + number
             for step in trace.steps:
                 step.timestamp = trace.start_time
-            await face.save(trace)
-        (group,) = await face.groups("session")
+            await caller.save(trace)
+        (group,) = await caller.groups("session")
         assert (group.key, group.runs) == ("s", 3)
         assert (group.first_input, group.last_output) == ("ask one", "answer three")
         assert (group.last_at - group.first_at).total_seconds() == 2
 
-    async def test_groups_refuse_what_they_do_not_know(self, face: Face) -> None:
+    async def test_groups_refuse_what_they_do_not_know(self, caller: StoreCaller) -> None:
         with pytest.raises(ValueError, match="groups are ordered by"):
-            await face.groups("user", order_by="colour")
+            await caller.groups("user", order_by="colour")
         with pytest.raises(ValueError, match="not a cursor of these groups"):
-            await face.groups("user", cursor="abc")
+            await caller.groups("user", cursor="abc")
         with pytest.raises(ValueError, match="grouped by"):
-            await face.groups("")
+            await caller.groups("")
         with pytest.raises(TypeError, match="by must be a string"):
-            await face.groups(5)
+            await caller.groups(5)
 
-    async def test_facets_are_those_of_the_runs(self, face: Face) -> None:
-        traces = await _stored(face)
+    async def test_facets_are_those_of_the_runs(self, caller: StoreCaller) -> None:
+        traces = await _stored(caller)
         for filters in _FILTERS:
             collector = FacetCollector()
-            for summary in await face.query(filters):
+            for summary in await caller.query(filters):
                 collector.add(summary, facts_of(traces[summary.run_id]))
-            assert await face.facets(filters) == collector.result(100)
-        capped = await face.facets(most=1)
+            assert await caller.facets(filters) == collector.result(100)
+        capped = await caller.facets(most=1)
         assert not capped.fields["model"].is_complete
         assert len(capped.fields["model"].values) == 1
 
 
-async def _stored(face: Face) -> dict[str, AgentTrace]:
+async def _stored(caller: StoreCaller) -> dict[str, AgentTrace]:
     """Runs of several days, some of them saved again or deleted."""
     traces = list(various_traces(280))
     for number, trace in enumerate(traces):
@@ -121,10 +121,10 @@ async def _stored(face: Face) -> dict[str, AgentTrace]:
             step.timestamp = trace.start_time + 1
             step.prompt_tokens, step.completion_tokens = number % 3, None
     for start in range(0, 280, 70):
-        await face.save_many(traces[start : start + 70])
-    await face.save_many(traces[5:200:11])
+        await caller.save_many(traces[start : start + 70])
+    await caller.save_many(traces[5:200:11])
     for trace in traces[::17]:
-        await face.delete(trace.run_id)
+        await caller.delete(trace.run_id)
     return {trace.run_id: trace for trace in traces}
 
 

@@ -1,11 +1,11 @@
-"""The two faces have the same verbs, with the same signatures; only the waiting differs."""
+"""Async and blocking stores have the same methods and signatures; only the waiting differs."""
 
 from __future__ import annotations
 
 import inspect
 
 import pytest
-from signatures import parameters, returned, verbs
+from signatures import methods, parameters, returned
 
 import selectools_observe as so
 
@@ -32,27 +32,27 @@ FILE_ARCHIVES = [
 
 @pytest.mark.parametrize(("asynchronous", "blocking"), STORES + PROTOCOLS)
 class TestFaces:
-    def test_verbs_are_the_same(self, asynchronous, blocking):
-        assert verbs(asynchronous).keys() == verbs(blocking).keys()
+    def test_methods_are_the_same(self, asynchronous, blocking):
+        assert methods(asynchronous).keys() == methods(blocking).keys()
 
     def test_parameters_are_the_same(self, asynchronous, blocking):
-        ours = verbs(blocking)
-        for name, verb in verbs(asynchronous).items():
+        ours = methods(blocking)
+        for name, method in methods(asynchronous).items():
             if name in ours:
-                assert parameters(verb) == parameters(ours[name]), name
+                assert parameters(method) == parameters(ours[name]), name
 
     def test_results_are_the_same(self, asynchronous, blocking):
-        ours = verbs(blocking)
-        for name, verb in verbs(asynchronous).items():
+        ours = methods(blocking)
+        for name, method in methods(asynchronous).items():
             if name in ours:
-                assert returned(verb) == returned(ours[name]), name
+                assert returned(method) == returned(ours[name]), name
 
     def test_one_waits_and_the_other_does_not(self, asynchronous, blocking):
-        for name, verb in verbs(asynchronous).items():
-            waits = inspect.iscoroutinefunction(verb) or inspect.isasyncgenfunction(verb)
-            assert waits or "Iterator" in returned(verb), name
-        for name, verb in verbs(blocking).items():
-            waits = inspect.iscoroutinefunction(verb) or inspect.isasyncgenfunction(verb)
+        for name, method in methods(asynchronous).items():
+            waits = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
+            assert waits or "Iterator" in returned(method), name
+        for name, method in methods(blocking).items():
+            waits = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
             assert not waits, name
 
 
@@ -69,16 +69,16 @@ class TestConstructors:
 
 @pytest.mark.parametrize(("protocol", "store"), ARCHIVES + FILE_ARCHIVES)
 def test_stores_have_the_protocols_signatures(protocol, store):
-    for name, verb in verbs(protocol).items():
-        promised, given = parameters(verb), parameters(verbs(store)[name])
+    for name, method in methods(protocol).items():
+        promised, given = parameters(method), parameters(methods(store)[name])
         # A store may take and give more than ours: only the annotations may differ.
         assert [p[:3] for p in given] == [p[:3] for p in promised], name
 
 
 def test_the_face_of_any_store_has_the_archives_signatures():
-    for name, verb in verbs(so.FileTraceStore).items():
-        given = parameters(verbs(so.SyncTraceStore)[name])
-        assert [p[:3] for p in given] == [p[:3] for p in parameters(verb)], name
+    for name, method in methods(so.FileTraceStore).items():
+        given = parameters(methods(so.SyncTraceStore)[name])
+        assert [p[:3] for p in given] == [p[:3] for p in parameters(method)], name
 
 
 def test_context_managers_are_in_pairs():
@@ -90,8 +90,8 @@ def test_context_managers_are_in_pairs():
         assert not hasattr(blocking, "__aenter__")
 
 
-def test_only_stores_in_files_have_the_verbs_for_trust():
-    verbs_for_trust = verbs(so.FileTraceStore).keys() - verbs(so.QueryableTraceStore).keys()
-    assert verbs_for_trust == {"verify", "backup", "repair", "compact"}
+def test_only_stores_in_files_have_the_maintenance_methods():
+    maintenance_methods = methods(so.FileTraceStore).keys() - methods(so.QueryableTraceStore).keys()
+    assert maintenance_methods == {"verify", "backup", "repair", "compact"}
     for store in STORES[0].values:
-        assert not verbs_for_trust & verbs(store).keys()
+        assert not maintenance_methods & methods(store).keys()

@@ -76,7 +76,7 @@ def protocols() -> None:
         SQLiteTraceStore(Path("traces.db"), durability="normal"),
         JSONLTraceStore("traces.jsonl", durability="full", progress=lambda done, total: None),
     ]
-    five_verbs: list[TraceStore] = [*blocking, SyncTraceStore(AsyncInMemoryTraceStore())]
+    five_methods: list[TraceStore] = [*blocking, SyncTraceStore(AsyncInMemoryTraceStore())]
     waiting: list[AsyncQueryableTraceStore] = [
         AsyncInMemoryTraceStore(),
         AsyncSQLiteTraceStore(":memory:"),
@@ -86,7 +86,7 @@ def protocols() -> None:
     assert_type(is_async_store(five_awaited[0]), bool)
     SQLiteTraceStore("traces.db", durability="often")  # type: ignore[arg-type]
     TraceFilter(user="ada")  # type: ignore[call-arg]
-    del five_verbs
+    del five_methods
 
 
 def blocking(store: QueryableTraceStore, trace: AgentTrace) -> None:
@@ -148,7 +148,7 @@ def errors(error: TraceStoreError) -> ValueError | str:
     return str(error)
 
 
-def verbs_for_trust(path: Path) -> None:
+def maintenance_methods(path: Path) -> None:
     stores: list[FileTraceStore] = [SQLiteTraceStore(path), JSONLTraceStore(path)]
     for store in stores:
         verified = store.verify(progress=lambda done, total: print(done / total))
@@ -161,7 +161,7 @@ def verbs_for_trust(path: Path) -> None:
     assert_type(trust.repair("traces.db", into=path), trust.RepairReport)
 
 
-async def verbs_for_trust_async(path: Path) -> None:
+async def maintenance_methods_async(path: Path) -> None:
     stores: list[AsyncFileTraceStore] = [AsyncSQLiteTraceStore(path), AsyncJSONLTraceStore(path)]
     for store in stores:
         assert_type(await store.verify(), trust.VerifyReport)

@@ -10,7 +10,7 @@ from selectools_observe import InMemoryTraceStore, StorageError
 
 
 class Unreliable:
-    """A blocking store of five verbs and `save_many`, over one in memory.
+    """A blocking store of five methods and `save_many`, over one in memory.
 
     ``fails`` is asked before each save, with how many came before; ``gate`` keeps saves waiting.
     """
@@ -60,7 +60,7 @@ class Unreliable:
         self.inner.close()
 
 
-class FiveVerbs:
+class FiveMethods:
     """A blocking store without `save_many`; refuses the runs it is told to."""
 
     def __init__(self, refuse=()) -> None:

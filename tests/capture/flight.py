@@ -1,6 +1,6 @@
 """Runs recorded live, until the program is killed: says each step once it is acknowledged.
 
-python flight.py FACE PATH DURABILITY
+python flight.py STORE_KIND PATH DURABILITY
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 import selectools_observe as so
 from selectools_observe.capture import AsyncBackgroundTraceStore, BackgroundTraceStore, Recorder
 
-FACES = {
+STORE_KINDS = {
     "sqlite": so.SQLiteTraceStore,
     "jsonl": so.JSONLTraceStore,
     "async-sqlite": so.AsyncSQLiteTraceStore,
@@ -58,16 +58,16 @@ async def work_async(recorder: Recorder, name: int) -> None:
         say("ended", run_id)
 
 
-async def main_async(face: str, path: str, durability: so.protocols.Durability) -> None:
-    recorder = Recorder(FACES[face](path), live=True, durability=durability)
+async def main_async(store_kind: str, path: str, durability: so.protocols.Durability) -> None:
+    recorder = Recorder(STORE_KINDS[store_kind](path), live=True, durability=durability)
     await asyncio.gather(*[work_async(recorder, name) for name in range(4)])
 
 
-def main(face: str, path: str, durability: so.protocols.Durability) -> None:
-    if face.startswith("async"):
-        asyncio.run(main_async(face, path, durability))
+def main(store_kind: str, path: str, durability: so.protocols.Durability) -> None:
+    if store_kind.startswith("async"):
+        asyncio.run(main_async(store_kind, path, durability))
         return
-    recorder = Recorder(FACES[face](path), live=True, durability=durability)
+    recorder = Recorder(STORE_KINDS[store_kind](path), live=True, durability=durability)
     for name in range(3):
         threading.Thread(target=work, args=(recorder, name)).start()
 

@@ -14,8 +14,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from capture_stores import FiveVerbs, OneLoop, Unreliable
-from faces import eventually
+from capture_stores import FiveMethods, OneLoop, Unreliable
+from store_kinds import eventually
 
 from selectools_observe import (
     AgentTrace,
@@ -236,7 +236,7 @@ class TestFailures:
         assert behind.saved == [*"01234"]
 
     def test_a_run_that_is_refused_takes_no_other_with_it(self, caplog):
-        behind = FiveVerbs(refuse=["3"])
+        behind = FiveMethods(refuse=["3"])
         told = []
         with BackgroundTraceStore(
             behind, retries=1, on_error=lambda *given: told.append(given), **QUICK
@@ -265,7 +265,7 @@ class TestFailures:
         assert store.counts.failed == 1
 
     def test_an_error_of_a_callback_breaks_nothing(self, caplog):
-        behind = FiveVerbs(refuse=["1"])
+        behind = FiveMethods(refuse=["1"])
 
         def explode(*_):
             raise RuntimeError("callback")
@@ -598,7 +598,7 @@ def test_forks_in_the_midst_of_saving(tmp_path):
 
 def test_callbacks_may_use_the_store(caplog):
     """They are called in the thread that saves, which must not wait for itself."""
-    behind = FiveVerbs(refuse=["bad"])
+    behind = FiveMethods(refuse=["bad"])
     seen = []
     store = BackgroundTraceStore(
         behind,
@@ -614,7 +614,7 @@ def test_callbacks_may_use_the_store(caplog):
 
 def test_it_may_be_closed_by_a_callback():
     store = BackgroundTraceStore(
-        FiveVerbs(refuse=["bad"]), retries=0, close_timeout=0.2, on_error=lambda *_: store.close()
+        FiveMethods(refuse=["bad"]), retries=0, close_timeout=0.2, on_error=lambda *_: store.close()
     )
     store.save(AgentTrace(run_id="bad"))
     assert eventually(lambda: store.counts.failed == 1)
@@ -624,7 +624,7 @@ class TestTheThread:
     def test_ends_when_there_is_nothing_to_do_and_begins_again(self, monkeypatch):
         monkeypatch.setattr(sending, "_IDLE", 0.001)
         monkeypatch.setattr(sending, "_LINGER", 0.0)
-        behind = FiveVerbs()
+        behind = FiveMethods()
         store = BackgroundTraceStore(behind)
         for n in range(300):
             store.save(AgentTrace(run_id=f"{n}"))
@@ -639,7 +639,7 @@ class TestTheThread:
         def refuse(_):
             raise RuntimeError("can't start new thread")
 
-        behind = FiveVerbs()
+        behind = FiveMethods()
         store = BackgroundTraceStore(behind)
         monkeypatch.setattr(threading.Thread, "start", refuse)
         store.save(AgentTrace(run_id="run"))
@@ -651,7 +651,7 @@ class TestTheThread:
         def fail(_):
             raise MemoryError
 
-        with BackgroundTraceStore(FiveVerbs()) as store:
+        with BackgroundTraceStore(FiveMethods()) as store:
             with monkeypatch.context() as patch:
                 patch.setattr(sending, "_unpacked", fail)
                 store.save(AgentTrace())

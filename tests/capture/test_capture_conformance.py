@@ -66,7 +66,7 @@ class TestAsyncPreparedSQLite(Prepared, OurClock, File, Async, AsyncQueryableTra
         )
 
 
-# A background store: every verb but `save` sees what was saved before.
+# A background store: every method but `save` sees what was saved before.
 
 
 class Background:

@@ -14,8 +14,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from capture_stores import FiveVerbs, OneLoop, Unreliable
-from flight import FACES
+from capture_stores import FiveMethods, OneLoop, Unreliable
+from flight import STORE_KINDS
 from hostile import LONG
 
 from selectools_observe import (
@@ -42,14 +42,16 @@ from selectools_observe.capture.journal import journal_writer as livewriter
 
 HERE = Path(__file__).parent
 ROUNDS = 100 if LONG else 8
-CASES = [(face, durability) for durability in ("normal", "full") for face in FACES]
+CASES = [
+    (store_kind, durability) for durability in ("normal", "full") for store_kind in STORE_KINDS
+]
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
 
 
-def fly_and_kill(face: str, durability: str, path: Path, seconds: float) -> list[list[str]]:
+def fly_and_kill(store_kind: str, durability: str, path: Path, seconds: float) -> list[list[str]]:
     """What a recording program said before it was killed."""
-    command = [sys.executable, str(HERE / "flight.py"), face, str(path), durability]
+    command = [sys.executable, str(HERE / "flight.py"), store_kind, str(path), durability]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as program:
         first = program.stdout.readline()
         timer = threading.Timer(seconds, program.kill)
@@ -63,14 +65,14 @@ def fly_and_kill(face: str, durability: str, path: Path, seconds: float) -> list
 
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_every_acknowledged_step_survives_a_kill(number, tmp_path):
-    face, durability = CASES[number % len(CASES)] if LONG else CASES[number]
+    store_kind, durability = CASES[number % len(CASES)] if LONG else CASES[number]
     path = tmp_path / "traces"
     seconds = random.uniform(0.02, 0.6)
-    said = fly_and_kill(face, durability, path, seconds)
+    said = fly_and_kill(store_kind, durability, path, seconds)
     begun = {run_id for word, run_id, *_ in said if word == "begun"}
     ended = {run_id for word, run_id, *_ in said if word == "ended"}
     assert begun
-    kind = JSONLTraceStore if face == "jsonl" else SQLiteTraceStore
+    kind = JSONLTraceStore if store_kind == "jsonl" else SQLiteTraceStore
     with kind(path) as store:  # opened as anybody opens it
         stored = {trace.run_id: trace for trace in store.iter_traces()}
         assert begun <= stored.keys()
@@ -192,7 +194,7 @@ class TestRecovery:
 
     def test_into_a_store_in_no_file(self, wreck):
         folder = f"{wreck}.live"
-        behind = FiveVerbs()
+        behind = FiveMethods()
         assert sorted(recover(behind, folder)) == ["inner", "outer"]
         assert behind.load("outer").metadata["unfinished"] is True
         assert recover(behind, folder) == []
@@ -264,13 +266,13 @@ class TestRecovery:
         assert not Path(f"{wreck}.live").exists()
 
     def test_a_store_that_refuses_keeps_the_record(self, wreck, caplog):
-        class Down(FiveVerbs):
+        class Down(FiveMethods):
             def save(self, trace):
                 raise StorageError("the store", "it is down", "Wait")
 
         assert recover(Down(), f"{wreck}.live") == []
         assert "is not recovered yet" in caplog.text
-        assert sorted(recover(FiveVerbs(), f"{wreck}.live")) == ["inner", "outer"]
+        assert sorted(recover(FiveMethods(), f"{wreck}.live")) == ["inner", "outer"]
 
     def test_a_living_recorder_keeps_its_record(self, tmp_path):
         path = tmp_path / "traces.db"
@@ -300,7 +302,7 @@ def recorded(record: Path) -> list[journal_file.RecordedRun]:
 
 def _recovered(folder: Path, run_id: str) -> AgentTrace:
     """A run out of a record that nobody goes on with."""
-    behind = FiveVerbs()
+    behind = FiveMethods()
     recover(behind, folder)
     return behind.load(run_id)
 
@@ -357,7 +359,7 @@ class TestTheRecord:
         monkeypatch.setattr(livewriter, "_WORTH_REWRITING", 50_000)
         folder = tmp_path / "live"
         step = TraceStep("llm_call", reasoning="x" * 5000)
-        behind = FiveVerbs()
+        behind = FiveMethods()
         with Recorder(behind, live=folder) as recorder, recorder.run(run_id="long") as long:
             long.add(TraceStep("llm_call", reasoning="kept"))
             for n in range(100):
@@ -403,7 +405,7 @@ class TestTheRecord:
 
     def test_is_kept_when_the_store_does_not_take_the_run(self, tmp_path, caplog):
         folder = tmp_path / "live"
-        behind = FiveVerbs(refuse=["run"])
+        behind = FiveMethods(refuse=["run"])
         with Recorder(behind, live=folder) as recorder:
             with recorder.run(run_id="run") as run, run.llm_call("gpt-4o"):
                 pass
@@ -462,7 +464,7 @@ class TestTheRecord:
             assert (len(store.load("run")), store.load("run").metadata) == (1, {})
 
     def test_a_disk_that_refuses_breaks_nothing(self, tmp_path, caplog):
-        behind = FiveVerbs()
+        behind = FiveMethods()
         told = []
         blocked = tmp_path / "file"
         blocked.touch()
@@ -476,7 +478,7 @@ class TestTheRecord:
 
     def test_a_write_that_fails_half_way_spoils_nothing(self, tmp_path, monkeypatch):
         folder = tmp_path / "live"
-        behind = FiveVerbs()
+        behind = FiveMethods()
         write = os.write
 
         def half(fd, data):
@@ -500,7 +502,7 @@ class TestTheRecord:
         folder = tmp_path / "live"
         loop = {}
         loop["self"] = loop
-        behind = FiveVerbs(refuse=["run"])
+        behind = FiveMethods(refuse=["run"])
         recorder = Recorder(behind, live=folder)
         metadata = {"loop": loop, "user": "ada"}
         with recorder, recorder.run(run_id="run", metadata=metadata) as run:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import anyio
 import anyio.to_thread
 import pytest
-from capture_stores import FiveVerbs, OneLoop
+from capture_stores import FiveMethods, OneLoop
 
 from selectools_observe import (
     AgentTrace,
@@ -362,7 +362,7 @@ class TestFaces:
     async def test_a_blocking_store_is_used_in_a_thread(self, store):
         threads = []
 
-        class Noting(FiveVerbs):
+        class Noting(FiveMethods):
             def save(self, trace):
                 threads.append(threading.current_thread())
                 return super().save(trace)
@@ -418,7 +418,7 @@ class TestAFailingStore:
         assert "RuntimeError: callback" in caplog.text
 
     def test_a_background_store_tells_the_outcome(self):
-        behind = FiveVerbs(refuse=["bad"])
+        behind = FiveMethods(refuse=["bad"])
         with BackgroundTraceStore(behind, retries=0) as store:
             recorder = Recorder(store)
             for run_id in ("good", "bad"):

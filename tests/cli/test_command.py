@@ -1,4 +1,4 @@
-"""The command's verbs, on real stores."""
+"""The subcommands, on real stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command's verbs that look after a store: verify, backup, repair and compact."""
+"""The commands that look after a store: verify, backup, repair and compact."""
 
 from __future__ import annotations
 

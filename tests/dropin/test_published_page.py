@@ -88,8 +88,8 @@ def test_quick_start(db, capsys, provider):
 def test_the_protocol():
     from selectools_observe import InMemoryTraceStore, JSONLTraceStore, SQLiteTraceStore, TraceStore
 
-    verbs = {"save", "load", "list", "query", "delete"}
-    for name in verbs:
+    methods = {"save", "load", "list", "query", "delete"}
+    for name in methods:
         assert callable(getattr(TraceStore, name))
         for kind in (InMemoryTraceStore, SQLiteTraceStore, JSONLTraceStore):
             ours = list(inspect.signature(getattr(kind, name)).parameters.items())
@@ -349,8 +349,8 @@ class TestObserver:
         store.close()
 
     @pytest.mark.parametrize("blocking", [True, False])
-    @pytest.mark.parametrize("face", ["AsyncSQLiteTraceStore", "AsyncJSONLTraceStore"])
-    def test_saves_from_async_agents(self, face, blocking, tmp_path):
+    @pytest.mark.parametrize("store_kind", ["AsyncSQLiteTraceStore", "AsyncJSONLTraceStore"])
+    def test_saves_from_async_agents(self, store_kind, blocking, tmp_path):
         class AsyncSaving(AsyncAgentObserver):
             def __init__(self, store):
                 self.store = store
@@ -360,7 +360,7 @@ class TestObserver:
                 await self.store.save(result.trace)
 
         async def main():
-            async with getattr(selectools_observe, face)(tmp_path / "traces") as store:
+            async with getattr(selectools_observe, store_kind)(tmp_path / "traces") as store:
                 results = await asyncio.gather(
                     *(make_agent(AsyncSaving(store), user=n).arun("And France?") for n in range(8))
                 )

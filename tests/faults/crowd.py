@@ -11,21 +11,21 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from faces import Handle
-from faces import make as make_store
 from journal import ABSENT, Journal, acknowledged_in
 from samples import make, version_of
+from store_kinds import Handle
+from store_kinds import make as make_store
 from writers import FOR_EVER
 
 from selectools_observe import TraceFilter, TraceNotFoundError
 
 
-def open_at_once(face: str, path: str, journal: str, name: str, gate: str) -> None:
+def open_at_once(store_kind: str, path: str, journal: str, name: str, gate: str) -> None:
     """Wait for the gate, open the file, save one run and look for it."""
     told = Journal(journal)
     while not Path(gate).exists():
         time.sleep(0.001)
-    use(face, path, lambda store: _save_one(store, told, name))
+    use(store_kind, path, lambda store: _save_one(store, told, name))
 
 
 def _save_one(store, told: Journal, name: str):
@@ -43,24 +43,24 @@ async def _then(awaited: Awaitable, tell: Callable[[], None]) -> None:
     tell()
 
 
-def use(face: str, path: str, work, **options) -> None:
-    """Do work with a store of either face, opened and closed for it."""
-    if not face.endswith("async"):
-        with make_store(face, path, **options) as store:
+def use(store_kind: str, path: str, work, **options) -> None:
+    """Do work with a store of either kind, opened and closed for it."""
+    if not store_kind.endswith("async"):
+        with make_store(store_kind, path, **options) as store:
             work(store)
         return
 
     async def run() -> None:
-        async with make_store(face, path, **options) as store:
+        async with make_store(store_kind, path, **options) as store:
             await work(store)
 
     asyncio.run(run())
 
 
-def read(face: str, path: str, journals: list[str], seed: str, stop: str) -> None:
+def read(store_kind: str, path: str, journals: list[str], seed: str, stop: str) -> None:
     """Load what was acknowledged, go through pages and streams, until the file `stop` is there."""
     chance = random.Random(seed)
-    with Handle(face, Path(path).parent) as store:
+    with Handle(store_kind, Path(path).parent) as store:
         while not Path(stop).exists():
             known = acknowledged_in(Path(chance.choice(journals)))
             for run_id in chance.sample(known, min(5, len(known))):
@@ -86,13 +86,15 @@ def _check_load(store: Handle, run_id: str, journals: list[str]) -> None:
         assert trace == make(run_id, version_of(trace))
 
 
-def clear(face: str, path: str, seed: str, journals: list[str], journal: str, stop: str) -> None:
+def clear(
+    store_kind: str, path: str, seed: str, journals: list[str], journal: str, stop: str
+) -> None:
     """Delete what others have saved, which writes a JSONL file anew, and compact."""
     chance = random.Random(seed)
     told = Journal(journal)
     gone: set[str] = set()
     next_compaction = 0.0
-    with Handle(face, Path(path).parent) as store:
+    with Handle(store_kind, Path(path).parent) as store:
         while not Path(stop).exists():
             # Runs that come together and are saved once: the others have an owner who deletes them.
             known = [run for run in acknowledged_in(Path(chance.choice(journals))) if "x-" in run]
@@ -108,18 +110,18 @@ def clear(face: str, path: str, seed: str, journals: list[str], journal: str, st
 
 
 def compact(store: Handle) -> None:
-    """Give space back: by the verb if the store has it, or else as any other program would."""
+    """Give space back: by the method if the store has it, or else as any other program would."""
     if hasattr(store.store, "compact"):
         store.compact()
-    elif store.face.startswith("sqlite"):
+    elif store.store_kind.startswith("sqlite"):
         with contextlib.closing(sqlite3.connect(store.path, timeout=30)) as raw:
             raw.execute("VACUUM")
 
 
-def give_away(face: str, path: str, journal: str, name: str, stop: str) -> None:
+def give_away(store_kind: str, path: str, journal: str, name: str, stop: str) -> None:
     """Save runs for `clear` to delete, some of them together."""
     told = Journal(journal)
-    with Handle(face, Path(path).parent) as store:
+    with Handle(store_kind, Path(path).parent) as store:
         for number in range(FOR_EVER):
             run_ids = [f"{name}x-{number}{letter}" for letter in "abc"[: 1 + number % 3]]
             told.begin(1, *run_ids)

@@ -8,9 +8,9 @@ import resource
 from pathlib import Path
 
 import disks
-from faces import Handle
 from journal import ABSENT, Expected, Journal
 from samples import make
+from store_kinds import Handle
 
 from selectools_observe import TraceStoreError
 from selectools_observe.runtime.asyncio_ import load_file_work
@@ -23,9 +23,9 @@ class Steps:
     """
 
     def __init__(
-        self, face: str, path: str, journal: str, asked: str, told: str, options: dict
+        self, store_kind: str, path: str, journal: str, asked: str, told: str, options: dict
     ) -> None:
-        self.face, self.path, self.options = face, path, options
+        self.store_kind, self.path, self.options = store_kind, path, options
         self.journal = Journal(journal)
         self.asked, self.told = asked, told
         self.number = 0
@@ -37,7 +37,7 @@ class Steps:
                 what, *words = line.split()
                 try:
                     if what == "open":
-                        store = Handle(self.face, Path(self.path).parent, **self.options)
+                        store = Handle(self.store_kind, Path(self.path).parent, **self.options)
                         answer = ["ok"]
                     elif what == "close":
                         store.close()

@@ -8,22 +8,22 @@ import random
 import threading
 from pathlib import Path
 
-from faces import Handle
 from journal import ABSENT, Journal
 from samples import make
+from store_kinds import Handle
 
 from selectools_observe import TraceFilter
 
 KEPT = 100  # runs; the oldest beyond them are deleted
 
 
-def soak(face: str, path: str, journal: str, measures: str, seed: str, runs: int) -> None:
+def soak(store_kind: str, path: str, journal: str, measures: str, seed: str, runs: int) -> None:
     """Save, load, query, page, stream and delete; measure before, now and then, and after."""
     chance, told = random.Random(seed), Journal(journal)
     kept: list[str] = []
     with open(measures, "w") as file:
         _measure(path, file)
-        with Handle(face, Path(path).parent) as store:
+        with Handle(store_kind, Path(path).parent) as store:
             for number in range(runs):
                 _work(store, told, kept, chance, number)
                 if number % (runs // 20) == runs // 20 - 1:

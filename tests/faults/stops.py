@@ -12,8 +12,8 @@ import threading
 import time
 import traceback
 
-from faces import make as make_store
 from journal import Journal
+from store_kinds import make as make_store
 from writers import FOR_EVER, Writer, async_writers
 
 from selectools_observe import StoreClosedError
@@ -25,7 +25,7 @@ PATIENCE = 3  # seconds
 ASKED_AGAIN = "asked again"
 
 
-def stop_when_told(face: str, how: str, journal: str, **arguments) -> None:
+def stop_when_told(store_kind: str, how: str, journal: str, **arguments) -> None:
     """Save until a signal comes, and end as a program does that takes it so."""
     took: list[int] = []
 
@@ -42,22 +42,22 @@ def stop_when_told(face: str, how: str, journal: str, **arguments) -> None:
     if how != "default":
         signal.signal(signal.SIGTERM if how == "exit" else signal.SIGINT, take)
         signal.signal(signal.SIGALRM, take)
-        if face.endswith("async") and how == "interrupt":
+        if store_kind.endswith("async") and how == "interrupt":
             signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio sees to it itself
     try:
-        save_in_this_thread(face, journal=journal, **arguments)
+        save_in_this_thread(store_kind, journal=journal, **arguments)
     except KeyboardInterrupt:
         raise SystemExit(4) from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def save_in_this_thread(face: str, path: str, journal: str, name: str, seed: str) -> None:
+def save_in_this_thread(store_kind: str, path: str, journal: str, name: str, seed: str) -> None:
     """As `save`, but here, where signal handlers raise."""
-    store = make_store(face, path)
+    store = make_store(store_kind, path)
     told = Journal(journal)
     writers = [Writer(store, told, f"{name}{n}", f"{seed}/{n}") for n in range(4)]
-    if face.endswith("async"):
+    if store_kind.endswith("async"):
         asyncio.run(async_writers(store, writers, FOR_EVER, None))
         return
     others = [threading.Thread(target=_until_closed, args=(w,), daemon=True) for w in writers[1:]]
@@ -76,20 +76,20 @@ def _until_closed(writer: Writer) -> None:
         writer.work(FOR_EVER)
 
 
-def fork_while_saving(face: str, path: str, journal: str, name: str, seed: str) -> None:
+def fork_while_saving(store_kind: str, path: str, journal: str, name: str, seed: str) -> None:
     """Fork, again and again, with the store open and others saving."""
-    store = make_store(face, path)
+    store = make_store(store_kind, path)
     stop = threading.Event()
     told = Journal(journal)
     writers = [Writer(store, told, f"{name}t{n}", f"{seed}/{n}") for n in range(2)]
-    go_on = _go_on_async if face.endswith("async") else _go_on
+    go_on = _go_on_async if store_kind.endswith("async") else _go_on
     thread = threading.Thread(target=go_on, args=(writers, stop))
     thread.start()
     for number, what in enumerate(("save", "exit", "killed", "save", "killed", "save")):
         time.sleep(0.01)
         pid = os.fork()
         if pid == 0:
-            _be_a_child(face, store, f"{journal}.{number}", f"{name}c{number}", seed, what)
+            _be_a_child(store_kind, store, f"{journal}.{number}", f"{name}c{number}", seed, what)
         if what == "killed":
             time.sleep(0.01)
             os.kill(pid, signal.SIGKILL)
@@ -97,8 +97,8 @@ def fork_while_saving(face: str, path: str, journal: str, name: str, seed: str) 
         assert status == (signal.SIGKILL if what == "killed" else 0), (what, status)
     stop.set()
     thread.join()
-    closed = store.aclose() if face.endswith("async") else store.close()
-    if face.endswith("async"):
+    closed = store.aclose() if store_kind.endswith("async") else store.close()
+    if store_kind.endswith("async"):
         asyncio.run(closed)
 
 
@@ -118,7 +118,7 @@ def _go_on_async(writers: list[Writer], stop: threading.Event) -> None:
     asyncio.run(run())
 
 
-def _be_a_child(face: str, store, journal: str, name: str, seed: str, what: str) -> None:
+def _be_a_child(store_kind: str, store, journal: str, name: str, seed: str, what: str) -> None:
     faulthandler.register(signal.SIGALRM, chain=True)
     signal.alarm(20)  # says where a child hangs, and ends it
     code = 1
@@ -126,7 +126,7 @@ def _be_a_child(face: str, store, journal: str, name: str, seed: str, what: str)
         if what != "exit":
             writer = Writer(store, Journal(journal), name, f"{seed}/{name}")
             times = FOR_EVER if what == "killed" else 5
-            if face.endswith("async"):
+            if store_kind.endswith("async"):
                 asyncio.run(writer.work_async(times))
             else:
                 writer.work(times)

@@ -1,4 +1,4 @@
-"""Verbs cancelled at any moment, in every way there is: nothing is lost, locked or left over."""
+"""Methods cancelled at any moment, in every way there is: nothing is lost, locked or left over."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from pathlib import Path
 import anyio
 import pytest
 import truth
-from faces import ON_DISK, file_of
-from faces import make as make_store
 from journal import ABSENT, Journal
 from report import Report
 from samples import make, version_of
+from store_kinds import ON_DISK, file_of
+from store_kinds import make as make_store
 
 from selectools_observe import StoreClosedError, TraceFilter, TraceNotFoundError
 
-ASYNC_ON_DISK = [face for face in ON_DISK if face.endswith("async")]
+ASYNC_ON_DISK = [store_kind for store_kind in ON_DISK if store_kind.endswith("async")]
 HANG = 60  # seconds after which something must be said to hang
 AT_ONCE = 20
 
 
 class Storm:
-    """Verbs of a store, begun and cancelled by chance; the journal knows what must be there."""
+    """Methods of a store, begun and cancelled by chance; the journal knows what must be there."""
 
-    def __init__(self, face: str, path: Path, journal: Journal, chance, report: Report) -> None:
-        self.face, self.path, self.journal = face, path, journal
+    def __init__(
+        self, store_kind: str, path: Path, journal: Journal, chance, report: Report
+    ) -> None:
+        self.store_kind, self.path, self.journal = store_kind, path, journal
         self.chance: random.Random = chance
         self.report = report
-        self.store = make_store(face, path)
+        self.store = make_store(store_kind, path)
         self.number = 0
         self.kept: list[str] = []
 
@@ -74,21 +76,21 @@ class Storm:
             self.journal.done(ABSENT, run_id)
 
     async def open_and_close(self) -> None:
-        async with make_store(self.face, self.path) as other:
+        async with make_store(self.store_kind, self.path) as other:
             await other.list(3)
 
-    def verb(self) -> Awaitable[None]:
-        verbs = [self.save] * 5 + [
+    def method(self) -> Awaitable[None]:
+        methods = [self.save] * 5 + [
             self.save_many, self.load, self.load, self.query, self.stream, self.delete,
             self.open_and_close,
         ]  # fmt: skip
-        return self._tolerant(self.chance.choice(verbs))
+        return self._tolerant(self.chance.choice(methods))
 
-    async def _tolerant(self, verb: Callable[[], Awaitable[None]]) -> None:
-        self.report.add(verbs=1)
+    async def _tolerant(self, method: Callable[[], Awaitable[None]]) -> None:
+        self.report.add(methods=1)
         try:
             with contextlib.suppress(StoreClosedError, TraceNotFoundError):  # another deleted it
-                await verb()
+                await method()
         except asyncio.CancelledError:
             self.report.add(faults=1)
             raise
@@ -101,21 +103,21 @@ class Storm:
 
     async def wait_for(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.verb(), self.soon())
+            await asyncio.wait_for(self.method(), self.soon())
 
     async def timeout(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.soon()):
-                await self.verb()
+                await self.method()
 
     async def anyio_scope(self) -> None:
         with anyio.move_on_after(self.soon()):
-            await self.verb()
+            await self.method()
 
     async def anyio_group(self) -> None:
         async with anyio.create_task_group() as group:
             for _ in range(3):
-                group.start_soon(self.verb)
+                group.start_soon(self.method)
             await anyio.sleep(self.soon())
             group.cancel_scope.cancel()
 
@@ -127,11 +129,11 @@ class Storm:
         with contextlib.suppress(ExceptionGroup):
             async with asyncio.TaskGroup() as group:
                 for _ in range(3):
-                    group.create_task(self.verb())
+                    group.create_task(self.method())
                 group.create_task(fail())
 
     async def twice(self) -> None:
-        task = asyncio.ensure_future(self.verb())
+        task = asyncio.ensure_future(self.method())
         for _ in range(2):
             await asyncio.sleep(self.soon())
             task.cancel()
@@ -139,7 +141,7 @@ class Storm:
 
     async def close_and_go_on(self) -> None:
         if self.chance.random() < 0.1:  # the store is closed, cancelled, and made anew
-            old, self.store = self.store, make_store(self.face, self.path)
+            old, self.store = self.store, make_store(self.store_kind, self.path)
             try:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(old.aclose(), self.soon())
@@ -150,7 +152,7 @@ class Storm:
         """So many at once; the last of them are cancelled by the end of the loop."""
         ways = [
             self.wait_for, self.timeout, self.anyio_scope, self.anyio_group, self.task_group,
-            self.twice, self.close_and_go_on, self.verb, self.verb, self.verb,
+            self.twice, self.close_and_go_on, self.method, self.method, self.method,
         ]  # fmt: skip
         tasks = [asyncio.ensure_future(self.chance.choice(ways)()) for _ in range(times)]
         if self.chance.random() < 0.5:
@@ -159,20 +161,20 @@ class Storm:
             await asyncio.wait_for(asyncio.gather(*tasks), HANG)
 
 
-@pytest.mark.parametrize("face", ASYNC_ON_DISK)
-def test_storms(face, chance, many, report, tmp_path):
+@pytest.mark.parametrize("store_kind", ASYNC_ON_DISK)
+def test_storms(store_kind, chance, many, report, tmp_path):
     """Task groups, timeouts, anyio scopes, stores that close and loops that end."""
-    path = file_of(face, tmp_path)
+    path = file_of(store_kind, tmp_path)
     told = tmp_path / "storm.journal"
     with truth.nothing_left(report):
         journal = Journal(told)
-        storm = Storm(face, path, journal, chance, report)
+        storm = Storm(store_kind, path, journal, chance, report)
         while report.counts["faults"] < many(700, 10_000):
             asyncio.run(storm.blow(AT_ONCE))
             report.add(rounds=1)
         asyncio.run(still_works(storm))
         journal.close()
-        truth.check(face, path, [told], report)
+        truth.check(store_kind, path, [told], report)
     assert truth.leftovers(tmp_path) == []
 
 

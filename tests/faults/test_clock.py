@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from faces import ON_DISK
+from store_kinds import ON_DISK
 from turns import Turns
 
 DAY = 86_400
@@ -26,14 +26,14 @@ def steps(chance):
     )
 
 
-@pytest.mark.parametrize("face", ON_DISK)
-def test_the_order_of_saving_holds(face, failing, chance, many, report, tmp_path):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_the_order_of_saving_holds(store_kind, failing, chance, many, report, tmp_path):
     """Two programs save in turns under the same odd clock; pages and cursors show the order."""
     zygote, control = failing
     folder = tmp_path / "store"
     folder.mkdir()
     control.clear()
-    with Turns(zygote, face, folder) as one, Turns(zygote, face, folder) as other:
+    with Turns(zygote, store_kind, folder) as one, Turns(zygote, store_kind, folder) as other:
         for turns in one, other:
             turns.do("open")
         saved: list[str] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import disks
 import pytest
-from faces import ON_DISK, file_of
+from store_kinds import ON_DISK, file_of
 from turns import Refused, Turns
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
@@ -25,13 +25,13 @@ def until_refused(turns: Turns, *request: object, most: int = 2000) -> Refused:
     raise AssertionError("the disk is never full")
 
 
-@pytest.mark.parametrize("face", ON_DISK)
-def test_a_disk_that_fills_up(face, zygote, many, report, tmp_path):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_a_disk_that_fills_up(store_kind, zygote, many, report, tmp_path):
     with disks.tiny_disk("64m") as disk:
         folder = disk / "store"
         folder.mkdir()
         ballast = disk / "ballast"
-        with Turns(zygote, face, folder) as turns:
+        with Turns(zygote, store_kind, folder) as turns:
             turns.do("open")
             for _ in range(many(3, 20)):
                 ballast.write_bytes(bytes(free(disk) - 400_000))
@@ -48,12 +48,12 @@ def test_a_disk_that_fills_up(face, zygote, many, report, tmp_path):
         turns.truth(report)
 
 
-@pytest.mark.parametrize("face", ON_DISK)
-def test_opening_on_a_full_disk(face, zygote, report, tmp_path):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_opening_on_a_full_disk(store_kind, zygote, report, tmp_path):
     with disks.tiny_disk("2m") as disk:
         folder = disk / "store"
         folder.mkdir()
-        with Turns(zygote, face, folder) as turns:
+        with Turns(zygote, store_kind, folder) as turns:
             turns.do("open")
             turns.do("save", 10)
             turns.do("close")
@@ -96,12 +96,12 @@ def check_refusal(refused: Refused, path: Path, problem: str = "", remedy: str =
     assert re.search(remedy, refused.text)
 
 
-@pytest.mark.parametrize("face", ON_DISK)
-def test_a_limit_to_the_size_of_files(face, zygote, report, tmp_path):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_a_limit_to_the_size_of_files(store_kind, zygote, report, tmp_path):
     """``ulimit -f``: the system says EFBIG to what goes beyond."""
     folder = tmp_path / "store"
     folder.mkdir()
-    with Turns(zygote, face, folder, size_limit=3_000_000) as turns:
+    with Turns(zygote, store_kind, folder, size_limit=3_000_000) as turns:
         turns.do("open")
         for _ in range(3):
             refused = until_refused(turns, "save", 1)
@@ -122,14 +122,14 @@ FAULTS = {
 
 @pytest.mark.parametrize("durability", ["normal", "full"])
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("face", ON_DISK)
-def test_a_disk_that_fails(face, fault, durability, failing, chance, many, report, tmp_path):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_a_disk_that_fails(store_kind, fault, durability, failing, chance, many, report, tmp_path):
     """The system's own calls fail, now and then, in the midst of opening, saving and deleting."""
     zygote, control = failing
     folder = tmp_path / "store"
     folder.mkdir()
     numbers = {name.replace("errno", "count"): 1 for name in FAULTS[fault] if "errno" in name}
-    with Turns(zygote, face, folder, options={"durability": durability}) as turns:
+    with Turns(zygote, store_kind, folder, options={"durability": durability}) as turns:
         turns.do("open")
         turns.do("save", 20)
         for _ in range(many(6, 60)):
@@ -162,12 +162,12 @@ def reopen(turns: Turns) -> None:
         turns.do("open")
 
 
-@pytest.mark.parametrize("face", ON_DISK)
-def test_nothing_is_acknowledged_while_syncing_fails(face, failing, report, tmp_path):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_nothing_is_acknowledged_while_syncing_fails(store_kind, failing, report, tmp_path):
     zygote, control = failing
     folder = tmp_path / "store"
     folder.mkdir()
-    with Turns(zygote, face, folder, options={"durability": "full"}) as turns:
+    with Turns(zygote, store_kind, folder, options={"durability": "full"}) as turns:
         turns.do("open")
         turns.do("save", 5)
         control.clear()
@@ -191,18 +191,18 @@ def mode(path: Path, bits: int) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are others here")
 @pytest.mark.parametrize("what", ["file", "folder"])
-@pytest.mark.parametrize("face", ON_DISK)
-def test_what_may_not_be_written(face, what, zygote, report):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_what_may_not_be_written(store_kind, what, zygote, report):
     """As a user without rights: root may do everything."""
     with disks.open_folder() as outer:
         folder = outer / "store"
         folder.mkdir()
         folder.chmod(0o777)
-        with Turns(zygote, face, folder, become="nobody") as turns:
+        with Turns(zygote, store_kind, folder, become="nobody") as turns:
             turns.do("open")
             turns.do("save", 5)
             turns.do("close")
-            locked = file_of(face, folder) if what == "file" else folder
+            locked = file_of(store_kind, folder) if what == "file" else folder
             locked.chmod(0o444 if what == "file" else 0o555)
             os.chown(locked, 0, 0)
             try:
@@ -212,7 +212,10 @@ def test_what_may_not_be_written(face, what, zygote, report):
             except Refused as refused:
                 check_refusal(refused, turns.path, "", "permission|may be written")
             else:
-                assert (face.startswith("jsonl"), what) == (True, "folder")  # only its lines grow
+                assert (store_kind.startswith("jsonl"), what) == (
+                    True,
+                    "folder",
+                )  # only its lines grow
             report.add(rounds=1, faults=1)
             mode(locked, 0o777)
             turns.do("open")
@@ -223,14 +226,14 @@ def test_what_may_not_be_written(face, what, zygote, report):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no such limits here")
-@pytest.mark.parametrize("face", ON_DISK)
-def test_a_system_that_gives_no_more_threads(face, zygote, report):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_a_system_that_gives_no_more_threads(store_kind, zygote, report):
     """It is said in words; and who waits for the answer gets one."""
     with disks.open_folder() as outer:
         folder = outer / "store"
         folder.mkdir()
         folder.chmod(0o777)
-        with Turns(zygote, face, folder, become="nobody", threads=0, deadline=20) as turns:
+        with Turns(zygote, store_kind, folder, become="nobody", threads=0, deadline=20) as turns:
             try:
                 turns.do("open")
                 turns.do("save", 1)
@@ -239,24 +242,24 @@ def test_a_system_that_gives_no_more_threads(face, zygote, report):
                 check_refusal(refused, turns.path, "no thread could be started", "raise the limit")
                 report.add(rounds=1, faults=1)
             else:
-                assert face.endswith("blocking")
+                assert store_kind.endswith("blocking")
 
 
 # A file that is taken away.
 
 
 @pytest.mark.parametrize("how", ["removed", "folder removed", "renamed", "replaced"])
-@pytest.mark.parametrize("face", ON_DISK)
-def test_a_file_taken_away_under_an_open_store(face, how, zygote, report, tmp_path):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_a_file_taken_away_under_an_open_store(store_kind, how, zygote, report, tmp_path):
     """Saves are acknowledged only into a file that can be opened again under its name."""
     folder, other = tmp_path / "store", tmp_path / "other"
     folder.mkdir()
     other.mkdir()
-    with Turns(zygote, face, other) as elsewhere:
+    with Turns(zygote, store_kind, other) as elsewhere:
         elsewhere.do("open")
         elsewhere.do("save", 3)
         elsewhere.do("close")
-    with Turns(zygote, face, folder) as turns, Turns(zygote, face, folder) as after:
+    with Turns(zygote, store_kind, folder) as turns, Turns(zygote, store_kind, folder) as after:
         turns.do("open")
         turns.do("save", 5)
         take_away(turns.path, how, elsewhere.path)

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 
 import pytest
-from faces import ON_DISK, Handle, file_of, ids
+from store_kinds import ON_DISK, Handle, file_of, ids
 
 from selectools_observe import AgentTrace, JSONLTraceStore, SQLiteTraceStore, TraceFilter, TraceStep
 from selectools_observe.stores import maintenance as trust
@@ -65,11 +65,11 @@ def filters_of(text: str) -> list[TraceFilter]:
     ]
 
 
-@pytest.mark.parametrize("face", ON_DISK)
-def test_every_text_is_text(face, tmp_path, report):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_every_text_is_text(store_kind, tmp_path, report):
     traces = {kind: made_of(text, kind) for kind, text in TEXTS.items()}
     traces |= {f"name {kind}": made_of("plain", text) for kind, text in NAMES.items()}
-    with Handle(face, tmp_path) as store:
+    with Handle(store_kind, tmp_path) as store:
         store.save_many(traces.values())
         for trace in traces.values():
             assert store.load(trace.run_id).to_dict() == trace.to_dict()
@@ -81,8 +81,8 @@ def test_every_text_is_text(face, tmp_path, report):
         assert store.verify().ok
         assert store.backup(tmp_path / "copy").ok
         before = store.list(1000)
-    path = file_of(face, tmp_path)
-    kind_of_file = "sqlite" if face.startswith("sqlite") else "jsonl"
+    path = file_of(store_kind, tmp_path)
+    kind_of_file = "sqlite" if store_kind.startswith("sqlite") else "jsonl"
     assert trust.repair(path, tmp_path / "new", kind=kind_of_file).ok
     store_type = SQLiteTraceStore if kind_of_file == "sqlite" else JSONLTraceStore
     for name in ("copy", "new"):
@@ -90,7 +90,7 @@ def test_every_text_is_text(face, tmp_path, report):
             assert other.list(1000) == before
             for trace in traces.values():
                 assert other.load(trace.run_id).to_dict() == trace.to_dict()
-    with Handle(face, tmp_path) as store:
+    with Handle(store_kind, tmp_path) as store:
         for trace in traces.values():
             assert store.delete(trace.run_id)
             report.add(texts=1)

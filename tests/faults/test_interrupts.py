@@ -1,7 +1,7 @@
 """An exception out of nowhere, as Ctrl-C or a worker's time limit raise it, wherever it strikes.
 
 Python runs signal handlers between two bytecodes: after a call, at the start of a function, at the
-end of a loop's round. Each such place in a blocking verb is tried once.
+end of a loop's round. Each such place in a blocking method is tried once.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from types import CodeType
 
 import pytest
 import truth
-from faces import Handle, trace
-from faces import make as make_store
+from store_kinds import Handle, trace
+from store_kinds import make as make_store
 
 import selectools_observe
 from selectools_observe import TraceFilter
@@ -99,7 +99,7 @@ def _before_a_look(code: CodeType) -> frozenset[int]:
     )
 
 
-VERBS = {
+METHODS = {
     "save": lambda store, n: store.save(trace(f"n-{n}")),
     "save_many": lambda store, n: store.save_many([trace(f"m-{n}"), trace(f"k-{n}")]),
     "load": lambda store, n: store.load("first"),
@@ -113,30 +113,30 @@ VERBS = {
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # it struck right before
-@pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("face", BLOCKING)
-def test_wherever_it_strikes(face, verb, chance, many, report, tmp_path):
-    path = tmp_path / ("traces.db" if face.startswith("sqlite") else "traces.jsonl")
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("store_kind", BLOCKING)
+def test_wherever_it_strikes(store_kind, method, chance, many, report, tmp_path):
+    path = tmp_path / ("traces.db" if store_kind.startswith("sqlite") else "traces.jsonl")
     # Nothing written in Python can own a descriptor before the call that opens it has returned. A
     # deletion opens the new file twice, and hands the old one on.
-    stranded = 0 if not face.startswith("jsonl") else 5 if verb == "delete" else 3
+    stranded = 0 if not store_kind.startswith("jsonl") else 5 if method == "delete" else 3
     with truth.nothing_left(report, stranded=stranded):
-        store = make_store(face, path)
+        store = make_store(store_kind, path)
         store.save_many([trace("first", who="first"), trace("second")])
         others = Others(store)
         step = many(4, 1)
         for n in range(1 + chance.randrange(step), 100_000, step):
-            if verb == "delete":
+            if method == "delete":
                 store.save(trace(f"d-{n}"))
-            if not Interrupter(n).run(partial(VERBS[verb], store, n)):
+            if not Interrupter(n).run(partial(METHODS[method], store, n)):
                 break
             report.add(rounds=1, faults=1)
             others.check(n)
             store.delete(f"d-{n}")
-            if n % 32 < step and face != "memory-blocking":
-                check_same(face, path, store)
+            if n % 32 < step and store_kind != "memory-blocking":
+                check_same(store_kind, path, store)
         assert n > 20
-        check_same(face, path, store)
+        check_same(store_kind, path, store)
         others.end()
         store.close()
 
@@ -181,7 +181,7 @@ class Others:
         self._thread.join(HANG)
 
 
-def check_same(face: str, path: Path, store) -> None:
+def check_same(store_kind: str, path: Path, store) -> None:
     """What the store itself finds is what a fresh one finds; all of it is whole."""
     mine = {found.run_id: found for found in store.iter_traces()}
     assert store.count() == len(mine)
@@ -190,7 +190,7 @@ def check_same(face: str, path: Path, store) -> None:
     for run_id in mine:
         if run_id.startswith("m-"):
             assert f"k-{run_id[2:]}" in mine
-    if face != "memory-blocking":
-        with Handle(face, path.parent) as fresh:
+    if store_kind != "memory-blocking":
+        with Handle(store_kind, path.parent) as fresh:
             assert [s.run_id for s in fresh.list(10_000)] == [s.run_id for s in store.list(10_000)]
-        truth.assert_free(face, path)
+        truth.assert_free(store_kind, path)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import truth
-from faces import ON_DISK, Handle, file_of, ids, trace
+from store_kinds import ON_DISK, Handle, file_of, ids, trace
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
@@ -21,9 +21,9 @@ def after_a_while(chance) -> None:
 
 
 @pytest.mark.parametrize("durability", ["normal", "full"])
-@pytest.mark.parametrize("face", ON_DISK)
-def test_writers_are_killed(face, durability, zygote, chance, many, report, tmp_path):
-    rounds = many(6, 100)  # 200 for each face: both durabilities together
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_writers_are_killed(store_kind, durability, zygote, chance, many, report, tmp_path):
+    rounds = many(6, 100)  # 200 for each kind: both durabilities together
     folder, journals = tmp_path, []
     for number in range(rounds):
         if number % ROUNDS_PER_FILE == 0:
@@ -32,8 +32,8 @@ def test_writers_are_killed(face, durability, zygote, chance, many, report, tmp_
         journals.append(folder / f"{number}.journal")
         child = zygote.start(
             "save",
-            face=face,
-            path=file_of(face, folder),
+            store_kind=store_kind,
+            path=file_of(store_kind, folder),
             journal=journals[-1],
             name=f"r{number}t",
             seed=chance.random().hex(),
@@ -43,18 +43,23 @@ def test_writers_are_killed(face, durability, zygote, chance, many, report, tmp_
         child.kill()
         child.check(-signal.SIGKILL)
         report.add(rounds=1, faults=1)
-        if file_of(face, folder).exists():
-            truth.check(face.replace("async", "blocking"), file_of(face, folder), journals, report)
+        if file_of(store_kind, folder).exists():
+            truth.check(
+                store_kind.replace("async", "blocking"),
+                file_of(store_kind, folder),
+                journals,
+                report,
+            )
             # The copy of a killed rewrite goes with the next rewrite.
             assert len(truth.leftovers(folder)) <= 1
 
 
-@pytest.mark.parametrize("face", ["jsonl-blocking", "jsonl-async"])
-def test_lines_that_were_saved_together_cut_anywhere(face, chance, many, report, tmp_path):
+@pytest.mark.parametrize("store_kind", ["jsonl-blocking", "jsonl-async"])
+def test_lines_that_were_saved_together_cut_anywhere(store_kind, chance, many, report, tmp_path):
     """All of them or none; but for a cut right between two lines, which an editor may have made."""
     whole = tmp_path / "whole"
     whole.mkdir()
-    with Handle(face, whole) as store:
+    with Handle(store_kind, whole) as store:
         store.save(trace("alone"))
         alone = store.path.stat().st_size
         store.save_many([trace("a", n=1), trace("b", n=2), trace("c", n=3)])
@@ -64,8 +69,8 @@ def test_lines_that_were_saved_together_cut_anywhere(face, chance, many, report,
     for place in chance.sample(places, many(40, len(places))):
         folder = tmp_path / f"{place}"
         folder.mkdir()
-        file_of(face, folder).write_bytes(content[:place])
-        with Handle(face, folder) as store, Handle(face, folder) as other:
+        file_of(store_kind, folder).write_bytes(content[:place])
+        with Handle(store_kind, folder) as store, Handle(store_kind, folder) as other:
             assert ids(store.list()) == ["alone"]
             assert ids(other.list()) == ["alone"]
             store.save(trace("later"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import truth
-from faces import ON_DISK, Handle, file_of, ids, trace
+from store_kinds import ON_DISK, Handle, file_of, ids, trace
 
 from selectools_observe import StorageError
 from selectools_observe.backends import filelock
@@ -25,8 +25,8 @@ LOG = (
 )  # bytes of write-ahead log, never to be exceeded: without care, 2 GB a minute
 
 
-@pytest.mark.parametrize("face", ON_DISK)
-def test_sixteen_open_a_new_file_at_once(face, zygote, many, report, tmp_path):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_sixteen_open_a_new_file_at_once(store_kind, zygote, many, report, tmp_path):
     for number in range(many(4, 50)):
         folder = tmp_path / f"{number}"
         folder.mkdir()
@@ -35,8 +35,8 @@ def test_sixteen_open_a_new_file_at_once(face, zygote, many, report, tmp_path):
         children = [
             zygote.start(
                 "open_at_once",
-                face=face,
-                path=file_of(face, folder),
+                store_kind=store_kind,
+                path=file_of(store_kind, folder),
                 journal=journal,
                 name=f"o{n}",
                 gate=gate,
@@ -47,15 +47,15 @@ def test_sixteen_open_a_new_file_at_once(face, zygote, many, report, tmp_path):
         gate.touch()
         report.add(rounds=1, openings=OPENERS)
         check_children(children, report)
-        expected = truth.check(face, file_of(face, folder), journals, report)
+        expected = truth.check(store_kind, file_of(store_kind, folder), journals, report)
         assert len(expected.certain) == OPENERS
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_writers_readers_and_deleters(backend, zygote, chance, many, report, tmp_path):
     """Eight write, four read, two delete and compact; half of each are async."""
-    face, stop = f"{backend}-blocking", tmp_path / "stop.journal"
-    path = file_of(face, tmp_path)
+    store_kind, stop = f"{backend}-blocking", tmp_path / "stop.journal"
+    path = file_of(store_kind, tmp_path)
     writers = [tmp_path / f"w{n}.journal" for n in range(8)]
     given = [tmp_path / f"g{n}.journal" for n in range(2)]
     cleared = [tmp_path / f"c{n}.journal" for n in range(2)]
@@ -67,13 +67,17 @@ def test_writers_readers_and_deleters(backend, zygote, chance, many, report, tmp
     ]
     everything = [str(journal) for journal in (*writers, *given, *cleared)]
     for n in range(4):
-        options = {"face": both(backend, n), "journals": everything, "seed": f"{chance.random()}"}
+        options = {
+            "store_kind": both(backend, n),
+            "journals": everything,
+            "seed": f"{chance.random()}",
+        }
         children.append(zygote.start("read", **common, **options))
     for n in range(2):
-        options = {"face": both(backend, n), "journal": given[n], "name": f"g{n}"}
+        options = {"store_kind": both(backend, n), "journal": given[n], "name": f"g{n}"}
         children.append(zygote.start("give_away", **common, **options))
         options = {
-            "face": both(backend, n + 1),
+            "store_kind": both(backend, n + 1),
             "journal": cleared[n],
             "seed": f"{chance.random()}",
         }
@@ -84,18 +88,18 @@ def test_writers_readers_and_deleters(backend, zygote, chance, many, report, tmp
     report.add(rounds=1, processes=len(children))
     report.highest(most_bytes_of_log=most_log)
     assert most_log < LOG + 2 * path.stat().st_size  # compacting writes all of it through the log
-    truth.check(face, path, [*writers, *given, *cleared], report)
+    truth.check(store_kind, path, [*writers, *given, *cleared], report)
     assert truth.leftovers(tmp_path) == []
 
 
-@pytest.mark.parametrize("face", ON_DISK)
-def test_a_lock_that_another_program_keeps(face, report, tmp_path, monkeypatch):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_a_lock_that_another_program_keeps(store_kind, report, tmp_path, monkeypatch):
     """A save waits for it; then it says so, has saved nothing, and may be done again."""
     monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.2)
     monkeypatch.setattr(filelock, "_TIMEOUT", 0.2)
-    with Handle(face, tmp_path) as store:
+    with Handle(store_kind, tmp_path) as store:
         store.save(trace("before"))
-        with kept_lock(face, store.path):
+        with kept_lock(store_kind, store.path):
             with pytest.raises(StorageError, match=r"locked.*Another program has held its lock"):
                 store.save(trace("refused"))
             assert ids(store.list()) == ["before"]
@@ -105,8 +109,8 @@ def test_a_lock_that_another_program_keeps(face, report, tmp_path, monkeypatch):
 
 
 @contextlib.contextmanager
-def kept_lock(face: str, path: Path):
-    if face.startswith("sqlite"):
+def kept_lock(store_kind: str, path: Path):
+    if store_kind.startswith("sqlite"):
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
             raw.execute("BEGIN IMMEDIATE")
             yield
@@ -123,7 +127,7 @@ def both(backend: str, number: int) -> str:
 
 def of_writer(backend: str, number: int, journal: Path, chance) -> dict:
     return {
-        "face": both(backend, number),
+        "store_kind": both(backend, number),
         "journal": journal,
         "name": f"w{number}t",
         "seed": chance.random().hex(),

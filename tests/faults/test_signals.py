@@ -8,8 +8,8 @@ import time
 
 import pytest
 import truth
-from faces import ON_DISK, file_of
 from stops import ASKED_AGAIN
+from store_kinds import ON_DISK, file_of
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
@@ -23,16 +23,16 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("face", ON_DISK)
-def test_told_to_stop_while_saving(face, ending, zygote, chance, many, report, tmp_path):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_told_to_stop_while_saving(store_kind, ending, zygote, chance, many, report, tmp_path):
     how, which, status = ENDINGS[ending]
     journals = []
     for number in range(many(3, 20)):
         journals.append(tmp_path / f"{number}.journal")
         child = zygote.start(
             "stop_when_told",
-            face=face,
-            path=file_of(face, tmp_path),
+            store_kind=store_kind,
+            path=file_of(store_kind, tmp_path),
             journal=journals[-1],
             name=f"r{number}t",
             seed=chance.random().hex(),
@@ -46,18 +46,18 @@ def test_told_to_stop_while_saving(face, ending, zygote, chance, many, report, t
         again = child.said.count(ASKED_AGAIN)
         report.add(rounds=1, faults=1 + again, hung=child.hung, asked_again=again)
         assert ended == status, child.said
-        truth.check(face, file_of(face, tmp_path), journals, report)
+        truth.check(store_kind, file_of(store_kind, tmp_path), journals, report)
 
 
-@pytest.mark.parametrize("face", ON_DISK)
-def test_forks_in_the_midst_of_it(face, zygote, chance, many, report, tmp_path):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_forks_in_the_midst_of_it(store_kind, zygote, chance, many, report, tmp_path):
     """Children that save, that only exit, and that are killed, while the parent goes on saving."""
-    path = file_of(face, tmp_path)
+    path = file_of(store_kind, tmp_path)
     for number in range(many(2, 25)):
         journal = tmp_path / f"{number}.journal"
         child = zygote.start(
             "fork_while_saving",
-            face=face,
+            store_kind=store_kind,
             path=path,
             journal=journal,
             name=f"r{number}",
@@ -67,4 +67,4 @@ def test_forks_in_the_midst_of_it(face, zygote, chance, many, report, tmp_path):
         report.add(rounds=1, faults=6, hung=child.hung)
         assert ended == 0, child.said
         assert "Traceback" not in child.said  # only of lines that were cut short by the kills
-    truth.check(face, path, sorted(tmp_path.glob("*.journal*")), report)
+    truth.check(store_kind, path, sorted(tmp_path.glob("*.journal*")), report)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 import truth
-from faces import ON_DISK, file_of
+from store_kinds import ON_DISK, file_of
 
 MEBIBYTE = 1024 * 1024
 
 
-@pytest.mark.parametrize("face", ON_DISK)
-def test_bounded(face, zygote, chance, many, report, tmp_path):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_bounded(store_kind, zygote, chance, many, report, tmp_path):
     """Ten runs a second for an hour, with loads, queries, pages and deletions beside them."""
     runs = many(500, 36_000)
     path, journal, measures = (
-        file_of(face, tmp_path),
+        file_of(store_kind, tmp_path),
         tmp_path / "s.journal",
         tmp_path / "m.journal",
     )
     child = zygote.start(
         "soak",
-        face=face,
+        store_kind=store_kind,
         path=path,
         journal=journal,
         measures=measures,
@@ -57,4 +57,4 @@ def test_bounded(face, zygote, chance, many, report, tmp_path):
     assert most["threads"] <= first["threads"] + 4
     assert most["log"] < 80 * MEBIBYTE
     assert most["size"] < 60 * MEBIBYTE  # only the newest are kept
-    truth.check(face, path, [journal], report)
+    truth.check(store_kind, path, [journal], report)

@@ -12,20 +12,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from faces import Handle, eventually, open_files
 from journal import ABSENT, Expected
 from report import Report
 from samples import make, version_of
+from store_kinds import Handle, eventually, open_files
 
 SLOW = 20.0  # seconds; no file of these tests may take so long to open, whatever else runs here
 
 
-def check(face: str, path: Path, journals: Iterable[Path], report: Report) -> Expected:
+def check(store_kind: str, path: Path, journals: Iterable[Path], report: Report) -> Expected:
     """Open the file with a fresh store and compare all of it with what the journals allow."""
     expected = Expected(journals)
     report.journals.update(expected.counts)
     began = time.monotonic()
-    with Handle(face, path.parent) as store:
+    with Handle(store_kind, path.parent) as store:
         first = store.list(10)
         took = time.monotonic() - began
         report.highest(most_milliseconds_to_open=round(took * 1000))
@@ -34,8 +34,8 @@ def check(face: str, path: Path, journals: Iterable[Path], report: Report) -> Ex
         assert store.count() == len(found)
         assert [s.run_id for s in first] == [s.run_id for s in _pages(store)][:10]
     _compare(found, expected, report)
-    (_check_database if face.startswith("sqlite") else _check_lines)(path, report)
-    assert_free(face, path)
+    (_check_database if store_kind.startswith("sqlite") else _check_lines)(path, report)
+    assert_free(store_kind, path)
     return expected
 
 
@@ -95,9 +95,9 @@ def _check_lines(path: Path, report: Report) -> None:
     assert not repeated
 
 
-def assert_free(face: str, path: Path) -> None:
+def assert_free(store_kind: str, path: Path) -> None:
     """No lock and no transaction is left behind by anybody."""
-    if face.startswith("sqlite"):
+    if store_kind.startswith("sqlite"):
         with contextlib.closing(sqlite3.connect(path, timeout=10)) as raw:
             raw.execute("BEGIN IMMEDIATE")
             raw.execute("ROLLBACK")

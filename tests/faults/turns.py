@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import truth
 from children import DEADLINE, Child, Zygote
-from faces import file_of
 from report import Report
+from store_kinds import file_of
 
 
 class Refused(Exception):  # noqa: N818 - as the test says it
@@ -36,8 +36,8 @@ def _notes() -> Path:
 class Turns:
     """A store in a child, used step by step: see `roles.Steps` for the requests."""
 
-    def __init__(self, zygote: Zygote, face: str, folder: Path, **options: Any) -> None:
-        self.face, self.path = face, file_of(face, folder)
+    def __init__(self, zygote: Zygote, store_kind: str, folder: Path, **options: Any) -> None:
+        self.store_kind, self.path = store_kind, file_of(store_kind, folder)
         notes = _notes()
         self.journal = notes / "turns.journal"
         self.journal.touch()
@@ -48,7 +48,7 @@ class Turns:
             pipe.chmod(0o666)
         self.child: Child = zygote.start(
             "steps",
-            face=face,
+            store_kind=store_kind,
             path=self.path,
             journal=self.journal,
             asked=pipes[0],
@@ -75,7 +75,7 @@ class Turns:
 
     def truth(self, report: Report, *others: Path) -> truth.Expected:
         """What a fresh store of this process finds."""
-        return truth.check(self.face, self.path, [self.journal, *others], report)
+        return truth.check(self.store_kind, self.path, [self.journal, *others], report)
 
     def __enter__(self) -> Self:
         return self

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from faces import make as make_store
 from journal import ABSENT, Journal
 from samples import make
+from store_kinds import make as make_store
 
 FOR_EVER = 10**9
 
@@ -27,7 +27,7 @@ class Writer:
         self.number = 0
 
     def plan(self) -> tuple[str, list[str], int]:
-        """What to do next: the verb, the runs, and their version from then on."""
+        """What to do next: the method, the runs, and their version from then on."""
         dice = self.chance.random()
         if self.runs and dice < 0.12:
             run_id, version = self.runs[self.chance.randrange(len(self.runs))]
@@ -40,12 +40,12 @@ class Writer:
         self.number += many
         return "save_many" if many > 1 else "save", run_ids, 1
 
-    def call(self, verb: str, run_ids: list[str], version: int):
+    def call(self, method: str, run_ids: list[str], version: int):
         traces = [make(run_id, version) for run_id in run_ids if version != ABSENT]
         self.journal.begin(version, *run_ids)
-        if verb == "save_many":
+        if method == "save_many":
             return self.store.save_many(traces)
-        return getattr(self.store, verb)(traces[0] if traces else run_ids[0])
+        return getattr(self.store, method)(traces[0] if traces else run_ids[0])
 
     def acknowledged(self, run_ids: list[str], version: int) -> None:
         self.journal.done(version, *run_ids)
@@ -57,21 +57,21 @@ class Writer:
         for _ in range(times):
             if stop is not None and stop.exists():
                 return
-            verb, run_ids, version = self.plan()
-            self.call(verb, run_ids, version)
+            method, run_ids, version = self.plan()
+            self.call(method, run_ids, version)
             self.acknowledged(run_ids, version)
 
     async def work_async(self, times: int, stop: Path | None = None) -> None:
         for _ in range(times):
             if stop is not None and stop.exists():  # noqa: ASYNC240
                 return
-            verb, run_ids, version = self.plan()
-            await self.call(verb, run_ids, version)
+            method, run_ids, version = self.plan()
+            await self.call(method, run_ids, version)
             self.acknowledged(run_ids, version)
 
 
 def save(
-    face: str,
+    store_kind: str,
     path: str,
     journal: str,
     name: str,
@@ -83,9 +83,9 @@ def save(
 ) -> None:
     """Save from several tasks, or threads, of one store, until the file `stop` is there."""
     told = Journal(journal)
-    store = make_store(face, path, durability=durability)
+    store = make_store(store_kind, path, durability=durability)
     writers = [Writer(store, told, f"{name}{n}", f"{seed}/{name}/{n}") for n in range(tasks)]
-    if face.endswith("async"):
+    if store_kind.endswith("async"):
         asyncio.run(async_writers(store, writers, times, stop and Path(stop)))
     else:
         end = stop and Path(stop)

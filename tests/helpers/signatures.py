@@ -8,7 +8,7 @@ import re
 BLOCKING_NAME = {"aclose": "close"}
 
 
-def verbs(cls: type) -> dict[str, object]:
+def methods(cls: type) -> dict[str, object]:
     """The public methods of a class, under their blocking names."""
     names = [name for name in dir(cls) if not name.startswith("_")]
     return {
@@ -18,12 +18,14 @@ def verbs(cls: type) -> dict[str, object]:
     }
 
 
-def parameters(verb) -> list[tuple]:
-    """Names, kinds and defaults; for a constructor and for most verbs the annotations too."""
-    found = inspect.signature(verb).parameters.values()
+def parameters(method) -> list[tuple]:
+    """Names, kinds and defaults; for a constructor and for most methods the annotations too."""
+    found = inspect.signature(method).parameters.values()
     return [(p.name, p.kind, p.default, p.annotation) for p in found]
 
 
-def returned(verb) -> str:
-    """What a verb returns, without the waiting."""
-    return re.sub(r"\bAsyncIterator\b", "Iterator", str(inspect.signature(verb).return_annotation))
+def returned(method) -> str:
+    """What a method returns, without the waiting."""
+    return re.sub(
+        r"\bAsyncIterator\b", "Iterator", str(inspect.signature(method).return_annotation)
+    )

@@ -1,4 +1,4 @@
-"""Saving for an agent: either face of store, cancellation, and stores that fail."""
+"""Saving for an agent: async and blocking stores, cancellation, and stores that fail."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def assert_flaky(trace):
 
 @pytest.fixture(params=["blocking store", "async store"])
 def store(request, tmp_path):
-    """Stores of both faces over one file; the tests read it through the blocking one."""
+    """An async and a blocking store over one file; the tests read it through the blocking one."""
     with SQLiteTraceStore(tmp_path / "traces.db") as reader:
         if request.param == "blocking store":
             reader.under_test = reader

@@ -53,11 +53,11 @@ def listening(routers):
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
-            name, verb = self.path.strip("/").split("/")
+            name, action = self.path.strip("/").split("/")
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200)
             self.end_headers()
-            if verb == "invoke":
+            if action == "invoke":
                 answer = routers[name].handle_invoke(body)
                 self.wfile.write(json.dumps(answer).encode())
             else:

@@ -12,8 +12,8 @@ import zlib
 
 import httpx
 import pytest
-from faces import eventually
 from served import run_of, serving
+from store_kinds import eventually
 
 from selectools_observe import AsyncSQLiteTraceStore, InMemoryTraceStore
 from selectools_observe.server import connection_limits as connections

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import pytest
-from faces import FACES, file_of, make
 from served import run_of, serving
+from store_kinds import STORE_KINDS, file_of, make
 
 from selectools_observe import (
     AgentTrace,
@@ -23,8 +23,8 @@ from selectools_observe import (
 from selectools_observe.testing.samples import full_trace, various_filters, various_traces
 
 
-class FiveVerbs:
-    """A blocking store of a third party, with nothing beyond the five verbs."""
+class FiveMethods:
+    """A blocking store of a third party, with nothing beyond the five methods."""
 
     def __init__(self):
         self._kept = InMemoryTraceStore()
@@ -45,7 +45,7 @@ class FiveVerbs:
         return self._kept.delete(run_id)
 
 
-class AsyncFiveVerbs(FiveVerbs):
+class AsyncFiveMethods(FiveMethods):
     """The same, async."""
 
     async def save(self, trace):
@@ -64,14 +64,14 @@ class AsyncFiveVerbs(FiveVerbs):
         return super().delete(run_id)
 
 
-KINDS = [*FACES, "five-verbs", "five-verbs-async"]
+KINDS = [*STORE_KINDS, "five-methods", "five-methods-async"]
 
 
 @pytest.fixture(params=KINDS)
 def any_service(request, tmp_path):
     """A service of an empty store, of each kind in turn."""
     if request.param.startswith("five"):
-        store = AsyncFiveVerbs() if request.param.endswith("async") else FiveVerbs()
+        store = AsyncFiveMethods() if request.param.endswith("async") else FiveMethods()
     else:
         on_disk = not request.param.startswith("memory")
         store = make(request.param, file_of(request.param, tmp_path) if on_disk else None)
@@ -488,7 +488,7 @@ class TestSums:
 def test_the_store_stays_open(path):
     store = SQLiteTraceStore(path)
     with contextlib.closing(store):
-        with serving(FiveVerbs()) as service:
+        with serving(FiveMethods()) as service:
             assert service.get("/health").status_code == 200
         store.save(run_of("afterwards"))
 

@@ -14,9 +14,9 @@ import time
 
 import httpx
 import pytest
-from faces import eventually
 from served import TOKEN, run_of, serving
 from service_program import program
+from store_kinds import eventually
 
 from selectools_observe import AsyncSQLiteTraceStore, SQLiteTraceStore, StorageError
 from selectools_observe.backends.sqlite import database

@@ -379,7 +379,7 @@ class TestPaths:
 
 
 class Failing:
-    """A store of which every verb fails."""
+    """A store of which every method fails."""
 
     def __init__(self, error):
         self.error = error

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from faces import FACES, ON_DISK, Handle, file_of, ids, make, trace
 from hostile import nested
+from store_kinds import ON_DISK, STORE_KINDS, Handle, file_of, ids, make, trace
 
 from selectools_observe import (
     AgentTrace,
@@ -31,11 +31,11 @@ from selectools_observe import (
     TraceStoreError,
 )
 
-SQLITE = [face for face in FACES if face.startswith("sqlite")]
-JSONL = [face for face in FACES if face.startswith("jsonl")]
+SQLITE = [store_kind for store_kind in STORE_KINDS if store_kind.startswith("sqlite")]
+JSONL = [store_kind for store_kind in STORE_KINDS if store_kind.startswith("jsonl")]
 
 
-@pytest.fixture(params=FACES)
+@pytest.fixture(params=STORE_KINDS)
 def handle(request, tmp_path):
     with Handle(request.param, tmp_path) as handle:
         yield handle
@@ -53,10 +53,10 @@ def lines(request, tmp_path):
         yield handle
 
 
-def refused(face: str, path: Path) -> StorageError:
+def refused(store_kind: str, path: Path) -> StorageError:
     """The error of opening a store there, which must be whole and ours."""
     with pytest.raises(StorageError) as caught:
-        _open_and_save(face, path)
+        _open_and_save(store_kind, path)
     error = caught.value
     assert str(path) in str(error)
     assert error.where == str(path)
@@ -68,114 +68,116 @@ def refused(face: str, path: Path) -> StorageError:
     return error
 
 
-def _open_and_save(face: str, path: Path) -> None:
+def _open_and_save(store_kind: str, path: Path) -> None:
     import asyncio
 
     async def save():
-        store = make(face, path)
+        store = make(store_kind, path)
         try:
             await store.save(trace("a"))
         finally:
             await store.aclose()
 
-    if face.endswith("async"):
+    if store_kind.endswith("async"):
         asyncio.run(save())
     else:
-        make(face, path).close()  # opens when it is made
+        make(store_kind, path).close()  # opens when it is made
 
 
 class TestPaths:
-    @pytest.mark.parametrize("face", ON_DISK)
-    def test_a_directory(self, face, tmp_path):
-        error = refused(face, tmp_path)
+    @pytest.mark.parametrize("store_kind", ON_DISK)
+    def test_a_directory(self, store_kind, tmp_path):
+        error = refused(store_kind, tmp_path)
         assert "director" in str(error)
         assert "Give the path of a" in error.remedy
 
-    @pytest.mark.parametrize("face", ON_DISK)
-    def test_a_path_under_a_file(self, face, tmp_path):
+    @pytest.mark.parametrize("store_kind", ON_DISK)
+    def test_a_path_under_a_file(self, store_kind, tmp_path):
         (tmp_path / "file").write_text("in the way")
-        error = refused(face, tmp_path / "file" / "deep" / "traces")
+        error = refused(store_kind, tmp_path / "file" / "deep" / "traces")
         assert "not a directory" in error.problem
         assert (tmp_path / "file").read_text() == "in the way"
 
     @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no /proc here")
-    @pytest.mark.parametrize("face", ON_DISK)
+    @pytest.mark.parametrize("store_kind", ON_DISK)
     @pytest.mark.parametrize("path", ["/proc/traces.db", "/proc/nowhere/traces.db"])
-    def test_a_folder_that_may_not_be_written(self, face, path):
-        refused(face, Path(path))
+    def test_a_folder_that_may_not_be_written(self, store_kind, path):
+        refused(store_kind, Path(path))
 
     @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
-    @pytest.mark.parametrize("face", JSONL)
-    def test_a_disk_that_is_full(self, face):
+    @pytest.mark.parametrize("store_kind", JSONL)
+    def test_a_disk_that_is_full(self, store_kind):
         with pytest.raises(StorageError, match="full"):
-            _open_save_close(face, Path("/dev/full"))
+            _open_save_close(store_kind, Path("/dev/full"))
 
     @pytest.mark.skipif(
         not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind root"
     )
-    @pytest.mark.parametrize("face", ON_DISK)
-    def test_a_folder_without_permission(self, face, tmp_path):
+    @pytest.mark.parametrize("store_kind", ON_DISK)
+    def test_a_folder_without_permission(self, store_kind, tmp_path):
         folder = tmp_path / "locked"
         folder.mkdir(mode=0o500)
-        refused(face, folder / "traces")
+        refused(store_kind, folder / "traces")
 
-    @pytest.mark.parametrize("face", ON_DISK)
-    def test_a_name_that_is_too_long(self, face, tmp_path):
-        refused(face, tmp_path / ("x" * 300))
+    @pytest.mark.parametrize("store_kind", ON_DISK)
+    def test_a_name_that_is_too_long(self, store_kind, tmp_path):
+        refused(store_kind, tmp_path / ("x" * 300))
 
-    @pytest.mark.parametrize("face", ON_DISK)
+    @pytest.mark.parametrize("store_kind", ON_DISK)
     @pytest.mark.parametrize("wrong", [None, 5, 1.5, ["a"], b"bytes.db"])
-    def test_what_is_no_path(self, face, wrong, tmp_path, monkeypatch):
+    def test_what_is_no_path(self, store_kind, wrong, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         with pytest.raises(TypeError):
-            _open_save_close(face, wrong)
+            _open_save_close(store_kind, wrong)
 
-    @pytest.mark.parametrize("face", ON_DISK)
-    def test_a_path_with_a_nul(self, face, tmp_path):
+    @pytest.mark.parametrize("store_kind", ON_DISK)
+    def test_a_path_with_a_nul(self, store_kind, tmp_path):
         with pytest.raises((ValueError, StorageError)):
-            _open_save_close(face, f"{tmp_path}/a\x00b")
+            _open_save_close(store_kind, f"{tmp_path}/a\x00b")
 
-    @pytest.mark.parametrize("face", ON_DISK)
+    @pytest.mark.parametrize("store_kind", ON_DISK)
     @pytest.mark.parametrize("name", ["file:x?mode=ro", "a b%20c", "é\u0301", "x?y#z", "'q'"])
-    def test_odd_names_are_names(self, face, name, tmp_path):
-        _open_save_close(face, tmp_path / name)
+    def test_odd_names_are_names(self, store_kind, name, tmp_path):
+        _open_save_close(store_kind, tmp_path / name)
         assert (tmp_path / name).stat().st_size > 0
 
-    @pytest.mark.parametrize("face", ON_DISK)
-    def test_folders_are_made(self, face, tmp_path):
-        _open_save_close(face, tmp_path / "a" / "b" / "traces")
+    @pytest.mark.parametrize("store_kind", ON_DISK)
+    def test_folders_are_made(self, store_kind, tmp_path):
+        _open_save_close(store_kind, tmp_path / "a" / "b" / "traces")
         assert (tmp_path / "a" / "b" / "traces").exists()
 
-    @pytest.mark.parametrize("face", ON_DISK)
+    @pytest.mark.parametrize("store_kind", ON_DISK)
     @pytest.mark.parametrize("wrong", ["FULL", "none", None, True])
-    def test_an_unknown_durability(self, face, wrong, tmp_path):
+    def test_an_unknown_durability(self, store_kind, wrong, tmp_path):
         with pytest.raises(ValueError, match="durability must be 'full' or 'normal'"):
-            make(face, tmp_path / "traces", durability=wrong)
+            make(store_kind, tmp_path / "traces", durability=wrong)
 
-    @pytest.mark.parametrize("face", [face for face in FACES if face.startswith("memory")])
-    def test_a_wrong_size(self, face):
+    @pytest.mark.parametrize(
+        "store_kind", [store_kind for store_kind in STORE_KINDS if store_kind.startswith("memory")]
+    )
+    def test_a_wrong_size(self, store_kind):
         for wrong in (0, -1):
             with pytest.raises(ValueError, match="max_size"):
-                make(face, max_size=wrong)
+                make(store_kind, max_size=wrong)
         for wrong in ("5", 5.0, True, None):
             with pytest.raises(TypeError, match="max_size"):
-                make(face, max_size=wrong)
+                make(store_kind, max_size=wrong)
 
 
-def _open_save_close(face: str, path) -> None:
+def _open_save_close(store_kind: str, path) -> None:
     import asyncio
 
     async def save():
-        store = make(face, path)
+        store = make(store_kind, path)
         try:
             await store.save(trace("a"))
         finally:
             await store.aclose()
 
-    if face.endswith("async"):
+    if store_kind.endswith("async"):
         asyncio.run(save())
     else:
-        store = make(face, path)
+        store = make(store_kind, path)
         try:
             store.save(trace("a"))
         finally:
@@ -183,34 +185,34 @@ def _open_save_close(face: str, path) -> None:
 
 
 class TestFilesOfOthers:
-    @pytest.mark.parametrize("face", SQLITE)
+    @pytest.mark.parametrize("store_kind", SQLITE)
     @pytest.mark.parametrize(
         "content", [b"this is a letter, not a database\n" * 200, b"\x89PNG" + b"\x00" * 5000]
     )
-    def test_a_file_that_is_no_database(self, face, content, tmp_path):
+    def test_a_file_that_is_no_database(self, store_kind, content, tmp_path):
         path = tmp_path / "letter.txt"
         path.write_bytes(content)
-        error = refused(face, path)
+        error = refused(store_kind, path)
         assert "not an SQLite database" in error.problem
         assert path.read_bytes() == content
         assert os.listdir(tmp_path) == ["letter.txt"]
 
-    @pytest.mark.parametrize("face", SQLITE)
-    def test_a_database_of_a_newer_version(self, face, tmp_path):
+    @pytest.mark.parametrize("store_kind", SQLITE)
+    def test_a_database_of_a_newer_version(self, store_kind, tmp_path):
         path = tmp_path / "traces.db"
         with SQLiteTraceStore(path) as store:
             store.save(trace("a"))
         with contextlib.closing(sqlite3.connect(path)) as raw:
             raw.execute("PRAGMA user_version = 99")
         before = path.read_bytes()
-        error = refused(face, path)
+        error = refused(store_kind, path)
         assert "newer version" in error.problem
         assert "99" in error.problem
         assert "Upgrade" in error.remedy
         assert path.read_bytes() == before
         assert os.listdir(tmp_path) == ["traces.db"]
 
-    @pytest.mark.parametrize("face", SQLITE)
+    @pytest.mark.parametrize("store_kind", SQLITE)
     @pytest.mark.parametrize(
         "table",
         [
@@ -218,52 +220,55 @@ class TestFilesOfOthers:
             "CREATE TABLE traces (run_id TEXT PRIMARY KEY, steps INTEGER)",
         ],
     )
-    def test_a_foreign_table(self, face, table, tmp_path):
+    def test_a_foreign_table(self, store_kind, table, tmp_path):
         path = tmp_path / "traces.db"
         with contextlib.closing(sqlite3.connect(path)) as raw:
             raw.execute(table)
         before = path.read_bytes()
-        error = refused(face, path)
+        error = refused(store_kind, path)
         assert "'traces'" in error.problem
         assert path.read_bytes() == before
         assert os.listdir(tmp_path) == ["traces.db"]
 
-    @pytest.mark.parametrize("face", SQLITE)
-    def test_a_view_in_place_of_the_table(self, face, tmp_path):
+    @pytest.mark.parametrize("store_kind", SQLITE)
+    def test_a_view_in_place_of_the_table(self, store_kind, tmp_path):
         path = tmp_path / "traces.db"
         with contextlib.closing(sqlite3.connect(path)) as raw:
             raw.execute(
                 "CREATE VIEW traces AS SELECT 'a' AS run_id, 1 AS steps, 1.0 AS total_ms, "
                 "'x' AS created_at, '{}' AS metadata, '{}' AS trace_json"
             )
-        refused(face, path)
+        refused(store_kind, path)
 
-    @pytest.mark.parametrize("face", SQLITE)
-    def test_tables_of_others_stay(self, face, tmp_path):
+    @pytest.mark.parametrize("store_kind", SQLITE)
+    def test_tables_of_others_stay(self, store_kind, tmp_path):
         path = tmp_path / "traces.db"
         with contextlib.closing(sqlite3.connect(path)) as raw, raw:
             raw.execute("CREATE TABLE notes (body TEXT)")
             raw.execute("INSERT INTO notes VALUES ('mine')")
-        _open_save_close(face, path)
+        _open_save_close(store_kind, path)
         with contextlib.closing(sqlite3.connect(path)) as raw:
             assert raw.execute("SELECT * FROM notes").fetchall() == [("mine",)]
 
-    @pytest.mark.parametrize("face", SQLITE)
-    def test_a_database_cut_in_half(self, face, tmp_path):
+    @pytest.mark.parametrize("store_kind", SQLITE)
+    def test_a_database_cut_in_half(self, store_kind, tmp_path):
         path = tmp_path / "traces.db"
         with SQLiteTraceStore(path) as store:
             store.save_many(trace(f"{n}", text="x" * 500) for n in range(500))
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
-        with pytest.raises(StorageError, match=re.escape(str(path))), Handle(face, tmp_path) as it:
+        with (
+            pytest.raises(StorageError, match=re.escape(str(path))),
+            Handle(store_kind, tmp_path) as it,
+        ):
             it.query(TraceFilter(metadata_match={"text": "x" * 500}))
             it.load_many(f"{n}" for n in range(500))
 
-    @pytest.mark.parametrize("face", JSONL)
-    def test_a_text_that_is_no_jsonl(self, face, tmp_path):
-        path = file_of(face, tmp_path)
+    @pytest.mark.parametrize("store_kind", JSONL)
+    def test_a_text_that_is_no_jsonl(self, store_kind, tmp_path):
+        path = file_of(store_kind, tmp_path)
         path.write_bytes(b"a letter\nof two lines\n")
-        with Handle(face, tmp_path) as handle:
+        with Handle(store_kind, tmp_path) as handle:
             assert handle.list() == []
             handle.save(trace("a"))
             assert ids(handle.list()) == ["a"]
@@ -334,12 +339,12 @@ class TestArguments:
         with pytest.raises(TypeError, match="TraceFilter"):
             handle.query(wrong)
 
-    def test_filters_of_the_other_verbs(self, handle):
+    def test_filters_of_the_other_methods(self, handle):
         with pytest.raises(TypeError, match="TraceFilter"):
             handle.count({"min_steps": 1})
-        for verb in ("iter_summaries", "iter_traces"):
+        for method in ("iter_summaries", "iter_traces"):
             with pytest.raises(TypeError, match="TraceFilter"):
-                getattr(handle, verb)({"min_steps": 1})
+                getattr(handle, method)({"min_steps": 1})
 
     @pytest.mark.parametrize("page", [(-1, 0), (0, -1), (-1, -1)])
     def test_negative_pages(self, handle, page):
@@ -419,9 +424,9 @@ class TestCursors:
     )
     def test_garbage(self, handle, cursor):
         handle.save(trace("a"))
-        for verb in (handle.list, lambda **k: handle.query(TraceFilter(), **k)):
+        for method in (handle.list, lambda **k: handle.query(TraceFilter(), **k)):
             with pytest.raises(ValueError, match="invalid cursor for this store.*next_cursor"):
-                verb(cursor=cursor)
+                method(cursor=cursor)
 
     @pytest.mark.parametrize("cursor", [5, b"abc", ["a"], True])
     def test_what_is_no_string(self, handle, cursor):
@@ -430,10 +435,10 @@ class TestCursors:
 
     def test_of_another_kind_of_store(self, handle, tmp_path):
         handle.save(trace("a"))
-        for face in FACES:
-            if face.split("-")[0] == handle.face.split("-")[0]:
+        for store_kind in STORE_KINDS:
+            if store_kind.split("-")[0] == handle.store_kind.split("-")[0]:
                 continue
-            with Handle(face, tmp_path / "other") as other:
+            with Handle(store_kind, tmp_path / "other") as other:
                 other.save_many([trace("a"), trace("b")])
                 cursor = other.list(1).next_cursor
             with pytest.raises(ValueError, match="invalid cursor for this store"):
@@ -442,14 +447,14 @@ class TestCursors:
     def test_of_another_store_of_the_kind(self, handle, tmp_path):
         """It cannot be told for sure; it must do no harm."""
         handle.save_many([trace("a"), trace("b")])
-        with Handle(handle.face, tmp_path / "other") as other:
+        with Handle(handle.store_kind, tmp_path / "other") as other:
             other.save_many(trace(f"{n}") for n in range(10))
             cursor = other.list(3).next_cursor
         assert set(ids(handle.list(cursor=cursor))) <= {"a", "b"}
 
     def test_numbers_beyond_all_bounds(self, handle):
         handle.save_many([trace("a"), trace("b")])
-        kind = handle.face.split("-")[0]
+        kind = handle.store_kind.split("-")[0]
         for key in (2**63 - 1, 2**63, 2**70, -1, -(2**63), -(2**70)):
             for created in (0, 2**70, -(2**70)):
                 forged = json.dumps([kind, key, "", created, "a"]).encode()
@@ -485,7 +490,7 @@ class TestCursors:
 
 
 class TestClosed:
-    VERBS = {
+    METHODS = {
         "save": (trace("a"),),
         "save_many": ([trace("a")],),
         "load": ("a",),
@@ -498,27 +503,27 @@ class TestClosed:
         "iter_traces": (),
     }
 
-    @pytest.mark.parametrize("verb", VERBS)
-    def test_every_verb(self, handle, verb):
+    @pytest.mark.parametrize("method", METHODS)
+    def test_every_method(self, handle, method):
         handle.save(trace("a"))
         handle.close_store()
         with pytest.raises(StoreClosedError, match="closed: open a new one"):
-            getattr(handle, verb)(*self.VERBS[verb])
+            getattr(handle, method)(*self.METHODS[method])
 
     def test_with_nothing_to_do(self, handle):
         handle.close_store()
-        for verb, arguments in (("save_many", ([],)), ("load_many", ([],)), ("list", (0,))):
+        for method, arguments in (("save_many", ([],)), ("load_many", ([],)), ("list", (0,))):
             with pytest.raises(StoreClosedError):
-                getattr(handle, verb)(*arguments)
+                getattr(handle, method)(*arguments)
 
     def test_again(self, handle):
         handle.close_store()
         handle.close_store()
 
-    @pytest.mark.parametrize("face", FACES)
-    def test_before_it_was_used(self, face, tmp_path):
-        store = make(face, file_of(face, tmp_path) if face in ON_DISK else None)
-        if face.endswith("async"):
+    @pytest.mark.parametrize("store_kind", STORE_KINDS)
+    def test_before_it_was_used(self, store_kind, tmp_path):
+        store = make(store_kind, file_of(store_kind, tmp_path) if store_kind in ON_DISK else None)
+        if store_kind.endswith("async"):
             import asyncio
 
             asyncio.run(store.aclose())
@@ -650,12 +655,12 @@ class TestCorruptRows:
         database.save(trace("a", user="ada"))
         with contextlib.closing(sqlite3.connect(database.path)) as raw, raw:
             raw.execute("DROP TABLE trace_postings")
-        for verb in (
+        for method in (
             lambda: database.query(TraceFilter(metadata_match={"user": "ada"})),
             lambda: database.save_many(trace(f"{n}") for n in range(600)),
         ):
             try:
-                verb()
+                method()
             except TraceStoreError as error:
                 assert str(database.path) in str(error)
 
@@ -881,7 +886,7 @@ class TestCorruptLines:
 
     def test_a_file_that_was_replaced(self, lines, tmp_path):
         lines.save(trace("a"))
-        with Handle(lines.face, tmp_path / "other") as other:
+        with Handle(lines.store_kind, tmp_path / "other") as other:
             other.save(trace("b"))
         os.replace(other.path, lines.path)
         assert ids(lines.list()) == ["b"]
@@ -904,9 +909,9 @@ class TestNothingEscapesBare:
         database.save(trace("a"))
         with contextlib.closing(sqlite3.connect(database.path)) as raw, raw:
             raw.execute("DROP TABLE traces")
-        for verb, arguments in TestClosed.VERBS.items():
+        for method, arguments in TestClosed.METHODS.items():
             try:
-                getattr(database, verb)(*arguments)
+                getattr(database, method)(*arguments)
             except TraceStoreError as error:
                 assert str(database.path) in str(error)
 
@@ -931,9 +936,9 @@ class TestNothingEscapesBare:
         lines.path.unlink()
         lines.path.mkdir()
         try:
-            for verb, arguments in TestClosed.VERBS.items():
+            for method, arguments in TestClosed.METHODS.items():
                 try:
-                    getattr(lines, verb)(*arguments)
+                    getattr(lines, method)(*arguments)
                 except TraceStoreError as error:
                     assert str(lines.path) in str(error)
         finally:

@@ -8,9 +8,9 @@ import sqlite3
 import zlib
 
 import pytest
-from faces import past_the_triggers
 from hypothesis import given
 from hypothesis import strategies as st
+from store_kinds import past_the_triggers
 
 from selectools_observe import (
     AgentTrace,

@@ -19,7 +19,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from faces import FACES, ON_DISK, Handle, eventually, file_of, ids, make, open_files, trace
+from store_kinds import (
+    ON_DISK,
+    STORE_KINDS,
+    Handle,
+    eventually,
+    file_of,
+    ids,
+    make,
+    open_files,
+    trace,
+)
 
 from selectools_observe import (
     AsyncJSONLTraceStore,
@@ -29,8 +39,8 @@ from selectools_observe import (
     TraceFilter,
 )
 
-ASYNC_ON_DISK = [face for face in ON_DISK if face.endswith("async")]
-BLOCKING = [face for face in FACES if face.endswith("blocking")]
+ASYNC_ON_DISK = [store_kind for store_kind in ON_DISK if store_kind.endswith("async")]
+BLOCKING = [store_kind for store_kind in STORE_KINDS if store_kind.endswith("blocking")]
 HANG = 60  # seconds after which something must be said to hang
 
 CLASSES = {
@@ -53,26 +63,26 @@ def run_program(source: str, *arguments, expect: int = 0) -> subprocess.Complete
     return done
 
 
-def stored(face: str, path: Path) -> set[str]:
+def stored(store_kind: str, path: Path) -> set[str]:
     """What a fresh store finds in the file, which nobody writes to; it must be whole."""
-    if face.startswith("sqlite"):
+    if store_kind.startswith("sqlite"):
         with contextlib.closing(sqlite3.connect(path)) as raw:
             assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    with Handle(face.replace("async", "blocking"), path.parent) as handle:
+    with Handle(store_kind.replace("async", "blocking"), path.parent) as handle:
         loaded = handle.iter_traces()
         assert len(loaded) == handle.count()
         return set(ids(loaded))
 
 
-def seen(face: str, path: Path) -> list[str]:
+def seen(store_kind: str, path: Path) -> list[str]:
     """The newest runs that a fresh store finds in a file which others write to."""
-    with Handle(face.replace("async", "blocking"), path.parent) as handle:
+    with Handle(store_kind.replace("async", "blocking"), path.parent) as handle:
         return ids(handle.list())
 
 
-def check_free(face: str, path: Path) -> None:
+def check_free(store_kind: str, path: Path) -> None:
     """No lock and no transaction was left behind."""
-    if face.startswith("sqlite"):
+    if store_kind.startswith("sqlite"):
         with contextlib.closing(sqlite3.connect(path, timeout=10)) as raw:
             raw.execute("BEGIN IMMEDIATE")
             raw.execute("ROLLBACK")
@@ -104,81 +114,81 @@ class TestProgramsThatNeverClose:
         asyncio.run(main())
     """
 
-    @pytest.mark.parametrize("face", ON_DISK)
-    def test_exit_at_once_with_everything_on_disk_and_a_warning(self, face, tmp_path):
-        program = self.ASYNC_PROGRAM if face.endswith("async") else self.BLOCKING_PROGRAM
-        path = file_of(face, tmp_path)
+    @pytest.mark.parametrize("store_kind", ON_DISK)
+    def test_exit_at_once_with_everything_on_disk_and_a_warning(self, store_kind, tmp_path):
+        program = self.ASYNC_PROGRAM if store_kind.endswith("async") else self.BLOCKING_PROGRAM
+        path = file_of(store_kind, tmp_path)
         began = time.monotonic()
-        done = run_program(program.format(name=CLASSES[face]), path)
+        done = run_program(program.format(name=CLASSES[store_kind]), path)
         assert time.monotonic() - began < 20
         assert len(done.stdout.split()) == 50
-        assert stored(face, path) == set(done.stdout.split())
+        assert stored(store_kind, path) == set(done.stdout.split())
         assert "ResourceWarning" in done.stderr
-        assert f"{CLASSES[face]}({str(path)!r}) was not closed" in done.stderr
+        assert f"{CLASSES[store_kind]}({str(path)!r}) was not closed" in done.stderr
         assert "Traceback" not in done.stderr
         assert "Exception ignored" not in done.stderr
 
-    @pytest.mark.parametrize("face", ON_DISK)
-    def test_one_held_in_a_local_variable(self, face, tmp_path):
+    @pytest.mark.parametrize("store_kind", ON_DISK)
+    def test_one_held_in_a_local_variable(self, store_kind, tmp_path):
         program = f"""
             import asyncio, sys
             import selectools_observe as so
             async def main():
-                store = so.{CLASSES[face]}(sys.argv[1])
+                store = so.{CLASSES[store_kind]}(sys.argv[1])
                 saved = store.save(so.AgentTrace(run_id="a"))
                 if saved != "a":
                     await saved
                 store = None
             asyncio.run(main())
         """
-        done = run_program(program, file_of(face, tmp_path))
+        done = run_program(program, file_of(store_kind, tmp_path))
         assert "was not closed" in done.stderr
         assert "Traceback" not in done.stderr
-        assert stored(face, file_of(face, tmp_path)) == {"a"}
+        assert stored(store_kind, file_of(store_kind, tmp_path)) == {"a"}
 
-    @pytest.mark.parametrize("face", ON_DISK)
+    @pytest.mark.parametrize("store_kind", ON_DISK)
     @pytest.mark.parametrize("ending", ["sys.exit(3)", "raise SystemExit(3)", "os._exit(3)"])
-    def test_whatever_way_they_end(self, face, ending, tmp_path):
+    def test_whatever_way_they_end(self, store_kind, ending, tmp_path):
         program = f"""
             import asyncio, os, sys
             import selectools_observe as so
-            store = so.{CLASSES[face]}(sys.argv[1])
+            store = so.{CLASSES[store_kind]}(sys.argv[1])
             async def main():
                 for n in range(5):
                     saved = store.save(so.AgentTrace(run_id=f"{{n}}"))
-                    print(await saved if {face.endswith("async")} else saved, flush=True)
+                    print(await saved if {store_kind.endswith("async")} else saved, flush=True)
                 {ending}
             asyncio.run(main())
         """
-        done = run_program(program, file_of(face, tmp_path), expect=3)
+        done = run_program(program, file_of(store_kind, tmp_path), expect=3)
         assert "Traceback" not in done.stderr
-        assert stored(face, file_of(face, tmp_path)) == set("01234")
+        assert stored(store_kind, file_of(store_kind, tmp_path)) == set("01234")
 
     def test_a_store_that_was_closed_says_nothing(self, tmp_path):
-        for face in FACES:
-            path = file_of(face, tmp_path) if face in ON_DISK else None
+        for store_kind in STORE_KINDS:
+            path = file_of(store_kind, tmp_path) if store_kind in ON_DISK else None
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                if face.endswith("async"):
+                if store_kind.endswith("async"):
 
-                    async def use(face=face, path=path):
-                        async with make(face, path) as store:
+                    async def use(store_kind=store_kind, path=path):
+                        async with make(store_kind, path) as store:
                             await store.save(trace("a"))
 
                     asyncio.run(use())
                 else:
-                    with make(face, path) as store:
+                    with make(store_kind, path) as store:
                         store.save(trace("a"))
                     del store
                 gc.collect()
 
-    @pytest.mark.parametrize("face", BLOCKING[1:])
-    def test_a_store_that_could_not_be_opened_says_nothing(self, face, tmp_path):
+    @pytest.mark.parametrize("store_kind", BLOCKING[1:])
+    def test_a_store_that_could_not_be_opened_says_nothing(self, store_kind, tmp_path):
         program = f"""
             import gc, sys
             import selectools_observe as so
             try:
-                so.{CLASSES[face]}(sys.argv[1])
+                so.{CLASSES[store_kind]}(sys.argv[1])
             except so.StorageError:
                 pass
             gc.collect()
@@ -209,9 +219,11 @@ class TestProgramsThatNeverClose:
 
 
 class TestManyLoops:
-    @pytest.mark.parametrize("face", [face for face in FACES if face.endswith("async")])
-    def test_100_runs_in_a_row(self, face, tmp_path):
-        store = make(face, file_of(face, tmp_path) if face in ON_DISK else None)
+    @pytest.mark.parametrize(
+        "store_kind", [store_kind for store_kind in STORE_KINDS if store_kind.endswith("async")]
+    )
+    def test_100_runs_in_a_row(self, store_kind, tmp_path):
+        store = make(store_kind, file_of(store_kind, tmp_path) if store_kind in ON_DISK else None)
         before = threading.active_count()
 
         async def use(number: int) -> None:
@@ -231,10 +243,10 @@ class TestManyLoops:
         asyncio.run(close())
         assert eventually(lambda: threading.active_count() <= before)
 
-    @pytest.mark.parametrize("face", ASYNC_ON_DISK)
-    def test_runs_that_end_with_saves_in_flight(self, face, tmp_path):
-        path = file_of(face, tmp_path)
-        store = make(face, path)
+    @pytest.mark.parametrize("store_kind", ASYNC_ON_DISK)
+    def test_runs_that_end_with_saves_in_flight(self, store_kind, tmp_path):
+        path = file_of(store_kind, tmp_path)
+        store = make(store_kind, path)
         acknowledged: set[str] = set()
         chance = random.Random(7)
 
@@ -252,7 +264,7 @@ class TestManyLoops:
 
         for number in range(60):
             asyncio.run(use(number))
-        check_free(face, path)
+        check_free(store_kind, path)
 
         async def last() -> None:
             await store.save(trace("last"))
@@ -261,13 +273,13 @@ class TestManyLoops:
 
         asyncio.run(last())
         assert acknowledged
-        assert stored(face, path) >= acknowledged | {"last"}
+        assert stored(store_kind, path) >= acknowledged | {"last"}
 
-    @pytest.mark.parametrize("face", ASYNC_ON_DISK)
-    def test_loops_that_are_closed_abruptly(self, face, tmp_path):
+    @pytest.mark.parametrize("store_kind", ASYNC_ON_DISK)
+    def test_loops_that_are_closed_abruptly(self, store_kind, tmp_path):
         """Not ``asyncio.run``: nobody cancels anything, the loop is just closed."""
-        path = file_of(face, tmp_path)
-        store = make(face, path)
+        path = file_of(store_kind, tmp_path)
+        store = make(store_kind, path)
         acknowledged: set[str] = set()
         for number in range(25):
             loop = asyncio.new_event_loop()
@@ -293,14 +305,16 @@ class TestManyLoops:
             await store.aclose()
 
         asyncio.run(last())
-        check_free(face, path)
-        assert stored(face, path) >= acknowledged | {"last"}
+        check_free(store_kind, path)
+        assert stored(store_kind, path) >= acknowledged | {"last"}
         assert len(acknowledged) >= 25
 
-    @pytest.mark.parametrize("face", [face for face in FACES if face.endswith("async")])
-    def test_three_loops_at_once_in_three_threads(self, face, tmp_path):
-        path = file_of(face, tmp_path) if face in ON_DISK else None
-        store = make(face, path)
+    @pytest.mark.parametrize(
+        "store_kind", [store_kind for store_kind in STORE_KINDS if store_kind.endswith("async")]
+    )
+    def test_three_loops_at_once_in_three_threads(self, store_kind, tmp_path):
+        path = file_of(store_kind, tmp_path) if store_kind in ON_DISK else None
+        store = make(store_kind, path)
         acknowledged: set[str] = set()
         ended_early = threading.Event()
 
@@ -335,10 +349,10 @@ class TestManyLoops:
         asyncio.run(last())
         assert len(acknowledged) >= 2 * 6 * 60
 
-    @pytest.mark.parametrize("face", ASYNC_ON_DISK)
-    def test_closed_in_one_loop_while_another_uses_it(self, face, tmp_path):
-        path = file_of(face, tmp_path)
-        store = make(face, path)
+    @pytest.mark.parametrize("store_kind", ASYNC_ON_DISK)
+    def test_closed_in_one_loop_while_another_uses_it(self, store_kind, tmp_path):
+        path = file_of(store_kind, tmp_path)
+        store = make(store_kind, path)
         acknowledged: set[str] = set()
         some_done = threading.Event()
 
@@ -357,7 +371,7 @@ class TestManyLoops:
             assert some_done.wait(HANG)
             asyncio.run(store.aclose())
             user.result(HANG)
-        assert stored(face, path) >= acknowledged
+        assert stored(store_kind, path) >= acknowledged
 
     def test_a_private_database_is_one_for_all_loops(self):
         store = AsyncSQLiteTraceStore(":memory:")
@@ -374,9 +388,11 @@ class TestManyLoops:
 
 
 class TestBlockingFace:
-    @pytest.mark.parametrize("face", BLOCKING)
-    async def test_inside_a_running_loop(self, face, tmp_path):
-        with make(face, file_of(face, tmp_path) if face in ON_DISK else None) as store:
+    @pytest.mark.parametrize("store_kind", BLOCKING)
+    async def test_inside_a_running_loop(self, store_kind, tmp_path):
+        with make(
+            store_kind, file_of(store_kind, tmp_path) if store_kind in ON_DISK else None
+        ) as store:
             for n in range(20):
                 store.save(trace(f"{n}"))
             assert store.load("5").run_id == "5"
@@ -396,11 +412,11 @@ class TestBlockingFace:
             assert store.load("a").run_id == "a"
             assert ids(store.iter_summaries()) == ["a"]
 
-    @pytest.mark.parametrize("face", BLOCKING)
-    def test_from_32_threads_at_once(self, face, tmp_path):
-        path = file_of(face, tmp_path) if face in ON_DISK else None
+    @pytest.mark.parametrize("store_kind", BLOCKING)
+    def test_from_32_threads_at_once(self, store_kind, tmp_path):
+        path = file_of(store_kind, tmp_path) if store_kind in ON_DISK else None
         start = threading.Barrier(32)
-        with make(face, path) as store:
+        with make(store_kind, path) as store:
 
             def work(thread: int) -> None:
                 start.wait(HANG)
@@ -422,12 +438,12 @@ class TestBlockingFace:
                     future.result(HANG)
             assert store.count() == 32 * (20 + 3)
         if path is not None:
-            assert len(stored(face, path)) == 32 * (20 + 3)
+            assert len(stored(store_kind, path)) == 32 * (20 + 3)
 
-    @pytest.mark.parametrize("face", BLOCKING[1:])
-    def test_closed_while_others_save(self, face, tmp_path):
-        path = file_of(face, tmp_path)
-        store = make(face, path)
+    @pytest.mark.parametrize("store_kind", BLOCKING[1:])
+    def test_closed_while_others_save(self, store_kind, tmp_path):
+        path = file_of(store_kind, tmp_path)
+        store = make(store_kind, path)
         acknowledged: set[str] = set()
         many = threading.Semaphore(0)
 
@@ -446,14 +462,14 @@ class TestBlockingFace:
             store.close()
             for future in futures:
                 future.result(HANG)
-        check_free(face, path)
-        assert stored(face, path) >= acknowledged
+        check_free(store_kind, path)
+        assert stored(store_kind, path) >= acknowledged
 
-    @pytest.mark.parametrize("face", BLOCKING[1:])
-    def test_no_files_are_left_open(self, face, tmp_path):
+    @pytest.mark.parametrize("store_kind", BLOCKING[1:])
+    def test_no_files_are_left_open(self, store_kind, tmp_path):
         before = open_files()
         for _ in range(10):
-            with make(face, file_of(face, tmp_path)) as store:
+            with make(store_kind, file_of(store_kind, tmp_path)) as store:
                 store.save(trace("a"))
                 store.list()
                 store.load("a")
@@ -519,17 +535,17 @@ FORKING = """
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 class TestFork:
     @pytest.mark.parametrize("threads", [0, 3], ids=["alone", "while threads save"])
-    @pytest.mark.parametrize("face", ["sqlite-blocking", "jsonl-blocking"])
-    def test_a_child_saves_and_the_parent_goes_on(self, face, threads, tmp_path):
-        path = file_of(face, tmp_path)
+    @pytest.mark.parametrize("store_kind", ["sqlite-blocking", "jsonl-blocking"])
+    def test_a_child_saves_and_the_parent_goes_on(self, store_kind, threads, tmp_path):
+        path = file_of(store_kind, tmp_path)
         children = 30
         program = FORKING.format(
-            name=CLASSES[face], path="sys.argv[1]", threads=threads, children=children
+            name=CLASSES[store_kind], path="sys.argv[1]", threads=threads, children=children
         )
         done = run_program(program, path)
         assert "Traceback" not in done.stderr
         expected = {f"child-{child}-{n}" for child in range(children) for n in range(5)}
-        assert stored(face, path) == expected | set(done.stdout.split()) | {"before", "after"}
+        assert stored(store_kind, path) == expected | set(done.stdout.split()) | {"before", "after"}
 
     @pytest.mark.parametrize("threads", [0, 3], ids=["alone", "while threads save"])
     def test_a_child_has_a_copy_of_what_is_in_memory(self, threads):
@@ -547,19 +563,19 @@ class TestFork:
         )
         run_program(program, tmp_path / "traces.db")
 
-    @pytest.mark.parametrize("face", ON_DISK)
+    @pytest.mark.parametrize("store_kind", ON_DISK)
     @pytest.mark.parametrize("how", ["close", "exit"])
-    def test_a_child_that_outlives_its_parents_store(self, face, how, tmp_path):
+    def test_a_child_that_outlives_its_parents_store(self, store_kind, how, tmp_path):
         program = f"""
             import asyncio, os, signal, sys
             import selectools_observe as so
-            store = so.{CLASSES[face]}(sys.argv[1])
+            store = so.{CLASSES[store_kind]}(sys.argv[1])
             def wait_for(done):
-                return asyncio.run(done) if {face.endswith("async")} else done
+                return asyncio.run(done) if {store_kind.endswith("async")} else done
             def save(run_id):
                 wait_for(store.save(so.AgentTrace(run_id=run_id)))
             def close():
-                wait_for(store.aclose() if {face.endswith("async")} else store.close())
+                wait_for(store.aclose() if {store_kind.endswith("async")} else store.close())
             save("before")
             parent_went, child_saved = os.pipe(), os.pipe()
             pid = os.fork()
@@ -581,17 +597,17 @@ class TestFork:
             os.write(parent_went[1], b"x")
             assert os.waitpid(pid, 0)[1] == 0
         """
-        run_program(program, file_of(face, tmp_path))
+        run_program(program, file_of(store_kind, tmp_path))
         expected = {"before", "parent", *(f"child-{n}" for n in range(1, 6))}
-        assert eventually(lambda: expected <= {*seen(face, file_of(face, tmp_path))})
-        assert stored(face, file_of(face, tmp_path)) == expected
+        assert eventually(lambda: expected <= {*seen(store_kind, file_of(store_kind, tmp_path))})
+        assert stored(store_kind, file_of(store_kind, tmp_path)) == expected
 
-    @pytest.mark.parametrize("face", ASYNC_ON_DISK)
-    def test_an_async_store(self, face, tmp_path):
+    @pytest.mark.parametrize("store_kind", ASYNC_ON_DISK)
+    def test_an_async_store(self, store_kind, tmp_path):
         program = f"""
             import asyncio, os, signal, sys
             import selectools_observe as so
-            store = so.{CLASSES[face]}(sys.argv[1])
+            store = so.{CLASSES[store_kind]}(sys.argv[1])
             asyncio.run(store.save(so.AgentTrace(run_id="before")))
             for child in range(5):
                 pid = os.fork()
@@ -607,9 +623,9 @@ class TestFork:
                 asyncio.run(store.save(so.AgentTrace(run_id=f"parent-{{child}}")))
             asyncio.run(store.aclose())
         """
-        run_program(program, file_of(face, tmp_path))
+        run_program(program, file_of(store_kind, tmp_path))
         expected = {f"{who}-{n}" for who in ("child", "parent") for n in range(5)}
-        assert stored(face, file_of(face, tmp_path)) == expected | {"before"}
+        assert stored(store_kind, file_of(store_kind, tmp_path)) == expected | {"before"}
 
 
 @pytest.fixture(params=ASYNC_ON_DISK)
@@ -718,7 +734,7 @@ class TestCancellation:
                 scope.cancel()
                 await save(watched, f"cancelled-{n}")
 
-    async def test_every_verb(self, watched):
+    async def test_every_method(self, watched):
         await watched.save_many(trace(f"{n}", user=n % 3) for n in range(600))
         chance = random.Random(3)
 
@@ -726,7 +742,7 @@ class TestCancellation:
             async for _ in watched.iter_traces(oldest_first=True):
                 pass
 
-        verbs = [
+        methods = [
             lambda: watched.save(trace("again")),
             lambda: watched.save_many([trace("x"), trace("y")]),
             lambda: watched.load("5"),
@@ -739,7 +755,7 @@ class TestCancellation:
         ]
         for n in range(400):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(verbs[n % len(verbs)](), chance.random() * 0.004)
+                await asyncio.wait_for(methods[n % len(methods)](), chance.random() * 0.004)
         assert (await watched.load("5")).metadata == {"user": 2}
 
     async def test_a_cancelled_save_is_whole_or_absent(self, watched):
@@ -803,18 +819,18 @@ class Forgetful(asyncio.SelectorEventLoop):
         return super().call_soon_threadsafe(callback, *args, context=context)
 
 
-@pytest.mark.parametrize("face", ASYNC_ON_DISK)
-def test_cancelled_when_the_loop_lost_the_news(face, tmp_path):
+@pytest.mark.parametrize("store_kind", ASYNC_ON_DISK)
+def test_cancelled_when_the_loop_lost_the_news(store_kind, tmp_path):
     """A second Ctrl-C while asyncio.run() cancels what is left: it must not wait for ever."""
-    loop, path = Forgetful(), file_of(face, tmp_path)
+    loop, path = Forgetful(), file_of(store_kind, tmp_path)
 
     async def run() -> None:
-        async with make(face, path) as store:
+        async with make(store_kind, path) as store:
             await store.save(trace("first"))
             loop.forgets = True
             task = asyncio.create_task(store.save(trace("second")))
             try:
-                while "second" not in seen(face, path):  # noqa: ASYNC110 - another thread stores it
+                while "second" not in seen(store_kind, path):  # noqa: ASYNC110 - another thread stores it
                     await asyncio.sleep(0.01)
                 task.cancel()
                 ended, _ = await asyncio.wait((task,), timeout=HANG)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from faces import FACES, ON_DISK, Handle, file_of, ids, trace
+from store_kinds import ON_DISK, STORE_KINDS, Handle, file_of, ids, trace
 
 from selectools_observe import JSONLTraceStore, SQLiteTraceStore, TraceFilter
 from selectools_observe.backends.jsonl import log_file as archive
@@ -41,17 +41,17 @@ def text(trace) -> str:
     return json.dumps(trace.to_dict())
 
 
-def open_airline(face, request, tmp_path):
+def open_airline(store_kind, request, tmp_path):
     """A handle on a copy of the real file that this backend reads."""
-    name = "airline_db" if face.startswith("sqlite") else "airline_jsonl"
-    request.getfixturevalue(name).rename(file_of(face, tmp_path))
-    return Handle(face, tmp_path)
+    name = "airline_db" if store_kind.startswith("sqlite") else "airline_jsonl"
+    request.getfixturevalue(name).rename(file_of(store_kind, tmp_path))
+    return Handle(store_kind, tmp_path)
 
 
 class TestAirline:
-    @pytest.mark.parametrize("face", ON_DISK)
-    def test_opens_as_it_is(self, face, request, tmp_path, lines):
-        with open_airline(face, request, tmp_path) as handle:
+    @pytest.mark.parametrize("store_kind", ON_DISK)
+    def test_opens_as_it_is(self, store_kind, request, tmp_path, lines):
+        with open_airline(store_kind, request, tmp_path) as handle:
             assert handle.count() == 200
             summaries = handle.list(1000)
             assert ids(summaries) == [line["run_id"] for line in reversed(lines)]
@@ -60,7 +60,7 @@ class TestAirline:
                 assert summary.total_ms == line["total_ms"]
                 assert summary.metadata == line["metadata"]
                 assert summary.created_at.utcoffset() == timedelta(0)
-                if face.startswith("jsonl"):
+                if store_kind.startswith("jsonl"):
                     assert summary.created_at == datetime.fromisoformat(line["created_at"])
                 loaded = handle.load(summary.run_id)
                 assert text(loaded) == json.dumps(line["trace"])
@@ -71,8 +71,8 @@ class TestAirline:
         with open_airline(source, request, tmp_path) as handle:
             traces = handle.iter_traces(oldest_first=True)
         assert {trace.run_id: text(trace) for trace in traces} == expected
-        for face in FACES:
-            with Handle(face, tmp_path / "again" / face) as handle:
+        for store_kind in STORE_KINDS:
+            with Handle(store_kind, tmp_path / "again" / store_kind) as handle:
                 for trace in traces[:100]:
                     handle.save(trace)
                 handle.save_many(traces[100:])
@@ -105,9 +105,9 @@ class TestAirline:
                         assert name == "type" or type(one) is type(two)
         assert steps == 4782
 
-    @pytest.mark.parametrize("face", ON_DISK)
-    def test_filters_against_a_plain_reading(self, face, request, tmp_path, lines):
-        with open_airline(face, request, tmp_path) as handle:
+    @pytest.mark.parametrize("store_kind", ON_DISK)
+    def test_filters_against_a_plain_reading(self, store_kind, request, tmp_path, lines):
+        with open_airline(store_kind, request, tmp_path) as handle:
             users = {line["metadata"]["user_id"] for line in lines}
             tools = {s.get("tool_name") for line in lines for s in line["trace"]["steps"]} - {None}
             questions = [
@@ -128,9 +128,9 @@ class TestAirline:
                 assert ids(handle.query(filters)) == expected
                 assert handle.count(filters) == len(expected)
 
-    @pytest.mark.parametrize("face", ON_DISK)
-    def test_pages(self, face, request, tmp_path, lines):
-        with open_airline(face, request, tmp_path) as handle:
+    @pytest.mark.parametrize("store_kind", ON_DISK)
+    def test_pages(self, store_kind, request, tmp_path, lines):
+        with open_airline(store_kind, request, tmp_path) as handle:
             found, cursor = [], None
             while True:
                 page = handle.list(33, cursor=cursor)
@@ -466,7 +466,7 @@ class TestBesideSelectools:
                         raw.backup(target)
                     else:
                         target.executescript("\n".join(raw.iterdump()))
-        with Handle(ours.face, copy.parent) as again:
+        with Handle(ours.store_kind, copy.parent) as again:
             model.theirs._local.__dict__.clear()
             model.theirs._db_path = str(copy)
             model.check(again)
@@ -482,7 +482,7 @@ class TestBesideSelectools:
         ours.save_many(model.make_theirs(r, **m) for r, m in model.expected.items())
         expected = model.newest_first()
         if ours.loop is not None:
-            pytest.skip("the blocking face shows it")
+            pytest.skip("the blocking store shows it")
         stream = ours.store.iter_summaries()
         found = [next(stream).run_id for _ in range(10)]
         for n in range(20):
@@ -493,9 +493,9 @@ class TestBesideSelectools:
 
 
 class TestJSONLBesideSelectools:
-    @pytest.mark.parametrize("face", ["jsonl-blocking", "jsonl-async"])
-    def test_both_write_to_one_file(self, face, tmp_path, theirs):
-        with Handle(face, tmp_path) as ours:
+    @pytest.mark.parametrize("store_kind", ["jsonl-blocking", "jsonl-async"])
+    def test_both_write_to_one_file(self, store_kind, tmp_path, theirs):
+        with Handle(store_kind, tmp_path) as ours:
             their_store = theirs.JSONLTraceStore(str(ours.path))
             expected = []
             for n in range(20):
@@ -510,9 +510,9 @@ class TestJSONLBesideSelectools:
                 assert text(ours.load("t5")) == text(their_store.load("t5"))
                 ours.reopen()
 
-    @pytest.mark.parametrize("face", ["jsonl-blocking", "jsonl-async"])
-    def test_it_saves_again_and_deletes(self, face, tmp_path, theirs):
-        with Handle(face, tmp_path) as ours:
+    @pytest.mark.parametrize("store_kind", ["jsonl-blocking", "jsonl-async"])
+    def test_it_saves_again_and_deletes(self, store_kind, tmp_path, theirs):
+        with Handle(store_kind, tmp_path) as ours:
             their_store = theirs.JSONLTraceStore(str(ours.path))
             for n in range(10):
                 ours.save(trace(f"o{n}", version=1))
@@ -530,10 +530,10 @@ class TestJSONLBesideSelectools:
             ours.save(trace("last"))
             assert ids(ours.list(100)) == ["last", "o9", "o8", "o7", "o6", "o4", "o2", "o1", "o0"]
 
-    @pytest.mark.parametrize("face", ["jsonl-blocking", "jsonl-async"])
-    def test_a_file_rewritten_to_the_same_length_or_longer(self, face, tmp_path, theirs):
+    @pytest.mark.parametrize("store_kind", ["jsonl-blocking", "jsonl-async"])
+    def test_a_file_rewritten_to_the_same_length_or_longer(self, store_kind, tmp_path, theirs):
         """selectools deletes in place: the file keeps its identity and may have grown since."""
-        with Handle(face, tmp_path) as ours:
+        with Handle(store_kind, tmp_path) as ours:
             their_store = theirs.JSONLTraceStore(str(ours.path))
             for n in range(5):
                 their_store.save(trace(f"a{n}", user="x"))
@@ -549,20 +549,20 @@ class TestJSONLBesideSelectools:
 
 class TestStreams:
     def test_what_was_saved_after_it_began_is_left_out(self, tmp_path):
-        for face in FACES:
-            if face.endswith("async"):
+        for store_kind in STORE_KINDS:
+            if store_kind.endswith("async"):
                 continue
-            with Handle(face, tmp_path) as handle:
+            with Handle(store_kind, tmp_path) as handle:
                 handle.save_many(trace(f"{n}") for n in range(5))
                 stream = handle.store.iter_summaries(oldest_first=True)
                 found = [next(stream).run_id]
                 handle.save(trace("new"))
                 assert found + ids(stream) == [f"{n}" for n in range(5)]
 
-    @pytest.mark.parametrize("face", [f for f in FACES if f.endswith("blocking")])
-    def test_also_when_the_newest_was_deleted_meanwhile(self, face, tmp_path):
+    @pytest.mark.parametrize("store_kind", [f for f in STORE_KINDS if f.endswith("blocking")])
+    def test_also_when_the_newest_was_deleted_meanwhile(self, store_kind, tmp_path):
         """Its place in the order must not be given to another."""
-        with Handle(face, tmp_path) as handle:
+        with Handle(store_kind, tmp_path) as handle:
             handle.save_many(trace(f"{n}") for n in range(600))
             stream = handle.store.iter_summaries(oldest_first=True)
             found = [next(stream).run_id]
@@ -571,9 +571,9 @@ class TestStreams:
             found += ids(stream)
             assert "new" not in found
 
-    @pytest.mark.parametrize("face", [f for f in FACES if f.endswith("blocking")])
-    def test_what_was_saved_again_meanwhile_is_not_given_twice(self, face, tmp_path):
-        with Handle(face, tmp_path) as handle:
+    @pytest.mark.parametrize("store_kind", [f for f in STORE_KINDS if f.endswith("blocking")])
+    def test_what_was_saved_again_meanwhile_is_not_given_twice(self, store_kind, tmp_path):
+        with Handle(store_kind, tmp_path) as handle:
             handle.save_many(trace(f"{n}") for n in range(1200))
             stream = handle.store.iter_summaries()
             found = [next(stream).run_id for _ in range(5)]
@@ -583,9 +583,9 @@ class TestStreams:
             assert len(found) == len(set(found))
             assert set(found) >= {f"{n}" for n in range(1200) if n % 50}
 
-    @pytest.mark.parametrize("face", [f for f in FACES if f.endswith("blocking")])
-    def test_pages_do_not_repeat_when_the_newest_is_deleted_between(self, face, tmp_path):
-        with Handle(face, tmp_path) as handle:
+    @pytest.mark.parametrize("store_kind", [f for f in STORE_KINDS if f.endswith("blocking")])
+    def test_pages_do_not_repeat_when_the_newest_is_deleted_between(self, store_kind, tmp_path):
+        with Handle(store_kind, tmp_path) as handle:
             handle.save_many(trace(f"{n}") for n in range(4))
             first = handle.list(1)
             handle.delete("3")
@@ -599,10 +599,10 @@ def test_times_of_two_saves_in_one_tick(tmp_path, monkeypatch):
     from selectools_observe.backends import timestamps as clock
 
     moments = [datetime(2026, 1, 1, tzinfo=UTC) - timedelta(hours=n // 3) for n in range(30)]
-    for face in FACES:
+    for store_kind in STORE_KINDS:
         told = iter(moments * 3)
         monkeypatch.setattr(clock, "now", lambda told=told: next(told))
-        with Handle(face, tmp_path) as handle:
+        with Handle(store_kind, tmp_path) as handle:
             for n in range(12):
                 handle.save(trace(f"{n}"))
             handle.save(trace("3"))

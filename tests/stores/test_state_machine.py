@@ -12,7 +12,6 @@ from datetime import timedelta, timezone
 from pathlib import Path
 
 import pytest
-from faces import FACES, Handle, ids
 from hostile import (
     LONG,
     MODELS,
@@ -32,6 +31,7 @@ from hostile import (
 )
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from store_kinds import STORE_KINDS, Handle, ids
 
 from selectools_observe import AgentTrace, TraceFilter, TraceNotFoundError, TraceStep, TraceSummary
 from selectools_observe.model.filters import matches
@@ -61,12 +61,12 @@ class Saved:
         self.usage = usage_as_stored(trace)
         self.created_at: dict[str, object] = {}
 
-    def summary(self, face: str) -> TraceSummary:
+    def summary(self, store_kind: str) -> TraceSummary:
         return TraceSummary(
             self.run_id,
             self.data["step_count"],
             float(self.data["total_duration_ms"]),
-            self.created_at[face],
+            self.created_at[store_kind],
             self.metadata,
             *self.usage,
             self.facts.has_error,
@@ -99,10 +99,10 @@ class Stores(RuleBasedStateMachine):
 
     @initialize(durability=st.sampled_from(["full", "normal"]))
     def make(self, durability) -> None:
-        for face in FACES:
-            folder = Path(self.folder.name, face)
-            options = {} if face.startswith("memory") else {"durability": durability}
-            self.handles.append(Handle(face, folder, **options))
+        for store_kind in STORE_KINDS:
+            folder = Path(self.folder.name, store_kind)
+            options = {} if store_kind.startswith("memory") else {"durability": durability}
+            self.handles.append(Handle(store_kind, folder, **options))
 
     # What is written.
 
@@ -235,7 +235,7 @@ class Stores(RuleBasedStateMachine):
     )
     def list_a_page(self, limit, offset) -> None:
         for handle in self.handles:
-            expected = self.newest_first(handle.face)[offset : offset + limit]
+            expected = self.newest_first(handle.store_kind)[offset : offset + limit]
             self.compare(handle.list(limit, offset), expected)
 
     @rule(limit=st.sampled_from([1, 7, 100, 256]))
@@ -250,14 +250,14 @@ class Stores(RuleBasedStateMachine):
                 if cursor is None:
                     break
                 assert len(page) == limit
-            self.compare(found, self.newest_first(handle.face))
+            self.compare(found, self.newest_first(handle.store_kind))
 
     @rule(data=st.data())
     def query(self, data) -> None:
         fields = data.draw(self.some_filter())
         for handle in self.handles:
-            filters = self.filter_for(handle.face, fields)
-            expected = self.matching(handle.face, filters)
+            filters = self.filter_for(handle.store_kind, fields)
+            expected = self.matching(handle.store_kind, filters)
             page = handle.query(filters)
             self.compare(page, expected[: filters.limit])
             assert handle.count(filters) == len(page)
@@ -267,8 +267,8 @@ class Stores(RuleBasedStateMachine):
     def stream(self, data, oldest_first) -> None:
         fields = data.draw(st.one_of(st.just({}), self.some_filter()))
         for handle in self.handles:
-            filters = self.filter_for(handle.face, fields)
-            expected = self.matching(handle.face, filters)
+            filters = self.filter_for(handle.store_kind, fields)
+            expected = self.matching(handle.store_kind, filters)
             if oldest_first:
                 expected.reverse()
             expected = expected[: filters.limit]
@@ -282,7 +282,7 @@ class Stores(RuleBasedStateMachine):
     def query_all_pages(self, data, limit) -> None:
         fields = data.draw(self.some_filter()) | {"limit": limit}
         for handle in self.handles:
-            filters = self.filter_for(handle.face, fields)
+            filters = self.filter_for(handle.store_kind, fields)
             found, cursor = [], None
             for _ in range(10):
                 page = handle.query(filters, cursor=cursor)
@@ -290,7 +290,7 @@ class Stores(RuleBasedStateMachine):
                 cursor = page.next_cursor
                 if cursor is None:
                     break
-            expected = self.matching(handle.face, filters)
+            expected = self.matching(handle.store_kind, filters)
             self.compare(found, expected if cursor is None else expected[: len(found)])
 
     @invariant()
@@ -301,7 +301,7 @@ class Stores(RuleBasedStateMachine):
     @invariant()
     def newest_is_first(self) -> None:
         for handle in self.handles:
-            self.compare(handle.list(2), self.newest_first(handle.face)[:2])
+            self.compare(handle.list(2), self.newest_first(handle.store_kind)[:2])
 
     # The model.
 
@@ -316,13 +316,13 @@ class Stores(RuleBasedStateMachine):
         for handle in self.handles:
             for summary in handle.list(len(newest)):
                 assert summary.created_at.utcoffset() == timedelta(0)
-                newest[summary.run_id].created_at[handle.face] = summary.created_at
+                newest[summary.run_id].created_at[handle.store_kind] = summary.created_at
 
-    def newest_first(self, face: str) -> list[TraceSummary]:
-        return [saved.summary(face) for saved in reversed(self.saved)]
+    def newest_first(self, store_kind: str) -> list[TraceSummary]:
+        return [saved.summary(store_kind) for saved in reversed(self.saved)]
 
-    def matching(self, face: str, filters: TraceFilter) -> list[TraceSummary]:
-        both = [(saved.summary(face), saved.facts) for saved in reversed(self.saved)]
+    def matching(self, store_kind: str, filters: TraceFilter) -> list[TraceSummary]:
+        both = [(saved.summary(store_kind), saved.facts) for saved in reversed(self.saved)]
         return [summary for summary, facts in both if matches(filters, summary, facts)]
 
     def compare(self, found, expected) -> None:
@@ -368,7 +368,7 @@ class Stores(RuleBasedStateMachine):
             },
         ).flatmap(_few_of)
 
-    def filter_for(self, face: str, fields: dict) -> TraceFilter:
+    def filter_for(self, store_kind: str, fields: dict) -> TraceFilter:
         fields = dict(fields)
         for name in {"since", "until"} & fields.keys():
             moment, beside, hours = fields[name]
@@ -376,7 +376,7 @@ class Stores(RuleBasedStateMachine):
                 if not self.saved:
                     del fields[name]
                     continue
-                moment = self.saved[moment].created_at[face] + timedelta(microseconds=beside)
+                moment = self.saved[moment].created_at[store_kind] + timedelta(microseconds=beside)
             fields[name] = moment.astimezone(timezone(timedelta(hours=hours)))
         return TraceFilter(**fields)
 

@@ -1,4 +1,4 @@
-"""Files that were damaged, moved about by other tools, or are in use: the verbs for trust."""
+"""Files that were damaged, moved about by other tools, or are in use: maintenance methods."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from faces import ON_DISK, Handle, file_of, ids, open_files, past_the_triggers, trace
+from store_kinds import ON_DISK, Handle, file_of, ids, open_files, past_the_triggers, trace
 
 from selectools_observe import (
     AgentTrace,
@@ -380,8 +380,8 @@ class TestRepairOfLines:
                 store.load("run-005")
 
 
-@pytest.mark.parametrize("verb", ["compact", "delete"])
-def test_half_a_save_many_is_taken_back_before_the_file_is_written_anew(verb, tmp_path):
+@pytest.mark.parametrize("method", ["compact", "delete"])
+def test_half_a_save_many_is_taken_back_before_the_file_is_written_anew(method, tmp_path):
     """Else the next save would be appended to what a crash has left of the last line."""
     path = tmp_path / "traces.jsonl"
     with JSONLTraceStore(path) as store:
@@ -390,9 +390,9 @@ def test_half_a_save_many_is_taken_back_before_the_file_is_written_anew(verb, tm
         store.save_many(trace(f"half-{n}") for n in range(5))
     path.write_bytes(path.read_bytes()[:-40])
     with JSONLTraceStore(path) as store:
-        assert store.compact() if verb == "compact" else store.delete("b")
+        assert store.compact() if method == "compact" else store.delete("b")
         store.save(trace("new"))
-        expected = ["new", "a", "b"] if verb == "compact" else ["new", "a"]
+        expected = ["new", "a", "b"] if method == "compact" else ["new", "a"]
         assert ids(store.list()) == expected
         assert store.verify().ok
     with JSONLTraceStore(path) as store:
@@ -435,14 +435,14 @@ class TestInUse:
         ):
             store.backup(tmp_path / "copy.db")
 
-    @pytest.mark.parametrize("face", ON_DISK)
-    def test_a_damaged_copy_does_not_replace_a_good_one(self, face, tmp_path):
-        path, copy = file_of(face, tmp_path), tmp_path / "copy"
-        with Handle(face, tmp_path) as store:
+    @pytest.mark.parametrize("store_kind", ON_DISK)
+    def test_a_damaged_copy_does_not_replace_a_good_one(self, store_kind, tmp_path):
+        path, copy = file_of(store_kind, tmp_path), tmp_path / "copy"
+        with Handle(store_kind, tmp_path) as store:
             store.save_many([trace("one"), trace("two")])
             store.backup(copy)
             good = copy.read_bytes()
-            if face.startswith("sqlite"):
+            if store_kind.startswith("sqlite"):
                 with past_the_triggers(path) as connection:
                     connection.execute("UPDATE traces SET trace_json = '{' WHERE run_id = 'two'")
             else:
@@ -454,13 +454,13 @@ class TestInUse:
             assert not report.ok
             assert report.verified.problems[0].run_id == "two"
 
-    async def test_a_cancelled_verb_leaves_nothing_behind(self, tmp_path):
+    async def test_a_cancelled_method_leaves_nothing_behind(self, tmp_path):
         path = tmp_path / "traces.db"
         async with AsyncSQLiteTraceStore(path) as store:
             await store.save_many(run(n, size=4_000) for n in range(2_000))
-            for verb in (store.verify, lambda: store.repair(tmp_path / "new.db"), store.compact):
+            for method in (store.verify, lambda: store.repair(tmp_path / "new.db"), store.compact):
                 reached = asyncio.Event()
-                task = asyncio.create_task(_told(verb, reached))
+                task = asyncio.create_task(_told(method, reached))
                 await reached.wait()
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
@@ -485,8 +485,8 @@ class TestInUse:
             assert saved[0] == "t0"
 
 
-async def _told(verb, reached: asyncio.Event):
-    """Run a verb, and say when it is under way."""
+async def _told(method, reached: asyncio.Event):
+    """Run a method, and say when it is under way."""
     steps = 0
 
     def on_progress(done: int, total: int) -> None:
@@ -495,10 +495,10 @@ async def _told(verb, reached: asyncio.Event):
         reached.set()
 
     try:
-        return await verb(progress=on_progress)
+        return await method(progress=on_progress)
     except TypeError:
         asyncio.get_running_loop().call_later(0.02, reached.set)
-        return await verb()
+        return await method()
 
 
 class TestFilesAlone:
@@ -552,13 +552,13 @@ def test_in_memory_there_is_no_file(tmp_path):
         assert [s for s, _ in everything(tmp_path / "copy.db")] == store.list()
 
 
-@pytest.mark.parametrize("face", ON_DISK)
-def test_the_working_directory_may_change(face, tmp_path, monkeypatch):
+@pytest.mark.parametrize("store_kind", ON_DISK)
+def test_the_working_directory_may_change(store_kind, tmp_path, monkeypatch):
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
     second.mkdir()
     monkeypatch.chdir(first)
-    with Handle(face, Path()) as store:
+    with Handle(store_kind, Path()) as store:
         store.save(trace("one"))
         monkeypatch.chdir(second)
         store.save(trace("two"))

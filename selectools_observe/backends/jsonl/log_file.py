@@ -84,7 +84,7 @@ class JSONLFile:
         self._notes.forget()
         self._lines.order.annotations = self._notes.index
 
-    # Verbs.
+    # Methods.
 
     def append(self, units: Sequence[Unit]) -> list[None]:
         """Write the traces' lines in one go, all or none."""

@@ -173,7 +173,7 @@ class SQLiteStore(FileCore[WrittenTrace]):
         return self._on_connection(lambda held: compacting(held, self._where))
 
     def _on_connection(self, begin: Callable[[Connection], Steps[T]]) -> Steps[T]:
-        """Long work on a connection of its own, so that no other verb waits for it."""
+        """Long work on a connection of its own, so that no other method waits for it."""
         connection = self._database.connect()
         try:
             return (yield from begin(connection))

@@ -45,7 +45,7 @@ class FlushResult(msgspec.Struct, frozen=True):
 
 
 class BackgroundCore(WrappingCore):
-    """Queues what is saved; before any other verb, what was queued is saved."""
+    """Queues what is saved; before any other method, what was queued is saved."""
 
     def __init__(self, store: AsyncTraceStore | TraceStore, target: Target, **options: Any) -> None:
         super().__init__(store)
@@ -140,7 +140,7 @@ class BackgroundCore(WrappingCore):
         return FlushResult(status if done else "timeout", failed, dropped, now.queued)
 
     async def _catch_up(self) -> None:
-        """Save what was sent, so that the next verb sees it."""
+        """Save what was sent, so that the next method sees it."""
         if self._sender.is_me():
             return  # a callback of ours: it would wait for itself
         if not await self._until(self._queue.when_done, self._sender.close_timeout):

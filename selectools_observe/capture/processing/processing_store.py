@@ -28,7 +28,7 @@ _LARGE = 32 * 1024
 
 
 class _ProcessingCore(WrappingCore):
-    """Prepares what is saved; the other verbs go through."""
+    """Prepares what is saved; the other methods go through."""
 
     def __init__(self, store: AsyncTraceStore | TraceStore, preparation: TraceProcessor) -> None:
         super().__init__(store)

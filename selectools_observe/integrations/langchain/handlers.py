@@ -39,7 +39,7 @@ class TraceCallbackHandler(Watching, BaseCallbackHandler):
     while it saves.
 
     Args:
-        store: Where runs go, of either face; stays the caller's to close.
+        store: Where runs go, blocking or async; stays the caller's to close.
         contents: Whether messages, the run's input and output, and what nodes return are kept, in
             ``extra``. Arguments and results of tools always are.
         on_error: Called with the error and the trace when a run could not be saved.

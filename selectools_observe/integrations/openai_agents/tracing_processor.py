@@ -57,7 +57,7 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
     logged and counted, never raised.
 
     Args:
-        store: Where runs go, of either face; stays the caller's to close.
+        store: Where runs go, blocking or async; stays the caller's to close.
         max_runs: How many traces may be open at once. With more, the oldest is saved unfinished
             (``metadata["unfinished"]``).
         resume: Ask the store whether another process has saved a part of the trace. A store that

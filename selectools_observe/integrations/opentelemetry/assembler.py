@@ -89,7 +89,7 @@ class SpanAssembler:
     """Takes spans, saves runs. Safe to share between threads and to use in a child after a fork.
 
     Args:
-        store: Where runs go, of either face; stays the caller's to close.
+        store: Where runs go, blocking or async; stays the caller's to close.
         max_wait: How long spans wait for their root, seconds.
         max_idle: How long they wait at most when no more of them come: a root that never ends is
             not waited for in vain.

@@ -60,7 +60,7 @@ class OtlpReceiver:
     Blocking, and safe to share between threads: call `receive` in a worker thread.
 
     Args:
-        store: Where runs go, of either face; stays the caller's to close, after this.
+        store: Where runs go, blocking or async; stays the caller's to close, after this.
         max_wait: How long spans wait for their root, seconds.
         max_idle: How long they wait at most when no more of them come.
         max_spans: How many spans wait at most.

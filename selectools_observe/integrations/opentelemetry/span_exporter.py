@@ -31,7 +31,7 @@ class TraceStoreSpanExporter(SpanExporter):
     that cannot be read, or a save that fails, is logged and counted, never raised.
 
     Args:
-        store: Where runs go, of either face; stays the caller's to close, after the tracer provider
+        store: Where runs go, blocking or async; not closed here; close it after the tracer provider
             was shut down.
         max_wait: How long spans wait for their root, seconds.
         max_idle: How long they wait at most when no more of them come.

@@ -222,7 +222,7 @@ class TraceSavingObserver(_Watching, AgentObserver):
     `AsyncTraceSavingObserver` there.
 
     Args:
-        store: Where runs go, of either face; stays the caller's to close.
+        store: Where runs go, blocking or async; stays the caller's to close.
         contents: Whether messages, system prompts and answers are kept. Arguments and results of
             tools always are.
         on_error: Called with the error and the trace when a run could not be saved.

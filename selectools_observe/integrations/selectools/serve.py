@@ -38,7 +38,7 @@ def persist_traces(
 
     Args:
         served: An `AgentRouter`, what `create_app` returns, or an `AgentAPI`.
-        store: Where runs go, of either face; stays the caller's to close.
+        store: Where runs go, blocking or async; stays the caller's to close.
         on_error: Called with the error and the trace when a run could not be saved; the response
             is sent all the same.
 

@@ -1,4 +1,4 @@
-"""The six faces of the three backends, behind one blocking handle, so that one test drives all."""
+"""The six stores of the three backends, behind one blocking handle, so that one test drives all."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from typing import Self
 import selectools_observe as so
 
 BACKENDS = ["memory", "sqlite", "jsonl"]
-FACES = [f"{backend}-{face}" for backend in BACKENDS for face in ("blocking", "async")]
-ON_DISK = [face for face in FACES if not face.startswith("memory")]
+STORE_KINDS = [
+    f"{backend}-{store_kind}" for backend in BACKENDS for store_kind in ("blocking", "async")
+]
+ON_DISK = [store_kind for store_kind in STORE_KINDS if not store_kind.startswith("memory")]
 
 _CLASSES = {
     "memory-blocking": so.InMemoryTraceStore,
@@ -29,26 +31,28 @@ _CLASSES = {
 _SUFFIX = {"sqlite": ".db", "jsonl": ".jsonl"}
 
 
-def make(face: str, path: str | Path | None = None, **options):
-    """A store of this face: in memory, or in the file."""
-    if face.startswith("memory"):
-        return _CLASSES[face](**{"max_size": 1_000_000, **options})
-    return _CLASSES[face](path, **options)
+def make(store_kind: str, path: str | Path | None = None, **options):
+    """A store of this kind: in memory, or in the file."""
+    if store_kind.startswith("memory"):
+        return _CLASSES[store_kind](**{"max_size": 1_000_000, **options})
+    return _CLASSES[store_kind](path, **options)
 
 
-def file_of(face: str, folder: Path) -> Path:
-    """The file in a folder that a face on disk uses."""
-    return folder / f"traces{_SUFFIX[face.split('-', maxsplit=1)[0]]}"
+def file_of(store_kind: str, folder: Path) -> Path:
+    """The file in a folder that a store on disk uses."""
+    return folder / f"traces{_SUFFIX[store_kind.split('-', maxsplit=1)[0]]}"
 
 
 class Handle:
-    """A store of either face, called as if it blocked; an async one on a loop of its own."""
+    """A store of either kind, called as if it blocked; an async one on a loop of its own."""
 
-    def __init__(self, face: str, folder: Path | None = None, **options) -> None:
-        self.face = face
-        self.path = file_of(face, folder) if folder is not None and face in ON_DISK else None
+    def __init__(self, store_kind: str, folder: Path | None = None, **options) -> None:
+        self.store_kind = store_kind
+        self.path = (
+            file_of(store_kind, folder) if folder is not None and store_kind in ON_DISK else None
+        )
         self.options = options
-        self.loop = asyncio.new_event_loop() if face.endswith("async") else None
+        self.loop = asyncio.new_event_loop() if store_kind.endswith("async") else None
         self.store = None
         try:
             self.open()
@@ -58,7 +62,7 @@ class Handle:
             raise
 
     def open(self) -> None:
-        self.store = make(self.face, self.path, **self.options)
+        self.store = make(self.store_kind, self.path, **self.options)
         if self.loop is not None:
             self.loop.run_until_complete(self.store.__aenter__())
 
@@ -68,10 +72,10 @@ class Handle:
             self.close_store()
             self.open()
 
-    def __getattr__(self, verb: str):
-        found = getattr(self.store, verb)
+    def __getattr__(self, method: str):
+        found = getattr(self.store, method)
         if self.loop is None:
-            if verb.startswith("iter_"):
+            if method.startswith("iter_"):
                 return lambda *args, **kwargs: list(found(*args, **kwargs))
             return found
 

@@ -1,11 +1,11 @@
-"""The two faces of the stores in front of others are the same, but for the waiting."""
+"""Stores in front of others are the same, async and blocking, but for the waiting."""
 
 from __future__ import annotations
 
 import inspect
 
 import pytest
-from signatures import parameters, returned, verbs
+from signatures import methods, parameters, returned
 
 import selectools_observe as so
 from selectools_observe import capture
@@ -24,12 +24,12 @@ PAIRS = [
 
 @pytest.mark.parametrize(("asynchronous", "blocking"), PAIRS)
 class TestFaces:
-    def test_verbs_and_signatures_are_the_same(self, asynchronous, blocking):
-        ours = verbs(blocking)
-        assert verbs(asynchronous).keys() == ours.keys()
-        for name, verb in verbs(asynchronous).items():
-            assert parameters(verb) == parameters(ours[name]), name
-            assert returned(verb) == returned(ours[name]), name
+    def test_methods_and_signatures_are_the_same(self, asynchronous, blocking):
+        ours = methods(blocking)
+        assert methods(asynchronous).keys() == ours.keys()
+        for name, method in methods(asynchronous).items():
+            assert parameters(method) == parameters(ours[name]), name
+            assert returned(method) == returned(ours[name]), name
 
     def test_constructors_are_the_same_and_documented(self, asynchronous, blocking):
         # All but the kind of store.
@@ -39,11 +39,11 @@ class TestFaces:
                 assert f"    {name}: " in cls.__doc__, (cls, name)
 
     def test_they_have_what_every_store_of_ours_has(self, asynchronous, blocking):
-        promised = verbs(so.AsyncQueryableTraceStore)
-        assert promised.keys() <= verbs(asynchronous).keys()
-        for name, verb in promised.items():
-            given = [p for p in parameters(verbs(asynchronous)[name]) if p[0] != "when_settled"]
-            assert [p[:3] for p in given] == [p[:3] for p in parameters(verb)], name
+        promised = methods(so.AsyncQueryableTraceStore)
+        assert promised.keys() <= methods(asynchronous).keys()
+        for name, method in promised.items():
+            given = [p for p in parameters(methods(asynchronous)[name]) if p[0] != "when_settled"]
+            assert [p[:3] for p in given] == [p[:3] for p in parameters(method)], name
 
 
 class TestPublicNames:
