@@ -52,6 +52,7 @@ def collect(
     collector = Collector(by, zone, time)
     for summary in store.iter_summaries(filters):
         collector.add_summary(summary)
+        collector.add_annotations(summary)
     if collector.needs_traces:
         for trace in store.iter_traces(filters):
             collector.add_trace(trace)
@@ -76,6 +77,7 @@ async def collect_async(
     collector = Collector(by, zone, time)
     async for summary in store.iter_summaries(filters):
         collector.add_summary(summary)
+        collector.add_annotations(summary)
     if collector.needs_traces:
         async for trace in store.iter_traces(filters):
             if len(trace.steps) < _MANY_STEPS:

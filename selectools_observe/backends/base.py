@@ -567,14 +567,17 @@ class StoreCore(ABC, Generic[PreparedT]):
     async def _statistics(self, filters: TraceFilter, collector: Collector) -> None:
         """Hand all runs that match, and what their calls add up to, to the collector."""
         async for found in self._stream(filters, _SUMMARIES_AT_ONCE, oldest_first=False):
-            for row in found:
-                collector.add_summary(row.summary)
+            rollups: Sequence[Rollup | None] = [None] * len(found)
             if collector.needs_traces:
-                for rollup in await self._rollups(found):
+                rollups = await self._rollups(found)
+            for row, rollup in zip(found, rollups, strict=True):
+                collector.add_summary(row.summary)
+                if rollup is not None:
                     collector.add_rollup(rollup)
+                collector.add_annotations(row.summary, rollup)
 
-    async def _rollups(self, rows: Sequence[PageRow]) -> Sequence[Rollup]:
-        """What the calls of each run add up to; of those that can be read."""
+    async def _rollups(self, rows: Sequence[PageRow]) -> Sequence[Rollup | None]:
+        """What the calls of each run add up to; None if it cannot be read."""
         stored = await self._peek([row.summary.run_id for row in rows])
         work = partial(rollups_of, stored)
         return await self._runtime.call(work) if self._runtime.hops else work()

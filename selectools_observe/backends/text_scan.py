@@ -50,16 +50,18 @@ def decoded(data: bytes) -> AgentTrace | None:
     return trace
 
 
-def rollups_of(stored: Sequence[object]) -> list[Rollup]:
-    """What the calls of each run add up to; of those that can be read."""
-    traces = (decoded(data) for data in stored if isinstance(data, bytes))
-    return [rollup_of(trace) for trace in traces if trace is not None]
+def rollups_of(stored: Sequence[object]) -> list[Rollup | None]:
+    """What the calls of each run add up to; None if it cannot be read."""
+    return [None if trace is None else rollup_of(trace) for trace in _traces_of(stored)]
 
 
 def facts_of_stored(stored: Sequence[object]) -> list[TraceFacts | None]:
     """What filters ask of each run's steps; None if it cannot be read."""
-    traces = (decoded(data) if isinstance(data, bytes) else None for data in stored)
-    return [None if trace is None else facts_of(trace) for trace in traces]
+    return [None if trace is None else facts_of(trace) for trace in _traces_of(stored)]
+
+
+def _traces_of(stored: Sequence[object]) -> Iterator[AgentTrace | None]:
+    return (decoded(data) if isinstance(data, bytes) else None for data in stored)
 
 
 def hits_of(query: TextQuery, stored: Sequence[object], most: int) -> list[SearchHit]:

@@ -6,8 +6,8 @@ from collections import Counter
 
 import msgspec
 
-from .percentiles import PercentileBuilder, Percentiles
-from .trace import TraceSummary
+from .annotations import Latest
+from .percentiles import PercentileBuilder, Percentiles, ranks_of
 
 MOST_NAMES = 500
 """How many names, and how many labels of each, are distinguished."""
@@ -27,21 +27,56 @@ class AnnotationStatistics(msgspec.Struct, frozen=True):
     labels: dict[str, int]
 
 
+class _Scores:
+    """Takes scores and says how they are spread. Those below 0 are kept apart, mirrored."""
+
+    def __init__(self) -> None:
+        self._above = PercentileBuilder()
+        self._below = PercentileBuilder()
+
+    def add(self, score: float) -> None:
+        if score < 0:
+            self._below.add(-score)
+        else:
+            self._above.add(score)
+
+    def spread(self) -> Percentiles:
+        below, above = self._below.spread(), self._above.spread()
+        if not below.count:
+            return above
+        count, total = below.count + above.count, above.total - below.total
+        ranks = ranks_of(count)
+        mirrored = [below.count + 1 - rank for rank in reversed(ranks) if rank <= below.count]
+        values = [-value for value in reversed(self._below.at_ranks(mirrored))]
+        values += self._above.at_ranks(
+            [rank - below.count for rank in ranks if rank > below.count]
+        )
+        return Percentiles(
+            count,
+            total,
+            total / count,
+            -below.max,
+            *values,
+            max=above.max if above.count else -below.min,
+            error=max(below.error, above.error),
+        )
+
+
 class AnnotationCollector:
-    """Takes summaries and says what their annotations say together."""
+    """Takes the newest annotations of runs and says what they say together."""
 
     def __init__(self) -> None:
         self._runs: Counter[str] = Counter()
-        self._scores: dict[str, PercentileBuilder] = {}
+        self._scores: dict[str, _Scores] = {}
         self._labels: dict[str, Counter[str]] = {}
 
-    def add(self, summary: TraceSummary) -> None:
+    def add(self, said: Latest) -> None:
         """Count what was said of a run."""
-        for name, one in summary.annotations.items():
+        for name, one in said.items():
             if name not in self._runs and len(self._runs) >= MOST_NAMES:
                 continue
             self._runs[name] += 1
-            scores = self._scores.setdefault(name, PercentileBuilder())
+            scores = self._scores.setdefault(name, _Scores())
             labels = self._labels.setdefault(name, Counter())
             if one.score is not None:
                 scores.add(one.score)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from .annotation_statistics import AnnotationCollector, AnnotationStatistics
 from .json_values import dumps
 from .percentiles import PercentileBuilder, Percentiles
 from .trace import TraceFacts, TraceSummary
@@ -20,8 +22,9 @@ _FIELDS = {
     "agent": "agent", "name": "name", "outcome": "outcome", "tag": "tags", "tags": "tags",
 }  # fmt: skip
 GROUP_ORDERS = ("first", "last", "runs", "errors", "tokens", "cost_usd", "total_ms", "key")
-"""What groups can be ordered by."""
+"""What groups can be ordered by, besides ``score.NAME``: the mean score of that name."""
 
+_SCORE = "score."
 _LABEL = "label."
 _MOST_DISTINCT = 100_000  # values of one key that are counted one by one
 
@@ -64,7 +67,7 @@ class TraceGroup(msgspec.Struct, frozen=True):
         total_ms: How the runs' durations are spread, milliseconds.
         first_input: What was asked of the first.
         last_output: What the last answered.
-        scores: By name, how the newest scores of the annotations of these runs are spread.
+        annotations: By name, what the newest annotations of these runs say together.
     """
 
     key: str
@@ -78,7 +81,7 @@ class TraceGroup(msgspec.Struct, frozen=True):
     total_ms: Percentiles
     first_input: str | None = None
     last_output: str | None = None
-    scores: dict[str, Percentiles] = {}
+    annotations: dict[str, AnnotationStatistics] = {}
 
 
 class GroupPage(list[TraceGroup]):
@@ -102,12 +105,10 @@ class _GroupBuilder:
         self.total_ms = PercentileBuilder()
         self.first: TraceSummary | None = None
         self.last: TraceSummary | None = None
-        self.scores: dict[str, PercentileBuilder] = {}
+        self.annotations = AnnotationCollector()
 
     def add(self, summary: TraceSummary) -> None:
-        for name, one in summary.annotations.items():
-            if one.score is not None:
-                self.scores.setdefault(name, PercentileBuilder()).add(one.score)
+        self.annotations.add(summary.annotations)
         self.runs += 1
         self.errors += summary.has_error
         self.prompt_tokens += summary.prompt_tokens
@@ -135,7 +136,7 @@ class _GroupBuilder:
             self.total_ms.spread(),
             self.first.input,
             self.last.output,
-            {name: builder.spread() for name, builder in sorted(self.scores.items())},
+            self.annotations.result(),
         )
 
 
@@ -198,14 +199,19 @@ def check_group_order(order_by: str) -> None:
     Raises:
         ValueError: There is not.
     """
-    if order_by.removeprefix("-") not in GROUP_ORDERS:
+    name = order_by.removeprefix("-")
+    is_score = name.startswith(_SCORE) and name != _SCORE
+    if name not in GROUP_ORDERS and not is_score:
         raise ValueError(
-            f"groups are ordered by {', '.join(GROUP_ORDERS)}, with - before it for descending, "
-            f"not by {order_by!r:.80}"
+            f"groups are ordered by {', '.join(GROUP_ORDERS)} or score.NAME, with - before it for "
+            f"descending, not by {order_by!r:.80}"
         )
 
 
 def _sort_key(group: TraceGroup, order_by: str) -> tuple[float | str, str]:
+    name = order_by.removeprefix("-")
+    if name.startswith(_SCORE):
+        return _mean_score(group, name.removeprefix(_SCORE), order_by), group.key
     values: dict[str, float | str] = {
         "first": group.first_at.timestamp(),
         "last": group.last_at.timestamp(),
@@ -216,7 +222,15 @@ def _sort_key(group: TraceGroup, order_by: str) -> tuple[float | str, str]:
         "total_ms": group.total_ms.total,
         "key": group.key,
     }
-    return values[order_by.removeprefix("-")], group.key
+    return values[name], group.key
+
+
+def _mean_score(group: TraceGroup, name: str, order_by: str) -> float:
+    """The mean of a group's scores; a group without one comes last either way."""
+    told = group.annotations.get(name)
+    if told is None or not told.score.count:
+        return -sys.float_info.max if order_by.startswith("-") else sys.float_info.max
+    return told.score.mean
 
 
 def _write_cursor(by: str, order_by: str, key: tuple[float | str, str]) -> str:

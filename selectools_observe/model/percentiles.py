@@ -11,6 +11,7 @@ import math
 import sys
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 EXACT_UP_TO = 1000
@@ -90,16 +91,15 @@ class PercentileBuilder:
         """How the values so far are spread."""
         if not self._count:
             return Percentiles()
-        p50, p90, p95, p99 = self._percentiles((0.5, 0.9, 0.95, 0.99))
+        p50, p90, p95, p99 = self.at_ranks(ranks_of(self._count))
         mean = self._total / self._count
         error = 0.0 if self._exact is not None else _ERROR
         return Percentiles(
             self._count, self._total, mean, self._min, p50, p90, p95, p99, self._max, error
         )
 
-    def _percentiles(self, shares: tuple[float, ...]) -> list[float]:
-        """The values at those shares of all values, by nearest rank."""
-        ranks = [max(1, math.ceil(share * self._count)) for share in shares]
+    def at_ranks(self, ranks: Sequence[int]) -> list[float]:
+        """The values of these ranks, which ascend; the smallest value has rank 1."""
         if self._exact is not None:
             ordered = sorted(self._exact)
             return [ordered[rank - 1] for rank in ranks]
@@ -110,6 +110,11 @@ class PercentileBuilder:
             while len(found) < len(ranks) and passed >= ranks[len(found)]:
                 found.append(min(max(_middle(bucket), self._min), self._max))
         return found
+
+
+def ranks_of(count: int) -> list[int]:
+    """The nearest ranks of p50, p90, p95 and p99 among so many values."""
+    return [max(1, math.ceil(share * count)) for share in (0.5, 0.9, 0.95, 0.99)]
 
 
 def _bucket(value: float) -> int | None:

@@ -5,7 +5,7 @@ Runs are streamed and forgotten; what is kept grows with the number of groups, w
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Literal, TypeAlias
@@ -49,6 +49,8 @@ class Group:
         duration_ms: Milliseconds, spread over runs or calls. A run's duration is the sum of its
             steps'.
         tokens: Tokens both ways, spread over runs or calls.
+        annotations: By name, what the newest annotations of the runs say together; of a model or
+            a tool, those of the runs that called it.
     """
 
     key: str
@@ -61,6 +63,7 @@ class Group:
     cost_usd: Percentiles
     duration_ms: Percentiles
     tokens: Percentiles
+    annotations: dict[str, AnnotationStatistics] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Statistics:
         models: By model, most calls first.
         tools: By tool, most calls first.
         groups: By each other key that was asked for, most runs first.
-        annotations: By name, what the newest annotations of the runs say together.
+        annotations: Those of the total.
     """
 
     total: Group
@@ -93,6 +96,7 @@ class _GroupBuilder:
         self.runs = self.calls = self.errors = 0
         self.prompt_tokens = self.completion_tokens = 0
         self.cost_usd, self.duration_ms, self.tokens = (PercentileBuilder() for _ in range(3))
+        self.annotations = AnnotationCollector()
 
     def take_run(self, summary: TraceSummary) -> None:
         self.runs += 1
@@ -130,6 +134,7 @@ class _GroupBuilder:
             self.cost_usd.spread(),
             self.duration_ms.spread(),
             self.tokens.spread(),
+            self.annotations.result(),
         )
 
 
@@ -162,7 +167,6 @@ class Collector:
         self._zone = zone
         self._time = time
         self._total = _GroupBuilder("")
-        self._annotations = AnnotationCollector()
         names = (*DIMENSIONS, *self._others)
         self._groups: dict[str, dict[str, _GroupBuilder]] = {name: {} for name in names}
 
@@ -173,17 +177,7 @@ class Collector:
 
     def add_summary(self, summary: TraceSummary) -> None:
         """Count a run in the total, in its hour and day, and with its keys."""
-        self._annotations.add(summary)
-        groups = [self._total]
-        if "hour" in self.by or "day" in self.by:
-            moment = summary.started_at if self._time == "started_at" else None
-            groups += self._times_of(summary.created_at if moment is None else moment)
-        for name in self._others:
-            groups += [
-                self._group(name, key, MOST_NAMES)
-                for key in dict.fromkeys(group_values(summary, name))
-            ]
-        for group in groups:
+        for group in self._groups_of(summary):
             group.take_run(summary)
 
     def add_trace(self, trace: AgentTrace) -> None:
@@ -193,25 +187,60 @@ class Collector:
     def add_rollup(self, rollup: Rollup) -> None:
         """Count the calls that a run adds up to."""
         seen: set[_GroupBuilder] = set()
-        for name, found in (("model", rollup.models), ("tool", rollup.tools)):
-            for calls in found if name in self.by else ():
-                group = self._group(name, calls.name, MOST_NAMES)
-                group.take_calls(calls)
-                seen.add(group)
+        for group, calls in self._groups_of_calls(rollup):
+            group.take_calls(calls)
+            seen.add(group)
         for group in seen:
             group.runs += 1
 
+    def add_annotations(self, summary: TraceSummary, rollup: Rollup | None = None) -> None:
+        """Count what was said of a run, which `add_summary` and `add_rollup` do not.
+
+        So what is kept of runs may be counted without their annotations, which change while
+        nothing is saved, and those few runs by themselves that have some.
+
+        Args:
+            summary: The run.
+            rollup: What its calls add up to, where `needs_traces`.
+        """
+        if not summary.annotations:
+            return
+        groups = self._groups_of(summary)
+        if rollup is not None:
+            groups += [group for group, _ in self._groups_of_calls(rollup)]
+        for group in dict.fromkeys(groups):
+            group.annotations.add(summary.annotations)
+
     def result(self) -> Statistics:
         """What the runs so far say together."""
+        total = self._total.built()
         return Statistics(
-            self._total.built(),
+            total,
             self._over_time("hour"),
             self._over_time("day"),
             self._by_name("model"),
             self._by_name("tool"),
             {name: self._by_name(name) for name in self._others},
-            self._annotations.result(),
+            total.annotations,
         )
+
+    def _groups_of(self, summary: TraceSummary) -> list[_GroupBuilder]:
+        """The total, the run's hour and day, and its keys."""
+        groups = [self._total]
+        if "hour" in self.by or "day" in self.by:
+            moment = summary.started_at if self._time == "started_at" else None
+            groups += self._times_of(summary.created_at if moment is None else moment)
+        for name in self._others:
+            groups += [
+                self._group(name, key, MOST_NAMES)
+                for key in dict.fromkeys(group_values(summary, name))
+            ]
+        return groups
+
+    def _groups_of_calls(self, rollup: Rollup) -> Iterator[tuple[_GroupBuilder, CallRollup]]:
+        for name, found in (("model", rollup.models), ("tool", rollup.tools)):
+            for calls in found if name in self.by else ():
+                yield self._group(name, calls.name, MOST_NAMES), calls
 
     def _times_of(self, moment: datetime) -> list[_GroupBuilder]:
         local = moment.astimezone(self._zone)

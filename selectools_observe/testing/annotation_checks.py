@@ -13,6 +13,8 @@ import pytest
 from ..errors import StoreClosedError, TraceNotFoundError
 from ..model.annotations import SOURCES, Annotation
 from ..model.filters import TraceFilter
+from ..model.percentiles import Percentiles
+from ..model.trace import AgentTrace, TraceStep
 from .backend import Backend, Reopen, SetClock
 from .callers import StoreCaller
 from .cases import all_cases
@@ -308,7 +310,8 @@ class AnnotationChecks(Backend):
         await caller.annotate("run-003", "tone", label="bad")
         groups = {group.key: group for group in await caller.groups("label.q", order_by="key")}
         assert {key: group.runs for key, group in groups.items()} == {"bad": 2, "good": 1}
-        assert groups["bad"].scores["q"].mean == 0.25
+        assert groups["bad"].annotations["q"].score.mean == 0.25
+        assert groups["good"].annotations["q"].labels == {"good": 1}
         every = {group.key: group.runs for group in await caller.groups("label")}
         assert every == {"bad": 3, "good": 1}
         facets = await caller.facets()
@@ -320,6 +323,29 @@ class AnnotationChecks(Backend):
         assert (said["tone"].runs, said["tone"].score.count) == (1, 0)
         of_bad = await caller.statistics(TraceFilter(where="label.q:bad"), by=())
         assert (of_bad.total.runs, of_bad.annotations["q"].score.mean) == (2, 0.25)
+
+    async def test_each_group_tells_its_annotations(self, caller: StoreCaller) -> None:
+        for number, (model, user, score) in enumerate(
+            (("a", "ada", -1.0), ("a", "ben", 0.5), ("b", "ada", 0.25), ("b", "eve", None))
+        ):
+            steps = [TraceStep("llm_call", model=model), TraceStep("llm_call", model=model)]
+            await caller.save(AgentTrace(steps, 5.0, f"run-{number}", metadata={"user": user}))
+            if score is not None:
+                await caller.annotate(f"run-{number}", "q", score=score, label=f"{score < 0.3}")
+        found = await caller.statistics(by=("model", "metadata.user", "day"))
+        models = {group.key: group.annotations for group in found.models}
+        assert models["a"]["q"].score == Percentiles(2, -0.5, -0.25, -1, -1, 0.5, 0.5, 0.5, 0.5)
+        assert models["b"]["q"].labels == {"True": 1}
+        users = {group.key: group.annotations for group in found.groups["metadata.user"]}
+        assert (users["ada"]["q"].runs, users["ada"]["q"].score.mean) == (2, -0.375)
+        assert users["eve"] == {}
+        assert found.days[0].annotations == found.total.annotations == found.annotations
+        for order, keys in (("score.q", "ada ben eve"), ("-score.q", "ben ada eve")):
+            page = await caller.groups("meta.user", order_by=order, limit=2)
+            rest = await caller.groups("meta.user", order_by=order, cursor=page.next_cursor)
+            assert [group.key for group in [*page, *rest]] == keys.split()
+        with pytest.raises(ValueError, match=r"score\.NAME"):
+            await caller.groups("user", order_by="score.")
 
     async def test_another_store_sees_annotations(
         self, caller: StoreCaller, reopen: Reopen | None

@@ -14,6 +14,7 @@ import pytest
 from ..model.facets import facts_of
 from ..model.filters import TraceFilter
 from ..model.groups import FacetCollector, GroupCollector, GroupPage
+from ..model.rollups import rollup_of
 from ..model.statistics import Collector
 from ..model.trace import AgentTrace
 from .backend import Backend
@@ -44,6 +45,7 @@ class SummingChecks(Backend):
                 for summary in await caller.query(filters):
                     collector.add_summary(summary)
                     collector.add_trace(traces[summary.run_id])
+                    collector.add_annotations(summary, rollup_of(traces[summary.run_id]))
                 _same(await caller.statistics(filters, **options), collector.result())
         some = await caller.statistics(by=())
         assert (some.total.runs, some.days, some.models) == (await caller.count(), (), ())

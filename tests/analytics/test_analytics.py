@@ -23,6 +23,8 @@ from selectools_observe.analytics import (
     totals_of,
 )
 from selectools_observe.model import statistics
+from selectools_observe.model.annotation_statistics import AnnotationCollector
+from selectools_observe.model.annotations import Annotation
 from selectools_observe.model.percentiles import EXACT_UP_TO
 
 T = so.StepType
@@ -72,6 +74,31 @@ class TestSpread:
     def test_what_is_no_quantity_counts_as_nothing(self):
         assert built([math.nan, -5, math.inf]) == Percentiles(3, 0, 0, 0, 0, 0, 0, 0)
         assert built([]) == Percentiles()
+
+    @given(st.lists(st.integers(-1000, 1000), max_size=60))
+    def test_scores_below_zero_are_spread_as_others(self, scores):
+        collector = AnnotationCollector()
+        for score in scores:
+            collector.add({"q": Annotation("run", "q", score=score)})
+        if not scores:
+            assert collector.result() == {}
+            return
+        found, ordered = collector.result()["q"].score, sorted(scores)
+        ranks = [max(1, math.ceil(share * len(scores))) for share in (0.5, 0.9, 0.95, 0.99)]
+        assert [found.p50, found.p90, found.p95, found.p99] == [ordered[r - 1] for r in ranks]
+        assert (found.count, found.total) == (len(scores), sum(scores))
+        assert (found.min, found.max, found.error) == (ordered[0], ordered[-1], 0)
+
+    def test_many_scores_are_off_by_one_percent_at_most(self):
+        collector = AnnotationCollector()
+        scores = [(number % 2001 - 1000) / 10 for number in range(20_000)]
+        for score in scores:
+            collector.add({"q": Annotation("run", "q", score=score)})
+        found = collector.result()["q"].score
+        for value, share in ((found.p50, 0.5), (found.p90, 0.9), (found.p99, 0.99)):
+            exact = sorted(scores)[math.ceil(share * len(scores)) - 1]
+            assert value == pytest.approx(exact, rel=0.011, abs=1e-6)
+        assert (found.min, found.max) == (-100, 100)
 
 
 def sample_runs() -> list[so.AgentTrace]:

@@ -47,6 +47,19 @@ def test_lists_and_filters_know_it(path):
     assert "quality: 0.25" in run("show", "run-001", "-s", path).stdout
 
 
+def test_statistics_tell_scores_and_labels(path):
+    for number, score in ((0, -1), (1, 2)):
+        words = ["--score", score, "--label", "bad" if score < 0 else "good"]
+        assert run("annotate", f"run-00{number}", "quality", *words, "-s", path).returncode == 0
+    done = run("stats", "--by", "day", "-s", path, COLUMNS="120")
+    (line,) = [each for each in done.stdout.splitlines() if each.startswith("quality")]
+    assert line.split() == ["quality", "2", "0.5", "-1", "2", "bad", "1,", "good", "1"]
+    told = json.loads(run("stats", "--by", "day", "--json", "-s", path).stdout)
+    assert told["days"][0]["annotations"]["quality"]["score"]["mean"] == 0.5
+    done = run("groups", "name", "--order-by", "score.quality", "-s", path)
+    assert done.returncode in {0, 1}, done.stderr
+
+
 def test_annotations_are_shown_and_removed(path):
     for score in (1, 2):
         run("annotate", "@1", "a", "--score", score, "-s", path, USER="ada")

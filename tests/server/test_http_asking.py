@@ -118,7 +118,7 @@ def test_facets_are_counted(service):
         ("/api/stats", {"by": ""}, "by must be a name"),
         ("/api/stats", {"by": [str(n) for n in range(11)]}, "more than 10 times"),
         ("/api/groups", {}, "by is missing"),
-        ("/api/groups", {"by": "user", "order_by": "colour"}, "one of first, -first"),
+        ("/api/groups", {"by": "user", "order_by": "colour"}, "one of first, last"),
         ("/api/facets", {"most": "0"}, "from 1 to 10000"),
         ("/api/traces", {"filter": "status:eror"}, "did you mean 'error'"),
         ("/api/traces", {"order_by": "colour"}, "ordered by created_at"),

@@ -42,7 +42,7 @@ _KEY = 24  # characters
     default="-last",
     show_default=True,
     metavar="FIELD",
-    help=f"Order by {', '.join(GROUP_ORDERS)}; largest first with a - before it.",
+    help=f"Order by {', '.join(GROUP_ORDERS)}, score.NAME; largest first with a - before it.",
 )
 @click.option("--cursor", help="Continue from this cursor, printed after the previous page.")
 @zone_option

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
 
 import click
 from rich.text import Text
 
 from ...analytics import Group, Statistics, collect
+from ...model.annotation_statistics import AnnotationStatistics
 from ...model.filters import TraceFilter
 from ...model.statistics import Clock
 from ...model.text import one_line
@@ -38,6 +39,7 @@ _FIGURES = (
     Column("cost", 9),
 )
 _MOST = 40  # rows of one table
+_LABELS = 26  # characters
 
 
 def _dimension(text: str) -> str:
@@ -101,6 +103,24 @@ def _lines(found: Statistics, by: Sequence[str], width: int) -> Iterator[Text]:
             yield from _table(dimension, shown, width, counts_runs=counts_runs)
             if len(groups) > len(shown):
                 yield styled(f"and {len(groups) - len(shown):,} more: --json has them all", "dim")
+    if found.annotations:
+        yield Text()
+        yield from _annotations(found.annotations)
+
+
+def _annotations(said: Mapping[str, AnnotationStatistics]) -> Iterator[Text]:
+    columns = (
+        Column("annotation", 16, "cyan", right=False),
+        *(Column(name, 8) for name in ("runs", "mean", "p50", "p90")),
+        Column("labels", _LABELS, right=False),
+    )
+    rows = []
+    for name, one in [*said.items()][:_MOST]:
+        score = one.score
+        scores = [f"{v:.3g}" if score.count else "-" for v in (score.mean, score.p50, score.p90)]
+        labels = ", ".join(f"{label} {runs:,}" for label, runs in one.labels.items())
+        rows.append([one_line(name, 16), f"{one.runs:,}", *scores, one_line(labels, _LABELS)])
+    yield from lines_of_table(columns, rows)
 
 
 def _total(total: Group) -> Iterator[Text]:

@@ -79,6 +79,7 @@ _SPREAD = _exactly(
     max=_REAL,
     error=_REAL,
 )
+_JUDGED = {"type": "object", "additionalProperties": _ref("AnnotationStatistics")}
 
 SCHEMAS: dict[str, Any] = {
     "Error": _exactly(
@@ -118,6 +119,11 @@ SCHEMAS: dict[str, Any] = {
         total=_COUNT,
     ),
     "Spread": _SPREAD,
+    "AnnotationStatistics": _exactly(
+        runs=_COUNT,
+        score=_ref("Spread"),
+        labels={"type": "object", "additionalProperties": _COUNT},
+    ),
     "Group": _exactly(
         key=_TEXT,
         start=_or_null(_WHEN),
@@ -129,6 +135,7 @@ SCHEMAS: dict[str, Any] = {
         cost_usd=_ref("Spread"),
         duration_ms=_ref("Spread"),
         tokens=_ref("Spread"),
+        annotations=_JUDGED,
     ),
     "SearchHit": _exactly(**fields_of(SearchHit)),
     "SearchPage": _exactly(hits=_list(_ref("SearchHit")), next_cursor=_or_null(_TEXT)),
@@ -141,7 +148,7 @@ SCHEMAS: dict[str, Any] = {
         models=_list(_ref("Group")),
         tools=_list(_ref("Group")),
         groups={"type": "object", "additionalProperties": _list(_ref("Group"))},
-        annotations=_OBJECT,
+        annotations=_JUDGED,
     ),
     "TraceGroup": _exactly(
         key=_TEXT,
@@ -155,6 +162,7 @@ SCHEMAS: dict[str, Any] = {
         total_ms=_ref("Spread"),
         first_input=_or_null(_TEXT),
         last_output=_or_null(_TEXT),
+        annotations=_JUDGED,
     ),
     "GroupPage": _exactly(groups=_list(_ref("TraceGroup")), next_cursor=_or_null(_TEXT)),
     "FacetValues": _exactly(

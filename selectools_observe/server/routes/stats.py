@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...model.filters import asks_for_annotations
-from ...model.groups import GROUP_ORDERS
+from ...model.groups import GROUP_ORDERS, check_group_order
 from ...model.histogram import TraceHistogram
 from ...model.statistics import BY_DEFAULT, Statistics
 from ...model.zones import parse_zone
@@ -44,7 +44,16 @@ def _one_of(*words: str) -> tuple[Reader, Schema]:
 
 
 _NAME = {"type": "string", "minLength": 1}
-_ORDERS = tuple(f"{sign}{name}" for name in GROUP_ORDERS for sign in ("", "-"))
+
+
+def _group_order(value: str) -> str:
+    try:
+        check_group_order(value)
+    except ValueError:
+        raise ValueError(f"one of {', '.join(GROUP_ORDERS)}, score.NAME") from None
+    return value
+
+
 BY = Parameter(
     "by", _name, {"type": "array", "items": _NAME, "maxItems": 10},
     "What to group by: hour, day, model, tool, session, user, agent, name, outcome, tag or a "
@@ -64,8 +73,10 @@ GROUP_BY = Parameter(
     needed=True,
 )  # fmt: skip
 GROUP_ORDER = Parameter(
-    "order_by", *_one_of(*_ORDERS), "Order, the largest first with a - before it; by default -last."
-)
+    "order_by", _group_order,
+    {"type": "string", "pattern": rf"^-?({'|'.join(GROUP_ORDERS)}|score\..+)$"},
+    "Order, the largest first with a - before it; by default -last. score.NAME: the mean score.",
+)  # fmt: skip
 GROUP_LIMIT = Parameter("limit", *bounded(1, 1000, DEFAULT_LIMIT), "Maximum number of groups.")
 MOST_VALUES = Parameter("most", *bounded(1, 10_000, 100), "Maximum number of values of each key.")
 
