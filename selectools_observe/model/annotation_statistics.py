@@ -48,9 +48,7 @@ class _Scores:
         ranks = ranks_of(count)
         mirrored = [below.count + 1 - rank for rank in reversed(ranks) if rank <= below.count]
         values = [-value for value in reversed(self._below.at_ranks(mirrored))]
-        values += self._above.at_ranks(
-            [rank - below.count for rank in ranks if rank > below.count]
-        )
+        values += self._above.at_ranks([rank - below.count for rank in ranks if rank > below.count])
         return Percentiles(
             count,
             total,
