@@ -49,15 +49,10 @@ class _Scores:
         mirrored = [below.count + 1 - rank for rank in reversed(ranks) if rank <= below.count]
         values = [-value for value in reversed(self._below.at_ranks(mirrored))]
         values += self._above.at_ranks([rank - below.count for rank in ranks if rank > below.count])
-        return Percentiles(
-            count,
-            total,
-            total / count,
-            -below.max,
-            *values,
-            max=above.max if above.count else -below.min,
-            error=max(below.error, above.error),
-        )
+        p50, p90, p95, p99 = values
+        most = above.max if above.count else -below.min
+        error = max(below.error, above.error)
+        return Percentiles(count, total, total / count, -below.max, p50, p90, p95, p99, most, error)
 
 
 class AnnotationCollector:
