@@ -28,10 +28,10 @@ from .sqlite_files import tables_of
 Form: TypeAlias = BinaryForm | JSONForm
 
 # Asked in this order.
-_BINARY = ("stores", "llm_database", "inspect_log:ARCHIVE_FORM", "parquet_files")
+_BINARY = ("store_database", "llm_database", "inspect_log:ARCHIVE_FORM", "parquet_files")
 _JSON = (
-    "traces", "otlp", "claude_code", "codex", "inspect_log", "langfuse", "langsmith", "mlflow",
-    "console_spans", "phoenix", "jaeger",
+    "trace_files", "otlp_files", "claude_code", "codex", "inspect_log", "langfuse", "langsmith", "mlflow",
+    "console_spans", "phoenix_frames", "jaeger",
 )  # fmt: skip
 _MOST_HELD_BACK = 10_000
 _SNIFFED = 16
