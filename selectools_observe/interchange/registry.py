@@ -30,8 +30,8 @@ Form: TypeAlias = BinaryForm | JSONForm
 # Asked in this order.
 _BINARY = ("store_database", "llm_database", "inspect_log:ARCHIVE_FORM", "parquet_files")
 _JSON = (
-    "trace_files", "otlp_files", "claude_code", "codex", "inspect_log", "langfuse", "langsmith", "mlflow",
-    "console_spans", "phoenix_frames", "jaeger",
+    "trace_files", "otlp_files", "claude_code", "codex", "inspect_log", "langfuse", "langsmith",
+    "mlflow", "console_spans", "phoenix_frames", "jaeger",
 )  # fmt: skip
 _MOST_HELD_BACK = 10_000
 _SNIFFED = 16
