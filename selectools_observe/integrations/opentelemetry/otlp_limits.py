@@ -34,6 +34,7 @@ _MESSAGES: dict[str, dict[int, str]] = {
 _IN_TEXT = 4
 _VARINT_BITS = 70
 _SLICE = 64 * 1024  # bytes
+_AT_A_STRETCH = 500  # fields
 
 
 def check_otlp(body: bytes, limits: Limits, *, is_json: bool, message: str = "request") -> None:
@@ -63,9 +64,10 @@ def _check_protobuf(body: bytes, limits: Limits, root: str) -> None:
         if depth > limits.depth:
             raise LimitError("depth", limits.depth)
         inner = _MESSAGES[message]
-        yielder.maybe_yield()
         for number, at, size in _fields(body, start, end):
             fields += 1
+            if fields % _AT_A_STRETCH == 0:
+                yielder.maybe_yield()
             if fields > limits.values:
                 raise LimitError("values", limits.values)
             if number in inner:
@@ -75,12 +77,14 @@ def _check_protobuf(body: bytes, limits: Limits, root: str) -> None:
 def _fields(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
     """The fields of a message: their number, where their content begins, its length."""
     while at < end:
-        key, at = _varint(body, at, end)
+        key = body[at]
+        key, at = (key, at + 1) if key < 128 else _varint(body, at, end)
         size = {1: 8, 5: 4}.get(key & 7, 0)
         if key & 7 == 0:
             _, at = _varint(body, at, end)
         elif key & 7 == 2:
-            size, at = _varint(body, at, end)
+            size = body[at] if at < end else 128
+            size, at = (size, at + 1) if size < 128 else _varint(body, at, end)
         elif not size:
             raise ValueError("the body is not an OTLP request: a field of no kind")
         if at + size > end:

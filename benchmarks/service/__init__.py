@@ -1,0 +1,1 @@
+"""How the service answers while it is attacked, and while many ask at once."""
