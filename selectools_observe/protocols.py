@@ -337,8 +337,8 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         Args:
             run_id: The run.
             name: What is judged.
-            label: The judgement in a word.
-            score: The judgement as a number.
+            label: A label, such as good.
+            score: A score: any number.
             note: Why.
             step: The index of the step that is meant; None: the whole run.
             author: Who or what judges.
@@ -422,7 +422,7 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
             where: See there.
             keep: See there.
             keep_annotated: See there.
-            dry_run: Only say what would go.
+            dry_run: Only report what would be deleted.
             progress: Called with how many runs went, twice.
 
         Raises:

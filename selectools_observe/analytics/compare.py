@@ -117,7 +117,7 @@ def tabulate(traces: Sequence[AgentTrace], *, scores: Sequence[Scores] | None = 
     """
     judged = [{}] * len(traces) if scores is None else scores
     if not traces or len(judged) != len(traces):
-        raise ValueError("a table needs at least one run, and scores of each or of none")
+        raise ValueError("give at least one run, and scores for all of them or for none")
     first = contents_of(traces[0])
     numbers = [metrics_of(trace, one) for trace, one in zip(traces, judged, strict=True)]
     rows = [_row(trace, one, first) for trace, one in zip(traces, numbers, strict=True)]

@@ -356,7 +356,7 @@ class StoreCore(ABC, Generic[PreparedT]):
     ) -> int:
         """See `AsyncQueryableTraceStore.remove_annotation`."""
         if name is None and annotation_id is None:
-            raise ValueError("say which annotations to remove: give a name or an annotation_id")
+            raise ValueError("give the name or the annotation_id of the annotations to remove")
         await self._begin()
         if not is_storable_id(run_id):
             return 0
@@ -849,7 +849,9 @@ class StoreCore(ABC, Generic[PreparedT]):
         annotations: Sequence[Annotation],  # noqa: ARG002
     ) -> Sequence[Annotation] | str:
         """Make annotations durable, all or none, each `stamped`; or the id of a run that is not."""
-        raise StorageError(self._where, "it keeps no annotations", "Use another kind of store")
+        raise StorageError(
+            self._where, "the store does not keep annotations", "Use another kind of store"
+        )
 
     async def _annotations(self, run_ids: Sequence[str]) -> Sequence[Annotations | None]:
         """The annotations of each run, oldest first; None where there is no such run."""

@@ -49,7 +49,7 @@ _SQLITE_REMEDIES = {
     ),
     sqlite3.SQLITE_INTERRUPT: (
         "a statement took more work than a database of this size asks for",
-        "Check it: selectools_observe.stores.maintenance.verify(path); does it come from others?",
+        "Check it: selectools_observe.stores.maintenance.verify(path); is its origin unknown?",
     ),
     sqlite3.SQLITE_NOMEM: ("out of memory", "Free memory and try again"),
 }

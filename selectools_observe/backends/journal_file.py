@@ -174,7 +174,7 @@ class Claim:
         with open(os.dup(self._fd), "rb") as file:
             runs = runs_in(map(self._noted, file))
         if not self._is_ours:
-            raise ValueError("it is not a run journal; it stays as it is")
+            raise ValueError("it is not a run journal; it is left unchanged")
         return runs
 
     def _noted(self, line: bytes) -> bytes:
@@ -223,7 +223,7 @@ class JournalFolder:
         self.path = path
         self._owners = {*owners, *_own_id()}
         if stat.S_ISLNK(os.lstat(path).st_mode):
-            raise OSError(errno.ELOOP, "it is a link")
+            raise OSError(errno.ELOOP, "it is a symbolic link")
         self._fd = None if os.name == "nt" else os.open(path, _FOLDER_FLAGS)
         try:
             self._check_owner(os.stat(path) if self._fd is None else os.fstat(self._fd))
@@ -300,7 +300,7 @@ class JournalFolder:
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file")
         if found.st_nlink > 1:
-            raise OSError(errno.EMLINK, "the file has another name too")
+            raise OSError(errno.EMLINK, "the file has another hard link")
         self._check_owner(found)
 
     def _check_owner(self, found: os.stat_result) -> None:
@@ -361,7 +361,7 @@ def _opened_or_none(folder: str, owners: Collection[int]) -> JournalFolder | Non
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        log.error("The run journals in %s are left alone: %s", folder, _said(error))  # noqa: TRY400
+        log.error("The run journals in %s are ignored: %s", folder, _said(error))  # noqa: TRY400
         return None
 
 

@@ -271,6 +271,6 @@ class RetentionKeeper:
         except StoreClosedError:
             pass
         except TraceStoreError as error:
-            log.warning("%s: the retention could not be kept just now: %s", where, error)
+            log.warning("%s: retention could not be applied: %s", where, error)
         finally:
             self._is_busy = False

@@ -32,7 +32,7 @@ def readable_id(run_id: str) -> str:
 
 
 def kept_summary(encoded: EncodedTrace) -> bytes:
-    """The summary as JSON; the time of saving is a column of its own."""
+    """The summary as JSON; the time of the save is a column of its own."""
     return summary_to_bytes(encoded, _ANY_TIME)
 
 

@@ -87,7 +87,7 @@ def zone_option(command: CommandT) -> CommandT:
         type=_zone,
         default="local",
         metavar="ZONE",
-        help=f"Whose days and hours: {ZONE_FORMS} [default: local].",
+        help=f"Time zone of days and hours: {ZONE_FORMS} [default: local].",
     )(command)
 
 
@@ -213,26 +213,26 @@ _FILTERS = (
         shell_complete=lambda _ctx, _param, start: [
             word for word in OUTCOMES if word.startswith(start)
         ],
-        help=f"Runs that ended so: {', '.join(OUTCOMES)}.",
+        help=f"Runs with this outcome: {', '.join(OUTCOMES)}.",
     ),
     click.option(
-        "--started-since", type=moment, metavar="TIME", help="Began at or after this time."
+        "--started-since", type=moment, metavar="TIME", help="Started at or after this time."
     ),
     click.option(
-        "--started-until", type=moment_at_end, metavar="TIME", help="Began at or before this time."
+        "--started-until", type=moment_at_end, metavar="TIME", help="Started at or before this time.",
     ),
     click.option(
         "--min-wall-ms", type=float, metavar="MS",
-        help="Took at least so long from the first beginning to the last end.",
+        help="Minimum wall time, from the first start to the last end.",
     ),
-    click.option("--max-wall-ms", type=float, metavar="MS", help="Took at most so long."),
+    click.option("--max-wall-ms", type=float, metavar="MS", help="Maximum wall time."),
     click.option(
         "--parent", "--parent-run-id", "parent_run_id", metavar="RUN",
         shell_complete=complete_run_ids, help="Child runs of this run.",
     ),
     click.option(
         "--run-id", "run_ids", metavar="RUN", multiple=True, shell_complete=complete_run_ids,
-        help="This run, by its id or its beginning, or @1; may be repeated.",
+        help="This run, by its id or a prefix of it, or @1; may be repeated.",
     ),
 )  # fmt: skip
 

@@ -29,7 +29,7 @@ class Annotation(msgspec.Struct, frozen=True):
     Attributes:
         run_id: The run.
         name: What is judged: "quality", "tone", "resolved".
-        label: The judgement in a word.
+        label: A label, such as good.
         score: The judgement as a number, finite.
         note: Why, in any number of words.
         step: The step's index in the run's ``steps``, from 0; None: the whole run.
@@ -110,7 +110,7 @@ def check_annotation(annotation: Any) -> Any:
     if annotation.source not in SOURCES:
         raise ValueError(f"source is {', '.join(SOURCES)}, not {annotation.source!r:.80}")
     if annotation.label is None and annotation.score is None and not annotation.note:
-        raise ValueError(f"annotation {annotation.name!r} says nothing: give label, score or note")
+        raise ValueError(f"annotation {annotation.name!r} is empty: give label, score or note")
     return msgspec.structs.replace(annotation, created_at=_utc(annotation.created_at))
 
 

@@ -299,7 +299,7 @@ def _tokens_of(text: str) -> Iterator[_Token]:
     while at < len(text):
         found = _TOKEN.match(text, at)
         if found is None:  # a quote in the midst of a word
-            raise FilterSyntaxError("this cannot be read", at)
+            raise FilterSyntaxError("unexpected text", at)
         at = found.end()
         kind = found.lastgroup or ""
         if found["key"] is not None:

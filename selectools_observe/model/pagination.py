@@ -82,7 +82,7 @@ def from_cursor(
         ) from None
     if position.order_by != (order_by or ""):
         raise ValueError(
-            f"this cursor is of pages ordered by {position.order_by or 'the time of saving'}: "
+            f"this cursor is of pages ordered by {position.order_by or 'the time of the save'}: "
             "ask for its next page with the same filter"
         )
     return position

@@ -76,7 +76,7 @@ def expand(run: dict[str, Any], most: int = MOST_CHARACTERS) -> dict[str, Any]:
         raise ValueError(f"its references are of version {mark!r}; this version knows {VERSION}")
     steps = run.get("steps")
     if not isinstance(steps, list) or not all([isinstance(step, dict) for step in steps]):
-        raise ValueError("it is not of a trace's shape: its steps are not objects")
+        raise ValueError("not a trace: its steps are not objects")
     reader = _Reader(run, most)
     try:
         for step in steps:
@@ -207,7 +207,7 @@ class _Reader:
                 found = found[int(key)] if isinstance(found, list) else found[key]
                 found = self._unfinished.get(id(found), found)
         except (KeyError, IndexError, TypeError, ValueError):
-            raise ValueError(f"its reference to {path!r:.80} leads nowhere") from None
+            raise ValueError(f"its reference to {path!r:.80} has no target") from None
         return found
 
 

@@ -47,7 +47,7 @@ class Retention:
         for name in ("where", "keep"):
             object.__setattr__(self, name, _filter_of(name, getattr(self, name)))
         if not self.has_bound and self.where is None:
-            raise ValueError("say what goes: older_than, keep_runs, keep_bytes or where")
+            raise ValueError("give older_than, keep_runs, keep_bytes or where: what to delete")
 
     @property
     def has_bound(self) -> bool:

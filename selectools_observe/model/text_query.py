@@ -116,7 +116,7 @@ def parse_text(text: str) -> TextQuery:
             bare = phrase is None and len(words) == 1 and not _IS_ALONE.match(words[0])
             terms.append(TextTerm(words, bare))
     if not terms:
-        raise ValueError(f"there is no word to look for: {text!r:.80}")
+        raise ValueError(f"no word to search for: {text!r:.80}")
     return TextQuery(tuple(dict.fromkeys(terms)))
 
 

@@ -169,7 +169,7 @@ def _add(values: dict[str, Any], parameter: Parameter, value: str) -> None:
             _add_pair(values, key, wanted)
         values.setdefault(name, {})
     elif name in values:
-        raise _invalid(f"{name} is given twice", "Give it once")
+        raise _invalid(f"{name} is given twice", "Send it once")
     else:
         values[name] = read
 
@@ -177,7 +177,7 @@ def _add(values: dict[str, Any], parameter: Parameter, value: str) -> None:
 def _add_pair(values: dict[str, Any], key: str, wanted: Any) -> None:
     pairs = values.setdefault("metadata", {})
     if key in pairs:
-        raise _invalid(f"the metadata key {key!r:.80} is given twice", "Give it once")
+        raise _invalid(f"the metadata key {key!r:.80} is given twice", "Send it once")
     pairs[key] = wanted
 
 

@@ -102,8 +102,7 @@ def check_access(host: str, token: str | None) -> None:
     hint = 'make one with: python -c "import secrets; print(secrets.token_urlsafe())"'
     if token is None and not is_loopback(host):
         raise ValueError(
-            f"others can reach {host}: give a token that clients must know, or listen on "
-            f"127.0.0.1; {hint}"
+            f"{host} is reachable from other machines: give a token, or listen on 127.0.0.1; {hint}"
         )
     if token is not None and len(token) < SHORTEST_TOKEN:
         raise ValueError(f"a token must have {SHORTEST_TOKEN} characters or more; {hint}")
@@ -151,7 +150,7 @@ def _explained(error: OSError, host: str, port: int) -> OSError:
         )
     if error.errno == errno.EACCES:
         return OSError(f"port {port} needs more rights: give one of 1024 or above")
-    return OSError(f"nothing can listen on {host}, port {port}: {error.strerror}")
+    return OSError(f"cannot listen on {host}, port {port}: {error.strerror}")
 
 
 def url_of(host: str, port: int, token: str | None) -> str:

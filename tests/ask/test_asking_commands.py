@@ -98,7 +98,7 @@ def test_statistics_by_a_key_of_the_metadata(path):
         (["query", "status:eror"], "did you mean 'error'"),
         (["list", "--where", "(a"], "never closed"),
         (["list", "--order-by", "colour"], "ordered by created_at"),
-        (["search", "!!"], "no word to look for"),
+        (["search", "!!"], "no word to search for"),
     ],
 )
 def test_what_cannot_be_read_is_refused(path, arguments, words):

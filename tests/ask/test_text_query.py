@@ -87,7 +87,7 @@ def test_a_phrase_is_in_one_text() -> None:
 
 @pytest.mark.parametrize("nothing", ["", "  ", "!!", '""', "_ -"])
 def test_a_query_without_words_says_so(nothing: str) -> None:
-    with pytest.raises(ValueError, match="no word to look for"):
+    with pytest.raises(ValueError, match="no word to search for"):
         parse_text(nothing)
 
 

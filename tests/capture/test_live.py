@@ -551,7 +551,7 @@ class TestTheRecord:
         with SQLiteTraceStore(tmp_path / "traces.db") as store:
             assert store.list() == []
         folder.chmod(0o700)
-        assert "are left alone" in caplog.text
+        assert "are ignored" in caplog.text
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

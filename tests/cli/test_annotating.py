@@ -81,7 +81,7 @@ def test_annotations_are_shown_and_removed(path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["@1", "a"], "says nothing"),
+        (["@1", "a"], "is empty"),
         (["@1", "a", "--score", "nan"], "finite"),
         (["@1", "a", "--label", "x", "--step", "9"], "no step 9"),
         (["@1", "a", "--label", "x", "--source", "dog"], "dog"),

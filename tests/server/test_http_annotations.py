@@ -64,7 +64,7 @@ def test_they_are_removed_by_name_or_by_id(saved, service):
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ({"name": "a"}, "says nothing"),
+        ({"name": "a"}, "is empty"),
         ({"score": 1}, "no name"),
         ({"name": "a", "score": "1"}, "score"),
         ({"name": "a", "score": 1, "step": -1}, "step"),

@@ -123,7 +123,7 @@ def test_facets_are_counted(service):
         ("/api/traces", {"filter": "status:eror"}, "did you mean 'error'"),
         ("/api/traces", {"order_by": "colour"}, "ordered by created_at"),
         ("/api/search", {}, "q is missing"),
-        ("/api/search", {"q": "!!"}, "no word to look for"),
+        ("/api/search", {"q": "!!"}, "no word to search for"),
     ],
 )
 def test_what_cannot_be_read_is_refused(service, path, params, words):

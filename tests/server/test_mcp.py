@@ -181,9 +181,7 @@ async def test_agents_annotate_where_they_may(path: Path) -> None:
         found = await ask(session, "list_runs", where="score.quality<0.5")
         assert [run["run_id"] for run in found["runs"]] == ["first"]
         assert "3 steps" in await refusal(session, "annotate_run", **{**said, "step": 9})
-        assert "says nothing" in await refusal(
-            session, "annotate_run", run_id="first", name="empty"
-        )
+        assert "is empty" in await refusal(session, "annotate_run", run_id="first", name="empty")
     with SQLiteTraceStore(path) as store:
         assert [each.step for each in store.annotations("first")] == [1]
 

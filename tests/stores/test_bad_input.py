@@ -924,7 +924,9 @@ class TestNothingEscapesBare:
             )
         with pytest.raises(StorageError, match="not b"):
             database.save_many([trace("a"), trace("b")])
-        with pytest.raises(StorageError, match="others act on its tables: trigger 'no'"):
+        with pytest.raises(
+            StorageError, match="unknown triggers or views act on its tables: trigger 'no'"
+        ):
             database.save(trace("a"))
         with contextlib.closing(sqlite3.connect(database.path)) as raw, raw:
             raw.execute("DROP TRIGGER no")

@@ -72,7 +72,9 @@ def attack(path, script: str) -> None:
 class TestRefused:
     def test_when_it_is_opened(self, path, name):
         attack(path, ATTACKS[name])
-        with pytest.raises(StorageError, match="others act on its tables") as caught:
+        with pytest.raises(
+            StorageError, match="unknown triggers or views act on its tables"
+        ) as caught:
             SQLiteTraceStore(path)
         assert "repair" in caught.value.remedy
         with contextlib.closing(sqlite3.connect(path)) as raw:
@@ -82,7 +84,10 @@ class TestRefused:
         attack(path, ATTACKS[name])
         report = maintenance.verify(path)
         assert not report.ok
-        assert any("others act on its tables" in str(problem) for problem in report.problems)
+        assert any(
+            "unknown triggers or views act on its tables" in str(problem)
+            for problem in report.problems
+        )
 
     def test_repaired_it_is_ours(self, path, name, tmp_path):
         attack(path, ATTACKS[name])
@@ -97,7 +102,7 @@ class TestRefused:
         for arguments in (["list"], ["copy", tmp_path / "copy.db"]):
             result = run("-s", path, *arguments)
             assert result.returncode not in (0, 70)
-            assert "others act on its tables" in result.stderr
+            assert "unknown triggers or views act on its tables" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from .rows import TraceRow, row_of, uuid_of
 
 
 class ClickHouseStore(ServerStore[TraceRow, Connections]):
-    """Traces in tables of ClickHouse, one row a run, ordered by the time of saving.
+    """Traces in tables of ClickHouse, one row a run, ordered by the time of the save.
 
     The order of saving is that of a clock: each save takes the present, or the microsecond after
     the newest run that it sees.

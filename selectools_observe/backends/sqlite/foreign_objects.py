@@ -50,7 +50,7 @@ def refuse_foreign_objects(connection: sqlite3.Connection, where: str) -> None:
 
 def problem_of(found: Sequence[str]) -> str:
     """What is wrong, for people."""
-    return f"others act on its tables: {', '.join(found)}"
+    return f"unknown triggers or views act on its tables: {', '.join(found)}"
 
 
 _REMEDY = (

@@ -16,15 +16,15 @@ from ..options import store_option, with_session
 from ..run_lookup import find_run
 
 
-@click.command(short_help="Say something of a run: a label, a score, a note.")
+@click.command(short_help="Annotate a run: a label, a score, a note.")
 @click.argument("run", shell_complete=complete_run_ids)
 @click.argument("name")
 @store_option
-@click.option("--label", help="The judgement in a word.")
-@click.option("--score", type=float, help="The judgement as a number.")
+@click.option("--label", help="A label, such as good.")
+@click.option("--score", type=float, help="A score: any number.")
 @click.option("--note", help="Why.")
-@click.option("--step", type=click.IntRange(1), metavar="N", help="The step that is meant.")
-@click.option("--author", help="Who judges [default: the user's name].")
+@click.option("--step", type=click.IntRange(1), metavar="N", help="Number of the annotated step.")
+@click.option("--author", help="Name of the annotator [default: the user's].")
 @click.option("--source", type=click.Choice(SOURCES), default="human", show_default=True)
 @with_session
 def annotate(  # noqa: PLR0917 - click hands each option over by name

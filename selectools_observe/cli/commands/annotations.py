@@ -14,7 +14,7 @@ from ..options import store_option, with_session
 from ..run_lookup import find_run
 
 
-@click.command("annotations", short_help="Show or remove what was said of a run.")
+@click.command("annotations", short_help="Show or remove the annotations of a run.")
 @click.argument("run", default="@1", shell_complete=complete_run_ids)
 @store_option
 @click.option("--json", "as_data", is_flag=True, help="Print them as one JSON object.")
@@ -46,5 +46,5 @@ def list_annotations(
     else:
         session.terminal.lines(line_of(one, with_id=True) for one in found)
     if not found:
-        session.terminal.note(f"Nothing was said of {one_line(run_id)}")
+        session.terminal.note(f"No annotations of {one_line(run_id)}")
     return OK if found else NOTHING

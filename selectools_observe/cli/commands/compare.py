@@ -42,9 +42,7 @@ _MOST_CANDIDATES = 10  # of a kind
 @click.argument("run", shell_complete=complete_run_ids)
 @click.argument("others", nargs=-1, metavar="[OTHER]...", shell_complete=complete_run_ids)
 @store_option
-@click.option(
-    "--other-store", metavar="STORE", help="Store of the other runs, if it is another one."
-)
+@click.option("--other-store", metavar="STORE", help="Store of the other runs, if not the same.")
 @click.option("--all", "everything", is_flag=True, help="Show all steps, also equal ones.")
 @click.option("--json", "as_data", is_flag=True, help="The comparison, one JSON object.")
 @with_session

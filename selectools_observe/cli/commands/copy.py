@@ -33,7 +33,7 @@ def copy(
     """Copy runs, oldest first, from one store to another of any kind.
 
     Stores are paths or URLs. With one name, that is the target, and --store the source. Runs
-    keep the time at which they were saved, and what was said of them.
+    keep the time at which they were saved, and their annotations.
     """
     if len(names) > 2:
         raise click.UsageError("copy needs a source and a target")

@@ -25,7 +25,7 @@ _AT_ONCE = 500
 @store_option
 @filter_options()
 @yes_option
-@click.option("--descendants", is_flag=True, help="The runs that they started go too.")
+@click.option("--descendants", is_flag=True, help="Delete the runs that they started too.")
 @click.option("--dry-run", is_flag=True, help="Only show which runs would be deleted.")
 @with_session
 def delete(

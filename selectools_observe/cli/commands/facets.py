@@ -19,7 +19,7 @@ from ..run_lookup import with_whole_ids
 from ..terminal import styled
 
 
-@click.command(short_help="Show which keys and values runs have.")
+@click.command(short_help="Show the keys and values of runs.")
 @store_argument
 @store_option
 @click.option(

@@ -34,7 +34,7 @@ class _ImportCommand(click.Command):
 @click.option(
     "--no-limits",
     is_flag=True,
-    help="Take runs and values of any size; for files that you trust.",
+    help="Accept runs and values of any size; for files that you trust.",
 )
 @with_session
 def import_(session: Session, files: Sequence[str], *, skip_existing: bool, no_limits: bool) -> int:
@@ -42,7 +42,7 @@ def import_(session: Session, files: Sequence[str], *, skip_existing: bool, no_l
 
     What a file is, its content tells. Imported again, a run replaces itself. What is not a run is
     reported and skipped, and the command then exits with 1. From a store's file, runs keep the time
-    at which they were saved and what was said of them; others are saved with the current time.
+    at which they were saved and their annotations; others are saved with the current time.
     """
     skipped = Skipped(session)
     missing = [path for path in files if path != "-" and not os.path.exists(path)]

@@ -13,7 +13,7 @@ from ..options import store_argument, store_option, with_session
 _TOKEN = "SELECTOOLS_OBSERVE_TOKEN"  # noqa: S105 - the name of a variable
 
 
-@click.command(short_help="Give agents the runs as MCP tools.")
+@click.command(short_help="Serve the runs to agents as MCP tools.")
 @store_argument
 @store_option
 @click.option("--http", is_flag=True, help="Listen on HTTP rather than on standard input.")

@@ -26,7 +26,7 @@ def byte_count(text: str) -> int:
     return int(float(found[1]) * base ** _POWERS[found[2].lower()])
 
 
-@click.command(short_help="Delete the runs that are not to be kept.")
+@click.command(short_help="Delete old runs.")
 @store_option
 @click.option(
     "--older-than", type=moment, metavar="TIME", help="Runs saved before this: 30d, 2026-03-01."
@@ -36,9 +36,9 @@ def byte_count(text: str) -> int:
     "--keep-bytes", type=byte_count, metavar="SIZE", help="The oldest, until SIZE is left: 500MB."
 )
 @click.option("-w", "--where", metavar="FILTER", help="Only runs that match this filter.")
-@click.option("--keep", metavar="FILTER", help="Runs that match this filter stay.")
-@click.option("--keep-annotated", is_flag=True, help="Runs of which something was said stay.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--keep", metavar="FILTER", help="Keep runs that match this filter.")
+@click.option("--keep-annotated", is_flag=True, help="Keep annotated runs.")
+@click.option("--dry-run", is_flag=True, help="Only report what would be deleted.")
 @yes_option
 @with_session
 def prune(  # noqa: PLR0917 - click hands each option over by name

@@ -12,9 +12,14 @@ from ..command_session import Session
 from ..options import with_session
 
 
-@click.command(short_help="Print the SQL that makes a server's tables.")
+@click.command(short_help="Print the SQL that creates a server's tables.")
 @click.argument("engine", type=click.Choice(["postgresql", "clickhouse"]))
-@click.option("--schema", default=DEFAULT_SCHEMA, show_default=True, help="The schema to make.")
+@click.option(
+    "--schema",
+    default=DEFAULT_SCHEMA,
+    show_default=True,
+    help="PostgreSQL: the schema of the tables.",
+)
 @click.option(
     "--database", default=DEFAULT_DATABASE, show_default=True, help="ClickHouse: the database."
 )

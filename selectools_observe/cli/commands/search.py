@@ -22,7 +22,7 @@ from ..run_lookup import with_whole_ids
 _DEFAULT_LIMIT = 20
 
 
-@click.command(short_help="Find where something was said.")
+@click.command(short_help="Search the texts of runs.")
 @click.argument("words", nargs=-1, required=True)
 @store_option
 @filter_options(limit=_DEFAULT_LIMIT)

@@ -26,7 +26,7 @@ _MOST_ROWS = 1000
 @click.argument("run", default="@1", shell_complete=complete_run_ids)
 @store_option
 @click.option("--json", "as_data", is_flag=True, help="Print the stored run as one JSON object.")
-@click.option("--chat", is_flag=True, help="Show what was said, each message once.")
+@click.option("--chat", is_flag=True, help="Show the conversation, each message once.")
 @click.option("--full", is_flag=True, help="Show each step in full: arguments, results, reasoning.")
 @click.option(
     "--step",

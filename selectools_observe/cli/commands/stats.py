@@ -58,7 +58,7 @@ def _dimension(text: str) -> str:
 )  # fmt: skip
 @click.option(
     "--time", type=click.Choice(("started_at", "created_at")), default="started_at",
-    help="Whose days and hours: of the beginning of runs, or of their save.",
+    help="Time of a run that counts: its start, or its save.",
 )  # fmt: skip
 @zone_option
 @click.option("--json", "as_data", is_flag=True, help="Print all figures as one JSON object.")

@@ -38,7 +38,7 @@ _TRIES = 5  # polls in a row that may fail: a file that is being replaced is not
 @click.option(
     "--steps",
     is_flag=True,
-    help="Also show the steps of runs under way, by their run journals.",
+    help="Also show the steps of running runs, by their run journals.",
 )
 @click.option(
     "--interval",

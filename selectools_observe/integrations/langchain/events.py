@@ -114,7 +114,7 @@ class Watching(SavesRuns):
             try:
                 self._describe_answer(run, result)
             except Exception:
-                log.exception("run %r: what its model reported is lost", run.root.trace.run_id)
+                log.exception("run %r: an event of its model is lost", run.root.trace.run_id)
         return run.root.finish() if is_root else None
 
     def _describe_answer(self, run: Run, result: LLMResult) -> None:

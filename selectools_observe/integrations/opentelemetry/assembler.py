@@ -296,7 +296,7 @@ class SpanAssembler:
             else:
                 self._shorten()
         except OSError as error:
-            log.warning("spans that wait for their root cannot be written down: %s", error)
+            log.warning("pending spans cannot be written to the journal: %s", error)
             return False
         return True
 
@@ -321,7 +321,9 @@ class SpanAssembler:
             self._looked = time.monotonic()
         try:
             for path, records in self._journal.taken_over():
-                log.warning("%s: %d spans of a receiver that is gone", path, len(records))
+                log.warning(
+                    "%s: recovered %d spans of a receiver that has ended", path, len(records)
+                )
                 if not self._add(records):
                     return
         except OSError as error:

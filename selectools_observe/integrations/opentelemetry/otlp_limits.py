@@ -86,7 +86,7 @@ def _fields(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
             size = body[at] if at < end else 128
             size, at = (size, at + 1) if size < 128 else _varint(body, at, end)
         elif not size:
-            raise ValueError("the body is not an OTLP request: a field of no kind")
+            raise ValueError("the body is not an OTLP request: an unknown wire type")
         if at + size > end:
             raise ValueError("the body is not an OTLP request: it ends too early")
         yield (key >> 3 if key & 7 == 2 else 0), at, size
@@ -103,4 +103,4 @@ def _varint(body: bytes, at: int, end: int) -> tuple[int, int]:
         value |= (byte & 127) << shift
         if byte < 128:
             return value, at
-    raise ValueError("the body is not an OTLP request: a number without end")
+    raise ValueError("the body is not an OTLP request: an unterminated number")

@@ -166,7 +166,7 @@ def _records(path: str, data: bytes) -> Iterator[SpanRecord]:
         try:
             crc, body = line[:8], line[9:-1]
             if int(crc, 16) != zlib.crc32(body):
-                raise ValueError("the checksum is another one")  # noqa: TRY301 - as if it were cut
+                raise ValueError("the checksum does not match")  # noqa: TRY301 - as if it were cut
             yield from [from_plain(each) for each in loads(body)]
         except (ValueError, TypeError, msgspec.ValidationError) as error:
             log.warning("%s: line %d of the journal skipped: %s", path, number, error)

@@ -47,7 +47,7 @@ class Clock:
             try:
                 wait = self._tick()
             except Exception:
-                log.exception("spans that wait for their root could not be saved")
+                log.exception("pending spans could not be saved")
                 wait = 1.0
             with self._lock:
                 if wait is None and not self._asked:

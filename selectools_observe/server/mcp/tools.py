@@ -51,12 +51,12 @@ Cursor = Annotated[
     str | None, Field(description="The next_cursor of the page before.", max_length=2000)
 ]
 RunId = Annotated[str, Field(description="A run's id, as lists and hits give it.")]
-TextLimit = Annotated[int, Field(description="Cut texts at so many characters.", ge=100, le=20_000)]
+TextLimit = Annotated[
+    int, Field(description="Cut texts longer than this number of characters.", ge=100, le=20_000)
+]
 OrderBy = Annotated[
     str | None,
-    Field(
-        description=f"One of {', '.join(ORDERS)}, score.NAME; '-' before it for the largest first."
-    ),
+    Field(description=f"One of {', '.join(ORDERS)}, score.NAME; with - the largest first."),
 ]
 StepNumber = Annotated[int, Field(description="The step's number, from 1.", ge=1)]
 
@@ -297,12 +297,13 @@ class RunTools:
         self,
         run_id: RunId,
         *,
-        name: Annotated[str, Field(description="What is judged: quality, tone, resolved.")],
-        label: Annotated[str | None, Field(description="The judgement in a word.")] = None,
-        score: Annotated[float | None, Field(description="The judgement as a number.")] = None,
+        name: Annotated[str, Field(description="What is judged, such as quality, tone, resolved.")],
+        label: Annotated[str | None, Field(description="A label, such as good.")] = None,
+        score: Annotated[float | None, Field(description="A score: any number.")] = None,
         note: Annotated[str | None, Field(description="Why.", max_length=10_000)] = None,
         step: Annotated[
-            int | None, Field(description="The step that is meant, from 1; else the run.", ge=1)
+            int | None,
+            Field(description="Number of the annotated step, from 1; without it, the run.", ge=1),
         ] = None,
     ) -> CallToolResult:
         """Say something of a run or a step: a label, a score, a note. The run is not changed."""

@@ -112,15 +112,13 @@ def _paths() -> Json:
         },
         "/api/search": {
             "get": _operation(
-                "Where something was said.",
+                "Matches in the texts of runs.",
                 "SearchPage",
                 _query(WORDS, LIMIT, CURSOR, HITS, *SEARCH_FILTERS),
                 [404],
             )
         },
-        "/api/running": {
-            "get": _operation("Runs that are under way, by their journals.", "RunningPage")
-        },
+        "/api/running": {"get": _operation("Running runs, by their journals.", "RunningPage")},
         "/api/histogram": {
             "get": _operation("Runs over time.", "Histogram", _query(BUCKETS, *FILTERS))
         },
@@ -133,7 +131,7 @@ def _paths() -> Json:
         },
         "/api/groups": {
             "get": _operation(
-                "What the runs of a session, user or key add up to.",
+                "Totals of the runs of each session, user or key.",
                 "GroupPage",
                 _query(GROUP_BY, GROUP_ORDER, GROUP_LIMIT, CURSOR, *FILTERS),
                 [404],
@@ -141,7 +139,7 @@ def _paths() -> Json:
         },
         "/api/facets": {
             "get": _operation(
-                "Which keys and values runs have.", "Facets", _query(MOST_VALUES, *FILTERS)
+                "Keys and values of runs, with counts.", "Facets", _query(MOST_VALUES, *FILTERS)
             )
         },
         "/api/compare": {
@@ -151,7 +149,7 @@ def _paths() -> Json:
         },
         "/api/compare/steps": {
             "get": _operation(
-                "In what two steps differ, key by key.",
+                "Differences between two steps, key by key.",
                 "Differences",
                 _query(ONE, OTHER, LEFT, RIGHT, TEXTS),
                 [404],
@@ -164,11 +162,13 @@ def _paths() -> Json:
         "/api/traces/{run_id}": {"parameters": [_RUN_ID], "get": _run(), "delete": _deletion()},
         "/api/traces/{run_id}/candidates": {
             "parameters": [_RUN_ID],
-            "get": _operation("Runs worth comparing with it.", "Candidates", _query(MOST), [404]),
+            "get": _operation(
+                "Similar runs, to compare with it.", "Candidates", _query(MOST), [404]
+            ),
         },
         "/api/traces/{run_id}/annotations": {
             "parameters": [_RUN_ID],
-            "get": _operation("What was said of a run, oldest first.", "Annotations", [], [404]),
+            "get": _operation("Annotations of a run, oldest first.", "Annotations", [], [404]),
             "post": _annotating(),
             "delete": _operation(
                 "Remove the annotations of one name.", "Removed", _query(NAME), [404]
@@ -188,7 +188,7 @@ def _paths() -> Json:
         "/api/traces/{run_id}/conversation": {
             "parameters": [_RUN_ID],
             "get": _operation(
-                "What was said in a run, each message once.",
+                "The conversation of a run, each message once.",
                 "Conversation",
                 _query(*CONVERSATION),
                 [404],
@@ -230,14 +230,14 @@ def _annotating() -> Json:
     sent = {JSON: {"schema": {"anyOf": [
         {"$ref": "#/components/schemas/SentAnnotation"},
         {"type": "array", "items": {"$ref": "#/components/schemas/SentAnnotation"},
-         "description": "Annotations; all or none are kept."},
+         "description": "Annotations; all or none are stored."},
     ]}}}  # fmt: skip
     either = {"anyOf": [_ref("Annotation")["schema"], _ref("Annotations")["schema"]]}
     return {
-        "summary": "Say something of a run or of one of its steps.",
+        "summary": "Annotate a run or one of its steps.",
         "requestBody": {"required": True, "content": sent},
         "responses": {
-            "201": _response("Kept, as it is stored now.", {JSON: {"schema": either}}),
+            "201": _response("The annotation as stored.", {JSON: {"schema": either}}),
             **_errors([404, *_WITH_BODY]),
         },
     }

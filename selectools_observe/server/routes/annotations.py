@@ -70,7 +70,7 @@ def _annotation_of(run_id: str, value: Any) -> Annotation:
     if not isinstance(value, dict):
         raise Problem(422, "invalid_annotation", "An annotation is an object with a name")
     if value.get("run_id", run_id) != run_id:
-        raise Problem(422, "invalid_annotation", "run_id differs from that of the address")
+        raise Problem(422, "invalid_annotation", "run_id differs from the one in the URL")
     unknown = sorted(value.keys() - set(Annotation.__struct_fields__))
     if unknown:
         message = f"Unknown field {unknown[0]!r:.80}"

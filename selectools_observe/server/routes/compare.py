@@ -29,11 +29,11 @@ RIGHT = Parameter("right", *from_nought(), "Index of the right run's step.", nee
 RUN_IDS = Parameter(
     "run_ids", text,
     {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": _MOST_RUNS},
-    "The runs, the one that the others are held against first.", many=True, needed=True,
+    "The runs, the one to compare the others with first.", many=True, needed=True,
 )  # fmt: skip
 TEXTS = Parameter(
     "text_limit", *from_nought(20_000),
-    "Texts longer than so many characters are cut there.",
+    "Cut texts longer than this number of characters.",
 )  # fmt: skip
 MOST = Parameter("limit", *bounded(1, 100, 10), "Maximum number of runs of each kind.")
 
@@ -63,8 +63,8 @@ async def compare_steps(request: Request) -> Response:
 async def compare_many(request: Request) -> Response:
     run_ids = parse(request.scope["query_string"], (RUN_IDS,))["run_ids"]
     if len(run_ids) > _MOST_RUNS:
-        message = f"run_ids are {len(run_ids)}"
-        raise Problem(400, "invalid_parameter", message, f"Compare at most {_MOST_RUNS} runs")
+        message = f"too many run_ids: {len(run_ids)}"
+        raise Problem(400, "invalid_parameter", message, f"Send at most {_MOST_RUNS}")
     runs = await _runs(state_of(request), run_ids)
     table = await anyio.to_thread.run_sync(partial(tabulate, [trace for _, trace in runs]))
     rows = [

@@ -24,7 +24,7 @@ from ..state import state_of
 
 BUCKETS = Parameter("buckets", *bounded(1, 500, 60), "Number of time buckets.")
 MAX_RUNS = Parameter(
-    "max_runs", *typed(Annotated[int, Meta(ge=1)]), "Only so many of the newest matching runs."
+    "max_runs", *typed(Annotated[int, Meta(ge=1)]), "Only this number of the newest matching runs."
 )
 
 
@@ -62,10 +62,12 @@ BY = Parameter(
 )  # fmt: skip
 ZONE = Parameter(
     "tz", parse_zone, {"type": "string", "format": "time-zone", "default": "UTC"},
-    "Whose days and hours: UTC, +05:30 or Europe/Berlin.",
+    "Time zone of days and hours: UTC, +05:30 or Europe/Berlin.",
 )  # fmt: skip
 TIME = Parameter(
-    "time", *_one_of("started_at", "created_at"), "When runs count: their start, or their save."
+    "time",
+    *_one_of("started_at", "created_at"),
+    "Time of a run that counts: its start, or its save.",
 )
 GROUP_BY = Parameter(
     "by", _name, _NAME,

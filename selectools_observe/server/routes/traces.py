@@ -53,7 +53,7 @@ SEARCH_FILTERS = tuple(parameter for parameter in FILTERS if parameter.name != "
 WINDOW = (
     Parameter(
         "text_limit", *from_nought(),
-        "Texts of a step longer than so many characters are cut there; "
+        "Cut texts of a step longer than this number of characters; "
         "arguments larger than so many bytes as JSON become null.",
     ),
     Parameter(
@@ -78,7 +78,7 @@ CONVERSATION = (
     ),
     Parameter(
         "text_limit", *from_nought(),
-        "Texts longer than so many characters are cut there.",
+        "Cut texts longer than this number of characters.",
     ),
 )  # fmt: skip
 

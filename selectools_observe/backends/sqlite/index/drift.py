@@ -65,8 +65,7 @@ def mend_drift(connection: sqlite3.Connection, where: str) -> bool:
         _remember_checksums(connection)
         make_index(connection)
     log.warning(
-        "%s: its index did not belong to the rows any more (VACUUM, or another tool's work on the "
-        "table): made anew",
+        "%s: the index did not match the rows (VACUUM, or another tool changed the table): rebuilt",
         where,
     )
     return True
@@ -91,8 +90,8 @@ def warn_of_new_checksums(connection: sqlite3.Connection, where: str) -> None:
     connection.execute("DROP TABLE known_checksums")
     if many:
         log.warning(
-            "%s: %d runs were changed, damaged or added while nobody watched the table; their "
-            "checksums are those of what is there now",
+            "%s: %d runs were changed, damaged or added while the triggers were missing; their "
+            "checksums are of their present state",
             where,
             many,
         )
