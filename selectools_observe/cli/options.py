@@ -219,7 +219,10 @@ _FILTERS = (
         "--started-since", type=moment, metavar="TIME", help="Started at or after this time."
     ),
     click.option(
-        "--started-until", type=moment_at_end, metavar="TIME", help="Started at or before this time.",
+        "--started-until",
+        type=moment_at_end,
+        metavar="TIME",
+        help="Started at or before this time.",
     ),
     click.option(
         "--min-wall-ms", type=float, metavar="MS",

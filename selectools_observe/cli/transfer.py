@@ -35,7 +35,7 @@ class RunSaver:
         self.left_alone = 0
 
     def save_all(self, runs: Iterable[SavedRun]) -> None:
-        """Save runs, a batch at a time, and what was said of them."""
+        """Save runs and their annotations, a batch at a time."""
         waiting: list[SavedRun] = []
         steps = 0
         for run in runs:
