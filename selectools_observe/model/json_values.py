@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeGuard, TypeVar
 
 import msgspec
 
@@ -65,7 +65,7 @@ def dumps(value: object, path: str = "") -> bytes:
     """The value as JSON, compact, UTF-8.
 
     Raises:
-        UnstorableValueError: It has no JSON form: a cycle, or a ``__str__`` that fails.
+        UnstorableValueError: It has no JSON form: a cycle, or something that cannot be read.
     """
     try:
         return _encoder.encode(value)
@@ -87,7 +87,12 @@ def dumps_slowly(value: object, path: str = "") -> bytes:
 
 def _write(value: object, path: str) -> bytes:
     written: list[str] = []
-    _Writer(written.append).write(value, path)
+    try:
+        _Writer(written.append).write(value, path)
+    except (UnstorableValueError, RecursionError):
+        raise
+    except Exception as error:
+        raise UnstorableValueError(path or "it", f"cannot be read: {_told(error)}") from error
     return "".join(written).encode()
 
 
@@ -179,8 +184,16 @@ def _text(value: object, path: str) -> str:
     try:
         return str(value)
     except Exception as error:
-        problem = f"({type(value).__name__}) has no text form: {error!r}"
+        problem = f"({type(value).__name__}) has no text form: {_told(error)}"
         raise UnstorableValueError(path, problem) from error
+
+
+def _told(error: Exception) -> str:
+    """An exception's own words, if it has any."""
+    try:
+        return repr(error)
+    except Exception:  # noqa: BLE001 - foreign code may raise anything
+        return type(error).__name__
 
 
 def _struct_fields(value: msgspec.Struct) -> Mapping[Any, object]:
@@ -245,18 +258,32 @@ def plain(value: object, path: str = "") -> Any:
     return loads(dumps(value, path))
 
 
+def _is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
+    return issubclass(type(value), dict)
+
+
+_CONTAINERS = (dict, list, tuple, set, frozenset)
+
+
+def _children(container: Any) -> Iterable[Any]:
+    if _is_dict(container):
+        return dict.values(container)
+    return list.__iter__(container) if issubclass(type(container), list) else container
+
+
 def is_nested_deeply(value: object) -> bool:
     """Whether containers are nested beyond `DEEPEST`."""
-    if isinstance(value, dict) and SCALARS.issuperset(map(type, value.values())):
+    if _is_dict(value) and SCALARS.issuperset(map(type, dict.values(value))):
         return False  # as most are
     level = [value]
     for _ in range(DEEPEST + 1):
+        # By type: isinstance() and `__class__` look at the value too, which may be anything.
         level = [
             child
             for container in level
-            if isinstance(container, dict | list | tuple | set | frozenset)
-            for child in (container.values() if isinstance(container, dict) else container)
-            if child.__class__ not in SCALARS
+            if issubclass(type(container), _CONTAINERS)
+            for child in _children(container)
+            if type(child) not in SCALARS
         ]
         if not level:
             return False

@@ -510,7 +510,7 @@ class TestTheRecord:
         left = _recovered(folder, "run")
         assert left.metadata["user"] == "ada"
         assert left.steps[0].tool_args["n"] == 1
-        assert "cannot be stored" in left.steps[0].tool_args["q"]
+        assert "cannot be stored" in str(left.steps[0].tool_args["q"])
 
     def test_sampled_runs_are_not_shown_before_their_end(self, tmp_path):
         with SQLiteTraceStore(tmp_path / "traces.db") as store:

@@ -642,4 +642,5 @@ class TestValues:
         loop.append(loop)
         RunnableLambda(lambda _: {"loop": loop, "hostile": Hostile(a=1)}).invoke(1, config(handler))
         output = stored(store).output
-        assert output == {"loop": ["<list that contains itself>"], "hostile": {"a": 1}}
+        note = "[cannot be stored: it contains itself]"
+        assert output == {"loop": [note], "hostile": {"a": 1}}

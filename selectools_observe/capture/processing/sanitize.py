@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...model.json_values import UnstorableValueError, is_nested_deeply, plain
+from ...model.json_values import is_nested_deeply, plain
 from ...model.trace import DETAIL_FIELDS, STEP_FIELDS, AgentTrace, TraceStep
+from ..foreign_values import copied_piecewise
 
 
 def salvaged(trace: AgentTrace) -> AgentTrace:
@@ -33,17 +34,13 @@ def salvaged_step(step: TraceStep) -> TraceStep:
     return copy
 
 
-def _salvaged_entries(entries: dict[Any, Any]) -> dict[str, Any]:
-    return {str(_salvaged(key)): _salvaged(value) for key, value in entries.items()}
+def _salvaged_entries(entries: Any) -> dict[str, Any]:
+    copied = _salvaged(entries)
+    return copied if isinstance(copied, dict) else {"unreadable": copied}
 
 
 def _salvaged(value: Any) -> Any:
     try:
-        if not is_nested_deeply(value):
-            return plain(value)
-        reason = "it is nested too deeply"
-    except UnstorableValueError as error:
-        reason = str(error).strip()
-    except Exception as error:  # noqa: BLE001 - foreign code may raise anything
-        reason = type(error).__name__
-    return f"[cannot be stored: {reason}]"
+        return copied_piecewise(value) if is_nested_deeply(value) else plain(value)
+    except Exception:  # noqa: BLE001 - foreign code may raise anything
+        return copied_piecewise(value)

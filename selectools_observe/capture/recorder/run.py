@@ -11,10 +11,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, Self, TypeVar
 
-from ...model.json_values import UnstorableValueError, dumps
+from ...model.json_values import UnstorableValueError, dumps, replace_foreign
 from ...model.trace import AgentTrace, StepType, TraceStep, step_type
 from ...runtime.interface import run_sync
 from ..error_text import error_text
+from ..foreign_values import plain_of
 from ..journal.run_journal import LiveRun
 from ..processing.processor import ROOT_RUN_ID
 from .lifecycle import RunLifecycle
@@ -37,12 +38,12 @@ current_scope: contextvars.ContextVar[Scope | None] = contextvars.ContextVar(
 
 def as_text(value: object) -> str:
     """A tool's result as text: text as it is, anything else as JSON."""
-    if isinstance(value, str):
-        return value
+    if issubclass(type(value), str):  # isinstance() would look at the value too
+        return str.__str__(value)
     try:
         return dumps(value).decode("utf-8", "surrogatepass")
     except UnstorableValueError:
-        return f"<{type(value).__name__}>"
+        return dumps(plain_of(value, replace_foreign)).decode("utf-8", "surrogatepass")
 
 
 class TimedStep:
@@ -73,7 +74,9 @@ class TimedStep:
 
     def _nest_in(self, outer: TraceStep) -> None:
         if outer.step_number is None:
-            outer.step_number = self._run.trace.steps.index(outer) + 1
+            # By identity: to compare steps is to compare what a caller put into them.
+            places = (n for n, step in enumerate(self._run.trace.steps, 1) if step is outer)
+            outer.step_number = next(places, None)
         self._step.extra = {**(self._step.extra or {}), "parent_step": outer.step_number}
 
     def _end(self, error: BaseException | None) -> int:
@@ -342,7 +345,7 @@ class Run:
         current = current_scope.get()
         if current is not None and current.run is self:  # a generator may end in another context
             current_scope.set(self._outer)
-        if error is not None and error not in self._seen:
+        if error is not None and not any(error is each for each in self._seen):
             self._add_end(error)
         self._seen.clear()
         with self._lock:

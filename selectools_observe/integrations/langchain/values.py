@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...model.json_values import readable
+from ...capture.foreign_values import plain_of
+from ...model.json_values import readable, replace_foreign
 from .._requires import needs
 
 with needs("langchain", "The LangChain callback handlers"):
@@ -29,39 +29,16 @@ _SHARES = {
 
 def plain(value: Any) -> Any:
     """A value with its messages, models and dataclasses as objects that JSON has a form for."""
-    try:
-        return _plain(value, [])
-    except Exception as error:  # noqa: BLE001 - their classes may do anything when looked at
-        return f"<{type(value).__name__} that cannot be read: {type(error).__name__}: {error}>"
-
-
-def _plain(value: Any, around: list[int]) -> Any:
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if id(value) in around:
-        return f"<{type(value).__name__} that contains itself>"
-    around.append(id(value))
-    opened = _opened(value)
-    if isinstance(opened, dict):
-        opened = {str(name): _plain(item, around) for name, item in opened.items()}
-    elif isinstance(opened, list):
-        opened = [_plain(item, around) for item in opened]
-    around.pop()
-    return opened
+    return plain_of(value, _opened)
 
 
 def _opened(value: Any) -> Any:
-    """What a value holds, as a dictionary or a list; the value itself if it is neither."""
+    """What a value holds that JSON has no form for, as a dictionary or a text."""
     if isinstance(value, BaseMessage):
         return _message(value)
     if isinstance(value, BaseModel):
         return {name: getattr(value, name) for name in type(value).model_fields}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return {name: item for name, item in fields.items() if item is not None}
-    if isinstance(value, Mapping):
-        return dict(value)
-    return list(value) if isinstance(value, list | tuple | set | frozenset) else value
+    return dict(value) if isinstance(value, Mapping) else replace_foreign(value)
 
 
 def _message(message: BaseMessage) -> dict[str, Any]:
@@ -87,10 +64,7 @@ def text(value: Any) -> str:
         value = value.content
     if isinstance(value, str):
         return value
-    try:
-        return readable(plain(value))
-    except Exception:  # noqa: BLE001 - their classes may do anything when looked at
-        return f"<{type(value).__name__}>"
+    return readable(plain(value))
 
 
 def reply(result: LLMResult) -> BaseMessage | str | None:
@@ -176,7 +150,8 @@ def interrupts(error: BaseException) -> list[dict[str, Any]] | None:
     """The interrupts by which a LangGraph node paused its graph; None if that is none."""
     if not _is_of(error, "GraphBubbleUp") or _is_of(error, "ParentCommand"):
         return None
-    found = error.args[0] if error.args and isinstance(error.args[0], list | tuple) else []
+    first = _first_argument(error)
+    found = first if isinstance(first, list | tuple) else []
     return [{"id": getattr(i, "id", None), "value": plain(getattr(i, "value", i))} for i in found]
 
 
@@ -184,9 +159,13 @@ def goes_to(error: BaseException) -> list[str] | None:
     """Where a LangGraph node sends its parent graph; None if it does not."""
     if not _is_of(error, "ParentCommand"):
         return None
-    goto = getattr(error.args[0] if error.args else None, "goto", ())
+    goto = getattr(_first_argument(error), "goto", ())
     places = [goto] if isinstance(goto, str) else list(goto or ())
     return [str(getattr(place, "node", place)) for place in places]
+
+
+def _first_argument(error: BaseException) -> Any:
+    return error.args[0] if error.args else None
 
 
 def resumed_with(inputs: Any) -> Any:

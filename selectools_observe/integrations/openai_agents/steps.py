@@ -15,7 +15,9 @@ from typing import Any
 
 import msgspec
 
-from ...model.json_values import dumps, is_nested_deeply, loads, plain
+from ...capture.error_text import error_text
+from ...capture.foreign_values import plain_attribute
+from ...model.json_values import dumps, is_nested_deeply, loads
 from ...model.trace import StepType, TraceStep
 
 KEPT = "openai"
@@ -50,11 +52,14 @@ class EndedSpan(msgspec.Struct):
 
 
 def ended_span(span: Any) -> EndedSpan:
-    """A span of the SDK, copied: plain JSON values throughout."""
+    """A span of the SDK, copied: plain JSON values throughout.
+
+    What its data hold may be anything; of a value that cannot be read a note is kept.
+    """
     data = span.span_data
     names = [name for kind in type(data).__mro__ for name in getattr(kind, "__slots__", ())]
-    said = {name.lstrip("_"): _plain(getattr(data, name, None)) for name in names}
-    error = span.error
+    said = {name.lstrip("_"): plain_attribute(data, name) for name in names}
+    error = plain_attribute(span, "error")
     start = _seconds(span.started_at)
     kind, said = _grouping(data.type, said)
     return EndedSpan(
@@ -65,7 +70,7 @@ def ended_span(span: Any) -> EndedSpan:
         type=kind,
         data={name: value for name, value in said.items() if value is not None},
         error=None if error is None else _error_text(error),
-        error_data=None if error is None else _plain(error.get("data")),
+        error_data=error.get("data") if isinstance(error, dict) else None,
     )
 
 
@@ -98,7 +103,7 @@ def steps_of(
                 placed.append((span.end, 1, -number, _failure(span)))
         elif ended or span.type in _NODES:
             own = _own_seconds(span, inside.get(span.span_id, ())) * 1000
-            step = _step(span, list(_around(span, by_id)), own)
+            step = _any_step(span, list(_around(span, by_id)), own)
             placed.append((span.start, 0, number, step))
             if ended and span.type in _NODES:
                 placed.append((span.end, 1, -number, _end(span, step, own)))
@@ -125,6 +130,19 @@ def _inside(by_id: dict[str, EndedSpan]) -> dict[str, list[EndedSpan]]:
             if outer is not None:
                 found.setdefault(outer.span_id, []).append(span)
     return found
+
+
+def _any_step(span: EndedSpan, around: list[EndedSpan], own: float) -> TraceStep:
+    """The step of a span; of one whose data are of no known form, with them as they are."""
+    try:
+        return _step(span, around, own)
+    except Exception as error:  # noqa: BLE001 - they come from everywhere
+        bare = msgspec.structs.replace(span, type="custom", data={})
+        step = _step(bare, around, own)
+        step.type = _TYPES.get(span.type, step.type)
+        kept = {"type": span.type, "data": span.data, "unread": error_text(error)}
+        step.extra = {**(step.extra or {}), KEPT: {**(step.extra or {})[KEPT], **kept}}
+        return step
 
 
 def _step(span: EndedSpan, around: list[EndedSpan], own: float) -> TraceStep:
@@ -218,18 +236,18 @@ def _generation(data: dict[str, Any]) -> _Fields:
 
 
 def _response(data: dict[str, Any]) -> _Fields:
-    response = data.get("response") or {}
+    response = _dict(data.get("response"))
     fields = {
         "type": StepType.LLM_CALL,
         "model": response.get("model"),
-        "reasoning": _reasoning(response.get("output") or []),
+        "reasoning": _reasoning(response.get("output")),
         **_usage(data.get("usage") or response.get("usage")),
     }
     _with(fields, data, "input")
     _with(fields, response, "output")
     rest = {name: value for name, value in response.items() if value is not None}
-    for used in ("model", "output", "usage"):
-        rest.pop(used, None)
+    for name in ("model", "output", "usage"):
+        rest.pop(name, None)
     instructions = rest.get("instructions")
     if isinstance(instructions, str) and instructions:
         fields["input"] = _with_system(instructions, fields.get("input"))
@@ -238,7 +256,8 @@ def _response(data: dict[str, Any]) -> _Fields:
         fields["finish_reason"] = _finish_reason(response)
     if rest:
         fields["response"] = rest
-    return fields, {"response", "usage", "input"}
+    used = {"usage", "input"} | ({"response"} if isinstance(data.get("response"), dict) else set())
+    return fields, used
 
 
 def _with_system(instructions: str, given: Any) -> list[Any]:
@@ -249,9 +268,7 @@ def _with_system(instructions: str, given: Any) -> list[Any]:
 
 def _finish_reason(response: dict[str, Any]) -> str | None:
     """Why the model stopped: what was incomplete, or else the response's status."""
-    incomplete = response.get("incomplete_details") or {}
-    reason = incomplete.get("reason") if isinstance(incomplete, dict) else None
-    status = reason or response.get("status")
+    status = _dict(response.get("incomplete_details")).get("reason") or response.get("status")
     return status if isinstance(status, str) else None
 
 
@@ -262,7 +279,7 @@ def _function(data: dict[str, Any]) -> _Fields:
         fields["tool_args"] = args if isinstance(args, dict) else {"input": args}
     if data.get("output") is not None:
         output = data["output"]
-        fields["tool_result"] = output if isinstance(output, str) else dumps(output).decode()
+        fields["tool_result"] = output if isinstance(output, str) else _text(output)
     return fields, {"name", "input", "output"}
 
 
@@ -293,6 +310,15 @@ def _speech(data: dict[str, Any]) -> _Fields:
     return _with(fields, data, "input", "output"), {"model", "input", "output"}
 
 
+_TYPES = {
+    "function": StepType.TOOL_EXECUTION,
+    "generation": StepType.LLM_CALL,
+    "guardrail": StepType.GUARDRAIL,
+    "handoff": StepType.GRAPH_ROUTING,
+    "response": StepType.LLM_CALL,
+    "speech": StepType.LLM_CALL,
+    "transcription": StepType.LLM_CALL,
+}
 _FIELDS: dict[str, Callable[[dict[str, Any]], _Fields]] = {
     "agent": _agent,
     "function": _function,
@@ -314,8 +340,8 @@ def _usage(usage: Any) -> dict[str, Any]:
     """Tokens, in the words of the Responses API or of Chat Completions."""
     if not isinstance(usage, dict):
         return {}
-    sent = usage.get("input_tokens_details") or usage.get("prompt_tokens_details") or {}
-    wrote = usage.get("output_tokens_details") or usage.get("completion_tokens_details") or {}
+    sent = _dict(usage.get("input_tokens_details") or usage.get("prompt_tokens_details"))
+    wrote = _dict(usage.get("output_tokens_details") or usage.get("completion_tokens_details"))
     told = {
         "prompt_tokens": usage.get("input_tokens", usage.get("prompt_tokens")),
         "completion_tokens": usage.get("output_tokens", usage.get("completion_tokens")),
@@ -328,32 +354,36 @@ def _usage(usage: Any) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _reasoning(output: list[Any]) -> str | None:
+def _reasoning(output: Any) -> str | None:
     texts = [
         part["text"]
-        for item in output
-        if isinstance(item, dict) and item.get("type") == "reasoning"
-        for part in item.get("summary") or []
-        if isinstance(part, dict) and isinstance(part.get("text"), str)
+        for item in _dicts(output)
+        if item.get("type") == "reasoning"
+        for part in _dicts(item.get("summary"))
+        if isinstance(part.get("text"), str)
     ]
     return "\n".join(texts) or None
 
 
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def _error_text(error: Any) -> str:
-    message = str(error.get("message") or "error")
+    if not isinstance(error, dict):
+        return _text(error)
+    message = _text(error.get("message") or "error")
     data = error.get("data") or {}
     detail = data.get("error") if isinstance(data, dict) else None
-    return f"{message}: {detail}" if detail else message
+    return f"{message}: {_text(detail)}" if detail else message
 
 
-def _plain(value: Any) -> Any:
-    """The value as JSON would keep it; what cannot be kept, as its type's name."""
-    if hasattr(value, "model_dump"):
-        value = value.model_dump(exclude_unset=True)
-    try:
-        return plain(value)
-    except ValueError:
-        return f"({type(value).__name__})"
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else dumps(value).decode("utf-8", "surrogatepass")
 
 
 def _parsed(text: Any) -> Any:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeAlias
 
 import msgspec
 
+from ...capture.error_text import error_text
+from ...capture.foreign_values import plain_attribute
 from ...capture.saver import OnError, SafeSaver
 from ...errors import TraceNotFoundError
 from ...model.trace import DETAIL_FIELDS, AgentTrace, TraceStep
@@ -29,6 +33,25 @@ log = logging.getLogger(__name__)
 _REMEMBERED = 4096
 
 
+Hook: TypeAlias = Callable[["TraceStoreProcessor", Any], None]
+
+
+def _never_silent(hook: Hook) -> Hook:
+    """The hook: if what it looks at raises, the run is stored all the same, or counted as failed.
+
+    The SDK swallows what a processor raises, so nothing here may.
+    """
+
+    @wraps(hook)
+    def safe(self: TraceStoreProcessor, told: Any) -> None:
+        try:
+            hook(self, told)
+        except Exception as error:  # noqa: BLE001 - as it says
+            self._lost(hook.__name__, told, error)
+
+    return safe
+
+
 class _Run(msgspec.Struct):
     """What is known of a trace that has not ended, or that has spans which have not."""
 
@@ -37,6 +60,7 @@ class _Run(msgspec.Struct):
     traces: int = 0
     open: dict[str, Any] = {}
     spans: list[EndedSpan] = []
+    lost: list[dict[str, str]] = []
 
     @property
     def is_whole(self) -> bool:
@@ -44,7 +68,9 @@ class _Run(msgspec.Struct):
 
     def copy(self) -> _Run:
         """The run as it is now."""
-        return _Run(self.start, self.said, self.traces, dict(self.open), list(self.spans))
+        return _Run(
+            self.start, self.said, self.traces, dict(self.open), list(self.spans), list(self.lost)
+        )
 
 
 class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore]
@@ -63,7 +89,8 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
         resume: Ask the store whether another process has saved a part of the trace. A store that
             saves in the background must finish its saves to answer: without traces that are taken
             up elsewhere, turn it off for one.
-        on_error: Called with the error and the run after a save that failed.
+        on_error: Called with the error and the run after a save that failed, and for what the SDK
+            reports of a run that nothing is known of and that cannot be read.
 
     Raises:
         TypeError: It is not a store.
@@ -96,41 +123,44 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
 
     @property
     def failed(self) -> int:
-        """How many saves failed."""
+        """How many saves failed, and how many reports could be put to no run."""
         return self._saver.failed
 
+    @_never_silent
     def on_trace_start(self, trace: Any) -> None:
         """Take note that a trace began."""
+        trace_id, said = trace.trace_id, _said(trace)
         with self._lock:
-            run = self._run(trace.trace_id)
+            run = self._run(trace_id)
             run.traces += 1
-            run.said = {
-                "workflow_name": trace.name,
-                "group_id": getattr(trace, "group_id", None),
-                "metadata": getattr(trace, "metadata", None),
-            }
+            run.said = said
             oldest = next(iter(self._runs)) if len(self._runs) > self._max_runs else None
             left = None if oldest is None else self._runs.pop(oldest)
         if oldest is not None and left is not None:
             self._save(oldest, left)
 
+    @_never_silent
     def on_trace_end(self, trace: Any) -> None:
         """Save the run."""
+        trace_id, said = trace.trace_id, _said(trace)
         with self._lock:
-            run = self._run(trace.trace_id)
+            run = self._run(trace_id)
+            run.said = run.said and said  # what was put to its metadata meanwhile
             run.traces = max(run.traces - 1, 0)
             if run.traces:
                 return
             if run.is_whole:
-                del self._runs[trace.trace_id]
+                del self._runs[trace_id]
             ended = run.copy()
-        self._save(trace.trace_id, ended)
+        self._save(trace_id, ended)
 
+    @_never_silent
     def on_span_start(self, span: Any) -> None:
         """Take note that a span began."""
         with self._lock:
             self._run(span.trace_id).open[span.span_id] = span
 
+    @_never_silent
     def on_span_end(self, span: Any) -> None:
         """Take the span; save the run if it was the last one open after the trace's end."""
         ended = ended_span(span)
@@ -172,16 +202,38 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
         return self._runs.setdefault(trace_id, _Run(time.time()))
 
     def _save(self, trace_id: str, run: _Run) -> None:
-        trace = _trace(trace_id, run)
         # One whose start was not told was begun elsewhere.
         may_be_stored = self._resume or trace_id in self._known or not run.said
         stored = self._stored(trace_id) if may_be_stored else None
-        self._saver.save(trace if stored is None else _joined(stored, trace))
+        try:
+            trace = _trace(trace_id, run)
+            trace = trace if stored is None else _joined(stored, trace)
+        except Exception as error:  # noqa: BLE001 - what was reported may be anything
+            self._saver.lost(error, AgentTrace(run_id=trace_id))
+            return
+        self._saver.save(trace)
         with self._lock:
             self._known.pop(trace_id, None)
             self._known[trace_id] = None
             if len(self._known) > _REMEMBERED:
                 del self._known[next(iter(self._known))]
+
+    def _lost(self, event: str, told: Any, error: Exception) -> None:
+        """A report that cannot be read: its run says so, or it is counted as failed."""
+        log.error("OpenAI Agents: what %s reported is lost", event, exc_info=error)
+        trace_id = _id_in(told, "trace_id")
+        with self._lock:
+            of = (name for name, known in self._runs.items() if _is_open(told, known))
+            trace_id = next(of, trace_id)
+            run = None if trace_id is None else self._runs.get(trace_id)
+            if run is not None:
+                run.lost.append({"event": event, "error": error_text(error)})
+                # A span that nobody can read would be waited for in vain.
+                run.open = {name: span for name, span in run.open.items() if span is not told}
+        if trace_id is None or run is None:
+            self._saver.lost(error, AgentTrace(run_id=trace_id or "unknown"))
+        elif run.is_whole and self._runs.pop(trace_id, None) is run:
+            self._save(trace_id, run)
 
     def _stored(self, run_id: str) -> AgentTrace | None:
         """What is stored of a trace that was taken up again, or was saved before its end."""
@@ -195,8 +247,35 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
         return stored if KEPT in (stored.extra or {}) else None
 
 
+def _said(trace: Any) -> dict[str, Any]:
+    """What the SDK says of a trace."""
+    return {
+        "workflow_name": plain_attribute(trace, "name"),
+        "group_id": plain_attribute(trace, "group_id"),
+        "metadata": plain_attribute(trace, "metadata"),
+    }
+
+
+def _is_open(told: Any, run: _Run) -> bool:
+    return any(span is told for span in run.open.values())
+
+
+def _id_in(told: Any, name: str) -> str | None:
+    try:
+        found = getattr(told, name)
+    except Exception:  # noqa: BLE001 - nothing is known of it
+        return None
+    return found if isinstance(found, str) else None
+
+
 def _trace(trace_id: str, run: _Run) -> AgentTrace:
-    steps, beside = steps_of(run.spans, [ended_span(span) for span in run.open.values()])
+    still_open = []
+    for span in run.open.values():
+        try:
+            still_open.append(ended_span(span))
+        except Exception as error:  # noqa: BLE001 - it may be anything
+            run.lost.append({"event": "open span", "error": error_text(error)})
+    steps, beside = steps_of(run.spans, still_open)
     given = run.said.get("metadata")
     metadata = {
         name: run.said[name] for name in ("workflow_name", "group_id") if run.said.get(name)
@@ -213,7 +292,7 @@ def _trace(trace_id: str, run: _Run) -> AgentTrace:
         session_id=_first(run.said.get("group_id"), metadata.get("session_id")),
         user_id=_first(metadata.get("user_id"), metadata.get("user.id")),
         agent=_agent(steps),
-        extra={KEPT: {"spans": beside}},
+        extra={KEPT: {"spans": beside} | ({"lost_events": run.lost} if run.lost else {})},
     )
 
 
@@ -235,9 +314,8 @@ def _joined(stored: AgentTrace, new: AgentTrace) -> AgentTrace:
     if "unfinished" not in new.metadata:
         metadata.pop("unfinished", None)
     steps = {key_of(step): step for step in [*stored.steps, *new.steps]}
-    before = (stored.extra or {})[KEPT].get("spans", [])
-    after = (new.extra or {})[KEPT]["spans"]
-    spans = {span["span_id"]: span for span in [*before, *after]}
+    before, after = (stored.extra or {})[KEPT], (new.extra or {})[KEPT]
+    spans = {span["span_id"]: span for span in [*before.get("spans", []), *after["spans"]]}
     said = {name: getattr(new, name) or getattr(stored, name) for name in DETAIL_FIELDS}
     return AgentTrace(
         steps=sorted(steps.values(), key=lambda step: step.timestamp),
@@ -246,5 +324,5 @@ def _joined(stored: AgentTrace, new: AgentTrace) -> AgentTrace:
         parent_run_id=stored.parent_run_id,
         metadata=metadata,
         **said,
-        extra={**(stored.extra or {}), KEPT: {"spans": [*spans.values()]}},
+        extra={**(stored.extra or {}), KEPT: {**before, **after, "spans": [*spans.values()]}},
     )

@@ -342,9 +342,10 @@ class SpanAssembler:
             saved = self._join(group)
             if saved and (group.root is None or begins_a_run(group.root)):
                 self._bring_home(group.trace_id)
-        except Exception:
+        except Exception as error:
             self.unread += len(group.records)
             log.exception("the spans of trace %s make no run", group.trace_id)
+            self.saver.tell(error, AgentTrace(run_id=group.run_id), "run %r is not saved")
             return False
         if saved is None and time.monotonic() < deadline:
             with self._lock:

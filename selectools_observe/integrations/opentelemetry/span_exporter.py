@@ -6,8 +6,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...capture.foreign_values import plain_of
 from ...capture.saver import OnError
-from ...model.json_values import plain
+from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, TraceStore
 from .._requires import needs
 from .assembler import SpanAssembler
@@ -39,7 +40,8 @@ class TraceStoreSpanExporter(SpanExporter):
         other_spans: What becomes of spans inside a run that are not of the GenAI conventions, an
             HTTP call for one: ``"beside"`` keeps them in ``extra["otel"]["spans"]`` of the run,
             ``"steps"`` makes steps of them, ``"drop"`` leaves them out.
-        on_error: Called with the error and the run after a save that failed.
+        on_error: Called with the error and the run after a save that failed, and for spans that
+            cannot be read.
 
     Raises:
         TypeError: It is not a store.
@@ -84,8 +86,16 @@ class TraceStoreSpanExporter(SpanExporter):
             log.error("%d spans came after the exporter was shut down", len(spans))
             return SpanExportResult.FAILURE
         records = [record for record in map(self._read, spans) if record is not None]
-        good = self._gatherer.add(records) and len(records) == len(spans)
-        return SpanExportResult.SUCCESS if good else SpanExportResult.FAILURE
+        try:
+            good = self._gatherer.add(records)
+        except Exception as error:  # noqa: BLE001 - attributes may be anything
+            self._lost(error, [record.trace_id for record in records])
+            return SpanExportResult.FAILURE
+        return (
+            SpanExportResult.SUCCESS
+            if good and len(records) == len(spans)
+            else SpanExportResult.FAILURE
+        )
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Save all that waits for its root, as unfinished runs; return whether all is stored."""
@@ -99,10 +109,23 @@ class TraceStoreSpanExporter(SpanExporter):
     def _read(self, span: ReadableSpan) -> SpanRecord | None:
         try:
             return record_of(span)
-        except Exception:
-            self._unread += 1
-            log.exception("span %r cannot be read", span.name)
+        except Exception as error:  # noqa: BLE001 - attributes may be anything
+            self._lost(error, [_trace_id(span)])
             return None
+
+    def _lost(self, error: Exception, trace_ids: Sequence[str]) -> None:
+        """Count spans that cannot be read, and tell whoever wants to know, once a trace."""
+        self._unread += len(trace_ids)
+        for trace_id in dict.fromkeys(trace_ids):
+            trace = AgentTrace(run_id=trace_id)
+            self._gatherer.saver.tell(error, trace, "a span of run %r is lost")
+
+
+def _trace_id(span: ReadableSpan) -> str:
+    try:
+        return format_trace_id(span.context.trace_id) if span.context else "unknown"
+    except Exception:  # noqa: BLE001 - as above
+        return "unknown"
 
 
 def record_of(span: ReadableSpan) -> SpanRecord:
@@ -149,7 +172,7 @@ def record_of(span: ReadableSpan) -> SpanRecord:
 def _values(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     """Attributes as plain JSON values: arrays are tuples there."""
     return {
-        name: value if value.__class__ in _PLAIN else plain(value)
+        name: value if value.__class__ in _PLAIN else plain_of(value)
         for name, value in (attributes or {}).items()
     }
 

@@ -153,11 +153,13 @@ class _Watching(SavesRuns):
         if run is not None:
             try:
                 event(run)
-            except Exception:
+            except Exception as error:
                 log.exception("run %r: an event is lost", run_id)
+                run.lost.append(error_text(error))
 
-    def _end(self, run_id: str, trace: object | None = None) -> Any:
+    def _end(self, run_id: str, result: Any = None) -> Any:
         """What to save of a run that ends; None if there is nothing."""
+        trace = _trace_in(result)
         run = self._open.pop(run_id, None)
         if run is None:
             return None if trace is None else self._trace_given(trace)
@@ -179,9 +181,12 @@ class _Watching(SavesRuns):
     def _trace_of(self, run: WatchedRun, trace: object | None = None) -> Any:
         try:
             return run.trace(trace)
-        except Exception:
+        except Exception as error:
             kept = run.as_selectools_kept_it if trace is None else trace
-            log.exception("run %r is saved as selectools gave it", getattr(kept, "run_id", None))
+            if not hasattr(kept, "run_id"):
+                self._saver.lost(error, AgentTrace(run_id=run.run_id))
+                return None
+            log.exception("run %r is saved as selectools gave it", kept.run_id)
             return kept
 
     def _save(self, trace: Any) -> None:
@@ -208,6 +213,14 @@ class _Watching(SavesRuns):
         run.close()
         log.warning("run %r is still open after %d others", run_id, self._max_open_runs)
         saver_thread.put(lambda: self._save(run.unfinished_trace()))
+
+
+def _trace_in(result: Any) -> object | None:
+    try:
+        return getattr(result, "trace", None)
+    except Exception:
+        log.exception("a result's trace cannot be read: what was seen of the run is saved")
+        return None
 
 
 class TraceSavingObserver(_Watching, AgentObserver):
@@ -237,7 +250,7 @@ class TraceSavingObserver(_Watching, AgentObserver):
 
     def on_run_end(self, run_id: str, result: Any, duration_ms: float | None = None) -> None:
         self._answered(run_id, result)
-        self._save(self._end(run_id, result.trace))
+        self._save(self._end(run_id, result))
 
     def on_error(self, run_id: str, error: Exception, context: Any) -> None:
         self._tell(run_id, lambda run: run.fails(error))
@@ -266,7 +279,7 @@ class AsyncTraceSavingObserver(_Watching, AsyncAgentObserver):
     def on_run_end(self, run_id: str, result: Any, duration_ms: float | None = None) -> None:
         self._answered(run_id, result)
         if not self._is_told_to_coroutines(run_id):
-            self._save(self._end(run_id, result.trace))
+            self._save(self._end(run_id, result))
 
     def on_error(self, run_id: str, error: Exception, context: Any) -> None:
         self._tell(run_id, lambda run: run.fails(error))
@@ -283,7 +296,7 @@ class AsyncTraceSavingObserver(_Watching, AsyncAgentObserver):
         duration_ms: float | None = None,
     ) -> None:
         if run_id in self._open:  # or else `on_run_end` saved it
-            await self._asave(self._end(run_id, result.trace))
+            await self._asave(self._end(run_id, result))
 
     async def a_on_error(self, run_id: str, error: Exception, context: Any) -> None:
         await self._asave(self._end(run_id))

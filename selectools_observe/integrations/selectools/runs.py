@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeGuard
 
 from ...capture.error_text import error_text
+from ...capture.foreign_values import plain_of
 from ...model.trace import AgentTrace, StepType, TraceStep
 from ...model.validation import as_agent_trace
 
@@ -50,10 +51,16 @@ def _variables_of(run_id: str) -> dict[str, Any] | None:
     for _ in range(_FRAMES):
         frame = frame.f_back if frame else None
         variables = frame.f_locals if frame else {}
-        found = variables.get("trace")
-        if getattr(found, "run_id", None) == run_id and hasattr(found, "steps"):
+        if _is_trace(variables.get("trace"), run_id):
             return dict(variables)
     return None
+
+
+def _is_trace(found: Any, run_id: str) -> bool:
+    try:
+        return bool(getattr(found, "run_id", None) == run_id) and hasattr(found, "steps")
+    except Exception:  # noqa: BLE001 - it may be a caller's own variable of that name
+        return False
 
 
 def _agent_name(run_id: str) -> str | None:
@@ -67,7 +74,7 @@ def _plain_messages(messages: Any, system_prompt: Any) -> list[Any] | None:
     if messages is None:
         return None
     plain = [
-        {name: value for name, value in _as_dict(message).items() if value is not None}
+        {name: plain_of(value) for name, value in _as_dict(message).items() if value is not None}
         for message in messages
     ]
     has_system = any(message.get("role") == "system" for message in plain)
@@ -141,6 +148,7 @@ class WatchedRun:
     Attributes:
         is_async: Its end will be told to coroutines.
         is_over: selectools said that it ended, well or badly.
+        lost: The errors of events that could not be read.
         stored_steps: How many steps it had when it was last saved.
     """
 
@@ -148,6 +156,7 @@ class WatchedRun:
         self.is_async = False
         self.is_over = False
         self.stored_steps = -1
+        self.lost: list[str] = []
         self.model_calls: list[ModelCall] = []
         self._open_tools: dict[str, TraceStep] = {}
         self._tool_calls: list[_ToolCall] = []
@@ -239,6 +248,11 @@ class WatchedRun:
     # The end
 
     @property
+    def run_id(self) -> str:
+        """Its id."""
+        return str(self._seen.run_id)
+
+    @property
     def as_selectools_kept_it(self) -> object:
         """Its trace without what we saw next to it."""
         return self._seen
@@ -280,6 +294,8 @@ class WatchedRun:
         whose = own.metadata
         own.session_id = own.session_id or _text(whose, "session_id", "thread_id")
         own.user_id = own.user_id or _text(whose, "user_id", "user.id")
+        if self.lost:
+            own.extra = {**(own.extra or {}), "lost_events": self.lost}
 
     def abandoned_trace(self) -> AgentTrace | None:
         """The trace of a run that ended without a word; None if it is stored so already."""
@@ -352,11 +368,19 @@ def _tell_calls(steps: list[TraceStep], calls: Iterable[_ToolCall]) -> None:
 def _match(steps: list[TraceStep], left: list[_ToolCall]) -> None:
     for step in steps:
         fits = (each for each in left if each.name == step.tool_name)
-        call = next((c for c in fits if step.tool_args in (None, c.arguments)), None)
+        call = next((c for c in fits if _may_be(step.tool_args, c.arguments)), None)
         if call is not None:
-            left.remove(call)
+            left[:] = [each for each in left if each is not call]
             step.tool_args = call.arguments
             step.extra = {**(step.extra or {}), "tool_call_id": str(call.id)}
+
+
+def _may_be(known: object, arguments: object) -> bool:
+    """Whether these are the same arguments, as far as they can be compared."""
+    try:
+        return known is None or known is arguments or bool(known == arguments)
+    except Exception:  # noqa: BLE001 - they are a caller's, who may compare as they like
+        return False
 
 
 def _begin_when_they_began(steps: list[TraceStep]) -> None:
