@@ -8,6 +8,7 @@
     ├── CorruptTraceError                         a stored trace that cannot be read back
     ├── StoreClosedError                          any method after close
     └── StorageError                              what the disk or the database said
+        └── AnnotationsNotKeptError               the store is of a kind that keeps none
 """
 
 from __future__ import annotations
@@ -105,3 +106,14 @@ class StorageError(TraceStoreError):
 
     def __str__(self) -> str:
         return f"{self.where}: {self.problem}. {self.remedy}"
+
+
+class AnnotationsNotKeptError(StorageError):
+    """The store is of a kind that keeps no annotations.
+
+    Attributes:
+        where: The store's own name.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where, "the store does not keep annotations", "Use another kind of store")

@@ -148,7 +148,9 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         """
         ...
 
-    async def update(self, run_id: str, change: Change) -> bool:
+    async def update(
+        self, run_id: str, change: Change, *, created_at: datetime | None = None
+    ) -> bool:
         """Replace a run by what a function makes of it, as one atomic change of the store.
 
         ``change`` is called with the stored trace, or None if there is none, and returns the trace
@@ -162,12 +164,18 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
 
         A store that has only the five methods is updated by a load and a save, which is not atomic.
 
+        Args:
+            run_id: The run.
+            change: The function.
+            created_at: As in `save_many`.
+
         Returns:
             Whether a trace was saved.
 
         Raises:
             InvalidTraceError: The new trace cannot be stored, or has another run id.
             CorruptTraceError: There is a trace, and it cannot be read.
+            ValueError: The time has no timezone.
         """
         ...
 
@@ -447,7 +455,7 @@ class QueryableTraceStore(TraceStore, Protocol):
         """See `AsyncQueryableTraceStore.save_many`."""
         ...
 
-    def update(self, run_id: str, change: Change) -> bool:
+    def update(self, run_id: str, change: Change, *, created_at: datetime | None = None) -> bool:
         """See `AsyncQueryableTraceStore.update`."""
         ...
 

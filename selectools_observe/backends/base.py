@@ -21,9 +21,9 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from ..errors import (
+    AnnotationsNotKeptError,
     CorruptTraceError,
     InvalidTraceError,
-    StorageError,
     StoreClosedError,
     TraceNotFoundError,
 )
@@ -145,17 +145,22 @@ class StoreCore(ABC, Generic[PreparedT]):
             await self._saved(len(prepared))
         return [trace.run_id for trace in prepared]
 
-    async def update(self, run_id: str, change: Change) -> bool:
+    async def update(
+        self, run_id: str, change: Change, *, created_at: datetime | None = None
+    ) -> bool:
         """See `AsyncQueryableTraceStore.update`."""
+        (moment,) = timestamps.stated([created_at], 1)
         await self._begin()
         if not is_storable_id(run_id):
             raise InvalidTraceError(run_id, "run_id", "must be a non-empty string")
-        changed = await self._update(run_id, partial(self._changed, run_id, change))
+        changed = await self._update(run_id, partial(self._changed, run_id, change, moment))
         if changed:
             await self._saved(1)
         return changed
 
-    def _changed(self, run_id: str, change: Change, stored: bytes | None) -> PreparedT | None:
+    def _changed(
+        self, run_id: str, change: Change, moment: datetime | None, stored: bytes | None
+    ) -> PreparedT | None:
         """What a change makes of a stored trace, as the backend keeps it; None if nothing."""
         changed = change(None if stored is None else self._decoded_here(run_id, stored))
         if changed is None:
@@ -164,7 +169,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         if prepared.run_id != run_id:
             reason = f"must be that of the run that is updated, {run_id!r}"
             raise InvalidTraceError(prepared.run_id, "run_id", reason)
-        return prepared
+        return prepared if moment is None else _dated([prepared], [moment])[0]
 
     async def load(self, run_id: str) -> Any:
         """See `AsyncTraceStore.load`."""
@@ -849,9 +854,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         annotations: Sequence[Annotation],  # noqa: ARG002
     ) -> Sequence[Annotation] | str:
         """Make annotations durable, all or none, each `stamped`; or the id of a run that is not."""
-        raise StorageError(
-            self._where, "the store does not keep annotations", "Use another kind of store"
-        )
+        raise AnnotationsNotKeptError(self._where)
 
     async def _annotations(self, run_ids: Sequence[str]) -> Sequence[Annotations | None]:
         """The annotations of each run, oldest first; None where there is no such run."""

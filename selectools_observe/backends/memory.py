@@ -98,7 +98,7 @@ class MemoryStore(StoreCore[Snapshot]):
             changed = change(None if kept is None else kept.trace())
             if changed is None:
                 return False
-            self._arriving = [_Kept(changed, timestamps.now())]
+            self._arriving = [_Kept(changed, changed.created_at or timestamps.now())]
             self._settle()
             return True
 

@@ -12,6 +12,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TypeAlias, cast
 
 import anyio
@@ -105,15 +106,18 @@ class SafeSaver(_Saver):
             return self.lost(error, trace)
         return self._saved()
 
-    def update(self, trace: AgentTrace, change: Change) -> bool | None:
+    def update(
+        self, trace: AgentTrace, change: Change, created_at: datetime | None = None
+    ) -> bool | None:
         """Update the run of a trace; return whether it is stored now, None if nothing was to do.
 
         Args:
             trace: What ``on_error`` is given after a failure.
             change: See `QueryableTraceStore.update`.
+            created_at: Likewise.
         """
         try:
-            changed = self._update(trace.run_id, change)
+            changed = self._update(trace.run_id, change, created_at)
         except Exception as error:  # noqa: BLE001 - a third party's store may raise anything
             return self.lost(error, trace)
         return self._saved() if changed else None
@@ -161,13 +165,15 @@ class SafeSaver(_Saver):
         except InvalidTraceError as error:
             store.save(_storable(trace, error))
 
-    def _update(self, run_id: str, change: Change) -> bool:
+    def _update(self, run_id: str, change: Change, created_at: datetime | None) -> bool:
         """Update a run, also one whose stored form cannot be read: then without that."""
         store = self._blocking()
         if self._updating is None:
             self._updating = WrappingCore(store)
         try:
-            return run_sync(self._updating.update(run_id, change))
+            # A third party's store need not know of the option before somebody uses it.
+            options = {} if created_at is None else {"created_at": created_at}
+            return run_sync(self._updating.update(run_id, change, **options))
         except CorruptTraceError as error:
             log.warning("run %r is saved without the steps stored earlier: %s", run_id, error)
         changed = change(None)

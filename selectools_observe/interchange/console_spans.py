@@ -8,7 +8,7 @@ from typing import Any
 from ..integrations.opentelemetry.spans import SpanEvent, SpanLink, SpanRecord
 from ..model.trace import AgentTrace
 from .builders import seconds
-from .form import JSONForm, JSONObject
+from .form import JSONForm, JSONObject, SavedRun
 from .observations import hex_id, nanoseconds
 from .source import Source
 from .span_runs import SpanRuns
@@ -59,14 +59,14 @@ def _objects(value: Any) -> list[JSONObject]:
 
 
 class _Reader:
-    def __init__(self, _: Source) -> None:
-        self._spans = SpanRuns()
+    def __init__(self, source: Source) -> None:
+        self._spans = SpanRuns(source)
 
     def take(self, value: JSONObject, _: str) -> Iterable[AgentTrace]:
         self._spans.add([_span(value)])
         return ()
 
-    def rest(self) -> Iterator[AgentTrace]:
+    def rest(self) -> Iterator[SavedRun]:
         return self._spans.runs()
 
 

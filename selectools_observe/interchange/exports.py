@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
 from typing import IO, NamedTuple
 
@@ -18,6 +20,8 @@ from ..model.filters import TraceFilter
 from ..model.json_values import dumps
 from ..model.trace import AgentTrace, TraceSummary
 from ..protocols import QueryableTraceStore
+
+log = logging.getLogger(__name__)
 
 
 class Saved(NamedTuple):
@@ -33,6 +37,11 @@ class Saved(NamedTuple):
     trace: AgentTrace
     annotations: Sequence[Annotation] = ()
 
+    @property
+    def created_at(self) -> datetime:
+        """When it was saved."""
+        return self.summary.created_at
+
 
 _AT_ONCE = 32
 _COLUMNS = (
@@ -45,9 +54,11 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def saved_runs(
-    store: QueryableTraceStore, filters: TraceFilter, skipped: Callable[[CorruptTraceError], None]
+    store: QueryableTraceStore,
+    filters: TraceFilter | None = None,
+    skipped: Callable[[CorruptTraceError], None] = log.warning,
 ) -> Iterator[Saved]:
-    """All runs that match, oldest first; what cannot be read is told."""
+    """All runs that match, oldest first; what cannot be read is told, or logged."""
     summaries = store.iter_summaries(filters, oldest_first=True)
     while some := list(islice(summaries, _AT_ONCE)):
         ids = [summary.run_id for summary in some]
@@ -104,7 +115,7 @@ def send(runs: Iterable[Saved], endpoint: str) -> int:
     """
     from ..integrations.opentelemetry import export_otlp  # noqa: PLC0415 - an extra
 
-    return export_otlp((run.trace for run in runs), endpoint)
+    return export_otlp(runs, endpoint)
 
 
 def csv_lines(runs: Iterable[Saved]) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from typing import Any
 from ..integrations.opentelemetry.spans import SPAN_KINDS, SpanEvent, SpanLink, SpanRecord
 from ..model.limits import loads_limited
 from ..model.trace import AgentTrace
-from .form import JSONForm, JSONObject
+from .form import JSONForm, JSONObject, SavedRun
 from .observations import hex_id
 from .source import Source
 from .span_runs import SpanRuns
@@ -110,15 +110,15 @@ def _objects(value: Any) -> list[JSONObject]:
 
 
 class _Reader:
-    def __init__(self, _: Source) -> None:
-        self._spans = SpanRuns()
+    def __init__(self, source: Source) -> None:
+        self._spans = SpanRuns(source)
 
     def take(self, value: JSONObject, _: str) -> Iterable[AgentTrace]:
         for trace in _traces(value):
             self._spans.add(_spans(trace))
         return ()
 
-    def rest(self) -> Iterator[AgentTrace]:
+    def rest(self) -> Iterator[SavedRun]:
         return self._spans.runs()
 
 

@@ -14,16 +14,22 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..integrations.opentelemetry.otlp_json import spans_of_json
+from ..integrations.opentelemetry.otlp_logs import read_logs
 from ..model.trace import AgentTrace
-from .form import JSONForm, JSONObject
+from .form import JSONForm, JSONObject, SavedRun
 from .source import Source
 from .span_runs import SpanRuns
 
-_REQUEST_KEYS = ("resourceSpans", "resource_spans", "batches")
+_REQUEST_KEYS = ("resourceSpans", "resource_spans", "batches", "resourceLogs", "resource_logs")
 _RENAMED = {
     "resource_spans": "resourceSpans",
     "batches": "resourceSpans",
     "scope_spans": "scopeSpans",
+    "resource_logs": "resourceLogs",
+    "scope_logs": "scopeLogs",
+    "log_records": "logRecords",
+    "event_name": "eventName",
+    "observed_time_unix_nano": "observedTimeUnixNano",
     "instrumentationLibrarySpans": "scopeSpans",
     "instrumentation_library_spans": "scopeSpans",
     "instrumentationLibrary": "scope",
@@ -87,16 +93,23 @@ def _hexadecimal(value: Any, size: int) -> Any:
 class _OtlpReader:
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._spans = SpanRuns()
+        self._spans = SpanRuns(source)
 
     def take(self, value: JSONObject, place: str) -> Iterable[AgentTrace]:
         def reject(reason: str) -> None:
             self._source.skipped(place, reason)
 
-        self._spans.add(spans_of_json(canonical(_request(value)), reject))
+        request = canonical(_request(value))
+        if "resourceSpans" in request:
+            self._spans.add(spans_of_json(request, reject))
+        if "resourceLogs" in request:
+            logs = read_logs(request)
+            self._spans.add(logs.spans)
+            for reason in logs.rejected:
+                reject(reason)
         return ()
 
-    def rest(self) -> Iterator[AgentTrace]:
+    def rest(self) -> Iterator[SavedRun]:
         return self._spans.runs()
 
 

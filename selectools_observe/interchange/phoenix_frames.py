@@ -10,7 +10,7 @@ from typing import Any
 from ..integrations.opentelemetry.spans import SpanEvent, SpanRecord
 from ..model.trace import AgentTrace
 from .builders import seconds
-from .form import JSONForm, JSONObject
+from .form import JSONForm, JSONObject, SavedRun
 from .observations import hex_id, nanoseconds
 from .source import Source
 from .span_runs import SpanRuns
@@ -96,15 +96,15 @@ def _nanoseconds(value: Any) -> int:
 
 
 class _Reader:
-    def __init__(self, _: Source) -> None:
-        self._spans = SpanRuns()
+    def __init__(self, source: Source) -> None:
+        self._spans = SpanRuns(source)
 
     def take(self, value: JSONObject, _: str) -> Iterable[AgentTrace]:
         rows = value.get("data")
         self._spans.add(span_of(row) for row in (_rows(rows) or [value]))
         return ()
 
-    def rest(self) -> Iterator[AgentTrace]:
+    def rest(self) -> Iterator[SavedRun]:
         return self._spans.runs()
 
 

@@ -44,9 +44,9 @@ class StoreCaller(ABC):
         __tracebackhide__ = True
         return str(await _done(self.store.save(trace)))
 
-    async def update(self, run_id: str, change: Change) -> bool:
+    async def update(self, run_id: str, change: Change, **options: Any) -> bool:
         __tracebackhide__ = True
-        saved: bool = await _done(self.store.update(run_id, change))
+        saved: bool = await _done(self.store.update(run_id, change, **options))
         return saved
 
     async def load(self, run_id: str) -> AgentTrace:

@@ -55,6 +55,16 @@ class CreatedAtChecks(Backend):
                 break
         assert pages == list("3210")
 
+    async def test_an_update_keeps_a_stated_time(self, caller: StoreCaller) -> None:
+        await caller.save_many(make_traces(2))
+        assert await caller.update("run-000", lambda trace: trace, created_at=_FIRST)
+        assert await caller.update("new", lambda _: make_trace("new"), created_at=_FIRST)
+        found = {summary.run_id: summary.created_at for summary in await caller.list()}
+        assert list(found) == ["new", "run-000", "run-001"]
+        assert found["new"] == found["run-000"] == _FIRST < found["run-001"]
+        with pytest.raises(ValueError, match="has no timezone"):
+            await caller.update("new", lambda trace: trace, created_at=datetime(2024, 1, 1))  # noqa: DTZ001
+
     async def test_filters_and_histogram_go_by_them(self, caller: StoreCaller) -> None:
         moments = [_FIRST + timedelta(days=n) for n in (2, 0, 3, 1)]
         await caller.save_many(make_traces(4), created_at=moments)

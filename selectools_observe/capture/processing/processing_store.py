@@ -75,7 +75,9 @@ class _ProcessingCore(WrappingCore):
             await super().save_many(wanted, created_at=moments)
         return [self.preparation.run_id(snapshot.run_id) for snapshot in snapshots]
 
-    async def update(self, run_id: str, change: Change) -> bool:
+    async def update(
+        self, run_id: str, change: Change, *, created_at: datetime | None = None
+    ) -> bool:
         """See `AsyncQueryableTraceStore.update`. A run that is sampled out stays as it is."""
 
         def processed(stored: Any) -> Any:
@@ -83,7 +85,9 @@ class _ProcessingCore(WrappingCore):
             return None if changed is None else self.preparation.encoded(encode(changed))
 
         stored_id = self.preparation.run_id(run_id)
-        return await super().update(stored_id, processed)
+        if created_at is None:
+            return await super().update(stored_id, processed)
+        return await super().update(stored_id, processed, created_at=created_at)
 
     async def annotate(
         self,

@@ -18,18 +18,34 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 import msgspec
 
 from ...capture.saver import OnError, SafeSaver
-from ...errors import CorruptTraceError, TraceNotFoundError
+from ...errors import (
+    AnnotationsNotKeptError,
+    CorruptTraceError,
+    TraceNotFoundError,
+    TraceStoreError,
+)
 from ...model.codec import decode, encode
 from ...model.filters import TraceFilter
 from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, TraceStore
 from ...runtime.fork import rest_during_forks
 from ...stores.adapters import as_blocking
-from .from_spans import OTHER_SPANS, OtherSpans, has_genai, is_run, run_header, run_id_told, run_of
+from .evaluations import evaluations_of, only_evaluates
+from .from_spans import (
+    OTHER_SPANS,
+    OtherSpans,
+    created_at_told,
+    has_genai,
+    is_run,
+    run_header,
+    run_id_told,
+    run_of,
+)
 from .span_journal import SpanJournal
 from .span_tree import Group, begins_a_run, grouped
 from .spans import SpanRecord
@@ -77,12 +93,14 @@ class _Known(msgspec.Struct):
         has_root: Its root is among what was saved.
         spans: How many there were.
         next_save: When the next save is due, as saving shall not take all the time.
+        created_at: When the store that sent it had saved it, by run id.
     """
 
     names: dict[str, str]
     has_root: bool = False
     spans: int = 0
     next_save: float = 0.0
+    created_at: dict[str, datetime] = {}
 
 
 class SpanAssembler:
@@ -242,6 +260,8 @@ class SpanAssembler:
         known = self._known.get(trace_id)
         now = time.monotonic()
         latest = waiting.latest if waiting else now + self._max_wait
+        if all(map(_judges, groups)):
+            return groups  # what it is about may be stored already
         if known is not None and known.has_root:
             if self._is_due(known, sum(len(group.records) for group in groups), now):
                 return groups
@@ -335,12 +355,17 @@ class SpanAssembler:
         if not ready:
             return True
         with self._saving:
-            return all([self._save_one(group) for group in ready])
+            return all([self._save_one(group, self._latest_of(group)) for group in ready])
+
+    def _latest_of(self, group: Group) -> float:
+        """Until when what came just now waits for its run, if that is not there."""
+        return time.monotonic() + self._max_wait if _judges(group) else 0.0
 
     def _save_one(self, group: Group, deadline: float = 0.0) -> bool:
         try:
-            saved = self._join(group)
-            if saved and (group.root is None or begins_a_run(group.root)):
+            judges = _judges(group)
+            saved = self._judge(group) if judges else self._join(group)
+            if saved and not judges and (group.root is None or begins_a_run(group.root)):
                 self._bring_home(group.trace_id)
         except Exception as error:
             self.unread += len(group.records)
@@ -351,11 +376,13 @@ class SpanAssembler:
             with self._lock:
                 left = grouped([*self._pop(group.trace_id), *group.records])
                 self._wait(group.trace_id, left, deadline)
+            self._clock.start()
         elif saved is None:
             self.unused += len(group.records)
             log.info(
-                "%d spans of trace %s are not stored: none is of the GenAI conventions",
-                len(group.records), group.trace_id,
+                "%d spans of trace %s are not stored: %s", len(group.records), group.trace_id,
+                "what they evaluate is not there" if judges
+                else "none is of the GenAI conventions",
             )  # fmt: skip
         elif not saved:
             self._try_again_later(group)
@@ -368,20 +395,58 @@ class SpanAssembler:
         # Of a run that we sent, spans may have come before the one that tells its id.
         before = self._spans_of(group.run_id) if run_id != group.run_id else []
         sizes: list[int] = []
+        made: list[AgentTrace] = []
 
         def change(stored: object) -> AgentTrace | None:
             if stored is None and not is_run(group):
                 return None
             records, additions = self._stored_spans(stored)
             sizes.append(len(records) + len(group.records))
-            return self._run_with(run_id, [*before, *records, *group.records], additions)
+            made.append(self._run_with(run_id, [*before, *records, *group.records], additions))
+            return made[-1]
 
-        saved = self.saver.update(_shown(group, run_id), change)
+        moment = created_at_told(group) or self._moment_of(group.trace_id, run_id)
+        saved = self.saver.update(_shown(group, run_id), change, moment)
+        if saved:
+            saved = self._annotate(made[-1], group.records)
         if saved:
             if before:
                 self._store.delete(group.run_id)
             self._remember(group, run_id, sizes[-1], began)
+            if moment is not None:
+                self._known[group.trace_id].created_at[run_id] = moment
         return saved
+
+    def _moment_of(self, trace_id: str, run_id: str) -> datetime | None:
+        known = self._known.get(trace_id)
+        return None if known is None else known.created_at.get(run_id)
+
+    def _judge(self, group: Group) -> bool | None:
+        """Say of a stored run what evaluations of its spans say; None if it is not there."""
+        run_id = self._name_of(group)
+        run_ids = dict.fromkeys([run_id, *self._parts(group.trace_id)])
+        runs = [run for run in map(self._stored, run_ids) if run is not None]
+        if not runs:
+            return None
+        spans = {run.run_id: {record.span_id for record in self._records_of(run)} for run in runs}
+        by_run: dict[str, list[SpanRecord]] = defaultdict(list)
+        for record in group.records:
+            home = next((name for name in spans if record.span_id in spans[name]), runs[0].run_id)
+            by_run[home].append(record)
+        return all([self._annotate(run, by_run[run.run_id]) for run in runs])
+
+    def _annotate(self, run: AgentTrace, records: list[SpanRecord]) -> bool:
+        """Keep what spans say of their run; whether that is stored now."""
+        said = evaluations_of(records, run, log.warning)
+        if not said:
+            return True
+        try:
+            self._store.annotate_many(said)
+        except AnnotationsNotKeptError as error:
+            log.warning("%d evaluations of run %r are left out: %s", len(said), run.run_id, error)
+        except TraceStoreError as error:
+            return self.saver.lost(error, run)
+        return True
 
     def _name_of(self, group: Group) -> str:
         """The id of the run that a group belongs to."""
@@ -391,9 +456,7 @@ class SpanAssembler:
             return known.names.get(group.run_id, group.run_id)
         return told or group.run_id
 
-    def _run_with(
-        self, run_id: str, records: list[SpanRecord], additions: Additions
-    ) -> AgentTrace | None:
+    def _run_with(self, run_id: str, records: list[SpanRecord], additions: Additions) -> AgentTrace:
         """The run that these spans are; of two with one id, the later counts."""
         groups = grouped(records)
         whole = next((each for each in groups if each.run_id == run_id), groups[-1])
@@ -406,8 +469,7 @@ class SpanAssembler:
     def _stored_spans(self, stored: object) -> tuple[list[SpanRecord], Additions]:
         if stored is None:
             return [], Additions({}, {})
-        run = stored if isinstance(stored, AgentTrace) else decode(encode(stored).trace)
-        return spans_to_join(run)
+        return spans_to_join(_as_trace(stored))
 
     def _try_again_later(self, group: Group) -> None:
         """What was acknowledged is not given up because the store refused it once."""
@@ -481,10 +543,27 @@ class SpanAssembler:
         return [run_id for run_id in found if run_id.startswith(f"{trace_id}-")]
 
     def _spans_of(self, run_id: str) -> list[SpanRecord]:
+        run = self._stored(run_id)
+        return [] if run is None else self._records_of(run)
+
+    def _records_of(self, run: AgentTrace) -> list[SpanRecord]:
+        return self._stored_spans(run)[0]
+
+    def _stored(self, run_id: str) -> AgentTrace | None:
         try:
-            return self._stored_spans(self._store.load(run_id))[0]
+            return _as_trace(self._store.load(run_id))
         except (TraceNotFoundError, CorruptTraceError):
-            return []
+            return None
+
+
+def _as_trace(stored: object) -> AgentTrace:
+    """A loaded run; a store with `trace_type` gives another class."""
+    return stored if isinstance(stored, AgentTrace) else decode(encode(stored).trace)
+
+
+def _judges(group: Group) -> bool:
+    """Whether nothing is here but what was said of the spans of a run."""
+    return all(map(only_evaluates, group.records))
 
 
 def _shown(group: Group, run_id: str) -> AgentTrace:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from ...backends import timestamps
+from ...model.annotations import Annotation
 from ...model.trace import AgentTrace, StepType, TraceStep
 from .attributes import Attributes
+from .evaluations import Rejected, evaluations_of, only_evaluates, without_evaluations
 from .outline import Outline
 from .round_trip import Fix, Mark, unmarked, without_additions
 from .semconv import FIELDS, IDENTITY, RESOURCE_METADATA, Kind
@@ -16,6 +21,8 @@ from .span_names import agent_of, metadata_of
 from .span_steps import KEPT, error_of, kind_of, steps_of, usage_of_node
 from .span_tree import Group, begins_a_run, grouped
 from .spans import SpanRecord, to_plain
+
+log = logging.getLogger(__name__)
 
 OtherSpans: TypeAlias = Literal["beside", "steps", "drop"]
 """What becomes of spans that are not of the GenAI conventions (an HTTP call) inside a run:
@@ -47,8 +54,39 @@ def runs_of_spans(
 
     A run whose root is not among them has ``unfinished`` in its metadata.
     """
-    groups = [group for group in grouped(records) if is_run(group)]
-    return [run_of(group, other_spans=other_spans) for group in groups]
+    return [saved.trace for saved in saved_runs_of_spans(records, log.warning, other_spans)]
+
+
+class RunOfSpans(NamedTuple):
+    """A run that spans tell of, and what they say besides.
+
+    Attributes:
+        trace: The run.
+        created_at: When a store had saved it, if one of ours sent it.
+        annotations: What was said of it.
+    """
+
+    trace: AgentTrace
+    created_at: datetime | None
+    annotations: list[Annotation]
+
+
+def saved_runs_of_spans(
+    records: Iterable[SpanRecord], rejected: Rejected, other_spans: OtherSpans = "beside"
+) -> Iterator[RunOfSpans]:
+    """`runs_of_spans`, with what was said of the runs.
+
+    Args:
+        records: The spans.
+        rejected: Called with why an evaluation cannot be read.
+        other_spans: See `OtherSpans`.
+    """
+    for group in grouped(records):
+        if is_run(group):
+            run = run_of(group, other_spans=other_spans)
+            yield RunOfSpans(
+                run, created_at_told(group), evaluations_of(group.records, run, rejected)
+            )
 
 
 def is_run(group: Group) -> bool:
@@ -58,14 +96,17 @@ def is_run(group: Group) -> bool:
 
 def has_genai(records: Iterable[SpanRecord]) -> bool:
     """Whether one of these spans is of the GenAI conventions."""
-    return any(record.partial or kind_of(record) is not Kind.OTHER for record in records)
+    return any(
+        not only_evaluates(record) if record.partial else kind_of(record) is not Kind.OTHER
+        for record in records
+    )
 
 
 def run_of(group: Group, *, other_spans: OtherSpans = "beside") -> AgentTrace:
     """The run that these spans are."""
     marks = {}
     records = []
-    for marked in group.records:
+    for marked in filter(None, map(without_evaluations, group.records)):
         record, mark = unmarked(marked)
         records.append(record)
         if mark is not None:
@@ -94,11 +135,24 @@ def header_of(run: AgentTrace) -> dict[str, Any]:
 
 def run_id_told(group: Group) -> str | None:
     """The run's own id, of a run that was sent as spans."""
-    for record in group.records:
-        _, mark = unmarked(record)
-        if mark is not None and mark.run is not None and "run_id" in mark.run.set:
-            return str(mark.run.set["run_id"])
-    return None
+    mark = _mark_of_run(group)
+    return str(mark.run.set["run_id"]) if mark and mark.run and "run_id" in mark.run.set else None
+
+
+def created_at_told(group: Group) -> datetime | None:
+    """When the store that sent the run had saved it."""
+    mark = _mark_of_run(group)
+    if mark is None or mark.created_at is None:
+        return None
+    try:
+        return timestamps.from_text(mark.created_at)
+    except ValueError:
+        return None
+
+
+def _mark_of_run(group: Group) -> Mark | None:
+    marks = (unmarked(record)[1] for record in group.records)
+    return next((mark for mark in marks if mark is not None and mark.run is not None), None)
 
 
 def run_header(group: Group) -> AgentTrace:

@@ -85,7 +85,7 @@ def otlp_of_runs(traces: object) -> bytes:
     """The request, in protobuf, that sends these runs: the way back of `runs_of_otlp`.
 
     Args:
-        traces: A trace, or an iterable of them.
+        traces: A trace, or an iterable of them, as `export_otlp` takes them.
 
     Raises:
         InvalidTraceError: One of them is not a trace, or holds what cannot be stored.

@@ -60,8 +60,12 @@ def export_otlp(
     run that came as spans goes as it came. Ids are the same each time, so that a receiver that
     knows spans by their id has none twice. Read by `runs_of_otlp`, they are the runs again.
 
+    Annotations go along as ``gen_ai.evaluation.result`` events of the spans they are about, and the
+    time of saving as a mark of ours, where the runs come with what their store says of them.
+
     Args:
-        traces: A trace, or any iterable of them, such as ``store.iter_traces()``.
+        traces: A trace, or any iterable of them, such as ``store.iter_traces()``, or of runs with
+            their annotations, such as ``saved_runs(store)`` of `selectools_observe.interchange`.
         endpoint: The URL. One without a path gets ``/v1/traces``. Unless given, it comes from
             ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` or ``OTEL_EXPORTER_OTLP_ENDPOINT``, or else is
             ``http://localhost:4318/v1/traces``.

@@ -2,7 +2,8 @@
 
 The official GenAI instrumentations report messages this way unless they are told otherwise. Such a
 log record names the span that it belongs to; here it becomes an event of that span, whichever of
-the two comes first. All other log records are counted and not used.
+the two comes first. So do results of evaluations, which may name a trace alone. All other log
+records are counted and not used.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 
 from ...model.json_values import loads
 from ...model.limits import DEFAULT_LIMITS, Limits
+from .evaluations import EVALUATION
 from .otlp_json import attributes_of, is_span_id, is_trace_id, list_in, number_in, value_of
 from .otlp_limits import check_otlp
 from .semconv import DETAIL_EVENTS, MESSAGE_EVENTS
@@ -66,7 +68,8 @@ def _sorted_out(logs: Iterator[LogEvent], rejected: list[str]) -> LogsRequest:
     unused = 0
     for log in logs:
         name = log.name or str(log.attributes.get("event.name") or "")
-        if not (log.trace_id and log.span_id and _is_genai(name)):
+        evaluates = name == EVALUATION and log.trace_id  # of a trace as a whole, without a span
+        if not evaluates and not (log.trace_id and log.span_id and _is_genai(name)):
             unused += 1
             continue
         key = log.trace_id, log.span_id
@@ -102,10 +105,10 @@ def _logs_of_json(body: Any, rejected: list[str]) -> Iterator[LogEvent]:
 def _log(record: Any, at: str) -> LogEvent:
     attributes = attributes_of(record, at)
     trace_id, span_id = record.get("traceId") or "", record.get("spanId") or ""
-    told = is_trace_id(trace_id) and is_span_id(span_id)
+    told = is_trace_id(trace_id)
     return LogEvent(
         trace_id.lower() if told else "",
-        span_id.lower() if told else "",
+        span_id.lower() if told and is_span_id(span_id) else "",
         str(record.get("eventName") or ""),
         number_in(record, "timeUnixNano", at) or number_in(record, "observedTimeUnixNano", at),
         value_of(record.get("body"), at),

@@ -73,10 +73,10 @@ def logs_of_protobuf(body: bytes) -> Iterator[LogEvent]:
     for resource_logs in request.resource_logs:
         for scope_logs in resource_logs.scope_logs:
             for record in scope_logs.log_records:
-                told = any(record.trace_id) and any(record.span_id)
+                told = any(record.trace_id)
                 yield LogEvent(
                     record.trace_id.hex() if told else "",
-                    record.span_id.hex() if told else "",
+                    record.span_id.hex() if told and any(record.span_id) else "",
                     getattr(record, "event_name", ""),
                     record.time_unix_nano or record.observed_time_unix_nano,
                     _value(record.body),

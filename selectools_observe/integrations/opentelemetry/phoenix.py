@@ -10,9 +10,7 @@ from typing import Any, TypeAlias
 
 from ...model.annotations import Annotation
 from ...model.trace import AgentTrace
-from .span_steps import KEPT
-from .spans import SpanRecord
-from .to_spans import spans_of_run
+from .to_spans import span_ids_of, spans_of_run
 
 Bodies: TypeAlias = dict[str, dict[str, list[dict[str, Any]]]]
 
@@ -38,23 +36,14 @@ def phoenix_annotations(
     for trace in traces:
         said = list(annotations.get(trace.run_id, ()))
         records = spans_of_run(trace) if said else []
+        ids = span_ids_of(trace, records)
         for one in said:
-            span_id = _span_of(trace, records, one.step)
+            span_id = None if one.step is None else next(iter(ids[one.step : one.step + 1]), None)
             place = {"trace_id": records[0].trace_id} if one.step is None else {"span_id": span_id}
             if span_id is not None or one.step is None:
                 path = OF_TRACES if one.step is None else OF_SPANS
                 bodies.setdefault(path, {"data": []})["data"].append(_entry(one) | place)
     return bodies
-
-
-def _span_of(trace: AgentTrace, records: list[SpanRecord], step: int | None) -> str | None:
-    """The span of a step; None if the run has no such step any more."""
-    if step is None or step >= len(trace.steps):
-        return None
-    kept = (trace.steps[step].extra or {}).get(KEPT)
-    if isinstance(kept, dict) and any(kept.get("span_id") == one.span_id for one in records):
-        return str(kept["span_id"])
-    return records[step + 1].span_id if len(records) == len(trace.steps) + 1 else None
 
 
 def _entry(annotation: Annotation) -> dict[str, Any]:

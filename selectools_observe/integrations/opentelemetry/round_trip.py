@@ -61,12 +61,14 @@ class Mark(msgspec.Struct, omit_defaults=True):
         steps: The steps it stands for.
         native: They were never OpenTelemetry's; nothing of the span is to be kept with them.
         run: Changes to the run; on its first span only.
+        created_at: When a store had saved the run, as text; on its first span only.
     """
 
     added: list[str] = []
     steps: list[StepMark] = []
     native: bool = False
     run: Fix | None = None
+    created_at: str | None = None
 
 
 def marked(record: SpanRecord, mark: Mark) -> SpanRecord:

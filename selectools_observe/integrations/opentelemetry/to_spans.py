@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
 
+from ...backends import timestamps
 from ...backends.journal_file import UNFINISHED
+from ...model.annotations import Annotation
 from ...model.codec import decode, encode
 from ...model.json_values import dumps
 from ...model.trace import AgentTrace, StepType, TraceStep
 from .attributes import write
+from .evaluations import with_evaluations
 from .from_spans import header_of, run_header, run_of
 from .otlp_values import sendable
-from .round_trip import Fix, Mark, StepMark, difference, marked, without_additions
+from .round_trip import Mark, StepMark, difference, marked, without_additions
 from .semconv import ALSO_AS, FIELDS, KIND_WRITTEN, Kind
+from .span_ids import root_id_of, step_id_of, trace_id_of
 from .span_names import name_of_tool_span
 from .span_steps import KEPT, STEP_TYPES, kind_of
 from .span_tree import grouped
@@ -36,7 +39,23 @@ _KINDS = {
 }
 _MESSAGES = frozenset({"input", "output"})
 _LATEST_NS = 2**63 - 1
-_TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
+
+
+class SavedTrace(Protocol):
+    """A run with what a store says of it, such as `saved_runs` gives.
+
+    Attributes:
+        trace: The run.
+        created_at: When it was saved, aware; None if nobody knows.
+        annotations: What was said of it, oldest first.
+    """
+
+    @property
+    def trace(self) -> AgentTrace: ...
+    @property
+    def created_at(self) -> datetime | None: ...
+    @property
+    def annotations(self) -> Sequence[Annotation]: ...
 
 
 def spans_of_run(trace: object) -> list[SpanRecord]:
@@ -44,12 +63,39 @@ def spans_of_run(trace: object) -> list[SpanRecord]:
 
     A run that came as spans gives those spans. `runs_of_spans` makes of them the run as it was.
 
+    Args:
+        trace: A trace, or a `SavedTrace`: its annotations become events of the spans.
+
     Raises:
         InvalidTraceError: It is not a trace, or could not be stored.
     """
-    run = decode(encode(trace).trace)
+    saved = cast("SavedTrace", trace) if _is_saved(trace) else None
+    run = decode(encode(trace if saved is None else saved.trace).trace)
     came = _as_they_came(run)
-    return _marked(run, _made(run), native=True) if came is None else _marked(run, came)
+    moment = None if saved is None else saved.created_at
+    if came is None:
+        records = _marked(run, _made(run), moment, native=True)
+    else:
+        records = _marked(run, came, moment)
+    if saved is None or not saved.annotations:
+        return records
+    return with_evaluations(records, span_ids_of(run, records), saved.annotations)
+
+
+def _is_saved(trace: object) -> bool:
+    return hasattr(trace, "trace") and not hasattr(trace, "steps")
+
+
+def span_ids_of(run: AgentTrace, records: Iterable[SpanRecord]) -> list[str | None]:
+    """The span of each step of a run among its spans; None where there is none."""
+    there = {record.span_id for record in records}
+    found: list[str | None] = []
+    for number, step in enumerate(run.steps):
+        kept = (step.extra or {}).get(KEPT)
+        came = kept.get("span_id") if isinstance(kept, dict) else None
+        ids = (came, step_id_of(run.run_id, number))
+        found.append(next((each for each in ids if each in there), None))
+    return found
 
 
 def spans_to_join(run: AgentTrace) -> tuple[list[SpanRecord], Additions]:
@@ -99,21 +145,8 @@ _DECIDED = frozenset({"run_id", "parent_run_id", "start_time", "metadata", KEPT}
 
 def as_many(traces: object) -> Iterable[object]:
     """The traces of an iterable, or the one that was given: that is iterable too, over steps."""
-    return traces if isinstance(traces, Iterable) and not hasattr(traces, "steps") else [traces]
-
-
-def trace_id_of(run_id: str) -> str:
-    """The OpenTelemetry trace id of a run that did not come from there."""
-    return run_id if _TRACE_ID.fullmatch(run_id) else _digest(run_id, 16)
-
-
-def root_id_of(run_id: str) -> str:
-    """The span id of such a run's root."""
-    return _digest(f"{run_id}\0root", 8)
-
-
-def _digest(text: str, size: int) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:size].hex()
+    is_one = hasattr(traces, "steps") or _is_saved(traces)
+    return traces if isinstance(traces, Iterable) and not is_one else [traces]
 
 
 def _as_they_came(run: AgentTrace) -> list[SpanRecord] | None:
@@ -158,7 +191,7 @@ def _with_fields(step: TraceStep, record: SpanRecord) -> SpanRecord:
 def _made(run: AgentTrace) -> list[SpanRecord]:
     trace_id, root_id = trace_id_of(run.run_id), root_id_of(run.run_id)
     records = [
-        _span_of(step, trace_id, root_id, _digest(f"{run.run_id}\0{number}", 8))
+        _span_of(step, trace_id, root_id, step_id_of(run.run_id, number))
         for number, step in enumerate(run.steps)
     ]
     start = _ns(run.start_time) or min([record.start_ns for record in records], default=0)
@@ -235,7 +268,11 @@ def _ns(time: object, unit: int = 10**9) -> int:
 
 
 def _marked(
-    run: AgentTrace, records: list[SpanRecord], *, native: bool = False
+    run: AgentTrace,
+    records: list[SpanRecord],
+    created_at: datetime | None,
+    *,
+    native: bool = False,
 ) -> list[SpanRecord]:
     """The spans with what a reader of them alone would get wrong."""
     (group,) = grouped(map(sendable, records))
@@ -252,10 +289,10 @@ def _marked(
         mark = StepMark(fix.set, fix.unset, index, part == "end", keep, part == "usage")
         steps[span_id].append(mark)
     fix = difference(header_of(told), header_of(run))
-    return [
-        _with_mark(record, native=native, steps=steps[record.span_id], run=None if n else fix)
-        for n, record in enumerate(group.records)
-    ]
+    marks = [Mark([], steps[record.span_id], native) for record in group.records]
+    marks[0].run = fix
+    marks[0].created_at = None if created_at is None else timestamps.to_text(created_at)
+    return list(map(_with_mark, group.records, marks))
 
 
 def _key(step: TraceStep) -> tuple[str, str]:
@@ -269,13 +306,10 @@ def _key(step: TraceStep) -> tuple[str, str]:
     return kept["span_id"], part
 
 
-def _with_mark(
-    record: SpanRecord, *, native: bool, steps: list[StepMark], run: Fix | None
-) -> SpanRecord:
+def _with_mark(record: SpanRecord, mark: Mark) -> SpanRecord:
     added = _said_once_more(record)
-    mark = Mark(added=[*added], steps=steps, native=native, run=run)
     whole = msgspec.structs.replace(record, attributes=record.attributes | added)
-    return marked(whole, mark)
+    return marked(whole, msgspec.structs.replace(mark, added=[*added]))
 
 
 def _said_once_more(record: SpanRecord) -> dict[str, Any]:
