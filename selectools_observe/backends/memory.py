@@ -166,7 +166,7 @@ class MemoryStore(StoreCore[Snapshot]):
         with self._lock.held:
             self._settle()
             found = self._order.look(look)
-        if not found.is_last:
+        if not found.is_last and found.count != look.enough:
             await self._runtime.checkpoint()
         return found
 

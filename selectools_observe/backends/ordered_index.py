@@ -18,9 +18,9 @@ import msgspec
 
 from ..model.filters import TraceFilter, asks_for_facts, verdict
 from ..model.histogram import Tally, TraceHistogram, bounds_of
-from ..model.json_values import canonical, copied
+from ..model.json_values import canonical
 from ..model.pagination import Position
-from ..model.trace import TraceFacts, TraceSummary
+from ..model.trace import TraceFacts, TraceSummary, copy_of
 from . import timestamps
 from .annotation_index import AnnotationIndex
 from .paging import PageRequest, PageRow
@@ -266,7 +266,7 @@ class OrderedIndex(Generic[EntryT]):
         return next(later, self._next)
 
     def _found(self, entry: EntryT) -> PageRow:
-        return PageRow(entry.number, _copied(entry.summary), entry.tiebreaker)
+        return PageRow(entry.number, copy_of(entry.summary), entry.tiebreaker)
 
 
 async def page_in_slices(
@@ -338,12 +338,3 @@ def _created_us(entry: Entry) -> int:
 def _pair(key: str, value: Any) -> tuple[str, str]:
     # A string may look like another value's canonical text: `matches` has the last word.
     return (key, value if value.__class__ is str else canonical(value))
-
-
-def _copied(summary: TraceSummary) -> TraceSummary:
-    """A summary that its receiver may change."""
-    metadata = copied(summary.metadata) if summary.metadata else {}
-    annotations = {**summary.annotations}
-    return msgspec.structs.replace(
-        summary, metadata=metadata, tags=[*summary.tags], annotations=annotations
-    )

@@ -69,13 +69,13 @@ class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
     created_at: datetime | None = None
 
     def summary(self, created_at: datetime) -> TraceSummary:
-        """The summary of this trace, saved at that time; its metadata is a fresh copy."""
+        """The summary of this trace, saved at that time; its metadata is one of its own."""
         return make_summary(
             self.run_id,
             self.steps,
             self.total_ms,
             created_at,
-            loads(self.metadata),
+            msgspec.Raw(self.metadata),
             self.usage,
             self.facts.has_error,
             self.details,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -192,18 +192,18 @@ def make_summary(  # noqa: PLR0917 - a summary's fields, in their order
     steps: int,
     total_ms: float,
     created_at: datetime,
-    metadata: dict[str, Any],
+    metadata: dict[str, Any] | msgspec.Raw,
     usage: TraceUsage,
     has_error: bool,  # noqa: FBT001
     details: RunDetails,
 ) -> TraceSummary:
-    """A summary of what is known of a run."""
+    """A summary of what is known of a run, its metadata as it is or the JSON of an object."""
     return TraceSummary(
         run_id,
         steps,
         total_ms,
         created_at,
-        metadata,
+        cast("dict[str, Any]", metadata),
         usage.prompt_tokens,
         usage.completion_tokens,
         cost_of(usage, details),

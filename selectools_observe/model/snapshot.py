@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +9,8 @@ import msgspec
 
 from ..errors import InvalidTraceError
 from .codec import EncodedTrace, WrittenTrace, decode, encode, written
-from .details import RunDetails, details_of, details_of_parts, make_summary
-from .facets import UsedStep, facts_of, has_error, usage_of
+from .details import details_of_parts, make_summary
+from .facets import facts_of, has_error, usage_of
 from .json_values import UnstorableValueError, dumps, loads, replace_foreign
 from .reference_writer import may_hold_timestamp, may_repeat
 from .trace import AgentTrace, TraceFacts, TraceSummary, total_of
@@ -68,7 +67,7 @@ def snapshot(trace: object) -> Snapshot:
         InvalidTraceError: As `encode`.
     """
     if type(trace) is EncodedTrace:
-        return Snapshot(trace.run_id, trace.steps, None, trace.trace)
+        return Snapshot(trace.run_id, trace.steps, trace)
     own, run_id = fit_to_store(trace)
     try:
         return _snapshot(own, run_id)
@@ -85,8 +84,7 @@ def _snapshot(own: AgentTrace, run_id: str) -> Snapshot:
     if plain and not own.extra and not (len(steps) > _FEW and may_repeat(steps)):
         # The total is seldom asked for: see `Snapshot.trace`.
         packed = _pack(written(own, run_id, 0, steps, own.metadata or msgspec.UNSET))
-    json = encode(own).trace if packed is None else b""
-    return Snapshot(run_id, len(steps), packed, json)
+    return Snapshot(run_id, len(steps), encode(own) if packed is None else packed)
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False):
@@ -103,54 +101,44 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
 
     run_id: str
     steps: int
-    _packed: bytes | None
-    _json: bytes = b""
+    _kept: bytes | EncodedTrace
     created_at: datetime | None = None
 
     @property
     def size(self) -> int:
         """About how many bytes it holds."""
-        return len(self._json if self._packed is None else self._packed)
+        return len(self._kept if isinstance(self._kept, bytes) else self._kept.trace)
 
     def trace(self) -> bytes:
         """The trace, a JSON object."""
-        if self._packed is None:
-            return self._json
-        trace = _unpacker.decode(self._packed)
+        if not isinstance(self._kept, bytes):
+            return self._kept.trace
+        trace = _unpacker.decode(self._kept)
         trace["total_duration_ms"] = total_of([step["duration_ms"] for step in trace["steps"]])
         return dumps(trace)
 
     def summary(self, created_at: datetime) -> TraceSummary:
         """The summary of this trace, saved at that time."""
-        if self._packed is None:
-            trace: AgentTrace = decode(self._json)
-            metadata, steps, details = trace.metadata, trace.steps, details_of(trace)
-            return self._summary(created_at, metadata, steps, details)
-        unpacked = _summary_unpacker.decode(self._packed)
-        metadata = loads(dumps(unpacked.metadata))
-        details = details_of_parts(unpacked, metadata, unpacked.steps)
-        return self._summary(created_at, metadata, unpacked.steps, details)
-
-    def _summary(
-        self,
-        created_at: datetime,
-        metadata: dict[str, Any],
-        steps: Sequence[UsedStep],
-        details: RunDetails,
-    ) -> TraceSummary:
+        if not isinstance(self._kept, bytes):
+            return self._kept.summary(created_at)
+        unpacked = _summary_unpacker.decode(self._kept)
+        stored = dumps(unpacked.metadata)
+        steps = unpacked.steps
         return make_summary(
             self.run_id,
             self.steps,
             float(total_of([step.duration_ms for step in steps])),
             created_at,
-            metadata,
+            msgspec.Raw(stored),
             usage_of(steps),
             has_error(steps),
-            details,
+            details_of_parts(unpacked, loads(stored), steps),
         )
 
     def facts(self) -> TraceFacts:
         """What filters ask of the steps."""
+        if not isinstance(self._kept, bytes):
+            return self._kept.facts
         return facts_of(decode(self.trace()))
 
 

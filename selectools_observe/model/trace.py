@@ -11,15 +11,16 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 import msgspec
 
 from .annotations import Latest
+from .json_values import copied, loads
 
 Number: TypeAlias = int | float
 
@@ -395,7 +396,7 @@ TRACE_KEYS = frozenset(
 )
 
 
-class TraceSummary(msgspec.Struct, gc=False):
+class TraceSummary(msgspec.Struct, gc=False):  # noqa: PLW1641 - not hashable: it may change
     """What `list` and `query` return: a run without its steps.
 
     Attributes:
@@ -420,6 +421,9 @@ class TraceSummary(msgspec.Struct, gc=False):
         wall_ms: From the first beginning to the last end, milliseconds; None if nothing tells.
         annotations: By name, the newest annotation of the run, or else of its steps; notes have
             their first 200 characters.
+
+    Metadata that a store gives is decoded when it is first asked for. To write a summary as JSON
+    use `to_dict`, not ``msgspec.structs.asdict``.
 
     ``prompt_tokens`` to ``has_error`` come from the steps; a backend that does not know them leaves
     them at zero, and the cost unknown. Those from ``name`` on come from the run's own fields or
@@ -447,14 +451,56 @@ class TraceSummary(msgspec.Struct, gc=False):
     wall_ms: float | None = None
     annotations: Latest = msgspec.field(default_factory=dict)
 
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        decode_metadata(self)
+        decode_metadata(other)
+        return super().__eq__(other)
+
+    def __repr__(self) -> str:
+        decode_metadata(self)
+        return super().__repr__()
+
     def to_dict(self) -> dict[str, Any]:
         """The summary as JSON values, in the shape that the HTTP service and the command speak."""
+        decode_metadata(self)
         fields = msgspec.structs.asdict(self)
         fields["annotations"] = {name: one.to_dict() for name, one in self.annotations.items()}
         for name in ("created_at", "started_at"):
             if fields[name] is not None:
                 fields[name] = instant_text(fields[name])
         return fields
+
+
+# The field of the struct itself, in which metadata may be as it is stored: JSON of a msgspec.Raw.
+_metadata_field = vars(TraceSummary)["metadata"]
+# What copy.copy() would look for each time.
+_copied_struct: Callable[[TraceSummary], TraceSummary] = methodcaller("__copy__")
+
+
+def decode_metadata(summary: TraceSummary) -> dict[str, Any]:
+    """The metadata of a summary, which is decoded if nobody asked for it yet."""
+    metadata = _metadata_field.__get__(summary)
+    if metadata.__class__ is msgspec.Raw:
+        metadata = loads(bytes(metadata))
+        _metadata_field.__set__(summary, metadata)
+    return metadata  # type: ignore[no-any-return]
+
+
+# Lists are made of many summaries, and few ask for the metadata, which may be of any size.
+setattr(TraceSummary, "metadata", property(decode_metadata, _metadata_field.__set__))  # noqa: B010
+
+
+def copy_of(summary: TraceSummary) -> TraceSummary:
+    """A summary that its receiver may change."""
+    same = _copied_struct(summary)
+    metadata = _metadata_field.__get__(summary)
+    if metadata.__class__ is not msgspec.Raw:
+        _metadata_field.__set__(same, copied(metadata) if metadata else {})
+    same.tags = [*summary.tags]
+    same.annotations = {**summary.annotations}
+    return same
 
 
 class TraceUsage(msgspec.Struct, frozen=True, gc=False):
