@@ -11,8 +11,10 @@ import math
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 EXACT_UP_TO = 1000
 """So many values are kept as they are."""
@@ -52,7 +54,28 @@ class Percentiles:
     error: float = 0.0
 
 
+class Sketch(msgspec.Struct, array_like=True, gc=False):
+    """What a `PercentileBuilder` has taken, in few bytes; two of them can be added.
+
+    Attributes:
+        count: How many values there were.
+        total: Their sum.
+        min: The smallest.
+        max: The largest.
+        values: The values, if they are few; or else None.
+        buckets: How many values each bucket has, if they are many.
+    """
+
+    count: int = 0
+    total: float = 0.0
+    min: float = 0.0
+    max: float = 0.0
+    values: list[float] | None = None
+    buckets: dict[int, int] | None = None
+
+
 _LARGEST = sys.float_info.max
+_ZERO = -(2**31)  # the bucket of what counts as zero, before all others
 
 
 class PercentileBuilder:
@@ -65,7 +88,7 @@ class PercentileBuilder:
 
     def __init__(self) -> None:
         self._exact: array[float] | None = array("d")
-        self._buckets: Counter[int | None] = Counter()
+        self._buckets: Counter[int] = Counter()
         self._count = 0
         self._total = 0.0
         self._min = math.inf
@@ -84,8 +107,63 @@ class PercentileBuilder:
         else:
             self._exact.append(value)
             if len(self._exact) > EXACT_UP_TO:
-                self._buckets.update(map(_bucket, self._exact))
-                self._exact = None
+                self._count_in_buckets()
+
+    def extend(self, values: Collection[float]) -> None:
+        """Take many values."""
+        if not values:
+            return
+        least, most = min(values), max(values)
+        if not (least >= 0 and most <= _LARGEST):
+            values = [value if 0 < value <= _LARGEST else 0.0 for value in values]
+            least, most = min(values), max(values)
+        self._note(len(values), sum(values), least, most)
+        if self._exact is None:
+            self._buckets.update(map(_bucket, values))
+            return
+        self._exact.extend(values)
+        if len(self._exact) > EXACT_UP_TO:
+            self._count_in_buckets()
+
+    def add_sketch(self, sketch: Sketch) -> None:
+        """Take what another has taken."""
+        if not sketch.count:
+            return
+        if sketch.values is not None:
+            self.extend(sketch.values)
+            return
+        self._note(sketch.count, sketch.total, sketch.min, sketch.max)
+        self._count_in_buckets()
+        buckets = self._buckets
+        for bucket, count in (sketch.buckets or {}).items():
+            buckets[bucket] += count
+
+    def sketch(self, most_values: int) -> Sketch:
+        """What was taken; the values themselves only if they are no more than that."""
+        if not self._count:
+            return Sketch()
+        exact = self._exact
+        values = None if exact is None or len(exact) > most_values else list(exact)
+        buckets: dict[int, int] | None = None
+        if values is None:
+            buckets = dict(self._buckets if exact is None else Counter(map(_bucket, exact)))
+        return Sketch(self._count, self._total, self._min, self._max, values, buckets)
+
+    def _note(self, count: int, total: float, least: float, most: float) -> None:
+        self._count += count
+        self._total = min(self._total + total, _LARGEST)
+        self._min = min(self._min, least)
+        self._max = max(self._max, most)
+
+    def _count_in_buckets(self) -> None:
+        if self._exact is not None:
+            self._buckets.update(map(_bucket, self._exact))
+            self._exact = None
+
+    @property
+    def total(self) -> float:
+        """The sum of the values so far."""
+        return self._total
 
     def spread(self) -> Percentiles:
         """How the values so far are spread."""
@@ -105,7 +183,7 @@ class PercentileBuilder:
             return [ordered[rank - 1] for rank in ranks]
         found: list[float] = []
         passed = 0
-        for bucket in sorted(self._buckets, key=_order):
+        for bucket in sorted(self._buckets):
             passed += self._buckets[bucket]
             while len(found) < len(ranks) and passed >= ranks[len(found)]:
                 found.append(min(max(_middle(bucket), self._min), self._max))
@@ -117,14 +195,10 @@ def ranks_of(count: int) -> list[int]:
     return [max(1, math.ceil(share * count)) for share in (0.5, 0.9, 0.95, 0.99)]
 
 
-def _bucket(value: float) -> int | None:
-    return None if value < _SMALLEST else math.ceil(math.log(value) / _LOG_FACTOR)
+def _bucket(value: float) -> int:
+    return _ZERO if value < _SMALLEST else math.ceil(math.log(value) / _LOG_FACTOR)
 
 
-def _order(bucket: int | None) -> float:
-    return -math.inf if bucket is None else bucket
-
-
-def _middle(bucket: int | None) -> float:
+def _middle(bucket: int) -> float:
     """The value that no value of the bucket is further from than the error allowed."""
-    return 0.0 if bucket is None else math.exp((bucket - 1) * _LOG_FACTOR) * (1 + _ERROR)
+    return 0.0 if bucket == _ZERO else math.exp((bucket - 1) * _LOG_FACTOR) * (1 + _ERROR)

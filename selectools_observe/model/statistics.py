@@ -5,16 +5,18 @@ Runs are streamed and forgotten; what is kept grows with the number of groups, w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal, TypeAlias
 
-from .annotation_statistics import AnnotationCollector, AnnotationStatistics
+import msgspec
+
+from .annotation_statistics import AnnotationStatistics
+from .group_sums import CallColumns, Group, GroupBuilder, GroupSums, RunColumns
 from .groups import group_values
-from .percentiles import PercentileBuilder, Percentiles
 from .rollups import CallRollup, Rollup, rollup_of
-from .trace import AgentTrace, TraceSummary
+from .trace import EPOCH, MICROSECOND, AgentTrace, TraceSummary
 
 Dimension: TypeAlias = Literal["hour", "day", "model", "tool"]
 DIMENSIONS: tuple[Dimension, ...] = ("hour", "day", "model", "tool")
@@ -29,41 +31,9 @@ MOST_NAMES = 500
 MOST_TIMES = 5000
 """How many hours, and how many days, are distinguished: the newest."""
 
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Runs, or calls, that have something in common.
-
-    Attributes:
-        key: What they have in common: the model's or the tool's name; for a day or an hour the
-            ISO text of its beginning, such as ``2026-03-01`` or ``2026-03-01T09:00+00:00``.
-        start: The beginning of the day or hour, aware; None for models and tools.
-        runs: How many runs.
-        calls: How many steps: of the runs, or with this model or tool. Selecting a tool
-            is not a call.
-        errors: For times, the runs in which some step failed; for models and tools, the calls that
-            failed.
-        prompt_tokens: Tokens sent to models.
-        completion_tokens: Tokens that models wrote.
-        cost_usd: US dollars, spread over the runs, or over the calls whose cost is known.
-        duration_ms: Milliseconds, spread over runs or calls. A run's duration is the sum of its
-            steps'.
-        tokens: Tokens both ways, spread over runs or calls.
-        annotations: By name, what the newest annotations of the runs say together; of a model or
-            a tool, those of the runs that called it.
-    """
-
-    key: str
-    start: datetime | None
-    runs: int
-    calls: int
-    errors: int
-    prompt_tokens: int
-    completion_tokens: int
-    cost_usd: Percentiles
-    duration_ms: Percentiles
-    tokens: Percentiles
-    annotations: dict[str, AnnotationStatistics] = field(default_factory=dict)
+_QUARTER = timedelta(minutes=15)
+QUARTER_US = _QUARTER // MICROSECOND
+"""The microseconds of a quarter of an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,53 +59,21 @@ class Statistics:
     annotations: dict[str, AnnotationStatistics] = field(default_factory=dict)
 
 
-class _GroupBuilder:
-    def __init__(self, key: str, start: datetime | None = None) -> None:
-        self.key = key
-        self.start = start
-        self.runs = self.calls = self.errors = 0
-        self.prompt_tokens = self.completion_tokens = 0
-        self.cost_usd, self.duration_ms, self.tokens = (PercentileBuilder() for _ in range(3))
-        self.annotations = AnnotationCollector()
+class RunSums(msgspec.Struct, array_like=True, gc=False):
+    """What some runs add up to: together, by quarter of an hour, by model and by tool.
 
-    def take_run(self, summary: TraceSummary) -> None:
-        self.runs += 1
-        self.calls += summary.steps
-        self.errors += summary.has_error
-        self.prompt_tokens += summary.prompt_tokens
-        self.completion_tokens += summary.completion_tokens
-        self.duration_ms.add(summary.total_ms)
-        self.tokens.add(summary.prompt_tokens + summary.completion_tokens)
-        if summary.cost_usd is not None:
-            self.cost_usd.add(summary.cost_usd)
+    Attributes:
+        total: All of them.
+        quarters: By the quarter of an hour in which they began, counted from 1970; hours and days
+            of any zone are whole numbers of quarters. Newest runs first, as the others.
+        models: By model.
+        tools: By tool.
+    """
 
-    def take_calls(self, calls: CallRollup) -> None:
-        self.calls += calls.calls
-        self.errors += calls.errors
-        self.prompt_tokens += calls.prompt_tokens
-        self.completion_tokens += calls.completion_tokens
-        for builder, values in (
-            (self.duration_ms, calls.durations),
-            (self.tokens, calls.tokens),
-            (self.cost_usd, calls.costs),
-        ):
-            for value in values:
-                builder.add(value)
-
-    def built(self) -> Group:
-        return Group(
-            self.key,
-            self.start,
-            self.runs,
-            self.calls,
-            self.errors,
-            self.prompt_tokens,
-            self.completion_tokens,
-            self.cost_usd.spread(),
-            self.duration_ms.spread(),
-            self.tokens.spread(),
-            self.annotations.result(),
-        )
+    total: GroupSums
+    quarters: dict[int, GroupSums]
+    models: dict[str, GroupSums]
+    tools: dict[str, GroupSums]
 
 
 class Collector:
@@ -163,12 +101,14 @@ class Collector:
         if time not in {"started_at", "created_at"}:
             raise ValueError(f"time is started_at or created_at, not {time!r:.80}")
         self.by = frozenset(by)
-        self._others = [name for name in dict.fromkeys(by) if name not in DIMENSIONS]
+        self.other_keys = [name for name in dict.fromkeys(by) if name not in DIMENSIONS]
+        self._counts_times = not self.by.isdisjoint({"hour", "day"})
+        self._at_quarters: dict[int, list[GroupBuilder]] = {}
         self._zone = zone
-        self._time = time
-        self._total = _GroupBuilder("")
-        names = (*DIMENSIONS, *self._others)
-        self._groups: dict[str, dict[str, _GroupBuilder]] = {name: {} for name in names}
+        self.time = time
+        self._total = GroupBuilder("")
+        names = (*DIMENSIONS, *self.other_keys)
+        self._groups: dict[str, dict[str, GroupBuilder]] = {name: {} for name in names}
 
     @property
     def needs_traces(self) -> bool:
@@ -180,13 +120,76 @@ class Collector:
         for group in self._groups_of(summary):
             group.take_run(summary)
 
+    def add_runs(
+        self,
+        runs: RunColumns,
+        moments: Sequence[int],
+        values: Mapping[str, Mapping[str, Sequence[int]]],
+    ) -> None:
+        """Count many runs, newest first.
+
+        Args:
+            runs: What `add_summary` takes of each.
+            moments: The microseconds since 1970 by which each counts.
+            values: For each of `other_keys`, at which places in `runs` each value is, the newest
+                first.
+        """
+        self._total.take_runs(runs)
+        if self._counts_times:
+            by_time: dict[GroupBuilder, list[int]] = {}
+            for place, moment in enumerate(moments):
+                for group in self._times_at(moment):
+                    by_time.setdefault(group, []).append(place)
+            for group, places in by_time.items():
+                group.take_runs(runs.at(places))
+        for name in self.other_keys:
+            for key, those in values[name].items():
+                self._group(name, key, MOST_NAMES).take_runs(runs.at(those))
+
+    def add_calls(
+        self, dimension: Dimension, calls: Iterable[tuple[str, Iterable[int], CallColumns]]
+    ) -> None:
+        """Count the calls of many runs: for each name, which runs made them, and the calls."""
+        beyond: set[int] = set()
+        for name, runs, columns in calls:
+            group = self._group(dimension, name, MOST_NAMES)
+            distinct = set(runs)
+            if group.key == OTHERS:  # a run counts once, however many of them it called
+                distinct -= beyond
+                beyond |= distinct
+            group.take_many_calls(columns, len(distinct))
+
+    def can_add(self, sums: RunSums) -> bool:
+        """Whether `add_sums` counts as one by one: all groups are told, and distinguished."""
+        if self.other_keys or (self._counts_times and self.time != "started_at"):
+            return False
+        for kind, names in (("model", sums.models), ("tool", sums.tools)):
+            if kind in self.by and len(self._groups[kind].keys() | names.keys()) > MOST_NAMES:
+                return False
+        if not self._counts_times:
+            return True
+        most = max(len(self._groups["hour"]), len(self._groups["day"])) + len(sums.quarters)
+        return most <= MOST_TIMES and all(map(self._is_whole, sums.quarters))
+
+    def add_sums(self, sums: RunSums) -> None:
+        """Count runs by what they add up to."""
+        self._total.take_sums(sums.total)
+        if self._counts_times:
+            for quarter, those in sums.quarters.items():
+                for group in self._times_at(quarter * QUARTER_US):
+                    group.take_sums(those)
+        for name, found in (("model", sums.models), ("tool", sums.tools)):
+            if name in self.by:
+                for key, those in found.items():
+                    self._group(name, key, MOST_NAMES).take_sums(those)
+
     def add_trace(self, trace: AgentTrace) -> None:
         """Count the calls of a run with their models and tools."""
         self.add_rollup(rollup_of(trace))
 
     def add_rollup(self, rollup: Rollup) -> None:
         """Count the calls that a run adds up to."""
-        seen: set[_GroupBuilder] = set()
+        seen: set[GroupBuilder] = set()
         for group, calls in self._groups_of_calls(rollup):
             group.take_calls(calls)
             seen.add(group)
@@ -220,29 +223,46 @@ class Collector:
             self._over_time("day"),
             self._by_name("model"),
             self._by_name("tool"),
-            {name: self._by_name(name) for name in self._others},
+            {name: self._by_name(name) for name in self.other_keys},
             total.annotations,
         )
 
-    def _groups_of(self, summary: TraceSummary) -> list[_GroupBuilder]:
+    def _groups_of(self, summary: TraceSummary) -> list[GroupBuilder]:
         """The total, the run's hour and day, and its keys."""
         groups = [self._total]
-        if "hour" in self.by or "day" in self.by:
-            moment = summary.started_at if self._time == "started_at" else None
+        if self._counts_times:
+            moment = summary.started_at if self.time == "started_at" else None
             groups += self._times_of(summary.created_at if moment is None else moment)
-        for name in self._others:
+        for name in self.other_keys:
             groups += [
                 self._group(name, key, MOST_NAMES)
                 for key in dict.fromkeys(group_values(summary, name))
             ]
         return groups
 
-    def _groups_of_calls(self, rollup: Rollup) -> Iterator[tuple[_GroupBuilder, CallRollup]]:
+    def _groups_of_calls(self, rollup: Rollup) -> Iterator[tuple[GroupBuilder, CallRollup]]:
         for name, found in (("model", rollup.models), ("tool", rollup.tools)):
             for calls in found if name in self.by else ():
                 yield self._group(name, calls.name, MOST_NAMES), calls
 
-    def _times_of(self, moment: datetime) -> list[_GroupBuilder]:
+    def _times_at(self, moment: int) -> list[GroupBuilder]:
+        """The hour and the day of a microsecond since 1970."""
+        quarter = moment // QUARTER_US
+        found = self._at_quarters.get(quarter)
+        if found is None:
+            found = self._times_of(EPOCH + moment * MICROSECOND)
+            if self._is_whole(quarter):
+                self._at_quarters[quarter] = found
+        return found
+
+    def _is_whole(self, quarter: int) -> bool:
+        """Whether a quarter of an hour lies within one hour of the zone, as all do by now."""
+        begin = EPOCH + quarter * _QUARTER
+        offset = begin.astimezone(self._zone).utcoffset()
+        last = (begin + _QUARTER - MICROSECOND).astimezone(self._zone).utcoffset()
+        return offset is not None and not offset % _QUARTER and offset == last
+
+    def _times_of(self, moment: datetime) -> list[GroupBuilder]:
         local = moment.astimezone(self._zone)
         hour = local.replace(minute=0, second=0, microsecond=0)
         found = []
@@ -256,13 +276,13 @@ class Collector:
 
     def _group(
         self, dimension: str, key: str, most: int, start: datetime | None = None
-    ) -> _GroupBuilder:
+    ) -> GroupBuilder:
         groups = self._groups[dimension]
         found = groups.get(key)
         if found is None:
             if len(groups) >= most:
                 key, start = OTHERS, None
-            found = groups.setdefault(key, _GroupBuilder(key, start))
+            found = groups.setdefault(key, GroupBuilder(key, start))
         return found
 
     def _over_time(self, dimension: str) -> tuple[Group, ...]:
@@ -274,9 +294,9 @@ class Collector:
         return tuple(group.built() for group in sorted(groups, key=_by_calls))
 
 
-def _by_time(group: _GroupBuilder) -> tuple[bool, float]:
+def _by_time(group: GroupBuilder) -> tuple[bool, float]:
     return (group.start is not None, group.start.timestamp() if group.start else 0.0)
 
 
-def _by_calls(group: _GroupBuilder) -> tuple[bool, int, str]:
+def _by_calls(group: GroupBuilder) -> tuple[bool, int, str]:
     return (group.key == OTHERS, -group.calls, group.key)
