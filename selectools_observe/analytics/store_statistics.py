@@ -7,6 +7,7 @@ from datetime import UTC, tzinfo
 from functools import partial
 
 from ..model.filters import TraceFilter
+from ..model.group_sums import Group
 from ..model.statistics import (
     BY_DEFAULT,
     DIMENSIONS,
@@ -14,7 +15,6 @@ from ..model.statistics import (
     Clock,
     Collector,
     Dimension,
-    Group,
     Statistics,
 )
 from ..protocols import AsyncQueryableTraceStore, QueryableTraceStore

@@ -25,8 +25,28 @@ GROUP_ORDERS = ("first", "last", "runs", "errors", "tokens", "cost_usd", "total_
 """What groups can be ordered by, besides ``score.NAME``: the mean score of that name."""
 
 _SCORE = "score."
+FIELD_KEYS = ("session", "user", "agent", "name", "tag", "outcome")
+"""What runs are grouped by that is a field of theirs, each by one of its names."""
+
 _LABEL = "label."
 _MOST_DISTINCT = 100_000  # values of one key that are counted one by one
+
+
+def stored_key(by: str) -> str | None:
+    """One name of what runs are grouped by: of `FIELD_KEYS`, or ``metadata.KEY``; None of labels,
+    which are not told by what was saved.
+    """
+    if by == "label" or by.startswith(_LABEL):
+        return None
+    if by in _FIELDS:
+        return next(key for key in FIELD_KEYS if _FIELDS[key] == _FIELDS[by])
+    return f"metadata.{_metadata_key(by)}"
+
+
+def _metadata_key(by: str) -> str:
+    if by.startswith("metadata."):
+        return by.removeprefix("metadata.")
+    return by.removeprefix("meta.")
 
 
 def group_values(summary: TraceSummary, by: str) -> Iterator[str]:
@@ -46,7 +66,7 @@ def group_values(summary: TraceSummary, by: str) -> Iterator[str]:
     if by in _FIELDS:
         value = getattr(summary, _FIELDS[by])
     else:
-        value = summary.metadata.get(by.removeprefix("metadata.").removeprefix("meta."))
+        value = summary.metadata.get(_metadata_key(by))
     for one in value if isinstance(value, list) else [value]:
         if one is not None:
             yield one if isinstance(one, str) else dumps(one).decode("utf-8", "surrogatepass")
@@ -282,7 +302,7 @@ class TraceFacets(msgspec.Struct, frozen=True):
     metadata: dict[str, FacetValues] = {}
 
 
-_FACET_FIELDS = ("session", "user", "agent", "name", "tag", "outcome", "label")
+_FACET_FIELDS = (*FIELD_KEYS, "label")
 
 
 class FacetCollector:

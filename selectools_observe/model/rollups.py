@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Protocol
 
 import msgspec
 
@@ -65,7 +66,7 @@ def rollup_of(trace: AgentTrace) -> Rollup:
         _calls(
             (step.tool_name, step)
             for step in trace.steps
-            if step.tool_name is not None and step.type != StepType.TOOL_SELECTION
+            if step.tool_name is not None and is_call_of_tool(step.type)
         ),
     )
 
@@ -80,7 +81,21 @@ def _calls(named: Iterable[tuple[object, TraceStep]]) -> list[CallRollup]:
     return list(calls.values())
 
 
-def has_failed(step: TraceStep) -> bool:
+def is_call_of_tool(step_type: str) -> bool:
+    """Whether a step of this type that names a tool calls it."""
+    return step_type != StepType.TOOL_SELECTION
+
+
+class FailingStep(Protocol):
+    """The part of a step that says whether it failed."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def error(self) -> object: ...
+
+
+def has_failed(step: FailingStep) -> bool:
     """Whether a step is of type ``error`` or carries an error's text."""
     return step.type == StepType.ERROR or step.error is not None
 

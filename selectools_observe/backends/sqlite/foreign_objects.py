@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from ...errors import StorageError
-from .schema import TABLES, TRIGGERS, VERSION, migrate, version_of
+from .schema import INDEX_TRIGGERS, TABLES, TRIGGERS, VERSION, migrate, version_of
 
 _OURS = ("traces", *TABLES)
 _OBJECTS = f"""
@@ -67,7 +67,7 @@ def schema_cookie(connection: sqlite3.Connection) -> int:
 
 def _is_ours(kind: str, name: str, table: str, sql: str, *, is_current: bool) -> bool:
     if kind == "trigger":
-        if name not in TRIGGERS or table != "traces":
+        if table != ("traces" if name in TRIGGERS else INDEX_TRIGGERS.get(name)):
             return False
         # Those of an older version are replaced before anything is written.
         return not is_current or sql == _own_triggers()[name]

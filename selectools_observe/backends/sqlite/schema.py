@@ -9,6 +9,8 @@
 * ``trace_blocks``: for each full block, the bounds of what ranges ask for.
 * ``trace_newest``: the newest id that was ever deleted, so that none is given twice.
 * ``trace_annotations``: what people and programs say of runs; the only one whose loss would be one.
+* ``trace_rollups``: for each full block, what statistics ask of its runs (see `rollups`), and
+  ``trace_rollup_sums``: what the runs of 256, 4096 or 65536 ids add up to; all made later.
 * ``trace_pending``: rows that another program wrote and whose facets nobody has made yet, or that
   nobody can make.
 
@@ -38,7 +40,7 @@ _TRACES = (
 
 TABLES = (
     "trace_facets", "trace_postings", "trace_blocks", "trace_pending", "trace_newest",
-    "trace_annotations",
+    "trace_annotations", "trace_rollups", "trace_rollup_sums",
 )  # fmt: skip
 TRIGGERS = (
     "trace_facets_replace",
@@ -47,6 +49,11 @@ TRIGGERS = (
     "trace_facets_delete",
     "trace_annotations_delete",
 )
+INDEX_TRIGGERS = {
+    "trace_rollups_delete": "trace_facets",
+    "trace_rollups_change": "trace_pending",
+}
+"""Those on tables of the index, which act when the others do."""
 
 _COLUMNS = {"run_id", "steps", "total_ms", "created_at", "metadata", "trace_json"}
 
@@ -70,6 +77,51 @@ _ANNOTATIONS = (
     """
     CREATE TRIGGER trace_annotations_delete AFTER DELETE ON traces BEGIN
         DELETE FROM trace_annotations WHERE run_id = OLD.run_id;
+    END
+    """,
+)
+
+# A row that goes makes sums wrong, and a row that comes in place of another all that is told of it.
+# Both leave the facets; the latter goes through ``trace_pending``, and a block with such rows has
+# no rollups until they have facets again.
+_ROLLUPS = (
+    "DROP TABLE IF EXISTS trace_rollups",
+    "DROP TABLE IF EXISTS trace_rollup_sums",
+    """
+    CREATE TABLE trace_rollups (
+        block INTEGER PRIMARY KEY,
+        runs BLOB NOT NULL,
+        calls BLOB NOT NULL,
+        crc INTEGER NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE trace_rollup_sums (
+        level INTEGER NOT NULL,
+        part INTEGER NOT NULL,
+        sums BLOB NOT NULL,
+        crc INTEGER NOT NULL,
+        PRIMARY KEY (level, part)
+    )
+    """,
+    "DROP TRIGGER IF EXISTS trace_rollups_delete",
+    """
+    CREATE TRIGGER trace_rollups_delete AFTER DELETE ON trace_facets BEGIN
+        DELETE FROM trace_rollup_sums WHERE level = 0 AND part = OLD.id >> 8;
+        DELETE FROM trace_rollup_sums WHERE level = 1 AND part = OLD.id >> 12;
+        DELETE FROM trace_rollup_sums WHERE level = 2 AND part = OLD.id >> 16;
+        DELETE FROM trace_rollups WHERE block = OLD.id >> 8 AND NOT EXISTS (
+            SELECT 1 FROM trace_facets WHERE id BETWEEN OLD.id & ~255 AND OLD.id | 255
+        );
+    END
+    """,
+    "DROP TRIGGER IF EXISTS trace_rollups_change",
+    """
+    CREATE TRIGGER trace_rollups_change AFTER INSERT ON trace_pending BEGIN
+        DELETE FROM trace_rollups WHERE block = NEW.id >> 8;
+        DELETE FROM trace_rollup_sums WHERE level = 0 AND part = NEW.id >> 8;
+        DELETE FROM trace_rollup_sums WHERE level = 1 AND part = NEW.id >> 12;
+        DELETE FROM trace_rollup_sums WHERE level = 2 AND part = NEW.id >> 16;
     END
     """,
 )
@@ -169,6 +221,9 @@ _INDEX = (
 )
 
 
+# What came to be within this version: a file may lack it.
+_ADDED = {"trace_annotations": _ANNOTATIONS, "trace_rollup_sums": _ROLLUPS}
+
 # No id may be given twice, nor one that the index knew of a row that is gone.
 _KEEP_NEWEST = """
     UPDATE trace_newest SET deleted = (
@@ -222,27 +277,28 @@ def make_index(connection: sqlite3.Connection) -> None:
     """Make the index anew, empty, with all rows to be indexed; in the caller's transaction."""
     if has_tables(connection, "trace_facets", "trace_newest"):
         connection.execute(_KEEP_NEWEST)
-    for statement in (*_INDEX, *_ANNOTATIONS):
+    for statement in (*_INDEX, *_ANNOTATIONS, *_ROLLUPS):
         connection.execute(statement)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the file to this version, in one transaction."""
-    if version_of(connection) == VERSION and has_tables(connection, "trace_annotations"):
+    if version_of(connection) == VERSION and has_tables(connection, *_ADDED):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         check(connection)
         if version_of(connection) < VERSION:  # nobody else did it meanwhile
-            for name in TRIGGERS:  # first of all: they may be anybody's
+            for name in (*TRIGGERS, *INDEX_TRIGGERS):  # first of all: they may be anybody's
                 connection.execute(f"DROP TRIGGER IF EXISTS {name}")
             for statement in _TRACES:
                 connection.execute(statement)
             make_index(connection)
             connection.execute(f"PRAGMA user_version = {VERSION}")
-        elif not has_tables(connection, "trace_annotations"):
-            for statement in _ANNOTATIONS:
-                connection.execute(statement)
+        for table, statements in _ADDED.items():
+            if not has_tables(connection, table):
+                for statement in statements:
+                    connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

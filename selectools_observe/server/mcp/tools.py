@@ -19,9 +19,10 @@ from ...analytics.conversation import Turn, conversation_of
 from ...errors import TraceStoreError
 from ...model.annotations import Annotation
 from ...model.filters import KEYS_OF, TraceFilter, named_keys, unknown_key
+from ...model.group_sums import Group
 from ...model.json_values import dumps, plain
 from ...model.ordering import ORDERS
-from ...model.statistics import BY_DEFAULT, Group
+from ...model.statistics import BY_DEFAULT
 from ...model.text_query import SearchHit
 from ...model.trace import AgentTrace, TraceStep, TraceSummary
 from ...model.validation import as_agent_trace

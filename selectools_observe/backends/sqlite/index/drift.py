@@ -12,16 +12,20 @@ import sqlite3
 
 from ..recovery.row_scan import DATABASE_ERRORS, is_damage
 from ..rows import SUMMARIES, has_its_checksum
-from ..schema import TABLES, TRIGGERS, VERSION, has_tables, make_index, version_of
+from ..schema import INDEX_TRIGGERS, TABLES, TRIGGERS, VERSION, has_tables, make_index, version_of
 from ..transaction import transaction
 
 log = logging.getLogger(__name__)
 
 _LOOKED_AT = 8  # of the newest rows: a new number has passed down to all of them
 
+_OWN_TRIGGERS = [
+    *(f"traces.{name}" for name in TRIGGERS),
+    *(f"{table}.{name}" for name, table in INDEX_TRIGGERS.items()),
+]
 _COUNT_TRIGGERS = f"""
     SELECT count(*) FROM sqlite_master
-    WHERE type = 'trigger' AND tbl_name = 'traces' AND name IN ({",".join("?" * len(TRIGGERS))})
+    WHERE type = 'trigger' AND tbl_name || '.' || name IN ({",".join("?" * len(_OWN_TRIGGERS))})
 """
 # In every state that a transaction leaves, the newest row is known to the index by its number.
 _NEWEST_IDS = """
@@ -35,8 +39,8 @@ def has_drifted(connection: sqlite3.Connection) -> bool:
     """Whether the index speaks of other rows, told by a few of them."""
     if version_of(connection) != VERSION:
         return False
-    (triggers,) = connection.execute(_COUNT_TRIGGERS, TRIGGERS).fetchone()
-    if triggers < len(TRIGGERS) or not has_tables(connection, *TABLES):
+    (triggers,) = connection.execute(_COUNT_TRIGGERS, _OWN_TRIGGERS).fetchone()
+    if triggers < len(_OWN_TRIGGERS) or not has_tables(connection, *TABLES):
         return True
     newest, known = connection.execute(_NEWEST_IDS).fetchone()
     return (newest or 0) != known or _newest_are_others(connection)

@@ -1,0 +1,125 @@
+"""The calls of a run by its JSON, without making a trace of it: most of a run is text that no
+statistics ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import nan
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from .codec import decode
+from .facets import facts_of
+from .rollups import has_failed, is_call_of_tool, number, whole
+from .trace import AgentTrace, Number, TraceStep
+
+_SMALL = 2**31
+
+Call: TypeAlias = tuple[bool, float, int, int, float]
+"""Whether it failed, milliseconds, tokens sent and written, US dollars (no number: unknown)."""
+
+
+class StoredCalls(NamedTuple):
+    """What statistics and facets ask of the steps of a run.
+
+    Attributes:
+        models: The name of each call's model, and the call.
+        tools: The same of tools; selecting one is no call.
+        step_types: As in `TraceFacts`, and so the two that follow.
+    """
+
+    models: list[tuple[str, Call]]
+    tools: list[tuple[str, Call]]
+    step_types: frozenset[str]
+    tool_names: frozenset[str]
+    model_names: frozenset[str]
+
+
+class _Step(msgspec.Struct, gc=False):
+    type: str
+    timestamp: Number = 0.0
+    duration_ms: Number = 0.0
+    tool_name: str | None = None
+    model: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: Number | None = None
+    error: str | None = None
+    request_model: str | None = None
+    response_model: str | None = None
+
+
+class _Run(msgspec.Struct, gc=False):
+    run_id: str
+    start_time: Number
+    steps: list[_Step]
+
+
+_decoder = msgspec.json.Decoder(_Run)
+
+
+def stored_calls(data: bytes) -> StoredCalls | None:
+    """The calls of a run; None if it cannot be read."""
+    try:
+        steps = _decoder.decode(data).steps
+    except (msgspec.MsgspecError, RecursionError):
+        return _of_unusual(data)
+    return StoredCalls(
+        [(step.model, _call(step)) for step in steps if step.model is not None],
+        [
+            (step.tool_name, _call(step))
+            for step in steps
+            if step.tool_name is not None and is_call_of_tool(step.type)
+        ],
+        frozenset([step.type for step in steps]),
+        frozenset([step.tool_name for step in steps if step.tool_name is not None]),
+        frozenset(_model_names(steps)),
+    )
+
+
+def _model_names(steps: list[_Step]) -> Iterator[str]:
+    for step in steps:
+        if step.model is not None:
+            yield step.model
+        if step.type == "llm_call":
+            for name in (step.request_model, step.response_model):
+                if name is not None:
+                    yield name
+
+
+def _of_unusual(data: bytes) -> StoredCalls | None:
+    try:
+        trace: AgentTrace = decode(data)
+    except ValueError:
+        return None
+    facts = facts_of(trace)
+    return StoredCalls(
+        [(str(step.model), _call(step)) for step in trace.steps if step.model is not None],
+        [
+            (str(step.tool_name), _call(step))
+            for step in trace.steps
+            if step.tool_name is not None and is_call_of_tool(step.type)
+        ],
+        facts.step_types,
+        facts.tool_names,
+        facts.models,
+    )
+
+
+def _call(step: _Step | TraceStep) -> Call:
+    took, cost = step.duration_ms, step.cost_usd
+    return (
+        step.error is not None or has_failed(step),
+        took if took.__class__ is float else number(took),
+        _tokens(step.prompt_tokens),
+        _tokens(step.completion_tokens),
+        nan if cost is None else number(cost),
+    )
+
+
+def _tokens(count: int | None) -> int:
+    if count is None:
+        return 0
+    return count if count.__class__ is int and -_SMALL < count < _SMALL else whole(count)
