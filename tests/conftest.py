@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,6 +17,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+# Else each of the many programs that tests start compiles the whole package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 ROOT = Path(__file__).parent.parent
 AIRLINE = ROOT / "tests" / "data" / "airline" / "airline.jsonl.gz"

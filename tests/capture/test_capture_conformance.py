@@ -58,6 +58,7 @@ class Prepared:
     text_size = 100_000
 
 
+@pytest.mark.slow  # the default tries it behind a background store
 class TestAsyncPreparedSQLite(Prepared, OurClock, File, Async, AsyncQueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self, path):
@@ -77,10 +78,23 @@ class Background:
     test_many_save_manys_at_once = None
 
 
+@pytest.mark.slow
 class TestAsyncBackgroundSQLite(Background, File, Async, AsyncQueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self, path):
         return lambda: AsyncBackgroundTraceStore(AsyncSQLiteTraceStore(path, durability="normal"))
+
+
+class TestAsyncBackgroundPrepared(
+    Prepared, Background, File, Async, AsyncQueryableTraceStoreConformance
+):
+    @pytest.fixture
+    def opener(self, path):
+        return lambda: AsyncBackgroundTraceStore(
+            AsyncProcessingTraceStore(
+                AsyncSQLiteTraceStore(path, durability="normal"), redact=common_redactors()
+            )
+        )
 
 
 class TestBackgroundPrepared(Prepared, Background, File, Blocking, QueryableTraceStoreConformance):

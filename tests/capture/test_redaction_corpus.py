@@ -140,6 +140,7 @@ def seconds(redactor, text: str) -> float:
     return time.process_time() - began
 
 
+@pytest.mark.slow
 def test_time_grows_as_the_text_does():
     """Four times the text is four times the time; sixteen times would be quadratic."""
     (redactor,) = fuse_redactors(common_redactors())

@@ -45,6 +45,8 @@ class TestAsyncPostgres(Server, AsyncQueryableTraceStoreConformance):
             yield store
 
 
+# The core is that of the async store; what differs is the session, which other tests try too.
+@pytest.mark.slow
 class TestPostgres(Server, QueryableTraceStoreConformance):
     @pytest.fixture
     def reopen(self, postgres_url):
@@ -56,7 +58,6 @@ class TestPostgres(Server, QueryableTraceStoreConformance):
             yield store
 
 
-@pytest.mark.slow
 class TestThroughPgBouncer(TestPostgres):
     """In transaction mode each transaction may get another server connection."""
 

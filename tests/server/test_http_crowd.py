@@ -12,7 +12,6 @@ from served import run_of
 
 LONG = os.environ.get("SELECTOOLS_OBSERVE_TESTS") == "long"
 pytestmark = pytest.mark.timeout(300)
-CLIENTS = 200
 VISITS = 500 if LONG else 3  # of each
 
 
@@ -38,18 +37,19 @@ async def visit(client, number, outcomes):
             outcomes.append(response.text)
 
 
-def test_two_hundred_clients_at_once(store, service):
+@pytest.mark.parametrize("clients", [30, pytest.param(200, marks=pytest.mark.slow)])
+def test_many_clients_at_once(clients, store, service):
     store.save_many([run_of(f"run-{n}", n=n) for n in range(300)])
     outcomes = []
 
     async def crowd():
         # One pool of connections, kept open: as many as there are clients.
-        limits = httpx.Limits(max_connections=CLIENTS, max_keepalive_connections=CLIENTS)
+        limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
         async with httpx.AsyncClient(
             base_url=service.client.base_url, timeout=60, limits=limits
         ) as client:
-            await asyncio.gather(*(visit(client, n, outcomes) for n in range(CLIENTS)))
+            await asyncio.gather(*(visit(client, n, outcomes) for n in range(clients)))
 
     asyncio.run(crowd())
     assert set(outcomes) == {200, 201}
-    assert len(outcomes) == CLIENTS * VISITS
+    assert len(outcomes) == clients * VISITS

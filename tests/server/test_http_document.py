@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import re
 from pathlib import Path
 
 import pytest
+from hostile import LONG, PROFILE
 from served import TOKEN, run_of, serving
 
 from selectools_observe import (
@@ -27,7 +27,6 @@ from selectools_observe.server.openapi.document import document
 from selectools_observe.server.responses import Problem
 from selectools_observe.testing.samples import full_trace, various_traces
 
-LONG = os.environ.get("SELECTOOLS_OBSERVE_TESTS") == "long"
 pytestmark = pytest.mark.timeout(3600 if LONG else 120)
 DOCS = Path(__file__).parents[2] / "docs" / "http.md"
 
@@ -65,7 +64,7 @@ def test_schemathesis_finds_nothing(filled, run_ids):
     if run_ids == "any":
         modes[schemathesis.GenerationMode.NEGATIVE] = without_words(told)
     profile = settings(
-        max_examples=200 if LONG else 8,
+        max_examples={"default": 3, "ci": 8, "long": 200}[PROFILE],
         deadline=None,
         database=None,
         derandomize=not LONG,

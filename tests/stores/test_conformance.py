@@ -167,7 +167,7 @@ class TestSQLite(Durable, SQLiteFile, Blocking, FileTraceStoreConformance):
         return lambda path: SQLiteTraceStore(path, durability=durability)
 
 
-# The adapter is the same in front of every store: the default tries it in front of two others.
+# The adapter is the same in front of every store: the default tries it in front of memory.
 @pytest.mark.slow
 class TestSyncOfSQLite(SQLiteFile, Blocking, FileTraceStoreConformance):
     @pytest.fixture
@@ -175,7 +175,7 @@ class TestSyncOfSQLite(SQLiteFile, Blocking, FileTraceStoreConformance):
         return lambda path: SyncTraceStore(AsyncSQLiteTraceStore(path, durability="normal"))
 
 
-# What differs from a file is the connection that all share: the blocking one tries it by default.
+# What differs from a file is the connection that all share.
 @pytest.mark.slow
 class TestAsyncSQLiteInMemory(OurClock, Async, AsyncQueryableTraceStoreConformance):
     @pytest.fixture
@@ -183,6 +183,7 @@ class TestAsyncSQLiteInMemory(OurClock, Async, AsyncQueryableTraceStoreConforman
         return lambda: AsyncSQLiteTraceStore(":memory:")
 
 
+@pytest.mark.slow
 class TestSQLiteInMemory(OurClock, Blocking, QueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self):
@@ -274,6 +275,7 @@ class TestRedis(Redis, Blocking, TraceStoreConformance):
             yield lambda: example.RedisTraceStore(client, prefix)
 
 
+@pytest.mark.slow
 class TestSyncOfRedis(Redis, Blocking, TraceStoreConformance):
     @pytest.fixture
     def opener(self, redis_socket, example, prefix):
@@ -310,6 +312,7 @@ class TestAsyncPage(Page, Async, AsyncTraceStoreConformance):
         return documented.DictTraceStore
 
 
+@pytest.mark.slow
 class TestSyncOfPage(Page, Blocking, TraceStoreConformance):
     @pytest.fixture
     def opener(self, documented):
