@@ -95,7 +95,7 @@ def busy(session: nox.Session) -> None:
     """Run the default tests twenty times beside a machine kept busy: ``nox -s busy -- 20``."""
     install_wheel(session)
     session.install(*group("test"), *group("page"))
-    session.run("python", "scripts/busy_runs.py", *session.posargs)
+    session.run("python", "tests/helpers/busy_runs.py", *session.posargs)
 
 
 @nox.session
@@ -161,8 +161,8 @@ def audit(session: nox.Session) -> None:
     install_what_ships(session)
     frozen = Path(session.create_tmp()) / "requirements.txt"
     session.install("pip-audit", "pip-licenses")
-    session.run("python", "scripts/supply_chain.py", "licences")
-    session.run("python", "scripts/supply_chain.py", "audit", str(frozen))
+    session.run("python", ".ci/supply_chain.py", "licences")
+    session.run("python", ".ci/supply_chain.py", "audit", str(frozen))
 
 
 @nox.session

@@ -43,6 +43,7 @@ class Layout:
     def __init__(self, checkout: Path) -> None:
         self.package = checkout / NAME
         self.files = {self._dotted(path): path for path in sorted(self.package.rglob("*.py"))}
+        self._trees: dict[str, ast.Module] = {}
         self.imports = {module: set(self._imports(module)) for module in self.files}
 
     def _dotted(self, path: Path) -> str:
@@ -51,16 +52,42 @@ class Layout:
 
     def _imports(self, module: str) -> Iterator[str]:
         package = module if self.files[module].name == "__init__.py" else module.rpartition(".")[0]
-        for node in ast.walk(ast.parse(self.files[module].read_text())):
+        for node in self._statements(module):
             if isinstance(node, ast.ImportFrom):
                 parent = package.rsplit(".", node.level - 1)[0] if node.level else ""
                 base = ".".join(part for part in (parent, node.module) if part)
                 for alias in node.names:
                     found = f"{base}.{alias.name}"
                     target = found if found in self.files else base
-                    is_late = (module, target) in LATE
-                    if target in self.files and target != module and not is_late:
+                    if target in self.files and target != module:
                         yield target
+
+    def _statements(self, module: str) -> list[ast.Import | ast.ImportFrom]:
+        """The imports of a module, at its top or anywhere else."""
+        if module not in self._trees:
+            self._trees[module] = ast.parse(self.files[module].read_text())
+        return [
+            node
+            for node in ast.walk(self._trees[module])
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+
+    def arrows_of_modules(self) -> Iterator[tuple[str, str]]:
+        """Each module with each that it imports, at its top or anywhere else."""
+        return ((module, target) for module, found in self.imports.items() for target in found)
+
+    def foreign(self, module: str) -> set[str]:
+        """The packages of others that a module imports."""
+        names = {
+            name
+            for node in self._statements(module)
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""] * (node.level == 0)
+            )
+        }
+        return {name.split(".")[0] for name in names} - sys.stdlib_module_names - {NAME}
 
     def rooms(self) -> set[str]:
         """The names at the top level: packages and modules."""
@@ -87,12 +114,12 @@ class Layout:
 
     def _reached(self, module: str) -> set[str]:
         reached: set[str] = set()
-        waiting = [*self.imports[module]]
+        waiting = [module]
         while waiting:
-            found = waiting.pop()
-            if found not in reached:
-                reached.add(found)
-                waiting += self.imports[found]
+            importing = waiting.pop()
+            new = {it for it in self.imports[importing] if (importing, it) not in LATE} - reached
+            reached |= new
+            waiting += new
         return reached
 
     def gerunds(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""How the tokens of providers look. Made by ``scripts/update_token_rules.py``.
+"""How the tokens of providers look. Made by ``.ci/update_token_rules.py``.
 
 Facts from the rules of gitleaks 8.30.1 (https://github.com/gitleaks/gitleaks, MIT), taken on
 2026-11-28. For each rule: its name there, what a text must hold in lower case for it to be worth

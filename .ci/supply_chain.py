@@ -1,6 +1,6 @@
 """Check what is installed: its licences, and whether vulnerabilities of it are known.
 
-``python scripts/supply_chain.py licences`` and ``... audit requirements.txt``, in an environment
+``python .ci/supply_chain.py licences`` and ``... audit requirements.txt``, in an environment
 with pip-licenses and pip-audit; see ``noxfile.py``.
 """
 

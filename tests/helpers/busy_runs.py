@@ -1,6 +1,6 @@
-"""Run the default tests again and again beside a machine that is kept busy.
+"""Run tests again and again beside a machine that is kept busy.
 
-Usage: python scripts/busy_runs.py [RUNS]
+Usage: python tests/helpers/busy_runs.py [RUNS [TEST...]]; without tests, the default selection.
 
 Two programs compute and one writes and syncs, for each core. A run that fails leaves its output in
 the folder that is named at the end.
@@ -34,20 +34,21 @@ TESTS = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "--dist", "workstea
 
 def main() -> int:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    tests = [*TESTS, *sys.argv[2:]]
     folder = Path(tempfile.mkdtemp(prefix="busy-runs-"))
     failed = 0
     with busy():
         for number in range(1, runs + 1):
-            failed += not passes(folder / f"run-{number}.txt", number)
+            failed += not passes(tests, folder / f"run-{number}.txt", number)
     print(f"{runs - failed} of {runs} runs passed", *([f"see {folder}"] if failed else []))
     return 1 if failed else 0
 
 
-def passes(output: Path, number: int) -> bool:
+def passes(tests: list[str], output: Path, number: int) -> bool:
     """Run the tests once, and say how it went."""
     began = time.monotonic()
     with output.open("w") as file:
-        code = subprocess.run(TESTS, stdout=file, stderr=file, check=False).returncode
+        code = subprocess.run(tests, stdout=file, stderr=file, check=False).returncode
     told = re.findall(r"^.*(?:passed|failed).* in .*$", output.read_text(), re.MULTILINE)
     print(f"run {number}: {told[-1] if told else f'exit code {code}'}"
           f" ({time.monotonic() - began:.0f} s)", flush=True)  # fmt: skip
