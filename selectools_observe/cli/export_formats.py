@@ -23,6 +23,6 @@ def write(form: Format, runs: Iterable[Saved], file: IO[bytes]) -> None:
     if form == "html":
         from ..server.static_export import write_standalone_html  # noqa: PLC0415 - only for this
 
-        write_standalone_html((run.trace for run in runs), codecs.getwriter("utf-8")(file))
+        write_standalone_html(runs, codecs.getwriter("utf-8")(file))
     else:
         file.writelines(jsonl_lines(runs) if form == "jsonl" else csv_lines(runs))

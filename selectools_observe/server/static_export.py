@@ -12,12 +12,14 @@ import io
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ..analytics.conversation import conversation_of, turns_as_json
+from ..model.annotations import latest_of
 from ..model.codec import EncodedTrace, encode
 from ..model.json_values import dumps
 from ..model.references import expanded_json
+from ..model.saved_trace import SavedTrace, as_saved
 from ..model.trace import AgentTrace
 from ..model.validation import as_agent_trace
 
@@ -51,11 +53,14 @@ class Writable(Protocol):
         """Take a text."""
 
 
-def standalone_html(traces: Iterable[AgentTrace], *, title: str = TITLE) -> str:
+def standalone_html(traces: Iterable[AgentTrace | SavedTrace], *, title: str = TITLE) -> str:
     """The page with these runs in it, as text.
 
     Args:
-        traces: The runs; objects with the shape of an `AgentTrace` do.
+        traces: The runs; objects with the shape of an `AgentTrace` do. Runs with what their store
+            says of them, such as ``saved_runs(store)`` of `selectools_observe.interchange`, are
+            shown with the time of their save and their annotations; others as saved when they
+            began.
         title: What stands above the page.
 
     Raises:
@@ -67,14 +72,14 @@ def standalone_html(traces: Iterable[AgentTrace], *, title: str = TITLE) -> str:
 
 
 def write_standalone_html(
-    traces: Iterable[AgentTrace], file: Writable, *, title: str = TITLE
+    traces: Iterable[AgentTrace | SavedTrace], file: Writable, *, title: str = TITLE
 ) -> int:
     """Write the page with these runs in it, one by one; return how many there were.
 
     In memory is one run at a time here; the browser that opens the file holds all of them.
 
     Args:
-        traces: As `standalone_html`. Each is shown as saved when it began, which is all it knows.
+        traces: As `standalone_html`.
         file: A file opened for text with ``encoding="utf-8"``.
         title: What stands above the page.
 
@@ -88,9 +93,11 @@ def write_standalone_html(
     )
     file.write(_HEAD.format(policy=policy, title=html.escape(title), style=style))
     count = 0
-    for trace in traces:
+    for item in traces:
+        saved = as_saved(item)
+        trace = cast("AgentTrace", item) if saved is None else saved.trace
         encoded = encode(trace)
-        file.write(_block(dumps(_summary(encoded, trace))))
+        file.write(_block(dumps(_summary(encoded, trace, saved))))
         file.write(_block(expanded_json(encoded.trace)))
         file.write(_block(dumps(list(turns_as_json(conversation_of(as_agent_trace(trace)))))))
         count += 1
@@ -98,11 +105,15 @@ def write_standalone_html(
     return count
 
 
-def _summary(encoded: EncodedTrace, trace: AgentTrace) -> dict[str, Any]:
-    summary = encoded.summary(_began(trace))
+def _summary(encoded: EncodedTrace, trace: AgentTrace, saved: SavedTrace | None) -> dict[str, Any]:
+    moment = None if saved is None else saved.created_at
+    said = () if saved is None else saved.annotations
+    summary = encoded.summary(moment or _began(trace))
+    summary.annotations = latest_of(said)
     facts = encoded.facts
     return {
         **summary.to_dict(),
+        "all_annotations": [one.to_dict() for one in said],
         "parent_run_id": facts.parent_run_id,
         "tools": sorted(facts.tool_names),
         "models": sorted(facts.models),

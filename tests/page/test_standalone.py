@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 from runs import ATTACKS, graph_run, hostile_runs
 
-from selectools_observe import AgentTrace
+from selectools_observe import AgentTrace, InMemoryTraceStore
 from selectools_observe.analytics import compare
+from selectools_observe.interchange import saved_runs
 from selectools_observe.server.static_export import standalone_html, write_standalone_html
 
 
@@ -116,3 +118,24 @@ def test_it_needs_no_optional_package():
         "assert 'data-embedded' in standalone_html([])"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_file_shows_what_was_said(open_page, tmp_path):
+    saved = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    with InMemoryTraceStore() as store:
+        store.save_many([graph_run(), AgentTrace(run_id="other")], created_at=[saved, saved])
+        run_id = graph_run().run_id
+        store.annotate(run_id, "quality", label="good", score=0.25)
+        store.annotate(run_id, "quality", label="bad", score=-1, note="</script>" * 50)
+        store.annotate(run_id, "tone", label="curt", step=1)
+        page = open_page(written(tmp_path, saved_runs(store)))
+    page.get_by_role("status").filter(has_text="2 runs").wait_for()
+    page.goto(f"{page.url}#/stats")
+    page.get_by_role("region", name="Annotations").get_by_text("quality").wait_for()
+    page.goto(f"{page.url.partition('#')[0]}#/run/{run_id}")
+    chips = page.get_by_role("list", name="Annotations")
+    chips.first.wait_for()
+    assert "bad" in chips.first.inner_text()
+    html = (tmp_path / "runs.html").read_text("utf-8")
+    assert '"created_at":"2026-03-01T12:00:00' in html
+    assert html.count('"label":"good"') == 1

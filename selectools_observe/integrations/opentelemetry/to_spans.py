@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ...backends import timestamps
 from ...backends.journal_file import UNFINISHED
-from ...model.annotations import Annotation
 from ...model.codec import decode, encode
 from ...model.json_values import dumps
+from ...model.saved_trace import as_saved
 from ...model.trace import AgentTrace, StepType, TraceStep
 from .attributes import write
 from .evaluations import with_evaluations
@@ -41,23 +41,6 @@ _MESSAGES = frozenset({"input", "output"})
 _LATEST_NS = 2**63 - 1
 
 
-class SavedTrace(Protocol):
-    """A run with what a store says of it, such as `saved_runs` gives.
-
-    Attributes:
-        trace: The run.
-        created_at: When it was saved, aware; None if nobody knows.
-        annotations: What was said of it, oldest first.
-    """
-
-    @property
-    def trace(self) -> AgentTrace: ...
-    @property
-    def created_at(self) -> datetime | None: ...
-    @property
-    def annotations(self) -> Sequence[Annotation]: ...
-
-
 def spans_of_run(trace: object) -> list[SpanRecord]:
     """The spans of a run, parents first; the same ids each time.
 
@@ -69,7 +52,7 @@ def spans_of_run(trace: object) -> list[SpanRecord]:
     Raises:
         InvalidTraceError: It is not a trace, or could not be stored.
     """
-    saved = cast("SavedTrace", trace) if _is_saved(trace) else None
+    saved = as_saved(trace)
     run = decode(encode(trace if saved is None else saved.trace).trace)
     came = _as_they_came(run)
     moment = None if saved is None else saved.created_at
@@ -80,10 +63,6 @@ def spans_of_run(trace: object) -> list[SpanRecord]:
     if saved is None or not saved.annotations:
         return records
     return with_evaluations(records, span_ids_of(run, records), saved.annotations)
-
-
-def _is_saved(trace: object) -> bool:
-    return hasattr(trace, "trace") and not hasattr(trace, "steps")
 
 
 def span_ids_of(run: AgentTrace, records: Iterable[SpanRecord]) -> list[str | None]:
@@ -145,7 +124,7 @@ _DECIDED = frozenset({"run_id", "parent_run_id", "start_time", "metadata", KEPT}
 
 def as_many(traces: object) -> Iterable[object]:
     """The traces of an iterable, or the one that was given: that is iterable too, over steps."""
-    is_one = hasattr(traces, "steps") or _is_saved(traces)
+    is_one = hasattr(traces, "steps") or as_saved(traces) is not None
     return traces if isinstance(traces, Iterable) and not is_one else [traces]
 
 

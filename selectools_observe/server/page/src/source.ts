@@ -157,7 +157,7 @@ export function embedded(blocks: Block[], script: string | null): Source {
     summary: async (runId) => (await ask("summary", runId)).traces[0] ?? null,
     about: () => Promise.resolve({ version: "", read_only: true, runs: blocks.length }),
     delete: fixed,
-    annotations: async (runId) => Object.values((await ask("summary", runId)).traces[0]?.annotations ?? {}),
+    annotations: async (runId) => (await ask("summary", runId)).traces[0]?.all_annotations ?? [],
     annotate: fixed,
     removeAnnotation: fixed,
     follow: () => () => {},

@@ -40,6 +40,8 @@ export interface Summary {
   parent_run_id?: string | null;
   /** The newest annotation of each name. */
   annotations?: Record<string, Annotation>;
+  /** All annotations, in an exported file. */
+  all_annotations?: Annotation[];
 }
 
 export interface Page {

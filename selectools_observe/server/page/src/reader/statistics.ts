@@ -112,7 +112,25 @@ export async function statisticsOf(
     models: byCalls(models),
     tools: byCalls(tools),
     groups: Object.fromEntries([...groups].map(([name, of]) => [name, byCalls(of)])),
+    annotations: judgedOf(summaries),
   };
+}
+
+function judgedOf(summaries: Summary[]): NonNullable<Statistics["annotations"]> {
+  const found = new Map<string, { runs: number; scores: number[]; labels: Map<string, number> }>();
+  for (const { name, score, label } of summaries.flatMap((run) => Object.values(run.annotations ?? {}))) {
+    const one = found.get(name) ?? { runs: 0, scores: [], labels: new Map<string, number>() };
+    found.set(name, one);
+    one.runs++;
+    if (score != null) one.scores.push(score);
+    if (label != null) one.labels.set(label, (one.labels.get(label) ?? 0) + 1);
+  }
+  return Object.fromEntries(
+    [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, { runs, scores, labels }]) => [
+      name,
+      { runs, score: spreadOf(scores), labels: Object.fromEntries([...labels].sort((a, b) => b[1] - a[1])) },
+    ]),
+  );
 }
 
 function addSteps(steps: Step[], models: Map<string, Builder>, tools: Map<string, Builder>): void {
