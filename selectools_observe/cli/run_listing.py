@@ -11,12 +11,14 @@ import click
 
 from ..model.filters import TraceFilter
 from ..model.ordering import ORDERS, parse_order
+from ..model.pagination import TracePage
 from ..model.trace import TraceSummary
 from ..protocols import QueryableTraceStore
 from .command_session import Session
 from .exit_codes import NOTHING, OK
 from .json_output import as_json
 from .options import no_runs_match
+from .run_columns import COLUMNS, RunColumn, columns_named
 from .run_lookup import with_whole_ids
 from .run_table import RunTable
 
@@ -33,6 +35,13 @@ def _order(text: str) -> str:
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
     return text
+
+
+def _columns(text: str) -> list[RunColumn]:
+    try:
+        return columns_named(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def list_options(command: CommandT) -> CommandT:
@@ -53,6 +62,13 @@ def list_options(command: CommandT) -> CommandT:
             help=f"Order by {', '.join(ORDERS)} or score.NAME; largest first with a - before it. "
             "Default: newest save first.",
         ),
+        click.option(
+            "--columns",
+            metavar="NAMES",
+            type=_columns,
+            help=f"What to show, with commas between: {', '.join(COLUMNS)}, score.NAME, "
+            "label.NAME, note.NAME, metadata.KEY.",
+        ),
         click.option("--all", "everything", is_flag=True, help="Show all matching runs."),
         click.option(
             "--count", "counts", is_flag=True, help="Print only the number of matching runs."
@@ -69,10 +85,13 @@ def list_matching(
     cursor: str | None,
     *,
     order_by: str | None,
+    columns: list[RunColumn] | None,
     everything: bool,
     counts: bool,
 ) -> int:
     """Print the runs that match, or their number; the exit code."""
+    if columns and form:
+        raise click.UsageError("--columns is for tables: JSON has all that is known of a run")
     filters = dataclasses.replace(filters, order_by=order_by)
     if everything and cursor:
         raise click.UsageError("--all and --cursor cannot be used together")
@@ -86,36 +105,40 @@ def list_matching(
             found = store.count(filters)
             session.terminal.line(str(found))
         elif everything:
-            found = _show(session, store.iter_summaries(filters), form)
+            found = _show(session, store.iter_summaries(filters), form, columns)
         else:
-            found = _show_page(session, store, filters, form, cursor)
+            page = _page(store, filters, cursor)
+            if form == "json":
+                fields = [run.to_dict() for run in page]
+                whole = {"traces": fields, "next_cursor": page.next_cursor}
+                session.terminal.json(as_json(whole))
+            else:
+                _show(session, page, form, columns)
+                _note_next(session, page)
+            found = len(page)
         if not found:
             session.terminal.note(no_runs_match(store, filters))
     return OK if found else NOTHING
 
 
-def _show_page(
-    session: Session,
-    store: QueryableTraceStore,
-    filters: TraceFilter,
-    form: Form | None,
-    cursor: str | None,
-) -> int:
+def _page(store: QueryableTraceStore, filters: TraceFilter, cursor: str | None) -> TracePage:
     try:
-        page = store.query(filters, cursor=cursor)
+        return store.query(filters, cursor=cursor)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if form == "json":
-        fields = [run.to_dict() for run in page]
-        session.terminal.json(as_json({"traces": fields, "next_cursor": page.next_cursor}))
-        return len(page)
-    _show(session, page, form)
+
+
+def _note_next(session: Session, page: TracePage) -> None:
     if page.next_cursor is not None:
         session.terminal.note(f"Next page: --cursor {page.next_cursor} (or --all)")
-    return len(page)
 
 
-def _show(session: Session, runs: Iterable[TraceSummary], form: Form | None) -> int:
+def _show(
+    session: Session,
+    runs: Iterable[TraceSummary],
+    form: Form | None,
+    columns: list[RunColumn] | None,
+) -> int:
     """Show runs as they come; how many there were."""
     terminal, shown = session.terminal, 0
     if form == "json":
@@ -124,7 +147,7 @@ def _show(session: Session, runs: Iterable[TraceSummary], form: Form | None) -> 
     while some := list(islice(waiting, _AT_ONCE)):
         if form is None:
             whole_ids = not terminal.is_interactive
-            table = RunTable(terminal.width, some, whole_ids=whole_ids)
+            table = RunTable(terminal.width, some, whole_ids=whole_ids, columns=columns)
             terminal.lines([] if shown else [table.heading()])
             terminal.lines(table.line(run) for run in some)
         for run in some if form else ():

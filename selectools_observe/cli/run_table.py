@@ -10,15 +10,22 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from ..model.html_repr import keys_alike
-from ..model.json_values import readable
 from ..model.text import one_line
 from ..model.trace import TraceSummary
-from . import formatting
+from .run_columns import (
+    COLUMNS,
+    LONGEST_VALUE,
+    RunColumn,
+    default_columns,
+    input_and_output,
+    value_text,
+)
 from .terminal import fit, styled
 
 _SHORTEST_ID = 12
 _WIDE = 100  # columns from which on there is room for the year
-_LONGEST_VALUE = 60
+_DAY_AND_TIME = 11  # cells
+_ROOM_FOR_BOTH = 70  # cells for what was said and for metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,48 +42,64 @@ class RunTable:
     """Lines for summaries.
 
     Args:
-        width: Columns of the terminal; the metadata has what the rest leaves.
-        runs: Some of those that are to come: they tell how wide the ids are, and which metadata
+        width: Columns of the terminal; texts and the metadata have what the rest leaves.
+        runs: Some of those that are to come: they tell how wide the columns are, and which metadata
             tells runs apart.
         whole_ids: Whether to leave the ids whole, whatever the width.
+        columns: What to show of each run; `default_columns` and, as there is room, what was asked
+            and answered and the metadata, unless given.
     """
 
     def __init__(
-        self, width: int, runs: Sequence[TraceSummary], *, whole_ids: bool = False
+        self,
+        width: int,
+        runs: Sequence[TraceSummary],
+        *,
+        whole_ids: bool = False,
+        columns: Sequence[RunColumn] | None = None,
     ) -> None:
-        longest = max((cell_len(one_line(run.run_id)) for run in runs), default=0)
-        room = longest if whole_ids else min(longest, _SHORTEST_ID + max(0, width - 100))
-        self._columns = (
-            Column("run", max(_SHORTEST_ID, room), "cyan", right=False),
-            Column("saved", 16 if width >= _WIDE else 11, "", right=False),
-            Column("steps", 5),
-            Column("time", 8),
-            Column("tokens", 6),
-            Column("cost", 7),
-        )
-        used = sum(column.width + 1 for column in self._columns)
-        self._rest = max(10, width - used - 2)
+        self._is_default = columns is None
+        self._columns = default_columns(runs) if columns is None else columns
         self._alike = keys_alike(runs)
+        widths = [_width_of(column, runs) for column in self._columns]
+        if not whole_ids:
+            most = _SHORTEST_ID + max(0, width - _WIDE) // 5
+            widths = [
+                min(cells, most) if column is COLUMNS["run"] else cells
+                for column, cells in zip(self._columns, widths, strict=True)
+            ]
+        if width < _WIDE and self._is_default:  # no room for the year
+            widths = [
+                min(cells, _DAY_AND_TIME) if column is COLUMNS["started"] else cells
+                for column, cells in zip(self._columns, widths, strict=True)
+            ]
+        rest = max(10, width - 2 - sum(cells + 1 for cells in widths))
+        self._widths = widths if self._is_default else _fitted(self._columns, widths, width - 2)
+        says = self._is_default and any(run.input or run.output for run in runs)
+        self._said = (rest if rest < _ROOM_FOR_BOTH else rest * 3 // 5) if says else 0
+        self._rest = rest - self._said - bool(self._said) if self._is_default else 0
 
     def heading(self) -> Text:
         """The columns' headings."""
-        cells = [fit(c.heading, c.width, right=c.right) for c in self._columns]
-        return styled("  " + " ".join([*cells, "metadata"]), "bold")
+        cells = [
+            fit(column.heading, width, right=column.right)
+            for column, width in zip(self._columns, self._widths, strict=True)
+        ]
+        cells += [fit("input → output", self._said)] if self._said else []
+        cells += ["metadata"] if self._rest > 0 else []
+        return styled("  " + " ".join(cells).rstrip(), "bold")
 
     def line(self, run: TraceSummary) -> Text:
-        """One run. A cross marks those in which a step failed."""
-        values = (
-            one_line(run.run_id),
-            formatting.local_time(run.created_at)[-self._columns[1].width :],
-            formatting.count(run.steps),
-            formatting.duration(run.total_ms),
-            formatting.count(run.prompt_tokens + run.completion_tokens),
-            formatting.dollars(run.cost_usd),
-        )
-        line = styled("✗ " if run.has_error else "  ", "bold red")
-        for value, column in zip(values, self._columns, strict=True):
-            line.append(fit(value, column.width, right=column.right) + " ", column.style)
-        return line.append_text(self._metadata(run.metadata))
+        """One run. A cross marks it if it failed, an exclamation mark if only a step did."""
+        line = _mark(run)
+        for column, width in zip(self._columns, self._widths, strict=True):
+            text = column.read(run)
+            if width == _DAY_AND_TIME and column is COLUMNS["started"]:
+                text = text[-_DAY_AND_TIME:]
+            line.append(fit(text, width, right=column.right) + " ", column.style)
+        if self._said:
+            line.append(fit(input_and_output(run), self._said) + " ")
+        return line.append_text(self._metadata(run.metadata)) if self._rest > 0 else line
 
     def _metadata(self, metadata: dict[str, Any]) -> Text:
         """``key=value`` pairs, as many as there is room for; first what tells runs apart."""
@@ -86,7 +109,7 @@ class RunTable:
         for key in sorted(metadata, key=self._alike.__contains__):
             if len(text) > self._rest:
                 break
-            text.append(f"{one_line(key, _LONGEST_VALUE)}=", "dim")
+            text.append(f"{one_line(key, LONGEST_VALUE)}=", "dim")
             text.append(f"{value_text(metadata[key])} ")
         text.rstrip()
         if cell_len(text.plain) > self._rest:
@@ -94,11 +117,28 @@ class RunTable:
         return text
 
 
-def value_text(value: object, longest: int = _LONGEST_VALUE) -> str:
-    """A value of metadata on one line: text as it is, everything else as JSON."""
-    if isinstance(value, str):
-        return one_line(value, longest)
-    return one_line(readable(value), longest)
+def _mark(run: TraceSummary) -> Text:
+    if run.outcome == "error":
+        return styled("✗ ", "bold red")
+    return styled("! ", "yellow") if run.has_error else styled("  ", "")
+
+
+def _width_of(column: RunColumn, runs: Sequence[TraceSummary]) -> int:
+    longest = max((cell_len(column.read(run)) for run in runs), default=0)
+    longest = max(longest, cell_len(column.heading))
+    return longest if column.most is None else min(longest, column.most)
+
+
+def _fitted(columns: Sequence[RunColumn], widths: list[int], room: int) -> list[int]:
+    """The widths, those of long texts cut so that a line fits if it can."""
+    longs = [at for at, column in enumerate(columns) if column.most is None]
+    over = sum(widths) + len(widths) - 1 - room
+    fitted = list(widths)
+    for at in sorted(longs, key=widths.__getitem__, reverse=True):
+        cut = max(0, min(over, fitted[at] - _SHORTEST_ID))
+        fitted[at] -= cut
+        over -= cut
+    return fitted
 
 
 def lines_of_table(

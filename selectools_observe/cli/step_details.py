@@ -13,7 +13,7 @@ from ..model.text import one_line, printable_lines
 from ..model.trace import STEP_FIELDS, AgentTrace, TraceStep, TraceSummary
 from . import formatting
 from .annotation_text import line_of
-from .run_table import value_text
+from .run_columns import value_text
 from .terminal import styled
 
 _SHOWN_ELSEWHERE = {
@@ -38,7 +38,7 @@ def heading_of(trace: AgentTrace, summary: TraceSummary) -> Iterator[Text]:
     ]
     line = Text("    " + " · ".join(facts))
     if totals.errors:
-        line.append(f" · {totals.errors:,} failed", "bold red")
+        line.append(f" · {totals.errors:,} error{'s' * (totals.errors != 1)}", "bold red")
     if trace.metadata.get("unfinished") is True:
         line.append(" · running", "yellow")
     yield line

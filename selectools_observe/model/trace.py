@@ -462,6 +462,12 @@ class TraceSummary(msgspec.Struct, gc=False):  # noqa: PLW1641 - not hashable: i
         decode_metadata(self)
         return super().__repr__()
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """The scores that the run was given, by name."""
+        found = self.annotations.items()
+        return {name: one.score for name, one in found if one.score is not None}
+
     def to_dict(self) -> dict[str, Any]:
         """The summary as JSON values, in the shape that the HTTP service and the command speak."""
         decode_metadata(self)

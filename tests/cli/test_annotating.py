@@ -47,6 +47,19 @@ def test_lists_and_filters_know_it(path):
     assert "quality: 0.25" in run("show", "run-001", "-s", path).stdout
 
 
+def test_tables_and_comparisons_tell_scores(path):
+    for run_id, score in (("run-000", "0.5"), ("run-001", "1")):
+        run("annotate", run_id, "quality", "--score", score, "--label", "ok", "-s", path)
+    listed = run("list", path, "--columns", "run,score.quality,label.quality").stdout
+    assert "run-000 0.5 ok" in [" ".join(line.split()) for line in listed.splitlines()]
+    compared = run("compare", "run-000", "run-001", "-s", path).stdout
+    assert "score.quality" in compared
+    assert "+0.5 (+100%)" in compared
+    table = run("compare", "run-000", "run-001", "run-002", "-s", path).stdout
+    (line,) = [line for line in table.splitlines() if line.startswith("score.quality")]
+    assert line.split()[1:] == ["0.5", "1", "-"]
+
+
 def test_statistics_tell_scores_and_labels(path):
     for number, score in ((0, -1), (1, 2)):
         words = ["--score", score, "--label", "bad" if score < 0 else "good"]

@@ -75,13 +75,43 @@ class TestList:
     def test_people_get_a_table(self, path):
         done = run("list", path, "-n", 6, COLUMNS="80")
         heading, *lines = done.stdout.splitlines()
-        assert heading.split() == ["run", "saved", "steps", "time", "tokens", "cost", "metadata"]
+        assert " ".join(heading.split()) == "run started steps duration tokens cost metadata"
         assert len(lines) == 6
         assert all(len(line) <= 80 for line in done.stdout.splitlines())
         failed = next(line for line in lines if "run-4" in line)
         assert failed.startswith("✗ run-4")
-        assert "443 ms" in failed
+        assert "603 ms" in failed  # from first to last
         assert "n=4" in failed
+
+    def test_chosen_columns(self, path):
+        names = "run,outcome,metadata.n,user,input"
+        heading, first, *_ = run("list", path, "--columns", names).stdout.splitlines()
+        assert heading.split() == ["run", "outcome", "n", "user", "input"]
+        assert first.split()[:3] == ["run-9", "ok", "9"]
+
+    @pytest.mark.parametrize(
+        ("names", "told"),
+        [("inpt", "did you mean input?"), ("qqq", "known: run, name"), (",", "no column is named"),
+         ("metadata.", "is not a column")],
+    )  # fmt: skip
+    def test_a_column_that_is_none(self, path, names, told):
+        done = run("list", path, "--columns", names)
+        assert done.returncode == 2
+        assert told in done.stderr
+
+    def test_columns_are_for_tables(self, path):
+        assert "JSON has all" in run("list", path, "--columns", "run", "--json").stderr
+
+    def test_runs_with_a_name_and_an_input_show_them(self, tmp_path):
+        with so.SQLiteTraceStore(tmp_path / "x.db") as store:
+            for n in range(2):
+                store.save(so.AgentTrace(run_id=f"{n}" * 32, name="agent", input=f"ask {n}",
+                                         output="done", metadata={"k": n}))  # fmt: skip
+        for columns in (80, 100, 140, 200):
+            lines = run("list", tmp_path / "x.db", COLUMNS=str(columns)).stdout.splitlines()
+            assert "input" in lines[0]
+            assert "agent" in lines[1]
+            assert ("ask 1 → done" in lines[1]) == (columns > 80)
 
     def test_what_runs_have_in_common_comes_last(self, path):
         done = run("list", path, COLUMNS="80")
@@ -203,7 +233,7 @@ class TestShow:
         done = run("show", "run-4", "-s", path, COLUMNS="80")
         lines = done.stdout.splitlines()
         assert lines[0] == "run run-4"
-        assert "4 steps · 443 ms · 7 in / 3 out tokens · $0.0100 · 1 failed" in lines[1]
+        assert "4 steps · 443 ms · 7 in / 3 out tokens · $0.0100 · 1 error" in lines[1]
         drawn = "\n".join(lines[lines.index("") :])
         assert [word for word in ("llm", "select", "tool", "error") if word in drawn] != []
         assert "no money left" in drawn
@@ -298,7 +328,8 @@ class TestStats:
     def test_tables(self, path):
         done = run("stats", path, COLUMNS="80")
         assert (
-            "10 runs · 1 failed (10%) · 31 steps · 70 in / 30 out tokens · $0.1000" in done.stdout
+            "10 runs · 1 with errors (10%) · 31 steps · 70 in / 30 out tokens · $0.1000"
+            in done.stdout
         )
         assert any(
             line.startswith("search") and " 10 " in line for line in done.stdout.splitlines()

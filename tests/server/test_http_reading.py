@@ -399,6 +399,7 @@ class TestComparing:
         one, other = run_of("one", steps=4, trial=1), run_of("other", steps=3, trial=2)
         other.steps[1].tool_args = {"n": "another"}
         store.save_many([one, other])
+        store.annotate("one", "quality", score=1)
         told = service.json("/api/compare", one="one", other="other")
         assert (told["one"]["run_id"], told["other"]["steps"]) == ("one", 3)
         assert (told["first_difference"], told["metadata"]) == (1, ["trial"])
@@ -411,6 +412,8 @@ class TestComparing:
         assert service.json("/api/compare", one="one", other="one")["first_difference"] is None
         (steps,) = [delta for delta in told["deltas"] if delta["name"] == "steps"]
         assert (steps["left"], steps["right"], steps["change"], steps["ratio"]) == (4, 3, -1, -0.25)
+        (score,) = [delta for delta in told["deltas"] if delta["name"] == "score.quality"]
+        assert (score["left"], score["right"]) == (1, None)
 
     def test_in_what_two_steps_differ(self, store, service):
         one, other = run_of("one", steps=2), run_of("other", steps=2)

@@ -13,15 +13,16 @@ from ...analytics import Comparison, Delta, Difference, StepPair, differences, t
 from ...analytics import compare as compare_traces
 from ...analytics.similar_runs import candidate_queries
 from ...model.text import one_line, printable_lines
-from ...model.trace import AgentTrace
+from ...model.trace import AgentTrace, TraceSummary
 from .. import formatting
 from ..command_session import Session
 from ..completers import complete_run_ids
 from ..exit_codes import NOTHING, OK
 from ..json_output import as_json
 from ..options import store_option, with_session
+from ..run_columns import value_text
 from ..run_lookup import find_run
-from ..run_table import Column, RunTable, lines_of_table, value_text
+from ..run_table import Column, RunTable, lines_of_table
 from ..step_details import field_text
 from ..terminal import fit, styled
 from ..waterfall import step_text
@@ -66,12 +67,12 @@ def compare(
     """
     if not others:
         return _candidates(session, run, as_data=as_data)
-    left = _load(session, run, None)
+    judged, left = _load(session, run, None)
     rest = [_load(session, other, other_store) for other in others]
     if len(rest) > 1:
-        return _table(session, [left, *rest], as_data=as_data)
-    right = rest[0]
-    found = compare_traces(left, right)
+        return _table(session, [(judged, left), *rest], as_data=as_data)
+    right = rest[0][1]
+    found = compare_traces(left, right, scores=(judged.scores, rest[0][0].scores))
     if as_data:
         fields = {"left": left.run_id, "right": right.run_id, "comparison": found}
         session.terminal.json(as_json(fields))
@@ -111,9 +112,12 @@ def _candidates(session: Session, name: str, *, as_data: bool) -> int:
     return OK if groups else NOTHING
 
 
-def _table(session: Session, traces: Sequence[AgentTrace], *, as_data: bool) -> int:
+def _table(
+    session: Session, runs: Sequence[tuple[TraceSummary, AgentTrace]], *, as_data: bool
+) -> int:
     """A row a number, a column a run; the first is what the others are held against."""
-    table = tabulate(traces)
+    traces = [trace for _, trace in runs]
+    table = tabulate(traces, scores=[summary.scores for summary, _ in runs])
     differ = any(row.differing_steps for row in table.rows)
     if as_data:
         session.terminal.json(as_json({"table": table}))
@@ -139,9 +143,10 @@ def _table(session: Session, traces: Sequence[AgentTrace], *, as_data: bool) -> 
     return NOTHING if differ else OK
 
 
-def _load(session: Session, name: str, elsewhere: str | None) -> AgentTrace:
+def _load(session: Session, name: str, elsewhere: str | None) -> tuple[TraceSummary, AgentTrace]:
     with session.store(elsewhere) as store:
-        return store.load(find_run(store, name, elsewhere or session.name).run_id)
+        summary = find_run(store, name, elsewhere or session.name)
+        return summary, store.load(summary.run_id)
 
 
 def _lines(

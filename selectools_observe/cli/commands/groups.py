@@ -24,7 +24,7 @@ from ..run_table import Column, lines_of_table
 _DEFAULT_LIMIT = 50
 _FIGURES = (
     Column("runs", 7),
-    Column("failed", 7),
+    Column("errors", 7),
     Column("last", 16, "dim"),
     Column("p50", 8),
     Column("p99", 8),

@@ -31,7 +31,7 @@ from ..terminal import styled
 
 _FIGURES = (
     Column("calls", 7),
-    Column("failed", 7),
+    Column("errors", 7),
     Column("p50", 8),
     Column("p90", 8),
     Column("p99", 8),
@@ -126,7 +126,9 @@ def _annotations(said: Mapping[str, AnnotationStatistics]) -> Iterator[Text]:
 def _total(total: Group) -> Iterator[Text]:
     line = styled(f"{total.runs:,} runs", "bold")
     if total.errors:
-        line.append(f" · {total.errors:,} failed ({total.errors / total.runs:.0%})", "bold red")
+        line.append(
+            f" · {total.errors:,} with errors ({total.errors / total.runs:.0%})", "bold red"
+        )
     line.append(
         f" · {total.calls:,} steps"
         f" · {total.prompt_tokens:,} in / {total.completion_tokens:,} out tokens"

@@ -213,10 +213,12 @@ class RunTools:
     ) -> CallToolResult:
         """Compare two runs step by step: where they part, and what differs there.
 
-        Time, tokens and cost do not count as differences; the totals of both are given.
+        Time, tokens, cost and scores do not count as differences; those of both are given.
         """
         one, other = await self._run(run_id), await self._run(other_run_id)
-        found = await anyio.to_thread.run_sync(compare, one, other)
+        scores = {run_id: await self._scores(run_id) for run_id in (run_id, other_run_id)}
+        judged = (scores[run_id], scores[other_run_id])
+        found = await anyio.to_thread.run_sync(partial(compare, one, other, scores=judged))
         differing = [pair for pair in found.pairs if pair.change != "same"]
 
         def shown(pair: Any) -> Any:
@@ -235,6 +237,7 @@ class RunTools:
             differences=pairs,
             differences_left_out=len(differing) - len(pairs),
             metadata_that_differs=shortened(list(found.metadata), _IN_A_LIST),
+            numbers=[dataclasses.asdict(delta) for delta in found.deltas],
             run=dataclasses.asdict(found.left),
             other=dataclasses.asdict(found.right),
         )
@@ -329,6 +332,10 @@ class RunTools:
             problem = unknown_key(filters, await self._store.facets(KEYS_OF, most=1))
             if problem is not None:
                 raise ToolError(problem)
+
+    async def _scores(self, run_id: str) -> dict[str, float]:
+        found = await self._store.query(TraceFilter(run_ids=(run_id,)))
+        return found[0].scores if found else {}
 
     async def _run(self, run_id: str) -> AgentTrace:
         return as_agent_trace(await self._store.load(run_id))

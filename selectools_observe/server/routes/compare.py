@@ -41,7 +41,8 @@ MOST = Parameter("limit", *bounded(1, 100, 10), "Maximum number of runs of each 
 async def compare_traces(request: Request) -> Response:
     values = parse(request.scope["query_string"], (ONE, OTHER))
     one, other = await _runs(state_of(request), [values["one"], values["other"]])
-    found = await anyio.to_thread.run_sync(partial(compare, one[1], other[1]))
+    scores = (one[0].scores, other[0].scores)
+    found = await anyio.to_thread.run_sync(partial(compare, one[1], other[1], scores=scores))
     told = {"one": one[0].to_dict(), "other": other[0].to_dict()}
     return answer({**told, **_fields(found)})
 
@@ -66,7 +67,9 @@ async def compare_many(request: Request) -> Response:
         message = f"too many run_ids: {len(run_ids)}"
         raise Problem(400, "invalid_parameter", message, f"Send at most {_MOST_RUNS}")
     runs = await _runs(state_of(request), run_ids)
-    table = await anyio.to_thread.run_sync(partial(tabulate, [trace for _, trace in runs]))
+    scores = [summary.scores for summary, _ in runs]
+    tabled = partial(tabulate, [trace for _, trace in runs], scores=scores)
+    table = await anyio.to_thread.run_sync(tabled)
     rows = [
         {"summary": summary.to_dict(), **asdict(row)}
         for (summary, _), row in zip(runs, table.rows, strict=True)

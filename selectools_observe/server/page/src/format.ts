@@ -22,10 +22,11 @@ export function duration(ms: number | null): string {
   if (ms < 1) return `${ms.toPrecision(2)} ms`;
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 59_950) return `${(ms / 1e3).toFixed(ms < 9_995 ? 2 : 1)} s`;
-  const minutes = Math.floor(ms / 6e4);
-  if (minutes < 60) return `${minutes} m ${pad(Math.floor((ms % 6e4) / 1e3))} s`;
+  const seconds = Math.round(ms / 1e3);
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes}m ${pad(seconds % 60)}s`;
   const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h ${pad(minutes % 60)} m` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  return hours < 48 ? `${hours}h ${pad(minutes % 60)}m` : `${Math.floor(hours / 24)}d ${hours % 24}h`;
 }
 
 /** US dollars, in the same words as the command's; a dash where none are known. */

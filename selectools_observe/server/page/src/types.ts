@@ -25,7 +25,7 @@ export interface Summary {
   metadata: JsonObject;
   prompt_tokens: number;
   completion_tokens: number;
-  cost_usd: number;
+  cost_usd: number | null;
   has_error: boolean;
   name: string | null;
   input: string | null;
@@ -85,7 +85,7 @@ export interface Totals {
   duration_ms: number;
   prompt_tokens: number;
   completion_tokens: number;
-  cost_usd: number;
+  cost_usd: number | null;
   /** Some step's cost was estimated from a table of prices. */
   isEstimate: boolean;
   errors: number;

@@ -85,7 +85,7 @@ export function TimeLine({ data, loading, since, until, onBrush, onClear }: Prop
           {data.runs.map((runs, at) => (
             <g key={at}>
               <rect class="bar" x={at + 0.06} width={0.88} {...tall(runs, most)}>
-                <title>{`${moment(edge(at))}: ${plural(runs, "run")}, ${count(data.errors[at]!)} failed`}</title>
+                <title>{`${moment(edge(at))}: ${plural(runs, "run")}, ${count(data.errors[at]!)} with errors`}</title>
               </rect>
               <rect class="bar bad" x={at + 0.06} width={0.88} {...tall(data.errors[at]!, most)} />
             </g>
@@ -98,7 +98,7 @@ export function TimeLine({ data, loading, since, until, onBrush, onClear }: Prop
       <div class="ends">
         <span>{labelOf(data.since, data)}</span>
         <span class="legend" aria-hidden="true">
-          <i class="swatch ok" /> runs <i class="swatch bad" /> failed
+          <i class="swatch ok" /> runs <i class="swatch bad" /> with errors
         </span>
         <span>{labelOf(data.until, data)}</span>
       </div>

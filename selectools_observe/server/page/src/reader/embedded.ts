@@ -167,7 +167,7 @@ function groupOf(key: string, runs: Summary[]): RunGroup {
     last_at: times.at(-1)!,
     prompt_tokens: sum((run) => run.prompt_tokens),
     completion_tokens: sum((run) => run.completion_tokens),
-    cost_usd: sum((run) => run.cost_usd),
+    cost_usd: sum((run) => run.cost_usd ?? 0),
     total_ms: { p50: durations[Math.ceil(durations.length / 2) - 1]! },
     first_input: runs[0]!.input,
     last_output: runs.at(-1)!.output,
@@ -202,7 +202,7 @@ function conditionOf(name: string, value: string): Condition | undefined {
 
 function within(name: string, isLeast: boolean, bound: number): Condition {
   const field = { steps: "steps", ms: "total_ms", cost_usd: "cost_usd" }[name] as "steps";
-  return (summary) => (isLeast ? summary[field] >= bound : summary[field] <= bound);
+  return (summary) => summary[field] !== null && (isLeast ? summary[field] >= bound : summary[field] <= bound);
 }
 
 function metadataIs(key: string, value: string): Condition {

@@ -57,12 +57,12 @@ class Builder {
     readonly start: string | null = null,
   ) {}
 
-  take(prompt: number, completion: number, cost: number, ms: number, isError: boolean, calls = 1) {
+  take(prompt: number, completion: number, cost: number | null, ms: number, isError: boolean, calls = 1) {
     this.calls += calls;
     this.errors += Number(isError);
     this.prompt += prompt;
     this.completion += completion;
-    this.costs.push(cost);
+    if (cost !== null) this.costs.push(cost);
     this.durations.push(ms);
     this.tokens.push(prompt + completion);
   }
@@ -91,13 +91,14 @@ export async function statisticsOf(
 ): Promise<Statistics> {
   const total = new Builder("");
   const days = new Map<string, Builder>();
+  const hours = new Map<string, Builder>();
   const models = new Map<string, Builder>();
   const tools = new Map<string, Builder>();
   const groups = new Map(by.map((name) => [name, new Map<string, Builder>()]));
   for (const run of summaries) {
-    const day = run.created_at.slice(0, 10);
+    const over = [startOf(days, run, "day"), startOf(hours, run, "hour")];
     const own = [...groups].flatMap(([name, of]) => keysOf(run, name).map((key) => named(of, key)));
-    for (const builder of [total, named(days, day, `${day}T00:00:00Z`), ...own]) {
+    for (const builder of [total, ...over, ...own]) {
       builder.runs++;
       const { prompt_tokens: prompt, completion_tokens: completion, cost_usd: cost } = run;
       builder.take(prompt, completion, cost, run.total_ms, run.has_error, run.steps);
@@ -108,7 +109,8 @@ export async function statisticsOf(
     runs: summaries.length,
     matching_runs: summaries.length,
     total: total.built(),
-    days: [...days.values()].sort((a, b) => (a.key < b.key ? -1 : 1)).map((one) => one.built()),
+    days: byTime(days),
+    hours: byTime(hours),
     models: byCalls(models),
     tools: byCalls(tools),
     groups: Object.fromEntries([...groups].map(([name, of]) => [name, byCalls(of)])),
@@ -145,9 +147,24 @@ function addSteps(steps: Step[], models: Map<string, Builder>, tools: Map<string
       met.add(builder);
       const number = (name: string) => Math.max(0, finite(step[name]) ?? 0);
       const [prompt, completion] = [number("prompt_tokens"), number("completion_tokens")];
-      builder.take(prompt, completion, number("cost_usd"), number("duration_ms"), failed(step));
+      const cost = finite(step.cost_usd) === null ? null : number("cost_usd");
+      builder.take(prompt, completion, cost, number("duration_ms"), failed(step));
     }
   }
+}
+
+/** The day or hour, of the reader's zone, in which a run began. */
+function startOf(builders: Map<string, Builder>, run: Summary, over: "day" | "hour"): Builder {
+  const start = new Date(run.started_at ?? run.created_at);
+  start.setMinutes(0, 0, 0);
+  if (over === "day") start.setHours(0);
+  const two = (value: number) => String(value).padStart(2, "0");
+  const day = `${start.getFullYear()}-${two(start.getMonth() + 1)}-${two(start.getDate())}`;
+  return named(builders, over === "day" ? day : `${day}T${two(start.getHours())}:00`, start.toISOString());
+}
+
+function byTime(builders: Map<string, Builder>): Group[] {
+  return [...builders.values()].sort((a, b) => (a.start! < b.start! ? -1 : 1)).map((one) => one.built());
 }
 
 function named(builders: Map<string, Builder>, key: string, start: string | null = null): Builder {

@@ -282,7 +282,7 @@ function Side({ outline, name }: { outline: Outline; name: string }) {
       <b>{name}</b>{" "}
       <a href={write({ view: "run", run: outline.run_id })}>{value(seen(outline.run_id), 60)}</a>
       {outline.name && <small>{value(seen(outline.name), 60)}</small>}
-      {totals.errors > 0 && <b class="bad">{count(totals.errors)} failed</b>}
+      {totals.errors > 0 && <b class="bad">{plural(totals.errors, "error")}</b>}
     </p>
   );
 }

@@ -233,7 +233,7 @@ function Groups({ by, groups, q }: { by: string; groups: Group[]; q: string }) {
             <th scope="col">{nameOf(by)}</th>
             {isCall && <th scope="col" class="n">Calls</th>}
             <th scope="col" class="n">Runs</th>
-            <th scope="col" class="n">Failed</th>
+            <th scope="col" class="n">Errors</th>
             <th scope="col" class="n">Error rate</th>
             {spends && <th scope="col" class="n">Prompt tokens</th>}
             {spends && <th scope="col" class="n">Completion</th>}

@@ -72,7 +72,7 @@ function Read({ source, route, by, runs }: ReadProps) {
   }, [talks.length]);
   useEffect(() => list.current?.focus({ preventScroll: true }), []);
   const shown = useMemo(() => withoutRepeats(talks.map(({ turns }) => turns)), [talks]);
-  const cost = runs.reduce((sum, run) => sum + run.cost_usd, 0);
+  const cost = runs.reduce((sum, run) => sum + (run.cost_usd ?? 0), 0);
   const failed = runs.filter((run) => run.has_error).length;
   return (
     <main class="run thread">
