@@ -47,6 +47,7 @@ from selectools_observe.integrations.langchain import (
     AsyncTraceCallbackHandler,
     TraceCallbackHandler,
 )
+from selectools_observe.model.messages import messages_of
 
 QUESTION = {"messages": [("user", "How is it?")]}
 
@@ -153,8 +154,9 @@ def assert_same_call(step, run):
         usage["output_tokens"],
     )
     assert step.extra["cache_read_tokens"] == usage["input_token_details"]["cache_read"]
-    assert step.output["content"] == message["content"]
-    assert len(step.output.get("tool_calls", [])) == len(message.get("tool_calls", []))
+    (answered,) = messages_of(step).output
+    assert answered.text == message["content"]
+    assert len(answered.tool_calls) == len(message.get("tool_calls", []))
     assert len(step.input) == len(run.inputs["messages"][0])
 
 
@@ -368,8 +370,9 @@ class TestOtherRunnables:
     def test_a_model_that_is_no_chat_model(self, handler, store):
         FakeListLLM(responses=["Fine."]).invoke("How is it?", config(handler))
         (step,) = stored(store)
-        assert step.input == ["How is it?"]
-        assert step.output == "Fine."
+        asked, answered = messages_of(step)
+        assert [(each.role, each.text) for each in asked] == [("user", "How is it?")]
+        assert [(each.role, each.text) for each in answered] == [("assistant", "Fine.")]
 
     def test_a_tool_alone(self, handler, store):
         weather.invoke({"city": "Oslo"}, config(handler))

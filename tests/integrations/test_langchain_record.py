@@ -23,6 +23,7 @@ from selectools_observe.integrations.langchain import (
     AsyncTraceCallbackHandler,
     TraceCallbackHandler,
 )
+from selectools_observe.model.messages import TextPart, messages_from, messages_of
 
 
 class BadError(Exception):
@@ -123,8 +124,10 @@ class TestReplies:
         )
         FakeMessagesListChatModel(responses=[reply]).invoke("Go.", config(handler))
         (step,) = only(store).steps
-        assert step.output["invalid_tool_calls"][0]["args"] == "{"
-        assert step.output["refusal"] == "I cannot do that."
+        (answered,) = messages_of(step).output
+        (call,) = answered.tool_calls
+        assert (call.arguments, call.extra) == ("{", {"error": "no JSON"})
+        assert answered.parts[0] == TextPart(content="I cannot do that.", extra={"refusal": True})
 
     def test_candidates_and_shares_of_tokens(self, store, handler):
         usage = {
@@ -148,8 +151,8 @@ class TestReplies:
         (step,) = only(store).steps
         assert step.extra["cache_write_tokens"] == step.extra["cache_write_5m_tokens"] == 12_000
         assert step.extra["audio_input_tokens"] == 7
-        assert step.output["content"] == "one"
-        assert step.extra["candidates"][0]["content"] == "two"
+        assert messages_of(step).output[0].text == "one"
+        assert messages_from(step.extra["candidates"])[0].text == "two"
 
 
 class State(TypedDict, total=False):

@@ -38,6 +38,7 @@ from selectools_observe import (
     TraceFilter,
 )
 from selectools_observe.integrations.openai_agents import TraceStoreProcessor
+from selectools_observe.model.messages import messages_from, messages_of
 
 NEW = hasattr(tracing, "TurnSpanData")  # of versions that tell of turns
 
@@ -137,11 +138,17 @@ async def test_a_run_is_stored_as_the_sdk_reported_it(run, server, store, proces
     assert [step.extra["response"]["id"] for step in calls] == [
         response.response_id for response in result.raw_responses
     ]
-    assert [step.output for step in calls] == [
-        [item.model_dump(exclude_unset=True) for item in response.output]
+    assert [messages_of(step).output for step in calls] == [
+        messages_from([item.model_dump(exclude_unset=True) for item in response.output])
         for response in result.raw_responses
     ]
-    assert calls[0].input == [{"content": "hello", "role": "user"}]
+    hello = {"role": "user", "parts": [{"type": "text", "content": "hello"}]}
+    assert calls[0].input == [hello]
+    assert stored.input == [hello]
+    assert messages_from(stored.output)[-1].text == "done"
+    assert (stored.name, stored.agent, stored.session_id) == ("refunds", "support", "thread-1")
+    (summary,) = store.list()
+    assert (summary.input, summary.output) == ("hello", "done")
     assert [step.node_name for step in calls] == ["support"] * 3 + ["billing"]
     kept = {span["type"] for span in stored.extra["openai"]["spans"]}
     if NEW:

@@ -16,7 +16,7 @@ from selectools_agents import agent
 
 from selectools_observe import InMemoryTraceStore
 from selectools_observe.integrations.selectools import AsyncTraceSavingObserver, TraceSavingObserver
-from selectools_observe.model.messages import messages_of
+from selectools_observe.model.messages import messages_from, messages_of
 
 CALL = [[("weather", {"city": "Oslo"})], "Rain."]
 
@@ -43,7 +43,7 @@ def test_question_answer_and_system_prompt(store, observer_type):
     result = runner.run("How is it?")
     run = store.load(result.trace.run_id)
     assert (run.agent, run.output) == ("support", "Rain.")
-    assert run.input[-1]["content"] == "How is it?"
+    assert messages_from(run.input)[-1].text == "How is it?"
     first, last = run.filter(type="llm_call")
     asked = messages_of(first).input
     assert asked[0].role == "system"
@@ -56,7 +56,11 @@ async def test_the_same_in_an_event_loop(store):
     runner = agent(["Fine."], AsyncTraceSavingObserver(store), name="support")
     result = await runner.arun("How is it?")
     run = store.load(result.trace.run_id)
-    assert (run.agent, run.output, run.input[-1]["content"]) == ("support", "Fine.", "How is it?")
+    assert (run.agent, run.output, messages_from(run.input)[-1].text) == (
+        "support",
+        "Fine.",
+        "How is it?",
+    )
     (summary,) = store.list()
     assert (summary.agent, summary.output) == ("support", "Fine.")
     assert "How is it?" in summary.input

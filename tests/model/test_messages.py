@@ -21,6 +21,7 @@ from selectools_observe.model.messages import (
     UriPart,
     messages_from,
     messages_of,
+    normalised,
 )
 
 CALL = ToolCallPart(name="refund", arguments={"order": 7}, id="c1")
@@ -152,12 +153,15 @@ def gemini() -> list:
     return found
 
 
-@pytest.mark.parametrize(
+every_framework = pytest.mark.parametrize(
     "talk",
     [openai_chat, openai_responses, anthropic, genai_attributes, openinference, langchain,
      langchain_dicts, gemini],
     ids=lambda make: make.__name__,
 )  # fmt: skip
+
+
+@every_framework
 def test_every_framework_says_the_same(talk):
     assert said(messages_from(talk())) == said(TALK)
 
@@ -286,7 +290,7 @@ def test_a_step_without_messages_has_none():
 
 KEYS = (
     "role type content parts messages choices candidates text tool_calls function name arguments "
-    "message data kind image_url source thought output input id"
+    "message data kind image_url source thought output input id extra parts tool_call_id refusal"
 )
 WORDS = "user ai tool text image tool_use reasoning request message"
 JSON = st.recursive(
@@ -318,6 +322,26 @@ def test_no_text_is_lost(value):
         [{"role": "user", "content": [{"type": "text", "text": "needle"}, value]}]
     )
     assert "needle" in json.dumps([message.to_dict() for message in found])
+
+
+@given(JSON, st.sampled_from(["user", "assistant"]))
+@profile(2400)
+def test_what_is_normalised_stays_as_it_is(value, role):
+    once = normalised(value, role)
+    assert normalised(once, role) == once
+    assert messages_from(once, role) == messages_from(value, role)
+    assert [message.to_dict() for message in messages_from(once, role)] == [
+        message.to_dict() for message in messages_from(value, role)
+    ]
+
+
+@every_framework
+def test_every_framework_is_normalised_once(talk):
+    told = talk()
+    step = TraceStep("llm_call", input=told, output=told)
+    captured = TraceStep("llm_call", input=normalised(told), output=normalised(told, "assistant"))
+    assert messages_of(captured) == messages_of(step)
+    assert normalised(captured.input) == captured.input
 
 
 def test_the_trace_is_not_changed_by_reading_it():

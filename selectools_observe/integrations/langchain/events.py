@@ -13,6 +13,7 @@ from uuid import UUID
 from ...capture.error_text import error_text
 from ...capture.saver import OnError, SafeSaver, SavesRuns
 from ...capture.saver_thread import saver_thread
+from ...model.messages import normalised
 from ...model.trace import AgentTrace, StepType, TraceStep
 from ...protocols import AsyncTraceStore, TraceStore
 from .._requires import needs
@@ -100,7 +101,7 @@ class Watching(SavesRuns):
                 or parameters.get("model")
             )  # fmt: skip
         run.keep(parameters=plain(parameters), name=run.name)
-        self._keep(run, "input", messages)
+        self._keep_messages(run, "input", messages, "user")
         return self._runs.given_up()
 
     @_never_silent
@@ -131,7 +132,7 @@ class Watching(SavesRuns):
             if asked and asked != answered:
                 told["request_model"] = asked
         run.keep(**told)
-        self._keep(run, "output", answer)
+        self._keep_messages(run, "output", answer, "assistant")
         others = candidates(result)
         if others:
             self._keep(run, "candidates", others)
@@ -287,6 +288,10 @@ class Watching(SavesRuns):
             told.get("tags"),
             told.get("metadata"),
         )
+
+    def _keep_messages(self, run: Run, name: str, value: Any, role: str) -> None:
+        if self._contents:
+            run.keep(**{name: normalised(plain(value), role)})
 
     def _keep(self, run: Run, name: str, value: Any) -> None:
         if self._contents:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...capture.foreign_values import plain_of
 from ...model.json_values import readable, replace_foreign
+from ...model.messages import messages_from
 from .._requires import needs
 
 with needs("langchain", "The LangChain callback handlers"):
@@ -14,7 +15,6 @@ with needs("langchain", "The LangChain callback handlers"):
     from langchain_core.outputs import LLMResult
     from pydantic import BaseModel
 
-_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
 _SHARES = {
     "cache_read_tokens": ("input_token_details", "cache_read"),
     "cache_write_tokens": ("input_token_details", "cache_creation"),
@@ -42,20 +42,22 @@ def _opened(value: Any) -> Any:
 
 
 def _message(message: BaseMessage) -> dict[str, Any]:
-    """A message with what is set of it, in the field's words."""
+    """A message in the one shape that messages are kept in."""
+    content = message.content
     told = {
-        "role": _ROLES.get(message.type, message.type),
-        "content": message.content,
+        "role": message.type,
+        "content": content if isinstance(content, str) else plain(content),
         "name": message.name,
-        "tool_calls": getattr(message, "tool_calls", None),
-        "invalid_tool_calls": getattr(message, "invalid_tool_calls", None),
+        "tool_calls": plain(getattr(message, "tool_calls", None)),
+        "invalid_tool_calls": plain(getattr(message, "invalid_tool_calls", None)),
         "refusal": (getattr(message, "additional_kwargs", None) or {}).get("refusal"),
         "tool_call_id": getattr(message, "tool_call_id", None),
         "status": getattr(message, "status", None),
-        "artifact": getattr(message, "artifact", None),
+        "artifact": plain(getattr(message, "artifact", None)),
         "id": message.id,
     }
-    return {name: value for name, value in told.items() if value not in (None, [], "success")}
+    given = {name: value for name, value in told.items() if value not in (None, [], "success")}
+    return messages_from(given)[0].to_dict()
 
 
 def text(value: Any) -> str:

@@ -18,6 +18,7 @@ import msgspec
 from ...capture.error_text import error_text
 from ...capture.foreign_values import plain_attribute
 from ...model.json_values import dumps, is_nested_deeply, loads
+from ...model.messages import messages_of, normalised
 from ...model.trace import StepType, TraceStep
 
 KEPT = "openai"
@@ -109,6 +110,24 @@ def steps_of(
                 placed.append((span.end, 1, -number, _end(span, step, own)))
     placed.sort(key=lambda each: each[:3])
     return [step for *_, step in placed], beside
+
+
+def asked_and_answered(steps: Iterable[TraceStep]) -> tuple[Any, Any]:
+    """What a run was asked, and what it answered, which the SDK reports of its model calls only.
+
+    What is asked is what the first call was given since the model last said something; what is
+    answered is what the last call says, unless it only asks for tools.
+    """
+    calls = [step for step in steps if step.type == StepType.LLM_CALL]
+    if not calls:
+        return None, None
+    asked: list[Any] = []
+    for message in messages_of(calls[0]).input:
+        asked = [] if message.role == "assistant" else [*asked, message]
+    given = [message.to_dict() for message in asked if message.role == "user"]
+    came = [message for message in messages_of(calls[-1]).output if message.text]
+    failed = calls[-1].error is not None
+    return given or None, None if failed else [message.to_dict() for message in came] or None
 
 
 def key_of(step: TraceStep) -> tuple[Any, bool]:
@@ -232,7 +251,7 @@ _Fields = tuple[dict[str, Any], set[str]]
 
 def _generation(data: dict[str, Any]) -> _Fields:
     fields = {"type": StepType.LLM_CALL, "model": data.get("model"), **_usage(data.get("usage"))}
-    return _with(fields, data, "input", "output"), {"model", "usage", "input", "output"}
+    return _with_messages(fields, data, data), {"model", "usage", "input", "output"}
 
 
 def _response(data: dict[str, Any]) -> _Fields:
@@ -243,15 +262,14 @@ def _response(data: dict[str, Any]) -> _Fields:
         "reasoning": _reasoning(response.get("output")),
         **_usage(data.get("usage") or response.get("usage")),
     }
-    _with(fields, data, "input")
-    _with(fields, response, "output")
     rest = {name: value for name, value in response.items() if value is not None}
     for name in ("model", "output", "usage"):
         rest.pop(name, None)
     instructions = rest.get("instructions")
-    if isinstance(instructions, str) and instructions:
-        fields["input"] = _with_system(instructions, fields.get("input"))
+    has_system = isinstance(instructions, str) and bool(instructions)
+    if has_system:
         del rest["instructions"]
+    _with_messages(fields, data, response, instructions if has_system else None)
     if _finish_reason(response):
         fields["finish_reason"] = _finish_reason(response)
     if rest:
@@ -260,10 +278,19 @@ def _response(data: dict[str, Any]) -> _Fields:
     return fields, used
 
 
-def _with_system(instructions: str, given: Any) -> list[Any]:
-    """The messages with the instructions first, which the SDK keeps apart."""
-    messages = given if isinstance(given, list) else [{"role": "user", "content": given}]
-    return [{"role": "system", "content": instructions}, *(messages if given else ())]
+def _with_messages(
+    fields: dict[str, Any],
+    asked: dict[str, Any],
+    answered: dict[str, Any],
+    instructions: str | None = None,
+) -> dict[str, Any]:
+    """The fields with the messages of a call, the instructions first, which the SDK keeps apart."""
+    given = normalised(asked.get("input"))
+    if instructions is not None:
+        system = normalised({"role": "system", "content": instructions})
+        given = system + (given if isinstance(given, list) else [given] if given else [])
+    told = {"input": given, "output": normalised(answered.get("output"), "assistant")}
+    return _with(fields, told, *told)
 
 
 def _finish_reason(response: dict[str, Any]) -> str | None:

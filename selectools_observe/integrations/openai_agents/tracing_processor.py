@@ -20,7 +20,7 @@ from ...protocols import AsyncTraceStore, TraceStore
 from ...runtime.fork import rest_during_forks
 from ...stores.adapters import as_blocking
 from .._requires import needs
-from .steps import KEPT, EndedSpan, ended_span, key_of, steps_of
+from .steps import KEPT, EndedSpan, asked_and_answered, ended_span, key_of, steps_of
 
 with needs("openai-agents", "TraceStoreProcessor"):
     from agents.tracing import TracingProcessor
@@ -283,12 +283,15 @@ def _trace(trace_id: str, run: _Run) -> AgentTrace:
     metadata |= given if isinstance(given, dict) else {}
     if not run.is_whole:
         metadata["unfinished"] = True
+    asked, answered = asked_and_answered(steps)
     return AgentTrace(
         steps=steps,
         start_time=min([run.start, *(span.start for span in run.spans)]),
         run_id=trace_id,
         metadata=metadata,
         name=_first(run.said.get("workflow_name")),
+        input=asked,
+        output=answered,
         session_id=_first(run.said.get("group_id"), metadata.get("session_id")),
         user_id=_first(metadata.get("user_id"), metadata.get("user.id")),
         agent=_agent(steps),
@@ -317,8 +320,10 @@ def _joined(stored: AgentTrace, new: AgentTrace) -> AgentTrace:
     before, after = (stored.extra or {})[KEPT], (new.extra or {})[KEPT]
     spans = {span["span_id"]: span for span in [*before.get("spans", []), *after["spans"]]}
     said = {name: getattr(new, name) or getattr(stored, name) for name in DETAIL_FIELDS}
+    in_order = sorted(steps.values(), key=lambda step: step.timestamp)
+    said["input"], said["output"] = asked_and_answered(in_order)
     return AgentTrace(
-        steps=sorted(steps.values(), key=lambda step: step.timestamp),
+        steps=in_order,
         start_time=min(stored.start_time, new.start_time),
         run_id=new.run_id,
         parent_run_id=stored.parent_run_id,

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from ...capture.error_text import error_text
 from ...capture.foreign_values import plain_of
+from ...model.messages import normalised
 from ...model.trace import AgentTrace, StepType, TraceStep
 from ...model.validation import as_agent_trace
 
@@ -69,18 +70,18 @@ def _agent_name(run_id: str) -> str | None:
     return name if isinstance(name, str) and name not in {"", _UNNAMED} else None
 
 
-def _plain_messages(messages: Any, system_prompt: Any) -> list[Any] | None:
-    """Messages as JSON values, the system prompt first."""
+def _plain_messages(messages: Any, system_prompt: Any) -> Any:
+    """Messages in the one shape that they are kept in, the system prompt first."""
     if messages is None:
         return None
-    plain = [
+    plain: list[dict[str, Any]] = [
         {name: plain_of(value) for name, value in _as_dict(message).items() if value is not None}
         for message in messages
     ]
     has_system = any(message.get("role") == "system" for message in plain)
     if isinstance(system_prompt, str) and system_prompt and not has_system:
         plain.insert(0, {"role": "system", "content": system_prompt})
-    return plain
+    return normalised(plain)
 
 
 def _as_dict(message: Any) -> dict[str, Any]:
@@ -225,7 +226,8 @@ class WatchedRun:
     def model_call_ends(self, answer: Any = None) -> None:
         if self.model_calls:
             self.model_calls[-1].ended = time.time()
-            self.model_calls[-1].output = answer if isinstance(answer, str) and answer else None
+            said = answer if isinstance(answer, str) and answer else None
+            self.model_calls[-1].output = normalised(said, "assistant")
 
     def tool_begins(self, call_id: str, name: str, arguments: dict[str, Any]) -> None:
         step = TraceStep(StepType.TOOL_EXECUTION, tool_name=name, tool_args=arguments)

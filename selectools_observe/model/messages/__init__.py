@@ -1,6 +1,6 @@
 """Messages in one shape, whatever framework they come from: see ``docs/messages.md``."""
 
-from .formats import messages_from, system_message
+from .formats import messages_from, normalised, system_message
 from .message import (
     BlobPart,
     FilePart,
@@ -29,5 +29,6 @@ __all__ = [
     "UriPart",
     "messages_from",
     "messages_of",
+    "normalised",
     "system_message",
 ]

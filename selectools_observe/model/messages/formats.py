@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from ..json_values import loads
 from .message import (
     Json,
@@ -16,7 +18,7 @@ from .message import (
     ToolCallPart,
     ToolResultPart,
 )
-from .parts import Block, nested, parts_of, tool_call_of
+from .parts import Block, arguments_of, nested, parts_of, tool_call_of
 
 _ROLES = {
     "human": "user",
@@ -83,9 +85,50 @@ def _messages(value: object, role: str) -> Iterator[Message]:
     elif isinstance(value, list | tuple):
         yield from _of_list(value, role)
     elif isinstance(value, Mapping):
-        yield from _of_mapping(nested(value), role)
+        own = _own(value)
+        if own is not None:
+            yield own
+        else:
+            yield from _of_mapping(nested(value), role)
     else:
         yield Message(role, [RawPart(value=value)])
+
+
+_OWN_KEYS = frozenset(Message.__struct_fields__)
+
+
+def _own(value: Block) -> Message | None:
+    """A message that is in our own shape already; None for any other."""
+    if "role" not in value or not _OWN_KEYS.issuperset(value):
+        return None
+    try:
+        message = msgspec.convert(value, Message)
+    except (msgspec.ValidationError, RecursionError):
+        return None
+    message.role = _ROLES.get(message.role, message.role)
+    is_result = False
+    for part in message.parts:
+        if part.__class__ is ToolCallPart:
+            part.arguments = arguments_of(part.arguments)
+        elif part.__class__ is ToolResultPart:
+            is_result = True
+    return message if is_result or message.role != "tool" else None
+
+
+def normalised(value: object, role: str = "user") -> Any:
+    """The messages that a value is or holds as JSON values, in the form of `Message.to_dict`.
+
+    A value that says nothing in a known form is given back as it is. What is in this form already
+    stays as it is: ``normalised(normalised(value)) == normalised(value)``.
+
+    Args:
+        value: JSON values.
+        role: Who says what does not tell it.
+    """
+    messages = messages_from(value, role)
+    if all(isinstance(part, RawPart) for message in messages for part in message.parts):
+        return value
+    return [message.to_dict() for message in messages]
 
 
 def _of_list(items: list[Any] | tuple[Any, ...], role: str) -> Iterator[Message]:
@@ -228,7 +271,6 @@ _PYDANTIC_AI = {
     "system-prompt": "system",
     "user-prompt": "user",
     "tool-return": "tool",
-    "retry-prompt": "tool",
 }
 
 
@@ -240,8 +282,24 @@ def _of_pydantic_ai(value: Block) -> Iterator[Message]:
     for part in value["parts"]:
         kind = part.get("part_kind") if isinstance(part, Mapping) else None
         said = _PYDANTIC_AI.get(str(kind), "user")
+        if kind == "retry-prompt":
+            yield _retry(part)
+            continue
         given = part if said == "tool" else part.get("content") if kind else part
         yield Message(said, parts_of(given))
+
+
+def _retry(part: Block) -> Message:
+    """What pydantic-ai answers to a call that failed, or to an answer that will not do."""
+    if not isinstance(part.get("tool_name"), str):
+        return Message("user", parts_of(part.get("content")))
+    result = ToolResultPart(
+        response=part.get("content"),
+        id=_string(part.get("tool_call_id")),
+        name=_string(part.get("tool_name")),
+        is_error=True,
+    )
+    return Message("tool", [result])
 
 
 def _message(value: Block, role: str) -> Message:
@@ -251,7 +309,7 @@ def _message(value: Block, role: str) -> Message:
         said,
         parts,
         _string(value.get("name")) if said != "tool" else None,
-        _string(value.get("id")) if said != "tool" else None,
+        _string(value.get("id")) if said != "tool" or value.get("tool_call_id") else None,
         _string(value.get("finish_reason") or value.get("stop_reason")),
         _extra(value),
     )

@@ -20,7 +20,9 @@ Role: TypeAlias = str
 Modality: TypeAlias = Literal["image", "audio", "video", "file"]
 
 
-class _Part(msgspec.Struct, tag_field="type", omit_defaults=True, kw_only=True):
+class _Part(
+    msgspec.Struct, tag_field="type", omit_defaults=True, kw_only=True, forbid_unknown_fields=True
+):
     """What all parts have in common.
 
     Attributes:
@@ -115,7 +117,7 @@ Part: TypeAlias = (
 )
 
 
-class Message(msgspec.Struct, omit_defaults=True):
+class Message(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """One message of a conversation with a model.
 
     Attributes:
@@ -147,4 +149,6 @@ class Message(msgspec.Struct, omit_defaults=True):
     def to_dict(self) -> dict[str, Json]:
         """The message as JSON values, in the form of the GenAI conventions."""
         found: dict[str, Json] = msgspec.to_builtins(self)
+        if not self.parts:
+            found["parts"] = []
         return found

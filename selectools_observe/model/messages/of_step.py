@@ -60,6 +60,7 @@ def _with_reasoning(step: TraceStep, answered: list[Message]) -> list[Message]:
         return [Message("assistant", [said(content=step.reasoning)])]
     parts = [part for message in answered for part in message.parts]
     texts = {part.content for part in parts if isinstance(part, TextPart | ReasoningPart)}
-    if step.reasoning not in texts:
+    thoughts = [part.content for part in parts if isinstance(part, ReasoningPart) and part.content]
+    if step.reasoning not in {*texts, "\n".join(thoughts)}:
         answered[0].parts.insert(0, ReasoningPart(content=step.reasoning))
     return answered

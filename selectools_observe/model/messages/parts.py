@@ -91,18 +91,24 @@ def tool_call_of(call: Block) -> ToolCallPart | None:
     if not isinstance(name, str):
         return None
     given = next((function[key] for key in _ARGUMENTS if key in function), None)
-    error = call.get("error")
-    return ToolCallPart(
-        name=name,
-        arguments=arguments_of(given),
-        id=_text(call, *_IDS),
-        extra={"error": error} if error else None,
-    )
+    call_id = _text(call, *_IDS)
+    extra = {key: value for key, value in call.items() if key not in _CALL_KEYS and value}
+    if isinstance(inner := call.get("extra"), Mapping):
+        extra |= inner
+    if call_id != call.get("id") and isinstance(call.get("id"), str):
+        extra["item_id"] = call["id"]
+    return ToolCallPart(name=name, arguments=arguments_of(given), id=call_id, extra=extra or None)
 
 
 # A call's own first: OpenAI's responses have an `id` of the item too.
 _IDS = ("call_id", "tool_call_id", "tool_use_id", "id")
 _ARGUMENTS = ("arguments", "args", "input")
+_CALL_KEYS = frozenset(
+    {
+        "type", "function", "name", "tool_name", "index", "status", "kind", "part_kind", "extra",
+        *_IDS, *_ARGUMENTS,
+    }
+)  # fmt: skip
 
 
 def _text(block: Block, *names: str) -> str | None:
