@@ -8,6 +8,7 @@ from typing import Any
 
 from ...capture.foreign_values import plain_of
 from ...capture.saver import OnError
+from ...model.json_values import plain
 from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, TraceStore
 from .._requires import needs
@@ -172,9 +173,16 @@ def record_of(span: ReadableSpan) -> SpanRecord:
 def _values(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     """Attributes as plain JSON values: arrays are tuples there."""
     return {
-        name: value if value.__class__ in _PLAIN else plain_of(value)
+        name: value if type(value) in _PLAIN else _plain(value)
         for name, value in (attributes or {}).items()
     }
+
+
+def _plain(value: Any) -> Any:
+    try:
+        return plain(value)
+    except Exception:  # noqa: BLE001 - attributes may be anything
+        return plain_of(value)
 
 
 _PLAIN = frozenset({str, int, float, bool})
