@@ -16,6 +16,8 @@ from .annotation_text import line_of
 from .run_columns import value_text
 from .terminal import styled
 
+_FIELDS = ("name", "outcome", "agent", "session_id", "user_id", "tags")
+_TEXTS = ("input", "output")
 _SHOWN_ELSEWHERE = {
     "type",
     "timestamp",
@@ -26,13 +28,15 @@ _SHOWN_ELSEWHERE = {
 }
 
 
-def heading_of(trace: AgentTrace, summary: TraceSummary) -> Iterator[Text]:
-    """What there is to say of the run as a whole."""
+def heading_of(
+    trace: AgentTrace, summary: TraceSummary, *, with_texts: bool = True
+) -> Iterator[Text]:
+    """What there is to say of the run as a whole; what was asked and answered if wanted."""
     totals = totals_of(trace)
     yield styled("run ", "dim").append(one_line(trace.run_id), "bold cyan")
     facts = [
         f"{totals.steps:,} steps",
-        formatting.duration(totals.duration_ms),
+        *_times(totals.duration_ms, summary.wall_ms),
         f"{totals.prompt_tokens:,} in / {totals.completion_tokens:,} out tokens",
         formatting.dollars(totals.cost_usd),
     ]
@@ -42,14 +46,32 @@ def heading_of(trace: AgentTrace, summary: TraceSummary) -> Iterator[Text]:
     if trace.metadata.get("unfinished") is True:
         line.append(" · running", "yellow")
     yield line
-    saved = formatting.local_time(summary.created_at, seconds=True)
-    yield styled(f"    saved {saved}", "dim")
+    moments = {"started": summary.started_at, "saved": summary.created_at}
+    told = [
+        f"{what} {formatting.local_time(moment, seconds=True)}"
+        for what, moment in moments.items()
+        if moment is not None
+    ]
+    yield styled("    " + " · ".join(told), "dim")
+    told_again = list(trace.metadata.values())
+    for name in (*_FIELDS, *(_TEXTS if with_texts else ())):
+        value = getattr(summary, name)
+        if value not in (None, [], "ok", *told_again):
+            yield styled(f"    {name}: ", "dim").append(value_text(value, 300), "")
     if trace.parent_run_id is not None:
         yield styled("    parent run ", "dim").append(one_line(trace.parent_run_id), "cyan")
     for annotation in summary.annotations.values():
         yield styled("    ", "").append_text(line_of(annotation))
     for key, value in trace.metadata.items():
         yield styled(f"    {one_line(key)}: ", "dim").append(value_text(value, 300), "")
+
+
+def _times(active_ms: float, wall_ms: float | None) -> list[str]:
+    """From the first beginning to the last end, and all steps together if that is another time."""
+    active = formatting.duration(active_ms)
+    if not wall_ms or not active_ms or formatting.duration(wall_ms) == active:
+        return [active if active_ms else formatting.duration(wall_ms or 0)]
+    return [f"{formatting.duration(wall_ms)} ({active} active)"]
 
 
 def details_of(step: TraceStep, indent: int) -> Iterator[Text]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from rich.text import Text
 
@@ -155,6 +157,8 @@ class Waterfall:
     def heading(self) -> Text:
         """The scale."""
         end = formatting.duration(self._scale.ms)
+        if self._scale.idle_ms:
+            end += f" + {formatting.duration(self._scale.idle_ms)} idle"
         text = styled(" " * (self._number + 1 + self._label + 1), "dim")
         text.append("0" + end.rjust(self._bar - 1) + " " + "time".rjust(_FIGURES), "dim")
         if self._extra:
@@ -208,21 +212,34 @@ def draw(
 
 
 class _Scale:
-    """Where rows stand in the time that all of them take.
+    """Where rows are in the time that all of them take.
 
-    By the clock, if all rows know theirs; else one after the other.
+    By the clock, if all rows know theirs; else one after the other. Where most of the time nothing
+    ran, that time is left out.
     """
 
     def __init__(self, rows: Sequence[Row]) -> None:
         known = [(row.start, row.ms) for row in rows if row.start is not None]
         self._by_clock = len(known) == len(rows) and bool(rows)
         self._running = 0.0
-        if self._by_clock:
-            self._zero = min(start for start, _ in known)
-            self.ms = max((start - self._zero) * 1000 + ms for start, ms in known)
-        else:
-            self._zero = 0.0
+        self._gaps: list[float] = []  # where each begins
+        self._idle_before = [0.0]
+        if not self._by_clock:
             self.ms = sum(row.ms for row in rows if row.number)
+            return
+        self._zero = min(start for start, _ in known)
+        spans = sorted(((start - self._zero) * 1000, ms) for start, ms in known)
+        end = max(start + ms for start, ms in spans)
+        gaps = _idle_times(spans)
+        if sum(ms for _, ms in gaps) > end / 2:
+            self._gaps = [at for at, _ in gaps]
+            self._idle_before = [0.0, *accumulate(ms for _, ms in gaps)]
+        self.ms = end - self.idle_ms
+
+    @property
+    def idle_ms(self) -> float:
+        """What is left out."""
+        return self._idle_before[-1]
 
     def place(self, row: Row) -> tuple[float, float]:
         """Start and length, as shares of the whole. Rows come in their order."""
@@ -230,10 +247,21 @@ class _Scale:
             return 0.0, 0.0
         if self._by_clock and row.start is not None:
             start = (row.start - self._zero) * 1000
+            start -= self._idle_before[bisect_left(self._gaps, start)]
         else:
             start = self._running
             self._running += row.ms if row.number else 0.0
         return start / self.ms, row.ms / self.ms
+
+
+def _idle_times(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """When nothing ran, from where and how long; of spans by their start."""
+    found, busy_until = [], 0.0
+    for start, ms in spans:
+        if start > busy_until:
+            found.append((busy_until, start - busy_until))
+        busy_until = max(busy_until, start + ms)
+    return found
 
 
 def _indent(row: Row) -> int:

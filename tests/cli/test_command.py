@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -233,7 +234,9 @@ class TestShow:
         done = run("show", "run-4", "-s", path, COLUMNS="80")
         lines = done.stdout.splitlines()
         assert lines[0] == "run run-4"
-        assert "4 steps · 443 ms · 7 in / 3 out tokens · $0.0100 · 1 error" in lines[1]
+        assert (
+            "4 steps · 603 ms (443 ms active) · 7 in / 3 out tokens · $0.0100 · 1 error" in lines[1]
+        )
         drawn = "\n".join(lines[lines.index("") :])
         assert [word for word in ("llm", "select", "tool", "error") if word in drawn] != []
         assert "no money left" in drawn
@@ -248,6 +251,22 @@ class TestShow:
         assert bars > 20
         middle = min(i for i, c in enumerate(tool) if c in "█▌▏")
         assert middle - start == pytest.approx(bars * 500 / 900, abs=1.5)
+
+    def test_idle_time_is_left_out_of_the_scale(self, tmp_path):
+        steps = [
+            so.TraceStep("llm_call", model="m", timestamp=1000 + at, duration_ms=500)
+            for at in (0, 0.5, 60, 61)
+        ]
+        with so.SQLiteTraceStore(tmp_path / "x.db") as store:
+            store.save(so.AgentTrace(run_id="r", name="agent", start_time=1000, steps=steps))
+        lines = run("show", "r", "-s", tmp_path / "x.db", COLUMNS="100").stdout.splitlines()
+        assert "1m 02s (2.00 s active)" in lines[1]
+        assert "name: agent" in " ".join(lines)
+        (scale,) = [line for line in lines if "idle" in line]
+        assert "2.00 s + 59.50 s idle" in scale
+        places = [line.index("█") for line in lines if "█" in line]
+        steps_apart = [b - a for a, b in itertools.pairwise(places)]
+        assert max(steps_apart) - min(steps_apart) <= 1
 
     def test_the_newest_run_is_shown_if_none_is_named(self, path):
         assert run("show", "-s", path).stdout.startswith("run run-9\n")

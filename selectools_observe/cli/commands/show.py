@@ -69,7 +69,7 @@ def show(
             session.terminal.json(trace_json(trace))
             return OK
         started = runs_started_by(store, trace) if children and not steps else {}
-    session.terminal.lines(heading_of(trace, summary))
+    session.terminal.lines(heading_of(trace, summary, with_texts=not chat))
     if chat:
         session.terminal.lines(lines_of(conversation_of(trace), full=full))
         return OK
