@@ -32,6 +32,18 @@ _LABEL = "label."
 _MOST_DISTINCT = 100_000  # values of one key that are counted one by one
 
 
+def field_values(summary: TraceSummary) -> tuple[object, ...]:
+    """What a run has of each of `FIELD_KEYS`."""
+    return (
+        summary.session_id,
+        summary.user_id,
+        summary.agent,
+        summary.name,
+        summary.tags,
+        summary.outcome,
+    )
+
+
 def stored_key(by: str) -> str | None:
     """One name of what runs are grouped by: of `FIELD_KEYS`, or ``metadata.KEY``; None of labels,
     which are not told by what was saved.
@@ -67,9 +79,20 @@ def group_values(summary: TraceSummary, by: str) -> Iterator[str]:
         value = getattr(summary, _FIELDS[by])
     else:
         value = summary.metadata.get(_metadata_key(by))
-    for one in value if isinstance(value, list) else [value]:
-        if one is not None:
-            yield one if isinstance(one, str) else dumps(one).decode("utf-8", "surrogatepass")
+    yield from texts_of(value)
+
+
+def texts_of(value: object) -> list[str]:
+    """The groups that a value of a field or of the metadata puts a run into."""
+    if value is None:
+        return []
+    if value.__class__ is str:
+        return [value]
+    return [
+        one if isinstance(one, str) else dumps(one).decode("utf-8", "surrogatepass")
+        for one in (value if isinstance(value, list) else [value])
+        if one is not None
+    ]
 
 
 class TraceGroup(msgspec.Struct, frozen=True):

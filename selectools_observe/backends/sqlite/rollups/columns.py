@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from ....model.group_sums import CallColumns, RunColumns
-from ....model.groups import FIELD_KEYS, group_values
+from ....model.groups import FIELD_KEYS, field_values, texts_of
 from ....model.stored_calls import Call, StoredCalls
 from ....model.trace import TraceSummary
 from ... import timestamps
@@ -133,17 +133,23 @@ class BlockBuilder:
         )
 
     def _fields(self) -> tuple[dict[str, Values] | None, Values]:
-        fields: dict[str, dict[str, bytearray]] = {}
+        fields: dict[str, dict[str, bytearray]] = {key: {} for key in FIELD_KEYS}
         present: dict[str, bytearray] = {}
+        metadata: dict[str, dict[str, bytearray]] = {}
         length = 0
         for place, summary in self._runs:
-            keys = [*FIELD_KEYS, *(f"metadata.{key}" for key in summary.metadata)]
-            for key in keys:
-                values = dict.fromkeys(group_values(summary, key))
-                _note(fields.setdefault(key, {}), values, place)
-                if not values and key not in FIELD_KEYS:
+            for key, value in zip(FIELD_KEYS, field_values(summary), strict=True):
+                if value is not None:
+                    _note(fields[key], dict.fromkeys(texts_of(value)), place)
+            for key, value in summary.metadata.items():
+                texts = texts_of(value)
+                if key not in metadata:
+                    metadata[key] = {}
+                _note(metadata[key], dict.fromkeys(texts) if len(texts) > 1 else texts, place)
+                if not texts:
                     present.setdefault(key, bytearray()).append(place)
-                length += sum(map(len, values))
+                length += sum(map(len, texts))
+        fields |= {f"metadata.{key}": values for key, values in metadata.items()}
         if length > _MOST_METADATA:
             return None, {}
         return {key: _as_bytes(values) for key, values in fields.items()}, _as_bytes(present)
