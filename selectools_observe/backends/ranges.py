@@ -29,6 +29,7 @@ _BOUNDS = (
 _IN_BLOCKS = frozenset(
     {"created_us", "steps", "total_ms", "cost_usd", "has_error", "started_us", "wall_ms"}
 )
+_MAY_BE_UNKNOWN = frozenset({"started_us", "wall_ms"})
 # What columns and terms say as exactly as `matches` does.
 _IN_SQL = (
     "metadata_match", "parent_run_id", "run_ids", "step_type", "tool_name", "model", "name",
@@ -70,6 +71,17 @@ class Ranges:
         """The condition on a block that may hold such a row."""
         known = [bounds for bounds in self._ranges if bounds[0] in _IN_BLOCKS]
         return _sql(known, "max_{0} >= ?", "min_{0} <= ?")
+
+    def within_blocks(self) -> tuple[str, list[Any]]:
+        """The condition on a block, as ``b``, that holds nothing else: of ids of full blocks."""
+        condition, values = _sql(self._ranges, "min_{0} >= ?", "max_{0} <= ?")
+        for column, *_ in self._ranges:
+            if column in _MAY_BE_UNKNOWN:
+                condition += (
+                    " AND NOT EXISTS (SELECT 1 FROM trace_facets WHERE id BETWEEN "
+                    f"b.block << 8 AND b.block << 8 | 255 AND {column} IS NULL)"
+                )
+        return f"ifnull({condition}, 0)", values
 
 
 def _sql(

@@ -142,7 +142,7 @@ def _compare(found: Any, expected: Any, error: float) -> None:
         for name, value in expected.items():
             if name != "error":
                 _compare(found[name], value, 2 * error if name.startswith("p") else 0.0)
-    elif isinstance(expected, list):
+    elif isinstance(expected, list | tuple):
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
             _compare(one, other, error)

@@ -15,6 +15,7 @@ from ...model.histogram import TraceHistogram
 from ...model.ordering import Order
 from ...model.pagination import Position
 from ...model.reports import BackupReport, CompactReport, RepairReport, VerifyReport
+from ...model.statistics import Collector
 from ...protocols import Durability
 from ...runtime.batching import AwaitedBatcher, Batcher
 from ...runtime.interface import Runtime
@@ -34,6 +35,8 @@ from .recovery.backup import backing_up
 from .recovery.compact import compacting
 from .recovery.repair import repairing
 from .recovery.verify import verifying
+from .rollups.rollup_upkeep import make_rollups
+from .rollups.totals import add_up, can_add_up
 from .rows import WrittenTrace, to_write
 from .writer import Unit, Writer
 
@@ -101,6 +104,18 @@ class SQLiteStore(FileCore[WrittenTrace]):
     async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
         work = counter.histogram
         return await self._loop_local.current().count(work, self._where, filters, buckets)
+
+    async def _statistics(self, filters: TraceFilter, collector: Collector) -> None:
+        if not can_add_up(filters, collector):
+            await super()._statistics(filters, collector)
+            return
+        await self._make_rollups()
+        await self._loop_local.current().count(add_up, self._where, filters, collector)
+
+    async def _make_rollups(self) -> None:
+        """Make what is missing, in many steps: whoever asks may be cancelled between them."""
+        while await self._loop_local.current().count(make_rollups, self._where):
+            self._check_open()
 
     async def _delete(self, run_id: str) -> bool:
         return await self._loop_local.current().write(Writer.delete, run_id)

@@ -107,6 +107,25 @@ class CandidateQuery:
         condition += " AND block IN (SELECT block FROM trace_postings WHERE term = ?)" * len(terms)
         return condition, [*values, *terms]
 
+    def ids_between(self, first: int, last: int) -> list[int]:
+        """The indexed ids of this range that match, in the page's order."""
+        return list(self._facets("id BETWEEN ? AND ?", [first, last]))
+
+    def blocks_and_whole(self, first_open: int) -> list[tuple[int, bool]]:
+        """The full blocks that may hold what matches, newest first, and whether all in each does.
+
+        That is told by ranges alone.
+        """
+        condition, values = self.of_blocks()
+        whole, whole_values = self._ranges.within_blocks()
+        rows = self._connection.execute(
+            f"SELECT block, {whole} FROM trace_blocks b WHERE block < ? AND {condition} "
+            "ORDER BY block DESC",
+            [*whole_values, first_open // BLOCK, *values],
+        ).fetchall()
+        can_be_whole = not self._terms and self.is_exact
+        return [(block, can_be_whole and bool(is_whole)) for block, is_whole in rows]
+
     def blocks_over_time(self, first_open: int) -> list[tuple[int, int, int]]:
         """The full blocks that may hold what matches, and the microseconds that each spans."""
         condition, values = self.of_blocks()

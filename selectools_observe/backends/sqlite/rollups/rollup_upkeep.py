@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from ....model.statistics import RunSums
 from ..index.index_upkeep import BLOCK, fill_blocks, first_open_id
@@ -39,6 +40,12 @@ _BLOCKS_WITHOUT = f"""
         WHERE id BETWEEN b.block * {BLOCK} AND b.block * {BLOCK} + {BLOCK - 1}
     )
     ORDER BY block DESC
+"""
+_IS_PENDING = f"""
+    SELECT EXISTS (
+        SELECT 1 FROM trace_pending
+        WHERE id BETWEEN :block * {BLOCK} AND :block * {BLOCK} + {BLOCK - 1}
+    )
 """
 _IS_FULL = f"""
     SELECT ifnull((SELECT max(id) FROM trace_facets), 0) / {BLOCK}
@@ -80,32 +87,27 @@ def _make(connection: sqlite3.Connection, where: str, deadline: float, *, sums: 
 
 
 def _missing_blocks(connection: sqlite3.Connection, where: str) -> Iterator[Callable[[], None]]:
-    def make(block: int) -> None:
-        ids = ids_of(connection, block)
-        if ids:
-            keep_block(connection, block, block_of_rows(connection, where, ids))
-
-    rows = connection.execute(_BLOCKS_WITHOUT).fetchall()
-    for (block,) in rows:
-        yield lambda block=block: make(block)
+    for (block,) in connection.execute(_BLOCKS_WITHOUT).fetchall():
+        yield partial(_make_block, connection, where, block)
 
 
-def _missing_sums(connection: sqlite3.Connection, where: str) -> Iterator[Callable[[], None]]:  # noqa: ARG001
-    def make(level: int, part: int) -> None:
-        sums = _sums(connection, level, part, blocks[level])
-        if sums is not None:
-            keep_sums(connection, level, part, sums)
+def _make_block(connection: sqlite3.Connection, where: str, block: int) -> None:
+    ids = ids_of(connection, block)
+    if ids:
+        keep_block(connection, block, block_of_rows(connection, where, ids))
 
-    blocks = parts_of(connection)
-    for level in range(LEVELS):
+
+def _missing_sums(connection: sqlite3.Connection, _where: str) -> Iterator[Callable[[], None]]:
+    levels = parts_of(connection)
+    for level, parts in enumerate(levels):
         kept = {
             row[0]
             for row in connection.execute(
                 "SELECT part FROM trace_rollup_sums WHERE level = ?", (level,)
             ).fetchall()
         }
-        for part in sorted(blocks[level].keys() - kept, reverse=True):
-            yield lambda level=level, part=part: make(level, part)
+        for part in sorted(parts.keys() - kept, reverse=True):
+            yield partial(_make_sums, connection, level, part, parts[part])
 
 
 def parts_of(connection: sqlite3.Connection) -> list[dict[int, list[int]]]:
@@ -127,13 +129,22 @@ def parts_of(connection: sqlite3.Connection) -> list[dict[int, list[int]]]:
     return levels
 
 
+def _make_sums(connection: sqlite3.Connection, level: int, part: int, children: list[int]) -> None:
+    sums = _sums(connection, level, part, children)
+    if sums is not None:
+        keep_sums(connection, level, part, sums)
+
+
 def _sums(
     connection: sqlite3.Connection, level: int, part: int, children: list[int]
 ) -> RunSums | None:
-    if level == 0:
-        ids = ids_of(connection, part)
-        told = kept_block(connection, part) if ids else None
-        return None if told is None else sums_of_block(told, ids)
-    found = [kept_sums(connection, level - 1, child) for child in children]
-    known = [sums for sums in found if sums is not None]
-    return sums_of_parts(known) if len(known) == len(found) else None
+    if level:
+        found = [kept_sums(connection, level - 1, child) for child in children]
+        known = [sums for sums in found if sums is not None]
+        return sums_of_parts(known) if len(known) == len(found) else None
+    ids = ids_of(connection, part)
+    if not ids:
+        (is_pending,) = connection.execute(_IS_PENDING, {"block": part}).fetchone()
+        return None if is_pending else sums_of_parts([])
+    told = kept_block(connection, part)
+    return None if told is None else sums_of_block(told, ids)

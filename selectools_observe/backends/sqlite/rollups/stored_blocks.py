@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from ....model.checksum import checksum
-from ....model.group_sums import GroupBuilder
+from ....model.group_sums import GroupBuilder, GroupSums
 from ....model.statistics import QUARTER_US, RunSums
 from ....model.stored_calls import StoredCalls, stored_calls
 from ..index.index_upkeep import BLOCK
@@ -32,7 +32,7 @@ _calls = msgspec.msgpack.Decoder(BlockCalls)
 _sums = msgspec.msgpack.Decoder(RunSums)
 _encode = msgspec.msgpack.Encoder().encode
 
-T = TypeVar("T", BlockRuns, BlockCalls, RunSums)
+KeyT = TypeVar("KeyT", int, str)
 
 
 class Block(NamedTuple):
@@ -62,7 +62,7 @@ def _add_rows(
     for row in rows:
         summary = summary_as_written(row)
         if summary is None:
-            row_id, columns, facets = split_row(row)
+            _, columns, facets = split_row(row)
             summary = None if facets is None else summary_of_facets(columns, where, facets)
         if summary is not None:
             builder.add(row[0] % BLOCK, summary, calls.get(row[0]))
@@ -168,13 +168,22 @@ def sums_of_block(told: Block, ids: Sequence[int]) -> RunSums:
 def sums_of_parts(parts: Sequence[RunSums]) -> RunSums:
     """What parts add up to together, the newest first."""
     total = GroupBuilder("")
-    groups: tuple[dict, dict, dict] = ({}, {}, {})  # type: ignore[type-arg]
+    quarters: dict[int, GroupBuilder] = {}
+    models: dict[str, GroupBuilder] = {}
+    tools: dict[str, GroupBuilder] = {}
     for part in parts:
         total.take_sums(part.total)
-        for kept, found in zip(groups, (part.quarters, part.models, part.tools), strict=True):
-            for key, sums in found.items():
-                kept.setdefault(key, GroupBuilder("")).take_sums(sums)
-    return _sums_of(total, *groups)
+        _add_sums(quarters, part.quarters)
+        _add_sums(models, part.models)
+        _add_sums(tools, part.tools)
+    return _sums_of(total, quarters, models, tools)
+
+
+def _add_sums(groups: dict[KeyT, GroupBuilder], sums: dict[KeyT, GroupSums]) -> None:
+    for key, those in sums.items():
+        if key not in groups:
+            groups[key] = GroupBuilder("")
+        groups[key].take_sums(those)
 
 
 def _sums_of(

@@ -1,0 +1,222 @@
+"""The runs that match a filter, block by block, as what is kept of them; no trace is read.
+
+Blocks that a filter cuts are told by their columns, those that match whole by what they add up to.
+What is not kept yet (newer runs, another program's) is read and takes the same form.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import NamedTuple
+
+from ....model.filters import TraceFilter
+from ....model.rollups import CallRollup, Rollup
+from ....model.statistics import Collector, RunSums
+from ....model.trace import TraceSummary
+from ....runtime.gil import GilYielder
+from ...paging import PageRequest, PageRow
+from ...text_scan import rollups_of
+from .. import annotation_rows
+from ..index.candidates import CandidateQuery, is_told_by_index
+from ..index.index_upkeep import BLOCK, first_open_id
+from ..reader import matching
+from ..rows import stored_bytes
+from .columns import NamedCalls, Selection, chosen_calls, chosen_runs, values_of
+from .rollup_upkeep import LEVELS, parts_of
+from .stored_blocks import Block, block_of_rows, kept_block, kept_sums
+
+_EVERYTHING = TraceFilter()
+_FEW_ROWS = 16  # of a block, that are read as quickly as its columns are
+_FEW_BLOCKS = 8  # whose columns are read: so percentiles of few runs are exact
+_LAST_ID = 2**63 - 1
+
+
+def can_aggregate(filters: TraceFilter) -> bool:
+    """Whether the index alone tells which runs match."""
+    return is_told_by_index(filters) and filters.run_ids is None
+
+
+class Part(NamedTuple):
+    """Runs of one block.
+
+    Attributes:
+        told: What is told of the block's runs.
+        selection: Which of them are meant.
+        ids: The ids of those, the newest first.
+    """
+
+    told: Block
+    selection: Selection
+    ids: Sequence[int]
+
+
+class Aggregation:
+    """The runs that match a filter which the index alone decides; read at one moment."""
+
+    def __init__(self, connection: sqlite3.Connection, where: str, filters: TraceFilter) -> None:
+        self._connection = connection
+        self._where = where
+        self._limit = filters.limit
+        self._filters = replace(filters, limit=None, order_by=None)
+        self._query = CandidateQuery(connection, PageRequest(self._filters))
+        self._first_open = first_open_id(connection)
+        self._blocks = self._query.blocks_and_whole(self._first_open)
+        self._levels = parts_of(connection)
+        self._whole_blocks: set[int] = set()
+        self._ids: set[int] = set()
+
+    def read_rows(self) -> Iterator[PageRow]:
+        """The runs that only reading can tell about: other programs', not indexed yet."""
+        foreign = self._query.foreign_rows()
+        return matching(self._connection, self._where, foreign, self._filters)
+
+    def parts(self) -> Iterator[Part]:
+        """All other runs, the newest first."""
+        left = _LAST_ID if self._limit is None else self._limit
+        for block, ids in self._cut_blocks():
+            if left <= 0:
+                return
+            part = self._part(block, ids[:left])
+            left -= len(part.ids)
+            yield part
+
+    def _cut_blocks(self) -> Iterator[tuple[int, list[int]]]:
+        yielder = GilYielder()
+        newer = self._query.ids_between(self._first_open, _LAST_ID)
+        for block, ids in groupby(newer, key=lambda row_id: row_id // BLOCK):
+            yield block, list(ids)
+        for block, _ in self._blocks:
+            ids_of_block = self._query.ids_between(block * BLOCK, block * BLOCK + BLOCK - 1)
+            if ids_of_block:
+                yield block, ids_of_block
+            yielder.maybe_yield()
+
+    def _part(self, block: int, ids: Sequence[int]) -> Part:
+        told = kept_block(self._connection, block) if len(ids) >= _FEW_ROWS else None
+        if told is None:
+            told = block_of_rows(self._connection, self._where, ids)
+        return Part(told, Selection([row_id % BLOCK for row_id in ids]), ids)
+
+    def parts_and_sums(self, collector: Collector) -> Iterator[Part | RunSums]:
+        """All other runs, as sums where the collector can take them."""
+        whole = {block for block, is_whole in self._blocks if is_whole}
+        if self._limit is not None or len(whole) <= _FEW_BLOCKS:
+            yield from self.parts()
+            return
+        within = self._parts_within(whole)
+        newer = self._query.ids_between(self._first_open, _LAST_ID)
+        for block, ids in groupby(newer, key=lambda row_id: row_id // BLOCK):
+            yield self._remembered(self._part(block, list(ids)))
+        done = _LAST_ID
+        yielder = GilYielder()
+        for block, _ in self._blocks:
+            if block >= done:
+                continue  # it was in the sums of a larger part
+            yielder.maybe_yield()
+            for level in reversed(range(LEVELS)):
+                part = block >> 4 * level
+                sums = None
+                if part in within[level]:
+                    sums = kept_sums(self._connection, level, part)
+                if sums is not None and collector.can_add(sums):
+                    done = part << 4 * level
+                    self._whole_blocks.update(range(done, (part + 1) << 4 * level))
+                    yield sums
+                    break
+            else:
+                ids_of_block = self._query.ids_between(block * BLOCK, block * BLOCK + BLOCK - 1)
+                if ids_of_block:
+                    yield self._remembered(self._part(block, ids_of_block))
+
+    def _parts_within(self, whole: set[int]) -> list[set[int]]:
+        """For each level, the parts all of whose blocks match whole."""
+        within: list[set[int]] = []
+        below = whole
+        for level, parts in enumerate(self._levels):
+            below = {
+                part
+                for part, children in parts.items()
+                if (level == 0 and part in below) or (level and below.issuperset(children))
+            }
+            within.append(below)
+        return within
+
+    def _remembered(self, part: Part) -> Part:
+        self._ids.update(part.ids)
+        return part
+
+    def annotated(self) -> Iterator[tuple[TraceSummary, Rollup]]:
+        """Those runs of what was given that are annotated, and the names of what they called.
+
+        To be asked for when all parts were taken.
+        """
+        if not annotation_rows.has_some(self._connection):
+            return
+        rows = self._connection.execute(
+            "SELECT rowid FROM traces WHERE run_id IN (SELECT run_id FROM trace_annotations) "
+            "ORDER BY rowid DESC"
+        ).fetchall()
+        ids = [row_id for (row_id,) in rows if self._was_given(row_id)]
+        for block, some in groupby(ids, key=lambda row_id: row_id // BLOCK):
+            part = self._part(block, list(some))
+            models = _names_by_place(part.told.calls.models)
+            tools = _names_by_place(part.told.calls.tools)
+            for row in matching(self._connection, self._where, part.ids, _EVERYTHING):
+                place = row.key % BLOCK
+                yield row.summary, Rollup(models.get(place, []), tools.get(place, []))
+
+    def _was_given(self, row_id: int) -> bool:
+        return row_id in self._ids or row_id // BLOCK in self._whole_blocks
+
+    def rollup_of_row(self, row: PageRow) -> Rollup | None:
+        """What the calls of a run add up to, by reading its trace."""
+        stored = self._connection.execute(
+            "SELECT trace_json FROM traces WHERE rowid = ?", (row.key,)
+        ).fetchone()
+        return None if stored is None else rollups_of([stored_bytes(stored[0])])[0]
+
+    def summaries(self, part: Part) -> Iterator[TraceSummary]:
+        """The summaries of the runs of a part, where columns do not tell all that is asked."""
+        for row in matching(self._connection, self._where, part.ids, _EVERYTHING):
+            yield row.summary
+
+
+def _names_by_place(calls: Sequence[NamedCalls]) -> dict[int, list[CallRollup]]:
+    found: dict[int, list[CallRollup]] = {}
+    for one in calls:
+        for place in set(one.places):
+            found.setdefault(place, []).append(CallRollup(one.name))
+    return found
+
+
+def add_part(
+    collector: Collector, aggregation: Aggregation, part: Part, keys: Sequence[str]
+) -> None:
+    """Hand the runs of a part to the collector of statistics.
+
+    Args:
+        collector: What takes them.
+        aggregation: What gave the part.
+        part: The runs.
+        keys: How `BlockRuns.fields` names the collector's other keys.
+    """
+    runs = part.told.runs
+    if keys and runs.fields is None:
+        for summary in aggregation.summaries(part):
+            collector.add_summary(summary)
+    else:
+        chosen = chosen_runs(runs, part.selection)
+        moments = chosen.began_us if collector.time == "started_at" else chosen.created_us
+        named = zip(collector.other_keys, keys, strict=True)
+        values = {name: values_of(runs, chosen, key) for name, key in named}
+        if chosen.places:
+            collector.add_runs(chosen.columns, moments, values)
+    if collector.needs_traces:
+        calls = part.told.calls
+        if "model" in collector.by:
+            collector.add_calls("model", chosen_calls(calls.models, part.selection))
+        if "tool" in collector.by:
+            collector.add_calls("tool", chosen_calls(calls.tools, part.selection))
