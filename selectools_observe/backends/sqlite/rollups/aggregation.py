@@ -36,7 +36,8 @@ _LAST_ID = 2**63 - 1
 
 def can_aggregate(filters: TraceFilter) -> bool:
     """Whether the index alone tells which runs match."""
-    return is_told_by_index(filters) and filters.run_ids is None
+    is_newest_first = filters.order_by is None or filters.limit is None
+    return is_told_by_index(filters) and filters.run_ids is None and is_newest_first
 
 
 class Part(NamedTuple):
@@ -79,9 +80,10 @@ class Aggregation:
         for block, ids in self._cut_blocks():
             if left <= 0:
                 return
-            part = self._part(block, ids[:left])
-            left -= len(part.ids)
-            yield part
+            some = ids[:left]
+            left -= len(some)
+            self._ids.update(some)
+            yield self._part(block, some)
 
     def _cut_blocks(self) -> Iterator[tuple[int, list[int]]]:
         yielder = GilYielder()
@@ -109,7 +111,9 @@ class Aggregation:
         within = self._parts_within(whole)
         newer = self._query.ids_between(self._first_open, _LAST_ID)
         for block, ids in groupby(newer, key=lambda row_id: row_id // BLOCK):
-            yield self._remembered(self._part(block, list(ids)))
+            newer_ids = list(ids)
+            self._ids.update(newer_ids)
+            yield self._part(block, newer_ids)
         done = _LAST_ID
         yielder = GilYielder()
         for block, _ in self._blocks:
@@ -129,7 +133,8 @@ class Aggregation:
             else:
                 ids_of_block = self._query.ids_between(block * BLOCK, block * BLOCK + BLOCK - 1)
                 if ids_of_block:
-                    yield self._remembered(self._part(block, ids_of_block))
+                    self._ids.update(ids_of_block)
+                    yield self._part(block, ids_of_block)
 
     def _parts_within(self, whole: set[int]) -> list[set[int]]:
         """For each level, the parts all of whose blocks match whole."""
@@ -143,10 +148,6 @@ class Aggregation:
             }
             within.append(below)
         return within
-
-    def _remembered(self, part: Part) -> Part:
-        self._ids.update(part.ids)
-        return part
 
     def annotated(self) -> Iterator[tuple[TraceSummary, Rollup]]:
         """Those runs of what was given that are annotated, and the names of what they called.
