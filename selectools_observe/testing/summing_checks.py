@@ -46,7 +46,7 @@ class SummingChecks(Backend):
                     collector.add_summary(summary)
                     collector.add_trace(traces[summary.run_id])
                     collector.add_annotations(summary, rollup_of(traces[summary.run_id]))
-                _same(await caller.statistics(filters, **options), collector.result())
+                same_but_for_errors(await caller.statistics(filters, **options), collector.result())
         some = await caller.statistics(by=())
         assert (some.total.runs, some.days, some.models) == (await caller.count(), (), ())
 
@@ -77,7 +77,7 @@ class SummingChecks(Backend):
                     cursor = page.next_cursor
                     if cursor is None:
                         break
-                _same(found, list(expected))
+                same_but_for_errors(found, list(expected))
 
     async def test_a_group_tells_its_first_and_its_last_run(self, caller: StoreCaller) -> None:
         for number, words in enumerate(["one", "two", "three"]):
@@ -130,7 +130,7 @@ async def _stored(caller: StoreCaller) -> dict[str, AgentTrace]:
     return {trace.run_id: trace for trace in traces}
 
 
-def _same(found: Any, expected: Any) -> None:
+def same_but_for_errors(found: Any, expected: Any) -> None:
     """Whether two results say the same, but for what their percentiles may be off."""
     _compare(msgspec.to_builtins(found), msgspec.to_builtins(expected), 0.0)
 

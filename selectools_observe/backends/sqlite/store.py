@@ -106,11 +106,12 @@ class SQLiteStore(FileCore[WrittenTrace]):
         return await self._loop_local.current().count(work, self._where, filters, buckets)
 
     async def _statistics(self, filters: TraceFilter, collector: Collector) -> None:
-        if not can_add_up(filters, collector):
-            await super()._statistics(filters, collector)
-            return
-        await self._make_rollups()
-        await self._loop_local.current().count(add_up, self._where, filters, collector)
+        if can_add_up(filters, collector):
+            await self._make_rollups()
+            state = self._loop_local.current()
+            if await state.count(add_up, self._where, filters, collector):
+                return
+        await super()._statistics(filters, collector)
 
     async def _make_rollups(self) -> None:
         """Make what is missing, in many steps: whoever asks may be cancelled between them."""

@@ -69,6 +69,11 @@ class Aggregation:
         self._whole_blocks: set[int] = set()
         self._ids: set[int] = set()
 
+    @property
+    def can_be_told(self) -> bool:
+        """Whether which runs are meant is told without an order between two kinds of rows."""
+        return self._limit is None or not self._query.foreign_rows()
+
     def read_rows(self) -> Iterator[PageRow]:
         """The runs that only reading can tell about: other programs', not indexed yet."""
         foreign = self._query.foreign_rows()

@@ -20,12 +20,18 @@ def can_add_up(filters: TraceFilter, collector: Collector) -> bool:
 
 def add_up(
     connection: sqlite3.Connection, where: str, filters: TraceFilter, collector: Collector
-) -> None:
-    """Hand all runs that match, and what their calls add up to, to the collector."""
+) -> bool:
+    """Hand all runs that match, and what their calls add up to, to the collector.
+
+    Returns:
+        Whether it did: not if the first so many are to be found among rows of other programs too.
+    """
     catch_up(connection, where)
     keys = [key for name in collector.other_keys if (key := stored_key(name)) is not None]
     with one_moment(connection):
         aggregation = Aggregation(connection, where, filters)
+        if not aggregation.can_be_told:
+            return False
         for row in aggregation.read_rows():
             rollup = aggregation.rollup_of_row(row) if collector.needs_traces else None
             collector.add_summary(row.summary)
@@ -39,3 +45,4 @@ def add_up(
                 add_part(collector, aggregation, part, keys)
         for summary, rollup in aggregation.annotated():
             collector.add_annotations(summary, rollup)
+    return True

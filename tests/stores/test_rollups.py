@@ -1,0 +1,218 @@
+"""What SQLite keeps of the runs says what the runs say, whatever happened to the file."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from selectools_observe import AgentTrace, AsyncSQLiteTraceStore, SQLiteTraceStore, TraceStep
+from selectools_observe.backends.sqlite.rollups import aggregation
+from selectools_observe.model.facets import facts_of
+from selectools_observe.model.filters import TraceFilter
+from selectools_observe.model.groups import FacetCollector, GroupCollector
+from selectools_observe.model.rollups import rollup_of
+from selectools_observe.model.statistics import Collector
+from selectools_observe.testing.summing_checks import same_but_for_errors
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+MODELS = ("gpt-4o", "gpt-4o-mini", "claude", None)
+TOOLS = ("search", "book", "find", None)
+
+
+def a_run(chance: random.Random, number: int) -> AgentTrace:
+    began = START.timestamp() + number * 400
+    steps = [
+        TraceStep(
+            chance.choice(("llm_call", "tool_execution", "tool_selection", "error", "other")),
+            timestamp=began + place,
+            duration_ms=chance.choice((0, 5, 12.5, chance.expovariate(0.01))),
+            model=chance.choice(MODELS),
+            tool_name=chance.choice(TOOLS),
+            prompt_tokens=chance.choice((None, 0, 700, 2**40)),
+            completion_tokens=chance.choice((None, 31)),
+            cost_usd=chance.choice((None, 0.0, chance.random())),
+            error=chance.choice((None, None, None, "it failed")),
+        )
+        for place in range(chance.randrange(4))
+    ]
+    metadata = {
+        "user_id": f"u{chance.randrange(40)}",
+        "tags": chance.sample(["a", "b", "c"], chance.randrange(3)),
+        "score": chance.choice((1, 1.0, True, None, {"deep": [1]})),
+    }
+    trace = AgentTrace(run_id=f"run-{number}", steps=steps, metadata=metadata)
+    trace.start_time = began if number % 7 else 0.0
+    return trace
+
+
+def filters_to_try() -> list[TraceFilter]:
+    moment = START + timedelta(seconds=400 * 200)
+    return [
+        TraceFilter(),
+        TraceFilter(has_error=True),
+        TraceFilter(metadata_match={"user_id": "u3"}),
+        TraceFilter(started_since=moment),
+        TraceFilter(started_until=moment, min_steps=1),
+        TraceFilter(model="gpt-4o", tool_name="search"),
+        TraceFilter(where="score=1 tool:book!error"),
+        TraceFilter(limit=300, min_steps=1),
+        TraceFilter(order_by="-total_ms", limit=30),
+        TraceFilter(min_steps=99),
+        TraceFilter(since=datetime(2020, 1, 1, tzinfo=UTC)),
+        TraceFilter(run_ids=["run-1", "run-500", "none"]),
+    ]
+
+
+def check(
+    store: SQLiteTraceStore, filters: TraceFilter, traces: dict[str, AgentTrace] | None = None
+) -> None:
+    """Statistics, groups and facets are those that plain Python makes of the runs."""
+    by = ("hour", "day", "model", "tool", "user", "tags", "score", "metadata.user_id")
+    options = {"by": by, "zone": ZoneInfo("Asia/Kathmandu")}
+    collector, others = Collector(**options), Collector(("model",), time="created_at")
+    facets, groups = FacetCollector(), GroupCollector("user")
+    if traces is None:
+        traces = {trace.run_id: trace for trace in store.iter_traces(filters)}
+    for summary in store.iter_summaries(filters):
+        trace = traces[summary.run_id]
+        for each in (collector, others):
+            each.add_summary(summary)
+            each.add_trace(trace)
+            each.add_annotations(summary, rollup_of(trace))
+        facets.add(summary, facts_of(trace))
+        groups.add(summary)
+    same_but_for_errors(store.statistics(filters, **options), collector.result())
+    found = store.statistics(filters, by=("model",), time="created_at")
+    same_but_for_errors(found, others.result())
+    assert store.facets(filters) == facets.result(100)
+    for order_by in ("-last", "cost_usd", "-runs", "first"):
+        page = store.groups("user", filters, order_by=order_by, limit=100)
+        same_but_for_errors(list(page), list(groups.page(order_by, 100, None)))
+
+
+@pytest.fixture(autouse=True)
+def _sums_of_few_blocks(monkeypatch):
+    monkeypatch.setattr(aggregation, "_FEW_BLOCKS", 0)
+
+
+@pytest.fixture
+def chance():
+    return random.Random(13)
+
+
+@pytest.fixture
+def store(tmp_path, chance):
+    with SQLiteTraceStore(tmp_path / "runs.db", durability="normal") as store:
+        store.save_many([a_run(chance, number) for number in range(600)])
+        yield store
+
+
+def everything(store):
+    traces = {trace.run_id: trace for trace in store.iter_traces()}
+    for filters in filters_to_try():
+        check(store, filters, traces)
+
+
+def kept(store, table="trace_rollups"):
+    with sqlite3.connect(store.path) as connection:
+        return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
+
+
+def test_they_are_made_when_asked_for_and_kept(store):
+    assert kept(store) == 0
+    everything(store)
+    assert (kept(store), kept(store, "trace_rollup_sums")) == (2, 2)
+    everything(store)
+
+
+def test_runs_that_come_and_go(store, chance):
+    everything(store)
+    store.save_many([a_run(chance, number) for number in range(0, 600, 13)])
+    store.delete_many([f"run-{number}" for number in range(5, 400, 3)])
+    store.save_many([a_run(chance, number) for number in range(900, 1000)])
+    assert kept(store, "trace_rollup_sums") == 0
+    everything(store)
+    store.delete_many([f"run-{number}" for number in range(1100)])
+    assert kept(store) == 0
+    everything(store)
+
+
+def test_another_program_writes(store, chance):
+    everything(store)
+    with SQLiteTraceStore(store.path + ".other") as other:
+        other.save_many([a_run(chance, number) for number in range(1300, 1310)])
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("ATTACH ? AS other", (store.path + ".other",))
+        named = "run_id, steps, total_ms, created_at, metadata, trace_json"
+        connection.execute(f"INSERT INTO traces ({named}) SELECT {named} FROM other.traces")
+        # In its place: of a row of a block that is kept, all is another run's.
+        connection.execute(
+            "UPDATE traces SET (steps, total_ms, metadata, trace_json) = (SELECT steps, total_ms, "
+            "metadata, replace(trace_json, 'run-1300', 'run-40') FROM other.traces "
+            "WHERE run_id = 'run-1300') WHERE run_id = 'run-40'"
+        )
+        connection.execute("DELETE FROM traces WHERE run_id IN ('run-41', 'run-599')")
+    everything(store)
+    store.save_many([a_run(chance, number) for number in range(1400, 1600)])
+    everything(store)
+
+
+def test_annotations_are_counted_with_their_runs(store):
+    for number in range(0, 600, 50):
+        store.annotate(f"run-{number}", "quality", score=number / 600, label="good")
+    everything(store)
+    store.remove_annotation("run-50", name="quality")
+    everything(store)
+
+
+def test_many_blocks_add_up_in_larger_parts(tmp_path, chance):
+    with SQLiteTraceStore(tmp_path / "runs.db", durability="normal") as store:
+        store.save_many([a_run(chance, number) for number in range(17 * 256)])
+        check(store, TraceFilter())
+        with sqlite3.connect(store.path) as connection:
+            rows = connection.execute("SELECT level, part FROM trace_rollup_sums").fetchall()
+        assert (1, 0) in rows
+        store.delete("run-1000")
+        store.save(a_run(chance, 2000))
+        check(store, TraceFilter())
+        check(store, TraceFilter(started_since=START + timedelta(seconds=400 * 1500)))
+
+
+@pytest.mark.parametrize("column", ["runs", "calls", "crc"])
+def test_damaged_ones_are_none(store, column):
+    everything(store)
+    with sqlite3.connect(store.path) as connection:
+        connection.execute(f"UPDATE trace_rollups SET {column} = zeroblob(9) WHERE block = 1")  # noqa: S608
+        connection.execute("UPDATE trace_rollup_sums SET sums = 'x' WHERE part = 0")
+    everything(store)
+
+
+def test_names_beyond_the_limit_are_others(store, monkeypatch):
+    monkeypatch.setattr("selectools_observe.model.statistics.MOST_NAMES", 2)
+    monkeypatch.setattr("selectools_observe.model.statistics.MOST_TIMES", 3)
+    check(store, TraceFilter())
+    check(store, TraceFilter(has_error=True))
+
+
+def test_a_file_that_others_keep_locked_is_read(store):
+    with sqlite3.connect(store.path, isolation_level=None) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        check(store, TraceFilter())
+        connection.execute("ROLLBACK")
+    assert kept(store) == 0
+
+
+def test_async_stores_say_the_same(store):
+    async def ask():
+        async with AsyncSQLiteTraceStore(store.path) as other:
+            await asyncio.gather(*[other.save(a_run(random.Random(3), 2000 + n)) for n in range(9)])
+            return await asyncio.gather(*[other.statistics() for _ in range(5)])
+
+    found = asyncio.run(ask())
+    for each in found:
+        same_but_for_errors(each, store.statistics())
