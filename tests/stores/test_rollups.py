@@ -120,7 +120,7 @@ def everything(store):
 
 def kept(store, table="trace_rollups"):
     with sqlite3.connect(store.path) as connection:
-        return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
+        return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
 def test_they_are_made_when_asked_for_and_kept(store):
@@ -187,7 +187,7 @@ def test_many_blocks_add_up_in_larger_parts(tmp_path, chance):
 def test_damaged_ones_are_none(store, column):
     everything(store)
     with sqlite3.connect(store.path) as connection:
-        connection.execute(f"UPDATE trace_rollups SET {column} = zeroblob(9) WHERE block = 1")  # noqa: S608
+        connection.execute(f"UPDATE trace_rollups SET {column} = zeroblob(9) WHERE block = 1")
         connection.execute("UPDATE trace_rollup_sums SET sums = 'x' WHERE part = 0")
     everything(store)
 
