@@ -338,7 +338,7 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
     ) -> Annotation:
         """Say something of a run or of one of its steps; return it as the store keeps it.
 
-        What is said stands beside the trace: it is durable as a save is, saving the run again keeps
+        What is said is next to the trace: it is durable as a save is, saving the run again keeps
         it and deleting the run removes it, and the order of saving is as before. Summaries have the
         newest annotation of each name, and with them filters, orders, groups and statistics.
 
@@ -393,7 +393,7 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         ...
 
     async def delete(self, run_id: str, *, descendants: bool = False) -> bool:
-        """Remove a trace and what was said of it; return whether there was one.
+        """Remove a trace and its annotations; return whether there was one.
 
         Args:
             run_id: The run.
@@ -649,10 +649,10 @@ class AsyncFileTraceStore(AsyncQueryableTraceStore, Protocol):
         ...
 
     async def compact(self, *, progress: Progress | None = None) -> CompactReport:
-        """Give space back that deleted and replaced runs held, and mend the index if need be.
+        """Give space back that deleted and replaced runs held, and repair the index if need be.
 
         A damaged run stays as it is. Other programs may have the file open; their saves wait while
-        a database is written anew.
+        a database is rewritten.
         """
         ...
 

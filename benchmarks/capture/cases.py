@@ -150,8 +150,8 @@ def _record(recorder: Recorder, trace: so.AgentTrace) -> float:
 
 
 def _redaction(_: Path, runs: int) -> Case:
-    preparation = TraceProcessor(redact=common_redactors())
-    found = _timed(preparation.trace, min(runs, 500), 0)
+    processor = TraceProcessor(redact=common_redactors())
+    found = _timed(processor.trace, min(runs, 500), 0)
     return _case("redaction, all common redactors (in the background's thread)", found)
 
 

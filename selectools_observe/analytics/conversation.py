@@ -245,7 +245,7 @@ def _whole(value: Any) -> int | None:
 
 
 def turns_as_json(turns: Sequence[Turn], text_limit: int | None = None) -> Iterator[Any]:
-    """Turns as JSON values, their long texts cut to so many characters.
+    """Turns as JSON values, their long texts cut to this many characters.
 
     A turn with cut texts says under ``cut`` how long the longest was.
     """
@@ -258,7 +258,7 @@ def turns_as_json(turns: Sequence[Turn], text_limit: int | None = None) -> Itera
 
 
 def cut_texts(value: Any, limit: int) -> Any:
-    """A JSON value, its long texts cut to so many characters; the value itself if it has none."""
+    """A JSON value, its long texts cut to this many characters; the value itself if it has none."""
     if isinstance(value, str):
         return value if len(value) <= limit else value[:limit]
     if isinstance(value, dict):

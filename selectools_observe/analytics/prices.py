@@ -129,8 +129,8 @@ class PriceTable:
                 continue
             found = self.estimate(step)
             if found is not None:
-                told = {"table": found.table, "date": found.date}
-                step.cost_usd, step.extra = found.cost_usd, {**extra, ESTIMATE: told}
+                reported = {"table": found.table, "date": found.date}
+                step.cost_usd, step.extra = found.cost_usd, {**extra, ESTIMATE: reported}
                 done += 1
             elif step.type == StepType.LLM_CALL and (step.prompt_tokens or step.completion_tokens):
                 unknown[step.model or "(no model)"] += 1
@@ -234,7 +234,7 @@ def _prompt_and_further(step: TraceStep) -> tuple[int, dict[str, int]]:
     """All tokens of the prompt, and which of them are of a kind of their own."""
     prompt, further = step.prompt_tokens or 0, _further(step)
     cached = further.get("cache_read_tokens", 0) + further.get("cache_write_tokens", 0)
-    # More than the whole: they were told beside the prompt's, as Anthropic does.
+    # More than the whole: they were told next to the prompt's, as Anthropic does.
     return (prompt + cached if cached > prompt else prompt), further
 
 

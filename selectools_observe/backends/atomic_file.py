@@ -11,7 +11,7 @@ from ..errors import StorageError
 from ..model.reports import VerifyReport
 from .private_files import create, make_folder
 
-# What SQLite puts beside a database.
+# What SQLite puts next to a database.
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
 
@@ -46,7 +46,7 @@ def _check_companions(path: str) -> None:
 
 @contextlib.contextmanager
 def new_file_for(path: str, *, overwrite: bool) -> Iterator[str]:
-    """An empty file beside the path; it takes the path when all went well.
+    """An empty file next to the path; it takes the path when all went well.
 
     Raises:
         StorageError: The path was taken meanwhile.

@@ -486,7 +486,7 @@ class StoreCore(ABC, Generic[PreparedT]):
         self._keeper = None if retention is None else RetentionKeeper(retention)
 
     async def _saved(self, number: int) -> None:
-        """After so many runs were saved: a step of the retention, if it is time for one."""
+        """After this many runs were saved: a step of the retention, if it is time for one."""
         if self._keeper is not None and self._keeper.saved(number):
             await self._keeper.step(self._pruned(), self._where)
 

@@ -70,7 +70,7 @@ def folder_of(path: str) -> str:
 
 
 def owners_of(path: str | None) -> Collection[int]:
-    """Who may leave records of a store in this file, beside the user who opens it."""
+    """Who may leave records of a store in this file, besides the user who opens it."""
     if path is not None:
         with contextlib.suppress(OSError):
             return (os.stat(path).st_uid,)
@@ -79,8 +79,8 @@ def owners_of(path: str | None) -> Collection[int]:
 
 def to_line(run: int, kind: bytes, step: int, body: bytes) -> bytes:
     """A line of a record, with its newline."""
-    said = b"%d %b %d %b" % (run, kind, step, body)
-    return b"%08x %b\n" % (zlib.crc32(said), said)
+    payload = b"%d %b %d %b" % (run, kind, step, body)
+    return b"%08x %b\n" % (zlib.crc32(payload), payload)
 
 
 class RecordedRun:
@@ -117,12 +117,12 @@ def runs_in(lines: Iterable[bytes]) -> list[RecordedRun]:
     runs: dict[int, RecordedRun] = {}
     damaged = 0
     for line in lines:
-        said = _checked(line)
-        if said is None:
+        payload = _checked(line)
+        if payload is None:
             # Without a newline it is the one that was being written.
             damaged += line.endswith(b"\n")
             continue
-        run, kind, step, body = said
+        run, kind, step, body = payload
         if kind == BEGIN:
             runs[run] = RecordedRun(body)
         elif run in runs:
@@ -145,11 +145,11 @@ def _heed(runs: dict[int, RecordedRun], run: int, kind: bytes, step: int, body: 
 
 def _checked(line: bytes) -> tuple[int, bytes, int, bytes] | None:
     """What a line says; None if it is damaged."""
-    checksum, _, said = line.removesuffix(b"\n").partition(b" ")
+    checksum, _, payload = line.removesuffix(b"\n").partition(b" ")
     try:
-        if int(checksum, 16) != zlib.crc32(said):
+        if int(checksum, 16) != zlib.crc32(payload):
             return None
-        run, kind, step, body = said.split(b" ", 3)
+        run, kind, step, body = payload.split(b" ", 3)
         return int(run), kind, int(step), body
     except ValueError:
         return None
@@ -212,7 +212,7 @@ class JournalFolder:
 
     Args:
         path: The folder.
-        owners: Whose records are taken, beside the user's own.
+        owners: Whose records are taken, besides the user's own.
 
     Raises:
         FileNotFoundError: There is none.

@@ -36,7 +36,7 @@ class Entry(ABC):
     Attributes:
         number: Its place in the order.
         run_id: The run's id.
-        rank: How many of the same instant are older, for orders that are numbered anew.
+        rank: How many of the same instant are older, for orders that are renumbered.
     """
 
     __slots__ = ("number", "run_id")
@@ -137,7 +137,7 @@ class OrderedIndex(Generic[EntryT]):
         return True
 
     def _mend(self) -> None:
-        """Make the rest anew from the dictionary, if a signal handler raised in a change of it.
+        """Rebuild the rest from the dictionary, if a signal handler raised in a change of it.
 
         The dictionary is in the order of saving, and each change of it is one step.
         """

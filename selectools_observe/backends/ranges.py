@@ -40,10 +40,10 @@ _IN_SQL = (
 
 def is_exact(filters: TraceFilter) -> bool:
     """Whether ranges, ids and terms alone tell what matches."""
-    return told_by_costs(filters) and replace(filters, **dict.fromkeys(_IN_SQL)) == _EVERYTHING
+    return decided_by_costs(filters) and replace(filters, **dict.fromkeys(_IN_SQL)) == _EVERYTHING
 
 
-def told_by_costs(filters: TraceFilter) -> bool:
+def decided_by_costs(filters: TraceFilter) -> bool:
     """Whether the column of costs tells what its bounds let through: unknown costs are 0 there."""
     if filters.min_cost_usd is None:
         return filters.max_cost_usd is None

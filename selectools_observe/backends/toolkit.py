@@ -42,7 +42,7 @@ __all__ = [
 
 
 def summary_to_bytes(encoded: EncodedTrace, created_at: datetime) -> bytes:
-    """All that `matches` asks of a trace, as JSON, to be kept beside the trace itself."""
+    """All that `matches` asks of a trace, as JSON, to be kept next to the trace itself."""
     facts = {
         "parent_run_id": encoded.facts.parent_run_id,
         "has_error": encoded.facts.has_error,

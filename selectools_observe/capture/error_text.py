@@ -6,8 +6,8 @@ from __future__ import annotations
 def error_text(error: BaseException) -> str:
     """An exception as a step's ``error``: its type and what it says."""
     try:
-        said = str(error)
+        text = str(error)
     except Exception:  # noqa: BLE001 - an error's own text may fail
-        said = ""
+        text = ""
     name = type(error).__name__
-    return f"{name}: {said}" if said else name
+    return f"{name}: {text}" if text else name

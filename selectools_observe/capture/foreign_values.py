@@ -52,9 +52,9 @@ def opened_model(value: Any) -> Any:
     """What a pydantic model holds; a readable stand-in for anything else."""
     dump = getattr(value, "model_dump", None)
     if callable(dump) and not isinstance(value, type):
-        told = dump(exclude_unset=True)
-        if isinstance(told, dict):
-            return told
+        reported = dump(exclude_unset=True)
+        if isinstance(reported, dict):
+            return reported
     return replace_foreign(value)
 
 
@@ -98,10 +98,10 @@ class _Copier:
         try:
             return msgspec.to_builtins(value, str_keys=True, enc_hook=self._opened)
         except Exception:
-            told = self._opened(value)
-            if told is value or not isinstance(told, dict | list):
+            reported = self._opened(value)
+            if reported is value or not isinstance(reported, dict | list):
                 raise
-            return self.copy(told)
+            return self.copy(reported)
 
     def _attribute(self, value: Any, name: str) -> Any:
         try:

@@ -44,7 +44,7 @@ class RunTable:
     Args:
         width: Columns of the terminal; texts and the metadata have what the rest leaves.
         runs: Some of those that are to come: they tell how wide the columns are, and which metadata
-            tells runs apart.
+            distinguishes runs.
         whole_ids: Whether to leave the ids whole, whatever the width.
         columns: What to show of each run; `default_columns` and, as there is room, what was asked
             and answered and the metadata, unless given.
@@ -102,7 +102,7 @@ class RunTable:
         return line.append_text(self._metadata(run.metadata)) if self._rest > 0 else line
 
     def _metadata(self, metadata: dict[str, Any]) -> Text:
-        """``key=value`` pairs, as many as there is room for; first what tells runs apart."""
+        """``key=value`` pairs, as many as there is room for; first what distinguishes runs."""
         text = Text()
         if metadata.get("unfinished") is True:
             text.append("unfinished ", "yellow")

@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
         code = PIPE_CLOSED
     except OSError as error:
         if code in {OK, NOTHING}:
-            code = _told(f"standard output: {error.strerror}", STORE)
+            code = _reported(f"standard output: {error.strerror}", STORE)
     if code != OK:
         _drop_unwritten_output()
     return code
@@ -46,7 +46,7 @@ def _guarded(arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("SELECTOOLS_OBSERVE_DEBUG"):
             raise
-        return _told(*_explained(error))
+        return _reported(*_explained(error))
     return code if isinstance(code, int) else OK
 
 
@@ -82,7 +82,7 @@ def _explained(error: BaseException) -> tuple[str, int]:
     return text, code
 
 
-def _told(message: str, code: int) -> int:
+def _reported(message: str, code: int) -> int:
     try:
         Terminal().error(message)
     except BrokenPipeError:

@@ -77,8 +77,8 @@ class StepFollower:
 
     def _line(self, trace: AgentTrace, index: int, step: TraceStep) -> None:
         if self._as_data:
-            told = {"run_id": trace.run_id, "step": index, **step.to_dict()}
-            self._terminal.json(as_json(told))
+            reported = {"run_id": trace.run_id, "step": index, **step.to_dict()}
+            self._terminal.json(as_json(reported))
             return
         name = trace.name if isinstance(trace.name, str) else trace.run_id[:_SHORT_ID]
         line = styled(f"{one_line(name, 24)} ", "cyan").append(step_text(step, index))

@@ -47,12 +47,12 @@ def heading_of(
         line.append(" · running", "yellow")
     yield line
     moments = {"started": summary.started_at, "saved": summary.created_at}
-    told = [
+    reported = [
         f"{what} {formatting.local_time(moment, seconds=True)}"
         for what, moment in moments.items()
         if moment is not None
     ]
-    yield styled("    " + " · ".join(told), "dim")
+    yield styled("    " + " · ".join(reported), "dim")
     told_again = list(trace.metadata.values())
     for name in (*_FIELDS, *(_TEXTS if with_texts else ())):
         value = getattr(summary, name)

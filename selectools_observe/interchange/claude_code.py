@@ -129,18 +129,18 @@ class _Session:
             self._outcome = None
             self._input = self._input or text
 
-    def _end_tool(self, result: JSONObject, told: Any, when: float) -> None:
+    def _end_tool(self, result: JSONObject, reported: Any, when: float) -> None:
         made = self._waiting.pop(str(result.get("tool_use_id")), None)
         if made is None:
             return
         text = text_of(result.get("content"))
         made.tool_result = text
         took = (when - float(made.timestamp)) * 1000
-        if isinstance(told, dict):
-            told_ms = told.get("totalDurationMs", told.get("durationMs"))
-            took = float(told_ms) if isinstance(told_ms, int | float) else took
-            if isinstance(told.get("agentId"), str):
-                child = f"{self.session_id}-{told['agentId']}"
+        if isinstance(reported, dict):
+            reported_ms = reported.get("totalDurationMs", reported.get("durationMs"))
+            took = float(reported_ms) if isinstance(reported_ms, int | float) else took
+            if isinstance(reported.get("agentId"), str):
+                child = f"{self.session_id}-{reported['agentId']}"
                 made.extra = (made.extra or {}) | {"child_run_id": child}
         made.duration_ms = round(max(took, 0.0), 3)
         if result.get("is_error"):

@@ -16,7 +16,7 @@ from .span_runs import SpanRuns
 
 def _span(value: JSONObject) -> SpanRecord:
     context, status = value["context"], value.get("status")
-    told = status if isinstance(status, dict) else {"status_code": status}
+    reported = status if isinstance(status, dict) else {"status_code": status}
     resource = value.get("resource")
     parent = value.get("parent_id")
     return SpanRecord(
@@ -27,8 +27,8 @@ def _span(value: JSONObject) -> SpanRecord:
         kind=str(value.get("kind") or "internal").removeprefix("SpanKind.").lower(),
         start_ns=nanoseconds(seconds(value.get("start_time"))),
         end_ns=nanoseconds(seconds(value.get("end_time"))),
-        status=str(told.get("status_code") or "unset").removeprefix("StatusCode.").lower(),
-        status_message=str(told.get("description") or ""),
+        status=str(reported.get("status_code") or "unset").removeprefix("StatusCode.").lower(),
+        status_message=str(reported.get("description") or ""),
         attributes=_object(value.get("attributes")),
         events=[
             SpanEvent(

@@ -30,7 +30,7 @@ class Saved(NamedTuple):
     Attributes:
         summary: Its summary.
         trace: The run.
-        annotations: What was said of it, oldest first.
+        annotations: Its annotations, oldest first.
     """
 
     summary: TraceSummary
@@ -89,7 +89,7 @@ def _one_by_one(
 def jsonl_lines(runs: Iterable[Saved]) -> Iterator[bytes]:
     """The lines of a JSONL store's file, with the times of the saves.
 
-    What was said of a run is in its line: a store keeps it in a file of its own, `import` reads it.
+    The annotations of a run are in its line: a store keeps them in a file of its own.
     """
     for summary, trace, said in runs:
         head = {

@@ -20,7 +20,7 @@ class SavedRun(NamedTuple):
     Attributes:
         trace: The run.
         created_at: When it was saved, aware; None if the file does not say.
-        annotations: What was said of it, oldest first.
+        annotations: Its annotations, oldest first.
     """
 
     trace: AgentTrace

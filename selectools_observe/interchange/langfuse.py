@@ -99,13 +99,13 @@ def _span(row: JSONObject, *, alone: bool) -> SpanRecord:
 def _root(trace: JSONObject, observations: list[JSONObject]) -> SpanRecord:
     times = [seconds(row.get(name)) for row in observations for name in ("start_time", "end_time")]
     known = [moment for moment in times if moment is not None]
-    told = seconds(trace["timestamp"])
+    reported = seconds(trace["timestamp"])
     return SpanRecord(
         trace_id=hex_id(trace["id"], 32),
         span_id=hex_id(f"trace {trace['id']}", 16),
         name=str(trace.get("name") or ""),
-        start_ns=nanoseconds(min(known, default=told)),
-        end_ns=nanoseconds(max(known, default=told)),
+        start_ns=nanoseconds(min(known, default=reported)),
+        end_ns=nanoseconds(max(known, default=reported)),
         scope="langfuse",
         attributes=attributes(
             "AGENT",

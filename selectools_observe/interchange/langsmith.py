@@ -66,20 +66,22 @@ def _output(outputs: Any) -> Any:
 
 def _usage(row: JSONObject, extra: JSONObject, metadata: JSONObject) -> JSONObject:
     """What a call of a model used: LangSmith's own counts, or those that the model reported."""
-    told = _object(_object(row.get("outputs")).get("usage_metadata")) or _object(
+    reported = _object(_object(row.get("outputs")).get("usage_metadata")) or _object(
         metadata.get("usage_metadata")
     )
-    details = _object(row.get("prompt_token_details")) or _object(told.get("input_token_details"))
+    details = _object(row.get("prompt_token_details")) or _object(
+        reported.get("input_token_details")
+    )
     written = _object(row.get("completion_token_details")) or _object(
-        told.get("output_token_details")
+        reported.get("output_token_details")
     )
     parameters = _object(extra.get("invocation_params"))
     return {
         "model": metadata.get("ls_model_name") or parameters.get("model"),
         "provider": metadata.get("ls_provider"),
         "parameters": parameters,
-        "prompt_tokens": _count(row.get("prompt_tokens"), told.get("input_tokens")),
-        "completion_tokens": _count(row.get("completion_tokens"), told.get("output_tokens")),
+        "prompt_tokens": _count(row.get("prompt_tokens"), reported.get("input_tokens")),
+        "completion_tokens": _count(row.get("completion_tokens"), reported.get("output_tokens")),
         "cache_read_tokens": total(details.get("cache_read")),
         "cache_write_tokens": total(details.get("cache_creation")),
         "reasoning_tokens": total(written.get("reasoning")),

@@ -88,18 +88,18 @@ class _Messages:
 def _part(row: sqlite3.Row) -> JSONObject:
     """A part in the words of the GenAI conventions, which llm's are close to."""
     payload = _json(row["payload"])
-    told: JSONObject = payload if isinstance(payload, dict) else {}
+    reported: JSONObject = payload if isinstance(payload, dict) else {}
     match row["type"]:
         case "tool_call":
-            named = {"name": told.get("name"), "arguments": told.get("arguments")}
-            return {"type": "tool_call", "id": told.get("tool_call_id"), **named}
+            named = {"name": reported.get("name"), "arguments": reported.get("arguments")}
+            return {"type": "tool_call", "id": reported.get("tool_call_id"), **named}
         case "tool_result":
-            output, error = told.get("output"), told.get("exception")
-            part = {"type": "tool_call_response", "id": told.get("tool_call_id")}
-            return part | {"name": told.get("name"), "response": output, "exception": error}
+            output, error = reported.get("output"), reported.get("exception")
+            part = {"type": "tool_call_response", "id": reported.get("tool_call_id")}
+            return part | {"name": reported.get("name"), "response": output, "exception": error}
         case "text" | "reasoning":
             return {"type": row["type"], "content": row["text"] or ""}
-    return {"type": row["type"], "text": row["text"]} | told
+    return {"type": row["type"], "text": row["text"]} | reported
 
 
 def _turn_steps(

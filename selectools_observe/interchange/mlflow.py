@@ -29,10 +29,10 @@ def runs_of(trace: JSONObject) -> list[AgentTrace]:
 
 def _span(span: JSONObject, info: JSONObject) -> SpanRecord:
     context = _object(span.get("context"))  # until version 3
-    told = _object(span.get("attributes"))
-    own = {name.removeprefix(_OWN): _parsed(value) for name, value in told.items()
+    reported = _object(span.get("attributes"))
+    own = {name.removeprefix(_OWN): _parsed(value) for name, value in reported.items()
            if name.startswith(_OWN)}  # fmt: skip
-    others = {name: _parsed(value) for name, value in told.items() if not name.startswith(_OWN)}
+    others = {name: _parsed(value) for name, value in reported.items() if not name.startswith(_OWN)}
     parent = span.get("parent_span_id", span.get("parent_id"))
     status = span.get("status") or span.get("status_code")
     code, message = (
@@ -98,8 +98,8 @@ def _about(info: JSONObject) -> JSONObject:
 
 def _event(event: JSONObject) -> SpanEvent:
     when = event.get("time_unix_nano") or event.get("timestamp") or 0
-    told = _object(event.get("attributes"))
-    return SpanEvent(str(event.get("name") or ""), int(when), told)
+    reported = _object(event.get("attributes"))
+    return SpanEvent(str(event.get("name") or ""), int(when), reported)
 
 
 def _trace_id(info: JSONObject, span: JSONObject, context: JSONObject) -> object:

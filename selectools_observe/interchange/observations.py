@@ -61,7 +61,7 @@ def as_text(value: Any) -> str | None:
     return value if isinstance(value, str) else dumps(value).decode("utf-8", "surrogatepass")
 
 
-def attributes(kind: str, **told: Any) -> dict[str, Any]:
+def attributes(kind: str, **reported: Any) -> dict[str, Any]:
     """OpenInference's attributes of a span; what is None is absent."""
     names = {
         "input": "input.value",
@@ -82,8 +82,8 @@ def attributes(kind: str, **told: Any) -> dict[str, Any]:
         "tags": "tag.tags",
     }
     for name in ("input", "output", "parameters", "metadata"):
-        told[name] = as_text(told.get(name))
-    found = {names[name]: value for name, value in told.items() if value is not None}
+        reported[name] = as_text(reported.get(name))
+    found = {names[name]: value for name, value in reported.items() if value is not None}
     return {"openinference.span.kind": kind} | found
 
 
@@ -92,10 +92,10 @@ def failure(error: str | None, when_ns: int) -> dict[str, Any]:
     if not error:
         return {}
     message, _, trace = error.partition("\n\nTraceback ")
-    told = {"exception.message": message.strip()}
+    reported = {"exception.message": message.strip()}
     if trace:
-        told["exception.stacktrace"] = f"Traceback {trace}"
-    event = SpanEvent("exception", when_ns, told)
+        reported["exception.stacktrace"] = f"Traceback {trace}"
+    event = SpanEvent("exception", when_ns, reported)
     return {"status": "error", "status_message": message.strip(), "events": [event]}
 
 

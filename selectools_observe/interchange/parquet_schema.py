@@ -131,12 +131,13 @@ def schema(pyarrow: Any) -> pa.Schema:
 def batch_of(pyarrow: Any, runs: Sequence[Saved]) -> pa.RecordBatch:
     """Runs as a batch of rows."""
     texts = [encode(trace).trace for _, trace, _ in runs]
-    told: list[dict[str, Any]] = [expand(loads(text)) for text in texts]
+    reported: list[dict[str, Any]] = [expand(loads(text)) for text in texts]
     columns = {
-        name: array(pyarrow, kind, _values(name, runs, told)) for name, kind in RUN_COLUMNS.items()
+        name: array(pyarrow, kind, _values(name, runs, reported))
+        for name, kind in RUN_COLUMNS.items()
     }
     columns["annotations"] = _annotations(pyarrow, [run.annotations for run in runs])
-    columns["steps"] = _steps(pyarrow, [run["steps"] for run in told])
+    columns["steps"] = _steps(pyarrow, [run["steps"] for run in reported])
     columns["trace_json"] = pyarrow.array([text.decode() for text in texts], pyarrow.string())
     found: pa.RecordBatch = pyarrow.RecordBatch.from_arrays(
         list(columns.values()), schema=schema(pyarrow)
@@ -144,17 +145,17 @@ def batch_of(pyarrow: Any, runs: Sequence[Saved]) -> pa.RecordBatch:
     return found
 
 
-def _values(name: str, runs: Sequence[Saved], told: list[dict[str, Any]]) -> list[Any]:
+def _values(name: str, runs: Sequence[Saved], reported: list[dict[str, Any]]) -> list[Any]:
     if name in _OF_STEPS:
-        return [_distinct(run["steps"], _OF_STEPS[name]) for run in told]
+        return [_distinct(run["steps"], _OF_STEPS[name]) for run in reported]
     if name == "parent_run_id":
-        return [run.get(name) for run in told]
+        return [run.get(name) for run in reported]
     field = "steps" if name == "step_count" else name
     return [getattr(summary, field) for summary, *_ in runs]
 
 
 def _annotations(pyarrow: Any, runs: list[Sequence[Annotation]]) -> pa.ListArray:
-    """What was said of each run, as lists of structs."""
+    """The annotations of each run, as lists of structs."""
     every = [one for said in runs for one in said]
     columns = [
         array(pyarrow, kind, [getattr(one, name) for one in every])

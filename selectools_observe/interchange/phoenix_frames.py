@@ -23,15 +23,15 @@ FRAME_COLUMNS = frozenset({"context.trace_id", "context.span_id", "start_time"})
 def span_of(row: JSONObject) -> SpanRecord:
     """The span of a row."""
     context = row.get("context")
-    told = context if isinstance(context, dict) else {}
+    reported = context if isinstance(context, dict) else {}
     parent = row.get("parent_id")
     kind = row.get("span_kind")
     found = _attributes(row)
     if isinstance(kind, str) and kind:
         found.setdefault("openinference.span.kind", kind)
     return SpanRecord(
-        trace_id=hex_id(told.get("trace_id") or row.get("context.trace_id"), 32),
-        span_id=hex_id(told.get("span_id") or row.get("context.span_id"), 16),
+        trace_id=hex_id(reported.get("trace_id") or row.get("context.trace_id"), 32),
+        span_id=hex_id(reported.get("span_id") or row.get("context.span_id"), 16),
         parent_span_id=hex_id(parent, 16) if isinstance(parent, str) and parent else None,
         name=str(row.get("name") or ""),
         start_ns=_nanoseconds(row.get("start_time")),
@@ -45,8 +45,8 @@ def span_of(row: JSONObject) -> SpanRecord:
 
 
 def _attributes(row: JSONObject) -> JSONObject:
-    told = row.get("attributes")
-    found = dict(told) if isinstance(told, dict) else {}
+    reported = row.get("attributes")
+    found = dict(reported) if isinstance(reported, dict) else {}
     found |= {name.removeprefix(_PREFIX): value for name, value in row.items()
               if name.startswith(_PREFIX)}  # fmt: skip
     flat: JSONObject = {}
@@ -73,8 +73,12 @@ def _flatten(name: str, value: Any, into: JSONObject) -> None:
 
 
 def _event(event: JSONObject) -> SpanEvent:
-    told = event.get("attributes")
-    kept = {} if not isinstance(told, dict) else {n: v for n, v in told.items() if v is not None}
+    reported = event.get("attributes")
+    kept = (
+        {}
+        if not isinstance(reported, dict)
+        else {n: v for n, v in reported.items() if v is not None}
+    )
     return SpanEvent(str(event.get("name") or ""), _nanoseconds(event.get("timestamp")), kept)
 
 

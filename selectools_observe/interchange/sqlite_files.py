@@ -19,7 +19,7 @@ def is_sqlite(path: str) -> bool:
 
 
 def tables_of(path: str) -> frozenset[str]:
-    """The names of a database's tables; none if it is no database or cannot be read."""
+    """The names of a database's tables; none if it is not a database or cannot be read."""
     try:
         with reading(path) as database:
             rows = database.execute("SELECT name FROM sqlite_master WHERE type IN ('table','view')")

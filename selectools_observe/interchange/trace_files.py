@@ -22,7 +22,7 @@ class _TraceReader:
 
     def take(self, value: JSONObject, place: str) -> Iterable[FoundRun]:
         if not isinstance(value.get("traces"), list):
-            return [self._with_what_was_said(trace_of(value), value, place)]
+            return [self._with_annotations(trace_of(value), value, place)]
         return self._each(value["traces"], place)
 
     def _each(self, values: list[Any], place: str) -> Iterator[AgentTrace]:
@@ -32,7 +32,7 @@ class _TraceReader:
             except ValueError as error:
                 self._source.skipped(f"{place}, entry {number}", str(error))
 
-    def _with_what_was_said(self, trace: AgentTrace, value: JSONObject, place: str) -> FoundRun:
+    def _with_annotations(self, trace: AgentTrace, value: JSONObject, place: str) -> FoundRun:
         """The run with the time of its save and its annotations, as a store's line has them."""
         if "trace" not in value:
             return trace

@@ -64,7 +64,7 @@ class AnnotationCollector:
         self._labels: dict[str, Counter[str]] = {}
 
     def add(self, said: Latest) -> None:
-        """Count what was said of a run."""
+        """Count the annotations of a run."""
         for name, one in said.items():
             if name not in self._runs and len(self._runs) >= MOST_NAMES:
                 continue

@@ -33,7 +33,7 @@ from .trace import (
     step_type,
     total_ms,
 )
-from .validation import check_metadata_depth, fit_to_store, is_storable_id, settle_steps
+from .validation import check_metadata_depth, fit_to_store, is_storable_id, validate_steps
 
 
 class TraceType(Protocol):
@@ -210,7 +210,7 @@ def decode_step(data: bytes) -> TraceStep:
     """The step of a JSON object written by `encode_step`.
 
     Raises:
-        ValueError: It is no JSON, or not of a step's shape.
+        ValueError: It is not JSON, or not of a step's shape.
     """
     try:
         return _step_decoder.decode(data)
@@ -224,7 +224,7 @@ def decode_step(data: bytes) -> TraceStep:
 
 def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
     steps = list(trace.steps)
-    plain = settle_steps(steps, run_id)
+    plain = validate_steps(steps, run_id)
     check_metadata_depth(trace.metadata)
     metadata = dumps(trace.metadata, "metadata") if trace.metadata else b"{}"
     total = total_ms(steps)
@@ -310,7 +310,7 @@ def decode(data: bytes, trace_type: TraceType = AgentTrace) -> Any:
     """The trace of a JSON object written by `encode`, by selectools or by a newer version.
 
     Raises:
-        ValueError: It is no JSON, or not of a trace's shape.
+        ValueError: It is not JSON, or not of a trace's shape.
     """
     if trace_type is not AgentTrace:
         return _from_dict(trace_type, data)

@@ -169,16 +169,18 @@ def details_from_bytes(
     if not data:
         return RunDetails(started_us=started_us, wall_ms=wall_ms)
     try:
-        told = _decoder.decode(data)
-        return msgspec.structs.replace(told, started_us=started_us, wall_ms=wall_ms)
+        reported = _decoder.decode(data)
+        return msgspec.structs.replace(reported, started_us=started_us, wall_ms=wall_ms)
     except msgspec.MsgspecError:
         return _details_slowly(data, started_us, wall_ms)
 
 
 def _details_slowly(data: bytes, started_us: int | None, wall_ms: float | None) -> RunDetails:
-    told = loads(data)
+    reported = loads(data)
     try:
-        return msgspec.convert({**told, "started_us": started_us, "wall_ms": wall_ms}, RunDetails)
+        return msgspec.convert(
+            {**reported, "started_us": started_us, "wall_ms": wall_ms}, RunDetails
+        )
     except (msgspec.MsgspecError, TypeError) as error:
         raise ValueError(str(error)) from error
 

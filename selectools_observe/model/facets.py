@@ -116,8 +116,8 @@ class StepScan:
 
 def is_free_of(steps: Sequence[Any]) -> bool:
     """Whether some step says what it cost, and all that do say nothing."""
-    told = [step.cost_usd for step in steps if step.cost_usd is not None]
-    return _is_nothing(told)
+    reported = [step.cost_usd for step in steps if step.cost_usd is not None]
+    return _is_nothing(reported)
 
 
 def _is_nothing(costs: Sequence[Number]) -> bool:

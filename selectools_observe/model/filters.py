@@ -42,8 +42,8 @@ class TraceFilter:
         metadata_match: Every pair must be in the metadata: the key literally, at the top level; the
             value equal as JSON (``1`` equals ``1.0``, ``True`` is not ``1``, objects and arrays
             deeply). ``None`` matches a stored null, not an absent key.
-        min_steps: At least so many steps.
-        max_steps: At most so many steps.
+        min_steps: Fewest steps.
+        max_steps: Most steps.
         since: Saved at or after this instant; timezone-aware.
         until: Saved at or before this instant; timezone-aware.
         min_ms: The steps' durations sum to at least this, milliseconds.
@@ -216,7 +216,7 @@ def asks_for_texts(filters: TraceFilter) -> bool:
 
 
 def asks_for_annotations(filters: TraceFilter) -> bool:
-    """Whether `matches`, or the order, depends on what was said of a run."""
+    """Whether `matches`, or the order, depends on the annotations of a run."""
     if filters.order_by is not None and parse_order(filters.order_by).is_of_score:
         return True
     asked = (ScoreBound, LabelIs, IsAnnotated)

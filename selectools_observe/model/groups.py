@@ -99,7 +99,7 @@ class TraceGroup(msgspec.Struct, frozen=True):
     """Runs that have something in common.
 
     Attributes:
-        key: What it is; a value that is no text, as JSON.
+        key: What it is; a value that is not a text, as JSON.
         runs: How many there are.
         errors: How many of them have an error.
         first_at: When the first began, aware.
@@ -226,7 +226,7 @@ def check_by(by: object) -> str:
     """Refuse what runs cannot be grouped by.
 
     Raises:
-        TypeError: It is no text.
+        TypeError: It is not a text.
         ValueError: It is empty.
     """
     if not isinstance(by, str):
@@ -270,10 +270,10 @@ def _sort_key(group: TraceGroup, order_by: str) -> tuple[float | str, str]:
 
 def _mean_score(group: TraceGroup, name: str, order_by: str) -> float:
     """The mean of a group's scores; a group without one comes last either way."""
-    told = group.annotations.get(name)
-    if told is None or not told.score.count:
+    reported = group.annotations.get(name)
+    if reported is None or not reported.score.count:
         return -sys.float_info.max if order_by.startswith("-") else sys.float_info.max
-    return told.score.mean
+    return reported.score.mean
 
 
 def _write_cursor(by: str, order_by: str, key: tuple[float | str, str]) -> str:
@@ -301,7 +301,7 @@ class FacetValues(msgspec.Struct, frozen=True):
 
     Attributes:
         runs: How many runs have it.
-        values: Values and how many runs have each, most first; one that is no text, as JSON.
+        values: Values and how many runs have each, most first; one that is not a text, as JSON.
         is_complete: Whether these are all.
     """
 
@@ -362,12 +362,12 @@ class FacetCollector:
         values.update(texts)
 
     def result(self, most: int) -> TraceFacets:
-        """What was counted, so many values of each key."""
+        """What was counted, this many values of each key."""
         fields: dict[str, Any] = {}
         metadata: dict[str, Any] = {}
         for key, counts in sorted(self._values.items()):
             ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
             complete = len(ordered) <= most and key not in self._is_capped
-            told = FacetValues(self._having[key], ordered[:most], complete)
-            (metadata if key[0] else fields)[key[1]] = told
+            reported = FacetValues(self._having[key], ordered[:most], complete)
+            (metadata if key[0] else fields)[key[1]] = reported
         return TraceFacets(self._runs, fields, metadata)

@@ -92,7 +92,7 @@ def _write(value: object, path: str) -> bytes:
     except (UnstorableValueError, RecursionError):
         raise
     except Exception as error:
-        raise UnstorableValueError(path or "it", f"cannot be read: {_told(error)}") from error
+        raise UnstorableValueError(path or "it", f"cannot be read: {_reported(error)}") from error
     return "".join(written).encode()
 
 
@@ -184,11 +184,11 @@ def _text(value: object, path: str) -> str:
     try:
         return str(value)
     except Exception as error:
-        problem = f"({type(value).__name__}) has no text form: {_told(error)}"
+        problem = f"({type(value).__name__}) has no text form: {_reported(error)}"
         raise UnstorableValueError(path, problem) from error
 
 
-def _told(error: Exception) -> str:
+def _reported(error: Exception) -> str:
     """An exception's own words, if it has any."""
     try:
         return repr(error)

@@ -35,7 +35,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         store: The kind of store: a cursor means nothing to another kind.
         key: The place of the last trace that was given out.
-        epoch: Which numbering the key belongs to, for stores that number anew when they open.
+        epoch: Which numbering the key belongs to, for stores that renumber when they open.
         created_us: When that trace was saved, microseconds since the epoch.
         run_id: Which trace it was.
         tiebreaker: How many of the same microsecond were saved before it.
@@ -66,7 +66,7 @@ def from_cursor(
     """The position of a cursor, whose key is less than the largest.
 
     Raises:
-        TypeError: It is no string.
+        TypeError: It is not a string.
         ValueError: It was not made by a store of this kind, or for another order.
     """
     if not isinstance(cursor, str):

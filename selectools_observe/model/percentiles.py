@@ -191,7 +191,7 @@ class PercentileBuilder:
 
 
 def ranks_of(count: int) -> list[int]:
-    """The nearest ranks of p50, p90, p95 and p99 among so many values."""
+    """The nearest ranks of p50, p90, p95 and p99 among this many values."""
     return [max(1, math.ceil(share * count)) for share in (0.5, 0.9, 0.95, 0.99)]
 
 

@@ -1,7 +1,7 @@
 """Each message of a run once: what was said in an earlier step stands there, and here a reference.
 
 An agent sends the whole conversation with every call, so a run's JSON would grow with the square of
-its turns. A run in which something repeats is written with ``"$refs": 1`` beside its other keys,
+its turns. A run in which something repeats is written with ``"$refs": 1`` next to its other keys,
 and then in a step's ``input``, ``output`` and further keys, and in the run's ``input``, ``output``
 and further keys:
 
@@ -219,7 +219,7 @@ def expanded_json(trace: bytes) -> bytes:
     """A run's JSON without references, for readers that do not know them.
 
     Raises:
-        ValueError: As `expand`, or it is no JSON.
+        ValueError: As `expand`, or it is not JSON.
     """
     run = loads(trace)
     return dumps(expand(run)) if isinstance(run, dict) and KEY in run else trace

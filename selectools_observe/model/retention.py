@@ -21,11 +21,11 @@ class Retention:
     Attributes:
         older_than: Runs saved longer ago than this go; or before this instant, timezone-aware.
         keep_runs: All but the newest so many go, in the order of saving.
-        keep_bytes: The oldest go until the store has at most so many bytes: pages of a database
+        keep_bytes: The oldest go until the store has at most this many bytes: pages of a database
             that are in use, a JSONL file with the lines that are superseded.
         where: Only runs that match are looked at. Alone, without a bound, all of them go.
         keep: Runs that match stay, whatever the bounds say.
-        keep_annotated: So do runs of which something was said.
+        keep_annotated: So do runs that have annotations.
 
     Raises:
         TypeError: A value of the wrong type.

@@ -1,6 +1,6 @@
 """What the calls of a run add up to, by model and by tool: a pure function of the trace.
 
-Kept beside a run, it answers statistics without the trace.
+Kept next to a run, it answers statistics without the trace.
 """
 
 from __future__ import annotations

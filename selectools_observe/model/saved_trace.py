@@ -16,7 +16,7 @@ class SavedTrace(Protocol):
     Attributes:
         trace: The run.
         created_at: When it was saved, aware; None if nobody knows.
-        annotations: What was said of it, oldest first.
+        annotations: Its annotations, oldest first.
     """
 
     @property

@@ -14,7 +14,7 @@ from .facets import facts_of, has_error, usage_of
 from .json_values import UnstorableValueError, dumps, loads, replace_foreign
 from .reference_writer import may_hold_timestamp, may_repeat
 from .trace import AgentTrace, TraceFacts, TraceSummary, total_of
-from .validation import check_metadata_depth, fit_to_store, settle_steps
+from .validation import check_metadata_depth, fit_to_store, validate_steps
 
 _FEW = 4
 _ABSENT = msgspec.Raw()
@@ -77,10 +77,10 @@ def snapshot(trace: object) -> Snapshot:
 
 def _snapshot(own: AgentTrace, run_id: str) -> Snapshot:
     steps = list(own.steps)
-    plain = settle_steps(steps, run_id)
+    plain = validate_steps(steps, run_id)
     check_metadata_depth(own.metadata)
     packed = None
-    # A few steps that repeat each other are packed faster than they are told apart.
+    # A few steps that repeat each other are packed faster than they are distinguished.
     if plain and not own.extra and not (len(steps) > _FEW and may_repeat(steps)):
         # The total is seldom asked for: see `Snapshot.trace`.
         packed = _pack(written(own, run_id, 0, steps, own.metadata or msgspec.UNSET))

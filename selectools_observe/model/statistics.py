@@ -197,7 +197,7 @@ class Collector:
             group.runs += 1
 
     def add_annotations(self, summary: TraceSummary, rollup: Rollup | None = None) -> None:
-        """Count what was said of a run, which `add_summary` and `add_rollup` do not.
+        """Count the annotations of a run, which `add_summary` and `add_rollup` do not.
 
         So what is kept of runs may be counted without their annotations, which change while
         nothing is saved, and those few runs by themselves that have some.

@@ -109,7 +109,7 @@ class TraceStep(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, 
         children: Names of the branches of a parallel step.
         input: What it was given: the messages of a model call, or any other JSON value.
         output: What came of it, likewise.
-        extra: Fields of a file that this version does not know; written back beside the others.
+        extra: Fields of a file that this version does not know; written back next to the others.
     """
 
     # Factories keep these two in the file even when they hold the default.
@@ -217,7 +217,7 @@ class AgentTrace(msgspec.Struct):
         tags: Words to find it by.
         outcome: How it ended: one of `OUTCOMES`. Unset, summaries tell it by the steps (see
             `selectools_observe.model.details`).
-        extra: Fields of a file that this version does not know; written back beside the others.
+        extra: Fields of a file that this version does not know; written back next to the others.
 
     The fields after ``metadata`` are written as further keys where they are set. A field that a
     file holds in another type than this is kept as it is.
@@ -380,7 +380,7 @@ somebody's answer; or not at all."""
 DETAIL_FIELDS = (
     "name", "input", "output", "session_id", "user_id", "agent", "tags", "outcome",
 )  # fmt: skip
-"""The fields of a run that are beside selectools' own."""
+"""The fields of a run that are next to selectools' own."""
 
 TRACE_KEYS = frozenset(
     {

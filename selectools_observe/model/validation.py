@@ -107,7 +107,7 @@ def _names(slots: object) -> Iterable[str]:
     return (slots,) if isinstance(slots, str) else slots or ()  # type: ignore[return-value]
 
 
-def settle_steps(steps: list[TraceStep], run_id: str) -> bool:
+def validate_steps(steps: list[TraceStep], run_id: str) -> bool:
     """Make sure that all steps have a proper type; whether none has unknown fields."""
     plain = True
     are_scalars = SCALARS.issuperset
@@ -117,9 +117,9 @@ def settle_steps(steps: list[TraceStep], run_id: str) -> bool:
             if kind.__class__ is str and kind in STEP_TYPES:  # as most are
                 step.type = STEP_TYPES[kind]
             else:
-                _settle_type(step, number, run_id)
+                _validate_type(step, number, run_id)
         if step.extra:
-            _settle_messages(step)
+            _validate_messages(step)
             plain = plain and not step.extra
         args = step.tool_args
         if args.__class__ is dict and are_scalars(map(type, args.values())):
@@ -129,7 +129,7 @@ def settle_steps(steps: list[TraceStep], run_id: str) -> bool:
     return plain
 
 
-def _settle_messages(step: TraceStep) -> None:
+def _validate_messages(step: TraceStep) -> None:
     """Put messages that were left in ``extra`` where they belong, as they did before."""
     extra = step.extra or {}
     moved = [name for name in _MESSAGES if name in extra and getattr(step, name) is None]
@@ -139,7 +139,7 @@ def _settle_messages(step: TraceStep) -> None:
             setattr(step, name, extra[name])
 
 
-def _settle_type(step: TraceStep, number: int, run_id: str) -> None:
+def _validate_type(step: TraceStep, number: int, run_id: str) -> None:
     try:
         step.type = step_type(step.type)
     except TypeError:

@@ -133,7 +133,7 @@ class AiosqliteWorker(Generic[HeldT]):
         self._no_fork.release()
 
     def after_fork_in_child(self) -> None:
-        # Its thread is not here, and nobody will use it: loop-local state begins anew too.
+        # Its thread is not here, and nobody will use it: loop-local state begins again too.
         if self._rested is not None:
             self._rested.forget()
         self._thread = self._held = None

@@ -1,4 +1,4 @@
-"""The runtime of code that runs in an event loop: asyncio's locks, and threads beside the loop.
+"""The runtime of code that runs in an event loop: asyncio's locks, and threads next to the loop.
 
 aiosqlite's threads do the work on databases, aiofiles' that on files.
 """

@@ -101,7 +101,7 @@ def create_app(
         store: Any store, async or blocking; stays the caller's to close. An async one is better.
         token: What clients must know; None if all who reach the app may ask.
         read_only: Refuse everything that changes the store.
-        allowed_hosts: Names by which the app may be called beside ``localhost`` and IP addresses;
+        allowed_hosts: Names by which the app may be called besides ``localhost`` and IP addresses;
             ``*.example.org`` for all under it, ``*`` for any.
         allowed_origins: Sites, such as ``https://example.org``, whose pages may ask too.
         max_body: The most bytes of a body, or of one of its lines; also when unpacked.

@@ -45,7 +45,7 @@ class Hub:
         self._interval = interval
         self._heartbeat = heartbeat
         self._new: deque[TraceSummary] = deque(maxlen=_REMEMBERED)
-        self._told = 0  # how many were ever put there
+        self._reported = 0  # how many were ever put there
         self._marks: list[str] | None = None
         self._knows_all = False  # whether the marks are all runs there are
         self._starting = asyncio.Lock()
@@ -82,7 +82,7 @@ class Hub:
         self._listeners += 1
         try:
             await self._start()
-            place = self._told
+            place = self._reported
             yield _BEGIN
             seen: set[str] = set()
             if last_id is not None:
@@ -100,18 +100,18 @@ class Hub:
 
     async def _from(self, filters: TraceFilter, place: int, seen: set[str]) -> AsyncIterator[bytes]:
         while not self._closed:
-            if place == self._told:
+            if place == self._reported:
                 try:
                     await asyncio.wait_for(self._changed.wait(), self._heartbeat)
                 except TimeoutError:
                     yield _BEAT
                 continue
-            missed = self._told - place - len(self._new)
+            missed = self._reported - place - len(self._new)
             if missed > 0:
                 yield _GAP
                 place += missed
-            news = list(self._new)[len(self._new) - (self._told - place) :]
-            place = self._told
+            news = list(self._new)[len(self._new) - (self._reported - place) :]
+            place = self._reported
             news = [summary for summary in news if _id_of(summary) not in seen]
             for summary in await self._matching(filters, news):
                 yield _event(summary)
@@ -144,9 +144,11 @@ class Hub:
         if not news:
             return
         if not leads_on and (not self._knows_all or len(news) == _REMEMBERED):
-            self._told += _REMEMBERED  # nobody knows what is missing: listeners learn of the gap
+            self._reported += (
+                _REMEMBERED  # nobody knows what is missing: listeners learn of the gap
+            )
         self._new.extend(reversed(news))
-        self._told += len(news)
+        self._reported += len(news)
         marks = [*map(_id_of, news), *known]
         self._marks, self._knows_all = marks[:_MARKS], self._knows_all and len(marks) <= _MARKS
         self._wake()

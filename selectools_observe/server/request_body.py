@@ -1,4 +1,4 @@
-"""Reading bodies: so many bytes, in so much time, also when they are packed."""
+"""Reading bodies: this many bytes, in so much time, also when they are packed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Held:
         self._values = ValueBudget(_BODIES_OF_VALUES * limits.values)
 
     def decoding(self, values: int) -> contextlib.AbstractAsyncContextManager[None]:
-        """Wait for the turn to make so many values of a body."""
+        """Wait for the turn to make this many values of a body."""
         return self._values.holding(values)
 
     @contextlib.asynccontextmanager

@@ -71,7 +71,7 @@ def trace_of_value(value: object) -> AgentTrace:
         InvalidTraceError: It is none.
     """
     if isinstance(value, dict) and isinstance(value.get("trace"), dict) and "created_at" in value:
-        value = value["trace"]  # a stored line, which says beside it when it was saved
+        value = value["trace"]  # a stored line, which says next to it when it was saved
     if not isinstance(value, dict):
         raise InvalidTraceError(None, "the value", "is not a JSON object")
     run_id = value.get("run_id")

@@ -55,8 +55,8 @@ class Problem(Exception):  # noqa: N818 - it is one of the client, told as an an
 
     def as_dict(self) -> dict[str, str]:
         """The value of ``error``."""
-        told = {"type": self.kind, "message": self.message}
-        return told if self.hint is None else {**told, "hint": self.hint}
+        reported = {"type": self.kind, "message": self.message}
+        return reported if self.hint is None else {**reported, "hint": self.hint}
 
     def response(self) -> Response:
         """OK."""

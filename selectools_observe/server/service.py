@@ -63,7 +63,7 @@ def run(
 
     Raises:
         ValueError: The address can be reached by others and there is no token, or a short one.
-        OSError: The port is taken, or the address is none of this machine's; the text says which.
+        OSError: The port is taken, or the address is not of this machine; the text says which.
     """
     check_access(host, token)
     with contextlib.closing(listen(host, port)) as listener:
@@ -122,7 +122,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there.
 
     Raises:
-        OSError: The port is taken, or the address is none of this machine's.
+        OSError: The port is taken, or the address is not one of this machine's.
     """
     try:
         found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)

@@ -124,7 +124,7 @@ def _summary(encoded: EncodedTrace, trace: AgentTrace, saved: SavedTrace | None)
 def _began(trace: AgentTrace) -> datetime:
     try:
         return datetime.fromtimestamp(trace.start_time, UTC)
-    except (TypeError, ValueError, OverflowError, OSError):  # a start that is no time
+    except (TypeError, ValueError, OverflowError, OSError):  # a start that is not a time
         return datetime.fromtimestamp(0, UTC)
 
 

@@ -1,4 +1,4 @@
-"""Checks of annotations: kept beside the runs, found by filters, gone with the run."""
+"""Checks of annotations: kept next to the runs, found by filters, gone with the run."""
 
 # ruff: noqa: S101 - a check asserts
 

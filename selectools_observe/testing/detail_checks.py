@@ -116,8 +116,8 @@ class DetailChecks(Backend):
 
     async def test_summaries_tell_of_them(self, caller: StoreCaller) -> None:
         await self.save_all(caller, detailed_runs()[:2])
-        told, own = await caller.list()
-        for summary in (told, own):
+        reported, own = await caller.list()
+        for summary in (reported, own):
             assert (summary.name, summary.session_id, summary.user_id, summary.agent) == (
                 "refund", "s-1", "alice", "support",
             )  # fmt: skip
@@ -125,7 +125,11 @@ class DetailChecks(Backend):
         assert (own.input, own.output, own.tags) == (
             "Where is my parcel?", "In Rome", ["paid", "eu"],
         )  # fmt: skip
-        assert (told.input, told.output, told.tags) == ("Where is it?", "In Rome.", ["eu"])
+        assert (reported.input, reported.output, reported.tags) == (
+            "Where is it?",
+            "In Rome.",
+            ["eu"],
+        )
         assert (own.wall_ms, own.total_ms) == (2000, 510)
         own.tags.append("mallory")
         assert (await caller.list())[1].tags == ["paid", "eu"]

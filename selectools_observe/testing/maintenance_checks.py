@@ -40,10 +40,10 @@ class TrustChecks(Backend):
 
     async def test_verify_tells_its_progress(self, caller: StoreCaller) -> None:
         await caller.save_many(make_traces(600))
-        told: list[tuple[int, int]] = []
-        await caller.verify(progress=lambda done, total: told.append((done, total)))
-        assert told == sorted(told)
-        assert all(done <= total for done, total in told)
+        reported: list[tuple[int, int]] = []
+        await caller.verify(progress=lambda done, total: reported.append((done, total)))
+        assert reported == sorted(reported)
+        assert all(done <= total for done, total in reported)
 
     async def test_verify_names_what_is_damaged(
         self, caller: StoreCaller, damage: Damage | None

@@ -98,14 +98,14 @@ class RetentionChecks(Backend):
         if whole.size_before is None:
             pytest.skip("this store cannot tell its size")
         bound = whole.size_before // 2
-        told = await caller.prune(keep_bytes=bound, dry_run=True)
+        reported = await caller.prune(keep_bytes=bound, dry_run=True)
         assert await caller.count() == 300
         report = await caller.prune(keep_bytes=bound)
         assert report.size_after is not None
         assert report.size_after <= bound
         left = await caller.count()
         assert 90 <= left <= 210
-        assert abs(told.runs - report.runs) <= 60
+        assert abs(reported.runs - report.runs) <= 60
         assert await caller.ids() == [f"run-{n:03}" for n in range(299, 299 - left, -1)]
         assert same((await caller.load("run-299")).to_dict(), traces[299].to_dict())
 
@@ -149,18 +149,18 @@ class RetentionChecks(Backend):
         await caller.save_many(make_traces(10))
         report = await caller.prune(keep_runs=8, older_than=timedelta(days=1), keep_bytes=1 << 50)
         assert report.runs == 2
-        told = await caller.prune(
+        reported = await caller.prune(
             keep_runs=5, older_than=datetime.now(UTC) + timedelta(days=1), dry_run=True
         )
-        assert (told.runs, told.dry_run) == (8, True)
+        assert (reported.runs, reported.dry_run) == (8, True)
         assert await caller.count() == 8
         assert (await caller.prune(older_than=timedelta(days=1))).runs == 0
 
     async def test_progress_is_told(self, caller: StoreCaller) -> None:
         await caller.save_many(make_traces(50))
-        told: list[tuple[int, int]] = []
-        await caller.prune(keep_runs=10, progress=lambda *numbers: told.append(numbers))
-        assert told[-1] == (40, 40)
+        reported: list[tuple[int, int]] = []
+        await caller.prune(keep_runs=10, progress=lambda *numbers: reported.append(numbers))
+        assert reported[-1] == (40, 40)
 
     async def test_what_cannot_be_meant_is_refused(self, caller: StoreCaller) -> None:
         await caller.save(make_trace("run"))

@@ -131,10 +131,10 @@ class TestSample:
             assert store.count() == 0
 
     def test_a_share_is_about_that_share(self):
-        preparation = TraceProcessor(sample=0.2)
-        kept = [preparation.trace(AgentTrace(run_id=f"run-{n}")) for n in range(5000)]
+        processor = TraceProcessor(sample=0.2)
+        kept = [processor.trace(AgentTrace(run_id=f"run-{n}")) for n in range(5000)]
         assert 850 < len([trace for trace in kept if trace is not None]) < 1150
-        assert preparation.counts.sampled_out == kept.count(None)
+        assert processor.counts.sampled_out == kept.count(None)
 
     @given(st.text(min_size=1).filter(lambda t: t.isprintable()), st.floats(0, 1))
     def test_a_run_and_those_it_started_go_the_same_way(self, run_id, share):

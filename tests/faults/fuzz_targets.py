@@ -31,7 +31,7 @@ from selectools_observe.backends.jsonl.line_format import (
     run_id_of,
     to_line,
 )
-from selectools_observe.backends.jsonl.line_repair import mended
+from selectools_observe.backends.jsonl.line_repair import restored_line
 from selectools_observe.model.codec import decode, decode_in_pieces, encode
 from selectools_observe.model.facets import facts_of
 from selectools_observe.model.filters import matches
@@ -166,7 +166,7 @@ def fuzz_line(data: bytes) -> None:
     except ValueError:
         summary = trace = None
     try:
-        found = mended(line, BEFORE)
+        found = restored_line(line, BEFORE)
     except ValueError:
         # A line that contradicts itself can be read, and nobody knows what was meant.
         assert summary is None or trace.run_id != summary.run_id or has_checksum(line)

@@ -137,14 +137,16 @@ class Layout:
 
     def ambiguous(self) -> dict[str, list[str]]:
         """Those of them where the folder does not say which."""
-        return {name: found for name, found in self.twice().items() if not _told_by_folder(found)}
+        return {
+            name: found for name, found in self.twice().items() if not _folder_says_which(found)
+        }
 
     def lines(self) -> int:
         """Lines of code, comments and docstrings."""
         return sum(len(path.read_text().splitlines()) for path in self.files.values())
 
 
-def _told_by_folder(modules: list[str]) -> bool:
+def _folder_says_which(modules: list[str]) -> bool:
     """Whether all but one are commands or routes, or all are parts that several packages have."""
     places = {_place(module) for module in modules}
     return len(places - NAMED_BY_WHAT_THEY_SERVE) <= 1

@@ -41,9 +41,9 @@ def explained(address: Address, error: ClickHouseError) -> StorageError:
     """The error for callers; the cause is kept."""
     code = getattr(error, "code", None)
     remedy = _UNREACHABLE if code is None else _REMEDIES.get(code, "")
-    told = StorageError(address.shown, _message(address, error), remedy)
-    told.__cause__ = error
-    return told
+    reported = StorageError(address.shown, _message(address, error), remedy)
+    reported.__cause__ = error
+    return reported
 
 
 def _message(address: Address, error: ClickHouseError) -> str:

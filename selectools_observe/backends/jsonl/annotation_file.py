@@ -1,9 +1,9 @@
-"""The file beside an archive that holds its annotations: a log of changes, one a line.
+"""The file next to an archive that holds its annotations: a log of changes, one a line.
 
 A line is written under the archive's own lock, whole or not at all, and carries a checksum as the
 archive's lines do. selectools would show such a line in the archive itself as an empty run.
 
-A run is deleted by writing the archive anew, which no line here can be one step with. So a line
+A run is deleted by rewriting the archive, which no line here can be one step with. So a line
 says before that the run is about to go, and another afterwards that it is gone; where the second
 is missing the archive tells which it is.
 """
@@ -23,7 +23,7 @@ from ..annotation_index import AnnotationIndex
 from ..atomic_file import sync_folder, write_all
 from ..private_files import FILE_MODE, check_regular
 from .file_io import clear_away, take_back
-from .line_format import check_checksum, sealed_anew
+from .line_format import check_checksum, resealed
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _KEYS = frozenset({"put", "removed", "deleting", "deleted", "kept"})
@@ -61,11 +61,11 @@ class AnnotationFile:
         try:
             found = os.stat(self.path)
         except FileNotFoundError:
-            return self._begin_anew() if self._identity is not None else set()
+            return self._begin_again() if self._identity is not None else set()
         identity = (found.st_dev, found.st_ino)
         changed: set[str] = set()
         if identity != self._identity or found.st_size < self._read_to:
-            changed = self._begin_anew()
+            changed = self._begin_again()
             self._identity = identity
         if found.st_size > self._read_to:
             check_regular(self.path)
@@ -78,7 +78,7 @@ class AnnotationFile:
                     self._read_to += len(line)
         return changed
 
-    def _begin_anew(self) -> set[str]:
+    def _begin_again(self) -> set[str]:
         before = set(self.index.runs())
         self.forget()
         return before
@@ -137,7 +137,7 @@ class AnnotationFile:
             self.append(Change(kept=kept, deleted=gone))
 
     def compact(self) -> None:
-        """Write the file anew with what counts still; the archive is locked."""
+        """Rewrite the file with what counts still; the archive is locked."""
         if self._identity is None or self.broken:
             return  # what cannot be read is not thrown away
         folder, base = os.path.split(self.path)
@@ -203,7 +203,7 @@ class Change:
             "deleted": list(self.deleted),
             "kept": list(self.kept),
         }
-        return sealed_anew(dumps({name: value for name, value in fields.items() if value}))
+        return resealed(dumps({name: value for name, value in fields.items() if value}))
 
 
 def _change_of(line: bytes) -> Change:

@@ -32,7 +32,7 @@ class Source(NamedTuple):
 
 
 def backing_up(source: Source, path: str, *, overwrite: bool) -> Steps[BackupReport]:
-    """Copy the first so many bytes, which nobody changes, check them, put them in their place."""
+    """Copy the first `size` bytes, which nobody changes, check them, put them in their place."""
     size = source.size
     with new_file_for(path, overwrite=overwrite) as name:
         with open(name, "wb") as target:

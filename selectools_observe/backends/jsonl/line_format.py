@@ -98,7 +98,7 @@ def _sealed(body: bytes) -> bytes:
     return b"%b%b}\n" % (body, blanks)
 
 
-def sealed_anew(line: bytes) -> bytes:
+def resealed(line: bytes) -> bytes:
     """A line that can be read but for its checksum, with the one that it should have."""
     return _sealed(line.rstrip(b"\r\n").removesuffix(b"}").rstrip(b" \t"))
 

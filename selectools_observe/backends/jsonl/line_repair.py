@@ -12,7 +12,7 @@ from ...model.json_values import dumps
 from ...model.trace import AgentTrace
 from .. import timestamps
 from ..summary_check import wrong_in_summary
-from .line_format import WrongChecksumError, has_checksum, parse_line, sealed_anew, to_line
+from .line_format import WrongChecksumError, has_checksum, parse_line, resealed, to_line
 
 BEGINNING = re.compile(rb'\{\s*"run_id"\s*:')
 """What a record, and the trace in it, begins with."""
@@ -22,7 +22,7 @@ _INSIDE = "it is inside a damaged line and has no checksum"
 _SUMMARY = "the part before its trace is damaged"
 
 
-class Mended(NamedTuple):
+class RestoredLine(NamedTuple):
     """What a line still tells.
 
     Attributes:
@@ -39,7 +39,7 @@ class Mended(NamedTuple):
     line: bytes | None
 
 
-def mended(line: bytes, created_before: bytes, *, inside: bool = False) -> Mended:
+def restored_line(line: bytes, created_before: bytes, *, inside: bool = False) -> RestoredLine:
     """What a line, or a piece of one, still tells.
 
     Args:
@@ -62,26 +62,28 @@ def mended(line: bytes, created_before: bytes, *, inside: bool = False) -> Mende
             trace: AgentTrace = decode(trace_json)
         except ValueError:
             raise error from None
-        return _written_anew(trace, trace_json, created_before, _SUMMARY)
+        return _rewritten(trace, trace_json, created_before, _SUMMARY)
 
 
-def _read(line: bytes, *, inside: bool) -> Mended:
+def _read(line: bytes, *, inside: bool) -> RestoredLine:
     doubt = _INSIDE if inside and not has_checksum(line) else None
     try:
         summary, trace = parse_line(line)
     except WrongChecksumError as error:
         doubt = str(error)
-        line = sealed_anew(line)
+        line = resealed(line)
         summary, trace = parse_line(line)
     if trace.run_id != summary.run_id:
         raise ValueError(f"it holds the trace of run {trace.run_id!r}")
-    told = (summary.steps, summary.total_ms, summary.metadata)
-    wrong = next(wrong_in_summary(trace, *told), None)
+    reported = (summary.steps, summary.total_ms, summary.metadata)
+    wrong = next(wrong_in_summary(trace, *reported), None)
     if wrong is not None and has_checksum(line):
         raise ValueError(wrong)
     doubt = doubt if wrong is None else wrong  # of another program: nobody knows which is right
     created_at = timestamps.to_text(summary.created_at).encode()
-    return Mended(summary.run_id, created_at, doubt, None if doubt is None else _with_end(line))
+    return RestoredLine(
+        summary.run_id, created_at, doubt, None if doubt is None else _with_end(line)
+    )
 
 
 def _with_end(line: bytes) -> bytes:
@@ -95,7 +97,7 @@ def _trace_in(line: bytes) -> bytes | None:
     return line[place + len(_TRACE) :].rstrip(b" \t").removesuffix(b"}").strip(b" \t")
 
 
-def _written_anew(trace: AgentTrace, trace_json: bytes, created_at: bytes, doubt: str) -> Mended:
+def _rewritten(trace: AgentTrace, trace_json: bytes, created_at: bytes, doubt: str) -> RestoredLine:
     encoded = EncodedTrace(
         trace.run_id,
         len(trace.steps),
@@ -107,4 +109,4 @@ def _written_anew(trace: AgentTrace, trace_json: bytes, created_at: bytes, doubt
         details_of(trace),
     )
     line = to_line(encoded, timestamps.from_text(created_at.decode()))
-    return Mended(trace.run_id, created_at, doubt, line)
+    return RestoredLine(trace.run_id, created_at, doubt, line)

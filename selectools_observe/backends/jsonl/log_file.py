@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 Unit: TypeAlias = Sequence[EncodedTrace]
 T = TypeVar("T")
 
-_FOR_OTHERS = 0.002  # seconds after each writing anew
+_FOR_OTHERS = 0.002  # seconds after each rewrite
 _COPY_BYTES = 1024 * 1024
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
@@ -145,7 +145,7 @@ class JSONLFile:
         return self._do(lambda: self._refreshed_order().newest(kind))
 
     def delete(self, run_id: str) -> bool:
-        """Remove all lines of a run by writing the file anew."""
+        """Remove all lines of a run by rewriting the file."""
         return self._do(lambda: self._locked(lambda fd: self._delete(fd, run_id)))
 
     def _delete(self, fd: int, run_id: str) -> bool:
@@ -163,7 +163,7 @@ class JSONLFile:
         return True
 
     def delete_many(self, run_ids: Sequence[str]) -> int:
-        """Remove all lines of runs by writing the file anew; how many runs there were."""
+        """Remove all lines of runs by rewriting the file; how many runs there were."""
 
         def delete(fd: int) -> int:
             self._read_to_end(fd)
@@ -347,7 +347,7 @@ class JSONLFile:
     # The file.
 
     def _descriptor(self, replaced: list[int] | None = None) -> int:
-        """The file, opened anew if another took its place, or if a fork shares it.
+        """The file, reopened if another took its place, or if a fork shares it.
 
         What it was before is closed, or put into ``replaced``.
         """
@@ -509,7 +509,7 @@ class JSONLFile:
             log.warning(message, self._notes.path, offset, reason)
         return changed
 
-    # Writing anew.
+    # Rewriting.
 
     def _rewrite(self, fd: int, drop: Drop) -> None:
         """Replace the file by a copy without some lines, at once for all who look."""

@@ -11,7 +11,7 @@ from ..private_files import check_regular
 from ..progress import Problems, Steps
 from .annotation_file import path_for, sound_lines
 from .line_format import Group, goes_on, group_of, run_id_of
-from .line_repair import BEGINNING, mended
+from .line_repair import BEGINNING, restored_line
 from .verify import COPY_BYTES, whole_lines
 
 _MOST_BEGINNINGS = 50  # looked at in one damaged line
@@ -68,7 +68,7 @@ def _save_annotations(path: str, where: str, into: str) -> list[Problem]:
 def _line_of(source: BinaryIO, piece: _Piece) -> bytes:
     source.seek(piece.offset)
     line = source.read(piece.length)
-    again = mended(line, piece.created_at)
+    again = restored_line(line, piece.created_at)
     return line.rstrip(b"\0\r\n") + b"\n" if again.line is None else again.line
 
 
@@ -140,7 +140,7 @@ class _Found:
         return None
 
     def _take(self, offset: int, line: bytes, *, inside: bool) -> None:
-        found = mended(line, self._created_at, inside=inside)
+        found = restored_line(line, self._created_at, inside=inside)
         self._created_at = found.created_at
         piece = _Piece(offset, len(line), found.doubt, found.created_at)
         if found.doubt is not None and not self._keep_doubtful:

@@ -110,7 +110,7 @@ class JSONLStore(FileCore[EncodedTrace]):
     async def _delete(self, run_id: str) -> bool:
         return await self._do(self._file.delete, run_id)
 
-    # Each deletion writes the file anew, however much goes.
+    # Each deletion rewrites the file, however much goes.
     _deletes_at_once = 1 << 62
     _prune_slack = 0.15
 

@@ -16,7 +16,7 @@ from ..progress import Problems, Steps
 from ..summary_check import wrong_in_summary
 from .annotation_file import problems_in
 from .line_format import Group, goes_on, group_of, parse_line, run_id_of
-from .line_repair import mended
+from .line_repair import restored_line
 
 COPY_BYTES = 1024 * 1024
 _AT_A_STRETCH = 0.05  # seconds of one step
@@ -88,8 +88,8 @@ class _Verification:
             summary, trace = parse_line(line)
         except ValueError as error:
             return str(error)
-        told = (summary.steps, summary.total_ms, summary.metadata)
-        for problem in wrong_in_summary(trace, *told):
+        reported = (summary.steps, summary.total_ms, summary.metadata)
+        for problem in wrong_in_summary(trace, *reported):
             return problem
         if trace.run_id != summary.run_id:
             return f"it holds the trace of run {trace.run_id!r}"
@@ -102,7 +102,7 @@ class _Verification:
 def _name_of(line: bytes) -> str | None:
     """The run of a damaged line, told by its beginning or by its trace."""
     try:
-        return run_id_of(line) or mended(line, _SOME_TIME).run_id
+        return run_id_of(line) or restored_line(line, _SOME_TIME).run_id
     except ValueError:
         return None
 

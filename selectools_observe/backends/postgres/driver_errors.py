@@ -43,9 +43,9 @@ def explained(address: Address, error: psycopg.Error) -> StorageError:
     """The error for callers; the cause is kept."""
     state = error.sqlstate or _state_of(str(error))
     remedy = _REMEDIES.get(state) or _REMEDIES.get(state[:2], "")
-    told = StorageError(address.shown, _message(address, error), remedy)
-    told.__cause__ = error
-    return told
+    reported = StorageError(address.shown, _message(address, error), remedy)
+    reported.__cause__ = error
+    return reported
 
 
 def _state_of(text: str) -> str:

@@ -52,7 +52,7 @@ class Database:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What `sqlite3.connect` is given beside the file."""
+        """What `sqlite3.connect` is given next to the file."""
         return {
             "factory": self._make,
             "timeout": BUSY_TIMEOUT,

@@ -157,16 +157,17 @@ def summary_as_written(row: Sequence[Any]) -> TraceSummary | None:
         )  # fmt: skip
         if checksum(b"".join((packed, run_id, metadata, details))) != summary_crc:
             return None
-        told = details_from_bytes(details, started_us, wall_ms)
+        reported = details_from_bytes(details, started_us, wall_ms)
         kept = msgspec.json.decode(metadata)
         is_usual = kept.__class__ is dict and started_us.__class__ in _MAYBE_INTEGER
         if not is_usual or wall_ms.__class__ not in _MAYBE_FLOAT:
             return None
-        cost = cost_usd if cost_usd or told.is_free else None
+        cost = cost_usd if cost_usd or reported.is_free else None
         return TraceSummary(
             run_id.decode(), steps, total_ms, created_at, kept, prompt_tokens, completion_tokens,
-            cost, bool(has_error), told.name, told.input, told.output, told.session_id,
-            told.user_id, told.agent, [*told.tags], told.outcome, told.started_at, wall_ms,
+            cost, bool(has_error), reported.name, reported.input, reported.output,
+            reported.session_id, reported.user_id, reported.agent, [*reported.tags],
+            reported.outcome, reported.started_at, wall_ms,
         )  # fmt: skip
     except _UNUSUAL:
         return None
@@ -181,7 +182,7 @@ def summary_of_facets(
 ) -> TraceSummary | None:
     """The summary of a row with facets; None, and a line in the log, if it is damaged."""
     try:
-        told = StepFacts(
+        reported = StepFacts(
             _ONLY_ERROR if facets.has_error else _NO_FACTS,
             TraceUsage(facets.prompt_tokens, facets.completion_tokens, facets.cost_usd),
             details_from_bytes(facets.details, facets.started_us, facets.wall_ms),
@@ -189,11 +190,11 @@ def summary_of_facets(
     except (TypeError, ValueError) as error:
         warn_once(where, columns[0], f"row skipped: {error}")
         return None
-    return to_summary(columns, where, told, facets)
+    return to_summary(columns, where, reported, facets)
 
 
 def to_summary(
-    columns: Sequence[Any], where: str, told: StepFacts, facets: StoredFacets | None = None
+    columns: Sequence[Any], where: str, reported: StepFacts, facets: StoredFacets | None = None
 ) -> TraceSummary | None:
     """The summary of a row's `TRACE_COLUMNS`; None, and a line in the log, if it is damaged."""
     run_id, steps, total_ms, created_at, metadata = columns
@@ -205,9 +206,9 @@ def to_summary(
             float(total_ms),
             timestamps.from_text(created_at.decode()),
             to_metadata(metadata),
-            told.usage,
-            told.facts.has_error,
-            told.details,
+            reported.usage,
+            reported.facts.has_error,
+            reported.details,
         )
         if facets is not None:
             _compare(facets.summary_crc, _checksum_of(columns, summary, facets.details))
@@ -281,10 +282,10 @@ def facets_from_json(trace_json: bytes) -> StepFacts:
         trace = decode(trace_json)
     except ValueError:
         return StepFacts(_NO_FACTS, TraceUsage(), RunDetails())
-    return told_by(trace)
+    return read_from(trace)
 
 
-def told_by(trace: AgentTrace) -> StepFacts:
+def read_from(trace: AgentTrace) -> StepFacts:
     """What a trace tells of itself."""
     return StepFacts(facts_of(trace), usage_of(trace.steps), details_of(trace))
 
@@ -293,11 +294,11 @@ def facets_of(
     row_id: int,
     columns: Sequence[Any],
     summary: TraceSummary,
-    told: StepFacts,
+    reported: StepFacts,
     trace_json: bytes,
 ) -> FacetsRow:
     """The facets of a row that another program wrote."""
-    details = details_to_bytes(told.details)
+    details = details_to_bytes(reported.details)
     return FacetsRow(
         row_id,
         timestamps.to_microseconds(summary.created_at),
@@ -307,12 +308,12 @@ def facets_of(
         summary.prompt_tokens,
         summary.completion_tokens,
         summary.cost_usd or 0.0,
-        told.details.started_us,
-        told.details.wall_ms,
+        reported.details.started_us,
+        reported.details.wall_ms,
         details,
         _checksum_of(columns, summary, details),
         checksum(trace_json),
-        terms_of(summary.metadata, told.facts, told.details),
+        terms_of(summary.metadata, reported.facts, reported.details),
     )
 
 

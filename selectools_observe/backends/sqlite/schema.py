@@ -126,7 +126,7 @@ _ROLLUPS = (
     """,
 )
 
-# A dump that was read back has our tables but no version: make them anew.
+# A dump that was read back has our tables but no version: rebuild them.
 _INDEX = (
     "DROP TRIGGER IF EXISTS trace_facets_replace",
     "DROP TRIGGER IF EXISTS trace_facets_insert",
@@ -274,7 +274,7 @@ def check(connection: sqlite3.Connection) -> None:
 
 
 def make_index(connection: sqlite3.Connection) -> None:
-    """Make the index anew, empty, with all rows to be indexed; in the caller's transaction."""
+    """Rebuild the index, empty, with all rows to be indexed; in the caller's transaction."""
     if has_tables(connection, "trace_facets", "trace_newest"):
         connection.execute(_KEEP_NEWEST)
     for statement in (*_INDEX, *_ANNOTATIONS, *_ROLLUPS):

@@ -46,7 +46,7 @@ HeldT = TypeVar("HeldT")
 
 
 class SQLiteStore(FileCore[WrittenTrace]):
-    """Traces in the page's table, found by an index of ours beside it."""
+    """Traces in the page's table, found by an index of ours next to it."""
 
     _kind = "sqlite"
 

@@ -38,10 +38,10 @@ class Log:
         if self._unseen > _LOOK_AFTER and time.monotonic() > self._not_before:
             self._unseen = 0
             if self._size() > LIMIT:
-                self._begin_anew()
+                self._begin_again()
                 self._not_before = time.monotonic() + _PAUSE
 
-    def _begin_anew(self) -> None:
+    def _begin_again(self) -> None:
         self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

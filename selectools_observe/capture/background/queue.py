@@ -76,9 +76,9 @@ class RunQueue:
         self.largest = max_queue
         self._max_bytes = max_bytes
         self._on_full = on_full
-        self.begin_anew()
+        self.begin_again()
 
-    def begin_anew(self) -> None:
+    def begin_again(self) -> None:
         """Be empty, as in a child after a fork: what was queued is its parent's to save."""
         self.lock = threading.Lock()
         self.filled = threading.Condition(self.lock)
@@ -90,7 +90,7 @@ class RunQueue:
         self._dropping_since: float | None = None
         self._dropped_before = 0
         self._notes: list[str] = []
-        self._told: list[tuple[Callable[[], bool], Callable[[], object]]] = []
+        self._reported: list[tuple[Callable[[], bool], Callable[[], object]]] = []
         self._urgent = False
         self.closed: bool = False
         self.reported = BackgroundCounts()
@@ -226,9 +226,9 @@ class RunQueue:
     def tell(self) -> None:
         """Call back those whose time has come."""
         with self.lock:
-            due = [entry for entry in self._told if entry[0]()]
-            self._told = [entry for entry in self._told if entry not in due]
-            self._urgent = bool(self._told) and self._urgent
+            due = [entry for entry in self._reported if entry[0]()]
+            self._reported = [entry for entry in self._reported if entry not in due]
+            self._urgent = bool(self._reported) and self._urgent
         if self._notes:
             self._log_notes()
         for _, callback in due:
@@ -256,7 +256,7 @@ class RunQueue:
     ) -> None:
         with self.lock:
             if not holds():
-                self._told.append((holds, callback))
+                self._reported.append((holds, callback))
                 if urgent:
                     self._urgent = True
                     self.filled.notify()
@@ -266,7 +266,7 @@ class RunQueue:
     def forget(self, callback: Callable[[], object]) -> None:
         """Call nobody back who no longer waits."""
         with self.lock:
-            self._told = [entry for entry in self._told if entry[1] is not callback]
+            self._reported = [entry for entry in self._reported if entry[1] is not callback]
 
     def close(self) -> None:
         """Take in no more; what waits for room is refused."""

@@ -64,7 +64,7 @@ class BlockingTarget:
 
     def save_many(self, traces: list[AgentTrace], created_at: Moments) -> int:
         if self._many is not None:
-            self._many(traces, **_told(created_at))
+            self._many(traces, **_reported(created_at))
             return len(traces)
         for number, trace in enumerate(traces):
             try:
@@ -104,7 +104,7 @@ class AsyncTarget(BlockingTarget):
 
     async def _save_in_loop(self, traces: list[AgentTrace], created_at: Moments) -> int:
         if self._many is not None:
-            await self._async.save_many(traces, **_told(created_at))  # type: ignore[attr-defined]
+            await self._async.save_many(traces, **_reported(created_at))  # type: ignore[attr-defined]
             return len(traces)
         for number, trace in enumerate(traces):
             try:
@@ -116,7 +116,7 @@ class AsyncTarget(BlockingTarget):
         return len(traces)
 
 
-def _told(created_at: Moments) -> dict[str, Any]:
+def _reported(created_at: Moments) -> dict[str, Any]:
     """The option, where there is something to say: not every store knows it."""
     return {"created_at": created_at} if any(created_at) else {}
 
@@ -162,11 +162,11 @@ class Sender:
         self._retry_delay = retry_delay
         self._on_error = on_error
         self._batch = min(_LARGEST_BATCH, max(1, queue.largest // 2))
-        self._begin_anew()
+        self._begin_again()
         rest_during_forks(self, holds_others=True)
         _senders.add(self)
 
-    def _begin_anew(self) -> None:
+    def _begin_again(self) -> None:
         self.thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._hurry = threading.Event()
@@ -293,9 +293,9 @@ class Sender:
 
     def after_fork_in_child(self) -> None:
         closed = self.queue.closed
-        self.queue.begin_anew()
+        self.queue.begin_again()
         self.queue.closed = closed
-        self._begin_anew()
+        self._begin_again()
 
 
 _senders: weakref.WeakSet[Sender] = weakref.WeakSet()

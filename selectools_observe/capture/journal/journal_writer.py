@@ -62,11 +62,11 @@ class LiveRecord:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._file = _Opened()
-        self._begin_anew()
+        self._begin_again()
         rest_during_forks(self, holds_others=True)
         self._tidy = weakref.finalize(self, self._file.leave)
 
-    def _begin_anew(self) -> None:
+    def _begin_again(self) -> None:
         self._lock = threading.Lock()
         self._sync_lock = threading.Lock()  # taken before the other
         self._size = 0
@@ -216,7 +216,7 @@ class LiveRecord:
         self._file.fd = -1
         self._file.runs.clear()
         last_run = self._last_run
-        self._begin_anew()
+        self._begin_again()
         self._last_run = last_run
 
 

@@ -49,7 +49,7 @@ class RunningRuns:
 
         A step that has begun and is not over has ``unfinished`` among its further fields; each run
         has ``"unfinished": true`` in its metadata. Runs that were killed are among them until the
-        store is opened anew, which recovers them.
+        store is reopened, which recovers them.
         """
         if self._folder is None:
             return []

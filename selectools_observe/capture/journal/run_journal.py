@@ -35,12 +35,12 @@ class RunJournal:
         self,
         folder: str,
         durability: Durability,
-        preparations: Sequence[TraceProcessor],
+        processors: Sequence[TraceProcessor],
         trouble: Trouble,
     ) -> None:
         self.record = LiveRecord(folder)
         self.is_full = durability == "full"
-        self._preparations = preparations
+        self._processors = processors
         self.trouble = trouble
         runtime = AsyncioRuntime()
         worker = CallWorker(runtime, self.record)
@@ -50,7 +50,7 @@ class RunJournal:
 
     def begin(self, trace: AgentTrace) -> LiveRun | None:
         """A run begins; None if it will not be stored."""
-        if not all(preparation.may_be_wanted(trace) for preparation in self._preparations):
+        if not all(processor.may_be_wanted(trace) for processor in self._processors):
             return None
         run = LiveRun(self, trace)
         run.begin()
@@ -73,8 +73,8 @@ class RunJournal:
             return self._prepared_head(salvaged(bare))
 
     def _prepared_head(self, bare: AgentTrace) -> bytes:
-        for preparation in self._preparations:
-            bare = preparation.head(bare)
+        for processor in self._processors:
+            bare = processor.head(bare)
         return encode(bare).trace
 
     def body(self, step: TraceStep) -> bytes:
@@ -85,8 +85,8 @@ class RunJournal:
             return self._prepared_body(salvaged_step(step))
 
     def _prepared_body(self, step: TraceStep) -> bytes:
-        for preparation in self._preparations:
-            step = preparation.step(step)
+        for processor in self._processors:
+            step = processor.step(step)
         return encode_step(step)
 
     async def async_sync(self, upto: int) -> None:

@@ -30,15 +30,15 @@ _LARGE = 32 * 1024
 class _ProcessingCore(WrappingCore):
     """Prepares what is saved; the other methods go through."""
 
-    def __init__(self, store: AsyncTraceStore | TraceStore, preparation: TraceProcessor) -> None:
+    def __init__(self, store: AsyncTraceStore | TraceStore, processor: TraceProcessor) -> None:
         super().__init__(store)
-        self.preparation = preparation
+        self.processor = processor
         self._hops = is_async_store(store)
 
     @property
     def counts(self) -> ProcessingCounts:
         """What was sampled out, and where redaction failed."""
-        return self.preparation.counts
+        return self.processor.counts
 
     async def save(self, trace: Any) -> str:
         """See `AsyncTraceStore.save`. The id of a run that is not stored is returned too."""
@@ -46,15 +46,15 @@ class _ProcessingCore(WrappingCore):
         prepared = await self._prepared(snapshot)
         if prepared is not None:
             await super().save(prepared)
-        return self.preparation.run_id(snapshot.run_id)
+        return self.processor.run_id(snapshot.run_id)
 
     async def load(self, run_id: str) -> Any:
         """See `AsyncTraceStore.load`. An id that was redacted leads to its run all the same."""
-        return await super().load(self.preparation.run_id(run_id))
+        return await super().load(self.processor.run_id(run_id))
 
     async def delete(self, run_id: str, *, descendants: bool = False) -> bool:
         """See `AsyncQueryableTraceStore.delete`."""
-        stored_id = self.preparation.run_id(run_id)
+        stored_id = self.processor.run_id(run_id)
         return await super().delete(stored_id, descendants=descendants)
 
     async def save_many(
@@ -73,7 +73,7 @@ class _ProcessingCore(WrappingCore):
             pairs = zip(prepared, stated(created_at, len(prepared)), strict=True)
             moments = [moment for trace, moment in pairs if trace is not None]
             await super().save_many(wanted, created_at=moments)
-        return [self.preparation.run_id(snapshot.run_id) for snapshot in snapshots]
+        return [self.processor.run_id(snapshot.run_id) for snapshot in snapshots]
 
     async def update(
         self, run_id: str, change: Change, *, created_at: datetime | None = None
@@ -82,9 +82,9 @@ class _ProcessingCore(WrappingCore):
 
         def processed(stored: Any) -> Any:
             changed = changed_trace(stored_id, change(stored))
-            return None if changed is None else self.preparation.encoded(encode(changed))
+            return None if changed is None else self.processor.encoded(encode(changed))
 
-        stored_id = self.preparation.run_id(run_id)
+        stored_id = self.processor.run_id(run_id)
         if created_at is None:
             return await super().update(stored_id, processed)
         return await super().update(stored_id, processed, created_at=created_at)
@@ -109,23 +109,23 @@ class _ProcessingCore(WrappingCore):
     async def annotate_many(self, annotations: Iterable[Annotation]) -> Annotations:
         """See `AsyncQueryableTraceStore.annotate_many`. Labels and notes are prepared."""
         checked = [check_annotation(one) for one in annotations]
-        return await super().annotate_many([self.preparation.annotation(one) for one in checked])
+        return await super().annotate_many([self.processor.annotation(one) for one in checked])
 
     async def annotations(self, run_id: str) -> Annotations:
         """See `AsyncQueryableTraceStore.annotations`."""
-        return await super().annotations(self.preparation.run_id(run_id))
+        return await super().annotations(self.processor.run_id(run_id))
 
     async def remove_annotation(
         self, run_id: str, *, name: str | None = None, annotation_id: str | None = None
     ) -> int:
         """See `AsyncQueryableTraceStore.remove_annotation`."""
-        stored_id = self.preparation.run_id(run_id)
+        stored_id = self.processor.run_id(run_id)
         return await super().remove_annotation(stored_id, name=name, annotation_id=annotation_id)
 
     async def _prepared(self, snapshot: EncodedTrace) -> AgentTrace | None:
         if self._hops and len(snapshot.trace) > _LARGE:
-            return await asyncio.to_thread(self.preparation.encoded, snapshot)
-        return self.preparation.encoded(snapshot)
+            return await asyncio.to_thread(self.processor.encoded, snapshot)
+        return self.processor.encoded(snapshot)
 
 
 class AsyncProcessingTraceStore(_ProcessingCore, AsyncContext):
@@ -198,19 +198,19 @@ class ProcessingTraceStore(BlockingWrapper[_ProcessingCore]):
         keep_errors: bool = True,
     ) -> None:
         check_kind(store, "ProcessingTraceStore", is_async=False)
-        preparation = TraceProcessor(
+        processor = TraceProcessor(
             redact=redact,
             truncate=truncate,
             prices=prices,
             sample=sample,
             keep_errors=keep_errors,
         )
-        super().__init__(_ProcessingCore(store, preparation))
+        super().__init__(_ProcessingCore(store, processor))
 
     @property
-    def preparation(self) -> TraceProcessor:
+    def processor(self) -> TraceProcessor:
         """What is done to each run."""
-        return self._core.preparation
+        return self._core.processor
 
     @property
     def counts(self) -> ProcessingCounts:

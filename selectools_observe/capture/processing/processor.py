@@ -139,12 +139,12 @@ class TraceProcessor:
 
     def _prepare_details(self, own: AgentTrace) -> None:
         """The run's own fields, which redactors see as they see metadata."""
-        said = {name: getattr(own, name) for name in DETAIL_FIELDS}
-        said = {name: value for name, value in said.items() if value is not None}
-        if not said:
+        details = {name: getattr(own, name) for name in DETAIL_FIELDS}
+        details = {name: value for name, value in details.items() if value is not None}
+        if not details:
             return
-        prepared = self._prepared_metadata(said)
-        for name in said:
+        prepared = self._prepared_metadata(details)
+        for name in details:
             setattr(own, name, prepared.get(name))
         if self._truncate is not None:
             own.input = _truncated(own.input, self._truncate)

@@ -30,7 +30,7 @@ class RunLifecycle:
 
     Args:
         saver: Saves them.
-        folder: Where the journal is; None for beside the store's file.
+        folder: Where the journal is; None for next to the store's file.
     """
 
     def __init__(self, saver: RunSaver, folder: str | None) -> None:
@@ -43,10 +43,10 @@ class RunLifecycle:
     def keep_journal(self, store: AnyStore, durability: Durability) -> None:
         """Keep a journal of the runs, and take in what it holds of killed programs."""
         records = folder_of(store, self._folder)
-        preparations = _preparations(store)
+        processors = _processors(store)
         # Where some runs may be left out in the end, their beginnings must not stay in the store.
-        self._shows_beginnings = not any(preparation.samples for preparation in preparations)
-        self._journal = RunJournal(records, durability, preparations, self._saver.note_unwritten)
+        self._shows_beginnings = not any(processor.samples for processor in processors)
+        self._journal = RunJournal(records, durability, processors, self._saver.note_unwritten)
         if self._saver.is_async:
             self._to_recover = True  # at the first run: that needs an event loop
         else:
@@ -139,7 +139,7 @@ def _beginning(trace: AgentTrace) -> AgentTrace:
     return msgspec.structs.replace(trace, steps=[], metadata=metadata, extra=None)
 
 
-def _preparations(store: AnyStore) -> list[TraceProcessor]:
+def _processors(store: AnyStore) -> list[TraceProcessor]:
     """What is done to a run on its way to the innermost store.
 
     Raises:
@@ -148,7 +148,7 @@ def _preparations(store: AnyStore) -> list[TraceProcessor]:
     found: list[TraceProcessor] = []
     for one in behind(store):
         if isinstance(one, ProcessingTraceStore | AsyncProcessingTraceStore):
-            found.append(one.preparation)
+            found.append(one.processor)
         elif found and isinstance(one, BackgroundTraceStore | AsyncBackgroundTraceStore):
             raise ValueError(
                 "with live=True the background store must be the outermost one: "

@@ -42,7 +42,7 @@ _STEP_PARTS = [name for name in STEP_FIELDS if name != "type"] + ["extra"]
 class Walk:
     """A redactor that looks at every text of an item, at any depth.
 
-    Text that is JSON is looked into, and written anew if something in it was redacted; so is text
+    Text that is JSON is looked into, and rewritten if something in it was redacted; so is text
     that is base64 of text, which is what stores make of bytes.
 
     Args:
@@ -183,7 +183,7 @@ class Walk:
         return self._inside_base64(padded, inside) or word
 
     def _inside_json(self, text: str, inside: int) -> str | None:
-        """The text with what it holds as JSON redacted; None if it is no JSON object or array."""
+        """The text with what it holds as JSON redacted; None if it is not JSON with parts."""
         if text.lstrip()[:1] not in ("{", "[", '"'):
             return None
         try:

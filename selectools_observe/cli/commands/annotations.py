@@ -1,4 +1,4 @@
-"""The command ``annotations``: what was said of a run."""
+"""The command ``annotations``: the annotations of a run."""
 
 from __future__ import annotations
 

@@ -94,12 +94,12 @@ def _candidates(session: Session, name: str, *, as_data: bool) -> int:
             if found:
                 groups.append((query, found))
     if as_data:
-        told = [
+        reported = [
             {"reason": query.reason, "key": query.key, "value": query.value,
              "runs": [one.to_dict() for one in found]}
             for query, found in groups
         ]  # fmt: skip
-        session.terminal.json(as_json({"run": run.run_id, "candidates": told}))
+        session.terminal.json(as_json({"run": run.run_id, "candidates": reported}))
     else:
         table = RunTable(session.terminal.width, [one for _, found in groups for one in found])
         for query, found in groups:

@@ -90,11 +90,11 @@ class Watching(SavesRuns):
 
     @_never_silent
     def _model_begins(
-        self, serialized: Mapping[str, Any] | None, messages: Any, told: dict[str, Any]
+        self, serialized: Mapping[str, Any] | None, messages: Any, reported: dict[str, Any]
     ) -> AgentTrace | None:
-        run = self._begin("model", serialized, told)
-        parameters = told.get("invocation_params") or {}
-        metadata = told.get("metadata") or {}
+        run = self._begin("model", serialized, reported)
+        parameters = reported.get("invocation_params") or {}
+        metadata = reported.get("metadata") or {}
         if run.step is not None:
             run.step.model = (
                 metadata.get("ls_model_name") or parameters.get("model_name")
@@ -119,19 +119,19 @@ class Watching(SavesRuns):
         return run.root.finish() if is_root else None
 
     def _describe_answer(self, run: Run, result: LLMResult) -> None:
-        step, answer, told = run.step, reply(result), usage(result)
+        step, answer, reported = run.step, reply(result), usage(result)
         if step is None:
             return
-        step.prompt_tokens = told.pop("prompt_tokens", None)
-        step.completion_tokens = told.pop("completion_tokens", None)
-        step.cost_usd = told.pop("cost_usd", None)
+        step.prompt_tokens = reported.pop("prompt_tokens", None)
+        step.completion_tokens = reported.pop("completion_tokens", None)
+        step.cost_usd = reported.pop("cost_usd", None)
         step.reasoning = reasoning(answer)
-        asked, answered = step.model, told.pop("response_model", None)
+        asked, answered = step.model, reported.pop("response_model", None)
         if isinstance(answered, str) and answered:
             step.model = answered
             if asked and asked != answered:
-                told["request_model"] = asked
-        run.keep(**told)
+                reported["request_model"] = asked
+        run.keep(**reported)
         self._keep_messages(run, "output", answer, "assistant")
         others = candidates(result)
         if others:
@@ -147,13 +147,13 @@ class Watching(SavesRuns):
         self,
         serialized: Mapping[str, Any] | None,
         arguments: Mapping[str, Any],
-        told: dict[str, Any],
+        reported: dict[str, Any],
     ) -> AgentTrace | None:
-        run = self._begin("tool", serialized, told)
+        run = self._begin("tool", serialized, reported)
         if run.step is not None:
             run.step.tool_name = run.name
             run.step.tool_args = plain(arguments)
-        run.keep(tool_call_id=told.get("tool_call_id"))
+        run.keep(tool_call_id=reported.get("tool_call_id"))
         return self._runs.given_up()
 
     @_never_silent
@@ -170,19 +170,19 @@ class Watching(SavesRuns):
 
     @_never_silent
     def _retriever_begins(
-        self, serialized: Mapping[str, Any] | None, query: str, told: dict[str, Any]
+        self, serialized: Mapping[str, Any] | None, query: str, reported: dict[str, Any]
     ) -> AgentTrace | None:
-        given_up = self._tool_begins(serialized, {"query": query}, told)
-        run = self._runs.get(told["run_id"])
+        given_up = self._tool_begins(serialized, {"query": query}, reported)
+        run = self._runs.get(reported["run_id"])
         if run is not None:
             run.keep(kind="retriever")
         return given_up
 
     @_never_silent
     def _runnable_begins(
-        self, serialized: Mapping[str, Any] | None, inputs: Any, told: dict[str, Any]
+        self, serialized: Mapping[str, Any] | None, inputs: Any, reported: dict[str, Any]
     ) -> AgentTrace | None:
-        run = self._begin("runnable", serialized, told)
+        run = self._begin("runnable", serialized, reported)
         if run.root.run is run:
             self._root_begins(run, inputs)
         return self._runs.given_up()
@@ -278,15 +278,17 @@ class Watching(SavesRuns):
         self._runs.end(run.run_id)
         return run.root.finish()
 
-    def _begin(self, kind: Kind, serialized: Mapping[str, Any] | None, told: dict[str, Any]) -> Run:
-        name = told.get("name") or (serialized or {}).get("name") or _class_name(serialized)
+    def _begin(
+        self, kind: Kind, serialized: Mapping[str, Any] | None, reported: dict[str, Any]
+    ) -> Run:
+        name = reported.get("name") or (serialized or {}).get("name") or _class_name(serialized)
         return self._runs.begin(
             kind,
-            told["run_id"],
-            told.get("parent_run_id"),
+            reported["run_id"],
+            reported.get("parent_run_id"),
             name,
-            told.get("tags"),
-            told.get("metadata"),
+            reported.get("tags"),
+            reported.get("metadata"),
         )
 
     def _keep_messages(self, run: Run, name: str, value: Any, role: str) -> None:

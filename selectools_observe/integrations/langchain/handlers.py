@@ -53,54 +53,54 @@ class TraceCallbackHandler(Watching, BaseCallbackHandler):
     """
 
     def on_chat_model_start(
-        self, serialized: dict[str, Any], messages: list[list[BaseMessage]], **told: Any
+        self, serialized: dict[str, Any], messages: list[list[BaseMessage]], **reported: Any
     ) -> None:
-        self._save(self._model_begins(serialized, messages[0] if messages else [], told))
+        self._save(self._model_begins(serialized, messages[0] if messages else [], reported))
 
-    def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **told: Any) -> None:
-        self._save(self._model_begins(serialized, prompts, told))
+    def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **reported: Any) -> None:
+        self._save(self._model_begins(serialized, prompts, reported))
 
-    def on_llm_new_token(self, token: Any, *, run_id: UUID, **told: Any) -> None:
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **reported: Any) -> None:
         self._streams(run_id)
 
-    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **told: Any) -> None:
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **reported: Any) -> None:
         self._save(self._model_ends(response, run_id))
 
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
-        self._save(self._model_ends(told.get("response"), run_id, error))
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **reported: Any) -> None:
+        self._save(self._model_ends(reported.get("response"), run_id, error))
 
-    def on_chain_start(self, serialized: dict[str, Any], inputs: Any, **told: Any) -> None:
-        self._save(self._runnable_begins(serialized, inputs, told))
+    def on_chain_start(self, serialized: dict[str, Any], inputs: Any, **reported: Any) -> None:
+        self._save(self._runnable_begins(serialized, inputs, reported))
 
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, **told: Any) -> None:
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **reported: Any) -> None:
         self._save(self._runnable_ends(outputs, run_id))
 
-    def on_chain_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **reported: Any) -> None:
         self._save(self._fails(error, run_id))
 
-    def on_tool_start(self, serialized: dict[str, Any], input_str: str, **told: Any) -> None:
-        arguments = _arguments(input_str, told.get("inputs"))
-        self._save(self._tool_begins(serialized, arguments, told))
+    def on_tool_start(self, serialized: dict[str, Any], input_str: str, **reported: Any) -> None:
+        arguments = _arguments(input_str, reported.get("inputs"))
+        self._save(self._tool_begins(serialized, arguments, reported))
 
-    def on_tool_end(self, output: Any, *, run_id: UUID, **told: Any) -> None:
+    def on_tool_end(self, output: Any, *, run_id: UUID, **reported: Any) -> None:
         self._save(self._tool_ends(output, run_id))
 
-    def on_tool_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **reported: Any) -> None:
         self._save(self._fails(error, run_id))
 
-    def on_retriever_start(self, serialized: dict[str, Any], query: str, **told: Any) -> None:
-        self._save(self._retriever_begins(serialized, query, told))
+    def on_retriever_start(self, serialized: dict[str, Any], query: str, **reported: Any) -> None:
+        self._save(self._retriever_begins(serialized, query, reported))
 
-    def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **told: Any) -> None:
+    def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **reported: Any) -> None:
         self._save(self._tool_ends(documents, run_id))
 
-    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **reported: Any) -> None:
         self._save(self._fails(error, run_id))
 
-    def on_retry(self, retry_state: Any, *, run_id: UUID, **told: Any) -> None:
+    def on_retry(self, retry_state: Any, *, run_id: UUID, **reported: Any) -> None:
         self._retries(retry_state, run_id)
 
-    def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **told: Any) -> None:
+    def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **reported: Any) -> None:
         self._event(name, data, run_id)
 
     def _save(self, trace: AgentTrace | None) -> None:
@@ -117,58 +117,66 @@ class AsyncTraceCallbackHandler(Watching, AsyncCallbackHandler):
     """
 
     async def on_chat_model_start(
-        self, serialized: dict[str, Any], messages: list[list[BaseMessage]], **told: Any
+        self, serialized: dict[str, Any], messages: list[list[BaseMessage]], **reported: Any
     ) -> None:
-        await self._save(self._model_begins(serialized, messages[0] if messages else [], told))
+        await self._save(self._model_begins(serialized, messages[0] if messages else [], reported))
 
     async def on_llm_start(
-        self, serialized: dict[str, Any], prompts: list[str], **told: Any
+        self, serialized: dict[str, Any], prompts: list[str], **reported: Any
     ) -> None:
-        await self._save(self._model_begins(serialized, prompts, told))
+        await self._save(self._model_begins(serialized, prompts, reported))
 
-    async def on_llm_new_token(self, token: Any, *, run_id: UUID, **told: Any) -> None:
+    async def on_llm_new_token(self, token: Any, *, run_id: UUID, **reported: Any) -> None:
         self._streams(run_id)
 
-    async def on_llm_end(self, response: LLMResult, *, run_id: UUID, **told: Any) -> None:
+    async def on_llm_end(self, response: LLMResult, *, run_id: UUID, **reported: Any) -> None:
         await self._save(self._model_ends(response, run_id))
 
-    async def on_llm_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
-        await self._save(self._model_ends(told.get("response"), run_id, error))
+    async def on_llm_error(self, error: BaseException, *, run_id: UUID, **reported: Any) -> None:
+        await self._save(self._model_ends(reported.get("response"), run_id, error))
 
-    async def on_chain_start(self, serialized: dict[str, Any], inputs: Any, **told: Any) -> None:
-        await self._save(self._runnable_begins(serialized, inputs, told))
+    async def on_chain_start(
+        self, serialized: dict[str, Any], inputs: Any, **reported: Any
+    ) -> None:
+        await self._save(self._runnable_begins(serialized, inputs, reported))
 
-    async def on_chain_end(self, outputs: Any, *, run_id: UUID, **told: Any) -> None:
+    async def on_chain_end(self, outputs: Any, *, run_id: UUID, **reported: Any) -> None:
         await self._save(self._runnable_ends(outputs, run_id))
 
-    async def on_chain_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
+    async def on_chain_error(self, error: BaseException, *, run_id: UUID, **reported: Any) -> None:
         await self._save(self._fails(error, run_id))
 
-    async def on_tool_start(self, serialized: dict[str, Any], input_str: str, **told: Any) -> None:
-        arguments = _arguments(input_str, told.get("inputs"))
-        await self._save(self._tool_begins(serialized, arguments, told))
+    async def on_tool_start(
+        self, serialized: dict[str, Any], input_str: str, **reported: Any
+    ) -> None:
+        arguments = _arguments(input_str, reported.get("inputs"))
+        await self._save(self._tool_begins(serialized, arguments, reported))
 
-    async def on_tool_end(self, output: Any, *, run_id: UUID, **told: Any) -> None:
+    async def on_tool_end(self, output: Any, *, run_id: UUID, **reported: Any) -> None:
         await self._save(self._tool_ends(output, run_id))
 
-    async def on_tool_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
+    async def on_tool_error(self, error: BaseException, *, run_id: UUID, **reported: Any) -> None:
         await self._save(self._fails(error, run_id))
 
-    async def on_retriever_start(self, serialized: dict[str, Any], query: str, **told: Any) -> None:
-        await self._save(self._retriever_begins(serialized, query, told))
+    async def on_retriever_start(
+        self, serialized: dict[str, Any], query: str, **reported: Any
+    ) -> None:
+        await self._save(self._retriever_begins(serialized, query, reported))
 
     async def on_retriever_end(
-        self, documents: Sequence[Any], *, run_id: UUID, **told: Any
+        self, documents: Sequence[Any], *, run_id: UUID, **reported: Any
     ) -> None:
         await self._save(self._tool_ends(documents, run_id))
 
-    async def on_retriever_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
+    async def on_retriever_error(
+        self, error: BaseException, *, run_id: UUID, **reported: Any
+    ) -> None:
         await self._save(self._fails(error, run_id))
 
-    async def on_retry(self, retry_state: Any, *, run_id: UUID, **told: Any) -> None:
+    async def on_retry(self, retry_state: Any, *, run_id: UUID, **reported: Any) -> None:
         self._retries(retry_state, run_id)
 
-    async def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **told: Any) -> None:
+    async def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **reported: Any) -> None:
         self._event(name, data, run_id)
 
     async def _save(self, trace: AgentTrace | None) -> None:

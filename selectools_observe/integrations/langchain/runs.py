@@ -105,7 +105,7 @@ class Root:
         self.tags: set[str] = set()
         self.entries: list[dict[str, Any]] = []
         self.paused_by: set[Any] = set()
-        self.told: set[int] = set()
+        self.reported: set[int] = set()
         """The errors that steps tell already, by their ids: each is alive until the root ends."""
 
     def finish(self) -> AgentTrace:
@@ -311,16 +311,16 @@ def _fail(run: Run, error: BaseException) -> None:
             _route(run, goes_to(error) or [], error)
     elif run.step is not None:
         run.step.error = error_text(error)
-        run.root.told.add(id(error))
+        run.root.reported.add(id(error))
     else:
         run.keep(error=error_text(error))
 
 
 def _route(run: Run, places: list[str], error: BaseException) -> None:
     """Have the trace say that a node handed on, once: the nodes around it hand on the same."""
-    if run.step is None or id(error) in run.root.told:
+    if run.step is None or id(error) in run.root.reported:
         return
-    run.root.told.add(id(error))
+    run.root.reported.add(id(error))
     for place in places:
         step = TraceStep(StepType.GRAPH_ROUTING, from_node=run.step.node_name, to_node=place)
         step.node_name, step.step_number = run.step.node_name, run.step.step_number
@@ -333,7 +333,7 @@ def _tell_error(root: Root, error: BaseException) -> None:
     if isinstance(error, _ENDINGS):
         summary = f"The run was ended by {type(error).__name__}"
         steps.append(TraceStep(StepType.CANCELLED, summary=summary))
-    elif id(error) not in root.told and interrupts(error) is None and goes_to(error) is None:
+    elif id(error) not in root.reported and interrupts(error) is None and goes_to(error) is None:
         steps.append(TraceStep(StepType.ERROR, error=error_text(error)))
 
 

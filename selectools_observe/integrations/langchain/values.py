@@ -44,7 +44,7 @@ def _opened(value: Any) -> Any:
 def _message(message: BaseMessage) -> dict[str, Any]:
     """A message in the one shape that messages are kept in."""
     content = message.content
-    told = {
+    reported = {
         "role": message.type,
         "content": content if isinstance(content, str) else plain(content),
         "name": message.name,
@@ -56,7 +56,7 @@ def _message(message: BaseMessage) -> dict[str, Any]:
         "artifact": plain(getattr(message, "artifact", None)),
         "id": message.id,
     }
-    given = {name: value for name, value in told.items() if value not in (None, [], "success")}
+    given = {name: value for name, value in reported.items() if value not in (None, [], "success")}
     return messages_from(given)[0].to_dict()
 
 
@@ -92,7 +92,7 @@ def usage(result: LLMResult) -> dict[str, Any]:
     standard: Mapping[str, Any] = getattr(answer, "usage_metadata", None) or {}
     older = _first([output, response], "token_usage", "usage") or {}
     older = older if isinstance(older, Mapping) else {}
-    told = {
+    reported = {
         "prompt_tokens": _first([standard, older], "input_tokens", "prompt_tokens"),
         "completion_tokens": _first([standard, older], "output_tokens", "completion_tokens"),
         "cost_usd": _first([standard, older, response, output], "total_cost", "cost", "cost_usd"),
@@ -100,13 +100,15 @@ def usage(result: LLMResult) -> dict[str, Any]:
         "finish_reason": _first([response, _info(result)], "finish_reason", "stop_reason"),
     }
     for name, (group, share) in _SHARES.items():
-        told[name] = (standard.get(group) or {}).get(share)
-    parts = [told[f"cache_write_{time}_tokens"] for time in ("5m", "1h")]
-    if not told["cache_write_tokens"] and any(parts):
-        told["cache_write_tokens"] = sum(part or 0 for part in parts)
-    if told["cache_read_tokens"] is None:
-        told["cache_read_tokens"] = (older.get("prompt_tokens_details") or {}).get("cached_tokens")
-    return {name: value for name, value in told.items() if value is not None}
+        reported[name] = (standard.get(group) or {}).get(share)
+    parts = [reported[f"cache_write_{time}_tokens"] for time in ("5m", "1h")]
+    if not reported["cache_write_tokens"] and any(parts):
+        reported["cache_write_tokens"] = sum(part or 0 for part in parts)
+    if reported["cache_read_tokens"] is None:
+        reported["cache_read_tokens"] = (older.get("prompt_tokens_details") or {}).get(
+            "cached_tokens"
+        )
+    return {name: value for name, value in reported.items() if value is not None}
 
 
 def _first(places: Iterable[Mapping[str, Any]], *names: str) -> Any:
@@ -127,9 +129,9 @@ def _info(result: LLMResult) -> Mapping[str, Any]:
 
 def reasoning(message: Any) -> str | None:
     """What the model says of its thinking, where the provider gives it."""
-    told = (getattr(message, "additional_kwargs", None) or {}).get("reasoning_content")
-    if isinstance(told, str) and told:
-        return told
+    reported = (getattr(message, "additional_kwargs", None) or {}).get("reasoning_content")
+    if isinstance(reported, str) and reported:
+        return reported
     content = getattr(message, "content", None)
     blocks = content if isinstance(content, list) else []
     parts = [

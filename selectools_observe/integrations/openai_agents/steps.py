@@ -59,28 +59,28 @@ def ended_span(span: Any) -> EndedSpan:
     """
     data = span.span_data
     names = [name for kind in type(data).__mro__ for name in getattr(kind, "__slots__", ())]
-    said = {name.lstrip("_"): plain_attribute(data, name) for name in names}
+    attributes = {name.lstrip("_"): plain_attribute(data, name) for name in names}
     error = plain_attribute(span, "error")
     start = _seconds(span.started_at)
-    kind, said = _grouping(data.type, said)
+    kind, attributes = _grouping(data.type, attributes)
     return EndedSpan(
         span_id=span.span_id,
         parent_id=span.parent_id,
         start=start,
         end=max(_seconds(span.ended_at), start),
         type=kind,
-        data={name: value for name, value in said.items() if value is not None},
+        data={name: value for name, value in attributes.items() if value is not None},
         error=None if error is None else _error_text(error),
         error_data=error.get("data") if isinstance(error, dict) else None,
     )
 
 
-def _grouping(kind: str, said: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _grouping(kind: str, attributes: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """A span's type and data; newer SDKs tell of turns and whole runs by custom spans."""
-    inner = said.get("data") if kind == "custom" else None
+    inner = attributes.get("data") if kind == "custom" else None
     if isinstance(inner, dict) and inner.get("sdk_span_type") in _GROUPING:
-        return inner["sdk_span_type"], {**said, **inner}
-    return kind, said
+        return inner["sdk_span_type"], {**attributes, **inner}
+    return kind, attributes
 
 
 def steps_of(
@@ -289,8 +289,8 @@ def _with_messages(
     if instructions is not None:
         system = normalised({"role": "system", "content": instructions})
         given = system + (given if isinstance(given, list) else [given] if given else [])
-    told = {"input": given, "output": normalised(answered.get("output"), "assistant")}
-    return _with(fields, told, *told)
+    reported = {"input": given, "output": normalised(answered.get("output"), "assistant")}
+    return _with(fields, reported, *reported)
 
 
 def _finish_reason(response: dict[str, Any]) -> str | None:
@@ -369,7 +369,7 @@ def _usage(usage: Any) -> dict[str, Any]:
         return {}
     sent = _dict(usage.get("input_tokens_details") or usage.get("prompt_tokens_details"))
     wrote = _dict(usage.get("output_tokens_details") or usage.get("completion_tokens_details"))
-    told = {
+    reported = {
         "prompt_tokens": usage.get("input_tokens", usage.get("prompt_tokens")),
         "completion_tokens": usage.get("output_tokens", usage.get("completion_tokens")),
         "cache_read_tokens": sent.get("cached_tokens") or None,
@@ -378,7 +378,7 @@ def _usage(usage: Any) -> dict[str, Any]:
         "audio_input_tokens": sent.get("audio_tokens") or None,
         "audio_output_tokens": wrote.get("audio_tokens") or None,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in reported.items() if value is not None}
 
 
 def _reasoning(output: Any) -> str | None:

@@ -43,11 +43,11 @@ def _never_silent(hook: Hook) -> Hook:
     """
 
     @wraps(hook)
-    def safe(self: TraceStoreProcessor, told: Any) -> None:
+    def safe(self: TraceStoreProcessor, reported: Any) -> None:
         try:
-            hook(self, told)
+            hook(self, reported)
         except Exception as error:  # noqa: BLE001 - as it says
-            self._lost(hook.__name__, told, error)
+            self._lost(hook.__name__, reported, error)
 
     return safe
 
@@ -218,18 +218,18 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
             if len(self._known) > _REMEMBERED:
                 del self._known[next(iter(self._known))]
 
-    def _lost(self, event: str, told: Any, error: Exception) -> None:
+    def _lost(self, event: str, reported: Any, error: Exception) -> None:
         """A report that cannot be read: its run says so, or it is counted as failed."""
         log.error("OpenAI Agents: what %s reported is lost", event, exc_info=error)
-        trace_id = _id_in(told, "trace_id")
+        trace_id = _id_in(reported, "trace_id")
         with self._lock:
-            of = (name for name, known in self._runs.items() if _is_open(told, known))
+            of = (name for name, known in self._runs.items() if _is_open(reported, known))
             trace_id = next(of, trace_id)
             run = None if trace_id is None else self._runs.get(trace_id)
             if run is not None:
                 run.lost.append({"event": event, "error": error_text(error)})
                 # A span that nobody can read would be waited for in vain.
-                run.open = {name: span for name, span in run.open.items() if span is not told}
+                run.open = {name: span for name, span in run.open.items() if span is not reported}
         if trace_id is None or run is None:
             self._saver.lost(error, AgentTrace(run_id=trace_id or "unknown"))
         elif run.is_whole and self._runs.pop(trace_id, None) is run:
@@ -256,13 +256,13 @@ def _said(trace: Any) -> dict[str, Any]:
     }
 
 
-def _is_open(told: Any, run: _Run) -> bool:
-    return any(span is told for span in run.open.values())
+def _is_open(reported: Any, run: _Run) -> bool:
+    return any(span is reported for span in run.open.values())
 
 
-def _id_in(told: Any, name: str) -> str | None:
+def _id_in(reported: Any, name: str) -> str | None:
     try:
-        found = getattr(told, name)
+        found = getattr(reported, name)
     except Exception:  # noqa: BLE001 - nothing is known of it
         return None
     return found if isinstance(found, str) else None

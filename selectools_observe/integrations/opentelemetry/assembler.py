@@ -39,11 +39,11 @@ from .evaluations import evaluations_of, only_evaluates
 from .from_spans import (
     OTHER_SPANS,
     OtherSpans,
-    created_at_told,
+    created_at_reported,
     has_genai,
     is_run,
     run_header,
-    run_id_told,
+    run_id_reported,
     run_of,
 )
 from .span_journal import SpanJournal
@@ -405,7 +405,7 @@ class SpanAssembler:
             made.append(self._run_with(run_id, [*before, *records, *group.records], additions))
             return made[-1]
 
-        moment = created_at_told(group) or self._moment_of(group.trace_id, run_id)
+        moment = created_at_reported(group) or self._moment_of(group.trace_id, run_id)
         saved = self.saver.update(_shown(group, run_id), change, moment)
         if saved:
             saved = self._annotate(made[-1], group.records)
@@ -450,11 +450,11 @@ class SpanAssembler:
 
     def _name_of(self, group: Group) -> str:
         """The id of the run that a group belongs to."""
-        told = run_id_told(group)
+        reported = run_id_reported(group)
         known = self._known.get(group.trace_id)
-        if told is None and known is not None:
+        if reported is None and known is not None:
             return known.names.get(group.run_id, group.run_id)
-        return told or group.run_id
+        return reported or group.run_id
 
     def _run_with(self, run_id: str, records: list[SpanRecord], additions: Additions) -> AgentTrace:
         """The run that these spans are; of two with one id, the later counts."""

@@ -45,7 +45,7 @@ Rejected = Callable[[str], None]
 def with_evaluations(
     records: Sequence[SpanRecord], span_ids: Sequence[str | None], annotations: Iterable[Annotation]
 ) -> list[SpanRecord]:
-    """The spans of a run with what was said of it as events.
+    """The spans of a run with its annotations as events.
 
     Args:
         records: The spans, the first of them the run's own.
@@ -53,7 +53,7 @@ def with_evaluations(
         annotations: What was said. One that a span tells already is left out.
     """
     events: dict[str, list[SpanEvent]] = {}
-    there = {one.id: one for record in records for one in _told_by(record, "", None, _ignore)}
+    there = {one.id: one for record in records for one in _reported_by(record, "", None, _ignore)}
     for one in annotations:
         known = there.get(one.id)
         if known is not None and _without_place(known) == _without_place(one):
@@ -105,7 +105,7 @@ def evaluations_of(
         if any(event.name == EVALUATION for event in record.events):
             places = _places(run) if places is None else places
             step = places.get(record.span_id)
-            found += _told_by(record, run.run_id, step, rejected)
+            found += _reported_by(record, run.run_id, step, rejected)
     return found
 
 
@@ -120,7 +120,7 @@ def _places(run: AgentTrace) -> dict[str, int]:
     return places
 
 
-def _told_by(
+def _reported_by(
     record: SpanRecord, run_id: str, step: int | None, rejected: Rejected
 ) -> Iterable[Annotation]:
     for event in record.events:
@@ -141,10 +141,10 @@ def _annotation(record: SpanRecord, event: SpanEvent, run_id: str, step: int | N
     """
     ours = event.attributes.get(_OURS)
     if isinstance(ours, str):
-        told = loads_limited(ours)
-        if not isinstance(told, dict):
+        reported = loads_limited(ours)
+        if not isinstance(reported, dict):
             raise TypeError(f"its attribute {_OURS} is not a JSON object")
-        return Annotation.from_dict({**_fields(event), **told, "run_id": run_id})
+        return Annotation.from_dict({**_fields(event), **reported, "run_id": run_id})
     others = {
         "run_id": run_id,
         "step": step,
@@ -191,12 +191,12 @@ def _id(record: SpanRecord, event: SpanEvent) -> str:
 
 
 def only_evaluates(record: SpanRecord) -> bool:
-    """Whether nothing is known of a span but what was said of it, in logs."""
+    """Whether nothing is known of a span but its annotations, in logs."""
     return record.partial and all(event.name == EVALUATION for event in record.events)
 
 
 def without_evaluations(record: SpanRecord) -> SpanRecord | None:
-    """The span without the events that stand beside a run: logs, and those that we added.
+    """The span without the events that are next to a run: logs, and those that we added.
 
     None if nothing is left of it. An event that another program gave its span stays there.
     """

@@ -63,7 +63,7 @@ class RunOfSpans(NamedTuple):
     Attributes:
         trace: The run.
         created_at: When a store had saved it, if one of ours sent it.
-        annotations: What was said of it.
+        annotations: Its annotations.
     """
 
     trace: AgentTrace
@@ -74,7 +74,7 @@ class RunOfSpans(NamedTuple):
 def saved_runs_of_spans(
     records: Iterable[SpanRecord], rejected: Rejected, other_spans: OtherSpans = "beside"
 ) -> Iterator[RunOfSpans]:
-    """`runs_of_spans`, with what was said of the runs.
+    """`runs_of_spans`, with the annotations of the runs.
 
     Args:
         records: The spans.
@@ -85,7 +85,7 @@ def saved_runs_of_spans(
         if is_run(group):
             run = run_of(group, other_spans=other_spans)
             yield RunOfSpans(
-                run, created_at_told(group), evaluations_of(group.records, run, rejected)
+                run, created_at_reported(group), evaluations_of(group.records, run, rejected)
             )
 
 
@@ -133,13 +133,13 @@ def header_of(run: AgentTrace) -> dict[str, Any]:
     return {name: value for name, value in whole.items() if name not in derived}
 
 
-def run_id_told(group: Group) -> str | None:
+def run_id_reported(group: Group) -> str | None:
     """The run's own id, of a run that was sent as spans."""
     mark = _mark_of_run(group)
     return str(mark.run.set["run_id"]) if mark and mark.run and "run_id" in mark.run.set else None
 
 
-def created_at_told(group: Group) -> datetime | None:
+def created_at_reported(group: Group) -> datetime | None:
     """When the store that sent the run had saved it."""
     mark = _mark_of_run(group)
     if mark is None or mark.created_at is None:
@@ -257,10 +257,10 @@ def _placed(
         return [_place(record, depth, part, None, step) for part, step in steps.items()]
     found = []
     for fix in mark.steps:
-        told = steps[fix.part].to_dict() if fix.part in steps else {}
+        reported = steps[fix.part].to_dict() if fix.part in steps else {}
         if mark.native:
-            told = without_additions(told, fix.keep)
-        step = TraceStep.from_dict(fix.applied(told))
+            reported = without_additions(reported, fix.keep)
+        step = TraceStep.from_dict(fix.applied(reported))
         found.append(_place(record, depth, fix.part, fix.index, step))
     return found
 
@@ -333,8 +333,8 @@ def _identity(records: list[SpanRecord]) -> dict[str, Any]:
     for record in records:
         given = metadata_of(record) if left and "metadata" in record.attributes else {}
         for key, names in list(left.items()):
-            told = (place.get(name) for place in (record.attributes, given) for name in names)
-            value = next((each for each in told if each), None)
+            reported = (place.get(name) for place in (record.attributes, given) for name in names)
+            value = next((each for each in reported if each), None)
             if value is not None:
                 found[key] = value
                 del left[key]

@@ -105,10 +105,10 @@ def _logs_of_json(body: Any, rejected: list[str]) -> Iterator[LogEvent]:
 def _log(record: Any, at: str) -> LogEvent:
     attributes = attributes_of(record, at)
     trace_id, span_id = record.get("traceId") or "", record.get("spanId") or ""
-    told = is_trace_id(trace_id)
+    reported = is_trace_id(trace_id)
     return LogEvent(
-        trace_id.lower() if told else "",
-        span_id.lower() if told and is_span_id(span_id) else "",
+        trace_id.lower() if reported else "",
+        span_id.lower() if reported and is_span_id(span_id) else "",
         str(record.get("eventName") or ""),
         number_in(record, "timeUnixNano", at) or number_in(record, "observedTimeUnixNano", at),
         value_of(record.get("body"), at),

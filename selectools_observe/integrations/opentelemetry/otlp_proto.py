@@ -73,10 +73,10 @@ def logs_of_protobuf(body: bytes) -> Iterator[LogEvent]:
     for resource_logs in request.resource_logs:
         for scope_logs in resource_logs.scope_logs:
             for record in scope_logs.log_records:
-                told = any(record.trace_id)
+                reported = any(record.trace_id)
                 yield LogEvent(
-                    record.trace_id.hex() if told else "",
-                    record.span_id.hex() if told and any(record.span_id) else "",
+                    record.trace_id.hex() if reported else "",
+                    record.span_id.hex() if reported and any(record.span_id) else "",
                     getattr(record, "event_name", ""),
                     record.time_unix_nano or record.observed_time_unix_nano,
                     _value(record.body),
@@ -225,8 +225,8 @@ def protobuf_answer(signal: str, rejected: int, message: str) -> bytes:
         return ExportMetricsServiceResponse().SerializeToString()
     if signal == "logs":
         logs = ExportLogsPartialSuccess(rejected_log_records=rejected, error_message=message)
-        told = {"partial_success": logs} if message else {}
-        return ExportLogsServiceResponse(**told).SerializeToString()
+        reported = {"partial_success": logs} if message else {}
+        return ExportLogsServiceResponse(**reported).SerializeToString()
     spans = ExportTracePartialSuccess(rejected_spans=rejected, error_message=message)
     said = {"partial_success": spans} if message else {}
     return ExportTraceServiceResponse(**said).SerializeToString()

@@ -223,8 +223,8 @@ def _error(status: int, text: str) -> OtlpReply:
 def _answer(kind: str, signal: Signal, rejected: int, message: str) -> bytes:
     if kind == _JSON:
         name = {"traces": "rejectedSpans", "logs": "rejectedLogRecords"}.get(signal, "")
-        told = {name: str(rejected), "errorMessage": message}
-        return json.dumps({"partialSuccess": told} if message else {}).encode()
+        reported = {name: str(rejected), "errorMessage": message}
+        return json.dumps({"partialSuccess": reported} if message else {}).encode()
     from .otlp_proto import protobuf_answer  # noqa: PLC0415 - JSON needs no protobuf
 
     return protobuf_answer(signal, rejected, message)

@@ -106,17 +106,17 @@ class Outline:
         for record in reversed(self._group.records):  # what is inside comes first
             tokens, cost, calls = telling.pop(record.span_id, (False, False, False))
             kind, place = self.kinds[record.span_id], self.places[record.span_id]
-            tells_tokens = _tells(record, _TOKENS)
-            tells_cost = _tells(record, COSTS)
+            reports_tokens = _tells(record, _TOKENS)
+            reports_cost = _tells(record, COSTS)
             place.calls = calls
             if kind is Kind.NODE:
-                place.tokens = tells_tokens and not tokens
-                place.cost = tells_cost and not cost
+                place.tokens = reports_tokens and not tokens
+                place.cost = reports_cost and not cost
             calls = calls or (kind is Kind.MODEL and record.span_id in self.steps)
             calls = calls or (place.tokens and not place.calls)
             if record.parent_span_id is not None:
                 above = telling.get(record.parent_span_id, (False, False, False))
-                mine = (tokens or tells_tokens, cost or tells_cost, calls)
+                mine = (tokens or reports_tokens, cost or reports_cost, calls)
                 telling[record.parent_span_id] = (
                     above[0] or mine[0],
                     above[1] or mine[1],

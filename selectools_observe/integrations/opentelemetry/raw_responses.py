@@ -44,9 +44,9 @@ def complete_call(found: dict[str, Any], attributes: Attributes) -> None:
     if isinstance(usage, Mapping):
         for name, places in _COUNTS.items():
             if name not in found:
-                told = next((n for n in (_at(usage, place) for place in places) if n), None)
-                if told is not None:
-                    found[name] = told
+                reported = next((n for n in (_at(usage, place) for place in places) if n), None)
+                if reported is not None:
+                    found[name] = reported
 
 
 def _response(attributes: Mapping[str, Any], output: Any) -> Mapping[str, Any] | None:

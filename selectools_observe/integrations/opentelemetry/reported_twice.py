@@ -82,8 +82,8 @@ class Reports:
         self, outer: SpanRecord, calls: list[SpanRecord], inner: dict[str, list[SpanRecord]]
     ) -> None:
         """Whether a span around model calls is one of them, or only around them."""
-        tells = _told(outer, _PROMPT) is not None
-        inner_tell = any(_told(call, _PROMPT) is not None for call in calls)
+        tells = _reported(outer, _PROMPT) is not None
+        inner_tell = any(_reported(call, _PROMPT) is not None for call in calls)
         if tells or (len(calls) == 1 and not inner_tell):
             self.call_of |= dict.fromkeys((call.span_id for call in calls), outer.span_id)
             return
@@ -141,7 +141,7 @@ class Reports:
                 calls.append([record])
         for call in calls:
             # The first that reports tokens has the most to say.
-            first = next((r for r in call if _told(r, _PROMPT) is not None), call[0])
+            first = next((r for r in call if _reported(r, _PROMPT) is not None), call[0])
             self.call_of |= {r.span_id: first.span_id for r in call if r is not first}
 
 
@@ -167,7 +167,7 @@ def _mostly_overlap(one: SpanRecord, other: SpanRecord) -> bool:
 
 
 def _distance(one: SpanRecord, other: SpanRecord) -> tuple[bool, int]:
-    differ = _differ(_told(one, _COMPLETION), _told(other, _COMPLETION))
+    differ = _differ(_reported(one, _COMPLETION), _reported(other, _COMPLETION))
     apart = abs(one.start_ns - other.start_ns) + abs(one.end_ns - other.end_ns)
     return differ, apart
 
@@ -193,11 +193,11 @@ def _same_tool_call(one: SpanRecord, other: SpanRecord) -> bool:
 
 def _prompts(record: SpanRecord) -> set[int]:
     """How many tokens the prompt had, with and without what was cached: that differs."""
-    told = _told(record, _PROMPT)
-    if told is None:
+    reported = _reported(record, _PROMPT)
+    if reported is None:
         return set()
-    read, written = (_told(record, names) or 0 for names in _CACHED)
-    return {told, told + read, told + written, told + read + written}
+    read, written = (_reported(record, names) or 0 for names in _CACHED)
+    return {reported, reported + read, reported + written, reported + read + written}
 
 
 def _models(record: SpanRecord) -> set[str]:
@@ -214,7 +214,7 @@ def _fit(some: set[str], others: set[str]) -> bool:
     )
 
 
-def _told(record: SpanRecord, names: tuple[str, ...]) -> int | None:
+def _reported(record: SpanRecord, names: tuple[str, ...]) -> int | None:
     for name in names:
         if name in record.attributes:
             value = count(record.attributes[name])

@@ -98,9 +98,9 @@ def unmarked(record: SpanRecord) -> tuple[SpanRecord, Mark | None]:
 _OWN = frozenset(STEP_FIELDS) - {"input", "output"}
 
 
-def without_additions(told: Mapping[str, Any], keep: Container[str]) -> dict[str, Any]:
+def without_additions(reported: Mapping[str, Any], keep: Container[str]) -> dict[str, Any]:
     """A step's fields, and those other entries that are to be kept."""
-    return {name: told[name] for name in told if name in _OWN or name in keep}
+    return {name: reported[name] for name in reported if name in _OWN or name in keep}
 
 
 def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Fix:

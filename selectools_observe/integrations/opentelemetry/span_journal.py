@@ -68,7 +68,7 @@ class SpanJournal:
                 self._size = 0
                 self._limit = _LARGE
             elif self._size > self._limit:
-                self._write_anew(_line(left))
+                self._rewrite(_line(left))
 
     def taken_over(self) -> Iterator[tuple[str, list[SpanRecord]]]:
         """The spans of receivers that are gone, by the journal they are in: see `done_with`."""
@@ -128,7 +128,7 @@ class SpanJournal:
             raise
         self._size = end + len(line)
 
-    def _write_anew(self, line: bytes) -> None:
+    def _rewrite(self, line: bytes) -> None:
         fd, name = self._made()
         try:
             write_all(fd, line)

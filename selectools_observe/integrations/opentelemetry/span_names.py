@@ -65,14 +65,18 @@ def agent_of(record: SpanRecord) -> str | None:
 
 def _agent_name(record: SpanRecord, metadata: dict[str, Any]) -> str | None:
     """The name of a span that is an agent, which may run inside of a graph's node."""
-    told = record.attributes.get("gen_ai.agent.name") or record.attributes.get("agent.name")
+    reported = record.attributes.get("gen_ai.agent.name") or record.attributes.get("agent.name")
     kinds = {
         record.attributes.get("gen_ai.operation.name"),
         record.attributes.get("openinference.span.kind"),
     }
     if not kinds.isdisjoint(_AGENTS):
         inside = metadata.get("node_name") is not None
-        return told if isinstance(told, str) and told else (record.name or None if inside else None)
+        return (
+            reported
+            if isinstance(reported, str) and reported
+            else (record.name or None if inside else None)
+        )
     return record.name if record.name and metadata.get("agent") == record.name else None
 
 
@@ -82,13 +86,13 @@ def langgraph_metadata(record: SpanRecord) -> dict[str, Any]:
     if not isinstance(raw, str) or ("langgraph_" not in raw and "lc_agent_name" not in raw):
         return {}
     try:
-        told = loads_limited(raw)
+        reported = loads_limited(raw)
     except ValueError:
         return {}
-    if not isinstance(told, dict):
+    if not isinstance(reported, dict):
         return {}
-    found = {field: told[name] for name, field in METADATA_FIELDS.items() if told.get(name)}
-    return found | ({"agent": told["lc_agent_name"]} if told.get("lc_agent_name") else {})
+    found = {field: reported[name] for name, field in METADATA_FIELDS.items() if reported.get(name)}
+    return found | ({"agent": reported["lc_agent_name"]} if reported.get("lc_agent_name") else {})
 
 
 def metadata_of(record: SpanRecord) -> dict[str, Any]:

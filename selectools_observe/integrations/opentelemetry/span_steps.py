@@ -86,7 +86,7 @@ def kind_of(record: SpanRecord) -> Kind:
     if record.partial:
         return Kind.OTHER
     attributes = record.attributes
-    kind = KIND_BY_NAME.get(record.name) or _kind_told(attributes)
+    kind = KIND_BY_NAME.get(record.name) or _kind_reported(attributes)
     if kind is Kind.OTHER and "gen_ai.operation.name" not in attributes:
         kind = _kind_named(record.name)
     if kind is Kind.TOOL and tool_name_of(record) in NO_TOOLS:
@@ -97,7 +97,7 @@ def kind_of(record: SpanRecord) -> Kind:
     return kind
 
 
-def _kind_told(attributes: dict[str, Any]) -> Kind:
+def _kind_reported(attributes: dict[str, Any]) -> Kind:
     for name, kinds in KIND_BY_VALUE.items():
         value = attributes.get(name)
         if isinstance(value, str):
@@ -119,13 +119,13 @@ def _kind_named(name: str) -> Kind:
 def error_of(record: SpanRecord) -> str | None:
     """What went wrong, as ``Type: message``; None if nothing did."""
     exceptions = [event for event in record.events if event.name == "exception"]
-    failed = record.status == "error" or _tells_failure(record)
+    failed = record.status == "error" or _reports_failure(record)
     if record.status == "ok" or not (failed or exceptions):
         return None
     if exceptions:
-        told = exceptions[-1].attributes
-        kind = str(told.get("exception.type") or "").rpartition(".")[2]
-        text = ": ".join(filter(None, [kind, str(told.get("exception.message") or "")]))
+        reported = exceptions[-1].attributes
+        kind = str(reported.get("exception.type") or "").rpartition(".")[2]
+        text = ": ".join(filter(None, [kind, str(reported.get("exception.message") or "")]))
         if text:
             return text
     said = (record.attributes.get(name) for name in _ERROR_TEXTS)
@@ -136,7 +136,7 @@ def error_of(record: SpanRecord) -> str | None:
 _ERROR_TEXTS = ("error.message", "error")
 
 
-def _tells_failure(record: SpanRecord) -> bool:
+def _reports_failure(record: SpanRecord) -> bool:
     """Whether Claude Code says so, which sets no status."""
     return record.name in KIND_BY_NAME and record.attributes.get("success") in (False, "false")
 
@@ -146,9 +146,11 @@ def steps_of(record: SpanRecord, kind: Kind, place: Place) -> dict[str, TraceSte
     found, attributes, events = _taken(record, kind)
     errors = [error_of(record), found.pop("error", None)]
     for other in place.also:
-        told, _, _ = _taken(other, kind)
-        told.pop("error", None)
-        found |= {name: told[name] for name in _SHARED[kind] if name in told and name not in found}
+        reported, _, _ = _taken(other, kind)
+        reported.pop("error", None)
+        found |= {
+            name: reported[name] for name in _SHARED[kind] if name in reported and name not in found
+        }
     errors.append(_error_of_last(place.also))
     error = next(filter(None, errors), None)
     if kind is Kind.TOOL and errors[0] is not None and errors[1] is not None:
@@ -188,8 +190,8 @@ def usage_of_node(
         # Of an agent inside, its end has the time.
         step.duration_ms = place.own_ns / 10**6 if start is None else 0.0
         step.extra |= {"wall_ms": whole_ns / 10**6} if whole_ns != place.own_ns else {}
-        told, _, _ = _taken(record, Kind.NODE)
-        step.input, step.output = told.get("input"), told.get("output")
+        reported, _, _ = _taken(record, Kind.NODE)
+        step.input, step.output = reported.get("input"), reported.get("output")
     step.extra[KEPT] = {"span_id": record.span_id, "usage": True}
     return {"usage": step}
 
@@ -216,9 +218,9 @@ def _step(
 ) -> TraceStep:
     node = kind is Kind.NODE
     fields = {name: value for name, value in found.items() if name in STEP_FIELDS}
-    told = langgraph_metadata(record)
-    if "step_number" in told:
-        fields["step_number"] = told["step_number"]
+    reported = langgraph_metadata(record)
+    if "step_number" in reported:
+        fields["step_number"] = reported["step_number"]
     own = node_name_of(record, kind)
     inside = kind in {Kind.MODEL, Kind.TOOL} and own is None
     fields["node_name"] = place.node_name if inside else own or place.node_name
@@ -297,13 +299,13 @@ def _take_messages(
             others.append(event)  # of what came as logs more may come: it is kept as it came
         if meaning is not None and found.get(meaning) is None:
             role = event.name.split(".")[1]
-            told = {
+            reported = {
                 name: parsed_text(value)
                 for name, value in event.attributes.items()
                 if name != LOG_MARK
             }
             default = {} if role == "choice" else {"role": role}
-            messages.setdefault(meaning, []).append(default | told)
+            messages.setdefault(meaning, []).append(default | reported)
     return messages, others
 
 
@@ -311,18 +313,20 @@ def _take_tool_events(
     events: list[SpanEvent], found: dict[str, Any]
 ) -> tuple[dict[str, Any], list[SpanEvent]]:
     """The arguments and the result of a tool, told as messages to it and from it."""
-    told: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
     for event in events:
         said = event.attributes
         if event.name == "gen_ai.tool.message" and "tool_args" not in found:
             arguments = parsed_text(said.get("content"))
-            told["tool_args"] = arguments if isinstance(arguments, dict) else {"input": arguments}
+            reported["tool_args"] = (
+                arguments if isinstance(arguments, dict) else {"input": arguments}
+            )
         elif event.name == "gen_ai.choice" and "tool_result" not in found:
             result = said.get("message", said.get("content"))
-            told["tool_result"] = result_of(result).text
-        if isinstance(said.get("id"), str) and "tool_call_id" not in found and told:
-            told["tool_call_id"] = said["id"]
-    return told, events
+            reported["tool_result"] = result_of(result).text
+        if isinstance(said.get("id"), str) and "tool_call_id" not in found and reported:
+            reported["tool_call_id"] = said["id"]
+    return reported, events
 
 
 def _refine_tool(found: dict[str, Any], attributes: Attributes, record: SpanRecord) -> None:
@@ -394,32 +398,32 @@ def _quoted(raw: Any) -> str | None:
 
 def _refine_call(found: dict[str, Any], attributes: Attributes) -> None:
     """Find the model, the tokens and the cost of a call also where they are told in parts."""
-    told = attributes.left
+    reported = attributes.left
     complete_call(found, attributes)
     if "model" not in found:
-        model = _model_in_parameters(told)
+        model = _model_in_parameters(reported)
         if model is not None:
             found["model"] = model
-    asked = next((told[n] for n in REQUEST_MODELS if isinstance(told.get(n), str)), None)
-    asked = asked or _model_in_parameters(told)
+    asked = next((reported[n] for n in REQUEST_MODELS if isinstance(reported.get(n), str)), None)
+    asked = asked or _model_in_parameters(reported)
     if asked and asked != found.get("model"):
         found["request_model"] = asked
     if "cost_usd" not in found:
         for names in COST_PARTS:
-            parts = [number(told[name]) for name in names if name in told]
+            parts = [number(reported[name]) for name in names if name in reported]
             if any(part is not None for part in parts):
                 found["cost_usd"] = sum(part for part in parts if part is not None)
                 break
     if not found.get("cache_write_tokens"):
-        _add_cache_writes(found, told)
+        _add_cache_writes(found, reported)
     if "finish_reason" not in found:
         reason = _finish_reason(found.get("output"))
         if reason is not None:
             found["finish_reason"] = reason
 
 
-def _add_cache_writes(found: dict[str, Any], told: dict[str, Any]) -> None:
-    for name, value in told.items():
+def _add_cache_writes(found: dict[str, Any], reported: dict[str, Any]) -> None:
+    for name, value in reported.items():
         part = CACHE_WRITE_PARTS.get(name.rpartition(".")[2])
         tokens = count(value) if part is not None else None
         if part is not None and tokens:
@@ -429,9 +433,9 @@ def _add_cache_writes(found: dict[str, Any], told: dict[str, Any]) -> None:
         found["cache_write_tokens"] = total
 
 
-def _model_in_parameters(told: dict[str, Any]) -> str | None:
+def _model_in_parameters(reported: dict[str, Any]) -> str | None:
     for name in CALL_PARAMETERS:
-        given = parsed_text(told.get(name))
+        given = parsed_text(reported.get(name))
         for key in ("model", "model_name", "model_id"):
             if isinstance(given, dict) and isinstance(given.get(key), str) and given[key]:
                 return str(given[key])

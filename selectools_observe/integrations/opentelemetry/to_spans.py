@@ -256,8 +256,8 @@ def _marked(
     """The spans with what a reader of them alone would get wrong."""
     (group,) = grouped(map(sendable, records))
     others = any(step.type == STEP_TYPES[Kind.OTHER] for step in run.steps)
-    told = run_of(group, other_spans="steps" if others else "beside")
-    found = {_key(step): step.to_dict() for step in told.steps}
+    reported = run_of(group, other_spans="steps" if others else "beside")
+    found = {_key(step): step.to_dict() for step in reported.steps}
     steps: dict[str, list[StepMark]] = defaultdict(list)
     for index, step in enumerate(run.steps):
         span_id, part = (records[index + 1].span_id, "start") if native else _key(step)
@@ -267,7 +267,7 @@ def _marked(
         fix = difference(without_additions(seen, keep) if native else seen, said)
         mark = StepMark(fix.set, fix.unset, index, part == "end", keep, part == "usage")
         steps[span_id].append(mark)
-    fix = difference(header_of(told), header_of(run))
+    fix = difference(header_of(reported), header_of(run))
     marks = [Mark([], steps[record.span_id], native) for record in group.records]
     marks[0].run = fix
     marks[0].created_at = None if created_at is None else timestamps.to_text(created_at)
@@ -286,12 +286,12 @@ def _key(step: TraceStep) -> tuple[str, str]:
 
 
 def _with_mark(record: SpanRecord, mark: Mark) -> SpanRecord:
-    added = _said_once_more(record)
+    added = _repeated(record)
     whole = msgspec.structs.replace(record, attributes=record.attributes | added)
     return marked(whole, msgspec.structs.replace(mark, added=[*added]))
 
 
-def _said_once_more(record: SpanRecord) -> dict[str, Any]:
+def _repeated(record: SpanRecord) -> dict[str, Any]:
     """Attributes for readers of OpenInference alone, those that the span does not have."""
     kind = kind_of(record)
     said: dict[str, Any] = {}

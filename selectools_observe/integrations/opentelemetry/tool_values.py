@@ -40,23 +40,25 @@ def result_of(value: Any, *, is_wrapped: bool = False) -> ToolResult:
         value: The value.
         is_wrapped: Its source puts what is no object under ``result``, as Google's ADK does.
     """
-    told = parsed_text(value)
-    if isinstance(told, list) and told and all(map(_is_text_part, told)):
-        return ToolResult(_texts_of(told), wrapped=True)
-    if not isinstance(told, Mapping):
+    reported = parsed_text(value)
+    if isinstance(reported, list) and reported and all(map(_is_text_part, reported)):
+        return ToolResult(_texts_of(reported), wrapped=True)
+    if not isinstance(reported, Mapping):
         return ToolResult(_as_text(value))
-    if is_wrapped and told.keys() == {"result"}:
-        return ToolResult(_as_text(told["result"]), wrapped=True)
-    inner = told.get("kwargs") if told.get("lc") is not None else None
-    told = inner if isinstance(inner, Mapping) else told
-    if not any(names <= told.keys() for names in _WRAPPERS):
+    if is_wrapped and reported.keys() == {"result"}:
+        return ToolResult(_as_text(reported["result"]), wrapped=True)
+    inner = reported.get("kwargs") if reported.get("lc") is not None else None
+    reported = inner if isinstance(inner, Mapping) else reported
+    if not any(names <= reported.keys() for names in _WRAPPERS):
         return ToolResult(_as_text(value))
-    found = next((told[name] for name in _ANSWERS if told.get(name) not in (None, "", [])), "")
+    found = next(
+        (reported[name] for name in _ANSWERS if reported.get(name) not in (None, "", [])), ""
+    )
     text = _texts_of(found)
     failed = (
-        told.get("is_error") is True
-        or told.get("isError") is True
-        or (isinstance(told.get("status"), str) and told["status"].lower() in _FAILED)
+        reported.get("is_error") is True
+        or reported.get("isError") is True
+        or (isinstance(reported.get("status"), str) and reported["status"].lower() in _FAILED)
     )
     return ToolResult(text, (text or "error") if failed else None, wrapped=True)
 
@@ -66,13 +68,13 @@ def error_in(value: Any) -> str | None:
 
     Or one that says how its tool failed: ``{"error_type": "ValueError", "error_details": "..."}``.
     """
-    told = parsed_text(value)
-    if isinstance(told, Mapping) and isinstance(told.get("error_type"), str):
-        details = told.get("error_details") or told.get("error_message")
+    reported = parsed_text(value)
+    if isinstance(reported, Mapping) and isinstance(reported.get("error_type"), str):
+        details = reported.get("error_details") or reported.get("error_message")
         if isinstance(details, str) and details:
-            return f"{told['error_type']}: {details}"
-    if isinstance(told, Mapping) and len(told) == 1:
-        text = told.get("error")
+            return f"{reported['error_type']}: {details}"
+    if isinstance(reported, Mapping) and len(reported) == 1:
+        text = reported.get("error")
         if isinstance(text, str) and text:
             return text
         if isinstance(text, Mapping) and isinstance(text.get("message"), str):

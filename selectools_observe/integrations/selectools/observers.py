@@ -53,7 +53,7 @@ class _Watching(SavesRuns):
 
     def on_run_start(self, run_id: str, messages: Any, system_prompt: str) -> None:
         self._begin(run_id)
-        self._tell(run_id, lambda run: run.is_asked(self._kept(messages), system_prompt))
+        self._tell(run_id, lambda run: run.is_requested(self._kept(messages), system_prompt))
 
     def on_graph_start(self, run_id: str, graph_name: str, entry_node: str, state: Any) -> None:
         self._begin(run_id)
@@ -278,12 +278,12 @@ class AsyncTraceSavingObserver(_Watching, AsyncAgentObserver):
 
     def on_run_end(self, run_id: str, result: Any, duration_ms: float | None = None) -> None:
         self._answered(run_id, result)
-        if not self._is_told_to_coroutines(run_id):
+        if not self._calls_coroutines(run_id):
             self._save(self._end(run_id, result))
 
     def on_error(self, run_id: str, error: Exception, context: Any) -> None:
         self._tell(run_id, lambda run: run.fails(error))
-        if not self._is_told_to_coroutines(run_id):
+        if not self._calls_coroutines(run_id):
             self._save(self._end(run_id))
 
     async def a_on_run_start(self, run_id: str, messages: Any, system_prompt: str) -> None:
@@ -305,7 +305,7 @@ class AsyncTraceSavingObserver(_Watching, AsyncAgentObserver):
         """Wait for runs being saved in the background; whether that took under ``timeout`` s."""
         return await asyncio.to_thread(saver_thread.wait, timeout)
 
-    def _is_told_to_coroutines(self, run_id: str) -> bool:
+    def _calls_coroutines(self, run_id: str) -> bool:
         run = self._open.get(run_id)
         if run is None or not run.is_async:
             return False

@@ -86,8 +86,8 @@ def _plain_messages(messages: Any, system_prompt: Any) -> Any:
 
 def _as_dict(message: Any) -> dict[str, Any]:
     to_dict = getattr(message, "to_dict", None)
-    told = to_dict() if callable(to_dict) else message
-    return told if isinstance(told, dict) else {"role": "user", "content": str(told)}
+    reported = to_dict() if callable(to_dict) else message
+    return reported if isinstance(reported, dict) else {"role": "user", "content": str(reported)}
 
 
 class ModelCall:
@@ -197,7 +197,7 @@ class WatchedRun:
 
     # Events
 
-    def is_asked(self, messages: Any, system_prompt: Any) -> None:
+    def is_requested(self, messages: Any, system_prompt: Any) -> None:
         self.given = _plain_messages(messages, system_prompt)
 
     def is_graph(self, name: Any) -> None:
@@ -205,8 +205,8 @@ class WatchedRun:
 
     def answers(self, result: Any) -> None:
         message = getattr(result, "message", None)
-        told = getattr(message, "content", None) or getattr(result, "content", None)
-        self.answer = told if isinstance(told, str) else None
+        reported = getattr(message, "content", None) or getattr(result, "content", None)
+        self.answer = reported if isinstance(reported, str) else None
 
     def model_call_begins(self, model: str, messages: Any = None, system: Any = None) -> None:
         if not (self.model_calls and self.model_calls[-1].is_trying_again):
@@ -267,12 +267,12 @@ class WatchedRun:
         """
         own = own_trace(self._seen if given is None else given)
         self._describe(own)
-        told = self._complete_model_calls(own.steps)
+        reported = self._complete_model_calls(own.steps)
         failures = [noted.what for noted in self._noted if _is_error(noted.what)]
         missing = []
         for after, what in self._noted:
             if isinstance(what, ModelCall):
-                if what not in told:
+                if what not in reported:
                     missing.append((after, what.as_step(failures[-1].error if failures else None)))
             elif _is_error(what) or given is None:
                 missing.append((after, what))
@@ -325,15 +325,15 @@ class WatchedRun:
         """
         theirs = [n for n, step in enumerate(steps) if step.type in _MODEL_STEPS]
         calls = list(self.model_calls)
-        told = []
+        reported = []
         for n, call in enumerate(calls, 1):
             until = calls[n].after if self._sees_all and n < len(calls) else len(steps)
             place = next((at for at in theirs if call.after <= at < until), None)
             if place is not None:
                 theirs = [at for at in theirs if at > place]
                 call.complete(steps[place])
-                told.append(call)
-        return told
+                reported.append(call)
+        return reported
 
 
 def _text(metadata: dict[str, Any], *names: str) -> str | None:

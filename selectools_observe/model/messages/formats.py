@@ -197,8 +197,8 @@ def _keep_beside(message: Message, value: Block) -> None:
     """Keep what is next to a message in what holds it, as AutoGen's results of tools are."""
     results = value.get("function")
     if message.role == "tool" and isinstance(results, list):
-        told = [_decoded(result) for result in results]
-        parts = [_result_beside(result) for result in told if isinstance(result, Mapping)]
+        reported = [_decoded(result) for result in results]
+        parts = [_result_beside(result) for result in reported if isinstance(result, Mapping)]
         if parts and len(parts) == len(results):
             message.parts = [*parts]
             return

@@ -91,7 +91,7 @@ def run_http(
 
     Raises:
         ValueError: The address can be reached by others and there is no token, or a short one.
-        OSError: The port is taken, or the address is none of this machine's; the text says which.
+        OSError: The port is taken, or the address is not of this machine; the text says which.
     """
     check_access(host, token)
     with contextlib.closing(listen(host, port)) as listener:

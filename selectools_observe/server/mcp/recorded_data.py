@@ -44,7 +44,7 @@ def recorded(**fields: Any) -> CallToolResult:
 
 
 def shortened(value: Any, limit: int) -> Any:
-    """A JSON value whose texts have at most so many characters, and so has the whole, about.
+    """A JSON value whose texts have at most this many characters, and so has the whole, about.
 
     What is left out is said where it was: ``... (12,000 characters)``, ``(800 more)``.
     """

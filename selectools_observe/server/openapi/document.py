@@ -68,7 +68,7 @@ _WITH_BODY = (408, 413, 415, 422)
 
 def document(root: str, *, has_token: bool) -> Json:
     """The document of a service that is mounted at a path."""
-    told: Json = {
+    reported: Json = {
         "openapi": "3.1.0",
         "info": {
             "title": "selectools-observe",
@@ -79,15 +79,15 @@ def document(root: str, *, has_token: bool) -> Json:
         "paths": _paths(),
         "components": {"schemas": SCHEMAS},
     }
-    for path, methods in told["paths"].items():
+    for path, methods in reported["paths"].items():
         for method, operation in methods.items():
             if method != "parameters":
                 operation["operationId"] = _operation_id(method, path)
     if has_token:
-        told["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        told["security"] = [{"token": []}]
-        told["paths"]["/health"]["get"]["security"] = []
-    return told
+        reported["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        reported["security"] = [{"token": []}]
+        reported["paths"]["/health"]["get"]["security"] = []
+    return reported
 
 
 def _operation_id(method: str, path: str) -> str:
@@ -215,10 +215,10 @@ def _operation(
 
 
 def _run() -> Json:
-    told = _operation("A run, or a window of it.", "Trace", _query(*WINDOW), [404])
-    told["parameters"].append(_IF_NONE_MATCH)
-    told["responses"]["304"] = {"description": "Not modified."}
-    return told
+    reported = _operation("A run, or a window of it.", "Trace", _query(*WINDOW), [404])
+    reported["parameters"].append(_IF_NONE_MATCH)
+    reported["responses"]["304"] = {"description": "Not modified."}
+    return reported
 
 
 def _deletion() -> Json:
@@ -289,15 +289,15 @@ def _query(*parameters: Parameter) -> list[Json]:
 
 
 def _parameter(parameter: Parameter) -> Json:
-    told: Json = {
+    reported: Json = {
         "name": parameter.name,
         "in": "query",
         "required": parameter.needed,
         "description": parameter.about,
     }
     if parameter.as_json:
-        return {**told, "content": {JSON: {"schema": parameter.schema}}}
-    return {**told, "schema": parameter.schema}
+        return {**reported, "content": {JSON: {"schema": parameter.schema}}}
+    return {**reported, "schema": parameter.schema}
 
 
 def _errors(more: Sequence[int]) -> Json:

@@ -46,5 +46,5 @@ def _shown(kind: Any) -> Any:
 
 def _in_short(schema: Schema) -> Schema:
     """A schema with the first sentence of its model's documentation."""
-    told = schema.get("description", "").partition("\n\n")[0]
-    return {**schema, "description": " ".join(told.split())}
+    reported = schema.get("description", "").partition("\n\n")[0]
+    return {**schema, "description": " ".join(reported.split())}

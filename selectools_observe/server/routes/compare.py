@@ -43,8 +43,8 @@ async def compare_traces(request: Request) -> Response:
     one, other = await _runs(state_of(request), [values["one"], values["other"]])
     scores = (one[0].scores, other[0].scores)
     found = await anyio.to_thread.run_sync(partial(compare, one[1], other[1], scores=scores))
-    told = {"one": one[0].to_dict(), "other": other[0].to_dict()}
-    return answer({**told, **_fields(found)})
+    reported = {"one": one[0].to_dict(), "other": other[0].to_dict()}
+    return answer({**reported, **_fields(found)})
 
 
 async def compare_steps(request: Request) -> Response:
@@ -57,8 +57,8 @@ async def compare_steps(request: Request) -> Response:
             message = f"The run has {len(trace.steps)} steps, numbered from 0"
             raise Problem(404, "step_not_found", message)
     found = await anyio.to_thread.run_sync(partial(differences, one, other, pair))
-    told = cut_texts(msgspec.to_builtins(found), values.get("text_limit", 20_000))
-    return answer({"differences": told})
+    reported = cut_texts(msgspec.to_builtins(found), values.get("text_limit", 20_000))
+    return answer({"differences": reported})
 
 
 async def compare_many(request: Request) -> Response:

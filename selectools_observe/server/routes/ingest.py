@@ -106,7 +106,7 @@ def _taken(state: State, trace: AgentTrace) -> AgentTrace:
 
 
 async def beside(work: Callable[[], T], size: int) -> T:
-    """Do work on so many bytes, in a thread if it takes long."""
+    """Do work on this many bytes, in a thread if it takes long."""
     return await anyio.to_thread.run_sync(work) if size > _QUICK else work()
 
 

@@ -167,8 +167,8 @@ def _over_time(counted: TraceHistogram) -> dict[str, Any]:
 
 async def _shared(request: Request, route: str, make: Make, *, keep: bool = False) -> Response:
     """An answer; kept only where no annotation shows in it: those change while nothing is saved."""
-    told = await state_of(request).answers.get(route, _query(request), make, keep=keep)
-    return answer(told)
+    reported = await state_of(request).answers.get(route, _query(request), make, keep=keep)
+    return answer(reported)
 
 
 def _query(request: Request) -> bytes:

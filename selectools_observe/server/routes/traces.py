@@ -234,8 +234,8 @@ async def summary_of(state: State, run_id: str) -> TraceSummary:
 
 def version_tag(summary: TraceSummary) -> str:
     """An ETag: it differs when a run was saved again."""
-    told = f"{summary.run_id}\n{moment_text(summary.created_at)}"
-    return f'"{hashlib.sha256(told.encode()).hexdigest()[:32]}"'
+    reported = f"{summary.run_id}\n{moment_text(summary.created_at)}"
+    return f'"{hashlib.sha256(reported.encode()).hexdigest()[:32]}"'
 
 
 def run_id_of(request: Request) -> str:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 from ....model.filters import TraceFilter
 from ... import error_mapping
 from ...paging import PageRequest
-from ...ranges import Ranges, told_by_costs
+from ...ranges import Ranges, decided_by_costs
 from ...terms import holds_all, pack, terms_of_condition, wanted_terms
 from .index_upkeep import BLOCK, first_open_id
 
@@ -67,7 +67,7 @@ class CandidateQuery:
         self._ranges = Ranges(ask.filters)
         self._terms = [*wanted_terms(ask.filters), *terms_of_condition(ask.filters)]
         # Whether a row must be read to know: the index does not tell all that is asked.
-        self.is_exact = is_told_by_index(ask.filters)
+        self.is_exact = is_decided_by_index(ask.filters)
         self.is_everything = not self._ranges and not self._terms and self.is_exact
 
     def candidates(self) -> Iterator[Candidate]:
@@ -234,9 +234,9 @@ class CandidateQuery:
         return " AND ".join(conditions), values
 
 
-def is_told_by_index(filters: TraceFilter) -> bool:
+def is_decided_by_index(filters: TraceFilter) -> bool:
     """Whether ranges and terms say all that the filter asks of a row."""
-    return filters.where is None and filters.text is None and told_by_costs(filters)
+    return filters.where is None and filters.text is None and decided_by_costs(filters)
 
 
 def _common(places: Sequence[bytes], *, ascending: bool) -> list[int]:

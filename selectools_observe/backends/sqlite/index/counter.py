@@ -18,7 +18,7 @@ from ...paging import PageRequest, PageRow
 from ..reader import catch_up, matching, rows_found
 from ..reader import count as count_by_reading
 from ..transaction import one_moment
-from .candidates import CandidateQuery, is_told_by_index
+from .candidates import CandidateQuery, is_decided_by_index
 from .index_upkeep import BLOCK, first_open_id
 
 _EVERYTHING = TraceFilter()
@@ -44,7 +44,7 @@ def histogram(
         if bounds is None:
             return TraceHistogram()
         tally = Tally(*bounds, buckets)
-        if not is_told_by_index(filters):
+        if not is_decided_by_index(filters):
             for found in rows_found(connection, where, PageRequest(filters)):
                 _add(tally, found)
             return tally.result()
@@ -61,7 +61,7 @@ def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> i
     if (
         asked == _EVERYTHING
         or asked.run_ids is not None
-        or not is_told_by_index(asked)
+        or not is_decided_by_index(asked)
         or (limit is not None and limit <= _FEW)
     ):
         return count_by_reading(connection, where, filters)

@@ -73,12 +73,12 @@ def _index_foreign(connection: sqlite3.Connection, where: str, ids: Sequence[int
     done = set(ids)
     for row_id, *columns, stored in rows:
         trace_json = stored_bytes(stored)
-        told = facets_from_json(trace_json)
-        summary = to_summary(columns, where, told)
+        reported = facets_from_json(trace_json)
+        summary = to_summary(columns, where, reported)
         if summary is None:
             done.remove(row_id)
         else:
-            facets.append(facets_of(row_id, columns, summary, told, trace_json))
+            facets.append(facets_of(row_id, columns, summary, reported, trace_json))
     insert_rows(connection, "trace_facets", facets, 128)
     for statement, chosen in (
         ("DELETE FROM trace_pending WHERE id = ?", done),

@@ -17,7 +17,7 @@ from ....model.filters import TraceFilter
 from ....model.ordering import Order, SortKey
 from ....runtime.gil import GilYielder
 from ...paging import PageRequest
-from .candidates import CandidateQuery, is_told_by_index
+from .candidates import CandidateQuery, is_decided_by_index
 from .index_upkeep import BLOCK, first_open_id
 
 _COLUMNS = {
@@ -38,7 +38,7 @@ Keyed: TypeAlias = tuple[SortKey, int]
 
 def can_order(filters: TraceFilter, order: Order) -> bool:
     """Whether the index alone finds the first in this order."""
-    return order.field in _COLUMNS and filters.run_ids is None and is_told_by_index(filters)
+    return order.field in _COLUMNS and filters.run_ids is None and is_decided_by_index(filters)
 
 
 def first_ids(

@@ -112,8 +112,8 @@ class Pages:
 
 
 def _page_size(data: Data) -> int:
-    told = data[16:18]
-    size = struct.unpack(">H", told)[0] if len(told) == 2 else 0
+    reported = data[16:18]
+    size = struct.unpack(">H", reported)[0] if len(reported) == 2 else 0
     size = 65536 if size == 1 else size
     is_possible = 512 <= size <= 65536 and size & (size - 1) == 0
     return size if is_possible and len(data) % size == 0 else _USUAL_SIZE

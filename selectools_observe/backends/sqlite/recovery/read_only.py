@@ -1,4 +1,4 @@
-"""Files as they are: opened without setting anything up, migrating or mending."""
+"""Files as they are: opened without setting anything up, migrating or repairing."""
 
 from __future__ import annotations
 

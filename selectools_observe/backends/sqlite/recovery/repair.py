@@ -190,12 +190,12 @@ class _Repair:
             self._saved += 1
         if not doubts or self._keep_doubtful:
             as_it_is = facets is None and is_readable(row)
-            self._batch.append(row if as_it_is else self._mended(row, found))
+            self._batch.append(row if as_it_is else self._restored(row, found))
         if len(self._batch) >= _ROWS_AT_ONCE:
             self._flush()
 
-    def _mended(self, row: StoredRow, found: Checked) -> StoredRow:
-        """The row, its summary made anew if that is damaged."""
+    def _restored(self, row: StoredRow, found: Checked) -> StoredRow:
+        """The row, its summary rebuilt if that is damaged."""
         if found.is_whole or found.trace is None:
             return row
         created_at = timestamps.to_text(timestamps.from_microseconds(self._last_created_us))

@@ -16,10 +16,10 @@ from ..rows import (
     WRONG_CHECKSUM,
     FacetsRow,
     facets_of,
+    read_from,
     stored_bytes,
     summary_checksum,
     to_metadata,
-    told_by,
 )
 from .row_scan import StoredRow
 
@@ -80,36 +80,36 @@ def check(row: StoredRow, facets: FacetsRow | None) -> Checked:
 
 def _wrong_summary(row: StoredRow, trace: AgentTrace, facets: FacetsRow | None) -> list[Fault]:
     """What the summary says that the trace does not; unless it was written so."""
-    if facets is not None and _has_checksum(row, facets, _told_time(row)):
+    if facets is not None and _has_checksum(row, facets, _reported_time(row)):
         return []
-    told = (row.steps, row.total_ms, to_metadata(row.metadata))
+    reported = (row.steps, row.total_ms, to_metadata(row.metadata))
     # Without a checksum nobody knows which of the two is right.
     return [
-        Fault(problem, is_doubtful=facets is None) for problem in wrong_in_summary(trace, *told)
+        Fault(problem, is_doubtful=facets is None) for problem in wrong_in_summary(trace, *reported)
     ]
 
 
 def is_readable(row: StoredRow) -> bool:
     """Whether a row's summary can be listed as it is."""
     is_typed = isinstance(row.steps, int) and isinstance(row.total_ms, int | float)
-    return is_typed and _told_time(row) is not None
+    return is_typed and _reported_time(row) is not None
 
 
 def _time_of_saving(row: StoredRow, facets: FacetsRow | None) -> tuple[int | None, Fault | None]:
     """When the row was saved, told by its column and by the index, which a checksum covers."""
-    told = _told_time(row)
+    reported = _reported_time(row)
     if facets is None:
-        wrong = None if told is not None else Fault("its created_at is lost", is_doubtful=True)
-        return told, wrong
+        wrong = None if reported is not None else Fault("its created_at is lost", is_doubtful=True)
+        return reported, wrong
     indexed = facets.created_us
-    if told == indexed or _has_checksum(row, facets, told):
-        return told, None
+    if reported == indexed or _has_checksum(row, facets, reported):
+        return reported, None
     if _has_checksum(row, facets, indexed):
         return indexed, Fault("its created_at is damaged; the index has the right one")
-    return told, Fault("its created_at is damaged", is_doubtful=True)
+    return reported, Fault("its created_at is damaged", is_doubtful=True)
 
 
-def _told_time(row: StoredRow) -> int | None:
+def _reported_time(row: StoredRow) -> int | None:
     try:
         return timestamps.to_microseconds(timestamps.from_text(row.created_at.decode()))
     except (ValueError, AttributeError):
@@ -133,18 +133,18 @@ def _wrong_facets(
     row: StoredRow, trace: AgentTrace, trace_json: bytes, facets: FacetsRow
 ) -> Iterator[Fault]:
     columns = (row.run_id, row.steps, row.total_ms, row.created_at, row.metadata)
-    told = told_by(trace)
+    reported = read_from(trace)
     summary = make_summary(
         trace.run_id,
         row.steps,
         float(row.total_ms),
         timestamps.from_text(row.created_at.decode()),
         to_metadata(row.metadata),
-        told.usage,
-        told.facts.has_error,
-        told.details,
+        reported.usage,
+        reported.facts.has_error,
+        reported.details,
     )
-    expected = facets_of(row.row_id, columns, summary, told, trace_json)
+    expected = facets_of(row.row_id, columns, summary, reported, trace_json)
     if facets._replace(terms=b"") != expected._replace(terms=b""):
         yield Fault("its summary in the index is damaged", index_only=True)
     if _terms(facets) != _terms(expected):
