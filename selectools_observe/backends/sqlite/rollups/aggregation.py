@@ -20,7 +20,7 @@ from ....runtime.gil import GilYielder
 from ...paging import PageRequest, PageRow
 from ...text_scan import rollups_of
 from .. import annotation_rows
-from ..index.candidates import CandidateQuery, is_told_by_index
+from ..index.candidates import CandidateQuery, is_decided_by_index
 from ..index.index_upkeep import BLOCK, first_open_id
 from ..reader import matching
 from ..rows import stored_bytes
@@ -37,7 +37,7 @@ _LAST_ID = 2**63 - 1
 def can_aggregate(filters: TraceFilter) -> bool:
     """Whether the index alone tells which runs match."""
     is_newest_first = filters.order_by is None or filters.limit is None
-    return is_told_by_index(filters) and filters.run_ids is None and is_newest_first
+    return is_decided_by_index(filters) and filters.run_ids is None and is_newest_first
 
 
 class Part(NamedTuple):
