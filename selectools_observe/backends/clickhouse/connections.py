@@ -24,11 +24,11 @@ from ...errors import StorageError
 from ...runtime.batching import AwaitedBatcher
 from ...runtime.interface import Runtime
 from .. import timestamps
-from . import queries, schema
+from . import queries, row_binary, schema
 from .address import Address
 from .driver import ClickHouseError, Row
 from .driver_errors import is_passing
-from .rows import COLUMNS, KEY_COLUMNS, WRITER_BITS, Column, TraceRow, columns_of, place_of
+from .rows import COLUMNS, KEY_COLUMNS, WRITER_BITS, TraceRow, block_of, place_of
 from .servers import Servers
 
 T = TypeVar("T")
@@ -37,6 +37,7 @@ Unit: TypeAlias = Sequence[TraceRow]
 
 _UNITS_AT_ONCE = 4096
 _KEYS_AT_ONCE = 10_000
+_FEW_KEYS = 100  # that a question names itself
 # How far apart clocks may be, and how long an insert may take, for a run that two writers save in
 # one moment to be found by the second of them, microseconds.
 _MARGIN = 900 * 1_000_000
@@ -118,7 +119,7 @@ class Connections:
         for row in rows:  # of one run that is there twice, the later counts, in its own place
             newest.pop(row.key, None)
             newest[row.key] = row
-        stored = await self._rows_of_keys("key, place", list(newest))
+        stored = await self._places_of(list(newest))
         await self._insert(list(newest.values()), stored)
 
     async def _insert(
@@ -127,30 +128,34 @@ class Connections:
         """Insert rows in place of those that are stored; the place of the first."""
         first_us = await self._next_us(len(rows))
         keys = [row.key for row in rows]
-        columns = columns_of(rows, first_us, self._writer, timestamps.to_microseconds(self._now))
+        packed = [row_binary.uuid(key) for key in keys]
+        places = [
+            row_binary.place(place_of(first_us + number, self._writer))
+            for number in range(len(rows))
+        ]
+        created_us = timestamps.to_microseconds(self._now)
         token = token or f"{self._writer:x}-{first_us}"
         if stored:
-            await self._insert_into(
-                "replacing", KEY_COLUMNS[:1], [[key for key, _ in stored]], token
-            )
-        await self._insert_into("keys", KEY_COLUMNS, [keys, columns[0]], f"{token}-{first_us}")
-        await self._insert_into("traces", COLUMNS, columns, token)
+            noted = b"".join(row_binary.uuid(key) for key, _ in stored)
+            await self._insert_into("replacing", KEY_COLUMNS[:1], noted, token)
+        pairs = b"".join(map(bytes.__add__, packed, places))
+        await self._insert_into("keys", KEY_COLUMNS, pairs, f"{token}-{first_us}")
+        await self._insert_into("traces", COLUMNS, block_of(rows, places, created_us), token)
         since = place_of(max(0, first_us - _MARGIN), 0)
-        recent = await self._rows_of_keys("key, place", keys, since)
-        await self._delete_older([*stored, *recent])
+        again = list(dict.fromkeys(key for key, _ in stored))
+        if await self._servers.query(queries.row_of_others(self._database, since, self._writer)):
+            again = keys  # another may have saved any of them meanwhile
+        if again:
+            await self._delete_older([*stored, *await self._places_of(again)])
         return place_of(first_us, self._writer)
 
     async def _insert_into(
-        self,
-        table: str,
-        columns: Sequence[tuple[str, str]],
-        values: Sequence[Column],
-        token: str,
+        self, table: str, columns: Sequence[str], block: bytes, token: str
     ) -> None:
         settings: dict[str, object] = {"insert_deduplication_token": token}
         if self._address.quorum != "0":
             settings["insert_quorum"] = self._address.quorum
-        await self._servers.insert(f"{self._database}.{table}", columns, values, settings)
+        await self._servers.insert(f"{self._database}.{table}", columns, block, settings)
 
     async def _next_us(self, many: int) -> int:
         """The first of so many microseconds: now, but after all that was saved before."""
@@ -171,7 +176,7 @@ class Connections:
         if older:
             await self._delete_places(older)
             noted = queries.literal_keys(key for key, found in places.items() if len(found) > 1)
-            done = f"DELETE FROM {self._local('replacing')} WHERE key IN ({noted})"
+            done = f"DELETE FROM {self._local('replacing')} WHERE key IN {noted}"
             await self._servers.command_on_all(done, _LATER)
 
     async def _delete_places(self, places: Iterable[int]) -> None:
@@ -189,7 +194,7 @@ class Connections:
 
     async def _delete_at(self, rows: Sequence[Row]) -> set[int]:
         newest: dict[UUID, int] = {}
-        for key, place in await self._rows_of_keys("key, place", [row[0] for row in rows]):
+        for key, place in await self._places_of([row[0] for row in rows]):
             newest[key] = max(place, newest.get(key, place))
         places = {row[1] for row in rows if newest.get(row[0]) == row[1]}
         if places:
@@ -197,7 +202,7 @@ class Connections:
         return places
 
     async def _delete(self, keys: Sequence[UUID]) -> int:
-        stored = await self._rows_of_keys("key, place", keys)
+        stored = await self._places_of(keys)
         if stored:
             await self._delete_places([place for _, place in stored])
         return len({key for key, _ in stored})
@@ -246,14 +251,24 @@ class Connections:
         await self._ready()
         return await self._runtime.with_lock(self._counting, partial(self._servers.query, sql))
 
-    async def _rows_of_keys(
-        self, columns: str, keys: Sequence[UUID], since: int = 0
-    ) -> Sequence[Row]:
+    async def _rows_of_keys(self, columns: str, keys: Sequence[UUID]) -> Sequence[Row]:
+        """Columns of the rows of these runs, newest first."""
+        if len(keys) <= _FEW_KEYS:
+            sql = queries.rows_of_keys(self._database, columns, queries.literal_keys(keys))
+            return await self._servers.query(sql)
         found: list[Row] = []
+        sql = queries.rows_of_keys(self._database, columns, "asked")
         for some in _parts(keys):
-            sql = queries.rows_of_keys(self._database, columns, some, since)
-            found += await self._servers.query(sql)
+            found += await self._servers.query(sql, b"".join(map(row_binary.uuid, some)))
         return found
+
+    async def _places_of(self, keys: Sequence[UUID]) -> Sequence[Row]:
+        """The key and the place of each row of these runs."""
+        if len(keys) > _FEW_KEYS:  # most are new, and `keys` alone tells
+            sql = queries.known_keys(self._database)
+            packed = b"".join(map(row_binary.uuid, keys))
+            keys = [key for (key,) in await self._servers.query(sql, packed)]
+        return await self._rows_of_keys("key, place", keys) if keys else []
 
     # Opening and closing.
 
@@ -271,7 +286,7 @@ class Connections:
         """Delete the older rows that a program which was killed left."""
         noted = await self._servers.query(f"SELECT DISTINCT key FROM {self._database}.replacing")
         if noted:
-            rows = await self._rows_of_keys("key, place", [row[0] for row in noted])
+            rows = await self._places_of([row[0] for row in noted])
             await self._delete_older(rows)
             old = f"noted < now() - {_NOTES_KEPT}"
             await self._servers.command_on_all(

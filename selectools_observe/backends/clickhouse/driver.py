@@ -1,7 +1,7 @@
 """One ClickHouse server over HTTP, its calls as coroutines for either runtime.
 
-The client is the driver's blocking one. In an event loop its calls are made in threads: building
-the columns of ten thousand runs, and reading those of a long answer, would stop the loop.
+The client is the driver's blocking one. In an event loop its calls are made in threads: compressing
+ten thousand runs, and reading the columns of a long answer, would stop the loop.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from .address import Address, Host
 
 try:
     import clickhouse_connect
+    import zstandard  # the driver's own dependency
     from clickhouse_connect.driver.client import Client
     from clickhouse_connect.driver.exceptions import ClickHouseError
+    from clickhouse_connect.driver.external import ExternalData
 except ImportError as missing:  # pragma: no cover - CI has it
     raise ImportError(
         'ClickHouse stores need clickhouse-connect: pip install "selectools-observe[clickhouse]"'
     ) from missing
 
-__all__ = ["ClickHouseError", "Columns", "Driver", "Row", "Settings"]
+__all__ = ["ClickHouseError", "Driver", "Row", "Settings"]
 
 Row: TypeAlias = Sequence[Any]
 Settings: TypeAlias = Mapping[str, Any]
-Columns: TypeAlias = Sequence[tuple[str, str]]
-"""Names and types."""
 
+_FORMAT = "RowBinary"
 _BYTES = {"String": "bytes"}
 _DATABASE = "default"  # ours may not be there yet: every table is named with it
 
@@ -38,6 +39,8 @@ _SETTINGS = {
     "distributed_product_mode": "local",  # a run's rows in all tables are on one shard
     "max_partitions_per_insert_block": 0,  # runs of many months may be copied at once
 }
+# An insert is one block, whatever its size: all of it is there, or nothing.
+_ONE_BLOCK = {"max_insert_block_size": 2**31, "min_insert_block_size_rows": 2**31}
 
 
 class Driver:
@@ -52,25 +55,34 @@ class Driver:
         """Connect to a server."""
         return cls(runtime, await runtime.call(partial(_client, address, host)))
 
-    async def query(self, sql: str) -> Sequence[Row]:
-        """The rows of a question; texts come as bytes."""
-        ask = partial(self._client.query, sql, query_formats=_BYTES)
+    async def query(self, sql: str, asked: bytes = b"") -> Sequence[Row]:
+        """The rows of a question; texts come as bytes.
+
+        Args:
+            sql: The question.
+            asked: Keys in ``RowBinary``, which the question may name as the table ``asked``.
+        """
+        table = None
+        if asked:
+            table = ExternalData(file_name="asked", data=asked, fmt=_FORMAT, structure="key UUID")
+        ask = partial(self._client.query, sql, query_formats=_BYTES, external_data=table)
         return (await self._runtime.call(ask)).result_rows
 
     async def insert(
-        self, table: str, columns: Columns, values: Sequence[Sequence[Any]], settings: Settings
+        self, table: str, columns: Sequence[str], block: bytes, settings: Settings
     ) -> None:
-        """Insert columns, as one block."""
-        insert = partial(
-            self._client.insert,
+        """Insert rows in ``RowBinary`` as one block."""
+        await self._runtime.call(partial(self._insert, table, columns, block, settings))
+
+    def _insert(self, table: str, columns: Sequence[str], block: bytes, settings: Settings) -> None:
+        self._client.raw_insert(
             table,
-            values,
-            column_names=[name for name, _ in columns],
-            column_type_names=[kind for _, kind in columns],
-            column_oriented=True,
-            settings=dict(settings),
+            column_names=columns,
+            insert_block=zstandard.ZstdCompressor(level=1).compress(block),
+            settings={**_ONE_BLOCK, **settings},
+            fmt=_FORMAT,
+            compression="zstd",
         )
-        await self._runtime.call(insert)
 
     async def command(self, sql: str, settings: Settings) -> None:
         """Execute a statement that gives no rows."""

@@ -22,20 +22,32 @@ def literal_place(place: int) -> str:
 
 
 def literal_keys(keys: Iterable[UUID]) -> str:
-    return ", ".join(f"'{key}'" for key in keys) or "generateUUIDv4()"
+    """Keys as SQL, to be asked for with ``IN``."""
+    return "(" + (", ".join(f"'{key}'" for key in keys) or "generateUUIDv4()") + ")"
 
 
-def rows_of_keys(database: str, columns: str, keys: Iterable[UUID], since: int = 0) -> str:
+def rows_of_keys(database: str, columns: str, wanted: str) -> str:
     """SQL for the rows of those runs, newest first: one each, unless a run is being saved again.
 
     Only rows of ``traces`` count. In ``keys`` there may be a place of a row that never came.
     """
-    wanted = literal_keys(keys)
-    newer = f" AND place >= {literal_place(since)}" if since else ""
     return (
         f"SELECT {columns} FROM {database}.traces WHERE place IN "
-        f"(SELECT place FROM {database}.keys WHERE key IN ({wanted}){newer}) "
-        f"AND key IN ({wanted}) ORDER BY place DESC"
+        f"(SELECT place FROM {database}.keys WHERE key IN {wanted}) "
+        f"AND key IN {wanted} ORDER BY place DESC"
+    )
+
+
+def known_keys(database: str) -> str:
+    """SQL for those of the keys in the table ``asked`` that may be there."""
+    return f"SELECT DISTINCT key FROM {database}.keys WHERE key IN asked"
+
+
+def row_of_others(database: str, since: int, writer: int) -> str:
+    """SQL that gives a row if another writer saved one from that place on."""
+    return (
+        f"SELECT 1 FROM {database}.traces WHERE place >= {literal_place(since)} "
+        f"AND toUInt64(place) != {writer} LIMIT 1"
     )
 
 
@@ -61,7 +73,7 @@ def matching(filters: TraceFilter) -> list[str]:
         sql = sql.replace("?", repr(value), 1)
     conditions = [sql]
     if filters.run_ids is not None:
-        conditions.append(f"key IN ({literal_keys(uuid_of(run_id) for run_id in filters.run_ids)})")
+        conditions.append(f"key IN {literal_keys(map(uuid_of, filters.run_ids))}")
     terms = wanted_terms(filters)
     if terms:
         conditions.append(f"hasAll(terms, {terms})")

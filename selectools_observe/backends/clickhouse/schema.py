@@ -28,6 +28,7 @@ _TRACES = """\
   steps Int64,
   total_ms Float64,
   cost_usd Float64,
+  knows_cost UInt8,                           -- 0: nothing tells what the run cost
   prompt_tokens Int64,
   completion_tokens Int64,
   has_error UInt8,

@@ -13,7 +13,7 @@ import msgspec
 from ...errors import StoreClosedError
 from ...runtime.interface import Runtime
 from .address import Address
-from .driver import ClickHouseError, Columns, Driver, Row, Settings
+from .driver import ClickHouseError, Driver, Row, Settings
 from .driver_errors import explained, is_passing
 
 T = TypeVar("T")
@@ -45,19 +45,19 @@ class Servers:
         """How many servers have rows of their own: one, unless there is a cluster."""
         return len(self._address.hosts) if self._address.cluster else 1
 
-    async def query(self, sql: str) -> Sequence[Row]:
-        """The rows of a question."""
-        return await self._run(lambda driver: driver.query(sql))
+    async def query(self, sql: str, asked: bytes = b"") -> Sequence[Row]:
+        """The rows of a question, which may name the keys that are asked for as ``asked``."""
+        return await self._run(lambda driver: driver.query(sql, asked))
 
     async def query_on(self, shard: int, sql: str) -> Sequence[Row]:
         """The rows of a question to one shard."""
         return await self._run(lambda driver: driver.query(sql), self._only(shard))
 
     async def insert(
-        self, table: str, columns: Columns, values: Sequence[Sequence[Any]], settings: Settings
+        self, table: str, columns: Sequence[str], block: bytes, settings: Settings
     ) -> None:
-        """Insert columns as one block."""
-        await self._run(lambda driver: driver.insert(table, columns, values, settings))
+        """Insert rows as one block."""
+        await self._run(lambda driver: driver.insert(table, columns, block, settings))
 
     async def command_on(self, shard: int, sql: str, settings: Settings = _NO_SETTINGS) -> None:
         """Execute a statement on one shard."""

@@ -1,0 +1,123 @@
+"""The columns of a run's steps: one array each, for statistics and for those who write SQL."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any
+
+from ...model.codec import EncodedTrace, decode
+from ...model.rollups import number, whole
+from ...model.trace import AgentTrace, StepType, TraceStep
+from . import row_binary
+
+_FIELDS = (
+    "type", "model", "tool_name", "duration_ms", "prompt_tokens", "completion_tokens", "cost_usd",
+    "error",
+)  # fmt: skip
+_values_of: Callable[[TraceStep], tuple[Any, ...]] = attrgetter(*_FIELDS)
+_NAMES = frozenset({str, type(None)})
+_NUMBERS = frozenset({int, float})
+_COUNTS = frozenset({int, type(None)})
+_NOTHING = frozenset({type(None)})
+_LARGEST = 2**63 - 1
+_LONG = 200  # characters; what is longer is not remembered
+_MOST_NAMES = 4096
+
+
+class _Packed(dict[str | None, bytes]):
+    """Names as ``String``s, those that were seen before without packing them again."""
+
+    def __missing__(self, name: str | None) -> bytes:
+        packed = row_binary.text(b"" if name is None else named(name))
+        if name is None or (len(name) < _LONG and len(self) < _MOST_NAMES):
+            self[name] = packed
+        return packed
+
+
+_packed_name = _Packed().__getitem__
+
+
+def named(name: str) -> bytes:
+    """A model's or a tool's name as its column has it: nothing is for a step without one."""
+    text = f"\0{name}" if not name or name.startswith("\0") else name
+    return text.encode("utf-8", "surrogatepass")
+
+
+def name_of(kept: bytes) -> str:
+    """What `named` wrote."""
+    return kept.removeprefix(b"\0").decode("utf-8", "surrogatepass")
+
+
+def packed_steps(trace: object, encoded: EncodedTrace) -> Iterator[bytes]:
+    """The columns of a run's steps as ``RowBinary``, by what of the steps is stored."""
+    columns = _columns_at_hand(trace) or _columns_stored(encoded)
+    kinds, models, tools, durations, prompts, completions, costs, errors = columns
+    size = row_binary.size_of(len(kinds))
+    for column in (
+        b"".join(map(_packed_name, kinds)),
+        b"".join(map(_packed_name, models)),
+        b"".join(map(_packed_name, tools)),
+        row_binary.floats(_numbers(durations)),
+        row_binary.integers(_counts(prompts)),
+        row_binary.integers(_counts(completions)),
+        b"".join(map(row_binary.nullable_float, _costs(costs))),
+        _failures(kinds, errors),
+    ):
+        yield size
+        yield column
+
+
+def _columns_at_hand(trace: object) -> list[Sequence[Any]]:
+    """The fields of the steps by field; nothing if what is stored of them may differ."""
+    if not isinstance(trace, AgentTrace) or not {*map(type, trace.steps)} <= {TraceStep}:
+        return []
+    columns = _columns_of(trace.steps)
+    is_plain = all(_NAMES.issuperset(map(type, names)) for names in columns[1:3])
+    return columns if is_plain else []
+
+
+def _columns_stored(encoded: EncodedTrace) -> list[Sequence[Any]]:
+    kinds, models, tools, *rest = _columns_of(decode(encoded.trace).steps)
+    return [
+        kinds,
+        *([n if n is None else str(n) for n in names] for names in (models, tools)),
+        *rest,
+    ]
+
+
+def _columns_of(steps: Sequence[TraceStep]) -> list[Sequence[Any]]:
+    return list(zip(*map(_values_of, steps), strict=True)) if steps else [()] * len(_FIELDS)
+
+
+def _failures(kinds: Sequence[str], errors: Sequence[object]) -> bytes:
+    if _NOTHING.issuperset(map(type, errors)) and StepType.ERROR not in kinds:
+        return bytes(len(kinds))
+    return bytes(
+        kind == StepType.ERROR or error is not None
+        for kind, error in zip(kinds, errors, strict=True)
+    )
+
+
+def _numbers(values: Sequence[Any]) -> Sequence[float]:
+    """The values as finite numbers: at once where they are, as most are."""
+    if _NUMBERS.issuperset(map(type, values)):
+        with contextlib.suppress(OverflowError, ValueError):
+            if math.isfinite(math.fsum(values)):
+                return values
+    return [number(value) for value in values]
+
+
+def _counts(values: Sequence[Any]) -> Sequence[int]:
+    if _COUNTS.issuperset(map(type, values)):
+        counts = [value or 0 for value in values]
+        if not counts or (min(counts) > -_LARGEST and max(counts) < _LARGEST):
+            return counts
+    return [whole(value) for value in values]
+
+
+def _costs(values: Sequence[Any]) -> Iterator[float | None]:
+    known = iter(_numbers([value for value in values if value is not None]))
+    return (None if value is None else next(known) for value in values)
