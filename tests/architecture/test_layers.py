@@ -31,7 +31,7 @@ ENGINES = {"memory", "jsonl", "sqlite", "postgres", "clickhouse"}
 DEPENDENCIES = {"aiofiles", "aiosqlite", "anyio", "msgspec"}
 # What a module or a package needs beyond them is an extra of its own.
 EXTRAS = {
-    "backends.clickhouse.driver": {"clickhouse_connect"},
+    "backends.clickhouse.driver": {"clickhouse_connect", "zstandard"},
     "backends.postgres.session": {"psycopg"},
     "cli": {"click", "rich"},
     "interchange.inspect_log": {"zstandard"},
