@@ -328,12 +328,17 @@ class JSONSieve:
 
     Args:
         query: The query.
+
+    Attributes:
+        needle: A word of small ASCII letters that a run which matches has, unless it `may_hide` it;
+            None if the query has no such word.
     """
 
     def __init__(self, query: TextQuery) -> None:
         words = dict.fromkeys(word for term in query.terms for word in term.words)
         # The longest is the rarest, as a rule.
         ascii_words = sorted((word for word in words if word.isascii()), key=len, reverse=True)
+        self.needle = ascii_words[0] if ascii_words else None
         self._words = [word.encode() for word in ascii_words]
         self._needs_others = len(ascii_words) < len(words)
 
@@ -342,6 +347,20 @@ class JSONSieve:
         lower = data.lower()
         for word in self._words:
             if word not in lower:
-                # It may be there with accents, or written as an escape.
-                return b"\\u" in data or bool(_FOLDABLE.search(data.translate(None, _ASCII)))
+                return may_hide(data)
         return not self._needs_others or not data.isascii() or b"\\u" in data
+
+
+HIDING = ("\\u", "$text")
+"""What is in the JSON of a run if a word may be an escape, or in pieces (see `references`)."""
+_HIDING = tuple(mark.encode() for mark in HIDING)
+
+
+def may_hide(data: bytes) -> bool:
+    """Whether a run may have a word of ASCII letters that its JSON does not show as such."""
+    return may_fold(data) or any([mark in data for mark in _HIDING])
+
+
+def may_fold(data: bytes) -> bool:
+    """Whether there are letters in it that may fold to ASCII: those with accents, for example."""
+    return not data.isascii() and bool(_FOLDABLE.search(data.translate(None, _ASCII)))

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from ...errors import StorageError
+from .index.words import WORD_TABLES
 from .schema import INDEX_TRIGGERS, TABLES, TRIGGERS, VERSION, migrate, version_of
 
-_OURS = ("traces", *TABLES)
+_OURS = ("traces", *TABLES, *WORD_TABLES)
 _OBJECTS = f"""
     SELECT type, name, tbl_name, sql FROM sqlite_master
     WHERE type = 'trigger' AND lower(tbl_name) IN ({",".join("?" * len(_OURS))})
@@ -71,6 +72,8 @@ def _is_ours(kind: str, name: str, table: str, sql: str, *, is_current: bool) ->
             return False
         # Those of an older version are replaced before anything is written.
         return not is_current or sql == _own_triggers()[name]
+    if name in WORD_TABLES:
+        return kind == "table" and sql == WORD_TABLES[name]
     return kind == "table" and not sql.upper().startswith("CREATE VIRTUAL")
 
 

@@ -195,7 +195,8 @@ def matching(
 ) -> Iterator[PageRow]:
     """Those rows that match, told by reading them; if None is given, those of its run ids."""
     if row_ids is None:
-        yield from _by_run_ids(connection, where, PageRequest(filters))
+        ask = PageRequest(filters)
+        yield from _at_places(connection, where, ask, _of_run_ids(connection, ask))
         return
     for some in chunks(row_ids, ROWS_AT_ONCE):
         yield from _summaries(connection, where, [(row_id, False) for row_id in some], filters)
@@ -211,10 +212,9 @@ def rows_found(
     connection: sqlite3.Connection, where: str, ask: PageRequest
 ) -> Generator[PageRow, None, None]:
     """All rows that match from the page's beginning on, in its order."""
-    if ask.filters.run_ids is not None:
-        return _by_run_ids(connection, where, ask)
-    if needed_annotations(ask.filters):
-        return _by_annotations(connection, where, ask)
+    places = places_named(connection, ask)
+    if places is not None:
+        return _at_places(connection, where, ask, places)
     narrowing = CandidateQuery(connection, ask)
     if narrowing.is_everything:
         return _everything(connection, where, ask)
@@ -263,22 +263,27 @@ def _summaries(
     filters: TraceFilter,
 ) -> Iterator[PageRow]:
     """The summaries of those candidates that match, in the candidates' order."""
-    marks = ",".join("?" * len(candidates))
-    rows = connection.execute(
-        f"{SUMMARIES} WHERE t.rowid IN ({marks})",
-        [row_id for row_id, _ in candidates],
-    ).fetchall()
-    by_id = {row[0]: row for row in rows}
+    found = summaries_at(connection, where, [row_id for row_id, _ in candidates])
     asks_steps = asks_for_facts(filters)
-    latest = _latest(connection, where, rows)
     for row_id, sure in candidates:
-        summary = _summary(connection, where, by_id[row_id], latest) if row_id in by_id else None
+        summary = found.get(row_id)
         if (
             summary is not None
             and verdict(filters, summary) is not False
             and (not asks_steps or _facts_match(connection, row_id, summary, filters, sure=sure))
         ):
             yield PageRow(row_id, summary)
+
+
+def summaries_at(
+    connection: sqlite3.Connection, where: str, ids: Sequence[int]
+) -> dict[int, TraceSummary]:
+    """The summaries of rows, by id; of those that are there and not damaged."""
+    marks = ",".join("?" * len(ids))
+    rows = connection.execute(f"{SUMMARIES} WHERE t.rowid IN ({marks})", ids).fetchall()
+    latest = _latest(connection, where, rows)
+    found = ((row[0], _summary(connection, where, row, latest)) for row in rows)
+    return {row_id: summary for row_id, summary in found if summary is not None}
 
 
 def _latest(connection: sqlite3.Connection, where: str, rows: Sequence[Row]) -> dict[str, Latest]:
@@ -309,9 +314,21 @@ def _unusual_summary(connection: sqlite3.Connection, where: str, row: Row) -> Tr
     return summary_of_facets(columns, where, facets)
 
 
-def _by_run_ids(
-    connection: sqlite3.Connection, where: str, ask: PageRequest
-) -> Generator[PageRow, None, None]:
+def places_named(connection: sqlite3.Connection, ask: PageRequest) -> list[int] | None:
+    """The ids of all rows that can be in the page, in its order, if the filter names them.
+
+    It does by run ids, and by annotations that every run which matches has.
+    """
+    if ask.filters.run_ids is not None:
+        places = _of_run_ids(connection, ask)
+    elif needed_annotations(ask.filters):
+        places = _annotated(connection, ask)
+    else:
+        return None
+    return sorted(set(places), reverse=not ask.oldest_first)
+
+
+def _of_run_ids(connection: sqlite3.Connection, ask: PageRequest) -> list[int]:
     places: list[int] = []
     storable = filter(is_storable_id, ask.filters.run_ids or ())
     for chunk in chunks(sorted(storable), ROWS_AT_ONCE):
@@ -322,26 +339,22 @@ def _by_run_ids(
             [*chunk, *values],
         ).fetchall()
         places += [row[0] for row in rows]
-    yield from _at_places(connection, where, ask, places)
+    return sorted(places, reverse=not ask.oldest_first)
 
 
-def _by_annotations(
-    connection: sqlite3.Connection, where: str, ask: PageRequest
-) -> Generator[PageRow, None, None]:
-    """The runs that match, among those that have the annotations which all that match have."""
+def _annotated(connection: sqlite3.Connection, ask: PageRequest) -> list[int]:
     condition, values = bounds_of(ask, "rowid")
     annotated, names = annotation_rows.annotated_runs(needed_annotations(ask.filters))
     rows = connection.execute(
         f"SELECT rowid FROM traces WHERE {condition} AND {annotated}", [*values, *names]
     ).fetchall()
-    yield from _at_places(connection, where, ask, [row[0] for row in rows])
+    return [row[0] for row in rows]
 
 
 def _at_places(
     connection: sqlite3.Connection, where: str, ask: PageRequest, places: Iterable[int]
 ) -> Generator[PageRow, None, None]:
-    in_page_order = sorted(set(places), reverse=not ask.oldest_first)
-    for some in chunks(in_page_order, ROWS_AT_ONCE):
+    for some in chunks(places, ROWS_AT_ONCE):
         candidates = [(row_id, False) for row_id in some]
         yield from _summaries(connection, where, candidates, ask.filters)
 

@@ -11,6 +11,9 @@
 * ``trace_annotations``: what people and programs say of runs; the only one whose loss would be one.
 * ``trace_rollups``: for each full block, what statistics ask of its runs (see `rollups`), and
   ``trace_rollup_sums``: what the runs of 256, 4096 or 65536 ids add up to; all made later.
+* ``trace_words``: which runs have a word (see `index.words`); it is made when it is needed first.
+  ``trace_words_done`` says up to which id and of how many runs, ``trace_words_missed`` which of
+  those ids it does not know all the same.
 * ``trace_pending``: rows that another program wrote and whose facets nobody has made yet, or that
   nobody can make.
 
@@ -40,7 +43,8 @@ _TRACES = (
 
 TABLES = (
     "trace_facets", "trace_postings", "trace_blocks", "trace_pending", "trace_newest",
-    "trace_annotations", "trace_rollups", "trace_rollup_sums",
+    "trace_annotations", "trace_rollups", "trace_rollup_sums", "trace_words_done",
+    "trace_words_missed",
 )  # fmt: skip
 TRIGGERS = (
     "trace_facets_replace",
@@ -124,6 +128,15 @@ _ROLLUPS = (
         DELETE FROM trace_rollup_sums WHERE level = 2 AND part = NEW.id >> 16;
     END
     """,
+)
+
+# What the table of words holds beyond these marks is read no more, and harms nothing.
+_WORD_MARKS = (
+    "DROP TABLE IF EXISTS trace_words_done",
+    "DROP TABLE IF EXISTS trace_words_missed",
+    "CREATE TABLE trace_words_done (last INTEGER NOT NULL, runs INTEGER NOT NULL)",
+    "INSERT INTO trace_words_done VALUES (0, 0)",
+    "CREATE TABLE trace_words_missed (id INTEGER PRIMARY KEY)",
 )
 
 # A dump that was read back has our tables but no version: rebuild them.
@@ -222,7 +235,10 @@ _INDEX = (
 
 
 # What came to be within this version: a file may lack it.
-_ADDED = {"trace_annotations": _ANNOTATIONS, "trace_rollup_sums": _ROLLUPS}
+_ADDED = {
+    "trace_annotations": _ANNOTATIONS, "trace_rollup_sums": _ROLLUPS,
+    "trace_words_missed": _WORD_MARKS,
+}  # fmt: skip
 
 # No id may be given twice, nor one that the index knew of a row that is gone.
 _KEEP_NEWEST = """
@@ -277,7 +293,7 @@ def make_index(connection: sqlite3.Connection) -> None:
     """Rebuild the index, empty, with all rows to be indexed; in the caller's transaction."""
     if has_tables(connection, "trace_facets", "trace_newest"):
         connection.execute(_KEEP_NEWEST)
-    for statement in (*_INDEX, *_ANNOTATIONS, *_ROLLUPS):
+    for statement in (*_INDEX, *_ANNOTATIONS, *_ROLLUPS, *_WORD_MARKS):
         connection.execute(statement)
 
 

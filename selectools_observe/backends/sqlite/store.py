@@ -31,6 +31,7 @@ from .connection import Connection
 from .database import FAULTS, Database, Purpose
 from .index import counter
 from .index.ordered import can_order
+from .index.text_search import TextSearch
 from .recovery.backup import backing_up
 from .recovery.compact import compacting
 from .recovery.repair import repairing
@@ -97,6 +98,12 @@ class SQLiteStore(FileCore[WrittenTrace]):
 
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
         return await self._loop_local.current().scan(reader.page, self._where, ask)
+
+    async def _read(self, ask: PageRequest) -> Sequence[PageRow]:
+        search = TextSearch(self._where, ask)
+        while not await self._loop_local.current().scan(search.step):
+            self._check_open()
+        return search.page
 
     async def _count(self, filters: TraceFilter) -> int:
         return await self._loop_local.current().count(counter.count, self._where, filters)

@@ -68,7 +68,8 @@ class CandidateQuery:
         self._terms = [*wanted_terms(ask.filters), *terms_of_condition(ask.filters)]
         # Whether a row must be read to know: the index does not tell all that is asked.
         self.is_exact = is_decided_by_index(ask.filters)
-        self.is_everything = not self._ranges and not self._terms and self.is_exact
+        self.is_narrow = bool(self._ranges or self._terms)
+        self.is_everything = not self.is_narrow and self.is_exact
 
     def candidates(self) -> Iterator[Candidate]:
         """The ids that may match, each once, in the page's order."""
@@ -152,9 +153,9 @@ class CandidateQuery:
                 block * BLOCK + place for place in _common(places, ascending=self._ask.oldest_first)
             ]
             if len(some) >= _FULL_BLOCKS_AT_ONCE:
-                yield from self._vouched(some)
+                yield from self.vouched(some)
                 some = []
-        yield from self._vouched(some)
+        yield from self.vouched(some)
 
     def _blocks(self, first_open: int) -> list[int]:
         condition, values = self._ranges.of_blocks()
@@ -200,7 +201,7 @@ class CandidateQuery:
         ).fetchone()
         return int(number)
 
-    def _vouched(self, ids: Sequence[int]) -> Iterable[int]:
+    def vouched(self, ids: Sequence[int]) -> Iterable[int]:
         """Those ids whose facets are there and agree: a posting may be stale."""
         if not ids:
             return ()

@@ -16,6 +16,7 @@ from typing import Any
 from ...terms import unpack
 from ..rows import TRACE_COLUMNS, facets_from_json, facets_of, stored_bytes, to_summary
 from ..transaction import transaction
+from .words import note_changed
 
 BLOCK = 256
 FOREIGN_ROWS_AT_ONCE = 256
@@ -80,6 +81,7 @@ def _index_foreign(connection: sqlite3.Connection, where: str, ids: Sequence[int
         else:
             facets.append(facets_of(row_id, columns, summary, reported, trace_json))
     insert_rows(connection, "trace_facets", facets, 128)
+    note_changed(connection, done)
     for statement, chosen in (
         ("DELETE FROM trace_pending WHERE id = ?", done),
         ("UPDATE trace_pending SET unreadable = 1 WHERE id = ?", set(ids) - done),

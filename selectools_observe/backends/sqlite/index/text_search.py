@@ -1,0 +1,241 @@
+"""The rows whose texts match, found by the index of words, and by reading what it does not know.
+
+Step by step, each a short transaction: a search through a million runs keeps nobody waiting.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from itertools import chain, islice, takewhile
+
+import msgspec
+
+from ....model.checksum import checksum
+from ....model.filters import needed_text
+from ....model.pagination import Position
+from ....model.text_query import HIDING, JSONSieve, TextQuery, may_fold
+from ....runtime.gil import GilYielder
+from ...paging import PageRequest, PageRow
+from ...text_scan import TextScan
+from .. import reader
+from ..transaction import one_moment
+from .candidates import CandidateQuery
+from .words import WordLookup, waiting
+
+log = logging.getLogger(__name__)
+
+_AT_A_STRETCH = 0.03  # seconds of one step
+_ROWS_AT_ONCE = 128
+_NEWEST = 512  # runs in which what is common is found at once, whatever the index knows
+_FEW = 2000  # runs that are read sooner than words are looked up
+_FEWEST_NAMED, _MOST_NAMED = 4096, 1024 * 1024  # ids at once
+_MANY_WAITING = 256  # runs that the index should take in
+_HIDDEN = " OR ".join(f"t.trace_json LIKE '%{mark}%'" for mark in HIDING)
+
+
+class DamagedWordsError(Exception):
+    """The index of words cannot be read."""
+
+
+class TextSearch:
+    """One page of runs whose texts match.
+
+    Attributes:
+        found: The rows found, in the page's order, from the page's beginning on.
+        is_behind: Whether many runs are not in the index of words.
+        is_damaged: Whether the index could not be read; then the runs were.
+    """
+
+    def __init__(self, where: str, ask: PageRequest) -> None:
+        self._where = where
+        self._ask = ask
+        self._after = ask.after
+        self._scan = TextScan(ask.filters)
+        query = needed_text(ask.filters)
+        self._query = TextQuery(()) if query is None else query
+        self._sieve = JSONSieve(self._query)
+        self._wanted = None if ask.limit is None else ask.offset + ask.limit
+        self._told: int | None = None
+        self._named: list[int] = []
+        self._most_named = _FEWEST_NAMED
+        self.found: list[PageRow] = []
+        self.is_behind = self.is_damaged = False
+
+    @property
+    def page(self) -> list[PageRow]:
+        """What the page holds."""
+        return self.found[self._ask.offset : self._wanted]
+
+    def step(self, connection: sqlite3.Connection) -> bool:
+        """Look at some more rows; whether that was all of them."""
+        if self._told is None:
+            reader.catch_up(connection, self._where)
+            self.is_behind = _are_many_waiting(connection)
+        with one_moment(connection):
+            try:
+                return self._step(connection)
+            except DamagedWordsError as error:
+                log.warning(
+                    "%s: the index of words cannot be read and is made anew; until then, runs are "
+                    "searched without it: %s", self._where, error,
+                )  # fmt: skip
+                self.is_damaged, self._told = True, 0
+                return False
+
+    def _step(self, connection: sqlite3.Connection) -> bool:
+        deadline, yielder = time.monotonic() + _AT_A_STRETCH, GilYielder()
+        for some in reader.chunks(self._candidates(connection), _ROWS_AT_ONCE):
+            self.found += self._matching(connection, some)
+            self._after = Position("", some[-1])
+            if self._wanted is not None and len(self.found) >= self._wanted:
+                return True
+            if time.monotonic() > deadline:
+                return False
+            yielder.maybe_yield()
+        return True
+
+    def _candidates(self, connection: sqlite3.Connection) -> Iterator[int]:
+        """The ids of rows that may match, in the page's order."""
+        ask = msgspec.structs.replace(self._ask, after=self._after)
+        places = reader.places_named(connection, ask)
+        if places is not None:
+            return iter(places)
+        if CandidateQuery(connection, ask).is_narrow:
+            few = list(islice(_ids(connection, ask), _FEW + 1))
+            if len(few) <= _FEW:
+                return iter(few)
+        words = WordLookup(connection, self._query)
+        told = self._told_up_to(connection, words)
+        if told <= 0:
+            return _ids(connection, ask)
+        if not ask.oldest_first:
+            newer = takewhile(lambda row_id: row_id > told, _ids(connection, ask))
+            return chain(newer, self._by_words(connection, words, ask, told))
+        beyond = ask if _key(ask.after) > told else _after(ask, told)
+        return chain(self._by_words(connection, words, ask, told), _ids(connection, beyond))
+
+    def _told_up_to(self, connection: sqlite3.Connection, words: WordLookup) -> int:
+        """Up to which id the index tells which rows are worth reading."""
+        if self._told is None:
+            told = words.done if self._query.terms else 0
+            if self._wanted is not None and not self._ask.oldest_first and told:
+                (newest,) = connection.execute(reader.NEWEST_ID).fetchone()
+                ends = [newest or 0, *(end.key for end in (self._after, self._ask.newest) if end)]
+                told = min(told, min(ends) - _NEWEST)
+            self._told = told
+        return min(self._told, words.done)  # it may have been made anew since
+
+    def _by_words(
+        self, connection: sqlite3.Connection, words: WordLookup, ask: PageRequest, told: int
+    ) -> Iterator[int]:
+        """Ids up to the one that the index tells of, in the page's order."""
+        below = ask
+        if not ask.oldest_first and (ask.after is None or ask.after.key > told + 1):
+            below = _after(ask, told + 1)
+        narrowing = CandidateQuery(connection, below)
+        missed = words.missed(told)
+        missed = missed if ask.oldest_first else missed[::-1]
+        foreign = [row_id for row_id in narrowing.foreign_rows() if row_id <= told]
+        last = None
+        for row_id in heapq.merge(
+            _vouched(narrowing, self._ids_named(words, below, told)),
+            _vouched(narrowing, missed),
+            foreign,
+            reverse=not ask.oldest_first,
+        ):
+            if row_id != last:
+                yield row_id
+            last = row_id
+
+    def _ids_named(self, words: WordLookup, below: PageRequest, told: int) -> Iterator[int]:
+        """The ids that the words are known under, remembered from step to step."""
+        ascending = below.oldest_first
+        place = _key(below.after) if below.after is not None else None
+        while True:
+            if place is not None:
+                self._named = [
+                    row_id
+                    for row_id in self._named
+                    if row_id <= told and (row_id > place if ascending else row_id < place)
+                ]
+            if not self._named:
+                first, last = -(2**63), told
+                if place is not None and ascending:
+                    first = place + 1
+                elif place is not None:
+                    last = min(told, place - 1)
+                try:
+                    named = words.ids(first, last, self._most_named, ascending=ascending)
+                except sqlite3.Error as error:
+                    raise DamagedWordsError(str(error)) from error
+                self._most_named = min(8 * self._most_named, _MOST_NAMED)
+                self._named = sorted(
+                    {row_id for row_id in named if first <= row_id <= last}, reverse=not ascending
+                )
+            if not self._named:
+                return
+            yield from self._named
+            place = self._named[-1]
+
+    def _matching(self, connection: sqlite3.Connection, ids: list[int]) -> list[PageRow]:
+        read = self._read(connection, ids)
+        if not read:
+            return []
+        summaries = reader.summaries_at(connection, self._where, list(read))
+        return [
+            PageRow(row_id, summaries[row_id])
+            for row_id in ids
+            if row_id in summaries and self._scan.matches(summaries[row_id], read[row_id])
+        ]
+
+    def _read(self, connection: sqlite3.Connection, ids: list[int]) -> dict[int, bytes]:
+        """The JSON of those of the rows that may match, as far as a quick look tells."""
+        # SQLite itself looks for a word in no time, and other threads run meanwhile.
+        needle = self._sieve.needle
+        likely, values = ("1", []) if needle is None else (
+            f"t.trace_json LIKE ? OR {_HIDDEN}", [f"%{needle[:1000]}%"]
+        )  # fmt: skip
+        rows = connection.execute(
+            f"SELECT t.rowid, t.trace_json, f.trace_crc, {likely} "
+            "FROM traces t LEFT JOIN trace_facets f ON f.id = t.rowid "
+            f"WHERE t.rowid IN ({','.join('?' * len(ids))})",
+            [*values, *ids],
+        )
+        read: dict[int, bytes] = {}
+        with closing(rows):
+            for row_id, trace_json, crc, is_likely in rows:
+                if not isinstance(trace_json, bytes) or not (is_likely or may_fold(trace_json)):
+                    continue
+                if self._sieve.may_match(trace_json) and crc in {None, checksum(trace_json)}:
+                    read[row_id] = trace_json
+        return read
+
+
+def _ids(connection: sqlite3.Connection, ask: PageRequest) -> Iterator[int]:
+    return (row_id for row_id, _ in CandidateQuery(connection, ask).candidates())
+
+
+def _vouched(narrowing: CandidateQuery, ids: Iterable[int]) -> Iterator[int]:
+    """Those of the ids that are of rows which fulfil the rest of the filter."""
+    for some in reader.chunks(ids, _ROWS_AT_ONCE):
+        yield from narrowing.vouched(some)
+
+
+def _after(ask: PageRequest, row_id: int) -> PageRequest:
+    return msgspec.structs.replace(ask, after=Position("", row_id))
+
+
+def _key(position: Position | None) -> int:
+    return -(2**63) if position is None else position.key
+
+
+def _are_many_waiting(connection: sqlite3.Connection) -> bool:
+    try:
+        return waiting(connection, _MANY_WAITING) == _MANY_WAITING
+    except sqlite3.Error:  # a file of an older version that may only be read
+        return False

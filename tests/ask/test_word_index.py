@@ -1,0 +1,191 @@
+"""The index of words of a SQLite store: what it narrows is what plain Python says."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from selectools_observe import (
+    AgentTrace,
+    InMemoryTraceStore,
+    SQLiteTraceStore,
+    TraceFilter,
+    TraceStep,
+)
+from selectools_observe.backends.sqlite.index import text_search, words
+from selectools_observe.model.text_query import parse_text
+
+WORDS = (
+    "refund", "Refunds", "gift", "card", "café", "CAFE", "ﬁne", "天気", "気", "get_order", "Straße",
+    "İx", "a" * 80, "a" * 70,
+)  # fmt: skip
+QUERIES = (
+    "refund", "ref gi", '"gift card"', '"card"', "cafe", "fine", "天", "天気", "get_order",
+    "strasse", "ix", "a" * 75, f'"{"a" * 80}"', "nowhere",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that some runs are beyond every bound."""
+    monkeypatch.setattr(words, "_RUNS_AT_ONCE", 3)
+    monkeypatch.setattr(text_search, "_NEWEST", 2)
+    monkeypatch.setattr(text_search, "_FEW", 2)
+    monkeypatch.setattr(text_search, "_FEWEST_NAMED", 2)
+    monkeypatch.setattr(text_search, "_ROWS_AT_ONCE", 3)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "runs.db")
+
+
+def run(run_id: str, text: str) -> AgentTrace:
+    trace = AgentTrace(run_id=run_id, metadata={"n": len(text) % 3})
+    trace.add(TraceStep("llm_call", reasoning=text))
+    return trace
+
+
+def take_in(path: str, times: int = 1000) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.text_factory = bytes
+        for _ in range(times):
+            if not words.take_in(connection):
+                return
+
+
+def ids(path: str, query: str) -> list[int]:
+    """What the index names."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.text_factory = bytes
+        lookup = words.WordLookup(connection, parse_text(query))
+        return lookup.ids(0, 10**6, 1000, ascending=True) if lookup.done else []
+
+
+texts = st.lists(st.sampled_from(WORDS), max_size=3).map(" ".join)
+names = st.sampled_from([f"r{n}" for n in range(12)])
+actions = st.one_of(
+    st.tuples(st.just("save"), names, texts),
+    st.tuples(st.just("delete"), names, st.just("")),
+    st.tuples(st.just("write"), names, texts),  # another program, in place
+    st.tuples(st.just("index"), st.integers(1, 4), st.just("")),
+    st.tuples(st.just("anew"), st.just(0), st.just("")),
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(actions, max_size=25), st.sampled_from(QUERIES), st.booleans())
+def test_it_finds_what_a_store_without_it_finds(
+    tmp_path_factory: pytest.TempPathFactory,
+    done: list[tuple[str, str | int, str]],
+    query: str,
+    whole: bool,  # noqa: FBT001
+) -> None:
+    path = str(tmp_path_factory.mktemp("words") / "runs.db")
+    with SQLiteTraceStore(path) as store, InMemoryTraceStore() as plain:
+        for action, what, text in done:
+            act(store, path, action, what, text)
+        if whole:
+            take_in(path)
+        plain.save_many(list(store.iter_traces(oldest_first=True)))
+        for filters in all_filters(query):
+            expected = [summary.run_id for summary in plain.query(filters)]
+            assert [summary.run_id for summary in store.query(filters)] == expected
+            assert store.count(filters) == len(expected)
+            assert pages(store, filters) == expected
+        filters = TraceFilter(text=query)
+        streams = [
+            [summary.run_id for summary in each.iter_summaries(filters, oldest_first=True)]
+            for each in (store, plain)
+        ]
+        assert streams[0] == streams[1]
+        assert list(store.search(query)) == list(plain.search(query))
+
+
+def act(store: SQLiteTraceStore, path: str, action: str, what: str | int, text: str) -> None:
+    if action == "save":
+        store.save(run(str(what), text))
+    elif action == "delete":
+        store.delete(str(what))
+    elif action == "index":
+        take_in(path, int(what))
+    elif action == "anew":
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            words.start_anew(connection)
+    else:
+        trace_json = json.dumps(run(str(what), text).to_dict())
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(
+                "UPDATE traces SET trace_json = ? WHERE run_id = ?", (trace_json, what)
+            )
+
+
+def all_filters(query: str) -> Iterator[TraceFilter]:
+    yield TraceFilter(text=query)
+    yield TraceFilter(text=query, limit=2)
+    yield TraceFilter(text=query, metadata_match={"n": 1})
+    yield TraceFilter(text=query, order_by="steps")
+    yield TraceFilter(text=query, run_ids=["r1", "r2", "r3"])
+    yield TraceFilter(text=query, where="-card")
+    yield TraceFilter(where="refund OR card")
+
+
+def pages(store: SQLiteTraceStore, filters: TraceFilter) -> list[str]:
+    if filters.limit is not None:
+        return [summary.run_id for summary in store.query(filters)]
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = store.query(replace(filters, limit=2), cursor=cursor)
+        found += [summary.run_id for summary in page]
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+def test_it_names_what_it_took_in(path: str) -> None:
+    with SQLiteTraceStore(path) as store:
+        store.save_many([run(f"r{n}", "refund" if n in {2, 5} else "gift") for n in range(8)])
+        assert ids(path, "refund") == []
+        take_in(path, 1)
+        assert ids(path, "refund") == [3]
+        take_in(path)
+        assert ids(path, "refund") == [3, 6]
+        store.save(run("r2", "card"))  # under a new id; the entry of the old one is stale
+        assert ids(path, "refund") == [3, 6]
+        assert [found.run_id for found in store.query(TraceFilter(text="refund"))] == ["r5"]
+
+
+def test_a_word_in_pieces_is_found(path: str) -> None:
+    told = "".join(f"{n} and so the talk goes on worl " for n in range(60))
+    trace = AgentTrace(run_id="r")
+    for text in (f"{told}worl", f"{told}worldly things"):
+        trace.add(TraceStep("llm_call", input=[{"role": "user", "content": text}]))
+    with SQLiteTraceStore(path) as store:
+        store.save(trace)
+        assert store.count(TraceFilter(text='"worldly things"')) == 1
+        take_in(path)
+        store.save_many([run(f"other{n}", "gift") for n in range(5)])
+        assert store.count(TraceFilter(text='"worldly things"', limit=1)) == 1
+
+
+def test_without_fts5_runs_are_read(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "is_possible", lambda _: False)
+    with SQLiteTraceStore(path) as store:
+        store.save_many([run(f"r{n}", "refund") for n in range(8)])
+        take_in(path)
+        assert store.count(TraceFilter(text="refund")) == 8
+        assert ids(path, "refund") == []
+    monkeypatch.undo()
+    with SQLiteTraceStore(path) as store:
+        take_in(path)
+        assert len(ids(path, "refund")) == 8
+        assert store.count(TraceFilter(text="refund")) == 8
