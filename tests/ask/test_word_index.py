@@ -119,7 +119,7 @@ def act(store: SQLiteTraceStore, path: str, action: str, what: str | int, text: 
         take_in(path, int(what))
     elif action == "anew":
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            words.start_anew(connection)
+            words.rebuild(connection)
     else:
         trace_json = json.dumps(run(str(what), text).to_dict())
         with closing(sqlite3.connect(path)) as connection, connection:

@@ -81,7 +81,7 @@ class TextSearch:
                 return self._step(connection)
             except DamagedWordsError as error:
                 log.warning(
-                    "%s: the index of words cannot be read and is made anew; until then, runs are "
+                    "%s: the index of words cannot be read and is rebuilt; until then, runs are "
                     "searched without it: %s", self._where, error,
                 )  # fmt: skip
                 self.is_damaged, self._told = True, 0

@@ -110,11 +110,11 @@ def forget_stale(connection: sqlite3.Connection) -> bool:
     ).fetchone()
     if runs < 2 * live + _STALE:
         return False
-    start_anew(connection)
+    rebuild(connection)
     return True
 
 
-def start_anew(connection: sqlite3.Connection) -> None:
+def rebuild(connection: sqlite3.Connection) -> None:
     """Make an empty index, whatever state the present one is in."""
     with transaction(connection):
         _clear(connection)
