@@ -81,7 +81,9 @@ actions = st.one_of(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(actions, max_size=25), st.sampled_from(QUERIES), st.booleans())
 def test_it_finds_what_a_store_without_it_finds(
     tmp_path_factory: pytest.TempPathFactory,
