@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 from runs import ATTACKS, MEGABYTES, hostile_runs, huge_run, long_run, until
+
+from selectools_observe import SQLiteTraceStore
 
 # So many elements at the most, however much there is to show.
 MOST_ELEMENTS = 3_000
@@ -40,9 +44,66 @@ def test_hostile_runs_stay_text(open_page, serve):
     # That nothing ran, and no rule of the Content-Security-Policy was broken, is looked at last.
 
 
-def test_hostile_runs_compared(open_page, serve):
-    from urllib.parse import quote
+def judge(path):
+    """Give the hostile runs sessions, messages and annotations as hostile as they are."""
+    with SQLiteTraceStore(path) as store:
+        for trace, attack in zip(hostile_runs(), ATTACKS, strict=True):
+            text = readable(attack)
+            trace.session_id = trace.user_id = trace.agent = trace.name = text
+            trace.tags = [text]
+            trace.steps[0].input = [{"role": "user", "content": attack}]
+            said = f"**{attack}**\n\n```html\n{attack}\n```\n![{attack}]({attack})"
+            trace.steps[0].output = [{"role": "assistant", "content": said}]
+            store.save(trace)
+            name = text.replace("\0", "")
+            store.annotate(trace.run_id, name, label=name, score=0.5, note=text, author=name)
 
+
+def readable(attack: str) -> str:
+    return attack if "\ud800" not in attack else "surrogate"
+
+
+def nothing_was_made_of(page):
+    assert page.locator("script, iframe, object, embed").count() == 1  # the page's own
+    links = page.locator("a").evaluate_all(
+        "all => all.map(one => [one.getAttribute('href'), one.getAttribute('rel') || ''])"
+    )
+    outward = [(href, rel) for href, rel in links if not href.startswith("#/")]
+    # An address that was said may be followed, by a click, without telling from where.
+    assert all(href.startswith("https://") and "noreferrer" in rel for href, rel in outward)
+
+
+@pytest.mark.parametrize("by", ["session", "user", "agent", "tag", "name", "model", "tool"])
+def test_hostile_groups_and_statistics_stay_text(open_page, serve, by):
+    served = serve(hostile_runs())
+    judge(served.path)
+    page = open_page(served.url)
+    if by not in {"model", "tool"}:
+        page.goto(f"{served.url}#/groups?by={by}")
+        page.locator(".group-table tbody tr").first.wait_for()
+        nothing_was_made_of(page)
+    page.goto(f"{served.url}#/stats?by={by}")
+    page.locator(".stats tbody tr").first.wait_for()
+    nothing_was_made_of(page)
+
+
+def test_hostile_sessions_and_annotations_stay_text(open_page, serve):
+    served = serve(hostile_runs())
+    judge(served.path)
+    page = open_page(served.url)
+    for attack in ATTACKS:
+        if "\ud800" in attack:
+            continue
+        page.goto(f"{served.url}#/run/{quote(attack, safe='')}?tab=conversation")
+        page.get_by_role("list", name="Annotations").wait_for()
+        page.get_by_role("feed", name="Conversation").locator("article").first.wait_for()
+        nothing_was_made_of(page)
+        page.goto(f"{served.url}#/thread/{quote(attack, safe='')}?by=session")
+        page.get_by_role("region", name="Conversation").locator("article").first.wait_for()
+        nothing_was_made_of(page)
+
+
+def test_hostile_runs_compared(open_page, serve):
     served = serve(hostile_runs())
     one, other = (quote(attack, safe="") for attack in ATTACKS[:2])
     page = open_page(f"{served.url}#/compare/{one}/{other}")
