@@ -34,7 +34,7 @@ UNFIT: list[tuple[str, dict[str, Any]]] = [
     ("score", {"score": 10**400}),
     ("step", {"step": -1}),
     ("source", {"source": "dog"}),
-    ("says nothing", {"score": None, "note": ""}),
+    ("is empty", {"score": None, "note": ""}),
 ]
 
 
@@ -166,7 +166,7 @@ class AnnotationChecks(Backend):
     async def test_annotations_are_removed_by_name_and_by_id(self, caller: StoreCaller) -> None:
         await caller.save(make_trace("run"))
         first, second, third = [await caller.annotate("run", n, score=1) for n in "aab"]
-        with pytest.raises(ValueError, match="name or an annotation_id"):
+        with pytest.raises(ValueError, match="name or the annotation_id"):
             await caller.remove_annotation("run")
         assert await caller.remove_annotation("run", annotation_id=first.id) == 1
         assert await caller.remove_annotation("run", annotation_id=first.id) == 0

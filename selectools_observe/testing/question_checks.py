@@ -158,7 +158,7 @@ class QuestionChecks(Backend):
 
     async def test_questions_that_cannot_be_read_are_refused(self, caller: StoreCaller) -> None:
         for text in ("", "!?"):
-            with pytest.raises(ValueError, match="no word to look for"):
+            with pytest.raises(ValueError, match="no word to search for"):
                 await caller.search(text)
         with pytest.raises(TypeError, match="must be a TraceFilter"):
             await caller.search("word", {"steps": 1})

@@ -18,8 +18,8 @@ from .cases import all_cases
 from .samples import make_trace, make_traces, same
 
 UNFIT: list[tuple[type[Exception], str, dict[str, Any]]] = [
-    (ValueError, "say what goes", {}),
-    (ValueError, "say what goes", {"keep": "has:error", "dry_run": True}),
+    (ValueError, "give older_than", {}),
+    (ValueError, "give older_than", {"keep": "has:error", "dry_run": True}),
     (ValueError, "keep_runs", {"keep_runs": -1}),
     (ValueError, "keep_bytes", {"keep_bytes": -1}),
     (TypeError, "keep_runs", {"keep_runs": True}),
