@@ -20,8 +20,8 @@ EXACT_UP_TO = 1000
 """So many values are kept as they are."""
 
 _ERROR = 0.01
-_LOG_FACTOR = math.log((1 + _ERROR) / (1 - _ERROR))
-_SMALLEST = 1e-9  # what is closer to zero counts as zero
+LOG_FACTOR = math.log((1 + _ERROR) / (1 - _ERROR))
+SMALLEST = 1e-9  # what is closer to zero counts as zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Sketch(msgspec.Struct, array_like=True, gc=False):
 
 
 _LARGEST = sys.float_info.max
-_ZERO = -(2**31)  # the bucket of what counts as zero, before all others
+ZERO_BUCKET = -(2**31)  # the bucket of what counts as zero, before all others
 
 
 class PercentileBuilder:
@@ -196,9 +196,9 @@ def ranks_of(count: int) -> list[int]:
 
 
 def _bucket(value: float) -> int:
-    return _ZERO if value < _SMALLEST else math.ceil(math.log(value) / _LOG_FACTOR)
+    return ZERO_BUCKET if value < SMALLEST else math.ceil(math.log(value) / LOG_FACTOR)
 
 
 def _middle(bucket: int) -> float:
     """The value that no value of the bucket is further from than the error allowed."""
-    return 0.0 if bucket == _ZERO else math.exp((bucket - 1) * _LOG_FACTOR) * (1 + _ERROR)
+    return 0.0 if bucket == ZERO_BUCKET else math.exp((bucket - 1) * LOG_FACTOR) * (1 + _ERROR)

@@ -102,9 +102,9 @@ class Collector:
             raise ValueError(f"time is started_at or created_at, not {time!r:.80}")
         self.by = frozenset(by)
         self.other_keys = [name for name in dict.fromkeys(by) if name not in DIMENSIONS]
-        self._counts_times = not self.by.isdisjoint({"hour", "day"})
+        self.counts_times = not self.by.isdisjoint({"hour", "day"})
         self._at_quarters: dict[int, list[GroupBuilder]] = {}
-        self._zone = zone
+        self.zone = zone
         self.time = time
         self._total = GroupBuilder("")
         names = (*DIMENSIONS, *self.other_keys)
@@ -135,7 +135,7 @@ class Collector:
                 first.
         """
         self._total.take_runs(runs)
-        if self._counts_times:
+        if self.counts_times:
             by_time: dict[GroupBuilder, list[int]] = {}
             for place, moment in enumerate(moments):
                 for group in self._times_at(moment):
@@ -159,14 +159,19 @@ class Collector:
                 beyond |= distinct
             group.take_many_calls(columns, len(distinct))
 
-    def can_add(self, sums: RunSums) -> bool:
-        """Whether `add_sums` counts as one by one: all groups are told, and distinguished."""
-        if self.other_keys or (self._counts_times and self.time != "started_at"):
+    def can_add(self, sums: RunSums, time: Clock = "started_at") -> bool:
+        """Whether `add_sums` counts as one by one: all groups are told, and distinguished.
+
+        Args:
+            sums: What would be added.
+            time: Which time of a run its quarters are of.
+        """
+        if self.other_keys or (self.counts_times and self.time != time):
             return False
         for kind, names in (("model", sums.models), ("tool", sums.tools)):
             if kind in self.by and len(self._groups[kind].keys() | names.keys()) > MOST_NAMES:
                 return False
-        if not self._counts_times:
+        if not self.counts_times:
             return True
         most = max(len(self._groups["hour"]), len(self._groups["day"])) + len(sums.quarters)
         return most <= MOST_TIMES and all(map(self._is_whole, sums.quarters))
@@ -174,7 +179,7 @@ class Collector:
     def add_sums(self, sums: RunSums) -> None:
         """Count runs by what they add up to."""
         self._total.take_sums(sums.total)
-        if self._counts_times:
+        if self.counts_times:
             for quarter, those in sums.quarters.items():
                 for group in self._times_at(quarter * QUARTER_US):
                     group.take_sums(those)
@@ -230,7 +235,7 @@ class Collector:
     def _groups_of(self, summary: TraceSummary) -> list[GroupBuilder]:
         """The total, the run's hour and day, and its keys."""
         groups = [self._total]
-        if self._counts_times:
+        if self.counts_times:
             moment = summary.started_at if self.time == "started_at" else None
             groups += self._times_of(summary.created_at if moment is None else moment)
         for name in self.other_keys:
@@ -258,12 +263,12 @@ class Collector:
     def _is_whole(self, quarter: int) -> bool:
         """Whether a quarter of an hour lies within one hour of the zone, as all do by now."""
         begin = EPOCH + quarter * _QUARTER
-        offset = begin.astimezone(self._zone).utcoffset()
-        last = (begin + _QUARTER - MICROSECOND).astimezone(self._zone).utcoffset()
+        offset = begin.astimezone(self.zone).utcoffset()
+        last = (begin + _QUARTER - MICROSECOND).astimezone(self.zone).utcoffset()
         return offset is not None and not offset % _QUARTER and offset == last
 
     def _times_of(self, moment: datetime) -> list[GroupBuilder]:
-        local = moment.astimezone(self._zone)
+        local = moment.astimezone(self.zone)
         hour = local.replace(minute=0, second=0, microsecond=0)
         found = []
         if "hour" in self.by:

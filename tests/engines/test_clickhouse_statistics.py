@@ -1,0 +1,100 @@
+"""Statistics that ClickHouse adds up are those that plain Python adds up."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+pytest.importorskip("clickhouse_connect", reason="the package clickhouse-connect is not installed")
+
+from selectools_observe import AgentTrace, TraceFilter, TraceStep
+from selectools_observe.backends.clickhouse.store import ClickHouseStore
+from selectools_observe.backends.zone_offsets import offsets_of
+from selectools_observe.model.statistics import QUARTER_US, Collector
+from selectools_observe.stores.clickhouse import ClickHouseTraceStore
+from selectools_observe.testing.samples import various_traces
+from selectools_observe.testing.summing_checks import same_but_for_errors
+
+RUNS = 1200
+START = 1_771_000_000.0  # a Friday in February: clocks go forward, and back, within the next year
+ODD_STEPS = (
+    TraceStep("llm_call", model="", duration_ms=1.5, cost_usd=0.0),
+    TraceStep("llm_call", model="\0m", duration_ms=0.0, prompt_tokens=2**62, cost_usd=1e-12),
+    TraceStep("llm_call", model="m" * 300, duration_ms=1e300, completion_tokens=3, cost_usd=2),
+    TraceStep("tool_selection", tool_name="find", model="gpt-4o", duration_ms=7),
+    TraceStep("tool_execution", tool_name="найти", error="boom", duration_ms=12.5),
+    TraceStep("error", tool_name="find", duration_ms=3),
+    TraceStep("llm_call", model="gpt-4o", prompt_tokens=True, duration_ms=True),
+)
+
+
+@pytest.fixture(scope="module")
+def traces() -> list[AgentTrace]:
+    """Runs of a year, some with what is seldom seen."""
+    made = list(various_traces(RUNS))
+    for number, trace in enumerate(made):
+        trace.start_time = START + number * 26_000.5
+        for step in trace.steps:
+            step.timestamp = trace.start_time
+        if number % 9 == 0:
+            trace.steps.append(ODD_STEPS[number // 9 % len(ODD_STEPS)])
+    return made
+
+
+@pytest.fixture(scope="module")
+def store(clickhouse_server, traces):
+    with ClickHouseTraceStore(f"{clickhouse_server.url}/added_up?durability=normal") as store:
+        store.save_many(traces)
+        store.save_many(traces[100:130])
+        yield store
+    clickhouse_server.ask("DROP DATABASE added_up")
+
+
+@pytest.mark.parametrize(
+    "zone", [UTC, ZoneInfo("Asia/Kolkata"), ZoneInfo("America/New_York")], ids=str
+)
+@pytest.mark.parametrize("by", [("day", "model", "tool"), ("hour", "day"), ("model",), ()], ids=str)
+@pytest.mark.parametrize("time", ["started_at", "created_at"])
+@pytest.mark.parametrize("filters", [TraceFilter(), TraceFilter(max_steps=50)], ids=["all", "some"])
+def test_what_the_server_adds_up_is_what_python_does(
+    store, traces, monkeypatch, zone, by, time, filters
+):
+    monkeypatch.setattr(ClickHouseStore, "_rollups", None)  # nothing is read
+    stored = {trace.run_id: trace for trace in traces}
+    collector = Collector(by, zone, time)
+    for summary in store.query(filters):
+        collector.add_summary(summary)
+        collector.add_trace(stored[summary.run_id])
+    found = store.statistics(filters, by=by, zone=zone, time=time)
+    assert found.total.duration_ms.error == 0.01
+    same_but_for_errors(found, collector.result())
+
+
+def test_few_runs_and_other_keys_are_counted_exactly(store, traces):
+    few = store.statistics(TraceFilter(max_steps=1))
+    assert few.total.runs > 0
+    assert few.total.duration_ms.error == 0
+    by_user = store.statistics(by=("user",))
+    assert by_user.total.runs == RUNS
+    assert sum(group.runs for group in by_user.groups["user"]) <= RUNS
+
+
+@pytest.mark.parametrize("name", ["Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu"])
+def test_offsets_are_those_of_the_zone(name):
+    zone = ZoneInfo(name)
+    first, last = (int(second * 1e6) // QUARTER_US for second in (START, START + 400 * 86_400))
+    offsets = offsets_of(zone, first, last)
+    assert offsets is not None
+    at = first
+    for until, quarters in offsets:
+        for quarter in range(at, until):
+            moment = datetime.fromtimestamp(quarter * QUARTER_US / 1e6, zone)
+            assert moment.utcoffset() == timedelta(minutes=15 * quarters)
+        at = until
+    assert at == last + 1
+
+
+def test_a_zone_of_odd_minutes_has_no_offsets():
+    assert offsets_of(ZoneInfo("Africa/Monrovia"), -2_000_000, -1_999_000) is None
