@@ -61,15 +61,65 @@ def damaged(tmp_path, caplog):
         ("created_at", "2026-03-01T00:00:00.000000+00:00"),
     ],
 )
-def test_a_damaged_summary_is_skipped(column, value, tmp_path, caplog, damaged):
+def test_a_damaged_row_is_listed_as_it_was_saved(column, value, damaged):
     path = damaged(SQLiteTraceStore)
+    with SQLiteTraceStore(path) as store:
+        before = store.list()
     with past_the_triggers(path) as raw:
         raw.execute(f"UPDATE traces SET {column} = ? WHERE run_id = 'two'", (value,))
+    with SQLiteTraceStore(path) as store:
+        assert store.list() == before
+        assert store.query(TraceFilter(min_ms=1)) == before
+        assert store.load("two").run_id == "two"
+        assert [problem.run_id for problem in store.verify().problems] == ["two"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "replace(CAST(summary AS TEXT), 'alice', 'alicf')",
+        "replace(CAST(summary AS TEXT), '10.0', '11.0')",
+        "replace(CAST(summary AS TEXT), '[', '[[')",
+        "x'00ff'",
+        "5",
+    ],
+)
+def test_a_damaged_summary_is_skipped(damage, caplog, damaged):
+    path = damaged(SQLiteTraceStore)
+    with past_the_triggers(path) as raw:
+        raw.execute(
+            f"UPDATE trace_facets SET summary = {damage} "
+            "WHERE id = (SELECT rowid FROM traces WHERE run_id = 'two')"
+        )
     with SQLiteTraceStore(path) as store:
         assert [summary.run_id for summary in store.list()] == ["three", "one"]
         assert [s.run_id for s in store.query(TraceFilter(min_ms=1))] == ["three", "one"]
         assert "checksum" in caplog.text
         assert store.load("two").run_id == "two"
+        assert [problem.run_id for problem in store.verify().problems] == ["two"]
+
+
+@pytest.mark.parametrize("size", [10, 1000, 100_000])
+def test_metadata_of_any_size_is_listed(size, tmp_path):
+    """Long metadata is not written twice: it is read from the table."""
+    metadata = {"note": "x" * size, "lone": "\ud800", "big": 10**30}
+    with SQLiteTraceStore(tmp_path / "traces.db") as store:
+        store.save_many([trace("one"), AgentTrace(run_id="two", metadata=metadata), trace("three")])
+        assert [summary.metadata for summary in store.list()][1] == metadata
+        (found,) = store.query(TraceFilter(metadata_match={"big": 10**30}))
+        assert found.metadata == metadata
+        assert store.verify().ok
+
+
+def test_long_metadata_that_was_damaged_is_skipped(tmp_path, caplog):
+    path = tmp_path / "traces.db"
+    with SQLiteTraceStore(path) as store:
+        store.save_many([AgentTrace(run_id=name, metadata={"x": "y" * 5000}) for name in "ab"])
+    with past_the_triggers(path) as raw:
+        raw.execute("UPDATE traces SET metadata = replace(metadata, 'y', 'z') WHERE run_id = 'a'")
+    with SQLiteTraceStore(path) as store:
+        assert [summary.run_id for summary in store.list()] == ["b"]
+        assert "checksum" in caplog.text
 
 
 def test_a_damaged_trace_is_corrupt(damaged):

@@ -134,7 +134,7 @@ class TestAnIndexThatNoLongerBelongs:
         with past_the_triggers(database) as connection:
             connection.execute("UPDATE traces SET total_ms = 11 WHERE run_id = 'run-399'")
         with SQLiteTraceStore(database) as store:
-            assert ids(store.list(1)) == ["run-398"]
+            assert ids(store.list(1)) == ["run-399"]
             (problem,) = store.verify().problems
             assert problem.run_id == "run-399"
 

@@ -11,7 +11,6 @@ from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
 from ...errors import CorruptTraceError
-from ...model.annotations import Latest
 from ...model.checksum import checksum
 from ...model.codec import LARGE
 from ...model.filters import TraceFilter, asks_for_facts, needed_annotations, order_of, verdict
@@ -22,19 +21,11 @@ from ...runtime.gil import GilYielder
 from ..base import Loaded
 from ..paging import PageRequest, PageRow
 from . import annotation_rows
-from .index.candidates import CandidateQuery, bounds_of, in_order
+from .index.candidates import CandidateQuery, bounds_of, check_order
 from .index.index_upkeep import index_everything
 from .index.ordered import first_ids
-from .rows import (
-    SUMMARIES,
-    WRONG_CHECKSUM,
-    facets_from_json,
-    split_row,
-    stored_bytes,
-    summary_as_written,
-    summary_of_facets,
-    to_summary,
-)
+from .kept_summary import WRONG_CHECKSUM
+from .rows import SUMMARIES, column, facets_from_json, stored_bytes, summaries_of_rows
 from .transaction import one_moment
 
 ItemT = TypeVar("ItemT")
@@ -231,13 +222,15 @@ def _everything(
         values,
     )
     yielder = GilYielder()
-    for some in chunks(in_order(rows, ask), _at_once(ask)):
-        latest = _latest(connection, where, some)
-        for row in some:
-            yielder.maybe_yield()
-            summary = _summary(connection, where, row, latest)
+    last = () if ask.after is None else (ask.after.key,)
+    while some := rows.fetchmany(_at_once(ask)):
+        ids = [row[0] for row in some]
+        check_order((*last, *ids), ask)
+        last = (ids[-1],)
+        for row_id, summary in zip(ids, _summaries_of(connection, where, some), strict=True):
             if summary is not None:
-                yield PageRow(row[0], summary)
+                yield PageRow(row_id, summary)
+        yielder.maybe_yield()
 
 
 def _matching(
@@ -252,7 +245,7 @@ def _matching(
 
 def _at_once(ask: PageRequest) -> int:
     """A small page should not read many rows to give few; a large one should not ask often."""
-    wanted = ROWS_AT_ONCE if ask.limit is None else ask.offset + ask.limit + 1
+    wanted = ROWS_AT_ONCE if ask.limit is None else ask.offset + ask.limit
     return min(wanted, ROWS_AT_ONCE)
 
 
@@ -281,37 +274,22 @@ def summaries_at(
     """The summaries of rows, by id; of those that are there and not damaged."""
     marks = ",".join("?" * len(ids))
     rows = connection.execute(f"{SUMMARIES} WHERE t.rowid IN ({marks})", ids).fetchall()
-    latest = _latest(connection, where, rows)
-    found = ((row[0], _summary(connection, where, row, latest)) for row in rows)
-    return {row_id: summary for row_id, summary in found if summary is not None}
+    found = zip(rows, _summaries_of(connection, where, rows), strict=True)
+    return {row[0]: summary for row, summary in found if summary is not None}
 
 
-def _latest(connection: sqlite3.Connection, where: str, rows: Sequence[Row]) -> dict[str, Latest]:
-    """The newest annotations of those of the rows of `SUMMARIES` that have some."""
-    if not rows or not annotation_rows.has_some(connection):
-        return {}
-    run_ids = [stored_bytes(row[1]).decode(errors="replace") for row in rows]
-    return annotation_rows.latest(connection, where, run_ids)
-
-
-def _summary(
-    connection: sqlite3.Connection, where: str, row: Row, latest: dict[str, Latest]
-) -> TraceSummary | None:
-    """The summary of a row of `SUMMARIES`; None if it is damaged."""
-    summary = summary_as_written(row)
-    if summary is None:
-        summary = _unusual_summary(connection, where, row)
-    if summary is not None and latest:
-        summary.annotations = latest.get(summary.run_id, {})
-    return summary
-
-
-def _unusual_summary(connection: sqlite3.Connection, where: str, row: Row) -> TraceSummary | None:
-    """The summary of a row that another program wrote, or that is damaged: then None."""
-    row_id, columns, facets = split_row(row)
-    if facets is None:  # another program's, not indexed yet
-        return to_summary(columns, where, facets_from_json(_trace_json(connection, row_id)))
-    return summary_of_facets(columns, where, facets)
+def _summaries_of(
+    connection: sqlite3.Connection, where: str, rows: Sequence[Row]
+) -> Sequence[TraceSummary | None]:
+    """The summaries of rows of `SUMMARIES`, with their annotations."""
+    found = summaries_of_rows(connection, where, rows)
+    if rows and annotation_rows.has_some(connection):
+        run_ids = [summary.run_id for summary in found if summary is not None]
+        latest = annotation_rows.latest(connection, where, run_ids)
+        for summary in found:
+            if summary is not None:
+                summary.annotations = latest.get(summary.run_id, {})
+    return found
 
 
 def places_named(connection: sqlite3.Connection, ask: PageRequest) -> list[int] | None:
@@ -374,8 +352,7 @@ def _facts_match(
 
 
 def _trace_json(connection: sqlite3.Connection, row_id: int) -> bytes:
-    row = connection.execute("SELECT trace_json FROM traces WHERE rowid = ?", (row_id,)).fetchone()
-    return b"" if row is None else stored_bytes(row[0])
+    return column(connection, "trace_json", row_id) or b""
 
 
 def _most(limit: int | None) -> int:

@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import logging
-import struct
+import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
-from zlib import crc32
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ...model.checksum import checksum
 from ...model.codec import LARGE, EncodedTrace, decode
-from ...model.details import (
-    RunDetails,
-    details_from_bytes,
-    details_of,
-    details_to_bytes,
-    make_summary,
-)
+from ...model.details import RunDetails, details_of, make_summary
 from ...model.facets import facts_of, usage_of
 from ...model.json_values import loads
 from ...model.trace import AgentTrace, TraceFacts, TraceSummary, TraceUsage
 from .. import timestamps
 from ..terms import terms_of
+from . import kept_summary
+from .kept_summary import summaries_of_page, summary_of
 
 _NO_FACTS = TraceFacts(None, has_error=False)
-_ONLY_ERROR = TraceFacts(None, has_error=True)
 
 log = logging.getLogger(__name__)
 
-# What `to_summary` takes, and what the facets add to it.
 TRACE_COLUMNS = "t.run_id, t.steps, t.total_ms, t.created_at, t.metadata"
+"""What `to_summary` takes."""
 SUMMARIES = (
-    f"SELECT t.rowid, {TRACE_COLUMNS}, f.prompt_tokens, f.completion_tokens, f.cost_usd, "
-    "f.has_error, f.started_us, f.wall_ms, f.details, f.summary_crc "
+    "SELECT t.rowid, f.summary, f.summary_crc "
     "FROM traces t LEFT JOIN trace_facets f ON f.id = t.rowid"
 )
-_TRACE_COLUMNS_END = 6  # in a row of `SUMMARIES`
 
 
 class FacetsRow(NamedTuple):
@@ -54,23 +47,10 @@ class FacetsRow(NamedTuple):
     cost_usd: float
     started_us: int | None
     wall_ms: float | None
-    details: bytes
     summary_crc: int
     trace_crc: int
     terms: bytes
-
-
-class StoredFacets(NamedTuple):
-    """What a summary takes from the facets, as `SUMMARIES` gives it."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    cost_usd: float
-    has_error: int
-    started_us: int | None
-    wall_ms: float | None
-    details: bytes
-    summary_crc: int
+    summary: bytes
 
 
 class StepFacts(NamedTuple):
@@ -79,12 +59,6 @@ class StepFacts(NamedTuple):
     facts: TraceFacts
     usage: TraceUsage
     details: RunDetails
-
-
-# created_us, steps, total_ms, has_error, prompt_tokens, completion_tokens, cost_usd
-SummaryNumbers: TypeAlias = tuple[int, int, float, bool, int, int, float]
-_NUMBERS = struct.Struct("<qqd?qqd")
-_SMALL = 4096  # bytes of metadata, as most have
 
 
 class WrittenTrace(msgspec.Struct, frozen=True, gc=False):
@@ -113,90 +87,52 @@ def to_write(encoded: EncodedTrace) -> WrittenTrace:
     return WrittenTrace(encoded, terms, crc)
 
 
-def summary_checksum(
-    run_id: bytes, metadata: bytes, details: bytes, numbers: SummaryNumbers
-) -> int:
-    """The checksum of what a summary is made of.
-
-    Raises:
-        ValueError: Not all of the numbers are of the type they were written with.
-    """
+def summaries_of_rows(
+    connection: sqlite3.Connection, where: str, rows: Sequence[tuple[Any, ...]]
+) -> Sequence[TraceSummary | None]:
+    """The summaries of rows of `SUMMARIES`, None for each that is damaged."""
     try:
-        packed = _NUMBERS.pack(*numbers)
-    except struct.error as error:
-        raise ValueError(str(error)) from error
-    if len(metadata) > _SMALL:
-        return checksum(details, checksum(metadata, checksum(run_id, checksum(packed))))
-    return crc32(details, crc32(metadata, crc32(run_id, crc32(packed))))
+        return summaries_of_page([row[1] for row in rows], [row[2] for row in rows])
+    except (TypeError, ValueError, msgspec.MsgspecError):
+        return [_unusual_summary(connection, where, *row) for row in rows]
 
 
-def split_row(row: Sequence[Any]) -> tuple[int, Sequence[Any], StoredFacets | None]:
-    """A row of `SUMMARIES`: its id, its `TRACE_COLUMNS`, and its facets if it has any."""
-    facets = StoredFacets(*row[_TRACE_COLUMNS_END:])
-    has_facets = facets.summary_crc is not None
-    return row[0], row[1:_TRACE_COLUMNS_END], facets if has_facets else None
-
-
-_UNUSUAL = (ValueError, TypeError, AttributeError, struct.error, msgspec.MsgspecError)
-
-
-def summary_as_written(row: Sequence[Any]) -> TraceSummary | None:
-    """The summary of a row of `SUMMARIES` that is as we wrote it, as most are; None of any other.
-
-    In one go: a page is made of many.
-    """
-    (
-        _, run_id, steps, total_ms, created, metadata, prompt_tokens, completion_tokens, cost_usd,
-        has_error, started_us, wall_ms, details, summary_crc,
-    ) = row  # fmt: skip
+def _unusual_summary(
+    connection: sqlite3.Connection, where: str, row_id: int, stored: object, stored_crc: object
+) -> TraceSummary | None:
+    """The summary of a row that may be another program's, or damaged: then None."""
+    if stored_crc is None:  # another program's, not indexed yet
+        return _foreign_summary(connection, where, row_id)
     try:
-        created_at = timestamps.from_text(created.decode())
-        packed = _NUMBERS.pack(
-            timestamps.to_microseconds(created_at), steps, total_ms, has_error, prompt_tokens,
-            completion_tokens, cost_usd,
-        )  # fmt: skip
-        if checksum(b"".join((packed, run_id, metadata, details))) != summary_crc:
-            return None
-        reported = details_from_bytes(details, started_us, wall_ms)
-        kept = msgspec.json.decode(metadata)
-        is_usual = kept.__class__ is dict and started_us.__class__ in _MAYBE_INTEGER
-        if not is_usual or wall_ms.__class__ not in _MAYBE_FLOAT:
-            return None
-        cost = cost_usd if cost_usd or reported.is_free else None
-        return TraceSummary(
-            run_id.decode(), steps, total_ms, created_at, kept, prompt_tokens, completion_tokens,
-            cost, bool(has_error), reported.name, reported.input, reported.output,
-            reported.session_id, reported.user_id, reported.agent, [*reported.tags],
-            reported.outcome, reported.started_at, wall_ms,
-        )  # fmt: skip
-    except _UNUSUAL:
+        return summary_of(stored, stored_crc, partial(column, connection, "metadata", row_id))
+    except ValueError as error:
+        warn_once(where, column(connection, "run_id", row_id), f"row skipped: {error}")
         return None
 
 
-_MAYBE_INTEGER = frozenset({int, type(None)})
-_MAYBE_FLOAT = frozenset({float, type(None)})
-
-
-def summary_of_facets(
-    columns: Sequence[Any], where: str, facets: StoredFacets
+def _foreign_summary(
+    connection: sqlite3.Connection, where: str, row_id: int
 ) -> TraceSummary | None:
-    """The summary of a row with facets; None, and a line in the log, if it is damaged."""
-    try:
-        reported = StepFacts(
-            _ONLY_ERROR if facets.has_error else _NO_FACTS,
-            TraceUsage(facets.prompt_tokens, facets.completion_tokens, facets.cost_usd),
-            details_from_bytes(facets.details, facets.started_us, facets.wall_ms),
-        )
-    except (TypeError, ValueError) as error:
-        warn_once(where, columns[0], f"row skipped: {error}")
+    columns = connection.execute(
+        f"SELECT {TRACE_COLUMNS} FROM traces t WHERE rowid = ?", (row_id,)
+    ).fetchone()
+    if columns is None:
         return None
-    return to_summary(columns, where, reported, facets)
+    trace_json = column(connection, "trace_json", row_id) or b""
+    return to_summary(columns, where, facets_from_json(trace_json))
 
 
-def to_summary(
-    columns: Sequence[Any], where: str, reported: StepFacts, facets: StoredFacets | None = None
-) -> TraceSummary | None:
-    """The summary of a row's `TRACE_COLUMNS`; None, and a line in the log, if it is damaged."""
+def column(connection: sqlite3.Connection, name: str, row_id: int) -> bytes | None:
+    """A column of a row of ``traces``; None if it is gone."""
+    row = connection.execute(f"SELECT {name} FROM traces WHERE rowid = ?", (row_id,)).fetchone()
+    return None if row is None else stored_bytes(row[0])
+
+
+def to_summary(columns: Sequence[Any], where: str, reported: StepFacts) -> TraceSummary | None:
+    """The summary of the `TRACE_COLUMNS` of a row that another program wrote.
+
+    None, and a line in the log, if it is damaged.
+    """
     run_id, steps, total_ms, created_at, metadata = columns
     try:
         _check_columns(steps, total_ms)
@@ -210,15 +146,10 @@ def to_summary(
             reported.facts.has_error,
             reported.details,
         )
-        if facets is not None:
-            _compare(facets.summary_crc, _checksum_of(columns, summary, facets.details))
     except (TypeError, ValueError, AttributeError) as error:
         warn_once(where, run_id, f"row skipped: {error}")
         return None
     return summary
-
-
-WRONG_CHECKSUM = "its checksum does not match: it was damaged after it was saved"
 
 
 def _check_columns(steps: object, total_ms: object) -> None:
@@ -226,49 +157,17 @@ def _check_columns(steps: object, total_ms: object) -> None:
         raise TypeError("steps and total_ms must be numbers")
 
 
-def _compare(stored: int, computed: int) -> None:
-    if stored != computed:
-        raise ValueError(WRONG_CHECKSUM)
-
-
-def _checksum_of(columns: Sequence[Any], summary: TraceSummary, details: bytes) -> int:
-    numbers = (
-        timestamps.to_microseconds(summary.created_at),
-        summary.steps,
-        summary.total_ms,
-        summary.has_error,
-        summary.prompt_tokens,
-        summary.completion_tokens,
-        summary.cost_usd or 0.0,
-    )
-    return summary_checksum(columns[0], stored_bytes(columns[4]), details, numbers)
-
-
-def has_its_checksum(row: Sequence[Any]) -> bool:
-    """Whether a row of `SUMMARIES` that has facets agrees with their checksum."""
-    _, columns, facets = split_row(row)
-    run_id, steps, total_ms, created_at, metadata = columns
-    if facets is None:
-        return False
-    try:
-        created_us = timestamps.to_microseconds(timestamps.from_text(created_at.decode()))
-        numbers = (
-            created_us, steps, total_ms, bool(facets.has_error), facets.prompt_tokens,
-            facets.completion_tokens, facets.cost_usd,
-        )  # fmt: skip
-        found = summary_checksum(run_id, stored_bytes(metadata), facets.details, numbers)
-    except (TypeError, ValueError, AttributeError):
-        return False
-    return bool(found == facets.summary_crc)
-
-
 def to_metadata(stored: object) -> dict[str, Any]:
     """The metadata of a row; unreadable metadata counts as none."""
+    return _object(stored_bytes(stored)) or {}
+
+
+def _object(metadata: bytes) -> dict[str, Any] | None:
     try:
-        metadata = loads(stored_bytes(stored))
+        found = loads(metadata)
     except ValueError:
-        return {}
-    return metadata if isinstance(metadata, dict) else {}
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def stored_bytes(value: object) -> bytes:
@@ -298,7 +197,13 @@ def facets_of(
     trace_json: bytes,
 ) -> FacetsRow:
     """The facets of a row that another program wrote."""
-    details = details_to_bytes(reported.details)
+    metadata = stored_bytes(columns[4])
+    encoded = EncodedTrace(
+        summary.run_id, summary.steps, summary.total_ms, metadata, trace_json, reported.facts,
+        reported.usage, reported.details,
+    )  # fmt: skip
+    readable = None if _object(metadata) is not None else b"{}"
+    kept = kept_summary.to_bytes(encoded, summary.created_at, readable)
     return FacetsRow(
         row_id,
         timestamps.to_microseconds(summary.created_at),
@@ -310,10 +215,10 @@ def facets_of(
         summary.cost_usd or 0.0,
         reported.details.started_us,
         reported.details.wall_ms,
-        details,
-        _checksum_of(columns, summary, details),
+        checksum(kept),
         checksum(trace_json),
         terms_of(summary.metadata, reported.facts, reported.details),
+        kept,
     )
 
 

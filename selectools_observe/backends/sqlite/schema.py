@@ -161,10 +161,10 @@ _INDEX = (
         cost_usd REAL NOT NULL,
         started_us INTEGER,
         wall_ms REAL,
-        details BLOB NOT NULL,
         summary_crc INTEGER NOT NULL,
         trace_crc INTEGER NOT NULL,
-        terms BLOB NOT NULL
+        terms BLOB NOT NULL,
+        summary BLOB NOT NULL
     )
     """,
     """
@@ -239,6 +239,7 @@ _ADDED = {
     "trace_annotations": _ANNOTATIONS, "trace_rollup_sums": _ROLLUPS,
     "trace_words_missed": _WORD_MARKS,
 }  # fmt: skip
+_HAS_SUMMARIES = "SELECT 1 FROM pragma_table_info('trace_facets') WHERE name = 'summary'"
 
 # No id may be given twice, nor one that the index knew of a row that is gone.
 _KEEP_NEWEST = """
@@ -297,14 +298,22 @@ def make_index(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _has_index(connection: sqlite3.Connection) -> bool:
+    """Whether the index is of this version; files of one in the making have its number too."""
+    return (
+        version_of(connection) == VERSION
+        and connection.execute(_HAS_SUMMARIES).fetchone() is not None
+    )
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the file to this version, in one transaction."""
-    if version_of(connection) == VERSION and has_tables(connection, *_ADDED):
+    if _has_index(connection) and has_tables(connection, *_ADDED):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         check(connection)
-        if version_of(connection) < VERSION:  # nobody else did it meanwhile
+        if not _has_index(connection):  # nobody else did it meanwhile
             for name in (*TRIGGERS, *INDEX_TRIGGERS):  # first of all: they may be anybody's
                 connection.execute(f"DROP TRIGGER IF EXISTS {name}")
             for statement in _TRACES:

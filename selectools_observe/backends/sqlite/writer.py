@@ -10,14 +10,14 @@ from typing import Any, TypeAlias
 
 from ...errors import StorageError
 from ...model.annotations import Annotation
-from ...model.details import details_to_bytes
+from ...model.checksum import checksum
 from .. import timestamps
-from . import annotation_rows, space
+from . import annotation_rows, kept_summary, space
 from .connection import Connection
 from .foreign_objects import refuse_foreign_objects, schema_cookie
 from .index.index_upkeep import FOREIGN_ROWS_AT_ONCE, keep_up
 from .reader import load_one
-from .rows import WrittenTrace, summary_checksum
+from .rows import WrittenTrace
 from .transaction import transaction, undo
 from .wal import Log
 
@@ -43,8 +43,8 @@ _INTAKE = (
     CREATE TEMP VIEW IF NOT EXISTS incoming_traces AS SELECT
         '' AS run_id, 0 AS steps, 0.0 AS total_ms, '' AS created_at, '' AS metadata,
         '' AS trace_json, 0 AS created_us, 0 AS has_error, 0 AS prompt_tokens,
-        0 AS completion_tokens, 0.0 AS cost_usd, 0 AS started_us, 0.0 AS wall_ms, '' AS details,
-        0 AS summary_crc, 0 AS trace_crc, '' AS terms
+        0 AS completion_tokens, 0.0 AS cost_usd, 0 AS started_us, 0.0 AS wall_ms,
+        0 AS summary_crc, 0 AS trace_crc, '' AS terms, '' AS summary
     """,
     """
     CREATE TEMP TRIGGER IF NOT EXISTS incoming_traces_insert INSTEAD OF INSERT ON incoming_traces
@@ -54,8 +54,8 @@ _INTAKE = (
                 ifnull((SELECT max(rowid) FROM traces), 0), (SELECT deleted FROM trace_newest)
             ) + 1,
             NEW.created_us, NEW.steps, NEW.total_ms, NEW.has_error, NEW.prompt_tokens,
-            NEW.completion_tokens, NEW.cost_usd, NEW.started_us, NEW.wall_ms, NEW.details,
-            NEW.summary_crc, NEW.trace_crc, NEW.terms
+            NEW.completion_tokens, NEW.cost_usd, NEW.started_us, NEW.wall_ms,
+            NEW.summary_crc, NEW.trace_crc, NEW.terms, NEW.summary
         );
         INSERT OR REPLACE INTO traces
             (rowid, run_id, steps, total_ms, created_at, metadata, trace_json)
@@ -129,30 +129,17 @@ class Writer:
 
     def _insert(self, rows: Sequence[WrittenTrace]) -> None:
         now = timestamps.now()
-        present = timestamps.to_text(now), timestamps.to_microseconds(now)
         values: list[Any] = []
         for row in rows:
-            created_at, created_us = present
-            if row.created_at is not None:
-                created_at = timestamps.to_text(row.created_at)
-                created_us = timestamps.to_microseconds(row.created_at)
-            trace = row.encoded
-            has_error, usage = trace.facts.has_error, trace.usage
-            details = details_to_bytes(trace.details)
-            summary_crc = summary_checksum(
-                trace.run_id.encode(),
-                trace.metadata,
-                details,
-                (
-                    created_us, trace.steps, trace.total_ms, has_error, usage.prompt_tokens,
-                    usage.completion_tokens, usage.cost_usd,
-                ),
-            )  # fmt: skip
+            trace, usage = row.encoded, row.encoded.usage
+            created_at = now if row.created_at is None else row.created_at
+            summary = kept_summary.to_bytes(trace, created_at)
             values += (
-                trace.run_id, trace.steps, trace.total_ms, created_at, trace.metadata, trace.trace,
-                created_us, has_error, usage.prompt_tokens, usage.completion_tokens,
-                usage.cost_usd, trace.details.started_us, trace.details.wall_ms, details,
-                summary_crc, row.trace_crc, row.terms,
+                trace.run_id, trace.steps, trace.total_ms, timestamps.to_text(created_at),
+                trace.metadata, trace.trace, timestamps.to_microseconds(created_at),
+                trace.facts.has_error, usage.prompt_tokens, usage.completion_tokens,
+                usage.cost_usd, trace.details.started_us, trace.details.wall_ms,
+                checksum(summary), row.trace_crc, row.terms, summary,
             )  # fmt: skip
         # Sizes are powers of two, so that few statements are prepared; empty rows do nothing.
         size = 1 << (len(rows) - 1).bit_length()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from operator import gt, lt
 from typing import Any, TypeAlias, TypeVar
 
 from ....model.filters import TraceFilter
@@ -23,6 +24,7 @@ from .index_upkeep import BLOCK, first_open_id
 Candidate: TypeAlias = tuple[int, bool]
 RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
+_OUT_OF_ORDER = "rows are out of order"
 _FULL_BLOCKS_AT_ONCE = 64
 _TERMS_JOINED = 8
 _RARE = 64  # postings rows that are worth counting to find the rarest term
@@ -40,11 +42,21 @@ def bounds_of(ask: PageRequest, column: str) -> tuple[str, list[Any]]:
     return " AND ".join(conditions), values
 
 
-def in_order(rows: Iterable[RowT], ask: PageRequest) -> Iterator[RowT]:
-    """The rows, which begin with their ids, as long as they come in the page's order.
+def check_order(ids: Sequence[int], ask: PageRequest) -> None:
+    """Make sure that ids come in the page's order.
 
     A page of the file that stands in another's place gives rows twice, and so does a damaged number
     by which SQLite finds the place to begin at; it notices neither.
+
+    Raises:
+        sqlite3.DatabaseError: They do not.
+    """
+    if not all(map(lt if ask.oldest_first else gt, ids, ids[1:])):
+        raise error_mapping.malformed(_OUT_OF_ORDER)
+
+
+def in_order(rows: Iterable[RowT], ask: PageRequest) -> Iterator[RowT]:
+    """The rows, which begin with their ids, as long as they come in the page's order.
 
     Raises:
         sqlite3.DatabaseError: They do not.
@@ -53,7 +65,7 @@ def in_order(rows: Iterable[RowT], ask: PageRequest) -> Iterator[RowT]:
     for row in rows:
         row_id: int = row[0]
         if last is not None and (row_id <= last if ask.oldest_first else row_id >= last):
-            raise error_mapping.malformed("rows are out of order")
+            raise error_mapping.malformed(_OUT_OF_ORDER)
         last = row_id
         yield row
 

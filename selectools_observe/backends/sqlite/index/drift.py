@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import sqlite3
 
+from ..kept_summary import is_summary_of
 from ..recovery.row_scan import DATABASE_ERRORS, is_damage
-from ..rows import SUMMARIES, has_its_checksum
+from ..rows import TRACE_COLUMNS
 from ..schema import INDEX_TRIGGERS, TABLES, TRIGGERS, VERSION, has_tables, make_index, version_of
 from ..transaction import transaction
 
@@ -48,10 +49,12 @@ def has_drifted(connection: sqlite3.Connection) -> bool:
 
 def _newest_are_others(connection: sqlite3.Connection) -> bool:
     rows = connection.execute(
-        f"{SUMMARIES} WHERE f.id IS NOT NULL ORDER BY t.rowid DESC LIMIT {_LOOKED_AT}"
+        f"SELECT f.summary, f.summary_crc, {TRACE_COLUMNS} "
+        "FROM traces t JOIN trace_facets f ON f.id = t.rowid "
+        f"ORDER BY t.rowid DESC LIMIT {_LOOKED_AT}"
     ).fetchall()
     # A single one may well be damaged; all of several are not.
-    return len(rows) > 1 and not any([has_its_checksum(row) for row in rows])
+    return len(rows) > 1 and not any([is_summary_of(*row) for row in rows])
 
 
 def mend_drift(connection: sqlite3.Connection, where: str) -> bool:

@@ -14,7 +14,7 @@ from .row_scan import StoredRow
 _PAGES_AT_ONCE = 256
 # Of the first column of ``trace_facets``, the id, a record holds nothing.
 _FACETS = len(FacetsRow._fields)
-_BYTES = ("details", "terms")
+_BYTES = ("terms", "summary")
 _MAY_BE_NONE = ("started_us", "wall_ms")
 _REALS = ("total_ms", "cost_usd", "wall_ms")  # which SQLite writes as integers where it can
 

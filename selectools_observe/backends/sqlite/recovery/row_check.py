@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ....model.checksum import checksum
 from ....model.codec import decode
@@ -12,15 +12,8 @@ from ....model.trace import AgentTrace
 from ... import timestamps
 from ...summary_check import wrong_in_summary
 from ...terms import unpack
-from ..rows import (
-    WRONG_CHECKSUM,
-    FacetsRow,
-    facets_of,
-    read_from,
-    stored_bytes,
-    summary_checksum,
-    to_metadata,
-)
+from ..kept_summary import WRONG_CHECKSUM, is_summary_of
+from ..rows import FacetsRow, facets_of, read_from, stored_bytes, to_metadata
 from .row_scan import StoredRow
 
 
@@ -117,16 +110,15 @@ def _reported_time(row: StoredRow) -> int | None:
 
 
 def _has_checksum(row: StoredRow, facets: FacetsRow, created_us: int | None) -> bool:
-    numbers: Any = (
-        created_us, row.steps, row.total_ms, bool(facets.has_error), facets.prompt_tokens,
-        facets.completion_tokens, facets.cost_usd,
-    )  # fmt: skip
-    details = stored_bytes(facets.details)
+    """Whether the row, saved then, is what its summary in the index was made of."""
     try:
-        found = summary_checksum(row.run_id, stored_bytes(row.metadata), details, numbers)
+        moment = timestamps.to_text(timestamps.from_microseconds(created_us or 0)).encode()
     except ValueError:
         return False
-    return found == facets.summary_crc
+    return created_us is not None and is_summary_of(
+        facets.summary, facets.summary_crc, row.run_id, row.steps, row.total_ms, moment,
+        row.metadata,
+    )  # fmt: skip
 
 
 def _wrong_facets(

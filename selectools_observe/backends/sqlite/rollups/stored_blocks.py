@@ -16,13 +16,7 @@ from ....model.group_sums import GroupBuilder, GroupSums
 from ....model.statistics import QUARTER_US, RunSums
 from ....model.stored_calls import StoredCalls, stored_calls
 from ..index.index_upkeep import BLOCK
-from ..rows import (
-    SUMMARIES,
-    split_row,
-    stored_bytes,
-    summary_as_written,
-    summary_of_facets,
-)
+from ..rows import SUMMARIES, stored_bytes, summaries_of_rows
 from .columns import BlockBuilder, BlockCalls, BlockRuns, Selection, chosen_calls, chosen_runs
 
 _ROWS_AT_ONCE = 32  # of traces: some are large
@@ -56,16 +50,12 @@ def _add_rows(
 ) -> None:
     marks = ",".join("?" * len(ids))
     rows = connection.execute(
-        f"{SUMMARIES} WHERE t.rowid IN ({marks}) ORDER BY t.rowid DESC", ids
+        f"{SUMMARIES} WHERE f.id IN ({marks}) ORDER BY t.rowid DESC", ids
     ).fetchall()
     calls = dict(_calls_of(connection, ids))
-    for row in rows:
-        summary = summary_as_written(row)
-        if summary is None:
-            _, columns, facets = split_row(row)
-            summary = None if facets is None else summary_of_facets(columns, where, facets)
+    for (row_id, *_), summary in zip(rows, summaries_of_rows(connection, where, rows), strict=True):
         if summary is not None:
-            builder.add(row[0] % BLOCK, summary, calls.get(row[0]))
+            builder.add(row_id % BLOCK, summary, calls.get(row_id))
 
 
 def _calls_of(
