@@ -27,13 +27,14 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from .model.annotations import Annotation, Source
+from .model.clock import Clock
 from .model.filters import TraceFilter
 from .model.groups import GroupPage, TraceFacets
 from .model.histogram import TraceHistogram
 from .model.pagination import TracePage
 from .model.reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
 from .model.retention import PruneReport
-from .model.statistics import BY_DEFAULT, Clock, Statistics
+from .model.statistics import BY_DEFAULT, Statistics
 from .model.text_query import SearchPage
 from .model.trace import AgentTrace, TraceSummary
 
@@ -213,17 +214,24 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         ...
 
     async def histogram(
-        self, filters: TraceFilter | None = None, *, buckets: int = 60
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        buckets: int = 60,
+        time: Clock = "started_at",
     ) -> TraceHistogram:
-        """Return how many traces that match were saved when, and how many of them have an error.
+        """Return how many traces that match began when, and how many of them have an error.
 
-        It spans from ``filters.since`` to ``filters.until``; a bound that is not given is the first
-        or the last instant at which any trace of the store was saved, matching or not. The time is
-        cut into ``buckets`` equal parts, a whole number of microseconds each. With a bound missing
-        and nothing stored, there are no buckets.
+        With ``time="created_at"``, when they were saved. It spans from ``filters.started_since`` to
+        ``filters.started_until`` (``since`` to ``until``); a bound that is not given is the first
+        or the last such time of any trace that the filter's bounds of time let through, matching or
+        not. The time is cut into ``buckets`` equal parts, a whole number of microseconds each. With
+        a bound missing and no such trace, there are no buckets. A trace whose beginning nothing
+        tells counts with its save.
 
         Raises:
-            ValueError: ``buckets`` is not from 1 to 10,000, or the filter has a limit.
+            ValueError: ``buckets`` is not from 1 to 10,000, the filter has a limit, or there is no
+                such time.
         """
         ...
 
@@ -475,7 +483,13 @@ class QueryableTraceStore(TraceStore, Protocol):
         """See `AsyncQueryableTraceStore.count`."""
         ...
 
-    def histogram(self, filters: TraceFilter | None = None, *, buckets: int = 60) -> TraceHistogram:
+    def histogram(
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        buckets: int = 60,
+        time: Clock = "started_at",
+    ) -> TraceHistogram:
         """See `AsyncQueryableTraceStore.histogram`."""
         ...
 

@@ -6,13 +6,13 @@ from collections.abc import Collection
 from datetime import UTC, tzinfo
 from functools import partial
 
+from ..model.clock import Clock
 from ..model.filters import TraceFilter
 from ..model.group_sums import Group
 from ..model.statistics import (
     BY_DEFAULT,
     DIMENSIONS,
     OTHERS,
-    Clock,
     Collector,
     Dimension,
     Statistics,

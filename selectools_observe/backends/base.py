@@ -28,6 +28,7 @@ from ..errors import (
     TraceNotFoundError,
 )
 from ..model.annotations import Annotation, Source, check_annotation
+from ..model.clock import Clock, bounds_of, only_times
 from ..model.codec import LARGE, TraceType, decode, decode_in_pieces
 from ..model.filters import (
     TraceFilter,
@@ -45,13 +46,13 @@ from ..model.groups import (
     TraceFacets,
     check_group_order,
 )
-from ..model.histogram import Tally, TraceHistogram, bounds_of, check_histogram
+from ..model.histogram import Tally, TraceHistogram, check_histogram
 from ..model.ordering import Order, SortKey
 from ..model.pagination import Position, TracePage, from_cursor, to_cursor
 from ..model.reports import Progress
 from ..model.retention import PruneReport, Retention
 from ..model.rollups import Rollup
-from ..model.statistics import BY_DEFAULT, Clock, Collector, Statistics
+from ..model.statistics import BY_DEFAULT, Collector, Statistics
 from ..model.text_query import SearchPage, parse_text
 from ..model.trace import AgentTrace, TraceFacts, TraceSummary
 from ..model.validation import is_storable_id
@@ -211,16 +212,20 @@ class StoreCore(ABC, Generic[PreparedT]):
         return await self._count(_unordered(filters))
 
     async def histogram(
-        self, filters: TraceFilter | None = None, *, buckets: int = 60
+        self,
+        filters: TraceFilter | None = None,
+        *,
+        buckets: int = 60,
+        time: Clock = "started_at",
     ) -> TraceHistogram:
         """See `AsyncQueryableTraceStore.histogram`."""
         filters = check_filter(_EVERYTHING if filters is None else filters)
-        check_histogram(filters, buckets)
+        check_histogram(filters, buckets, time)
         await self._begin()
         filters = _unordered(filters)
         if self._must_read(filters):
-            return await self._histogram_by_reading(filters, buckets)
-        return await self._histogram(filters, buckets)
+            return await self._histogram_by_reading(filters, buckets, time)
+        return await self._histogram(filters, buckets, time)
 
     async def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
@@ -661,24 +666,25 @@ class StoreCore(ABC, Generic[PreparedT]):
             after = self._position(rows[-1])
             size = min(2 * size, MOST_AT_ONCE)
 
-    async def _histogram_by_reading(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
-        since, until = bounds_of(filters)
+    async def _histogram_by_reading(
+        self, filters: TraceFilter, buckets: int, time: Clock
+    ) -> TraceHistogram:
+        since, until = bounds_of(filters, time)
         if since is None or until is None:
-            span = await self._span()
+            span = await self._span(only_times(filters), time)
             if span is None:
                 return TraceHistogram()
             since = span[0] if since is None else since
             until = span[1] if until is None else until
-        tally = Tally(since, until, buckets)
+        tally = Tally(since, until, buckets, time)
         for row in await self._rows(PageRequest(filters)):
-            moment = timestamps.to_microseconds(row.summary.created_at)
-            tally.add_run(moment, has_error=row.summary.has_error)
+            tally.add_summary(row.summary)
         return tally.result()
 
-    async def _span(self) -> tuple[int, int] | None:
-        """When the first and the last run were saved, in microseconds; None if there is none."""
-        every = await self._histogram(_EVERYTHING, 1)
-        if every.since is None or every.until is None:
+    async def _span(self, within: TraceFilter, time: Clock) -> tuple[int, int] | None:
+        """The first and the last time of a run, in microseconds; None if there is none."""
+        every = await self._histogram(within, 1, time)
+        if every.since is None or every.until is None or not every.total:
             return None
         return timestamps.to_microseconds(every.since), timestamps.to_microseconds(every.until)
 
@@ -838,8 +844,12 @@ class StoreCore(ABC, Generic[PreparedT]):
         """How many match, up to the filter's limit."""
 
     @abstractmethod
-    async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
-        """How many match, over time."""
+    async def _histogram(self, filters: TraceFilter, buckets: int, time: Clock) -> TraceHistogram:
+        """How many match, over time.
+
+        Bounds that the filter does not say are the first and the last of the runs that match its
+        bounds of time (`only_times`).
+        """
 
     @abstractmethod
     async def _delete(self, run_id: str) -> bool:

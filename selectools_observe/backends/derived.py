@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from ..errors import CorruptTraceError, TraceNotFoundError
+from ..model.clock import Clock, moment_of
 from ..model.codec import EncodedTrace, decode, encode
 from ..model.filters import TraceFilter, asks_for_texts
 from ..model.histogram import TraceHistogram
@@ -160,14 +161,12 @@ class DerivedStore(StoreCore[EncodedTrace]):
     async def _count(self, filters: TraceFilter) -> int:
         return len(await self._query(filters, filters.limit))
 
-    async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
-        return await self._histogram_by_reading(filters, buckets)
+    async def _histogram(self, filters: TraceFilter, buckets: int, time: Clock) -> TraceHistogram:
+        return await self._histogram_by_reading(filters, buckets, time)
 
-    async def _span(self) -> tuple[int, int] | None:
-        saved = [row.summary.created_at for row in await self._page(PageRequest(_EVERYTHING))]
-        if not saved:
-            return None
-        return timestamps.to_microseconds(min(saved)), timestamps.to_microseconds(max(saved))
+    async def _span(self, within: TraceFilter, time: Clock) -> tuple[int, int] | None:
+        moments = [moment_of(row.summary, time) for row in await self._page(PageRequest(within))]
+        return (min(moments), max(moments)) if moments else None
 
     async def _delete(self, run_id: str) -> bool:
         return bool(await self._call("delete", run_id))

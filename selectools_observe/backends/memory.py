@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from ..model.annotations import Annotation
+from ..model.clock import Clock
 from ..model.codec import LARGE, TraceType
 from ..model.filters import TraceFilter
 from ..model.histogram import TraceHistogram
@@ -159,8 +160,8 @@ class MemoryStore(StoreCore[Snapshot]):
     async def _count(self, filters: TraceFilter) -> int:
         return await count_in_slices(self._look, filters)
 
-    async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
-        return await histogram_in_slices(self._look, filters, buckets)
+    async def _histogram(self, filters: TraceFilter, buckets: int, time: Clock) -> TraceHistogram:
+        return await histogram_in_slices(self._look, filters, buckets, time)
 
     async def _look(self, look: ScanRequest) -> ScanResult:
         with self._lock.held:

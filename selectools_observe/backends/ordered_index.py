@@ -16,8 +16,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from ..model.clock import Clock, bounds_of, moment_of, only_times
 from ..model.filters import TraceFilter, asks_for_facts, verdict
-from ..model.histogram import Tally, TraceHistogram, bounds_of
+from ..model.histogram import Tally, TraceHistogram
 from ..model.json_values import canonical
 from ..model.pagination import Position
 from ..model.trace import TraceFacts, TraceSummary, copy_of
@@ -68,7 +69,7 @@ class ScanRequest(msgspec.Struct, frozen=True):
 
     ask: PageRequest
     goes_on: int | None = None
-    wants: Literal["summaries", "times", "number"] = "summaries"
+    wants: Literal["summaries", "started_at", "created_at", "number"] = "summaries"
     enough: int | None = None
 
 
@@ -77,8 +78,8 @@ class ScanResult(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         found: What matches, if summaries were wanted.
-        times: When each that matches was saved, in microseconds since 1970, and whether it has an
-            error, if times were wanted.
+        times: When each that matches began, or was saved, in microseconds since 1970, and whether
+            it has an error, if one of these was wanted.
         count: How many match.
         goes_on: Where the next part begins.
         is_last: Whether there is none.
@@ -192,8 +193,9 @@ class OrderedIndex(Generic[EntryT]):
         found, times = [], []
         if look.wants == "summaries":
             found = [self._found(entry) for entry in matching]
-        elif look.wants == "times":
-            times = [(_created_us(entry), entry.summary.has_error) for entry in matching]
+        elif look.wants != "number":
+            summaries = [entry.summary for entry in matching]
+            times = [(moment_of(one, look.wants), one.has_error) for one in summaries]
         return ScanResult(found, times, len(matching), rest[0] if rest else None, is_last=not rest)
 
     def _matching(self, filters: TraceFilter, numbers: Sequence[int]) -> Iterator[EntryT]:
@@ -302,28 +304,31 @@ async def count_in_slices(
 
 
 async def histogram_in_slices(
-    look: Callable[[ScanRequest], Awaitable[ScanResult]], filters: TraceFilter, buckets: int
+    look: Callable[[ScanRequest], Awaitable[ScanResult]],
+    filters: TraceFilter,
+    buckets: int,
+    time: Clock,
 ) -> TraceHistogram:
     """How many match, over time, slice by slice."""
-    since, until = bounds_of(filters)
+    since, until = bounds_of(filters, time)
     if since is None or until is None:
-        every = [moment async for moment, _ in _times(look, _EVERYTHING)]
+        every = [moment async for moment, _ in _times(look, only_times(filters), time)]
         if not every:
             return TraceHistogram()
         since = min(every) if since is None else since
         until = max(every) if until is None else until
-    tally = Tally(since, until, buckets)
-    async for moment, has_error in _times(look, filters):
+    tally = Tally(since, until, buckets, time)
+    async for moment, has_error in _times(look, filters, time):
         tally.add_run(moment, has_error=has_error)
     return tally.result()
 
 
 async def _times(
-    look: Callable[[ScanRequest], Awaitable[ScanResult]], filters: TraceFilter
+    look: Callable[[ScanRequest], Awaitable[ScanResult]], filters: TraceFilter, time: Clock
 ) -> AsyncIterator[tuple[int, bool]]:
     goes_on: int | None = None
     while True:
-        part = await look(ScanRequest(PageRequest(filters), goes_on, "times"))
+        part = await look(ScanRequest(PageRequest(filters), goes_on, time))
         for item in part.times:
             yield item
         goes_on = part.goes_on

@@ -11,13 +11,13 @@ import msgspec
 
 from ..errors import CorruptTraceError
 from ..model.annotations import Latest
+from ..model.clock import Clock, bounds_of, only_times
 from ..model.codec import TraceType
 from ..model.filters import TraceFilter, verdict
-from ..model.histogram import Tally, TraceHistogram, bounds_of
+from ..model.histogram import Tally, TraceHistogram
 from ..model.pagination import Position
 from ..runtime.interface import Runtime
 from ..runtime.loop_local import LoopLocal
-from . import timestamps
 from .base import Loaded, PreparedT, StoreCore
 from .paging import PageRequest, PageRow
 from .ranges import is_exact
@@ -85,8 +85,13 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
         """Count those that match a filter that SQL tells exactly, over time."""
 
     @abstractmethod
-    async def _first_and_last(self) -> tuple[int | None, int | None]:
-        """When the first and the last of all runs were saved, in microseconds."""
+    async def _first_and_last(
+        self, filters: TraceFilter, time: Clock
+    ) -> tuple[int | None, int | None]:
+        """The first and the last time of the runs that match, in microseconds.
+
+        The filter has bounds of time only.
+        """
 
     async def _latest(self, run_ids: Sequence[str]) -> dict[str, Latest]:  # noqa: ARG002
         """What the summaries of those runs tell that have annotations."""
@@ -148,23 +153,22 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
             found += 1
         return found
 
-    async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
-        bounds = await self._bounds(filters)
+    async def _histogram(self, filters: TraceFilter, buckets: int, time: Clock) -> TraceHistogram:
+        bounds = await self._bounds(filters, time)
         if bounds is None:
             return TraceHistogram()
-        tally = Tally(*bounds, buckets)
+        tally = Tally(*bounds, buckets, time)
         if is_exact(filters):
             await self._tally_rows(filters, tally)
         else:
             async for row in self._matching(PageRequest(filters), _ROWS_AT_ONCE):
-                moment = timestamps.to_microseconds(row.summary.created_at)
-                tally.add_run(moment, has_error=row.summary.has_error)
+                tally.add_summary(row.summary)
         return tally.result()
 
-    async def _bounds(self, filters: TraceFilter) -> tuple[int, int] | None:
-        since, until = bounds_of(filters)
+    async def _bounds(self, filters: TraceFilter, time: Clock) -> tuple[int, int] | None:
+        since, until = bounds_of(filters, time)
         if since is None or until is None:
-            first, last = await self._first_and_last()
+            first, last = await self._first_and_last(only_times(filters), time)
             since = first if since is None else since
             until = last if until is None else until
         return None if since is None or until is None else (since, until)

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from .clock import Clock, check_clock, moment_of
 from .filters import TraceFilter
-from .trace import EPOCH, MICROSECOND
+from .trace import EPOCH, MICROSECOND, TraceSummary
 
 _LAST_US = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 
@@ -15,7 +16,7 @@ MOST_BUCKETS = 10_000
 
 
 class TraceHistogram(msgspec.Struct, frozen=True):
-    """How many runs were saved when.
+    """How many runs began, or were saved, when.
 
     Attributes:
         since: When the first bucket begins, aware.
@@ -38,15 +39,17 @@ class TraceHistogram(msgspec.Struct, frozen=True):
 
 
 class Tally:
-    """Counts runs by the microsecond at which they were saved.
+    """Counts runs by the microsecond at which they began, or were saved.
 
     Args:
         since: The first microsecond that counts, since 1970.
         until: The last.
         buckets: How many parts of that time.
+        time: Which time of a run counts.
     """
 
-    def __init__(self, since: int, until: int, buckets: int) -> None:
+    def __init__(self, since: int, until: int, buckets: int, time: Clock) -> None:
+        self.time = time
         self.since = since
         self.until = until
         # Whole microseconds, so that every backend finds the same bucket for a run.
@@ -69,6 +72,10 @@ class Tally:
         if bucket is not None:
             self.add(bucket, 1, int(has_error))
 
+    def add_summary(self, summary: TraceSummary) -> None:
+        """Count the run of a summary, if it is inside."""
+        self.add_run(moment_of(summary, self.time), has_error=summary.has_error)
+
     @property
     def total(self) -> int:
         """How many runs were counted."""
@@ -86,20 +93,14 @@ def _moment(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=min(microseconds, _LAST_US))
 
 
-def bounds_of(filters: TraceFilter) -> tuple[int | None, int | None]:
-    """The filter's own bounds of time, in microseconds since 1970."""
-    since = None if filters.since is None else (filters.since - EPOCH) // MICROSECOND
-    until = None if filters.until is None else (filters.until - EPOCH) // MICROSECOND
-    return since, until
-
-
-def check_histogram(filters: TraceFilter, buckets: int) -> None:
+def check_histogram(filters: TraceFilter, buckets: int, time: str) -> None:
     """Refuse what no histogram can be made of.
 
     Raises:
         TypeError: ``buckets`` is not an integer.
-        ValueError: There are none, or too many; or the filter has a limit.
+        ValueError: There are none, or too many; the filter has a limit; there is no such time.
     """
+    check_clock(time)
     if isinstance(buckets, bool) or not isinstance(buckets, int):
         raise TypeError(
             f"buckets must be an integer, not {type(buckets).__name__}: {buckets!r:.80}"

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from .annotation_statistics import AnnotationStatistics
+from .clock import Clock, check_clock, time_of
 from .group_sums import CallColumns, Group, GroupBuilder, GroupSums, RunColumns
 from .groups import group_values
 from .rollups import CallRollup, Rollup, rollup_of
@@ -21,7 +22,6 @@ from .trace import EPOCH, MICROSECOND, AgentTrace, TraceSummary
 Dimension: TypeAlias = Literal["hour", "day", "model", "tool"]
 DIMENSIONS: tuple[Dimension, ...] = ("hour", "day", "model", "tool")
 BY_DEFAULT: tuple[str, ...] = ("day", "model", "tool")
-Clock: TypeAlias = Literal["started_at", "created_at"]
 
 OTHERS = "(others)"
 """The group of whatever came after the limit of groups was reached."""
@@ -98,8 +98,7 @@ class Collector:
     ) -> None:
         if "" in by:
             raise ValueError(f"runs are grouped by {', '.join(DIMENSIONS)} or a key, not by ''")
-        if time not in {"started_at", "created_at"}:
-            raise ValueError(f"time is started_at or created_at, not {time!r:.80}")
+        check_clock(time)
         self.by = frozenset(by)
         self.other_keys = [name for name in dict.fromkeys(by) if name not in DIMENSIONS]
         self.counts_times = not self.by.isdisjoint({"hour", "day"})
@@ -236,8 +235,7 @@ class Collector:
         """The total, the run's hour and day, and its keys."""
         groups = [self._total]
         if self.counts_times:
-            moment = summary.started_at if self.time == "started_at" else None
-            groups += self._times_of(summary.created_at if moment is None else moment)
+            groups += self._times_of(time_of(summary, self.time))
         for name in self.other_keys:
             groups += [
                 self._group(name, key, MOST_NAMES)

@@ -84,11 +84,9 @@ class StoreCaller(ABC):
         number: int = await _done(self.store.count(filters))
         return number
 
-    async def histogram(
-        self, filters: TraceFilter | None = None, *, buckets: int = 60
-    ) -> TraceHistogram:
+    async def histogram(self, filters: TraceFilter | None = None, **options: Any) -> TraceHistogram:
         __tracebackhide__ = True
-        counted: TraceHistogram = await _done(self.store.histogram(filters, buckets=buckets))
+        counted: TraceHistogram = await _done(self.store.histogram(filters, **options))
         return counted
 
     async def search(self, *args: Any, **options: Any) -> SearchPage:

@@ -71,7 +71,7 @@ class CreatedAtChecks(Backend):
         late = TraceFilter(since=_FIRST + timedelta(days=1, hours=1))
         assert [run_id[-1] for run_id in await caller.ids(late)] == list("20")
         assert await caller.count(TraceFilter(until=_FIRST)) == 1
-        assert (await caller.histogram(buckets=3)).since == _FIRST
+        assert (await caller.histogram(buckets=3, time="created_at")).since == _FIRST
 
     async def test_some_are_stated_and_some_are_not(self, caller: StoreCaller) -> None:
         before = datetime.now(UTC) - timedelta(hours=1)

@@ -6,21 +6,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from ..model.clock import Clock, bounds_of, only_times, time_of
 from ..model.facets import facts_of
 from ..model.filters import TraceFilter, matches
 from ..model.histogram import TraceHistogram
-from ..model.trace import TraceSummary
+from ..model.trace import EPOCH, MICROSECOND, TraceFacts, TraceSummary
 from .backend import Backend, SetClock
 from .callers import StoreCaller
 from .samples import make_trace, make_traces, various_filters, various_traces
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-_MICROSECOND = timedelta(microseconds=1)
+_NO_FACTS = TraceFacts(None, has_error=False)
 
 
 class HistogramChecks(Backend):
@@ -29,20 +30,44 @@ class HistogramChecks(Backend):
     async def test_the_histogram_of_nothing(self, caller: StoreCaller) -> None:
         assert await caller.histogram() == TraceHistogram()
         assert await caller.histogram(TraceFilter(since=NOON)) == TraceHistogram()
-        between = await caller.histogram(TraceFilter(since=NOON, until=NOON + MINUTE), buckets=3)
-        assert (between.since, between.until) == (NOON, NOON + MINUTE)
-        assert (between.runs, between.errors, between.total) == ([0, 0, 0], [0, 0, 0], 0)
+        for time, filters in (
+            ("created_at", TraceFilter(since=NOON, until=NOON + MINUTE)),
+            ("started_at", TraceFilter(started_since=NOON, started_until=NOON + MINUTE)),
+        ):
+            between = await caller.histogram(filters, buckets=3, time=time)
+            assert (between.since, between.until) == (NOON, NOON + MINUTE)
+            assert (between.runs, between.errors, between.total) == ([0, 0, 0], [0, 0, 0], 0)
 
     async def test_the_histogram_of_one_run(self, caller: StoreCaller) -> None:
         await caller.save(make_trace("only"))
         (summary,) = await caller.list()
-        counted = await caller.histogram(buckets=4)
-        assert (counted.since, counted.until) == (summary.created_at, summary.created_at)
-        assert counted.runs == [1, 0, 0, 0]
+        for time in get_args(Clock):
+            counted = await caller.histogram(buckets=4, time=time)
+            moment = getattr(summary, time)
+            assert (counted.since, counted.until) == (moment, moment)
+            assert counted.runs == [1, 0, 0, 0]
+        assert await caller.histogram(buckets=4) == await caller.histogram(
+            buckets=4, time="started_at"
+        )
+
+    async def test_a_run_without_a_beginning_counts_with_its_save(
+        self, caller: StoreCaller
+    ) -> None:
+        trace = make_trace("when")
+        trace.start_time = 0.0
+        for step in trace.steps:
+            step.timestamp = 0.0
+        await caller.save(trace)
+        (summary,) = await caller.list()
+        assert summary.started_at is None
+        assert (await caller.histogram()).since == summary.created_at
+        assert await caller.histogram() == await caller.histogram(time="created_at")
 
     async def test_histograms_agree_with_queries(self, caller: StoreCaller) -> None:
         """In a store of some size, changed since, the counts are those of the summaries."""
         traces = list(various_traces(600))
+        for number, trace in enumerate(traces):
+            trace.start_time = 1_700_000_000 + number * 977 % 601
         for start in range(0, 600, 60):
             await caller.save_many(traces[start : start + 60])
         await caller.save_many(traces[5:300:11])
@@ -54,8 +79,11 @@ class HistogramChecks(Backend):
             filters = TraceFilter(**{**fields, "limit": None})
             matching = [s for s in summaries if matches(filters, s, facts[s.run_id])]
             failed = {s.run_id for s in matching if facts[s.run_id].has_error}
-            counted = await caller.histogram(filters, buckets=1 + number % 70)
-            _check(counted, filters, summaries, matching, failed)
+            for time in get_args(Clock):
+                counted = await caller.histogram(filters, buckets=1 + number % 70, time=time)
+                bounds = _span(filters, time, summaries)
+                moments = [(time_of(one, time), one.run_id in failed) for one in matching]
+                _check(counted, filters, bounds, moments)
 
     async def test_histograms_follow_the_clock(
         self, caller: StoreCaller, set_clock: SetClock | None
@@ -67,11 +95,13 @@ class HistogramChecks(Backend):
             set_clock(NOON + minute * MINUTE)
             await caller.save(make_trace(f"run-{n:03}"))
         counted = await caller.histogram(
-            TraceFilter(since=NOON, until=NOON + 60 * MINUTE - _MICROSECOND), buckets=6
+            TraceFilter(since=NOON, until=NOON + 60 * MINUTE - MICROSECOND),
+            buckets=6,
+            time="created_at",
         )
         assert counted.bucket == 10 * MINUTE
         assert counted.runs == [160, 40, 0, 40, 0, 40]
-        counted = await caller.histogram(buckets=60)
+        counted = await caller.histogram(buckets=60, time="created_at")
         assert (counted.since, counted.until) == (NOON, NOON + 60 * MINUTE)
         assert counted.total == 320
         assert [n for n, runs in enumerate(counted.runs) if runs] == [0, 4, 6, 9, 29, 58, 59]
@@ -85,8 +115,9 @@ class HistogramChecks(Backend):
         for run_id in saved:
             await caller.delete(run_id)
         (summary,) = await caller.list()
-        counted = await caller.histogram()
+        counted = await caller.histogram(time="created_at")
         assert (counted.since, counted.total) == (summary.created_at, 1)
+        assert (await caller.histogram()).since == summary.started_at
         await caller.delete("newer")
         assert await caller.histogram() == TraceHistogram()
 
@@ -94,6 +125,8 @@ class HistogramChecks(Backend):
         for buckets in (0, -1, 10_001):
             with pytest.raises(ValueError, match="buckets must be from 1 to 10000"):
                 await caller.histogram(buckets=buckets)
+        with pytest.raises(ValueError, match="time is started_at or created_at"):
+            await caller.histogram(time="yesterday")
         with pytest.raises(ValueError, match="no limit"):
             await caller.histogram(TraceFilter(limit=5))
 
@@ -112,21 +145,37 @@ class HistogramChecks(Backend):
         assert (await caller.histogram(replace(backwards, has_error=True))).total == 0
 
 
+def _span(
+    filters: TraceFilter, time: Clock, summaries: list[TraceSummary]
+) -> tuple[datetime, datetime] | None:
+    """From when to when a histogram is."""
+    within = only_times(filters)
+    inside = [time_of(one, time) for one in summaries if matches(within, one, _NO_FACTS)]
+    since, until = bounds_of(filters, time)
+    if not inside and (since is None or until is None):
+        return None
+    return (
+        min(inside) if since is None else EPOCH + since * MICROSECOND,
+        max(inside) if until is None else EPOCH + until * MICROSECOND,
+    )
+
+
 def _check(
     counted: TraceHistogram,
     filters: TraceFilter,
-    summaries: list[TraceSummary],
-    matching: list[TraceSummary],
-    failed: set[str],
+    span: tuple[datetime, datetime] | None,
+    moments: list[tuple[datetime, bool]],
 ) -> None:
-    """Whether the counts are those of the summaries, bucket by bucket."""
-    first = min(summary.created_at for summary in summaries)
-    last = max(summary.created_at for summary in summaries)
-    assert counted.since == (filters.since or first), filters
-    assert counted.until == (filters.until or last), filters
+    """Whether the counts are those of the runs, bucket by bucket."""
+    if span is None:
+        assert counted == TraceHistogram(), filters
+        return
+    since, until = span
+    assert (counted.since, counted.until) == (since, until), filters
     runs, errors = [0] * len(counted.runs), [0] * len(counted.runs)
-    for summary in matching:
-        bucket = (summary.created_at - (filters.since or first)) // counted.bucket
-        runs[bucket] += 1
-        errors[bucket] += summary.run_id in failed
+    for moment, has_failed in moments:
+        if since <= moment <= until:
+            bucket = (moment - since) // counted.bucket
+            runs[bucket] += 1
+            errors[bucket] += has_failed
     assert (counted.runs, counted.errors) == (runs, errors), filters

@@ -108,14 +108,14 @@ def test_brushing_asks_for_a_time(open_page, airline_url):
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 20, steps=4)
     page.mouse.up()
-    until(page, "document.querySelector('#search').value.includes('since:')")
+    until(page, "document.querySelector('#search').value.includes('started>=')")
     told(page, re.compile(r"^(7|8|9)\d runs$"))
     page.locator(".brush").wait_for()
     bars.focus()
     page.keyboard.press("Escape")
     told(page, "200 runs")
     page.keyboard.press("ArrowRight")
-    until(page, "document.querySelector('#search').value.includes('since:')")
+    until(page, "document.querySelector('#search').value.includes('started>=')")
 
 
 def test_keys_alone(open_page, airline_url, airline_traces):

@@ -8,12 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
+from ...model.clock import Clock
 from ...model.filters import TraceFilter
 from ...model.histogram import Tally
 from ..paging import PageRequest
 from ..ranges import Ranges
 from ..terms import wanted_terms
 from .rows import uuid_of
+
+_MOMENTS: dict[Clock, str] = {
+    "created_at": "created_us",
+    "started_at": "ifNull(started_us, created_us)",
+}
 
 
 def literal_place(place: int) -> str:
@@ -107,12 +113,20 @@ def count(database: str, filters: TraceFilter) -> str:
 
 def over_time(database: str, filters: TraceFilter, tally: Tally) -> str:
     """SQL for how many match, and have an error, by the tally's buckets."""
+    moment = _MOMENTS[tally.time]
     conditions: Sequence[str] = [
         *matching(filters),
-        f"created_us BETWEEN {tally.since} AND {tally.until}",
+        f"{moment} BETWEEN {tally.since} AND {tally.until}",
     ]
     return (
-        f"SELECT intDiv(created_us - {tally.since}, {tally.width}) AS bucket, count(), "
+        f"SELECT intDiv({moment} - {tally.since}, {tally.width}) AS bucket, count(), "
         f"countIf(has_error = 1) FROM {database}.traces "
         f"WHERE {' AND '.join(conditions)} GROUP BY bucket"
     )
+
+
+def first_and_last(database: str, filters: TraceFilter, time: Clock) -> str:
+    """SQL for how many match, and the first and the last time of these."""
+    moment = _MOMENTS[time]
+    conditions = " AND ".join(matching(filters)) or "1"
+    return f"SELECT count(), min({moment}), max({moment}) FROM {database}.traces WHERE {conditions}"

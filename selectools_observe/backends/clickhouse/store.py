@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC
 
 from ...errors import CorruptTraceError
+from ...model.clock import Clock
 from ...model.codec import TraceType
 from ...model.filters import TraceFilter
 from ...model.histogram import Tally
@@ -136,8 +137,10 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         collector.add_sums(sums)
         return True
 
-    async def _first_and_last(self) -> tuple[int | None, int | None]:
-        sql = f"SELECT count(), min(created_us), max(created_us) FROM {self._database}.traces"
+    async def _first_and_last(
+        self, filters: TraceFilter, time: Clock
+    ) -> tuple[int | None, int | None]:
+        sql = queries.first_and_last(self._database, filters, time)
         ((runs, first, last),) = await self._connections.current().count(sql)
         return (first, last) if runs else (None, None)
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from ...model.annotations import Annotation
+from ...model.clock import Clock
 from ...model.codec import EncodedTrace, TraceType, encode
 from ...model.filters import TraceFilter
 from ...model.histogram import TraceHistogram
@@ -101,8 +102,8 @@ class JSONLStore(FileCore[EncodedTrace]):
     async def _count(self, filters: TraceFilter) -> int:
         return await count_in_slices(self._look, filters)
 
-    async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
-        return await histogram_in_slices(self._look, filters, buckets)
+    async def _histogram(self, filters: TraceFilter, buckets: int, time: Clock) -> TraceHistogram:
+        return await histogram_in_slices(self._look, filters, buckets, time)
 
     async def _look(self, look: ScanRequest) -> ScanResult:
         return await self._do(self._file.look, look)

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from ...model.clock import Clock
 from ...model.filters import TraceFilter
 from ...model.histogram import Tally
 from ..paging import PageRequest
@@ -22,6 +23,9 @@ from .session import Values
 NEAREST = 2000
 """Rows that are looked through before the index of terms is asked."""
 
+_MOMENTS: dict[Clock, str] = {
+    "created_at": "created_us", "started_at": "coalesce(started_us, created_us)",
+}  # fmt: skip
 _SUMMARIES = "SELECT seq, created_us, summary FROM {traces}"
 
 
@@ -126,11 +130,19 @@ def count(traces: str, filters: TraceFilter) -> tuple[str, Values]:
 
 def over_time(traces: str, filters: TraceFilter, tally: Tally) -> tuple[str, Values]:
     """SQL for how many match, and have an error, by the tally's buckets."""
+    moment = _MOMENTS[tally.time]
     condition = _matching(filters).and_(
-        Condition("created_us BETWEEN %s AND %s", [tally.since, tally.until])
+        Condition(f"{moment} BETWEEN %s AND %s", [tally.since, tally.until])
     )
     sql = (
-        "SELECT (created_us - %s) / %s AS bucket, count(*), count(*) FILTER (WHERE has_error) "
+        f"SELECT ({moment} - %s) / %s AS bucket, count(*), count(*) FILTER (WHERE has_error) "
         f"FROM {traces} WHERE {condition.sql} GROUP BY 1"
     )
     return sql, [tally.since, tally.width, *condition.values]
+
+
+def first_and_last(traces: str, filters: TraceFilter, time: Clock) -> tuple[str, Values]:
+    """SQL for the first and the last time of the runs that match."""
+    condition, moment = _matching(filters), _MOMENTS[time]
+    sql = f"SELECT min({moment}), max({moment}) FROM {traces} WHERE {condition.sql}"
+    return sql, condition.values

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from ...errors import CorruptTraceError, StorageError
 from ...model.annotations import Annotation, Latest, in_order, latest_of
+from ...model.clock import Clock
 from ...model.codec import TraceType, encode
 from ...model.filters import TraceFilter
 from ...model.histogram import Tally
@@ -184,9 +185,11 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         for bucket, runs, errors in await self._connections.current().count(sql, values):
             tally.add(bucket, runs, errors)
 
-    async def _first_and_last(self) -> tuple[int | None, int | None]:
-        sql = f"SELECT min(created_us), max(created_us) FROM {self._traces}"
-        ((first, last),) = await self._connections.current().count(sql)
+    async def _first_and_last(
+        self, filters: TraceFilter, time: Clock
+    ) -> tuple[int | None, int | None]:
+        sql, values = queries.first_and_last(self._traces, filters, time)
+        ((first, last),) = await self._connections.current().count(sql, values)
         return first, last
 
     async def _newest(self) -> Position | None:

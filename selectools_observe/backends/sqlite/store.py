@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ...errors import StorageError
 from ...model.annotations import Annotation
+from ...model.clock import Clock
 from ...model.codec import TraceType, encode
 from ...model.filters import TraceFilter
 from ...model.histogram import TraceHistogram
@@ -108,9 +109,9 @@ class SQLiteStore(FileCore[WrittenTrace]):
     async def _count(self, filters: TraceFilter) -> int:
         return await self._loop_local.current().count(counter.count, self._where, filters)
 
-    async def _histogram(self, filters: TraceFilter, buckets: int) -> TraceHistogram:
+    async def _histogram(self, filters: TraceFilter, buckets: int, time: Clock) -> TraceHistogram:
         work = counter.histogram
-        return await self._loop_local.current().count(work, self._where, filters, buckets)
+        return await self._loop_local.current().count(work, self._where, filters, buckets, time)
 
     async def _statistics(self, filters: TraceFilter, collector: Collector) -> None:
         if can_add_up(filters, collector):

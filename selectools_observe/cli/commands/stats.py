@@ -10,8 +10,8 @@ from rich.text import Text
 
 from ...analytics import Group, Statistics, collect
 from ...model.annotation_statistics import AnnotationStatistics
+from ...model.clock import Clock
 from ...model.filters import TraceFilter
-from ...model.statistics import Clock
 from ...model.text import one_line
 from .. import formatting
 from ..command_session import Session

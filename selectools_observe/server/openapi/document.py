@@ -120,7 +120,7 @@ def _paths() -> Json:
         },
         "/api/running": {"get": _operation("Running runs, by their journals.", "RunningPage")},
         "/api/histogram": {
-            "get": _operation("Runs over time.", "Histogram", _query(BUCKETS, *FILTERS))
+            "get": _operation("Runs over time.", "Histogram", _query(BUCKETS, TIME, *FILTERS))
         },
         "/api/stats": {
             "get": _operation(

@@ -145,11 +145,12 @@ async def facets(request: Request) -> Response:
 
 
 async def histogram(request: Request) -> Response:
-    values = parse(_query(request), (BUCKETS, *FILTERS))
+    values = parse(_query(request), (BUCKETS, TIME, *FILTERS))
     filters, store = filter_of(values), state_of(request).store
+    buckets, time = values.get("buckets", 60), values.get("time", "started_at")
 
     async def make() -> dict[str, Any]:
-        return _over_time(await store.histogram(filters, buckets=values.get("buckets", 60)))
+        return _over_time(await store.histogram(filters, buckets=buckets, time=time))
 
     return await _shared(request, "histogram", make, keep=not asks_for_annotations(filters))
 

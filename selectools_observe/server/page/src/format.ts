@@ -78,7 +78,7 @@ export function second(seconds: number): string {
   return Number.isNaN(date.getTime()) ? "–" : local(date).slice(0, 19);
 }
 
-/** What `since:` and `until:` take for a moment. */
+/** What `started>` and `since:` take for a moment. */
 export function typedMoment(date: Date): string {
   return local(date).replace(" ", "T");
 }

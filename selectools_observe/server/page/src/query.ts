@@ -45,6 +45,12 @@ const READINGS: Record<string, Reading> = {
   cost: (term) => bounds(term, "min_cost_usd", "max_cost_usd", dollars),
   since: ({ value }, now) => ({ since: instant(value, now) }),
   until: ({ value }, now) => ({ until: instant(value, now) }),
+  // What is said by days or by words, the service's language reads.
+  started: (term, now) => {
+    if (!/^\d{4}-\d\d-\d\dT/.test(term.value) || !/^[<>]=/.test(term.operator))
+      throw new Error("started takes a moment: started>=2026-03-01T10:30");
+    return bounds(term, "started_since", "started_until", (value) => instant(value, now));
+  },
 };
 
 export const KEYS: [string, string][] = [
@@ -99,7 +105,7 @@ export function parse(text: string, now = Date.now()): Parsed {
 
 const WORDS_OF_LANGUAGE = new Set([
   "status", "session", "session_id", "user", "tag", "tags", "outcome", "name", "agent", "latency", "duration", "wall",
-  "wall_ms", "total_ms", "tokens", "prompt_tokens", "completion_tokens", "cost_usd", "started", "started_at", "saved",
+  "wall_ms", "total_ms", "tokens", "prompt_tokens", "completion_tokens", "cost_usd", "started_at", "saved",
   "created", "created_at", "has", "text", "label", "id", "run_id", "parent_run_id", "tool_name", "step_type",
 ]);
 const OPERATORS = /[()]|(^|\s)(OR|NOT|AND)(\s|$)|(^|\s)-[^\s-]|!=|!\w+(\s|$)|\*/;
@@ -210,6 +216,11 @@ export function withTerm(text: string, key: string, term: string | null): string
   return [rest.trim(), term].filter(Boolean).join(" ").replace(/\s+/g, " ");
 }
 
+/** What is asked for without the times that it is asked for. */
+export function timeless(text: string): string {
+  return ["since", "until", "started"].reduce((rest, key) => withTerm(rest, key, null), text);
+}
+
 export function termOf(key: string, value: string): string {
   return `${key}:${/[\s"]/.test(value) || value === "" ? JSON.stringify(value) : value}`;
 }
@@ -265,11 +276,11 @@ function yesOrNo(value: string): boolean {
   throw new Error(`error takes yes or no, not ${value}`);
 }
 
-function bounds(term: Term, low: string, high: string, read: (value: string) => number): Query {
-  const number = read(term.value);
-  if (term.operator.startsWith(">")) return { [low]: number };
-  if (term.operator.startsWith("<")) return { [high]: number };
-  return { [low]: number, [high]: number };
+function bounds(term: Term, low: string, high: string, read: (value: string) => number | string): Query {
+  const bound = read(term.value);
+  if (term.operator.startsWith(">")) return { [low]: bound };
+  if (term.operator.startsWith("<")) return { [high]: bound };
+  return { [low]: bound, [high]: bound };
 }
 
 function wholeNumber(value: string): number {

@@ -42,7 +42,7 @@ async function timeOf(source: Source, query: Query, row: number, signal: AbortSi
   let newer = 0;
   let found: number | null = null;
   for (let depth = 0; depth < DEEPEST; depth++) {
-    const parts = await source.histogram({ ...query, ...span, buckets: BUCKETS }, signal);
+    const parts = await source.histogram({ ...query, ...span, buckets: BUCKETS, time: "created_at" }, signal);
     if (!parts.since || !parts.runs.length) return found;
     let at = parts.runs.length - 1;
     while (at > 0 && newer + parts.runs[at]! <= row) newer += parts.runs[at--]!;

@@ -41,11 +41,13 @@ export class Embedded {
 
   histogram(query: Query) {
     const found = this.matching(query);
-    const times = found.map((summary) => Date.parse(summary.created_at));
+    const isByStart = query.time !== "created_at";
+    const times = found.map((run) => (isByStart ? began(run) : Date.parse(run.created_at)));
     const buckets = Number(query.buckets ?? 60);
     if (!found.length) return { since: null, until: null, bucket_ms: 0, runs: [], errors: [], total: 0 };
-    const since = query.since ? Date.parse(String(query.since)) : least(times);
-    const until = query.until ? Date.parse(String(query.until)) : -least(times.map((time) => -time));
+    const [from, to] = isByStart ? [query.started_since, query.started_until] : [query.since, query.until];
+    const since = from ? Date.parse(String(from)) : least(times);
+    const until = to ? Date.parse(String(to)) : -least(times.map((time) => -time));
     const width = Math.max(1, (until - since) / buckets);
     const runs = new Array<number>(buckets).fill(0);
     const errors = new Array<number>(buckets).fill(0);
@@ -174,6 +176,11 @@ function groupOf(key: string, runs: Summary[]): RunGroup {
   };
 }
 
+/** When a run began, or was saved where nothing tells. */
+function began({ started_at, created_at }: Summary): number {
+  return Date.parse(started_at ?? created_at);
+}
+
 type Condition = (summary: Summary & Facts) => boolean;
 
 function conditionOf(name: string, value: string): Condition | undefined {
@@ -184,6 +191,8 @@ function conditionOf(name: string, value: string): Condition | undefined {
   const conditions: Record<string, Condition> = {
     since: ({ created_at }) => Date.parse(created_at) >= time,
     until: ({ created_at }) => Date.parse(created_at) <= time,
+    started_since: (run) => began(run) >= time,
+    started_until: (run) => began(run) <= time,
     has_error: ({ has_error }) => has_error === (value === "true"),
     model: ({ models }) => models.includes(value),
     tool_name: ({ tools }) => tools.includes(value),

@@ -15,7 +15,7 @@ import { Running } from "../parts/running";
 import { NoRuns, Problem, Waiting } from "../parts/states";
 import { Views } from "../parts/views";
 import { Virtual, type Scroller } from "../parts/virtual";
-import { askedOf, KEYS, nearest, parse, partsOf, withTerm } from "../query";
+import { askedOf, KEYS, nearest, parse, partsOf, timeless, withTerm } from "../query";
 import { go, write, type Route } from "../route";
 import type { LiveState, Source } from "../source";
 import type { Summary } from "../types";
@@ -70,11 +70,12 @@ export function Runs({ source, route, known, following, onLive }: Props) {
     if (left) left.at = at;
   }, [at, rows]);
 
-  const timeless = useMemo(() => {
-    const { since: _since, until: _until, ...rest } = query;
-    return rest;
-  }, [JSON.stringify(query)]);
-  const spans = useLater(JSON.stringify(timeless), BARS_MS);
+  const anyTime = useMemo(() => {
+    const { query: rest, words: others } = askedOf(timeless(asked), source.live);
+    return isSaid ? { ...rest, text: quoted(others) } : rest;
+  }, [asked, isSaid, source]);
+  const span = useMemo(() => parse(asked).query, [asked]);
+  const spans = useLater(JSON.stringify(anyTime), BARS_MS);
   const histogram = useLoaded(
     (signal) =>
       rowsFirst(rows, () => {
@@ -205,13 +206,13 @@ export function Runs({ source, route, known, following, onLive }: Props) {
         <TimeLine
           data={histogram.value}
           loading={histogram.loading}
-          since={(query.since as string | undefined) ?? null}
-          until={(query.until as string | undefined) ?? null}
+          since={(span.started_since as string | undefined) ?? null}
+          until={(span.started_until as string | undefined) ?? null}
           onBrush={(since, until) => {
             const [from, to] = [since, until].map((iso) => typedMoment(new Date(iso)));
-            change(withTerm(withTerm(q, "since", `since:${from}`), "until", `until:${to}`));
+            change(withTerm(timeless(q), "started", `started>=${from} started<=${to}`));
           }}
-          onClear={() => change(withTerm(withTerm(q, "since", null), "until", null))}
+          onClear={() => change(timeless(q))}
         />
       )}
       {route.other && (
