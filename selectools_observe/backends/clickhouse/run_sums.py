@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
+from ...model.clock import Clock
 from ...model.group_sums import GroupBuilder, GroupSums
 from ...model.percentiles import LOG_FACTOR, SMALLEST, ZERO_BUCKET, Sketch
-from ...model.statistics import QUARTER_US, Clock, RunSums
+from ...model.statistics import QUARTER_US, RunSums
 from ..zone_offsets import Offset
 from .driver import Row
 from .step_columns import name_of
