@@ -481,7 +481,10 @@ class TestSums:
     def test_a_histogram_between_bounds(self, store, service):
         store.save(run_of("run"))
         told = service.json(
-            "/api/histogram", since="2026-01-01T00:00:00Z", until="2026-01-02T00:00:00Z", buckets=24
+            "/api/histogram",
+            started_since="2026-01-01T00:00:00Z",
+            started_until="2026-01-02T00:00:00Z",
+            buckets=24,
         )
         assert told["runs"] == told["errors"] == [0] * 24
         assert (told["since"], told["total"]) == ("2026-01-01T00:00:00.000000Z", 0)
