@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from selectools_observe import (
 )
 from selectools_observe.backends.sqlite.index import text_search, words
 from selectools_observe.model.text_query import parse_text
+from selectools_observe.runtime import idle_thread
 
 WORDS = (
     "refund", "Refunds", "gift", "card", "café", "CAFE", "ﬁne", "天気", "気", "get_order", "Straße",
@@ -191,3 +194,93 @@ def test_without_fts5_runs_are_read(path: str, monkeypatch: pytest.MonkeyPatch) 
         take_in(path)
         assert len(ids(path, "refund")) == 8
         assert store.count(TraceFilter(text="refund")) == 8
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 30
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return holds()
+
+
+def test_it_is_made_in_idle_time(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle_thread, "_DELAY", 0.0)
+    with SQLiteTraceStore(path) as store:
+        store.save_many([run(f"r{n}", "refund") for n in range(300)])
+        assert eventually(lambda: len(ids(path, "refund")) == 300)
+        store.save_many([run(f"s{n}", "gift") for n in range(300)])
+        assert eventually(lambda: len(ids(path, "gift")) == 300)
+    assert not Path(f"{path}-wal").exists()  # nobody has the file open any more
+
+
+def test_a_search_lets_an_old_file_be_indexed(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle_thread, "_DELAY", 0.0)
+    monkeypatch.setattr(text_search, "_MANY_WAITING", 3)
+    with SQLiteTraceStore(path) as store:
+        store.save_many([run(f"r{n}", "refund") for n in range(8)])
+        assert len(store.search("refund", limit=2)) == 2
+        assert eventually(lambda: len(ids(path, "refund")) == 8)
+
+
+DAMAGE = (
+    "UPDATE trace_words_data SET block = x'0000ffff' WHERE id = 10",
+    "UPDATE trace_words_data SET block = x'ff' WHERE id > 10",
+    "DELETE FROM trace_words_data",
+    "DELETE FROM trace_words_config",
+    "DROP TABLE trace_words",
+    "DROP TABLE trace_words_data",
+    "DROP TABLE trace_words_config",
+)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_index_is_rebuilt(
+    path: str, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idle_thread, "_DELAY", 0.0)
+    with SQLiteTraceStore(path) as store:
+        store.save_many([run(f"r{n}", "refund") for n in range(8)])
+    take_in(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(damage)
+    with SQLiteTraceStore(path) as store:
+        assert store.count(TraceFilter(text="refund")) == 8
+        assert eventually(lambda: _names(path) == 8)
+
+
+def _names(path: str) -> int:
+    try:
+        return len(ids(path, "refund"))
+    except words.DamagedWordsError:
+        return 0
+
+
+def test_an_index_of_runs_that_are_gone_is_rebuilt(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "_STALE", 4)
+    with SQLiteTraceStore(path) as store:
+        store.save_many([run(f"r{n}", "refund") for n in range(20)])
+        take_in(path)
+        store.delete_many([f"r{n}" for n in range(15)])
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            assert words.is_useless(connection)
+            words.rebuild(connection)
+            assert not words.is_useless(connection)
+        take_in(path)
+        assert ids(path, "refund") == [16, 17, 18, 19, 20]
+
+
+def test_a_fork_in_the_midst(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle_thread, "_DELAY", 0.0)
+    with SQLiteTraceStore(path) as store:
+        store.save_many([run(f"r{n}", "refund") for n in range(600)])
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                found = store.count(TraceFilter(text="refund"))
+                store.save(run("of a child", "refund"))
+                os._exit(0 if found >= 600 else 1)
+            assert os.waitpid(child, 0)[1] == 0
+        assert eventually(lambda: len(ids(path, "refund")) >= 600)
+        assert store.count(TraceFilter(text="refund")) == 601

@@ -33,6 +33,7 @@ from .database import FAULTS, Database, Purpose
 from .index import counter
 from .index.ordered import can_order
 from .index.text_search import TextSearch
+from .index.word_keeper import WordKeeper
 from .recovery.backup import backing_up
 from .recovery.compact import compacting
 from .recovery.repair import repairing
@@ -63,6 +64,7 @@ class SQLiteStore(FileCore[WrittenTrace]):
         self._database = Database(path, durability)
         super().__init__(runtime, path, trace_type)
         self._loop_local = LoopLocal(runtime, self._new_state, _LoopState.abandon)
+        self._words = WordKeeper(self._database.connect)
 
     @property
     def path(self) -> str | None:
@@ -71,7 +73,7 @@ class SQLiteStore(FileCore[WrittenTrace]):
 
     def _new_state(self) -> _LoopState:
         self._check_open()
-        return _LoopState(self._runtime, self._database)
+        return _LoopState(self._runtime, self._database, self._words)
 
     async def _open(self) -> None:
         self._check_open()
@@ -104,6 +106,10 @@ class SQLiteStore(FileCore[WrittenTrace]):
         search = TextSearch(self._where, ask)
         while not await self._loop_local.current().scan(search.step):
             self._check_open()
+        if search.is_damaged:
+            self._words.rebuild()
+        elif search.is_behind and not self._database.is_private:
+            self._words.wake()
         return search.page
 
     async def _count(self, filters: TraceFilter) -> int:
@@ -171,10 +177,13 @@ class SQLiteStore(FileCore[WrittenTrace]):
         return Position(self._kind, newest) if newest else None
 
     async def _close(self) -> None:
+        self._words.abandon()
         mine, others = self._loop_local.take_all()
         for state in others:
             state.abandon()
         try:
+            if self._words.is_working:
+                await self._runtime.call(self._words.close)
             if mine is not None:
                 await mine.close()
         finally:
@@ -215,6 +224,7 @@ class SQLiteStore(FileCore[WrittenTrace]):
         return any(state.is_open for state in self._loop_local)
 
     def _abandon(self) -> None:
+        self._words.abandon()
         mine, others = self._loop_local.take_all()
         for state in [*others, *([mine] if mine else [])]:
             state.abandon()
@@ -227,8 +237,9 @@ class _LoopState:
     no page waits for a count of a million rows.
     """
 
-    def __init__(self, runtime: Runtime, database: Database) -> None:
+    def __init__(self, runtime: Runtime, database: Database, words: WordKeeper) -> None:
         self._database = database
+        self._words = words
         self._runtime = runtime
         to_write = Purpose(
             database,
@@ -251,6 +262,8 @@ class _LoopState:
             await self._saves.submit(traces)
         except FAULTS as error:
             raise self._database.explanation(error) from error
+        if not self._database.is_private:
+            self._words.used(len(traces))
 
     def _save_batch(self, writer: Writer, units: Sequence[Unit]) -> Sequence[Exception | None]:
         return self._database.in_turn(writer.save, units)

@@ -25,7 +25,7 @@ from ...text_scan import TextScan
 from .. import reader
 from ..transaction import one_moment
 from .candidates import CandidateQuery
-from .words import WordLookup, waiting
+from .words import DamagedWordsError, WordLookup, waiting
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +36,6 @@ _FEW = 2000  # runs that are read sooner than words are looked up
 _FEWEST_NAMED, _MOST_NAMED = 4096, 1024 * 1024  # ids at once
 _MANY_WAITING = 256  # runs that the index should take in
 _HIDDEN = " OR ".join(f"t.trace_json LIKE '%{mark}%'" for mark in HIDING)
-
-
-class DamagedWordsError(Exception):
-    """The index of words cannot be read."""
 
 
 class TextSearch:
@@ -84,7 +80,7 @@ class TextSearch:
                     "%s: the index of words cannot be read and is rebuilt; until then, runs are "
                     "searched without it: %s", self._where, error,
                 )  # fmt: skip
-                self.is_damaged, self._told = True, 0
+                self.is_damaged = True
                 return False
 
     def _step(self, connection: sqlite3.Connection) -> bool:
@@ -109,9 +105,9 @@ class TextSearch:
             few = list(islice(_ids(connection, ask), _FEW + 1))
             if len(few) <= _FEW:
                 return iter(few)
-        words = WordLookup(connection, self._query)
-        told = self._told_up_to(connection, words)
-        if told <= 0:
+        words = None if self.is_damaged else WordLookup(connection, self._query)
+        told = 0 if words is None else self._told_up_to(connection, words)
+        if words is None or told <= 0:
             return _ids(connection, ask)
         if not ask.oldest_first:
             newer = takewhile(lambda row_id: row_id > told, _ids(connection, ask))
@@ -169,10 +165,7 @@ class TextSearch:
                     first = place + 1
                 elif place is not None:
                     last = min(told, place - 1)
-                try:
-                    named = words.ids(first, last, self._most_named, ascending=ascending)
-                except sqlite3.Error as error:
-                    raise DamagedWordsError(str(error)) from error
+                named = words.ids(first, last, self._most_named, ascending=ascending)
                 self._most_named = min(8 * self._most_named, _MOST_NAMED)
                 self._named = sorted(
                     {row_id for row_id in named if first <= row_id <= last}, reverse=not ascending

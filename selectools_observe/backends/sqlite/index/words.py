@@ -35,6 +35,7 @@ WORD_TABLES = {
 }
 """The statements of the table, and of those that FTS5 makes for it."""
 
+_EVERY = "\ue000"  # a word of every run, by which it is seen that the index is what it says it is
 _LONGEST = 64  # characters of a word that are kept: longer ones are data, not words
 _MOST_WORDS = 32  # of a query that narrow it
 _RUNS_AT_ONCE = 256
@@ -100,18 +101,27 @@ def note_changed(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
     )
 
 
-def forget_stale(connection: sqlite3.Connection) -> bool:
-    """Begin the index anew if most of it is of runs that are gone; whether that was so."""
+def is_useless(connection: sqlite3.Connection) -> bool:
+    """Whether the index is damaged, as far as is seen at once, or mostly of runs that are gone."""
     done, runs = _marks(connection)
+    if not _is_whole(connection, done):
+        return True
     if runs < _STALE:
         return False
     (live,) = connection.execute(
         "SELECT count(*) FROM trace_facets WHERE id <= ?", (done,)
     ).fetchone()
-    if runs < 2 * live + _STALE:
+    return bool(runs >= 2 * live + _STALE)
+
+
+def _is_whole(connection: sqlite3.Connection, done: int) -> bool:
+    """Whether the index knows the last run that it took in."""
+    if not done:
+        return True
+    try:
+        return _ids(connection, f'"{_EVERY}"', (done, done), 1, ascending=True) == [done]
+    except sqlite3.Error:
         return False
-    rebuild(connection)
-    return True
 
 
 def rebuild(connection: sqlite3.Connection) -> None:
@@ -204,23 +214,24 @@ def _read(connection: sqlite3.Connection) -> Part | None:
 def _words_in(trace_json: object, crc: int) -> str:
     """The words of a stored trace as the table takes them; none of one that cannot be read."""
     if not isinstance(trace_json, bytes) or checksum(trace_json) != crc:
-        return ""
+        return _EVERY
     try:
-        return " ".join({word[:_LONGEST] for word in distinct_words(decode(trace_json))})
+        return " ".join({_EVERY, *(w[:_LONGEST] for w in distinct_words(decode(trace_json)))})
     except ValueError:
-        return ""
+        return _EVERY
 
 
 def _write(connection: sqlite3.Connection, part: Part) -> None:
     known = _tables(connection)
+    if part.done and TABLE not in known:  # somebody dropped it
+        _clear(connection)
+        return
     if known and not part.done and not part.missed:  # of an index that was given up
         _clear(connection)
         known = set()
     if not known:
         connection.execute(WORD_TABLES[TABLE])
-    connection.executemany(
-        f"INSERT INTO {TABLE} (rowid, words) VALUES (?, ?)", [row for row in part.words if row[1]]
-    )
+    connection.executemany(f"INSERT INTO {TABLE} (rowid, words) VALUES (?, ?)", part.words)
     connection.execute(
         "UPDATE trace_words_done SET last = ?, runs = runs + ?", (part.last, len(part.words))
     )
@@ -245,20 +256,29 @@ def _changed_meanwhile(connection: sqlite3.Connection, part: Part) -> set[int]:
     return {row_id for row_id, crc in rows if part.crcs.get(row_id) != crc}
 
 
+class DamagedWordsError(Exception):
+    """The index of words is not what it should be."""
+
+
 class WordLookup:
     """The index as a query sees it, at one moment.
 
     Attributes:
         done: Up to which id it knows the runs, but for those of `missed`; 0 if it cannot be used.
+
+    Raises:
+        DamagedWordsError: It is damaged.
     """
 
     def __init__(self, connection: sqlite3.Connection, query: TextQuery) -> None:
         self._connection = connection
         self._expression = expression_of(query)
         try:
-            self.done = _marks(connection)[0] if _is_usable(connection) else 0
+            self.done = _marks(connection)[0] if is_possible(connection) else 0
         except sqlite3.Error:  # a file of an older version that may only be read
             self.done = 0
+        if not _is_whole(connection, self.done):
+            raise DamagedWordsError("the last run that it took in is not there")
 
     def missed(self, last: int) -> list[int]:
         """The ids up to this one that it does not know."""
@@ -271,18 +291,30 @@ class WordLookup:
         """The first so many ids within these, both included, under which all words are known.
 
         Raises:
-            sqlite3.Error: It is damaged.
+            DamagedWordsError: It is damaged.
         """
-        rows = self._connection.execute(
-            f"SELECT rowid FROM {TABLE} WHERE {TABLE} MATCH ? AND rowid BETWEEN ? AND ? "
-            f"ORDER BY rowid {'ASC' if ascending else 'DESC'} LIMIT ?",
-            (self._expression, first, last, most),
-        )
-        return [row[0] for row in rows.fetchall()]
+        try:
+            return _ids(
+                self._connection, self._expression, (first, last), most, ascending=ascending
+            )
+        except sqlite3.Error as error:
+            raise DamagedWordsError(str(error)) from error
 
 
-def _is_usable(connection: sqlite3.Connection) -> bool:
-    return is_possible(connection) and TABLE in _tables(connection)
+def _ids(
+    connection: sqlite3.Connection,
+    expression: str,
+    between: tuple[int, int],
+    most: int,
+    *,
+    ascending: bool,
+) -> list[int]:
+    rows = connection.execute(
+        f"SELECT rowid FROM {TABLE} WHERE {TABLE} MATCH ? AND rowid BETWEEN ? AND ? "
+        f"ORDER BY rowid {'ASC' if ascending else 'DESC'} LIMIT ?",
+        (expression, *between, most),
+    )
+    return [row[0] for row in rows.fetchall()]
 
 
 def expression_of(query: TextQuery) -> str:
