@@ -1,0 +1,118 @@
+"""The 200 real runs through every pair of forms: fields, times of saving, annotations, order."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import selectools_observe as so
+from selectools_observe.interchange import read_saved_runs, saved_runs, write_parquet
+from selectools_observe.interchange.exports import jsonl_lines
+
+FORMS = ("jsonl", "parquet", "otlp", "sqlite")
+FIRST = datetime(2024, 2, 28, 22, 0, 0, 123456, tzinfo=UTC)
+
+
+def all_of(path: Path) -> list[object]:
+    """All that a store says, in the order of saving, oldest first."""
+    with so.SQLiteTraceStore(path) as store:
+        summaries = list(store.iter_summaries(oldest_first=True))
+        ids = [summary.run_id for summary in summaries]
+        traces, said = store.load_many(ids), store.annotations_of(ids)
+        return [(one, traces[one.run_id], said[one.run_id]) for one in summaries]
+
+
+def files_of(form: str, store: so.SQLiteTraceStore, folder: Path) -> list[Path]:
+    """The runs of a store as files of a form."""
+    folder.mkdir()
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+        write_parquet(saved_runs(store), folder / "runs")
+        return sorted((folder / "runs").rglob("*.parquet"))
+    path = folder / f"runs.{form}"
+    if form == "sqlite":
+        store.backup(path)
+    else:
+        path.write_bytes(b"".join(jsonl_lines(saved_runs(store))))
+    return [path]
+
+
+def through(form: str, path: Path, folder: Path) -> Path:
+    """The runs of a database in another, by way of this form."""
+    folder.mkdir()
+    made = folder / "made.db"
+    with (
+        so.SQLiteTraceStore(path) as store,
+        so.SQLiteTraceStore(made, durability="normal") as target,
+    ):
+        if form == "otlp":
+            pytest.importorskip("opentelemetry.proto", reason="the extra otel is not installed")
+            from selectools_observe.integrations.opentelemetry import OtlpReceiver, otlp_of_runs
+
+            receiver = OtlpReceiver(target, journal=False)
+            for run in saved_runs(store):
+                assert receiver.receive(otlp_of_runs(run)).status == 200
+            receiver.close()
+            return made
+        for file in files_of(form, store, folder / "files"):
+            runs = list(read_saved_runs(file, skipped=pytest.fail))
+            moments = [run.created_at for run in runs]
+            target.save_many([run.trace for run in runs], created_at=moments)
+            target.annotate_many([one for run in runs for one in run.annotations])
+    return made
+
+
+@pytest.fixture(scope="module")
+def source(airline_file, tmp_path_factory):
+    path = tmp_path_factory.mktemp("source") / "source.db"
+    shutil.copy(airline_file, path)
+    with so.SQLiteTraceStore(path) as old:
+        runs = list(old.iter_traces(oldest_first=True))
+    path.unlink()
+    with so.SQLiteTraceStore(path, durability="normal") as store:
+        # Within a day the order of saving is not that of the times.
+        moments = [FIRST + timedelta(days=n // 50, seconds=n * 37 % 50) for n in range(len(runs))]
+        store.save_many(runs, created_at=moments)
+        for number, run in enumerate(runs):
+            if number % 3 == 0:
+                store.annotate(run.run_id, "quality", score=number / 200, source="code")
+            if number % 7 == 0:
+                store.annotate(run.run_id, "tone", label="curt", note="é…", step=1, author="ada")
+                store.annotate(run.run_id, "quality", label="bad", score=-1, source="llm")
+    return path
+
+
+@pytest.fixture(scope="module")
+def after_one(source, tmp_path_factory):
+    """The database that came through one form, made once for each."""
+    folder, made = tmp_path_factory.mktemp("one"), {}
+
+    def path_after(form: str) -> Path:
+        if form not in made:
+            made[form] = through(form, source, folder / form)
+        return made[form]
+
+    return path_after
+
+
+@pytest.fixture(scope="module")
+def expected(source):
+    told = all_of(source)
+    assert len(told) == 200
+    assert sum(len(said) for *_, said in told) == 67 + 2 * 29
+    return told
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_all_comes_back(after_one, expected, form):
+    assert all_of(after_one(form)) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("second", FORMS)
+@pytest.mark.parametrize("first", FORMS)
+def test_all_comes_back_from_each_pair(after_one, expected, tmp_path, first, second):
+    assert all_of(through(second, after_one(first), tmp_path / "two")) == expected
