@@ -11,11 +11,13 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, cast
 
+from ..model.annotations import Annotation
 from ..model.limits import loads_limited
 from ..model.trace import AgentTrace, TraceStep
 from .builders import run, seconds, step, text_of, total
-from .form import BinaryForm, JSONForm, JSONObject
+from .form import BinaryForm, JSONForm, JSONObject, SavedRun
 from .json_documents import IMPORT_LIMITS
+from .scores import Score
 from .source import LONGEST, LONGEST_TEXT, Source
 
 _ZSTD = 93  # zip's number of the method
@@ -23,12 +25,41 @@ _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _ATTACHMENT = "attachment://"
 _SAMPLES = "samples/"
 _LIMITS = "limit"
+# What Inspect itself takes its letters for.
+_GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 
 
-def _runs_of_log(log: JSONObject) -> Iterator[AgentTrace]:
+def _runs_of_log(log: JSONObject, source: Source) -> Iterator[SavedRun]:
     for sample in log.get("samples") or []:
         if isinstance(sample, dict):
-            yield run_of_sample(sample, log)
+            yield _scored(run_of_sample(sample, log), sample, source)
+
+
+def _scored(run: AgentTrace, sample: JSONObject, source: Source) -> SavedRun:
+    """The run with the scores of the sample; of a score of several parts, each."""
+    said: list[Annotation] = []
+    for name, score in _dict(sample.get("scores")).items():
+        value = _dict(score).get("value")
+        parts = value if isinstance(value, dict) else {"": value}
+        for part, told in parts.items():
+            named = f"{name}.{part}" if part else name
+            try:
+                said.append(_score(run.run_id, named, told, score, sample).annotation(run.run_id))
+            except (TypeError, ValueError) as error:
+                source.skipped(f"{source.path}, score {named} of {run.run_id}", str(error))
+    return SavedRun(run, None, said)
+
+
+def _score(run_id: str, name: str, value: Any, score: Any, sample: JSONObject) -> Score:
+    graded = _GRADES.get(value) if isinstance(value, str) else None
+    return Score(
+        id=f"inspect-{run_id}-{name}",
+        name=name,
+        value=value if graded is None else graded,
+        label=None if graded is None else value,
+        note=_dict(score).get("explanation"),
+        when=sample.get("completed_at"),
+    )
 
 
 def run_of_sample(sample: JSONObject, log: JSONObject) -> AgentTrace:
@@ -203,11 +234,11 @@ def _list(value: Any) -> list[Any]:
 
 
 class _LogReader:
-    def __init__(self, _: Source) -> None:
-        pass
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
-    def take(self, value: JSONObject, _: str) -> Iterator[AgentTrace]:
-        return _runs_of_log(value)
+    def take(self, value: JSONObject, _: str) -> Iterator[SavedRun]:
+        return _runs_of_log(value, self._source)
 
     def rest(self) -> Iterable[AgentTrace]:
         return ()
@@ -229,7 +260,7 @@ def _is_archive(path: str) -> bool:
     return bool(names & {"header.json", "_journal/start.json"})
 
 
-def _read_archive(source: Source) -> Iterator[AgentTrace]:
+def _read_archive(source: Source) -> Iterator[SavedRun]:
     with open(source.path, "rb") as file, zipfile.ZipFile(file) as archive:
         names = {entry.filename: entry for entry in archive.infolist()}
         # A log that was cut short has no header; how it began tells the same.
@@ -238,8 +269,8 @@ def _read_archive(source: Source) -> Iterator[AgentTrace]:
         samples = [entry for name, entry in names.items() if name.startswith(_SAMPLES)]
         for done, entry in enumerate(samples, 1):
             try:
-                sample = loads_limited(_entry(file, archive, entry), IMPORT_LIMITS)
-                made = run_of_sample(_dict(sample), log)
+                sample = _dict(loads_limited(_entry(file, archive, entry), IMPORT_LIMITS))
+                made = _scored(run_of_sample(sample, log), sample, source)
             except (ValueError, zipfile.BadZipFile) as error:
                 source.skipped(f"{source.path}, {entry.filename}", str(error))
             else:

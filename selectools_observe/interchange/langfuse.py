@@ -1,6 +1,7 @@
-"""Traces and observations of Langfuse: its API, its tables exported, its blob storage export.
+"""Traces, observations and scores of Langfuse: its API, tables exported, blob storage export.
 
-Names in camelCase or snake_case. A trace may hold its observations, or stand next to them.
+Names in camelCase or snake_case. A trace may hold the others, or stand next to them; scores alone
+are of runs that were imported from another file.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..integrations.opentelemetry.spans import SpanRecord
+from ..model.annotations import Source as AnnotationSource
 from ..model.limits import loads_limited
 from ..model.trace import AgentTrace
 from .builders import seconds
-from .form import JSONForm, JSONObject
+from .form import JSONForm, JSONObject, SavedRun
 from .observations import (
     RowRuns,
     attributes,
@@ -23,11 +25,14 @@ from .observations import (
     nanoseconds,
     runs_of_trace,
 )
+from .scores import Judgement, Score, add_score
 from .source import Source
 
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _OBSERVATION_KEYS = ("id", "type", "trace_id", "start_time")
 _TRACE_KEYS = ("id", "timestamp", "user_id", "session_id")
+_SCORE_KEYS = ("id", "name", "data_type")
+_SOURCES: dict[str, AnnotationSource] = {"ANNOTATION": "human", "EVAL": "llm"}
 _NODES = frozenset({"AGENT", "CHAIN"})
 _TYPES = frozenset(
     {"SPAN", "GENERATION", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR",
@@ -42,6 +47,23 @@ def _snake(value: JSONObject) -> JSONObject:
 
 def _is_observation(row: JSONObject) -> bool:
     return all(key in row for key in _OBSERVATION_KEYS) and str(row["type"]).upper() in _TYPES
+
+
+def _is_score(row: JSONObject) -> bool:
+    has_value = "value" in row or "string_value" in row
+    has_place = "trace_id" in row or isinstance(row.get("subject"), dict)
+    return has_value and has_place and all(key in row for key in _SCORE_KEYS)
+
+
+def _placed(row: JSONObject) -> JSONObject:
+    """A score with the ids of what it is about; the newest API has them in its ``subject``."""
+    subject = _snake(_object(row.get("subject")))
+    kind, about = subject.get("kind"), subject.get("id")
+    if kind == "trace":
+        return row | {"trace_id": about}
+    if kind == "observation":
+        return row | {"trace_id": subject.get("trace_id"), "observation_id": about}
+    return {"trace_id": None} | row
 
 
 def _is_trace(row: JSONObject) -> bool:
@@ -64,6 +86,29 @@ def _spans_of(rows: list[JSONObject]) -> Iterator[SpanRecord]:
             for span in tops:
                 span.parent_span_id = root.span_id
     yield from spans
+
+
+def _score(row: JSONObject) -> Score:
+    kind = str(row.get("data_type") or "").upper()
+    value, word = row.get("value"), row.get("string_value")
+    if kind == "BOOLEAN":
+        value = bool(value)
+    elif kind != "NUMERIC" and word is not None:
+        value = word
+    return Score(
+        id=f"langfuse-{row['id']}",
+        name=row["name"],
+        value=value,
+        note=row.get("comment"),
+        author=row.get("author_user_id"),
+        source=_SOURCES.get(str(row.get("source")), "code"),
+        when=row.get("timestamp") or row.get("created_at"),
+    )
+
+
+def _about(row: JSONObject) -> str | None:
+    """The span that a score is about."""
+    return hex_id(row["observation_id"], 16) if row.get("observation_id") else None
 
 
 def _span(row: JSONObject, *, alone: bool) -> SpanRecord:
@@ -203,30 +248,56 @@ class _Reader:
         for inside in row.pop("observations", None) or []:
             if isinstance(inside, dict):
                 self._rows.add(row["id"], {"trace_id": row["id"]} | _snake(inside))
+        for score in row.pop("scores", None) or []:
+            if isinstance(score, dict):  # or only its id
+                self._take({"trace_id": row["id"]} | _snake(score), place)
         if _is_observation(row):
             self._rows.add(row["trace_id"] or row["id"], row)
+        elif _is_score(row):
+            row = _placed(row)
+            if row["trace_id"]:
+                self._rows.add(row["trace_id"], row)
+            else:
+                self._source.skipped(place, f"score {row['id']} is not of a trace")
         elif _is_trace(row):
             self._rows.add(row["id"], row)
         else:
-            self._source.skipped(place, "neither a trace nor an observation of Langfuse")
+            reason = "neither a trace nor an observation nor a score of Langfuse"
+            self._source.skipped(place, reason)
 
-    def rest(self) -> Iterator[AgentTrace]:
+    def _place(self, score: JSONObject) -> str:
+        return f"{self._source.path}, score {score['id']}"
+
+    def rest(self) -> Iterator[SavedRun]:
         for rows in self._rows.traces():
+            scores = [row for row in rows if _is_score(row)]
             if any(map(_is_observation, rows)):
-                yield from runs_of_trace(_spans_of(rows))
+                spans = list(_spans_of(rows))
+                for row in scores:
+                    add_score(self._source, self._place(row), spans, _about(row), _score(row))
+                yield from runs_of_trace(spans, self._source)
             else:
-                self._source.skipped(
-                    f"{self._source.path}, trace {rows[0].get('id')}",
-                    "no observation of this trace of Langfuse is in the file: export them too, "
-                    "and import both as one file",
-                )
+                self._judge(rows, scores)
+
+    def _judge(self, rows: list[JSONObject], scores: list[JSONObject]) -> None:
+        """Tell of the scores of a trace whose observations are not in the file."""
+        trace = next((row for row in rows if row not in scores), None)
+        if trace is not None:
+            self._source.skipped(
+                f"{self._source.path}, trace {trace.get('id')}",
+                "no observation of this trace of Langfuse is in the file: export them too, "
+                "and import both as one file",
+            )
+        for row in scores:
+            run_id = hex_id(row["trace_id"], 32)
+            self._source.judge(Judgement(self._place(row), run_id, _about(row), _score(row)))
 
 
 def _recognises(value: JSONObject) -> bool:
     rows = value.get("data")
     first = rows[0] if isinstance(rows, list) and rows and "traceID" not in value else value
     row = _snake(first) if isinstance(first, dict) else {}
-    return _is_observation(row) or _is_trace(row)
+    return _is_observation(row) or _is_trace(row) or _is_score(row)
 
 
 FORM = JSONForm(

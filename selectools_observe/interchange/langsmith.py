@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..integrations.opentelemetry.spans import SpanRecord
+from ..model.annotations import Source as AnnotationSource
 from ..model.limits import loads_limited
 from ..model.trace import AgentTrace
 from .builders import seconds, total
-from .form import JSONForm, JSONObject
+from .form import JSONForm, JSONObject, SavedRun
 from .observations import (
     RowRuns,
     attributes,
@@ -19,8 +20,10 @@ from .observations import (
     nanoseconds,
     runs_of_trace,
 )
+from .scores import Judgement, Score, add_score
 from .source import Source
 
+_SOURCES: dict[str, AnnotationSource] = {"app": "human", "model": "llm"}
 _SESSIONS = ("session_id", "thread_id", "conversation_id")
 
 
@@ -125,8 +128,31 @@ def _object(value: Any) -> JSONObject:
     return found if isinstance(found, dict) else {}
 
 
+def _is_feedback(row: JSONObject) -> bool:
+    known = {"feedback_source", "score", "value", "comment", "correction"}
+    return {"id", "key", "run_id"} <= row.keys() and not known.isdisjoint(row)
+
+
+def _score(row: JSONObject) -> Score:
+    """A feedback: a score, a category, or both."""
+    told = _object(row.get("feedback_source"))
+    about = _object(told.get("metadata"))
+    value, number = row.get("value"), row.get("score")
+    return Score(
+        id=f"langsmith-{row['id']}",
+        name=row["key"],
+        value=value if number is None else number,
+        label=value if number is not None and isinstance(value, str) else None,
+        note=row.get("comment"),
+        author=told.get("user_name") or about.get("user_name") or told.get("user_id"),
+        source=_SOURCES.get(str(told.get("type")), "code"),
+        when=row.get("modified_at") or row.get("created_at"),
+    )
+
+
 class _RunReader:
-    def __init__(self, _: Source) -> None:
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._rows = RowRuns()
 
     def take(self, value: JSONObject, _: str) -> Iterator[AgentTrace]:
@@ -135,17 +161,27 @@ class _RunReader:
             row = todo.pop()
             children = row.pop("child_runs", None) or []
             todo += [child for child in children if isinstance(child, dict)]
-            self._rows.add(row.get("trace_id") or row["id"], row)
+            self._rows.add(row.get("trace_id") or row.get("run_id") or row["id"], row)
         yield from ()
 
-    def rest(self) -> Iterator[AgentTrace]:
+    def rest(self) -> Iterator[SavedRun]:
         for rows in self._rows.traces():
-            yield from runs_of_trace(map(span_of, rows))
+            spans = [span_of(row) for row in rows if not _is_feedback(row)]
+            for row in filter(_is_feedback, rows):
+                place = f"{self._source.path}, feedback {row['id']}"
+                span_id = hex_id(row["run_id"], 16)
+                if spans:
+                    add_score(self._source, place, spans, span_id, _score(row))
+                else:
+                    run_id = hex_id(row.get("trace_id") or row["run_id"], 32)
+                    self._source.judge(Judgement(place, run_id, span_id, _score(row)))
+            if spans:
+                yield from runs_of_trace(spans, self._source)
 
 
 def recognises(value: JSONObject) -> bool:
-    """Whether an object is a run of LangSmith's."""
-    return all(key in value for key in ("id", "run_type", "start_time"))
+    """Whether an object is a run of LangSmith's, or feedback to one."""
+    return all(key in value for key in ("id", "run_type", "start_time")) or _is_feedback(value)
 
 
 FORM = JSONForm(
@@ -154,5 +190,5 @@ FORM = JSONForm(
     recognises,
     _RunReader,
     ("id", "run_type", "trace_id", "dotted_order"),
-    "`client.list_runs`, a run a line",
+    "`client.list_runs`, `client.list_feedback`, one a line",
 )

@@ -8,23 +8,51 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..integrations.opentelemetry.spans import SpanEvent, SpanRecord
+from ..model.annotations import Source
 from ..model.limits import loads_limited
 from ..model.trace import AgentTrace
 from .builders import total
-from .form import JSONForm, JSONObject
+from .form import JSONForm, JSONObject, SavedRun
 from .observations import attributes, hex_id, kind_of, runs_of_trace
-from .source import Source
+from .scores import Score, add_score
+from .source import Source as File
 
 _OWN = "mlflow."
+_SOURCES: dict[str, Source] = {"HUMAN": "human", "LLM_JUDGE": "llm", "AI_JUDGE": "llm"}
 _SPAN_ID = 16
 _TRACE_ID = 32
 
 
-def runs_of(trace: JSONObject) -> list[AgentTrace]:
-    """The run of a trace."""
+def runs_of(trace: JSONObject, source: File) -> Iterator[SavedRun]:
+    """The run of a trace, with its assessments."""
     info, data = _object(trace.get("info")), _object(trace.get("data"))
     spans = [span for span in data.get("spans") or [] if isinstance(span, dict)]
-    return runs_of_trace([_span(span, info) for span in spans])
+    records = [_span(span, info) for span in spans]
+    for said in info.get("assessments") or []:
+        if isinstance(said, dict) and records:
+            about = _span_id(said["span_id"]) if said.get("span_id") else None
+            place = f"{source.path}, assessment {said.get('assessment_id')}"
+            add_score(source, place, records, about, _score(said))
+    return runs_of_trace(records, source)
+
+
+def _score(said: JSONObject) -> Score:
+    """An assessment; of an expectation the name says that it is one."""
+    by = _object(said.get("source"))
+    feedback, expectation = _object(said.get("feedback")), _object(said.get("expectation"))
+    name = said.get("assessment_name") or said.get("name")
+    told = said.get("assessment_id") or f"{name}-{said.get('create_time')}"
+    value = expectation.get("value", _object(expectation.get("serialized_value")).get("value"))
+    error = _object(feedback.get("error")).get("error_message")
+    return Score(
+        id=f"mlflow-{told}",
+        name=f"expectation.{name}" if expectation else name,
+        value=value if expectation else feedback.get("value"),
+        note=said.get("rationale") or error,
+        author=by.get("source_id") if by.get("source_id") != "default" else None,
+        source=_SOURCES.get(str(by.get("source_type")), "code"),
+        when=said.get("last_update_time") or said.get("create_time"),
+    )
 
 
 def _span(span: JSONObject, info: JSONObject) -> SpanRecord:
@@ -138,12 +166,12 @@ def _object(value: Any) -> JSONObject:
 
 
 class _Reader:
-    def __init__(self, _: Source) -> None:
-        pass
+    def __init__(self, source: File) -> None:
+        self._source = source
 
-    def take(self, value: JSONObject, _: str) -> Iterator[AgentTrace]:
+    def take(self, value: JSONObject, _: str) -> Iterator[SavedRun]:
         inside = _parsed(value.get("trace"))
-        yield from runs_of(inside if isinstance(inside, dict) else value)
+        return runs_of(inside if isinstance(inside, dict) else value, self._source)
 
     def rest(self) -> Iterable[AgentTrace]:
         return ()

@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..integrations.opentelemetry.from_spans import runs_of_spans
+from ..integrations.opentelemetry.from_spans import saved_runs_of_spans
 from ..integrations.opentelemetry.spans import SpanEvent, SpanRecord
 from ..model.json_values import dumps, loads
-from ..model.trace import AgentTrace
-from .form import JSONObject
+from .form import JSONObject, SavedRun
+from .source import Source
 from .span_spool import SpanSpool
 
 _KINDS = frozenset(
@@ -125,11 +125,12 @@ class RowRuns:
                 yield [loads(row) for row in rows]
 
 
-def runs_of_trace(spans: Iterable[SpanRecord]) -> list[AgentTrace]:
+def runs_of_trace(spans: Iterable[SpanRecord], source: Source) -> Iterator[SavedRun]:
     """The runs of one trace's spans; a parent that is not among them is none."""
     records = list(spans)
     known = {record.span_id for record in records}
     for record in records:
         if record.parent_span_id not in known:
             record.parent_span_id = None
-    return runs_of_spans(records)
+    for run in saved_runs_of_spans(records, lambda why: source.skipped(source.path, why)):
+        yield SavedRun(*run)

@@ -1,4 +1,7 @@
-"""Span frames of Phoenix: rows of ``get_spans_dataframe()``, and spans of its API."""
+"""Span frames of Phoenix: rows of ``get_spans_dataframe()``, and spans of its API.
+
+Annotations come in files of their own, of spans whose run they do not name.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..integrations.opentelemetry.spans import SpanEvent, SpanRecord
+from ..model.annotations import Source as AnnotationSource
 from ..model.trace import AgentTrace
 from .builders import seconds
 from .form import JSONForm, JSONObject, SavedRun
 from .observations import hex_id, nanoseconds
+from .scores import Judgement, Score
 from .source import Source
 from .span_runs import SpanRuns
 
+_RESULT = ("label", "score", "explanation")
+_SOURCES: dict[str, AnnotationSource] = {"human": "human", "llm": "llm"}
 _PREFIX = "attributes."
 _LISTS = ("messages", "documents", "tools", "embeddings", "contents", "tool_calls")
 FRAME_COLUMNS = frozenset({"context.trace_id", "context.span_id", "start_time"})
@@ -99,13 +106,50 @@ def _nanoseconds(value: Any) -> int:
     return nanoseconds(seconds(value))
 
 
+def _is_annotation(row: JSONObject) -> bool:
+    return "annotator_kind" in row and not row.keys().isdisjoint({"span_id", "trace_id"})
+
+
+def _score(row: JSONObject) -> Score:
+    """An annotation, as the client gives it or as a row of its frame."""
+    result = row.get("result")
+    told = result if isinstance(result, dict) else {}
+    label, score, why = (_present(told.get(name, row.get(f"result.{name}"))) for name in _RESULT)
+    kind = str(row["annotator_kind"]).lower()
+    metadata = row.get("metadata")
+    about = metadata if isinstance(metadata, dict) else {}
+    return Score(
+        # One of ours that was sent there has kept its id.
+        id=str(_present(row.get("identifier")) or f"phoenix-{row.get('id')}"),
+        name=_present(row.get("annotation_name")) or row.get("name"),
+        value=score,
+        label=label,
+        note=why,
+        author=about.get("author") or _present(row.get("user_id")),
+        source=_SOURCES.get(kind, "code"),
+        when=_nanoseconds(row.get("updated_at") or row.get("created_at")) / 10**9 or None,
+    )
+
+
+def _present(value: Any) -> Any:
+    """What a frame has; it has NaN where there is nothing."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 class _Reader:
     def __init__(self, source: Source) -> None:
+        self._source = source
         self._spans = SpanRuns(source)
 
-    def take(self, value: JSONObject, _: str) -> Iterable[AgentTrace]:
-        rows = value.get("data")
-        self._spans.add(span_of(row) for row in (_rows(rows) or [value]))
+    def take(self, value: JSONObject, place: str) -> Iterable[AgentTrace]:
+        for row in _rows(value.get("data")) or [value]:
+            if _is_annotation(row):
+                trace_id, span_id = row.get("trace_id"), row.get("span_id")
+                run = hex_id(trace_id, 32) if trace_id else None
+                span = hex_id(span_id, 16) if span_id else None
+                self._source.judge(Judgement(place, run, span, _score(row)))
+            else:
+                self._spans.add([span_of(row)])
         return ()
 
     def rest(self) -> Iterator[SavedRun]:
@@ -115,9 +159,9 @@ class _Reader:
 def _recognises(value: JSONObject) -> bool:
     rows = _rows(value.get("data"))
     row = rows[0] if rows else value
-    return row.keys() >= FRAME_COLUMNS or (
-        isinstance(row.get("context"), dict) and {"span_kind", "start_time"} <= row.keys()
-    )
+    has_context = isinstance(row.get("context"), dict)
+    is_span = has_context and {"span_kind", "start_time"} <= row.keys()
+    return is_span or row.keys() >= FRAME_COLUMNS or _is_annotation(row)
 
 
 FORM = JSONForm(
@@ -126,5 +170,5 @@ FORM = JSONForm(
     _recognises,
     _Reader,
     ("name", "span_kind", "context.trace_id", "context.span_id", "start_time"),
-    "`client.spans.get_spans_dataframe()`, `client.spans.get_spans()`",
+    "`client.spans.get_spans_dataframe()`, `.get_spans()`, `.get_span_annotations()`",
 )

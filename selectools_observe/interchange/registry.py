@@ -17,6 +17,7 @@ from .parquet_files import is_parquet
 from .parquet_files import rows as parquet_rows
 from .source import (
     STANDARD_INPUT,
+    Judged,
     Progress,
     Skipped,
     Source,
@@ -106,9 +107,19 @@ def read_saved_runs(
     skipped: Skipped = ignore_skipped,
     progress: Progress = ignore_progress,
     limits: Limits = IMPORT_LIMITS,
+    judged: Judged | None = None,
 ) -> Iterator[SavedRun]:
-    """`read_runs`, and what files of stores say besides: times of saving, annotations."""
-    source = Source(os.fspath(path), skipped, progress)
+    """`read_runs`, and what files say besides: times of saving, annotations.
+
+    Args:
+        path: As in `read_runs`; so are the others.
+        skipped: Called with the place and the reason.
+        progress: Called with how much is read.
+        limits: What is taken.
+        judged: Called with what the file says of runs that are not in it, such as an export of
+            feedback alone; `JudgementSaver` keeps it. None: it is skipped.
+    """
+    source = Source(os.fspath(path), skipped, progress, judged)
     for run in _runs_of(source, limits):
         saved = run if isinstance(run, SavedRun) else SavedRun(run)
         try:

@@ -8,12 +8,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, TypeAlias, cast
+
+if TYPE_CHECKING:
+    from .scores import Judgement
 
 Skipped: TypeAlias = Callable[[str, str], None]
 """Called with the place of what cannot be imported, and the reason."""
 Progress: TypeAlias = Callable[[int, int | None], None]
 """Called with how much is read and how much there is, if that is known."""
+
+Judged: TypeAlias = "Callable[[Judgement], None]"
+"""Called with what a file says of runs that are not in it."""
 
 STANDARD_INPUT = "-"
 LONGEST = 256 * 1024 * 1024
@@ -38,11 +44,20 @@ class Source:
         path: Its name; ``-`` is standard input.
         skipped: Called with the place of what cannot be imported, and the reason.
         progress: Called with the bytes (or rows) read, and how many there are.
+        judged: Called with what the file says of runs that are not in it; None: it is skipped.
     """
 
     path: str
     skipped: Skipped = ignore_skipped
     progress: Progress = ignore_progress
+    judged: Judged | None = None
+
+    def judge(self, judgement: Judgement) -> None:
+        """Tell of a judgement of a run that is not in the file."""
+        if self.judged is None:
+            self.skipped(judgement.place, "what it says is of a run that is not in the file")
+        else:
+            self.judged(judgement)
 
     def first_bytes(self, count: int) -> bytes:
         """How the file begins; nothing of standard input, which can be read but once."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from ...interchange import UnknownFormError, forms, read_saved_runs
+from ...interchange import JudgementSaver, UnknownFormError, forms, read_saved_runs
 from ...interchange.json_documents import IMPORT_LIMITS
 from ...model.limits import NO_LIMITS
 from ..command_session import Session
@@ -51,14 +51,19 @@ def import_(session: Session, files: Sequence[str], *, skip_existing: bool, no_l
     limits = NO_LIMITS if no_limits else IMPORT_LIMITS
     with session.store(must_exist=False) as target:
         saver = RunSaver(target, skip_existing=skip_existing)
+        judged = JudgementSaver(target, skipped)
         for path in _files(files):
             with session.terminal.progress(f"Importing {path}") as progress:
                 try:
-                    saver.save_all(
-                        read_saved_runs(path, skipped=skipped, progress=progress, limits=limits)
+                    runs = read_saved_runs(
+                        path, skipped=skipped, progress=progress, limits=limits, judged=judged
                     )
+                    saver.save_all(runs)
                 except (UnknownFormError, ModuleNotFoundError) as error:
                     skipped(path, getattr(error, "reason", str(error)))
+        judged.finish()
+    if judged.saved:
+        session.terminal.note(f"{judged.saved:,} annotations of stored runs saved")
     return report_saved(session, saver, skipped, session.name)
 
 

@@ -60,7 +60,7 @@ def with_evaluations(
             continue
         of_step = one.step is not None and one.step < len(span_ids)
         span_id = (span_ids[one.step or 0] if of_step else None) or records[0].span_id
-        events.setdefault(span_id, []).append(_event(one))
+        events.setdefault(span_id, []).append(event_of(one))
     return [
         sendable(msgspec.structs.replace(record, events=[*record.events, *events[record.span_id]]))
         if record.span_id in events
@@ -73,7 +73,13 @@ def _without_place(one: Annotation) -> Annotation:
     return msgspec.structs.replace(one, run_id="", step=None)
 
 
-def _event(one: Annotation) -> SpanEvent:
+def event_of(one: Annotation, *, has_place: bool = True) -> SpanEvent:
+    """An annotation as an event.
+
+    Args:
+        one: The annotation.
+        has_place: It says itself whether it is about the run or a step; or else the span does.
+    """
     fields = one.to_dict()
     said = {attribute: fields[name] for name, attribute in _FIELDS.items() if name in fields}
     if one.score is not None:
@@ -81,7 +87,10 @@ def _event(one: Annotation) -> SpanEvent:
     event = SpanEvent(EVALUATION, _nanoseconds(one.created_at), said)
     seen = _fields(event)
     ours = {name: fields[name] for name in fields if seen.get(name) != fields[name]}
-    said[_OURS] = dumps({name: ours[name] for name in ours if name != "run_id"}).decode()
+    ours.pop("run_id")
+    if has_place:
+        ours["step"] = one.step
+    said[_OURS] = dumps(ours).decode()
     return event
 
 
@@ -103,21 +112,36 @@ def evaluations_of(
     places: dict[str, int] | None = None
     for record in records:
         if any(event.name == EVALUATION for event in record.events):
-            places = _places(run) if places is None else places
+            places = places_of(run) if places is None else places
             step = places.get(record.span_id)
             found += _reported_by(record, run.run_id, step, rejected)
     return found
 
 
-def _places(run: AgentTrace) -> dict[str, int]:
-    """The step of each span."""
+def places_of(run: AgentTrace) -> dict[str, int]:
+    """The step of each span of a run that is one; the run's own failure is a step, and no span."""
     places: dict[str, int] = {}
+    (root, *_) = _beside(run)
     for number, step in enumerate(run.steps):
         kept = (step.extra or {}).get(KEPT)
         came = kept.get("span_id") if isinstance(kept, dict) else None
         span_id = came if isinstance(came, str) else step_id_of(run.run_id, number)
-        places.setdefault(span_id, number)
+        if span_id != root:
+            places.setdefault(span_id, number)
     return places
+
+
+def _beside(run: AgentTrace) -> list[str | None]:
+    """The span that is the run itself, if one is; and those that are kept beside its steps."""
+    kept = (run.extra or {}).get(KEPT)
+    told = kept if isinstance(kept, dict) else {}
+    spans = [told.get("root"), *(told.get("spans") or ())]
+    return [span.get("span_id") if isinstance(span, dict) else None for span in spans]
+
+
+def spans_in(run: AgentTrace) -> set[str]:
+    """The ids of all spans of a run, those that are no steps too."""
+    return {span_id for span_id in _beside(run) if span_id} | places_of(run).keys()
 
 
 def _reported_by(
@@ -144,7 +168,7 @@ def _annotation(record: SpanRecord, event: SpanEvent, run_id: str, step: int | N
         reported = loads_limited(ours)
         if not isinstance(reported, dict):
             raise TypeError(f"its attribute {_OURS} is not a JSON object")
-        return Annotation.from_dict({**_fields(event), **reported, "run_id": run_id})
+        return Annotation.from_dict({**_fields(event), "step": step, **reported, "run_id": run_id})
     others = {
         "run_id": run_id,
         "step": step,

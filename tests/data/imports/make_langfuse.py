@@ -12,7 +12,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from langfuse.api import ObservationsV2Meta, ObservationsV2Response, ObservationV2
+from langfuse.api import (
+    GetScoresV3Meta,
+    GetScoresV3Response,
+    ObservationsV2Meta,
+    ObservationsV2Response,
+    ObservationV2,
+    Score,
+    ScoreV3,
+)
 from langfuse.api.core.pydantic_utilities import parse_obj_as
 
 BEGAN = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -52,6 +60,34 @@ def observations(number: int, city: str) -> list[dict[str, Any]]:
     return rows
 
 
+def scores(number: int, *, is_v3: bool) -> list[dict[str, Any]]:
+    """What was said of one trace and of its generation, as both versions of the API answer it."""
+    trace, span = f"{number:032x}", f"{number:08x}{1:08x}"
+    rows: list[dict[str, Any]] = [
+        {"name": "correct", "value": True if is_v3 else 1, "stringValue": "True",
+         "dataType": "BOOLEAN", "source": "ANNOTATION", "authorUserId": "ada",
+         "comment": "It names a number."},
+        {"name": "tone", "value": "curt" if is_v3 else 0, "stringValue": "curt",
+         "dataType": "CATEGORICAL", "source": "EVAL"},
+        {"name": "brevity", "value": 0.25, "dataType": "NUMERIC", "source": "API"},
+    ]  # fmt: skip
+    when = BEGAN + timedelta(hours=number, minutes=5)
+    for place, row in enumerate(rows):
+        about = (
+            {"traceId": trace, "observationId": span if place == 2 else None}
+            if not is_v3
+            else {"subject": {"kind": "observation", "id": span, "traceId": trace}}
+            if place == 2
+            else {"subject": {"kind": "trace", "id": trace}}
+        )
+        times = dict.fromkeys(("timestamp", "createdAt", "updatedAt"), when)
+        common = {"id": f"score-{number}-{place}", "environment": "production"}
+        rows[place] = row | about | times | common | ({"projectId": "project-1"} if is_v3 else {})
+        if is_v3:
+            rows[place].pop("stringValue", None)
+    return rows
+
+
 def main(folder: Path) -> None:
     traces = [observations(number, city) for number, city in ((1, "Oslo"), (2, "Atlantis"))]
     rows = [parse_obj_as(ObservationV2, row) for trace in traces for row in trace]
@@ -65,10 +101,17 @@ def main(folder: Path) -> None:
                 "id": trace[0]["traceId"], "name": "weather", "userId": "ada",
                 "sessionId": "session-1", "timestamp": plain[0]["startTime"],
                 "input": plain[0]["input"], "output": plain[0]["output"], "tags": ["production"],
-                "metadata": {"team": "weather"}, "observations": plain, "scores": [],
+                "metadata": {"team": "weather"}, "observations": plain,
+                "scores": [
+                    json.loads(parse_obj_as(Score, row).json())
+                    for row in scores(len(whole) + 1, is_v3=False)
+                ],
             }
         )  # fmt: skip
     (folder / "traces.json").write_text(json.dumps(whole, indent=1))
+    said = [parse_obj_as(ScoreV3, row) for n in (1, 2) for row in scores(n, is_v3=True)]
+    told = GetScoresV3Response(data=said, meta=GetScoresV3Meta(limit=50))
+    (folder / "scores.json").write_text(json.dumps(json.loads(told.json()), indent=1))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ PROJECT = str(uuid.uuid4())
 PRICES = {"prompt": 15e-8, "completion": 6e-7}
 _ONLY_SENT = {"session_name", "events", "attachments"}
 kept: dict[str, dict[str, Any]] = {}
+said: list[dict[str, Any]] = []
 
 
 class Service(BaseHTTPRequestHandler):
@@ -29,11 +30,17 @@ class Service(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
+        if "/feedback" in self.path:
+            self._answer(said if "offset=0" in self.path else [])
+            return
         self._answer({"version": "0.10", "instance_flags": {}})
 
     def do_POST(self) -> None:
         body = self._body()
-        if self.path.endswith("/runs/query"):
+        if self.path.endswith("/feedback"):
+            said.append(body)
+            self._answer(body)
+        elif self.path.endswith("/runs/query"):
             self._answer({"runs": list(map(as_listed, kept.values())), "cursors": {"next": None}})
         else:
             kept[body["id"]] = body
@@ -116,6 +123,22 @@ def main(folder: Path) -> None:
     runs = list(client.list_runs(project_id=PROJECT))
     lines = [run.model_dump_json(exclude_none=True) for run in runs]
     (folder / "runs.jsonl").write_text("\n".join(lines) + "\n")
+    for run in runs:
+        common = {"run_id": run.id, "trace_id": run.trace_id}
+        if run.run_type == "chain":
+            client.create_feedback(
+                **common, key="correct", score=True, comment="It names a number.",
+                feedback_source_type="api",
+            )  # fmt: skip
+            client.create_feedback(**common, key="tone", value="curt", feedback_source_type="api")
+        elif run.run_type == "llm":
+            client.create_feedback(
+                **common, key="brevity", score=0.25, feedback_source_type="model"
+            )
+    client.flush()
+    feedback = list(client.list_feedback(run_ids=[run.id for run in runs]))
+    lines = [one.model_dump_json(exclude_none=True) for one in feedback]
+    (folder / "feedback.jsonl").write_text("\n".join(lines) + "\n")
     server.shutdown()
 
 

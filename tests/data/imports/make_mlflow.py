@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import mlflow
-from mlflow.entities import SpanType
+from mlflow.entities import AssessmentSource, SpanType
 
 
 @mlflow.trace(span_type=SpanType.TOOL)
@@ -51,6 +51,21 @@ def main(folder: Path) -> None:
         with contextlib.suppress(ValueError):
             agent("How warm is Atlantis?", "Atlantis")
         mlflow.flush_trace_async_logging()
+        for trace in mlflow.search_traces(return_type="list"):
+            by = AssessmentSource(source_type="HUMAN", source_id="ada")
+            mlflow.log_feedback(
+                trace_id=trace.info.trace_id, name="correct", value=True,
+                rationale="It names a number.", source=by,
+            )  # fmt: skip
+            chat_span = next(span for span in trace.data.spans if span.name.startswith("chat"))
+            judge = AssessmentSource(source_type="LLM_JUDGE", source_id="gpt-4o")
+            mlflow.log_feedback(
+                trace_id=trace.info.trace_id, name="brevity", value=0.25, source=judge,
+                span_id=chat_span.span_id,
+            )  # fmt: skip
+            mlflow.log_expectation(
+                trace_id=trace.info.trace_id, name="answer", value="12 degrees", source=by
+            )
         traces = mlflow.search_traces(return_type="list")
         (folder / "traces.jsonl").write_text("".join(f"{t.to_json()}\n" for t in traces))
         frame = mlflow.search_traces(return_type="pandas")

@@ -10,6 +10,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
@@ -77,9 +78,36 @@ def main(folder: Path) -> None:
             frame.reset_index(drop=True).to_json(folder / "frame.json", orient="records", indent=1)
             spans = client.spans.get_spans(project_identifier="default")
             (folder / "spans.json").write_text(json.dumps(spans, indent=1))
+            annotate(client, spans)
+            frame = client.spans.get_span_annotations_dataframe(
+                spans_dataframe=client.spans.get_spans_dataframe()
+            )
+            frame.to_parquet(folder / "annotations.parquet")
+            said = client.spans.get_span_annotations(spans=spans, project_identifier="default")
+            (folder / "annotations.json").write_text(json.dumps(said, indent=1))
+            traces = {span["context"]["trace_id"] for span in spans}
+            query = "&".join(f"trace_ids={trace}" for trace in sorted(traces))
+            url = f"{URL}/v1/projects/default/trace_annotations?{query}"
+            with urllib.request.urlopen(url) as answer:
+                (folder / "trace_annotations.json").write_bytes(answer.read())
         finally:
             server.terminate()
             server.wait()
+
+
+def annotate(client: Client, spans: list[dict[str, Any]]) -> None:
+    for span in spans:
+        if span["name"] == "chat":
+            client.spans.add_span_annotation(
+                span_id=span["context"]["span_id"], annotation_name="correct",
+                annotator_kind="LLM", label="yes", score=0.75, explanation="It names a number.",
+                metadata={"prompt": "v2"}, sync=True,
+            )  # fmt: skip
+        elif span["name"] == "weather":
+            client.traces.add_trace_annotation(
+                trace_id=span["context"]["trace_id"], annotation_name="tone",
+                annotator_kind="HUMAN", label="curt", sync=True,
+            )  # fmt: skip
 
 
 def wait_until_up() -> None:
