@@ -44,6 +44,7 @@ class Saved(NamedTuple):
 
 
 _AT_ONCE = 32
+_SUMMARIES_AT_ONCE = 256
 _COLUMNS = (
     "run_id", "created_at", "steps", "total_ms", "prompt_tokens", "completion_tokens", "cost_usd",
     "has_error", "name", "outcome", "session_id", "user_id", "agent", "tags", "started_at",
@@ -57,9 +58,27 @@ def saved_runs(
     store: QueryableTraceStore,
     filters: TraceFilter | None = None,
     skipped: Callable[[CorruptTraceError], None] = log.warning,
+    wanted: Callable[[Sequence[TraceSummary]], Sequence[TraceSummary]] | None = None,
 ) -> Iterator[Saved]:
-    """All runs that match, oldest first; what cannot be read is told, or logged."""
+    """All runs that match, oldest first; what cannot be read is told, or logged.
+
+    Args:
+        store: Where they are.
+        filters: Which runs; all if None.
+        skipped: Told of each run that cannot be read.
+        wanted: Chooses among summaries; all if None.
+    """
     summaries = store.iter_summaries(filters, oldest_first=True)
+    while some := list(islice(summaries, _SUMMARIES_AT_ONCE)):
+        chosen = iter(some if wanted is None else wanted(some))
+        yield from _runs_of(store, chosen, skipped)
+
+
+def _runs_of(
+    store: QueryableTraceStore,
+    summaries: Iterator[TraceSummary],
+    skipped: Callable[[CorruptTraceError], None],
+) -> Iterator[Saved]:
     while some := list(islice(summaries, _AT_ONCE)):
         ids = [summary.run_id for summary in some]
         try:

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 
 import click
 
-from ...interchange.exports import saved_runs
 from ...interchange.form import SavedRun
+from ...interchange.store_copy import StoreCopy
 from ...model.filters import TraceFilter
 from ..command_session import Session, parsed
 from ..exit_codes import NOTHING
 from ..options import filter_options, no_runs_match, store_option, with_session
 from ..run_lookup import with_whole_ids
-from ..transfer import RunSaver, Skipped, report_saved, with_progress
+from ..transfer import RunSaver, Skipped, count_of_runs, report_saved
+
+_MOST_SHOWN = 20
 
 
 @click.command(short_help="Copy runs from one store to another of any kind.")
@@ -23,17 +25,28 @@ from ..transfer import RunSaver, Skipped, report_saved, with_progress
 @click.option(
     "--skip-existing",
     is_flag=True,
-    help="Skip runs whose id is already in the target; by default they are replaced.",
+    help="Skip runs whose id is already in the target; by default those that differ are replaced.",
+)
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Afterwards compare every run, its time of saving and annotations with its copy.",
 )
 @filter_options()
 @with_session
 def copy(
-    session: Session, names: Sequence[str], filters: TraceFilter, *, skip_existing: bool
+    session: Session,
+    names: Sequence[str],
+    filters: TraceFilter,
+    *,
+    skip_existing: bool,
+    verify: bool,
 ) -> int:
     """Copy runs, oldest first, from one store to another of any kind.
 
     Stores are paths or URLs. With one name, that is the target, and --store the source. Runs
-    keep the time at which they were saved, and their annotations.
+    keep the time at which they were saved, and their annotations. A copy that was interrupted
+    goes on where it was: runs are left alone whose copy has the same summary and time of saving.
     """
     if len(names) > 2:
         raise click.UsageError("copy needs a source and a target")
@@ -42,18 +55,37 @@ def copy(
         raise click.UsageError("source and target are the same store")
     skipped = Skipped(session)
     with session.store(source) as store, session.store(target, must_exist=False) as other:
-        saver = RunSaver(other, skip_existing=skip_existing)
-        with session.terminal.progress("Copying") as progress:
-            filters = with_whole_ids(store, filters)
-            total = store.count(filters)
-            runs = with_progress(saved_runs(store, filters, skipped.run), total, progress)
-            saver.save_all(
-                SavedRun(run.trace, run.summary.created_at, run.annotations) for run in runs
-            )
+        filters = with_whole_ids(store, filters)
+        total = store.count(filters)
         if not total:
             session.terminal.note(no_runs_match(store, filters))
             return NOTHING
-    return report_saved(session, saver, skipped, target)
+        work = StoreCopy(store, other, filters, skipped.run, skip_existing=skip_existing)
+        saver = RunSaver(other, skip_existing=False)
+        with session.terminal.progress("Copying") as progress:
+            saver.save_all(
+                SavedRun(run.trace, run.summary.created_at, run.annotations)
+                for run in work.missing(lambda done: progress(done, total))
+            )
+        saver.left_alone = work.left_alone
+        code = report_saved(session, saver, skipped, target)
+        if work.annotated:
+            session.terminal.note(f"annotations of {count_of_runs(work.annotated)} added")
+        if verify and not _is_equal(session, work, total):
+            return NOTHING
+        return code
+
+
+def _is_equal(session: Session, work: StoreCopy, total: int) -> bool:
+    """Whether each run's copy is equal; says in what others differ."""
+    found = 0
+    with session.terminal.progress("Comparing") as progress:
+        for found, difference in enumerate(work.differences(lambda done: progress(done, total)), 1):
+            if found <= _MOST_SHOWN:
+                session.terminal.warn(str(difference))
+    verdict = f"{found:,} differ" if found else "all are equal"
+    session.terminal.note(f"{count_of_runs(total)} compared: {verdict}")
+    return not found
 
 
 def _is_same(source: str, target: str) -> bool:
