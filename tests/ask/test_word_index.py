@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -19,10 +21,13 @@ from selectools_observe import (
     AgentTrace,
     InMemoryTraceStore,
     SQLiteTraceStore,
+    StorageError,
     TraceFilter,
     TraceStep,
 )
+from selectools_observe.backends.paging import PageRequest
 from selectools_observe.backends.sqlite.index import text_search, words
+from selectools_observe.backends.sqlite.recovery.read_only import connect_as_it_is
 from selectools_observe.model.text_query import parse_text
 from selectools_observe.runtime import idle_thread
 
@@ -284,3 +289,111 @@ def test_a_fork_in_the_midst(path: str, monkeypatch: pytest.MonkeyPatch) -> None
             assert os.waitpid(child, 0)[1] == 0
         assert eventually(lambda: len(ids(path, "refund")) >= 600)
         assert store.count(TraceFilter(text="refund")) == 601
+
+
+SILENT_DAMAGE = (*DAMAGE, "UPDATE trace_words_done SET last = 40")
+
+
+@pytest.mark.parametrize("damage", SILENT_DAMAGE)
+def test_damage_is_named_and_mended(path: str, damage: str) -> None:
+    with SQLiteTraceStore(path) as store:
+        store.save_many([run(f"r{n}", f"refund of {n}") for n in range(40)])
+        if "last" not in damage:
+            take_in(path)
+        else:  # it says to know what it does not
+            take_in(path, 3)
+        assert store.verify().ok
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(damage)
+        report = store.verify()
+        assert not report.ok
+        assert not report.problems[0].run_id
+        assert "index of words" in str(report.problems[0].where)
+        store.compact()
+        assert store.verify().ok
+        assert len(ids(path, "refund")) == 40
+        assert store.count(TraceFilter(text='"refund of 7"')) == 1
+
+
+def test_compact_takes_in_all(path: str) -> None:
+    with SQLiteTraceStore(path) as store:
+        store.save_many([run(f"r{n}", "refund") for n in range(10)])
+        store.compact()
+        assert len(ids(path, "refund")) == 10
+
+
+@pytest.mark.parametrize("table", list(words.WORD_TABLES)[1:])
+def test_a_trigger_of_others_is_refused(path: str, table: str) -> None:
+    with SQLiteTraceStore(path) as store:
+        store.save(run("r", "refund"))
+    take_in(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            f"CREATE TRIGGER evil AFTER INSERT ON {table} BEGIN DELETE FROM traces; END"
+        )
+    with pytest.raises(StorageError, match="evil"):
+        SQLiteTraceStore(path)
+
+
+def test_a_table_of_others_in_its_place_is_refused(path: str) -> None:
+    with SQLiteTraceStore(path) as store:
+        store.save(run("r", "refund"))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE VIRTUAL TABLE trace_words USING fts5(words, content='traces')")
+    with pytest.raises(StorageError, match="trace_words"):
+        SQLiteTraceStore(path)
+
+
+def test_a_backup_has_it(path: str, tmp_path: Path) -> None:
+    copy = str(tmp_path / "copy.db")
+    with SQLiteTraceStore(path) as store:
+        store.save_many([run(f"r{n}", "refund") for n in range(4)])
+        take_in(path)
+        assert store.backup(copy).verified.ok
+    assert len(ids(copy, "refund")) == 4
+
+
+def test_a_file_that_cannot_be_written_is_searched(path: str) -> None:
+    with SQLiteTraceStore(path) as store:
+        store.save_many([run(f"r{n}", "refund") for n in range(4)])
+        take_in(path, 1)
+    with closing(connect_as_it_is(path)) as connection:
+        search = text_search.TextSearch(path, PageRequest(TraceFilter(text="refund")))
+        while not search.step(connection):
+            pass
+        assert len(search.page) == 4
+
+
+SAVING = """
+import sys
+from selectools_observe import AgentTrace, SQLiteTraceStore
+from selectools_observe.runtime import idle_thread
+idle_thread._DELAY = 0.0
+store = SQLiteTraceStore(sys.argv[1])
+for part in range(100):
+    store.save_many([AgentTrace(metadata={"note": f"refund {part} {n}"}) for n in range(64)])
+    print(part, flush=True)
+"""
+
+
+@pytest.mark.parametrize("parts", [5, 9, 14])
+def test_killed_in_the_midst(path: str, parts: int) -> None:
+    saving = subprocess.Popen(
+        [sys.executable, "-c", SAVING, path], stdout=subprocess.PIPE, text=True
+    )
+    assert saving.stdout is not None
+    for _ in range(parts):
+        saving.stdout.readline()
+    saving.kill()
+    saving.wait()
+    saving.stdout.close()
+    with SQLiteTraceStore(path) as store:
+        assert store.verify().ok
+        every = store.count()
+        assert every >= 64 * parts
+        assert store.count(TraceFilter(text="refund")) == every
+        assert store.count(TraceFilter(text='"refund 3 7"')) == 1
+        take_in(path)
+        assert store.verify().ok
+        assert len(ids(path, "refund")) == every
+        assert store.count(TraceFilter(text='"refund 3 7"')) == 1

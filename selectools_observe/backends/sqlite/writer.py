@@ -15,6 +15,7 @@ from .. import timestamps
 from . import annotation_rows, kept_summary, space
 from .connection import Connection
 from .foreign_objects import refuse_foreign_objects, schema_cookie
+from .index import words
 from .index.index_upkeep import FOREIGN_ROWS_AT_ONCE, keep_up
 from .reader import load_one
 from .rows import WrittenTrace
@@ -206,6 +207,8 @@ class Writer:
         self._log.keep_short()
         if all_of_it:
             space.forget_blocks(self.connection)
+            if words.is_useless(self.connection):
+                words.rebuild(self.connection)
         more = space.give_back(self.connection, all_of_it=all_of_it)
         if all_of_it and not more:
             space.shorten_log(self.connection)

@@ -211,12 +211,17 @@ def _read(connection: sqlite3.Connection) -> Part | None:
     return Part(done, done if missed else max(crcs), missed, crcs, words)
 
 
+def kept_words(found: Iterable[str]) -> list[str]:
+    """The words of a run as the table keeps them."""
+    return list({_EVERY, *(word[:_LONGEST] for word in found)})
+
+
 def _words_in(trace_json: object, crc: int) -> str:
     """The words of a stored trace as the table takes them; none of one that cannot be read."""
     if not isinstance(trace_json, bytes) or checksum(trace_json) != crc:
         return _EVERY
     try:
-        return " ".join({_EVERY, *(w[:_LONGEST] for w in distinct_words(decode(trace_json)))})
+        return " ".join(kept_words(distinct_words(decode(trace_json))))
     except ValueError:
         return _EVERY
 
@@ -254,6 +259,34 @@ def _changed_meanwhile(connection: sqlite3.Connection, part: Part) -> set[int]:
         f"SELECT id, trace_crc FROM trace_facets WHERE {condition}", values
     ).fetchall()
     return {row_id for row_id, crc in rows if part.crcs.get(row_id) != crc}
+
+
+def known_ids(
+    connection: sqlite3.Connection, first: int, last: int
+) -> tuple[set[int], set[int]] | None:
+    """Of the ids within these, those that the index should know, and those that it names.
+
+    None if there is no index.
+    """
+    try:
+        done, _ = _marks(connection)
+    except sqlite3.OperationalError:  # the file is of an older version
+        return None
+    if done < first:
+        return None
+    missed = connection.execute(
+        "SELECT id FROM trace_words_missed WHERE id BETWEEN ? AND ?", (first, last)
+    ).fetchall()
+    between = first, min(last, done)
+    due = connection.execute("SELECT id FROM trace_facets WHERE id BETWEEN ? AND ?", between)
+    expected = {row[0] for row in due.fetchall()} - {row[0] for row in missed}
+    return expected, set(_ids(connection, f'"{_EVERY}"', between, 2**31, ascending=True))
+
+
+def is_named(connection: sqlite3.Connection, row_id: int, some: Iterable[str]) -> bool:
+    """Whether the index has an id under each of some words."""
+    expression = " AND ".join([f'"{word}"' for word in some])
+    return bool(_ids(connection, expression, (row_id, row_id), 1, ascending=True))
 
 
 class DamagedWordsError(Exception):

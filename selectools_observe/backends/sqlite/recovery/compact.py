@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from ....model.reports import CompactReport, Problem
 from ...progress import Steps
+from ..index import words
 from ..index.drift import mend_drift
 from ..index.index_upkeep import fill_blocks, index_blocks, index_everything
 from ..schema import make_index
@@ -24,6 +25,8 @@ def compacting(connection: sqlite3.Connection, where: str) -> Steps[CompactRepor
     left: list[str] = []
     if repaired:
         _mend(connection, where, verification)
+    if verification.words_are_damaged or words.is_useless(connection):
+        words.rebuild(connection)
     with transaction(connection):
         fill_blocks(connection)
     yield 1, 1
@@ -32,6 +35,8 @@ def compacting(connection: sqlite3.Connection, where: str) -> Steps[CompactRepor
     yield 1, 1
     if mend_drift(connection, where):
         index_everything(connection, where)
+    while words.take_in(connection):
+        yield 1, 1
     if repaired:
         repaired, left = _what_is_left(connection, repaired)
     busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -9,11 +9,14 @@ from contextlib import closing, suppress
 from typing import TypeVar
 
 from ....model.reports import VerifyReport
+from ....model.trace import AgentTrace
 from ....runtime.gil import GilYielder
 from ...progress import Problems, Steps
 from ..foreign_objects import foreign_objects, problem_of
+from ..index import words
 from ..index.check import ROW_IS_GONE, facets_at, faults_of_block, ids_without_row, is_pending
 from ..index.index_upkeep import BLOCK
+from ..index.word_check import is_sampled, unknown_runs
 from ..schema import VERSION, version_of
 from .annotation_check import faults_of_annotations
 from .row_check import check
@@ -48,6 +51,7 @@ class Verification:
         damaged_ids: Rows of which the index says something wrong.
         damaged_blocks: Blocks of the index that leave something out.
         index_is_broken: Whether some of the index cannot even be read.
+        words_are_damaged: Whether the index of words is to be rebuilt.
     """
 
     def __init__(self, connection: sqlite3.Connection, where: str) -> None:
@@ -58,6 +62,7 @@ class Verification:
         self.damaged_ids: set[int] = set()
         self.damaged_blocks: set[int] = set()
         self.index_is_broken = False
+        self.words_are_damaged = False
         self._gaps: list[Gap] = []
         self._has_index = version_of(connection) == VERSION
 
@@ -78,6 +83,7 @@ class Verification:
         for message in messages:
             # Every row was read and is whole: what is damaged is something else.
             is_index = not self.problems.in_runs
+            self.words_are_damaged |= words.TABLE in message
             text = _IN_WORDS.format(message) if is_index else message
             self.problems.add(None, self._where, text, index_only=is_index)
         return VerifyReport(
@@ -100,6 +106,8 @@ class Verification:
     def _rows_of_moment(self, first: int, newest: int) -> int:
         deadline, yielder = time.monotonic() + _AT_A_STRETCH, GilYielder()
         blocks: set[int] = set()
+        ids: list[int] = []
+        sampled: dict[int, AgentTrace] = {}
         end, block = newest + 1, first // BLOCK
         with closing(rows_and_gaps(self._connection, first, newest)) as found:
             for item in found:
@@ -113,14 +121,20 @@ class Verification:
                     self._gaps.append(item)
                 else:
                     blocks.add(block)
-                    self._row(item)
+                    trace = self._row(item)
+                    if trace is not None:
+                        ids.append(item.row_id)
+                        if is_sampled(item.row_id):
+                            sampled[item.row_id] = trace
                 yielder.maybe_yield()
         self._lost_between(first, end - 1)
         for block in sorted(blocks):
             self._block(block)
+        self._look_up(ids, sampled)
         return end
 
-    def _row(self, row: StoredRow) -> None:
+    def _row(self, row: StoredRow) -> AgentTrace | None:
+        """Check a row; its trace if it is whole."""
         facets = self._about_index(lambda: facets_at(self._connection, row.row_id), None)
         found = check(row, facets)
         self.checked += found.is_whole
@@ -137,6 +151,21 @@ class Verification:
             self.problems.add(run_id, self._row_name(row.row_id), problem, index_only=True)
         if found.is_whole and (found.faults or missing):
             self.damaged_ids.add(row.row_id)
+        return found.trace if found.is_whole else None
+
+    def _look_up(self, ids: list[int], sampled: dict[int, AgentTrace]) -> None:
+        """Runs that the index of words should know."""
+        if not self._has_index or self.words_are_damaged:
+            return
+        try:
+            unknown = unknown_runs(self._connection, ids, sampled)
+            problem = f"it leaves out words of {unknown} runs or more" if unknown else None
+        except sqlite3.Error as error:
+            problem = f"it cannot be read: {error}"
+        if problem is not None:
+            self.words_are_damaged = True
+            place = f"{self._where}, the index of words"
+            self.problems.add(None, place, problem, index_only=True)
 
     def _lost_between(self, first: int, last: int) -> None:
         """Rows of which only the index still knows."""
