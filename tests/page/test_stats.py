@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 
 from conversations import conversations, run_of
 
-from selectools_observe import InMemoryTraceStore
+from selectools_observe import AgentTrace, InMemoryTraceStore, TraceStep
 from selectools_observe.analytics import collect
 
 
@@ -28,6 +29,31 @@ def test_by_model_and_tool(open_page, airline_url, airline_traces):
     page.get_by_role("columnheader", name="Tool").wait_for()
     assert [row[:2] for row in table(page)] == [[g.key, f"{g.calls:,}"] for g in told.tools]
     assert page.url.endswith("#/stats?by=tool")
+
+
+def test_the_last_week_comes_first_if_some_run_began_then(open_page, serve):
+    now = time.time()
+    old, new = (
+        AgentTrace([TraceStep("llm_call", model=name, timestamp=at)], run_id=name, start_time=at)
+        for name, at in (("old-model", now - 20 * 86_400), ("new-model", now - 3600))
+    )
+    served = serve([old, new])
+    page = open_page(served.url)
+    page.get_by_role("link", name="Statistics").click()
+    page.get_by_role("status").filter(has_text="1 run.").wait_for()
+    assert [row[0] for row in table(page)] == ["new-model"]
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("status").filter(has_text="2 runs.").wait_for()
+    page.goto(f"{served.url}#/stats?q=started%3E7d")
+    page.keyboard.press("1")
+    page.get_by_role("status").filter(has_text="2 runs").wait_for()
+
+
+def test_all_runs_are_summed_up_if_none_began_in_the_last_week(open_page, airline_url):
+    page = open_page(airline_url)
+    page.get_by_role("link", name="Statistics").click()
+    page.get_by_role("status").filter(has_text="200 runs.").wait_for()
+    assert page.url.endswith("#/stats")
 
 
 def test_the_filter_holds_here_too(open_page, airline_url, airline_traces):

@@ -10,7 +10,7 @@ import { Compare } from "./views/compare";
 import { Groups } from "./views/groups";
 import { Run } from "./views/run";
 import { Runs } from "./views/runs";
-import { Stats } from "./views/stats";
+import { RECENT, Stats } from "./views/stats";
 import { Thread } from "./views/thread";
 
 const THEMES = ["auto", "light", "dark"] as const;
@@ -28,11 +28,13 @@ export function App({ source, title }: { source: Source; title: string }) {
   useEffect(() => {
     document.title = titleOf(route, title);
   }, [route]);
+  // What the statistics began with is not what the lists are to be filtered by.
+  const q = route.q === RECENT ? "" : route.q;
   useKeys({
     "?": () => help.current?.showModal(),
-    "1": () => go({ view: "runs", q: route.q }),
-    "2": () => go({ view: "groups", q: route.q }),
-    "3": () => go({ view: "stats", q: route.q }),
+    "1": () => go({ view: "runs", q }),
+    "2": () => go({ view: "groups", q }),
+    "3": () => go({ view: "stats", q: q || RECENT }),
     l: () => setFollowing(!following),
   });
   const here = (view: Route["view"]) => (route.view === view ? "page" : undefined);
@@ -43,13 +45,13 @@ export function App({ source, title }: { source: Source; title: string }) {
           {title}
         </a>
         <nav aria-label="Views">
-          <a href={write({ view: "runs", q: route.q })} aria-current={here("runs")}>
+          <a href={write({ view: "runs", q })} aria-current={here("runs")}>
             Runs
           </a>
-          <a href={write({ view: "groups", q: route.q })} aria-current={here("groups")}>
+          <a href={write({ view: "groups", q })} aria-current={here("groups")}>
             Groups
           </a>
-          <a href={write({ view: "stats", q: route.q })} aria-current={here("stats")}>
+          <a href={write({ view: "stats", q: q || RECENT })} aria-current={here("stats")}>
             Statistics
           </a>
         </nav>

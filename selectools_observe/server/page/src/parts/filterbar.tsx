@@ -45,14 +45,14 @@ const MENUS: { name: string; term: string; terms: [string, string][] }[] = [
     ],
   },
   {
-    name: "Saved",
-    term: "since",
+    name: "Started",
+    term: "started",
     terms: [
-      ["last 15 min", "since:15min"],
-      ["last hour", "since:1h"],
-      ["last day", "since:24h"],
-      ["last 7 days", "since:7d"],
-      ["last 30 days", "since:30d"],
+      ["last 15 min", "started>15m"],
+      ["last hour", "started>1h"],
+      ["last day", "started>24h"],
+      ["last 7 days", "started>7d"],
+      ["last 30 days", "started>30d"],
     ],
   },
 ];
@@ -113,8 +113,7 @@ function Menu(props: MenuProps) {
         value={current}
         onChange={(event) => {
           const wanted = event.currentTarget.value;
-          const cleared = key === "since" ? withTerm(q, "until", null) : q;
-          onChange(withTerm(cleared, key, wanted || null));
+          onChange(withTerm(q, key, wanted || null));
         }}
       >
         <option value="">{current ? `Any ${name.toLowerCase()}` : name}</option>
@@ -255,6 +254,7 @@ function valuesOf(key: string, known: Known): string[] {
   if (key === "error") return ["error:yes", "error:no"];
   if (key === "status") return ["status:error", "status:ok"];
   if (key === "since") return ["since:1h", "since:24h", "since:7d"];
+  if (key === "started") return ["started>1h", "started>24h", "started>7d"];
   const name = key.replace(/^meta\./, "");
   return (known.metadata.get(name) ?? []).map((value) => groupTerm(`meta.${name}`, value));
 }

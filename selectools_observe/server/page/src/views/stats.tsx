@@ -1,6 +1,6 @@
 /** Totals and percentiles: in all, by model, by tool and by day. */
 
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { count, dollars, duration, plural, short, value } from "../format";
 import { FilterBar, type Known } from "../parts/filterbar";
 import { seen } from "../parts/highlight";
@@ -19,6 +19,8 @@ interface Props {
 }
 
 const STEP_KEYS: [string, string][] = [["model", "Model"], ["tool", "Tool"], ["day", "Day"], ["hour", "Hour"]];
+/** What is asked first, as long as some run began then. */
+export const RECENT = "started>7d";
 const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
 export function Stats({ source, route, known }: Props) {
@@ -36,6 +38,9 @@ export function Stats({ source, route, known }: Props) {
     },
     [source, JSON.stringify(query), route.most, by],
   );
+  useEffect(() => {
+    if (q === RECENT && asked === q && value?.runs === 0) go({ ...route, q: "" }, true);
+  }, [value]);
   const refused = parsed.isLanguage && problem?.trouble === "refused" ? problem.message : null;
   return (
     <main class="stats">
