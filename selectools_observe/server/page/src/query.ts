@@ -43,7 +43,6 @@ const READINGS: Record<string, Reading> = {
   steps: (term) => bounds(term, "min_steps", "max_steps", wholeNumber),
   ms: (term) => bounds(term, "min_ms", "max_ms", duration),
   cost: (term) => bounds(term, "min_cost_usd", "max_cost_usd", dollars),
-  started: (term, now) => bounds(term, "started_since", "started_until", (value) => instant(value, now)),
   since: ({ value }, now) => ({ since: instant(value, now) }),
   until: ({ value }, now) => ({ until: instant(value, now) }),
   // What is said by days or by words, the service's language reads.
