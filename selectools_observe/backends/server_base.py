@@ -129,18 +129,25 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
         """The rows that match, from the page's beginning; the first ``size`` of one moment."""
         while True:
             rows = await self._rows_of(ask, size)
-            every = [(row[0], read_summary(self._where, *row)) for row in rows]
-            run_ids = [read[0].run_id for _, read in every if read is not None]
-            latest = await self._latest(run_ids) if run_ids else {}
-            for place, read in every:
-                if read is not None and read[0].run_id in latest:
-                    read[0].annotations = latest[read[0].run_id]
-                if read is not None and verdict(ask.filters, *read) is not False:
-                    yield PageRow(place, read[0])
+            for row in await self._chosen(ask.filters, rows):
+                yield row
             if size is None or len(rows) < size:
                 return
             size = max(size, _ROWS_AT_ONCE)
             ask = msgspec.structs.replace(ask, after=Position(self._kind, rows[-1][0]))
+
+    async def _chosen(self, filters: TraceFilter, rows: Sequence[SummaryRow]) -> Sequence[PageRow]:
+        """Those of the rows that match, with what the summaries tell of annotations."""
+        every = [(row[0], read_summary(self._where, *row)) for row in rows]
+        run_ids = [read[0].run_id for _, read in every if read is not None]
+        latest = await self._latest(run_ids) if run_ids else {}
+        found: list[PageRow] = []
+        for place, read in every:
+            if read is not None and read[0].run_id in latest:
+                read[0].annotations = latest[read[0].run_id]
+            if read is not None and verdict(filters, *read) is not False:
+                found.append(PageRow(place, read[0]))
+        return found
 
     async def _count(self, filters: TraceFilter) -> int:
         most = sys.maxsize if filters.limit is None else filters.limit

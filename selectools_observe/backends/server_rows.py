@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
+from typing import Any
+
+from msgspec.structs import replace
 
 from ..errors import CorruptTraceError
+from ..model.annotations import Annotation, annotation_from_bytes
 from ..model.checksum import checksum
 from ..model.codec import EncodedTrace
 from ..model.trace import TraceFacts, TraceSummary
@@ -57,3 +62,23 @@ def checked_trace(
         return None
     trace, crc = stored
     return trace if checksum(trace) == crc else CorruptTraceError(run_id, where, _DAMAGED)
+
+
+def annotations_of(where: str, rows: Iterable[Sequence[Any]]) -> dict[str, list[Annotation]]:
+    """The annotations of rows, by run; a damaged one is logged and left out."""
+    found: dict[str, list[Annotation]] = {}
+    for created_us, crc, data in rows:
+        try:
+            one = _checked_annotation(crc, data)
+        except ValueError as error:
+            log.warning("%s: an annotation was skipped: %s", where, error)
+            continue
+        one = replace(one, created_at=timestamps.from_microseconds(created_us))
+        found.setdefault(one.run_id, []).append(one)
+    return found
+
+
+def _checked_annotation(crc: int, data: bytes) -> Annotation:
+    if checksum(data) != crc:
+        raise ValueError(_DAMAGED)
+    return annotation_from_bytes(data)

@@ -19,7 +19,6 @@ pytestmark = pytest.mark.slow  # a deletion rewrites a part of the table
 class Server:
     """What the stores declare, and damage to a stored trace past the store's back."""
 
-    annotates = False
     replaces_at_once = False
     tells_deleters_apart = False
 

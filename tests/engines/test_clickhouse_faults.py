@@ -13,8 +13,17 @@ from postgres_server import free_port
 
 pytest.importorskip("clickhouse_connect", reason="the package clickhouse-connect is not installed")
 
-from selectools_observe import AgentTrace, SQLiteTraceStore, StorageError, TraceStep
+from selectools_observe import (
+    AgentTrace,
+    Annotation,
+    SQLiteTraceStore,
+    StorageError,
+    TraceFilter,
+    TraceNotFoundError,
+    TraceStep,
+)
 from selectools_observe.backends.clickhouse.address import parse_address
+from selectools_observe.backends.clickhouse.annotation_table import AnnotationTable
 from selectools_observe.backends.clickhouse.connections import Connections
 from selectools_observe.cli.command_group import command
 from selectools_observe.stores.clickhouse import AsyncClickHouseTraceStore, ClickHouseTraceStore
@@ -101,6 +110,56 @@ def test_a_program_killed_before_it_deleted_the_older_row_leaves_none(clickhouse
         assert [found.metadata for found in store.list()] == [{"n": 2}]
 
 
+@pytest.mark.timeout(120)
+def test_an_annotation_outlives_the_server(chdb_python):
+    with (
+        ClickHouseServer(chdb_python) as server,
+        ClickHouseTraceStore(f"{server.url}/runs") as store,
+    ):
+        store.save(trace("run"))
+        for score in range(3):
+            store.annotate("run", "quality", score=score)
+            server.kill()
+            server.start()
+            assert store.list()[0].annotations["quality"].score == score
+        assert [one.score for one in store.annotations("run")] == [0, 1, 2]
+
+
+def test_a_deletion_that_was_killed_is_finished_by_the_next(clickhouse_url, monkeypatch):
+    """The run is gone before what was said of it is."""
+
+    async def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with ClickHouseTraceStore(clickhouse_url) as store:
+        store.save(trace("run"))
+        store.annotate("run", "quality", label="bad")
+        with monkeypatch.context() as patched:
+            patched.setattr(AnnotationTable, "remove", killed)
+            with pytest.raises(KeyboardInterrupt):
+                store.delete("run")
+        assert store.delete("run") is False
+        store.save(trace("run"))
+        assert store.annotations("run") == []
+
+
+def test_who_annotates_a_run_that_is_deleted_meanwhile_is_told(clickhouse_url, monkeypatch):
+    put = AnnotationTable.put
+
+    async def deleted_before(self, annotations):
+        with ClickHouseTraceStore(clickhouse_url) as other:
+            assert other.delete("run")
+        return await put(self, annotations)
+
+    with ClickHouseTraceStore(clickhouse_url) as store:
+        store.save(trace("run"))
+        monkeypatch.setattr(AnnotationTable, "put", deleted_before)
+        with pytest.raises(TraceNotFoundError):
+            store.annotate("run", "quality", label="bad")
+        store.save(trace("run"))
+        assert store.annotations("run") == []
+
+
 def test_an_insert_sent_twice_is_there_once(clickhouse_url, monkeypatch):
     """As when the answer to it was lost with the connection."""
     insert = Connections._insert_into
@@ -168,6 +227,22 @@ class TestShards:
             assert store.delete("run-0") is False
             assert store.delete_many([f"run-{n}" for n in range(5, 20)]) == 10
             assert store.count() == 20
+
+    def test_annotations_are_on_the_shard_of_their_run(self, servers, url):
+        runs = [f"run-{n}" for n in range(40)]
+        with ClickHouseTraceStore(url) as store:
+            store.save_many([trace(run) for run in runs])
+            store.annotate_many([Annotation(run, "q", score=n) for n, run in enumerate(runs)])
+            for server in servers:
+                parted = "SELECT count() FROM spread.annotations_local WHERE key NOT IN "
+                assert server.ask(f"{parted}(SELECT key FROM spread.traces_local)") == "0"
+            assert store.count(TraceFilter(where="score.q>=30")) == 10
+            assert store.statistics(by=()).annotations["q"].runs == 40
+            assert store.remove_annotation("run-7", name="q") == 1
+            assert store.delete_many(runs[20:]) == 20
+            store.save_many([trace(run) for run in runs[:30]])
+            kept = store.annotations_of(runs)
+            assert [run for run in runs if kept.get(run)] == [*runs[:7], *runs[8:20]]
 
     def test_a_shard_that_is_gone_is_an_error_that_names_the_store(self, servers, url):
         with ClickHouseTraceStore(url) as store:

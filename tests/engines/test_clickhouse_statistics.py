@@ -9,9 +9,10 @@ import pytest
 
 pytest.importorskip("clickhouse_connect", reason="the package clickhouse-connect is not installed")
 
-from selectools_observe import AgentTrace, TraceFilter, TraceStep
+from selectools_observe import AgentTrace, Annotation, TraceFilter, TraceStep
 from selectools_observe.backends.clickhouse.store import ClickHouseStore
 from selectools_observe.backends.zone_offsets import offsets_of
+from selectools_observe.model.rollups import rollup_of
 from selectools_observe.model.statistics import QUARTER_US, Collector
 from selectools_observe.stores.clickhouse import ClickHouseTraceStore
 from selectools_observe.testing.samples import various_traces
@@ -48,6 +49,9 @@ def store(clickhouse_server, traces):
     with ClickHouseTraceStore(f"{clickhouse_server.url}/added_up?durability=normal") as store:
         store.save_many(traces)
         store.save_many(traces[100:130])
+        store.annotate_many(
+            [Annotation(each.run_id, "quality", score=n / 9) for n, each in enumerate(traces[::40])]
+        )
         yield store
     clickhouse_server.ask("DROP DATABASE added_up")
 
@@ -61,14 +65,23 @@ def store(clickhouse_server, traces):
 def test_what_the_server_adds_up_is_what_python_does(
     store, traces, monkeypatch, zone, by, time, filters
 ):
-    monkeypatch.setattr(ClickHouseStore, "_rollups", None)  # nothing is read
+    read: list[int] = []
+    rollups = ClickHouseStore._rollups
+
+    async def counted(self, rows):
+        read.append(len(rows))
+        return await rollups(self, rows)
+
+    monkeypatch.setattr(ClickHouseStore, "_rollups", counted)
     stored = {trace.run_id: trace for trace in traces}
     collector = Collector(by, zone, time)
     for summary in store.query(filters):
         collector.add_summary(summary)
         collector.add_trace(stored[summary.run_id])
+        collector.add_annotations(summary, rollup_of(stored[summary.run_id]))
     found = store.statistics(filters, by=by, zone=zone, time=time)
     assert found.total.duration_ms.error == 0.01
+    assert sum(read) <= RUNS / 40  # those with annotations
     same_but_for_errors(found, collector.result())
 
 

@@ -21,14 +21,16 @@ from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 from ...errors import StorageError
+from ...model.annotations import Annotation
 from ...runtime.batching import AwaitedBatcher
 from ...runtime.interface import Runtime
 from .. import timestamps
-from . import queries, row_binary, schema
+from . import annotation_table, queries, row_binary, schema
 from .address import Address
+from .annotation_table import AnnotationTable
 from .driver import ClickHouseError, Row
 from .driver_errors import is_passing
-from .rows import COLUMNS, KEY_COLUMNS, WRITER_BITS, TraceRow, block_of, place_of
+from .rows import COLUMNS, KEY_COLUMNS, WRITER_BITS, TraceRow, block_of, place_of, uuid_of
 from .servers import Servers
 
 T = TypeVar("T")
@@ -62,6 +64,12 @@ class Connections:
         self._last_us = 0
         self._now = timestamps.now()
         self._is_prepared = False
+        self._annotations = AnnotationTable(
+            address.shown,
+            f"{self._database}.annotations",
+            self._about,
+            self._insert_annotations,
+        )
         # No load waits for a save or for a long question.
         self._preparing, self._writing, self._loading, self._scanning, self._counting = (
             runtime.lock() for _ in range(5)
@@ -199,12 +207,15 @@ class Connections:
         places = {row[1] for row in rows if newest.get(row[0]) == row[1]}
         if places:
             await self._delete_places(places)
+            gone = [key for key, place in newest.items() if place in places]
+            await self._annotations.remove(gone)
         return places
 
     async def _delete(self, keys: Sequence[UUID]) -> int:
         stored = await self._places_of(keys)
         if stored:
             await self._delete_places([place for _, place in stored])
+        await self._annotations.remove(keys)  # also if somebody was killed before this
         return len({key for key, _ in stored})
 
     async def _update(self, key: UUID, change: Callable[[Row | None], TraceRow | None]) -> bool:
@@ -226,6 +237,50 @@ class Connections:
 
     async def _is_there(self, place: int) -> bool:
         return bool(await self._servers.query(queries.row_at(self._database, place)))
+
+    # Annotations.
+
+    async def annotations(self, keys: Sequence[UUID]) -> dict[str, list[Annotation]]:
+        """The annotations of runs, by run id."""
+        await self._ready()
+        work = partial(self._annotations.of, keys)
+        return await self._runtime.with_lock(self._scanning, work)
+
+    async def annotate(self, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
+        """Add annotations; or the id of a run that is not there."""
+        return await self._to_the_end(partial(self._annotate, annotations))
+
+    async def remove_annotations(
+        self, key: UUID, name: str | None, annotation_id: str | None
+    ) -> int:
+        """Remove annotations of a run; how many."""
+        return await self._to_the_end(partial(self._annotations.remove, [key], name, annotation_id))
+
+    async def present(self, keys: Sequence[UUID]) -> set[UUID]:
+        """Which of the runs are there."""
+        await self._ready()
+        return {row[0] for row in await self._places_of(keys)}
+
+    async def _annotate(self, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
+        asked = {uuid_of(one.run_id): one.run_id for one in annotations}
+        missing = await self._missing(asked)
+        if missing is not None:
+            return missing
+        made = await self._annotations.put(annotations)
+        missing = await self._missing(asked)  # deleted meanwhile
+        if missing is not None:
+            await self._annotations.remove([uuid_of(missing)])
+            return missing
+        return made
+
+    async def _missing(self, asked: dict[UUID, str]) -> str | None:
+        """The first of the runs that is not there."""
+        present = {row[0] for row in await self._places_of(list(asked))}
+        return next((run_id for key, run_id in asked.items() if key not in present), None)
+
+    async def _insert_annotations(self, block: bytes) -> None:
+        token = f"{self._writer:x}-{secrets.token_hex(8)}"
+        await self._insert_into("annotations", annotation_table.COLUMNS, block, token)
 
     # Reading.
 
@@ -253,21 +308,23 @@ class Connections:
 
     async def _rows_of_keys(self, columns: str, keys: Sequence[UUID]) -> Sequence[Row]:
         """Columns of the rows of these runs, newest first."""
+        return await self._about(partial(queries.rows_of_keys, self._database, columns), keys)
+
+    async def _about(self, sql: Callable[[str], str], keys: Sequence[UUID]) -> Sequence[Row]:
+        """The rows of a question about keys, which the SQL is made with."""
         if len(keys) <= _FEW_KEYS:
-            sql = queries.rows_of_keys(self._database, columns, queries.literal_keys(keys))
-            return await self._servers.query(sql)
+            return await self._servers.query(sql(queries.literal_keys(keys)))
         found: list[Row] = []
-        sql = queries.rows_of_keys(self._database, columns, "asked")
         for some in _parts(keys):
-            found += await self._servers.query(sql, b"".join(map(row_binary.uuid, some)))
+            packed = b"".join(map(row_binary.uuid, some))
+            found += await self._servers.query(sql("asked"), packed)
         return found
 
     async def _places_of(self, keys: Sequence[UUID]) -> Sequence[Row]:
         """The key and the place of each row of these runs."""
         if len(keys) > _FEW_KEYS:  # most are new, and `keys` alone tells
-            sql = queries.known_keys(self._database)
-            packed = b"".join(map(row_binary.uuid, keys))
-            keys = [key for (key,) in await self._servers.query(sql, packed)]
+            found = await self._about(partial(queries.known_keys, self._database), keys)
+            keys = [key for (key,) in found]
         return await self._rows_of_keys("key, place", keys) if keys else []
 
     # Opening and closing.

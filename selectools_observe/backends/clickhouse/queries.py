@@ -44,9 +44,9 @@ def rows_of_keys(database: str, columns: str, wanted: str) -> str:
     )
 
 
-def known_keys(database: str) -> str:
-    """SQL for those of the keys in the table ``asked`` that may be there."""
-    return f"SELECT DISTINCT key FROM {database}.keys WHERE key IN asked"
+def known_keys(database: str, wanted: str) -> str:
+    """SQL for those of the keys that may be there."""
+    return f"SELECT DISTINCT key FROM {database}.keys WHERE key IN {wanted}"
 
 
 def row_of_others(database: str, since: int, writer: int) -> str:
@@ -86,9 +86,23 @@ def matching(filters: TraceFilter) -> list[str]:
     return conditions
 
 
-def page(database: str, request: PageRequest, limit: int | None) -> str:
-    """SQL for the summaries of a page."""
+def is_annotated(database: str) -> str:
+    """A condition that rows of ``traces`` meet whose runs have annotations."""
+    return f"key IN (SELECT key FROM {database}.annotations FINAL)"
+
+
+def page(database: str, request: PageRequest, limit: int | None, *, only: str = "") -> str:
+    """SQL for the summaries of a page.
+
+    Args:
+        database: The store's.
+        request: The page.
+        limit: How many rows at most.
+        only: A condition more.
+    """
     conditions = matching(request.filters)
+    if only:
+        conditions.append(only)
     if request.after is not None:
         sign = ">" if request.oldest_first else "<"
         conditions.append(f"place {sign} {literal_place(request.after.key)}")

@@ -2,7 +2,7 @@
 
 ``traces`` is ordered by the place in the order of saving, so that lists, pages and time ranges read
 what is next to each other. ``keys`` finds a run's place by its id. ``replacing`` notes which runs
-are being saved again, until their older rows are gone.
+are being saved again, until their older rows are gone. ``annotations`` has what is said of runs.
 """
 
 from __future__ import annotations
@@ -45,6 +45,18 @@ _TRACES = """\
   INDEX terms_index terms TYPE bloom_filter(0.01) GRANULARITY 1"""
 _KEYS = "  key UUID,\n  place UInt128"
 _REPLACING = "  key UUID,\n  noted DateTime DEFAULT now()"
+_ANNOTATIONS = """\
+  key UUID,
+  id String,
+  version UInt64,                             -- of one id the highest counts
+  removed UInt8,                              -- 1: it is no longer there
+  created_us Int64,                           -- of one name the newest counts
+  name String,
+  label Nullable(String),
+  score Nullable(Float64),
+  crc UInt32,                                 -- CRC-32 of the annotation
+  annotation String CODEC(ZSTD(1))            -- JSON: the whole annotation, but for its time"""
+_ENGINES = {"annotations": "ReplacingMergeTree(version, removed)"}
 _DAY_OF_PLACE = "toDateTime(toUInt32(intDiv(toUInt64(bitShiftRight(place, 64)), 1000000)))"
 _DAY_SAVED = "toDateTime(toUInt32(intDiv(created_us, 1000000)))"
 
@@ -67,7 +79,7 @@ def ddl(
         retention_days: After how many days runs are removed; 0: never.
     """
     suffix = "_local" if cluster else ""
-    engine = "ReplicatedMergeTree" if replicated else "MergeTree"
+    kind = "Replicated" if replicated else ""
     settings = [
         f"fsync_after_insert = {int(syncs)}",
         f"fsync_part_directory = {int(syncs)}",
@@ -77,6 +89,7 @@ def ddl(
     def table(name: str, columns: str, rest: str, granularity: int, day: str = "") -> str:
         keep = f"\nTTL {day} + INTERVAL {retention_days} DAY" if day and retention_days else ""
         options = ", ".join([f"index_granularity = {granularity}", *settings])
+        engine = f"{kind}{_ENGINES.get(name, 'MergeTree')}"
         return (
             f"CREATE TABLE IF NOT EXISTS {database}.{name}{suffix} (\n{columns}\n) "
             f"ENGINE = {engine}\n{rest}{keep}\nSETTINGS {options}\nCOMMENT '{_MARK}{VERSION}'"
@@ -86,6 +99,7 @@ def ddl(
     statements = [
         f"CREATE DATABASE IF NOT EXISTS {database}",
         table("replacing", _REPLACING, "ORDER BY key", 256),
+        table("annotations", _ANNOTATIONS, "ORDER BY (key, id)", 1024),
         table("keys", _KEYS, "ORDER BY (key, place)", 256, _DAY_OF_PLACE),
         table("traces", _TRACES, by_month, 1024, _DAY_SAVED),
     ]
@@ -94,7 +108,7 @@ def ddl(
             f"CREATE TABLE IF NOT EXISTS {database}.{name} AS {database}.{name}_local\n"
             f"ENGINE = Distributed({cluster}, {database}, {name}_local, cityHash64(key))\n"
             f"COMMENT '{_MARK}{VERSION}'"
-            for name in ("replacing", "keys", "traces")
+            for name in ("replacing", "annotations", "keys", "traces")
         ]
     return statements
 
@@ -144,7 +158,7 @@ async def _comment_and_engine(
         f"WHERE database = '{address.database}'",
     )
     tables = {row[0].decode(): (row[1].decode(), row[2].decode()) for row in local}
-    if "traces" not in tables:
+    if not {"traces", "annotations"} <= tables.keys():
         return None
     return tables["traces"][0], tables.get("traces_local", tables["traces"])[1]
 

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC
 
 from ...errors import CorruptTraceError
+from ...model.annotations import Annotation, Latest, in_order, latest_of
 from ...model.clock import Clock
 from ...model.codec import TraceType
 from ...model.filters import TraceFilter
 from ...model.histogram import Tally
 from ...model.pagination import Position
+from ...model.rollups import Rollup
 from ...model.statistics import Collector
 from ...runtime.interface import Runtime
 from ..paging import PageRequest, PageRow
@@ -73,12 +75,41 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
     async def _delete_rows(
         self, rows: Sequence[PageRow], *, spare_annotated: bool
     ) -> Sequence[str]:
-        if spare_annotated:
-            return await super()._delete_rows(rows, spare_annotated=True)
         # By place: a run that was saved again meanwhile has another one, and stays.
         wanted = [(uuid_of(row.summary.run_id), row.key) for row in rows]
-        gone = await self._connections.current().delete_at(wanted)
+        connections = self._connections.current()
+        if spare_annotated:
+            spared = await connections.annotations([key for key, _ in wanted])
+            wanted = [
+                pair
+                for pair, row in zip(wanted, rows, strict=True)
+                if row.summary.run_id not in spared
+            ]
+        gone = await connections.delete_at(wanted)
         return [row.summary.run_id for row in rows if row.key in gone]
+
+    async def _annotate(self, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
+        return await self._connections.current().annotate(annotations)
+
+    async def _annotations(self, run_ids: Sequence[str]) -> Sequence[list[Annotation] | None]:
+        connections = self._connections.current()
+        keys = [uuid_of(run_id) for run_id in run_ids]
+        present = await connections.present(keys)
+        found = await connections.annotations(keys)
+        return [
+            in_order(found.get(run_id, [])) if key in present else None
+            for run_id, key in zip(run_ids, keys, strict=True)
+        ]
+
+    async def _remove_annotations(
+        self, run_id: str, name: str | None, annotation_id: str | None
+    ) -> int:
+        key = uuid_of(run_id)
+        return await self._connections.current().remove_annotations(key, name, annotation_id)
+
+    async def _latest(self, run_ids: Sequence[str]) -> dict[str, Latest]:
+        found = await self._connections.current().annotations(list(map(uuid_of, run_ids)))
+        return {run_id: latest_of(those) for run_id, those in found.items()}
 
     async def _stored(self, run_ids: Sequence[str]) -> Sequence[Stored | None]:
         connections = self._connections.current()
@@ -135,7 +166,20 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         if not collector.can_add(sums, collector.time):
             return False
         collector.add_sums(sums)
+        annotated = await self._annotated(filters)
+        rollups: Sequence[Rollup | None] = [None] * len(annotated)
+        if collector.needs_traces:
+            rollups = await self._rollups(annotated)
+        for row, rollup in zip(annotated, rollups, strict=True):
+            collector.add_annotations(row.summary, rollup)
         return True
+
+    async def _annotated(self, filters: TraceFilter) -> Sequence[PageRow]:
+        """The runs that match and have annotations."""
+        only = queries.is_annotated(self._database)
+        sql = queries.page(self._database, PageRequest(filters), None, only=only)
+        rows = await self._connections.current().count(sql)
+        return await self._chosen(filters, [(row[0], row[1], row[2]) for row in rows])
 
     async def _first_and_last(
         self, filters: TraceFilter, time: Clock

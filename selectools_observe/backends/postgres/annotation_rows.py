@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
 
-from ...model.annotations import Annotation, annotation_from_bytes, annotation_to_bytes
+from ...model.annotations import Annotation, annotation_to_bytes
 from ...model.checksum import checksum
 from .. import timestamps
 from ..server_rows import key_of
-from .session import Row, Values
-
-log = logging.getLogger(__name__)
+from .session import Values
 
 # Without a time of its own, the server's, or the microsecond after the newest of the run.
 _CREATED = """
@@ -69,23 +65,3 @@ def removal(
             conditions.append(f"{column} = %s")
             values.append(value)  # type: ignore[arg-type]
     return f"DELETE FROM {table} WHERE {' AND '.join(conditions)} RETURNING 1", values
-
-
-def annotations_of(where: str, rows: Iterable[Row]) -> dict[str, list[Annotation]]:
-    """The annotations of rows, by run; a damaged one is logged and left out."""
-    found: dict[str, list[Annotation]] = {}
-    for created_us, crc, data in rows:
-        try:
-            one = _checked(crc, data)
-        except ValueError as error:
-            log.warning("%s: an annotation was skipped: %s", where, error)
-            continue
-        one = replace(one, created_at=timestamps.from_microseconds(created_us))
-        found.setdefault(one.run_id, []).append(one)
-    return found
-
-
-def _checked(crc: int, data: bytes) -> Annotation:
-    if checksum(data) != crc:
-        raise ValueError("its checksum does not match: it was damaged after it was saved")
-    return annotation_from_bytes(data)

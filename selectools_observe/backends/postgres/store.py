@@ -17,7 +17,7 @@ from ...model.pagination import Position
 from ...runtime.interface import Runtime
 from ..paging import PageRequest, PageRow
 from ..server_base import ServerStore, Stored, SummaryRow
-from ..server_rows import key_of
+from ..server_rows import annotations_of, key_of
 from . import annotation_rows, queries
 from .address import Address, parse_address
 from .connections import Connections
@@ -134,7 +134,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         keys = list(dict.fromkeys(key_of(run_id) for run_id in run_ids))
         sql = annotation_rows.select(self._notes)
         rows = await self._connections.current().scan(sql, [keys])
-        return annotation_rows.annotations_of(self._where, rows)
+        return annotations_of(self._where, rows)
 
     async def _annotations(self, run_ids: Sequence[str]) -> Sequence[list[Annotation] | None]:
         asked = {key_of(run_id): run_id for run_id in run_ids}

@@ -1,0 +1,134 @@
+"""The table ``annotations``: what is said of runs, beside them.
+
+A row replaces those with the same run and id and a lower version, whenever ClickHouse merges or is
+asked for the last of each. A row that says that it is removed hides them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from struct import Struct
+from uuid import UUID
+
+import msgspec
+
+from ...model.annotations import Annotation, annotation_to_bytes, stamped
+from ...model.checksum import checksum
+from .. import timestamps
+from ..server_rows import annotations_of
+from . import row_binary
+from .driver import Row
+from .rows import uuid_of
+
+COLUMNS = (
+    "key", "id", "version", "removed", "created_us", "name", "label", "score", "crc", "annotation",
+)  # fmt: skip
+
+_pack_version = Struct("<QB").pack
+_pack_crc = Struct("<I").pack
+_NOTHING = b"\1"  # null
+
+
+class AnnotationTable:
+    """Reads and writes annotations. Who writes holds the lock of those who write.
+
+    Args:
+        where: The store, for messages.
+        table: The table's name.
+        ask: Gives the rows of a question about keys: the SQL is made with what they stand as in it.
+        insert: Inserts a block of rows as ``RowBinary``.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        table: str,
+        ask: Callable[[Callable[[str], str], Sequence[UUID]], Awaitable[Sequence[Row]]],
+        insert: Callable[[bytes], Awaitable[None]],
+    ) -> None:
+        self._where = where
+        self._table = table
+        self._ask = ask
+        self._insert = insert
+
+    async def of(self, keys: Sequence[UUID]) -> dict[str, list[Annotation]]:
+        """The annotations of runs, by run id."""
+        rows = await self._rows("created_us, crc, annotation", keys)
+        return annotations_of(self._where, rows)
+
+    async def put(self, annotations: Sequence[Annotation]) -> Sequence[Annotation]:
+        """Add annotations, each `stamped`, in place of those with their ids."""
+        keys = list(dict.fromkeys(uuid_of(one.run_id) for one in annotations))
+        rows = await self._rows("created_us, crc, annotation, version", keys)
+        there = annotations_of(self._where, (row[:3] for row in rows))
+        now = timestamps.now()
+        version = self._version_after(row[3] for row in rows)
+        made: list[Annotation] = []
+        for one in annotations:
+            others = there.setdefault(one.run_id, [])
+            made.append(stamped(one, now, others))
+            others.append(made[-1])
+        # Of one id that is there twice, the later counts.
+        await self._insert(
+            b"".join(_packed(one, version + number) for number, one in enumerate(made))
+        )
+        return made
+
+    async def remove(
+        self, keys: Sequence[UUID], name: str | None = None, annotation_id: str | None = None
+    ) -> int:
+        """Remove annotations of runs, as far as given only those with this name or id; how many."""
+        rows = [
+            row
+            for row in await self._rows("key, id, name, version", keys)
+            if (name is None or row[2].decode() == name)
+            and (annotation_id is None or row[1].decode() == annotation_id)
+        ]
+        if rows:
+            version = self._version_after(row[3] for row in rows)
+            await self._insert(b"".join(_packed_removal(row[0], row[1], version) for row in rows))
+        return len(rows)
+
+    async def _rows(self, columns: str, keys: Sequence[UUID]) -> Sequence[Row]:
+        return await self._ask(
+            lambda wanted: f"SELECT {columns} FROM {self._table} FINAL WHERE key IN {wanted}", keys
+        )
+
+    @staticmethod
+    def _version_after(versions: Iterable[int]) -> int:
+        now_us = timestamps.to_microseconds(timestamps.now())
+        return max(now_us, max(versions, default=0) + 1)
+
+
+def _packed(one: Annotation, version: int) -> bytes:
+    data = annotation_to_bytes(msgspec.structs.replace(one, created_at=None))
+    assert one.created_at is not None  # noqa: S101 - it is stamped
+    return b"".join(
+        (
+            row_binary.uuid(uuid_of(one.run_id)),
+            row_binary.text(one.id.encode()),
+            _pack_version(version, 0),
+            row_binary.pack_integer(timestamps.to_microseconds(one.created_at)),
+            row_binary.text(one.name.encode()),
+            _NOTHING if one.label is None else b"\0" + row_binary.text(one.label.encode()),
+            row_binary.nullable_float(None if one.score is None else float(one.score)),
+            _pack_crc(checksum(data)),
+            row_binary.text(data),
+        )
+    )
+
+
+def _packed_removal(key: UUID, annotation_id: bytes, version: int) -> bytes:
+    return b"".join(
+        (
+            row_binary.uuid(key),
+            row_binary.text(annotation_id),
+            _pack_version(version, 1),
+            row_binary.pack_integer(0),
+            row_binary.text(b""),
+            _NOTHING,
+            _NOTHING,
+            _pack_crc(0),
+            row_binary.text(b""),
+        )
+    )
