@@ -262,13 +262,16 @@ def _is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
     return issubclass(type(value), dict)
 
 
-_CONTAINERS = (dict, list, tuple, set, frozenset)
-
-
-def _children(container: Any) -> Iterable[Any]:
-    if _is_dict(container):
-        return dict.values(container)
-    return list.__iter__(container) if issubclass(type(container), list) else container
+def _children(value: Any) -> Iterable[Any]:
+    """What is in a container, told by its type: isinstance() would look at the value too."""
+    kind = type(value)
+    if kind is list or kind is str:
+        return value if kind is list else ()
+    if issubclass(kind, dict):
+        return dict.values(value)
+    if issubclass(kind, list):
+        return list.__iter__(value)
+    return value if issubclass(kind, tuple | set | frozenset) else ()
 
 
 def is_nested_deeply(value: object) -> bool:
@@ -277,11 +280,9 @@ def is_nested_deeply(value: object) -> bool:
         return False  # as most are
     level = [value]
     for _ in range(DEEPEST + 1):
-        # By type: isinstance() and `__class__` look at the value too, which may be anything.
         level = [
             child
             for container in level
-            if issubclass(type(container), _CONTAINERS)
             for child in _children(container)
             if type(child) not in SCALARS
         ]

@@ -46,6 +46,7 @@ from selectools_observe import (
 from selectools_observe.integrations.opentelemetry import TraceStoreSpanExporter, runs_of_spans
 from selectools_observe.integrations.opentelemetry.span_exporter import record_of
 from selectools_observe.integrations.opentelemetry.to_spans import spans_of_run
+from selectools_observe.model.messages import messages_of
 
 
 @pytest.fixture
@@ -289,7 +290,8 @@ class TestSafety:
         )
         exporter.export(finished)
         model, tool = store.load(trace_id_of(finished[0]))
-        for value in (tool.tool_args["input"], model.input):
+        asked = "".join([each.text for each in messages_of(model).input]) or model.input
+        for value in (tool.tool_args["input"], asked):
             assert (value if isinstance(value, str) else json.dumps(value)) == deep
         assert exporter.failed == 0
 

@@ -6,6 +6,7 @@ import pytest
 from span_records import AGENT, CHAIN, LLM, MODEL, kinds, root, run_of, span, tool
 
 from selectools_observe.model.facets import usage_of
+from selectools_observe.model.messages import messages_of
 
 USAGE = {"gen_ai.usage.input_tokens": 920, "gen_ai.usage.output_tokens": 30}
 OPENINFERENCE_USAGE = {"llm.token_count.prompt": 920, "llm.token_count.completion": 30}
@@ -113,7 +114,7 @@ class TestOneCallReportedTwice:
         )
         (step,) = run.steps
         assert (step.prompt_tokens, step.model) == (920, "m")
-        assert step.input == "hi"
+        assert [each.text for each in messages_of(step).input] == ["hi"]
 
     def test_several_calls_inside_a_wrapper_that_reports_no_tokens(self):
         run = run_of(

@@ -12,6 +12,7 @@ from span_records import AGENT, CHAIN, LLM, MODEL, TRACE, ident, root, run_of, s
 from selectools_observe import InMemoryTraceStore, SQLiteTraceStore, TraceFilter
 from selectools_observe.integrations.opentelemetry import TraceStoreSpanExporter, runs_of_otlp
 from selectools_observe.integrations.opentelemetry.otlp_proto import protobuf_of_spans
+from selectools_observe.model.messages import messages_of
 
 
 def model_step(attributes, **more):
@@ -81,7 +82,7 @@ class TestMessages:
             started.set_attributes(LLM)
         (summary,) = store.list()
         (step,) = store.load(summary.run_id).steps
-        contents = [each["message"].get("content") for each in step.input]
+        contents = [each.text for each in messages_of(step).input]
         assert contents == sorted(contents, key=int)
         assert contents[-1] == "29"
         provider.shutdown()

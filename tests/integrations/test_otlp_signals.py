@@ -11,6 +11,7 @@ from selectools_observe import InMemoryTraceStore
 from selectools_observe.integrations.opentelemetry import OtlpReceiver, runs_of_spans
 from selectools_observe.integrations.opentelemetry.otlp_proto import protobuf_of_spans
 from selectools_observe.integrations.opentelemetry.to_spans import spans_of_run
+from selectools_observe.model.messages import messages_of
 
 JSON = "application/json"
 
@@ -104,8 +105,9 @@ def test_messages_are_joined_to_their_spans(store, receiver, kind, order):
         assert send_logs(receiver, ANSWER, QUESTION, kind=kind).status == 200
         send_spans(receiver, call)  # once more
     (step,) = store.load(TRACE).steps
-    assert [each["content"] for each in step.input] == ["hello"]
-    assert step.output[0]["message"] == {"content": "hi"}
+    asked, answered = messages_of(step)
+    assert [(each.role, each.text) for each in asked] == [("user", "hello")]
+    assert [(each.role, each.text) for each in answered] == [("assistant", "hi")]
     assert step.extra["finish_reason"] == "stop"
 
 
@@ -128,7 +130,7 @@ def test_messages_whose_span_never_comes_are_kept(store):
     assert store.load(TRACE).metadata["unfinished"] is True
     send_spans(other, root(), span("m", 1, 2, MODEL))
     run = store.load(TRACE)
-    assert run.steps[0].input[0]["content"] == "hello"
+    assert messages_of(run.steps[0]).input[0].text == "hello"
     assert "unfinished" not in run.metadata
     assert runs_of_spans(spans_of_run(run)) == [run]
     other.close()

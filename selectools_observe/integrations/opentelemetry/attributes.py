@@ -25,12 +25,21 @@ _TEXTS = frozenset({"model", "tool_name", "tool_result", "tool_call_id"})
 
 
 class Attributes:
-    """What is left of a span's attributes, and under which name each meaning was found."""
+    """What is left of a span's attributes, and under which name each meaning was found.
+
+    Attributes:
+        left: What is left.
+        found: Names by meaning.
+        forms: The forms of messages that are kept in another, by meaning.
+        requests: What attributes that held the messages once more said beside them, by name.
+    """
 
     def __init__(self, attributes: dict[str, Any]) -> None:
         self._all = attributes
         self.left = dict(attributes)
         self.found: dict[str, str] = {}
+        self.forms: dict[str, Any] = {}
+        self.requests: dict[str, Any] = {}
 
     def take(self, meaning: str, names: tuple[str, ...]) -> Any:
         """The first of these attributes that can mean this; None if there is none.

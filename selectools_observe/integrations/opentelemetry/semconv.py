@@ -308,6 +308,8 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
 }
 
 SYSTEM_TEXT = "gen_ai.system_instructions"
+# Attributes of an agent's span that hold messages, and nothing else.
+MESSAGE_NAMES = frozenset({"gen_ai.input.messages", "gen_ai.output.messages"})
 
 # Attributes in seconds whose field is in milliseconds.
 SECONDS = frozenset(

@@ -16,6 +16,7 @@ from typing import Any
 from ...model.limits import loads_limited
 from ...model.trace import STEP_FIELDS, StepType, TraceStep
 from .attributes import Attributes, count, number, parsed_text
+from .message_forms import normalise, take_requests
 from .raw_responses import complete_call
 from .semconv import (
     CACHE_WRITE_PARTS,
@@ -28,6 +29,7 @@ from .semconv import (
     KIND_BY_PRESENCE,
     KIND_BY_VALUE,
     MESSAGE_EVENTS,
+    MESSAGE_NAMES,
     NO_TOOLS,
     REASONING_PARTS,
     REQUEST_MODELS,
@@ -210,6 +212,10 @@ def _taken(record: SpanRecord, kind: Kind) -> tuple[dict[str, Any], Attributes, 
         _refine_call(found, attributes)
     if kind in {Kind.MODEL, Kind.NODE}:
         _put_system_first(found, attributes)
+        if kind is Kind.MODEL or MESSAGE_NAMES.issuperset(attributes.found.values()):
+            attributes.forms = normalise(found, attributes)
+        if kind is Kind.MODEL:
+            attributes.requests = take_requests(found, attributes)
     return found, attributes, events
 
 
@@ -264,6 +270,10 @@ def _kept(record: SpanRecord, attributes: Attributes, events: list[SpanEvent]) -
             kept[name] = _plain_events(value) if name == "events" else value
     if attributes.found:
         kept["found"] = attributes.found
+    if attributes.forms:
+        kept["forms"] = attributes.forms
+    if attributes.requests:
+        kept["requests"] = attributes.requests
     return kept
 
 

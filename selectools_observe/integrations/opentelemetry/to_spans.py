@@ -19,6 +19,7 @@ from ...model.trace import AgentTrace, StepType, TraceStep
 from .attributes import write
 from .evaluations import with_evaluations
 from .from_spans import header_of, run_header, run_of
+from .message_forms import in_form, request_of
 from .otlp_values import sendable
 from .round_trip import Mark, StepMark, difference, marked, without_additions
 from .semconv import ALSO_AS, FIELDS, KIND_WRITTEN, Kind
@@ -152,11 +153,16 @@ def _as_they_came(run: AgentTrace) -> list[SpanRecord] | None:
 
 def _with_fields(step: TraceStep, record: SpanRecord) -> SpanRecord:
     """The span with those attributes that went into fields of the step."""
-    found = (step.extra or {})[KEPT].get("found", {})
+    kept = (step.extra or {})[KEPT]
+    forms = kept.get("forms", {})
     said = step.to_dict()
-    for meaning, name in found.items():
+    for meaning, name in kept.get("found", {}).items():
         if meaning in said:
-            record.attributes |= write(name, said[meaning])
+            record.attributes |= write(name, in_form(forms.get(meaning), said[meaning]))
+    for name, told in kept.get("requests", {}).items():
+        request = request_of(told, said.get("input"))
+        if request is not None:
+            record.attributes[name] = request
     # What was told by events, or is known only since; but no name that the reader made up.
     for meaning, names in FIELDS[kind_of(record)].items():
         made_up = meaning == "tool_name" and said.get(meaning) == name_of_tool_span(record.name)

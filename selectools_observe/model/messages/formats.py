@@ -126,7 +126,8 @@ def normalised(value: object, role: str = "user") -> Any:
         role: Who says what does not tell it.
     """
     messages = messages_from(value, role)
-    if all(isinstance(part, RawPart) for message in messages for part in message.parts):
+    parts = [part for message in messages for part in message.parts]
+    if not messages or (parts and all([isinstance(part, RawPart) for part in parts])):
         return value
     return [message.to_dict() for message in messages]
 
@@ -325,6 +326,8 @@ def _role_of(value: Block, role: str) -> str:
 
 def _content(value: Block, role: str) -> list[Part]:
     content = next((value[name] for name in _CONTENTS if value.get(name) not in (None, "")), None)
+    if content is None and value.get("content") == "":
+        content = ""
     if role == "tool" and not _has_results(content):
         return [
             ToolResultPart(

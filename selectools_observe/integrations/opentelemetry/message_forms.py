@@ -1,0 +1,342 @@
+"""Messages of a span in the one shape that they are kept in, and back in the form they came in.
+
+The attributes that messages were read from are left out of a step if the messages alone say what
+they were: if they can be written in the same form again, which is tried with each message. Else the
+attributes stay beside the messages, as they came.
+
+An agent sends the whole conversation with every call, so what came of a message is remembered.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ...model.json_values import dumps, is_nested_deeply
+from ...model.limits import loads_limited
+from ...model.messages import (
+    Message,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    messages_from,
+    normalised,
+)
+from .attributes import Attributes
+
+_ROLES = {"input": "user", "output": "assistant"}
+_ANY = ""
+_ABSENT = "absent"
+_NULL = "null"
+_EMPTY = "empty"
+_FIELDS = 4
+# How JSON texts are written, by frequency.
+_JSON: tuple[dict[str, Any], ...] = (
+    {"separators": (",", ":"), "ensure_ascii": False},
+    {"ensure_ascii": False},
+    {"separators": (",", ":")},
+    {},
+)
+
+
+class _Form(NamedTuple):
+    """A form of messages; what a message does not decide is empty.
+
+    Attributes:
+        shape: ``plain`` or ``openinference``, which wraps each message in a ``message``.
+        calls: How tool calls are told: ``chat`` (OpenAI's) or ``flat`` (name and arguments beside
+            the id), and how their arguments are written, a place in `_JSON`.
+        empty: What a message without text says as its content: ``absent``, ``null`` or ``empty``.
+        parts: The key of the content where it is a list of parts, or ``text``.
+    """
+
+    shape: str
+    calls: str = _ANY
+    empty: str = _ANY
+    parts: str = _ANY
+
+    def with_what(self, other: _Form) -> _Form | None:
+        """A form for messages of both; None if there is none."""
+        fields = []
+        for own, others in zip(self, other, strict=True):
+            if own and others and own != others:
+                return None
+            fields.append(own or others)
+        return _Form(*fields)
+
+
+class _Known(NamedTuple):
+    """What came of a message: in the one shape, and the form that gives it back."""
+
+    message: dict[str, Any]
+    form: _Form | None
+
+
+def normalise(found: dict[str, Any], attributes: Attributes) -> dict[str, Any]:
+    """Put the messages of a call into the one shape; the forms of those whose attributes can go.
+
+    Args:
+        found: What was read by meaning; its ``input`` and ``output`` are replaced.
+        attributes: Where they were read from: what they cannot say again is left there.
+    """
+    forms = {}
+    for meaning, role in _ROLES.items():
+        raw = found.get(meaning)
+        if raw is None:
+            continue
+        messages, form = _normalised(raw, role)
+        if messages is raw or messages == raw:
+            continue
+        found[meaning] = messages
+        if meaning in attributes.found:
+            if form is None:
+                attributes.keep(meaning)
+            else:
+                forms[meaning] = form
+    return forms
+
+
+def take_requests(found: dict[str, Any], attributes: Attributes) -> dict[str, Any]:
+    """What whole requests say beside the messages of a call, which are taken out of them.
+
+    OpenInference tells messages twice: one by one, and in the request that was sent.
+    """
+    requests = {}
+    for name in _REQUESTS:
+        text = attributes.left.get(name)
+        if not (isinstance(text, str) and text[:1] == "{" and '"messages"' in text):
+            continue
+        try:
+            request = loads_limited(text)
+        except ValueError:
+            continue
+        if not isinstance(request, dict) or not isinstance(request.get("messages"), list):
+            continue
+        messages, form = _normalised(request["messages"], _ROLES["input"])
+        if form is not None and messages == found.get("input"):
+            rest = {key: value for key, value in request.items() if key != "messages"}
+            if is_nested_deeply(rest):
+                continue
+            requests[name] = {"form": form, "rest": rest}
+            del attributes.left[name]
+    return requests
+
+
+_REQUESTS = ("input.value",)
+
+
+def request_of(told: Any, messages: Any) -> str | None:
+    """A request of which `take_requests` took the messages out, with these messages."""
+    if not isinstance(told, dict) or not isinstance(told.get("rest"), dict):
+        return None
+    whole = {"messages": in_form(told.get("form"), messages), **told["rest"]}
+    return dumps(whole).decode("utf-8", "surrogatepass")
+
+
+def in_form(name: object, messages: Any) -> Any:
+    """Messages in the form that they came in; as they are, if they cannot be written so."""
+    if name == "text":
+        text = _only_text(messages_from(messages))
+        return messages if text is None else text
+    if not isinstance(messages, list):
+        return messages
+    forms = name if isinstance(name, list) else [name] * len(messages)
+    told = messages_from(messages)
+    if not len(forms) == len(told) == len(messages):
+        return messages
+    known = [_form_named(each) for each in forms]
+    written = [
+        None if form is None else _written(message, form)
+        for message, form in zip(told, known, strict=True)
+    ]
+    return messages if any(each is None for each in written) else written
+
+
+def _normalised(raw: Any, role: str) -> tuple[Any, Any]:
+    """Messages in the one shape, and what gives them back; None if nothing does."""
+    if isinstance(raw, list) and raw:
+        known = [_known_message(each, role) for each in raw]
+        if None not in known:
+            found = [each for each in known if each is not None]
+            return [each.message for each in found], _common([each.form for each in found])
+    messages = normalised(raw, role)
+    form = "text" if isinstance(raw, str) and _only_text(messages_from(messages)) == raw else None
+    return messages, form
+
+
+def _common(forms: list[_Form | None]) -> str | list[str] | None:
+    """The form of all of them, or that of each."""
+    known = [form for form in forms if form is not None]
+    if len(known) < len(forms):
+        return None
+    common = known[0]
+    for form in known:
+        both = common.with_what(form)
+        if both is None:
+            return ["/".join(each) for each in known]
+        common = both
+    return "/".join(common)
+
+
+_remembered: dict[tuple[str, bytes], _Known] = {}
+_MOST_REMEMBERED = 2048
+_LONGEST_REMEMBERED = 4096  # bytes
+_packer = msgspec.msgpack.Encoder()
+
+
+def _known_message(raw: Any, role: str) -> _Known | None:
+    """What comes of one of a list's messages; None if it is not one message."""
+    if not isinstance(raw, dict) or raw.keys().isdisjoint(_MESSAGE_KEYS):
+        return None
+    try:
+        packed = _packer.encode(raw)
+    except Exception:  # noqa: BLE001 - a surrogate, a large integer: rare
+        return _read_message(raw, role)
+    if len(packed) > _LONGEST_REMEMBERED:
+        return _read_message(raw, role)
+    known = _remembered.get((role, packed))
+    if known is None:
+        known = _read_message(raw, role)
+        if known is not None:
+            if len(_remembered) >= _MOST_REMEMBERED:
+                _remembered.clear()
+            _remembered[role, packed] = known
+    return known
+
+
+_MESSAGE_KEYS = frozenset({"role", "message"})
+
+
+def _read_message(raw: dict[str, Any], role: str) -> _Known | None:
+    told = messages_from(raw, role)
+    if len(told) != 1:
+        return None
+    message = told[0].to_dict()
+    form = _form_of(raw, told[0])
+    return _Known(message, form if form is not None and _written(told[0], form) == raw else None)
+
+
+def _form_of(raw: dict[str, Any], message: Message) -> _Form | None:
+    """The form that a message may be in, told by what is in it."""
+    inner = raw.get("message", raw)
+    if not isinstance(inner, dict):
+        return None
+    shape = "openinference" if inner is not raw else "plain"
+    if any(isinstance(part, ToolResultPart) for part in message.parts):
+        return _Form(shape)
+    parts = next(
+        (name for name in ("contents", "content") if isinstance(inner.get(name), list)), ""
+    )
+    empty = _ANY
+    if not message.text and not parts:
+        empty = _empty(inner["content"]) if "content" in inner else _ABSENT
+    calls = inner.get("tool_calls")
+    call = calls[0] if isinstance(calls, list) and calls else None
+    told = "" if call is None else _calls_of(call)
+    return _Form(shape, told, empty, parts or ("text" if message.text else ""))
+
+
+def _empty(content: Any) -> str:
+    return _NULL if content is None else _EMPTY
+
+
+def _calls_of(call: Any) -> str:
+    if not isinstance(call, dict):
+        return ""
+    call = call["tool_call"] if isinstance(call.get("tool_call"), dict) else call
+    function = call.get("function")
+    if isinstance(function, dict):
+        return f"chat{_style_of(function.get('arguments'))}"
+    return f"flat{_style_of(call.get('arguments'))}"
+
+
+def _style_of(text: Any) -> int:
+    if not isinstance(text, str):
+        return 0
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return 0
+    return next((n for n in range(len(_JSON)) if _dumped(value, n) == text), 0)
+
+
+def _dumped(value: Any, style: int) -> str | None:
+    try:
+        return json.dumps(value, **_JSON[style])
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def _form_named(name: object) -> _Form | None:
+    fields = name.split("/") if isinstance(name, str) else []
+    return _Form(*fields) if len(fields) == _FIELDS else None
+
+
+def _only_text(told: list[Message]) -> str | None:
+    if len(told) != 1 or len(told[0].parts) != 1 or told[0].to_dict().keys() != {"role", "parts"}:
+        return None
+    (part,) = told[0].parts
+    return part.content if isinstance(part, TextPart) and part.extra is None else None
+
+
+def _written(message: Message, form: _Form) -> dict[str, Any] | None:
+    """A message in a form; None if that cannot say all that it says."""
+    written: dict[str, Any] = {"role": message.role, **(message.extra or {})}
+    for name in ("name", "id", "finish_reason"):
+        if getattr(message, name) is not None:
+            written[name] = getattr(message, name)
+    if len(message.parts) == 1 and isinstance(message.parts[0], ToolResultPart):
+        written |= _result(message.parts[0])
+    else:
+        texts = [part for part in message.parts if _is_plain_text(part)]
+        calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
+        if len(texts) + len(calls) != len(message.parts):
+            return None
+        said = _content([part.content for part in texts if isinstance(part, TextPart)], form)
+        if said is None:
+            return None
+        written |= said
+        if calls:
+            written["tool_calls"] = [_call(call, form) for call in calls]
+    return {"message": written} if form.shape == "openinference" else written
+
+
+def _is_plain_text(part: object) -> bool:
+    return isinstance(part, TextPart) and part.extra is None
+
+
+_NOTHING_SAID: dict[str, dict[str, Any]] = {_NULL: {"content": None}, _EMPTY: {"content": ""}}
+
+
+def _content(texts: list[str], form: _Form) -> dict[str, Any] | None:
+    if not texts:
+        return _NOTHING_SAID.get(form.empty, {})
+    if form.parts == "contents":
+        parts = [{"message_content": {"type": "text", "text": text}} for text in texts]
+        return {"contents": parts}
+    if form.parts == "content":
+        return {"content": [{"type": "text", "text": text} for text in texts]}
+    return {"content": texts[0]} if len(texts) == 1 else None
+
+
+def _result(part: ToolResultPart) -> dict[str, Any]:
+    told = {"content": part.response, "tool_call_id": part.id, "name": part.name}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _call(part: ToolCallPart, form: _Form) -> dict[str, Any]:
+    kind, style = form.calls[:4], form.calls[4:]
+    arguments = part.arguments
+    if arguments is not None and not isinstance(arguments, str):
+        arguments = _dumped(arguments, int(style) if style in {"0", "1", "2", "3"} else 0)
+    said: dict[str, Any] = {"name": part.name}
+    if arguments is not None:
+        said["arguments"] = arguments
+    call: dict[str, Any] = ({} if part.id is None else {"id": part.id}) | (part.extra or {})
+    if form.shape == "openinference":
+        return {"tool_call": {**call, "function": said}}
+    if kind == "chat":
+        return {**call, "type": "function", "function": said}
+    return call | said
