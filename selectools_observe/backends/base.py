@@ -28,7 +28,7 @@ from ..errors import (
     TraceNotFoundError,
 )
 from ..model.annotations import Annotation, Source, check_annotation
-from ..model.clock import Clock, bounds_of, only_times
+from ..model.clock import Clock
 from ..model.codec import LARGE, TraceType, decode, decode_in_pieces
 from ..model.filters import (
     TraceFilter,
@@ -46,7 +46,7 @@ from ..model.groups import (
     TraceFacets,
     check_group_order,
 )
-from ..model.histogram import Tally, TraceHistogram, check_histogram
+from ..model.histogram import Tally, TraceHistogram, bounds_of, check_histogram, only_times
 from ..model.ordering import Order, SortKey
 from ..model.pagination import Position, TracePage, from_cursor, to_cursor
 from ..model.reports import Progress
@@ -296,10 +296,8 @@ class StoreCore(ABC, Generic[PreparedT]):
         collector = GroupCollector(by)
         check_group_order(order_by)
         check_page(limit, 0)
-        async for found in self._stream(filters, _SUMMARIES_AT_ONCE, oldest_first=False):
-            for row in found:
-                collector.add(row.summary)
-        return collector.page(order_by, limit, cursor)
+        await self._begin()
+        return await self._group_page(filters, collector, order_by, limit, cursor)
 
     async def facets(
         self,
@@ -311,9 +309,8 @@ class StoreCore(ABC, Generic[PreparedT]):
         filters = check_filter(_EVERYTHING if filters is None else filters)
         check_page(most, 0)
         collector = FacetCollector()
-        async for found in self._stream(filters, _SUMMARIES_AT_ONCE, oldest_first=False):
-            for row, facts in zip(found, await self._facts(found), strict=True):
-                collector.add(row.summary, facts)
+        await self._begin()
+        await self._facets(filters, collector)
         return collector.result(most)
 
     async def annotate(
@@ -585,6 +582,26 @@ class StoreCore(ABC, Generic[PreparedT]):
                 if rollup is not None:
                     collector.add_rollup(rollup)
                 collector.add_annotations(row.summary, rollup)
+
+    async def _group_page(
+        self,
+        filters: TraceFilter,
+        collector: GroupCollector,
+        order_by: str,
+        limit: int,
+        cursor: str | None,
+    ) -> GroupPage:
+        """Hand all runs that match to the collector, and give its page."""
+        async for found in self._stream(filters, _SUMMARIES_AT_ONCE, oldest_first=False):
+            for row in found:
+                collector.add(row.summary)
+        return collector.page(order_by, limit, cursor)
+
+    async def _facets(self, filters: TraceFilter, collector: FacetCollector) -> None:
+        """Hand all runs that match, and what filters ask of their steps, to the collector."""
+        async for found in self._stream(filters, _SUMMARIES_AT_ONCE, oldest_first=False):
+            for row, facts in zip(found, await self._facts(found), strict=True):
+                collector.add(row.summary, facts)
 
     async def _rollups(self, rows: Sequence[PageRow]) -> Sequence[Rollup | None]:
         """What the calls of each run add up to; None if it cannot be read."""

@@ -16,9 +16,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from ..model.clock import Clock, bounds_of, moment_of, only_times
+from ..model.clock import Clock, moment_of
 from ..model.filters import TraceFilter, asks_for_facts, verdict
-from ..model.histogram import Tally, TraceHistogram
+from ..model.histogram import Tally, TraceHistogram, bounds_of, only_times
 from ..model.json_values import canonical
 from ..model.pagination import Position
 from ..model.trace import TraceFacts, TraceSummary, copy_of

@@ -11,10 +11,10 @@ import msgspec
 
 from ..errors import CorruptTraceError
 from ..model.annotations import Latest
-from ..model.clock import Clock, bounds_of, only_times
+from ..model.clock import Clock
 from ..model.codec import TraceType
 from ..model.filters import TraceFilter, verdict
-from ..model.histogram import Tally, TraceHistogram
+from ..model.histogram import Tally, TraceHistogram, bounds_of, only_times
 from ..model.pagination import Position
 from ..runtime.interface import Runtime
 from ..runtime.loop_local import LoopLocal

@@ -5,15 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal, TypeAlias, get_args
 
-from .filters import TraceFilter
 from .trace import EPOCH, MICROSECOND, TraceSummary
 
 Clock: TypeAlias = Literal["started_at", "created_at"]
-
-_BOUNDS: dict[Clock, tuple[str, str]] = {
-    "started_at": ("started_since", "started_until"),
-    "created_at": ("since", "until"),
-}
 
 
 def check_clock(time: str) -> None:
@@ -35,18 +29,3 @@ def time_of(summary: TraceSummary, time: Clock) -> datetime:
 def moment_of(summary: TraceSummary, time: Clock) -> int:
     """The same in microseconds since 1970."""
     return (time_of(summary, time) - EPOCH) // MICROSECOND
-
-
-def bounds_of(filters: TraceFilter, time: Clock) -> tuple[int | None, int | None]:
-    """The filter's own bounds of that time, in microseconds since 1970."""
-    since, until = (
-        None if moment is None else (moment - EPOCH) // MICROSECOND
-        for moment in (getattr(filters, name) for name in _BOUNDS[time])
-    )
-    return since, until
-
-
-def only_times(filters: TraceFilter) -> TraceFilter:
-    """A filter's bounds of time alone, of both times."""
-    names = [name for bounds in _BOUNDS.values() for name in bounds]
-    return TraceFilter(**{name: getattr(filters, name) for name in names})

@@ -6,16 +6,20 @@ import base64
 import binascii
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from heapq import nlargest, nsmallest
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 import msgspec
 
 from .annotation_statistics import AnnotationCollector, AnnotationStatistics
+from .clock import moment_of
+from .group_sums import RunColumns, chosen
 from .json_values import dumps
 from .percentiles import PercentileBuilder, Percentiles
-from .trace import TraceFacts, TraceSummary
+from .trace import EPOCH, MICROSECOND, TraceFacts, TraceSummary
 
 _FIELDS = {
     "session": "session_id", "session_id": "session_id", "user": "user_id", "user_id": "user_id",
@@ -140,17 +144,22 @@ class GroupPage(list[TraceGroup]):
         self.next_cursor = next_cursor
 
 
+Run: TypeAlias = TraceSummary | int
+"""A run, or the id of one, by which its summary can be had."""
+
+
 class _GroupBuilder:
     def __init__(self, key: str) -> None:
         self.key = key
         self.runs = self.errors = self.prompt_tokens = self.completion_tokens = 0
         self.cost_usd = 0.0
         self.total_ms = PercentileBuilder()
-        self.first: TraceSummary | None = None
-        self.last: TraceSummary | None = None
+        # When it began, which of two that began at once was saved first, and the run.
+        self.first: tuple[int, int, Run] | None = None
+        self.last: tuple[int, int, Run] | None = None
         self.annotations = AnnotationCollector()
 
-    def add(self, summary: TraceSummary) -> None:
+    def add(self, summary: TraceSummary, place: int) -> None:
         self.annotations.add(summary.annotations)
         self.runs += 1
         self.errors += summary.has_error
@@ -158,67 +167,135 @@ class _GroupBuilder:
         self.completion_tokens += summary.completion_tokens
         self.cost_usd += summary.cost_usd or 0.0
         self.total_ms.add(summary.total_ms)
-        # Runs come newest first: of two that began at once the one saved first is the first.
-        if self.first is None or _began(summary) <= _began(self.first):
-            self.first = summary
-        if self.last is None or _began(summary) > _began(self.last):
-            self.last = summary
+        self._note((moment_of(summary, "started_at"), place, summary))
 
-    def built(self) -> TraceGroup:
+    def add_runs(self, runs: RunColumns, began_us: Sequence[int], ids: Sequence[int]) -> None:
+        self.runs += len(ids)
+        self.errors += sum(runs.errors)
+        self.prompt_tokens += sum(runs.prompt_tokens)
+        self.completion_tokens += sum(runs.completion_tokens)
+        self.cost_usd += sum([cost for cost in runs.costs if cost == cost])  # noqa: PLR0124 - known
+        self.total_ms.extend(runs.total_ms)
+        pairs = list(zip(began_us, ids, strict=True))
+        for began, row_id in {min(pairs), max(pairs)}:
+            self._note((began, row_id, row_id))
+
+    def _note(self, run: tuple[int, int, Run]) -> None:
+        if self.first is None or run[:2] < self.first[:2]:
+            self.first = run
+        if self.last is None or run[:2] > self.last[:2]:
+            self.last = run
+
+    @property
+    def edges(self) -> tuple[tuple[int, int, Run], tuple[int, int, Run]]:
+        """The first and the last run."""
         assert self.first is not None  # noqa: S101 - a group has runs
         assert self.last is not None  # noqa: S101
+        return self.first, self.last
+
+    def built(self, summaries: Mapping[int, TraceSummary]) -> TraceGroup:
+        first, last = self.edges
+        first_run, last_run = _summary_of(first[2], summaries), _summary_of(last[2], summaries)
         return TraceGroup(
             self.key,
             self.runs,
             self.errors,
-            _began(self.first),
-            _began(self.last),
+            EPOCH + first[0] * MICROSECOND,
+            EPOCH + last[0] * MICROSECOND,
             self.prompt_tokens,
             self.completion_tokens,
             self.cost_usd,
             self.total_ms.spread(),
-            self.first.input,
-            self.last.output,
+            None if first_run is None else first_run.input,
+            None if last_run is None else last_run.output,
             self.annotations.result(),
         )
 
 
-def _began(summary: TraceSummary) -> datetime:
-    return summary.created_at if summary.started_at is None else summary.started_at
+def _summary_of(run: Run, summaries: Mapping[int, TraceSummary]) -> TraceSummary | None:
+    return summaries.get(run) if isinstance(run, int) else run
 
 
 class GroupCollector:
     """Takes runs, newest first, and gives pages of their groups."""
 
     def __init__(self, by: str) -> None:
-        self._by = check_by(by)
+        self.by = check_by(by)
         self._groups: dict[str, _GroupBuilder] = {}
+        self._taken = 0
 
-    def add(self, summary: TraceSummary) -> None:
-        """Count a run with each of its groups."""
-        for key in dict.fromkeys(group_values(summary, self._by)):
-            if key not in self._groups:
-                self._groups[key] = _GroupBuilder(key)
-            self._groups[key].add(summary)
+    def add(self, summary: TraceSummary, place: int | None = None) -> None:
+        """Count a run with each of its groups.
 
-    def page(self, order_by: str, limit: int, cursor: str | None) -> GroupPage:
-        """So many groups in this order, after the cursor's."""
+        Args:
+            summary: The run.
+            place: A number that grows in the order of saving, if runs come in another.
+        """
+        self._taken += 1
+        for key in dict.fromkeys(group_values(summary, self.by)):
+            self._group(key).add(summary, -self._taken if place is None else place)
+
+    def add_runs(
+        self,
+        runs: RunColumns,
+        began_us: Sequence[int],
+        ids: Sequence[int],
+        values: Mapping[str, Sequence[int]],
+    ) -> None:
+        """Count many runs, but what was said of them.
+
+        Args:
+            runs: What `add` takes of each.
+            began_us: When each began, or was saved, in microseconds since 1970.
+            ids: The id of each, which grows in the order of saving.
+            values: At which places in these columns each value is.
+        """
+        for key, places in values.items():
+            self._group(key).add_runs(
+                runs.at(places), chosen(began_us, places), chosen(ids, places)
+            )
+
+    def add_annotations(self, summary: TraceSummary) -> None:
+        """Count what was said of a run that was counted among many."""
+        for key in dict.fromkeys(group_values(summary, self.by)):
+            self._group(key).annotations.add(summary.annotations)
+
+    def _group(self, key: str) -> _GroupBuilder:
+        found = self._groups.get(key)
+        if found is None:
+            found = self._groups[key] = _GroupBuilder(key)
+        return found
+
+    def page(
+        self,
+        order_by: str,
+        limit: int,
+        cursor: str | None,
+        summaries_of: Callable[[list[int]], Mapping[int, TraceSummary]] | None = None,
+    ) -> GroupPage:
+        """So many groups in this order, after the cursor's.
+
+        Args:
+            order_by: The order.
+            limit: How many groups.
+            cursor: The end of the page before.
+            summaries_of: Gives the summaries of ids that `add_runs` was given.
+        """
         check_group_order(order_by)
-        groups = [group.built() for group in self._groups.values()]
-        keyed = sorted(
-            ((_sort_key(group, order_by), group) for group in groups),
-            key=lambda pair: pair[0],
-            reverse=order_by.startswith("-"),
-        )
+        descending = order_by.startswith("-")
+        keyed = [(_sort_key(group, order_by), group) for group in self._groups.values()]
         if cursor is not None:
-            last = _read_cursor(cursor, self._by, order_by)
-            descending = order_by.startswith("-")
+            last = _read_cursor(cursor, self.by, order_by)
             keyed = [pair for pair in keyed if (pair[0] < last if descending else pair[0] > last)]
-        page = keyed[:limit]
+        find = nlargest if descending else nsmallest
+        page = find(limit, keyed, key=itemgetter(0))
         more = len(keyed) > limit and bool(page)
+        edges = [run for _, group in page for *_, run in group.edges]
+        ids = [run for run in edges if isinstance(run, int)]
+        summaries = summaries_of(ids) if ids and summaries_of is not None else {}
         return GroupPage(
-            [group for _, group in page],
-            _write_cursor(self._by, order_by, page[-1][0]) if more else None,
+            [group.built(summaries) for _, group in page],
+            _write_cursor(self.by, order_by, page[-1][0]) if more else None,
         )
 
 
@@ -251,13 +328,14 @@ def check_group_order(order_by: str) -> None:
         )
 
 
-def _sort_key(group: TraceGroup, order_by: str) -> tuple[float | str, str]:
+def _sort_key(group: _GroupBuilder, order_by: str) -> tuple[float | str, str]:
     name = order_by.removeprefix("-")
     if name.startswith(_SCORE):
         return _mean_score(group, name.removeprefix(_SCORE), order_by), group.key
+    first, last = group.edges
     values: dict[str, float | str] = {
-        "first": group.first_at.timestamp(),
-        "last": group.last_at.timestamp(),
+        "first": first[0] / 1e6,
+        "last": last[0] / 1e6,
         "runs": group.runs,
         "errors": group.errors,
         "tokens": group.prompt_tokens + group.completion_tokens,
@@ -268,12 +346,12 @@ def _sort_key(group: TraceGroup, order_by: str) -> tuple[float | str, str]:
     return values[name], group.key
 
 
-def _mean_score(group: TraceGroup, name: str, order_by: str) -> float:
+def _mean_score(group: _GroupBuilder, name: str, order_by: str) -> float:
     """The mean of a group's scores; a group without one comes last either way."""
-    reported = group.annotations.get(name)
-    if reported is None or not reported.score.count:
+    told = group.annotations.result().get(name)
+    if told is None or not told.score.count:
         return -sys.float_info.max if order_by.startswith("-") else sys.float_info.max
-    return reported.score.mean
+    return told.score.mean
 
 
 def _write_cursor(by: str, order_by: str, key: tuple[float | str, str]) -> str:
@@ -349,6 +427,30 @@ class FacetCollector:
                 ("model", facts.models), ("tool", facts.tool_names), ("type", facts.step_types),
             ):  # fmt: skip
                 self._count(("", name), found)
+
+    def add_counts(self, runs: int, counts: Iterable[tuple[str, int, Mapping[str, int]]]) -> None:
+        """Count many runs, but their labels.
+
+        Args:
+            runs: How many.
+            counts: Of each field, and of each key of the metadata as ``metadata.KEY``: how many of
+                the runs have it, and how many have each of its values.
+        """
+        self._runs += runs
+        for name, having, values in counts:
+            is_metadata = name.startswith("metadata.")
+            key = ("metadata" if is_metadata else "", name.removeprefix("metadata."))
+            self._having[key] += having
+            kept = self._values.setdefault(key, Counter())
+            if len(kept) >= _MOST_DISTINCT:
+                self._is_capped.add(key)
+                kept.update({text: count for text, count in values.items() if text in kept})
+            else:
+                kept.update(values)
+
+    def add_labels(self, summary: TraceSummary) -> None:
+        """Count the labels of a run that was counted among many."""
+        self._count(("", "label"), group_values(summary, "label"))
 
     def _count(self, key: tuple[str, str], found: Iterable[str]) -> None:
         texts = set(found)

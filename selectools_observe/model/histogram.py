@@ -14,6 +14,11 @@ _LAST_US = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 
 MOST_BUCKETS = 10_000
 
+_BOUNDS: dict[Clock, tuple[str, str]] = {
+    "started_at": ("started_since", "started_until"),
+    "created_at": ("since", "until"),
+}
+
 
 class TraceHistogram(msgspec.Struct, frozen=True):
     """How many runs began, or were saved, when.
@@ -91,6 +96,21 @@ class Tally:
 
 def _moment(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=min(microseconds, _LAST_US))
+
+
+def bounds_of(filters: TraceFilter, time: Clock) -> tuple[int | None, int | None]:
+    """The filter's own bounds of that time, in microseconds since 1970."""
+    since, until = (
+        None if moment is None else (moment - EPOCH) // MICROSECOND
+        for moment in (getattr(filters, name) for name in _BOUNDS[time])
+    )
+    return since, until
+
+
+def only_times(filters: TraceFilter) -> TraceFilter:
+    """A filter's bounds of time alone, of both times."""
+    names = [name for bounds in _BOUNDS.values() for name in bounds]
+    return TraceFilter(**{name: getattr(filters, name) for name in names})
 
 
 def check_histogram(filters: TraceFilter, buckets: int, time: str) -> None:

@@ -10,10 +10,10 @@ from typing import Any, get_args
 
 import pytest
 
-from ..model.clock import Clock, bounds_of, only_times, time_of
+from ..model.clock import Clock, time_of
 from ..model.facets import facts_of
 from ..model.filters import TraceFilter, matches
-from ..model.histogram import TraceHistogram
+from ..model.histogram import TraceHistogram, bounds_of, only_times
 from ..model.trace import EPOCH, MICROSECOND, TraceFacts, TraceSummary
 from .backend import Backend, SetClock
 from .callers import StoreCaller

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ....model.clock import Clock, bounds_of, moment_of, only_times
+from ....model.clock import Clock, moment_of
 from ....model.filters import TraceFilter
-from ....model.histogram import Tally, TraceHistogram
+from ....model.histogram import Tally, TraceHistogram, bounds_of, only_times
 from ....runtime.gil import GilYielder
 from ...paging import PageRequest
 from ..reader import catch_up, matching, rows_found
