@@ -216,3 +216,9 @@ def test_async_stores_say_the_same(store):
     found = asyncio.run(ask())
     for each in found:
         same_but_for_errors(each, store.statistics())
+
+
+def test_long_metadata_is_read_from_the_runs(store, monkeypatch):
+    monkeypatch.setattr("selectools_observe.backends.sqlite.rollups.columns._MOST_METADATA", 100)
+    store.annotate("run-9", "quality", label="good")
+    everything(store)

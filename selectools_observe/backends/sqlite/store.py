@@ -12,6 +12,7 @@ from ...model.annotations import Annotation
 from ...model.clock import Clock
 from ...model.codec import TraceType, encode
 from ...model.filters import TraceFilter
+from ...model.groups import FacetCollector, GroupCollector, GroupPage, stored_key
 from ...model.histogram import TraceHistogram
 from ...model.ordering import Order
 from ...model.pagination import Position
@@ -38,8 +39,9 @@ from .recovery.backup import backing_up
 from .recovery.compact import compacting
 from .recovery.repair import repairing
 from .recovery.verify import verifying
+from .rollups.aggregation import can_aggregate
 from .rollups.rollup_upkeep import make_rollups
-from .rollups.totals import add_up, can_add_up
+from .rollups.totals import add_facets, add_up, can_add_up, group_page
 from .rows import WrittenTrace, to_write
 from .writer import Unit, Writer
 
@@ -127,9 +129,35 @@ class SQLiteStore(FileCore[WrittenTrace]):
                 return
         await super()._statistics(filters, collector)
 
-    async def _make_rollups(self) -> None:
+    async def _group_page(
+        self,
+        filters: TraceFilter,
+        collector: GroupCollector,
+        order_by: str,
+        limit: int,
+        cursor: str | None,
+    ) -> GroupPage:
+        if can_aggregate(filters) and stored_key(collector.by) is not None:
+            await self._make_rollups(sums=False)
+            page = partial(collector.page, order_by, limit, cursor)
+            work = partial(group_page, page=page)
+            state = self._loop_local.current()
+            found = await state.count(work, self._where, filters, collector)
+            if found is not None:
+                return found
+        return await super()._group_page(filters, collector, order_by, limit, cursor)
+
+    async def _facets(self, filters: TraceFilter, collector: FacetCollector) -> None:
+        if can_aggregate(filters):
+            await self._make_rollups(sums=False)
+            state = self._loop_local.current()
+            if await state.count(add_facets, self._where, filters, collector):
+                return
+        await super()._facets(filters, collector)
+
+    async def _make_rollups(self, *, sums: bool = True) -> None:
         """Make what is missing, in many steps: whoever asks may be cancelled between them."""
-        while await self._loop_local.current().count(make_rollups, self._where):
+        while await self._loop_local.current().count(make_rollups, self._where, sums=sums):
             self._check_open()
 
     async def _delete(self, run_id: str) -> bool:

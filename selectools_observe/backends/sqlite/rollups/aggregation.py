@@ -15,10 +15,10 @@ from typing import NamedTuple
 from ....model.filters import TraceFilter
 from ....model.rollups import CallRollup, Rollup
 from ....model.statistics import Collector, RunSums
-from ....model.trace import TraceSummary
+from ....model.trace import TraceFacts, TraceSummary
 from ....runtime.gil import GilYielder
 from ...paging import PageRequest, PageRow
-from ...text_scan import rollups_of
+from ...text_scan import facts_of_stored, rollups_of
 from .. import annotation_rows
 from ..index.candidates import CandidateQuery, is_decided_by_index
 from ..index.index_upkeep import BLOCK, first_open_id
@@ -179,15 +179,23 @@ class Aggregation:
 
     def rollup_of_row(self, row: PageRow) -> Rollup | None:
         """What the calls of a run add up to, by reading its trace."""
-        stored = self._connection.execute(
+        stored = self._stored(row)
+        return None if stored is None else rollups_of([stored])[0]
+
+    def facts_of_row(self, row: PageRow) -> TraceFacts | None:
+        """What filters ask of a run's steps, by reading its trace."""
+        stored = self._stored(row)
+        return None if stored is None else facts_of_stored([stored])[0]
+
+    def _stored(self, row: PageRow) -> bytes | None:
+        found = self._connection.execute(
             "SELECT trace_json FROM traces WHERE rowid = ?", (row.key,)
         ).fetchone()
-        return None if stored is None else rollups_of([stored_bytes(stored[0])])[0]
+        return None if found is None else stored_bytes(found[0])
 
-    def summaries(self, part: Part) -> Iterator[TraceSummary]:
-        """The summaries of the runs of a part, where columns do not tell all that is asked."""
-        for row in matching(self._connection, self._where, part.ids, _EVERYTHING):
-            yield row.summary
+    def rows_of(self, ids: Sequence[int]) -> Iterator[PageRow]:
+        """The summaries of runs, where columns do not tell all that is asked."""
+        return matching(self._connection, self._where, ids, _EVERYTHING)
 
 
 def _names_by_place(calls: Sequence[NamedCalls]) -> dict[int, list[CallRollup]]:
@@ -211,8 +219,8 @@ def add_part(
     """
     runs = part.told.runs
     if keys and runs.fields is None:
-        for summary in aggregation.summaries(part):
-            collector.add_summary(summary)
+        for row in aggregation.rows_of(part.ids):
+            collector.add_summary(row.summary)
     else:
         chosen = chosen_runs(runs, part.selection)
         moments = chosen.began_us if collector.time == "started_at" else chosen.created_us

@@ -40,7 +40,7 @@ class BlockRuns(msgspec.Struct, array_like=True, gc=False):
         total_ms: Milliseconds.
         costs: US dollars; no number where they are unknown.
         fields: By what runs are grouped by (`stored_key`), its values; None if they are too long.
-        present: By key of the metadata, the places of runs that have it without a value.
+        present: By key of the metadata, as in ``fields``, the places of runs without a value of it.
         facts: The values of ``model``, ``tool`` and ``type``.
     """
 
@@ -147,7 +147,7 @@ class BlockBuilder:
                     metadata[key] = {}
                 _note(metadata[key], dict.fromkeys(texts) if len(texts) > 1 else texts, place)
                 if not texts:
-                    present.setdefault(key, bytearray()).append(place)
+                    present.setdefault(f"metadata.{key}", bytearray()).append(place)
                 length += sum(map(len, texts))
         fields |= {f"metadata.{key}": values for key, values in metadata.items()}
         if length > _MOST_METADATA:
@@ -265,6 +265,23 @@ def values_of(runs: BlockRuns, chosen: ChosenRuns, key: str) -> dict[str, list[i
         if those:
             found[value] = those
     return dict(sorted(found.items(), key=lambda pair: pair[1][0]))
+
+
+def facet_counts(
+    runs: BlockRuns, selection: Selection
+) -> Iterator[tuple[str, int, dict[str, int]]]:
+    """Of each field and key: how many of the chosen runs have it, and how many each value."""
+    assert runs.fields is not None  # noqa: S101 - who asks has looked
+    for key, values in (*runs.fields.items(), *runs.facts.items()):
+        having: set[int] = set(selection.among(runs.present.get(key, b"")))
+        counts: dict[str, int] = {}
+        for value, places in values.items():
+            those = selection.among(places)
+            if those:
+                counts[value] = len(those)
+                having.update(those)
+        if having:
+            yield key, len(having), counts
 
 
 def chosen_calls(

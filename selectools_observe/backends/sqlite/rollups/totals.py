@@ -1,15 +1,21 @@
-"""Statistics of a database, by what is kept of its runs."""
+"""Statistics, groups and facets of a database, by what is kept of its runs."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+
+import msgspec
 
 from ....model.filters import TraceFilter
-from ....model.groups import stored_key
+from ....model.groups import FacetCollector, GroupCollector, GroupPage, stored_key
 from ....model.statistics import Collector, RunSums
+from ....model.trace import TraceSummary
+from ..index.index_upkeep import BLOCK
 from ..reader import catch_up
 from ..transaction import one_moment
 from .aggregation import Aggregation, add_part, can_aggregate
+from .columns import chosen_runs, facet_counts, values_of
 
 
 def can_add_up(filters: TraceFilter, collector: Collector) -> bool:
@@ -45,4 +51,62 @@ def add_up(
                 add_part(collector, aggregation, part, keys)
         for summary, rollup in aggregation.annotated():
             collector.add_annotations(summary, rollup)
+    return True
+
+
+def group_page(
+    connection: sqlite3.Connection,
+    where: str,
+    filters: TraceFilter,
+    collector: GroupCollector,
+    page: Callable[[Callable[[list[int]], dict[int, TraceSummary]]], GroupPage],
+) -> GroupPage | None:
+    """Hand all runs that match to the collector, and give its page; None as in `add_up`."""
+    catch_up(connection, where)
+    key = stored_key(collector.by)
+    assert key is not None  # noqa: S101 - who asks has looked
+    with one_moment(connection):
+        aggregation = Aggregation(connection, where, filters)
+        if not aggregation.can_be_told:
+            return None
+        for row in aggregation.read_rows():
+            collector.add(row.summary, row.key)
+        for part in aggregation.parts():
+            runs = part.told.runs
+            if runs.fields is None:
+                for row in aggregation.rows_of(part.ids):
+                    collector.add(msgspec.structs.replace(row.summary, annotations={}), row.key)
+                continue
+            chosen = chosen_runs(runs, part.selection)
+            first = part.ids[0] // BLOCK * BLOCK
+            ids = [first + place for place in chosen.places]
+            values = values_of(runs, chosen, key)
+            collector.add_runs(chosen.columns, chosen.began_us, ids, values)
+        for summary, _ in aggregation.annotated():
+            collector.add_annotations(summary)
+        return page(lambda ids: {row.key: row.summary for row in aggregation.rows_of(ids)})
+
+
+def add_facets(
+    connection: sqlite3.Connection, where: str, filters: TraceFilter, collector: FacetCollector
+) -> bool:
+    """Hand all runs that match to the collector; whether it did, as `add_up`."""
+    catch_up(connection, where)
+    with one_moment(connection):
+        aggregation = Aggregation(connection, where, filters)
+        if not aggregation.can_be_told:
+            return False
+        for row in aggregation.read_rows():
+            collector.add(row.summary, aggregation.facts_of_row(row))
+        for part in aggregation.parts():
+            runs = part.told.runs
+            if runs.fields is None:
+                for row in aggregation.rows_of(part.ids):
+                    bare = msgspec.structs.replace(row.summary, annotations={})
+                    collector.add(bare, aggregation.facts_of_row(row))
+            else:
+                count = len(part.selection.among(runs.places))
+                collector.add_counts(count, facet_counts(runs, part.selection))
+        for summary, _ in aggregation.annotated():
+            collector.add_labels(summary)
     return True
