@@ -30,6 +30,7 @@ from .model.annotations import Annotation, Source
 from .model.clock import Clock
 from .model.filters import TraceFilter
 from .model.groups import GroupPage, TraceFacets
+from .model.health import StoreHealth
 from .model.histogram import TraceHistogram
 from .model.pagination import TracePage
 from .model.reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
@@ -446,6 +447,14 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         """
         ...
 
+    async def health(self) -> StoreHealth:
+        """Tell whether the storage answers, how fast, and whether it takes saves; no run is read.
+
+        Raises:
+            StorageError: It does not answer.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Close; every later method raises `StoreClosedError`. Closing again does nothing."""
         ...
@@ -603,6 +612,10 @@ class QueryableTraceStore(TraceStore, Protocol):
         progress: Progress | None = None,
     ) -> PruneReport:
         """See `AsyncQueryableTraceStore.prune`."""
+        ...
+
+    def health(self) -> StoreHealth:
+        """See `AsyncQueryableTraceStore.health`."""
         ...
 
     def close(self) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time as clock
+import uuid
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
@@ -46,6 +48,7 @@ from ..model.groups import (
     TraceFacets,
     check_group_order,
 )
+from ..model.health import StoreHealth
 from ..model.histogram import Tally, TraceHistogram, bounds_of, check_histogram, only_times
 from ..model.ordering import Order, SortKey
 from ..model.pagination import Position, TracePage, from_cursor, to_cursor
@@ -73,6 +76,7 @@ from .text_scan import (
 log = logging.getLogger(__name__)
 
 _EVERYTHING = TraceFilter()
+_NO_RUN = f"health-{uuid.uuid4().hex}"
 _SUMMARIES_AT_ONCE = 512
 _TRACES_AT_ONCE = 32
 
@@ -491,6 +495,19 @@ class StoreCore(ABC, Generic[PreparedT]):
         """After this many runs were saved: a step of the retention, if it is time for one."""
         if self._keeper is not None and self._keeper.saved(number):
             await self._keeper.step(self._pruned(), self._where)
+
+    async def health(self) -> StoreHealth:
+        """See `AsyncQueryableTraceStore.health`."""
+        await self._begin()
+        began = clock.perf_counter()
+        read_only = await self._is_read_only()
+        return StoreHealth((clock.perf_counter() - began) * 1000, read_only)
+
+    async def _is_read_only(self) -> bool:
+        """Ask the storage something that touches no run; whether it takes no saves."""
+        await self._load_many([_NO_RUN])
+        path = self.path
+        return path is not None and os.path.exists(path) and not os.access(path, os.W_OK)  # noqa: ASYNC240 - one stat
 
     async def aclose(self) -> None:
         """See `AsyncQueryableTraceStore.aclose`."""

@@ -115,6 +115,7 @@ class AsyncDerivedTable(_Forwarding):
     remove_annotation = _awaited(StoreCore.remove_annotation)
     delete_many = _awaited(StoreCore.delete_many)
     prune = _awaited(StoreCore.prune)
+    health = _awaited(StoreCore.health)
     iter_summaries = _streamed(StoreCore.iter_summaries)
     iter_traces = _streamed(StoreCore.iter_traces)
 
@@ -152,6 +153,7 @@ class DerivedTable(_Forwarding):
     remove_annotation = _blocking(StoreCore.remove_annotation)
     delete_many = _blocking(StoreCore.delete_many)
     prune = _blocking(StoreCore.prune)
+    health = _blocking(StoreCore.health)
     iter_summaries = _blocking_stream(StoreCore.iter_summaries)
     iter_traces = _blocking_stream(StoreCore.iter_traces)
 

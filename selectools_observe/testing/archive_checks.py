@@ -42,6 +42,12 @@ class ManyChecks(Backend):
         assert (await caller.load("a")).metadata == {"n": 4}
         assert await caller.count() == 3
 
+    async def test_health_of_a_store_that_answers(self, caller: StoreCaller) -> None:
+        await caller.save(make_trace("run"))
+        found = await caller.health()
+        assert found.answered_ms >= 0
+        assert not found.read_only
+
     async def test_save_many_replaces(self, caller: StoreCaller) -> None:
         await caller.save_many(make_traces(3))
         await caller.save_many([make_trace("run-001", 2), make_trace("new")])

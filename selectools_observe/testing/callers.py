@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from ..model.annotations import Annotation
 from ..model.filters import TraceFilter
 from ..model.groups import GroupPage, TraceFacets
+from ..model.health import StoreHealth
 from ..model.histogram import TraceHistogram
 from ..model.reports import BackupReport, CompactReport, RepairReport, VerifyReport
 from ..model.retention import PruneReport
@@ -143,6 +144,11 @@ class StoreCaller(ABC):
         __tracebackhide__ = True
         report: PruneReport = await _done(self.store.prune(**options))
         return report
+
+    async def health(self) -> StoreHealth:
+        __tracebackhide__ = True
+        found: StoreHealth = await _done(self.store.health())
+        return found
 
     async def verify(self, **options: Any) -> VerifyReport:
         __tracebackhide__ = True

@@ -185,6 +185,7 @@ class RetentionChecks(Backend):
         for call in (
             lambda: caller.prune(keep_runs=0),
             lambda: caller.delete_many(["run"]),
+            caller.health,
             lambda: caller.delete("run", descendants=True),
         ):
             with pytest.raises(StoreClosedError):

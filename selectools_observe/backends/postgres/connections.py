@@ -115,6 +115,12 @@ class Connections:
         ]
         await self._writer.run(lambda session: session.transaction(statements))
 
+    async def is_read_only(self) -> bool:
+        """Whether the server takes no saves; told at once if there is none that answers."""
+        sql = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
+        rows = await self._loader.run(lambda session: session.rows(sql), patience=1.0)
+        return bool(rows[0][0])
+
     async def load_one(self, key: bytes) -> Row | None:
         """The key, the JSON and the checksum of a trace, read together with others."""
         return await self._loads.submit(key)

@@ -41,22 +41,26 @@ class SessionSlot:
         self._was_open = False
         self._is_closed = False
 
-    async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
+    async def run(self, work: Callable[[Session], Awaitable[T]], patience: float = _PATIENCE) -> T:
         """Do work on the connection.
+
+        Args:
+            work: What is done.
+            patience: Seconds in which a server that was lost is tried again.
 
         Raises:
             StorageError: The server refuses it, or cannot be reached.
             StoreClosedError: The store is closed.
         """
-        return await self._runtime.with_lock(self._lock, partial(self._run, work))
+        return await self._runtime.with_lock(self._lock, partial(self._run, work, patience))
 
-    async def _run(self, work: Callable[[Session], Awaitable[T]]) -> T:
+    async def _run(self, work: Callable[[Session], Awaitable[T]], patience: float) -> T:
         deadline = None
         while True:
             try:
                 return await self._attempt(work)
             except psycopg.Error as error:
-                deadline = deadline or time.monotonic() + _PATIENCE
+                deadline = deadline or time.monotonic() + patience
                 if not self._may_succeed_again(error) or time.monotonic() > deadline:
                     raise explained(self._address, error) from error
             await self._kind.pause(_PAUSE)

@@ -54,6 +54,9 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         self._check_open()
         await self._connections.current().scan("SELECT 1")
 
+    async def _is_read_only(self) -> bool:
+        return await self._connections.current().is_read_only()
+
     def _prepare(self, trace: object) -> TraceRow:
         return row_of(encode(trace))
 

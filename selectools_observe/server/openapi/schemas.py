@@ -90,7 +90,7 @@ SCHEMAS: dict[str, Any] = {
             "additionalProperties": False,
         }
     ),
-    "Health": _exactly(status={"const": "ok"}),
+    "Health": _exactly(status={"const": "ok"}, answered_ms={"type": "number"}, read_only=_FLAG),
     "About": _exactly(version=_TEXT, read_only=_FLAG, runs=_COUNT),
     "Document": _at_least(["openapi", "info", "paths"]),
     "Saved": _exactly(run_id=_TEXT),
