@@ -9,17 +9,44 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from ...model.clock import Clock
-from ...model.filters import TraceFilter
+from ...model.conditions import (
+    Bound,
+    Condition,
+    IsAnnotated,
+    LabelIs,
+    Moment,
+    ScoreBound,
+    conjuncts,
+)
+from ...model.filters import TraceFilter, condition_of
 from ...model.histogram import Tally
+from ...model.ordering import Order
+from ...model.pagination import Position
+from ...model.trace import Number
+from .. import timestamps
 from ..paging import PageRequest
 from ..ranges import Ranges
-from ..terms import wanted_terms
+from ..terms import terms_of_condition, wanted_terms
 from .rows import uuid_of
 
 _MOMENTS: dict[Clock, str] = {
     "created_at": "created_us",
     "started_at": "ifNull(started_us, created_us)",
 }
+
+
+ORDERED = {
+    "created_at": "created_us",
+    "started_at": "started_us",
+    "total_ms": "total_ms",
+    "wall_ms": "wall_ms",
+    "cost_usd": "cost_usd",
+    "steps": "steps",
+    "tokens": "(toInt128(prompt_tokens) + toInt128(completion_tokens))",
+}
+"""What runs are ordered by, as SQL."""
+
+_LARGEST = 2**100  # numbers beyond it are left to Python
 
 
 def literal_place(place: int) -> str:
@@ -72,7 +99,7 @@ def newest(database: str) -> str:
     return f"SELECT place FROM {database}.traces ORDER BY place DESC LIMIT 1"
 
 
-def matching(filters: TraceFilter) -> list[str]:
+def matching(database: str, filters: TraceFilter) -> list[str]:
     """Conditions for what the filter asks for, as far as columns and terms tell."""
     sql, values = Ranges(filters).of_facets()
     for value in values:
@@ -80,10 +107,30 @@ def matching(filters: TraceFilter) -> list[str]:
     conditions = [sql]
     if filters.run_ids is not None:
         conditions.append(f"key IN {literal_keys(map(uuid_of, filters.run_ids))}")
-    terms = wanted_terms(filters)
+    terms = list(dict.fromkeys([*wanted_terms(filters), *terms_of_condition(filters)]))
     if terms:
         conditions.append(f"hasAll(terms, {terms})")
+    needed = (_needed(database, part) for part in conjuncts(condition_of(filters)))
+    conditions += dict.fromkeys(sql for sql in needed if sql)
     return conditions
+
+
+def _needed(database: str, condition: Condition) -> str:
+    """SQL that holds wherever a condition does, if there is such SQL; it may ask less."""
+    if isinstance(condition, ScoreBound | LabelIs | IsAnnotated):
+        return is_annotated(database)
+    if isinstance(condition, Bound) and abs(condition.value) < _LARGEST:
+        column = ORDERED.get(condition.field, condition.field)
+        return f"{column} {condition.operator} {_literal(condition.value)}"
+    if isinstance(condition, Moment):
+        moment = timestamps.to_microseconds(condition.value)
+        return f"{ORDERED[condition.field]} {condition.operator} {_literal(moment)}"
+    return ""
+
+
+def _literal(number: Number) -> str:
+    kind = "toInt128" if isinstance(number, int) else "toFloat64"
+    return f"{kind}('{number!r}')"
 
 
 def is_annotated(database: str) -> str:
@@ -100,7 +147,7 @@ def page(database: str, request: PageRequest, limit: int | None, *, only: str = 
         limit: How many rows at most.
         only: A condition more.
     """
-    conditions = matching(request.filters)
+    conditions = matching(database, request.filters)
     if only:
         conditions.append(only)
     if request.after is not None:
@@ -116,9 +163,36 @@ def page(database: str, request: PageRequest, limit: int | None, *, only: str = 
     )
 
 
+def ordered_page(database: str, request: PageRequest, order: Order, offset: int) -> str:
+    """SQL for the summaries of a page in another order than that of saving, as `SortKey` has it."""
+    value = ORDERED[order.field]
+    conditions = matching(database, request.filters)
+    if request.newest is not None:
+        conditions.append(f"place <= {literal_place(request.newest.key)}")
+    if request.after is not None:
+        conditions.append(_is_after(request.after, value, descending=order.descending))
+    direction = "DESC" if order.descending else "ASC"
+    most = "" if request.limit is None else f" LIMIT {min(request.limit, 2**62)}"
+    return (
+        f"SELECT place, created_us, summary FROM {database}.traces "
+        f"WHERE {' AND '.join(conditions)} "
+        f"ORDER BY isNull({value}), {value} {direction}, place {direction}{most} OFFSET {offset}"
+    )
+
+
+def _is_after(last: Position, value: str, *, descending: bool) -> str:
+    """A condition for what comes after that place; what has no value comes last."""
+    sign = "<" if descending else ">"
+    later = f"place {sign} {literal_place(last.key)}"
+    if last.value is None:
+        return f"(isNull({value}) AND {later})"
+    known = _literal(last.value)
+    return f"(isNull({value}) OR {value} {sign} {known} OR ({value} = {known} AND {later}))"
+
+
 def count(database: str, filters: TraceFilter) -> str:
     """SQL for how many match, up to the filter's limit."""
-    where = " AND ".join(matching(filters))
+    where = " AND ".join(matching(database, filters))
     if filters.limit is None:
         return f"SELECT count() FROM {database}.traces WHERE {where}"
     limit = min(filters.limit, 2**62)
@@ -129,7 +203,7 @@ def over_time(database: str, filters: TraceFilter, tally: Tally) -> str:
     """SQL for how many match, and have an error, by the tally's buckets."""
     moment = _MOMENTS[tally.time]
     conditions: Sequence[str] = [
-        *matching(filters),
+        *matching(database, filters),
         f"{moment} BETWEEN {tally.since} AND {tally.until}",
     ]
     return (
@@ -142,5 +216,5 @@ def over_time(database: str, filters: TraceFilter, tally: Tally) -> str:
 def first_and_last(database: str, filters: TraceFilter, time: Clock) -> str:
     """SQL for how many match, and the first and the last time of these."""
     moment = _MOMENTS[time]
-    conditions = " AND ".join(matching(filters)) or "1"
+    conditions = " AND ".join(matching(database, filters)) or "1"
     return f"SELECT count(), min({moment}), max({moment}) FROM {database}.traces WHERE {conditions}"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC
+
+import msgspec
 
 from ...errors import CorruptTraceError
 from ...model.annotations import Annotation, Latest, in_order, latest_of
 from ...model.clock import Clock
 from ...model.codec import TraceType
-from ...model.filters import TraceFilter
+from ...model.filters import TraceFilter, order_of
 from ...model.histogram import Tally
+from ...model.ordering import Order
 from ...model.pagination import Position
 from ...model.rollups import Rollup
 from ...model.statistics import Collector
@@ -124,6 +128,24 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         rows = await self._connections.current().scan(queries.page(self._database, ask, size))
         return [(row[0], row[1], row[2]) for row in rows]
 
+    def _can_order(self, filters: TraceFilter, order: Order) -> bool:
+        return order.field in queries.ORDERED and is_exact(replace(filters, order_by=None))
+
+    async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
+        order = order_of(ask.filters)
+        if order is None:
+            return await super()._page(ask)
+        ask = msgspec.structs.replace(ask, filters=replace(ask.filters, order_by=None))
+        found: list[PageRow] = []
+        offset = ask.offset
+        while True:  # once more only if rows were damaged
+            sql = queries.ordered_page(self._database, ask, order, offset)
+            rows = await self._connections.current().scan(sql)
+            found += await self._chosen(ask.filters, [(row[0], row[1], row[2]) for row in rows])
+            if ask.limit is None or len(found) >= ask.limit or len(rows) < ask.limit:
+                return found[: ask.limit]
+            offset += len(rows)
+
     async def _count_rows(self, filters: TraceFilter) -> int:
         ((found,),) = await self._connections.current().count(
             queries.count(self._database, filters)
@@ -146,7 +168,7 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         if await self._count_rows(filters) <= _FEW_RUNS:
             return False
         ask = self._connections.current().count
-        where = " AND ".join(queries.matching(filters))
+        where = " AND ".join(queries.matching(self._database, filters))
         offsets: Sequence[Offset] | None = [Offset(0, 0)]
         if collector.counts_times and collector.zone is not UTC:
             ((first, last),) = await ask(run_sums.span(self._database, where, collector.time))
