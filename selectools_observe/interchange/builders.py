@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from ..model.messages import messages_from
 from ..model.trace import AgentTrace, TraceStep
 
 
@@ -53,14 +54,8 @@ def text_of(content: Any) -> str | None:
     """The text of a message's content: text itself, or the texts of its parts."""
     if isinstance(content, str):
         return content
-    if not isinstance(content, list):
-        return None
-    texts = [
-        part["text"]
-        for part in content
-        if isinstance(part, dict) and isinstance(part.get("text"), str)
-    ]
-    return "\n".join(texts) if texts else None
+    messages = messages_from(content, "assistant") if isinstance(content, list) else []
+    return "\n".join([message.text for message in messages if message.text]) or None
 
 
 _LONGEST_NAME = 100
