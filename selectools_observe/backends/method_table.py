@@ -134,6 +134,15 @@ class AsyncMethodTable(AsyncDerivedTable, AsyncFiveTable):
     """The methods of an async store."""
 
 
+class AsyncFileMethodTable(_Forwarding):
+    """The maintenance of an async store in a file."""
+
+    verify = _awaited(FileCore.verify)
+    backup = _awaited(FileCore.backup)
+    repair = _awaited(FileCore.repair)
+    compact = _awaited(FileCore.compact)
+
+
 class DerivedTable(_Forwarding):
     """The methods of a blocking store beyond the five."""
 

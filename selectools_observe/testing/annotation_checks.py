@@ -278,7 +278,7 @@ class AnnotationChecks(Backend):
             await caller.annotate(f"run-{number:03}", "q", label="bad")
         page = await caller.query(filters)
         assert [s.run_id for s in page] == ["run-399", "run-260"]
-        page = await caller.query(filters, cursor=page.next_cursor)  # type: ignore[attr-defined]
+        page = await caller.query(filters, cursor=page.next_cursor)
         assert [s.run_id for s in page] == ["run-007"]
         await caller.remove_annotation("run-260", name="q")
         assert await caller.count(TraceFilter(where="label:bad")) == 2
@@ -296,7 +296,7 @@ class AnnotationChecks(Backend):
         while True:
             page = await caller.query(TraceFilter(order_by="-score.q", limit=2), cursor=cursor)
             pages += [summary.run_id[-1] for summary in page]
-            cursor = page.next_cursor  # type: ignore[attr-defined]
+            cursor = page.next_cursor
             if cursor is None:
                 break
         assert pages == list("340251")

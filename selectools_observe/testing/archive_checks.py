@@ -311,7 +311,7 @@ class PageChecks(Backend):
     async def test_a_cursor_of_the_wrong_type_is_refused(self, caller: StoreCaller) -> None:
         for wrong in (5, b"AAAA"):
             with pytest.raises(TypeError):
-                await caller.list(cursor=wrong)
+                await caller.list(cursor=wrong)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("change", ["nothing", "save", "delete", "save-again"])
     async def test_a_cursor_outlives_the_store(

@@ -50,7 +50,7 @@ class CreatedAtChecks(Backend):
         while True:
             page = await caller.list(1, cursor=cursor)
             pages += [summary.run_id[-1] for summary in page]
-            cursor = page.next_cursor  # type: ignore[attr-defined]
+            cursor = page.next_cursor
             if cursor is None:
                 break
         assert pages == list("3210")
@@ -90,5 +90,5 @@ class CreatedAtChecks(Backend):
         with pytest.raises(ValueError, match="timezone"):
             await caller.save_many(make_traces(1), created_at=[_FIRST.replace(tzinfo=None)])
         with pytest.raises(TypeError, match="created_at"):
-            await caller.save_many(make_traces(1), created_at=["2024-02-29"])
+            await caller.save_many(make_traces(1), created_at=["2024-02-29"])  # type: ignore[list-item]
         assert await caller.count() == 0

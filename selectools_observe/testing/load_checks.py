@@ -93,7 +93,7 @@ class ReadingChecks(Backend):
     async def test_list_refuses_negative_numbers(self, caller: StoreCaller) -> None:
         for page in ({"limit": -1}, {"offset": -1}, {"limit": -1, "offset": -5}):
             with pytest.raises(ValueError, match="negative"):
-                await caller.list(**page)
+                await caller.list(**page)  # type: ignore[arg-type]
 
     async def test_summaries_say_what_the_traces_are(self, caller: StoreCaller) -> None:
         step = make_step(ms=12.5)

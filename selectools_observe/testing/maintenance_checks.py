@@ -133,7 +133,7 @@ class TrustChecks(Backend):
         report = await caller.compact()
         assert report.size_after < report.size_before
         assert list(await caller.list(1000)) == before
-        assert list(await caller.list(10, cursor=page.next_cursor)) == before[10:20]  # type: ignore[attr-defined]
+        assert list(await caller.list(10, cursor=page.next_cursor)) == before[10:20]
         assert same((await caller.load("run-500")).to_dict(), make_traces(600)[500].to_dict())
         assert (await caller.verify()).ok
         await caller.save(make_trace("new"))

@@ -161,7 +161,7 @@ class QuestionChecks(Backend):
             with pytest.raises(ValueError, match="no word to search for"):
                 await caller.search(text)
         with pytest.raises(TypeError, match="must be a TraceFilter"):
-            await caller.search("word", {"steps": 1})
+            await caller.search("word", {"steps": 1})  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="must not be negative"):
             await caller.search("word", limit=-1)
         assert list(await caller.search("word", limit=0)) == []

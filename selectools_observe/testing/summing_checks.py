@@ -52,9 +52,9 @@ class SummingChecks(Backend):
 
     async def test_statistics_refuse_what_they_do_not_know(self, caller: StoreCaller) -> None:
         with pytest.raises(ValueError, match="time is started_at or created_at"):
-            await caller.statistics(time="yesterday")
+            await caller.statistics(time="yesterday")  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="must be a TraceFilter"):
-            await caller.statistics({"steps": 1})
+            await caller.statistics({"steps": 1})  # type: ignore[arg-type]
 
     async def test_groups_are_those_of_the_summaries(self, caller: StoreCaller) -> None:
         await _stored(caller)
@@ -100,7 +100,7 @@ class SummingChecks(Backend):
         with pytest.raises(ValueError, match="grouped by"):
             await caller.groups("")
         with pytest.raises(TypeError, match="by must be a string"):
-            await caller.groups(5)
+            await caller.groups(5)  # type: ignore[arg-type]
 
     async def test_facets_are_those_of_the_runs(self, caller: StoreCaller) -> None:
         traces = await _stored(caller)
