@@ -219,10 +219,26 @@ class RecorderCounts(msgspec.Struct, frozen=True):
     late_steps: int = 0
 
 
-class SavesRuns:
-    """What the handler of a framework says of the runs that it saved."""
+class WatchesRuns:
+    """What handlers that follow several open runs at once have in common."""
 
-    _saver: SafeSaver
+    def __init__(
+        self,
+        store: AnyStore,
+        *,
+        contents: bool = True,
+        on_error: OnError | None = None,
+        max_open_runs: int = 1000,
+    ) -> None:
+        if max_open_runs < 1:
+            raise ValueError(f"max_open_runs must be at least 1, not {max_open_runs}")
+        self._saver = SafeSaver(store, on_error)
+        self._contents = contents
+        self._watch(max_open_runs)
+
+    def _watch(self, max_open_runs: int) -> None:
+        """Begin to follow runs, this many at once."""
+        raise NotImplementedError
 
     @property
     def store(self) -> AnyStore:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cached_property
-from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
 from ..backends.derived import DerivedStore, derived_store, given
@@ -169,12 +168,7 @@ class AsyncContext(WrappingCore):
             await enter()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
 

@@ -8,7 +8,6 @@ import functools
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, Self, TypeVar
 
 from ...model.json_values import UnstorableValueError, dumps, replace_foreign
@@ -97,23 +96,13 @@ class TimedStep:
     def __enter__(self) -> TraceStep:
         return self._begin()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _: object) -> None:
         self._run.sync(self._end(error))
 
     async def __aenter__(self) -> TraceStep:
         return self._begin()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _kind: object, error: BaseException | None, _: object) -> None:
         await self._run.async_sync(self._end(error))
 
 
@@ -298,12 +287,7 @@ class Run:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _: object) -> None:
         self._end(error)
         run_sync(self._lifecycle.finish(self.trace, self._live))
 
@@ -316,12 +300,7 @@ class Run:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _kind: object, error: BaseException | None, _: object) -> None:
         self._end(error)
         await self._lifecycle.async_finish(self.trace, self._live)
 

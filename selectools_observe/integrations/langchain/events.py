@@ -11,11 +11,10 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from ...capture.error_text import error_text
-from ...capture.saver import OnError, SafeSaver, SavesRuns
+from ...capture.saver import SafeSaver, WatchesRuns
 from ...capture.saver_thread import saver_thread
 from ...model.messages import normalised
 from ...model.trace import AgentTrace, StepType, TraceStep
-from ...protocols import AsyncTraceStore, TraceStore
 from .._requires import needs
 from .runs import Kind, Run, Runs
 from .values import candidates, plain, reasoning, reply, resumed_with, text, tool_calls, usage
@@ -65,23 +64,12 @@ def _save_rest(runs: Runs, saver: SafeSaver) -> None:
         saver_thread.put(partial(saver.save, trace))
 
 
-class Watching(SavesRuns):
+class Watching(WatchesRuns):
     """Follows runs; what both handlers share. What to save is given back."""
 
     run_inline = True  # in the order of what happens, and without a thread
 
-    def __init__(
-        self,
-        store: TraceStore | AsyncTraceStore,
-        *,
-        contents: bool = True,
-        on_error: OnError | None = None,
-        max_open_runs: int = 1000,
-    ) -> None:
-        if max_open_runs < 1:
-            raise ValueError(f"max_open_runs must be at least 1, not {max_open_runs}")
-        self._saver = SafeSaver(store, on_error)
-        self._contents = contents
+    def _watch(self, max_open_runs: int) -> None:
         self._runs = Runs(max_open_runs)
         self._paused: dict[str, tuple[str, str]] = {}
         saver_thread.ready()

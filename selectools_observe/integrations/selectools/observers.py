@@ -13,10 +13,9 @@ from functools import partial
 from typing import Any
 
 from ...capture.error_text import error_text
-from ...capture.saver import OnError, SafeSaver, SavesRuns
+from ...capture.saver import WatchesRuns
 from ...capture.saver_thread import is_ending, saver_thread
 from ...model.trace import AgentTrace
-from ...protocols import AsyncTraceStore, TraceStore
 from .._requires import needs
 from .runs import WatchedRun, own_trace, runs_begun
 
@@ -28,24 +27,13 @@ __all__ = ["AsyncTraceSavingObserver", "TraceSavingObserver"]
 log = logging.getLogger(__name__)
 
 
-class _Watching(SavesRuns):
+class _Watching(WatchesRuns):
     """Follows runs from their begin; what both observers share.
 
     selectools swallows what an observer raises, so nothing here may.
     """
 
-    def __init__(
-        self,
-        store: TraceStore | AsyncTraceStore,
-        *,
-        contents: bool = True,
-        on_error: OnError | None = None,
-        max_open_runs: int = 1000,
-    ) -> None:
-        if max_open_runs < 1:
-            raise ValueError(f"max_open_runs must be at least 1, not {max_open_runs}")
-        self._saver = SafeSaver(store, on_error)
-        self._contents = contents
+    def _watch(self, max_open_runs: int) -> None:
         self._max_open_runs = max_open_runs
         self._open: dict[str, WatchedRun] = {}
 
