@@ -548,10 +548,9 @@ class TestFork:
         assert stored(store_kind, path) == expected | set(done.stdout.split()) | {"before", "after"}
 
     @pytest.mark.parametrize("threads", [0, 3], ids=["alone", "while threads save"])
-    @pytest.mark.parametrize("children", [20, pytest.param(100, marks=pytest.mark.slow)])
-    def test_a_child_has_a_copy_of_what_is_in_memory(self, threads, children):
+    def test_a_child_has_a_copy_of_what_is_in_memory(self, threads):
         program = FORKING.format(
-            name="InMemoryTraceStore", path="10**6", threads=threads, children=children
+            name="InMemoryTraceStore", path="10**6", threads=threads, children=20
         )
         run_program(program)
 
