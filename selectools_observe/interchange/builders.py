@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from ..model.limits import loads_limited
 from ..model.messages import messages_from
 from ..model.trace import AgentTrace, TraceStep
+from .form import JSONObject
 
 
 def step(kind: str, began: float, ended: float | None = None, **fields: Any) -> TraceStep:
@@ -56,6 +58,22 @@ def text_of(content: Any) -> str | None:
         return content
     messages = messages_from(content, "assistant") if isinstance(content, list) else []
     return "\n".join([message.text for message in messages if message.text]) or None
+
+
+def parsed(value: Any) -> Any:
+    """A value that may be JSON text; text that is not JSON stays text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return loads_limited(value)
+    except ValueError:
+        return value
+
+
+def parsed_object(value: Any) -> JSONObject:
+    """`parsed`, where only an object makes sense; an empty one if it is none."""
+    found = parsed(value)
+    return found if isinstance(found, dict) else {}
 
 
 _LONGEST_NAME = 100

@@ -12,9 +12,8 @@ from typing import Any
 
 from ..integrations.opentelemetry.spans import SpanRecord
 from ..model.annotations import Source as AnnotationSource
-from ..model.limits import loads_limited
 from ..model.trace import AgentTrace
-from .builders import seconds
+from .builders import parsed, parsed_object, seconds
 from .form import JSONForm, JSONObject, SavedRun
 from .observations import (
     RowRuns,
@@ -57,7 +56,7 @@ def _is_score(row: JSONObject) -> bool:
 
 def _placed(row: JSONObject) -> JSONObject:
     """A score with the ids of what it is about; the newest API has them in its ``subject``."""
-    subject = _snake(_object(row.get("subject")))
+    subject = _snake(parsed_object(row.get("subject")))
     kind, about = subject.get("kind"), subject.get("id")
     if kind == "trace":
         return row | {"trace_id": about}
@@ -174,11 +173,11 @@ def _metadata(row: JSONObject) -> JSONObject:
 
 def _usage(row: JSONObject) -> JSONObject:
     """What a generation used: sums of the kinds of usage, which do not overlap."""
-    details = _object(row.get("usage_details"))
-    older = _snake(_object(row.get("usage")))
-    cost = _object(row.get("cost_details")).get("total")
+    details = parsed_object(row.get("usage_details"))
+    older = _snake(parsed_object(row.get("usage")))
+    cost = parsed_object(row.get("cost_details")).get("total")
     costs = (cost, row.get("total_cost"), row.get("calculated_total_cost"))
-    parameters = _object(row.get("model_parameters"))
+    parameters = parsed_object(row.get("model_parameters"))
     return {
         "model": row.get("model") or row.get("provided_model_name"),
         "parameters": parameters,
@@ -218,18 +217,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _parsed(value: Any) -> Any:
-    """A value; exports have objects as JSON text."""
-    if not isinstance(value, str) or value[:1] not in {"{", "[", '"'}:
-        return value
-    try:
-        return loads_limited(value)
-    except ValueError:
-        return value
-
-
-def _object(value: Any) -> JSONObject:
-    found = _parsed(value)
-    return found if isinstance(found, dict) else {}
+    """A value; exports have objects as JSON text, and texts as they are."""
+    is_plain = isinstance(value, str) and value[:1] not in {"{", "[", '"'}
+    return value if is_plain else parsed(value)
 
 
 class _Reader:

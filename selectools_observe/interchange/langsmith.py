@@ -7,9 +7,8 @@ from typing import Any
 
 from ..integrations.opentelemetry.spans import SpanRecord
 from ..model.annotations import Source as AnnotationSource
-from ..model.limits import loads_limited
 from ..model.trace import AgentTrace
-from .builders import seconds, total
+from .builders import parsed, parsed_object, seconds, total
 from .form import JSONForm, JSONObject, SavedRun
 from .observations import (
     RowRuns,
@@ -29,8 +28,8 @@ _SESSIONS = ("session_id", "thread_id", "conversation_id")
 
 def span_of(row: JSONObject) -> SpanRecord:
     """A run of LangSmith's as a span."""
-    extra = _object(row.get("extra"))
-    metadata = _object(extra.get("metadata"))
+    extra = parsed_object(row.get("extra"))
+    metadata = parsed_object(extra.get("metadata"))
     kind = kind_of(row.get("run_type"))
     began = seconds(_text(row.get("start_time")))
     ended = seconds(_text(row.get("end_time"))) or began
@@ -46,7 +45,7 @@ def span_of(row: JSONObject) -> SpanRecord:
         scope="langsmith",
         attributes=attributes(
             kind,
-            input=_parsed(row.get("inputs")),
+            input=parsed(row.get("inputs")),
             output=_output(row.get("outputs")),
             session_id=next((metadata[name] for name in _SESSIONS if metadata.get(name)), None),
             user_id=metadata.get("user_id"),
@@ -61,7 +60,7 @@ def span_of(row: JSONObject) -> SpanRecord:
 
 def _output(outputs: Any) -> Any:
     """What a run returned; LangSmith wraps what is not an object."""
-    found = _parsed(outputs)
+    found = parsed(outputs)
     if isinstance(found, dict) and found.keys() == {"output"}:
         return found["output"]
     return found
@@ -69,16 +68,16 @@ def _output(outputs: Any) -> Any:
 
 def _usage(row: JSONObject, extra: JSONObject, metadata: JSONObject) -> JSONObject:
     """What a call of a model used: LangSmith's own counts, or those that the model reported."""
-    reported = _object(_object(row.get("outputs")).get("usage_metadata")) or _object(
-        metadata.get("usage_metadata")
-    )
-    details = _object(row.get("prompt_token_details")) or _object(
+    reported = parsed_object(
+        parsed_object(row.get("outputs")).get("usage_metadata")
+    ) or parsed_object(metadata.get("usage_metadata"))
+    details = parsed_object(row.get("prompt_token_details")) or parsed_object(
         reported.get("input_token_details")
     )
-    written = _object(row.get("completion_token_details")) or _object(
+    written = parsed_object(row.get("completion_token_details")) or parsed_object(
         reported.get("output_token_details")
     )
-    parameters = _object(extra.get("invocation_params"))
+    parameters = parsed_object(extra.get("invocation_params"))
     return {
         "model": metadata.get("ls_model_name") or parameters.get("model"),
         "provider": metadata.get("ls_provider"),
@@ -113,21 +112,6 @@ def _text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else str(value)
 
 
-def _parsed(value: Any) -> Any:
-    """A value; the bulk export has it as JSON text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return loads_limited(value)
-    except ValueError:
-        return value
-
-
-def _object(value: Any) -> JSONObject:
-    found = _parsed(value)
-    return found if isinstance(found, dict) else {}
-
-
 def _is_feedback(row: JSONObject) -> bool:
     known = {"feedback_source", "score", "value", "comment", "correction"}
     return {"id", "key", "run_id"} <= row.keys() and not known.isdisjoint(row)
@@ -135,8 +119,8 @@ def _is_feedback(row: JSONObject) -> bool:
 
 def _score(row: JSONObject) -> Score:
     """A feedback: a score, a category, or both."""
-    told = _object(row.get("feedback_source"))
-    about = _object(told.get("metadata"))
+    told = parsed_object(row.get("feedback_source"))
+    about = parsed_object(told.get("metadata"))
     value, number = row.get("value"), row.get("score")
     return Score(
         id=f"langsmith-{row['id']}",

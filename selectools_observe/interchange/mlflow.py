@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from ..integrations.opentelemetry.spans import SpanEvent, SpanRecord
 from ..model.annotations import Source
-from ..model.limits import loads_limited
 from ..model.trace import AgentTrace
-from .builders import total
+from .builders import parsed, parsed_object, total
 from .form import JSONForm, JSONObject, SavedRun
 from .observations import attributes, hex_id, kind_of, runs_of_trace
 from .scores import Score, add_score
@@ -25,7 +23,7 @@ _TRACE_ID = 32
 
 def runs_of(trace: JSONObject, source: File) -> Iterator[SavedRun]:
     """The run of a trace, with its assessments."""
-    info, data = _object(trace.get("info")), _object(trace.get("data"))
+    info, data = parsed_object(trace.get("info")), parsed_object(trace.get("data"))
     spans = [span for span in data.get("spans") or [] if isinstance(span, dict)]
     records = [_span(span, info) for span in spans]
     for said in info.get("assessments") or []:
@@ -38,12 +36,17 @@ def runs_of(trace: JSONObject, source: File) -> Iterator[SavedRun]:
 
 def _score(said: JSONObject) -> Score:
     """An assessment; of an expectation the name says that it is one."""
-    by = _object(said.get("source"))
-    feedback, expectation = _object(said.get("feedback")), _object(said.get("expectation"))
+    by = parsed_object(said.get("source"))
+    feedback, expectation = (
+        parsed_object(said.get("feedback")),
+        parsed_object(said.get("expectation")),
+    )
     name = said.get("assessment_name") or said.get("name")
     told = said.get("assessment_id") or f"{name}-{said.get('create_time')}"
-    value = expectation.get("value", _object(expectation.get("serialized_value")).get("value"))
-    error = _object(feedback.get("error")).get("error_message")
+    value = expectation.get(
+        "value", parsed_object(expectation.get("serialized_value")).get("value")
+    )
+    error = parsed_object(feedback.get("error")).get("error_message")
     return Score(
         id=f"mlflow-{told}",
         name=f"expectation.{name}" if expectation else name,
@@ -56,11 +59,11 @@ def _score(said: JSONObject) -> Score:
 
 
 def _span(span: JSONObject, info: JSONObject) -> SpanRecord:
-    context = _object(span.get("context"))  # until version 3
-    reported = _object(span.get("attributes"))
-    own = {name.removeprefix(_OWN): _parsed(value) for name, value in reported.items()
+    context = parsed_object(span.get("context"))  # until version 3
+    reported = parsed_object(span.get("attributes"))
+    own = {name.removeprefix(_OWN): parsed(value) for name, value in reported.items()
            if name.startswith(_OWN)}  # fmt: skip
-    others = {name: _parsed(value) for name, value in reported.items() if not name.startswith(_OWN)}
+    others = {name: parsed(value) for name, value in reported.items() if not name.startswith(_OWN)}
     parent = span.get("parent_span_id", span.get("parent_id"))
     status = span.get("status") or span.get("status_code")
     code, message = (
@@ -86,8 +89,8 @@ def _span(span: JSONObject, info: JSONObject) -> SpanRecord:
 def _attributes(own: JSONObject, span: JSONObject, info: JSONObject | None) -> JSONObject:
     """MLflow's attributes in OpenInference's words; those of the trace at its root."""
     kind = kind_of(own.get("spanType"))
-    usage = _object(own.get("chat.tokenUsage"))
-    cost = _object(own.get("llm.cost")).get("total_cost")
+    usage = parsed_object(own.get("chat.tokenUsage"))
+    cost = parsed_object(own.get("llm.cost")).get("total_cost")
     about = {} if info is None else _about(info)
     found = attributes(
         kind,
@@ -106,15 +109,15 @@ def _attributes(own: JSONObject, span: JSONObject, info: JSONObject | None) -> J
 
 
 def _about(info: JSONObject) -> JSONObject:
-    kept = _object(info.get("trace_metadata") or info.get("request_metadata"))
-    tags = _object(info.get("tags"))
+    kept = parsed_object(info.get("trace_metadata") or info.get("request_metadata"))
+    tags = parsed_object(info.get("tags"))
     given = {
         name: value
         for name, value in (kept | tags).items()
         if not name.startswith(_OWN) and name != "metadata"
     }
     trace_id = info.get("trace_id") or info.get("request_id")
-    location = _object(_object(info.get("trace_location")).get("mlflow_experiment"))
+    location = parsed_object(parsed_object(info.get("trace_location")).get("mlflow_experiment"))
     experiment = location.get("experiment_id") or info.get("experiment_id")
     about = {"source": "mlflow", "mlflow.trace_id": trace_id, "mlflow.experiment_id": experiment}
     return {
@@ -126,7 +129,7 @@ def _about(info: JSONObject) -> JSONObject:
 
 def _event(event: JSONObject) -> SpanEvent:
     when = event.get("time_unix_nano") or event.get("timestamp") or 0
-    reported = _object(event.get("attributes"))
+    reported = parsed_object(event.get("attributes"))
     return SpanEvent(str(event.get("name") or ""), int(when), reported)
 
 
@@ -151,26 +154,12 @@ def _hexadecimal(value: object) -> str:
     return text
 
 
-def _parsed(value: Any) -> Any:
-    """An attribute's value, which is JSON text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return loads_limited(value)
-    except ValueError:
-        return value
-
-
-def _object(value: Any) -> JSONObject:
-    return value if isinstance(value, dict) else {}
-
-
 class _Reader:
     def __init__(self, source: File) -> None:
         self._source = source
 
     def take(self, value: JSONObject, _: str) -> Iterator[SavedRun]:
-        inside = _parsed(value.get("trace"))
+        inside = parsed(value.get("trace"))
         return runs_of(inside if isinstance(inside, dict) else value, self._source)
 
     def rest(self) -> Iterable[AgentTrace]:
@@ -183,7 +172,7 @@ def recognises(value: JSONObject) -> bool:
     if isinstance(inside, str):
         return "trace_id" in value or "request_id" in value
     found = inside if isinstance(inside, dict) else value
-    return "spans" in _object(found.get("data")) and isinstance(found.get("info"), dict)
+    return "spans" in parsed_object(found.get("data")) and isinstance(found.get("info"), dict)
 
 
 FORM = JSONForm(
