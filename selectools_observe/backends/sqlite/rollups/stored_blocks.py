@@ -50,7 +50,7 @@ def _add_rows(
 ) -> None:
     marks = ",".join("?" * len(ids))
     rows = connection.execute(
-        f"{SUMMARIES} WHERE f.id IN ({marks}) ORDER BY t.rowid DESC", ids
+        f"{SUMMARIES} WHERE t.rowid IN ({marks}) ORDER BY t.rowid DESC", ids
     ).fetchall()
     calls = dict(_calls_of(connection, ids))
     for (row_id, *_), summary in zip(rows, summaries_of_rows(connection, where, rows), strict=True):
