@@ -64,6 +64,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "a disk, not a RAM disk (the default is the system's temporary folder)",
     )
     parser.add_argument("--rounds", type=int, help="rounds of every probe")
+    parser.add_argument("--texts", type=int, help="runs that are searched by their texts")
     parser.add_argument(
         "--python",
         type=_python,
@@ -102,7 +103,11 @@ def _python(text: str) -> tuple[str, str]:
 
 def _settings(options: argparse.Namespace) -> Settings:
     settings = QUICK if options.quick else FULL
-    return dataclasses.replace(settings, rounds=options.rounds or settings.rounds)
+    return dataclasses.replace(
+        settings,
+        rounds=options.rounds or settings.rounds,
+        texts=options.texts or settings.texts,
+    )
 
 
 def _measure(

@@ -26,6 +26,8 @@ class Settings:
     """Past its share of this a group gets two rounds; past the whole, cases are left out."""
     patience_seconds: float
     """A build, warm-up or sample that takes longer is ended, and reported as such."""
+    texts: int = 10_000
+    """Runs that are searched for what was said."""
 
     @property
     def small(self) -> int:
@@ -54,6 +56,7 @@ FULL = Settings(
     big_bytes=10_000_000,
     budget_seconds=None,
     patience_seconds=1_800.0,
+    texts=100_000,
 )
 
 QUICK = Settings(

@@ -1,6 +1,6 @@
 """What is measured and compared: one module a family, one picture each."""
 
-from benchmarks.families import footprint, jsonl, lists, load, loop, memory, save, scale
+from benchmarks.families import ask, footprint, jsonl, lists, load, loop, memory, save, scale
 from benchmarks.families.base import Family, Group, Metric, Probe, Row
 
 FAMILIES: dict[str, Family] = {
@@ -10,6 +10,7 @@ FAMILIES: dict[str, Family] = {
         load.FAMILY,
         lists.FAMILY,
         scale.FAMILY,
+        ask.FAMILY,
         jsonl.FAMILY,
         memory.FAMILY,
         loop.FAMILY,

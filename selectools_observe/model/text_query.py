@@ -363,4 +363,19 @@ def may_hide(data: bytes) -> bool:
 
 def may_fold(data: bytes) -> bool:
     """Whether there are letters in it that may fold to ASCII: those with accents, for example."""
-    return not data.isascii() and bool(_FOLDABLE.search(data.translate(None, _ASCII)))
+    if data.isascii() or _has_only_signs(data):
+        return False
+    return bool(_FOLDABLE.search(data.translate(None, _ASCII)))
+
+
+_SIGNS = b"\xe2"
+_LETTERS_AMONG_SIGNS = frozenset([*range(0x81, 0x86), *range(0x91, 0x94), 0xB1])
+_FEW_SIGNS = 64
+
+
+def _has_only_signs(data: bytes) -> bool:
+    """Whether all beyond ASCII is some dashes, quotes and arrows, which is seen soonest."""
+    first, *others = data.split(_SIGNS, _FEW_SIGNS)
+    if not first.isascii() or not all([part[2:].isascii() for part in others]):
+        return False
+    return _LETTERS_AMONG_SIGNS.isdisjoint([part[0] for part in others if part])

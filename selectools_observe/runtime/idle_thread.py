@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 _DELAY = 1.0  # seconds: a short program ends before
 _USES_TO_WAKE = 256
-_SHARE_WHEN_BUSY = 0.1  # of the time
+_SHARE_WHEN_BUSY = 0.05  # of the time
 _SHARE_WHEN_IDLE = 0.8
 
 

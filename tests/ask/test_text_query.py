@@ -14,6 +14,7 @@ from selectools_observe.model.text_query import (
     JSONSieve,
     distinct_words,
     hits_in,
+    may_fold,
     parse_text,
     snippet_of,
     texts_of,
@@ -179,3 +180,11 @@ def test_marks_are_of_words_that_were_found(query: str, before: str, text: str) 
     snippet, marks = snippet_of(wanted, before * 20 + text)
     assert all(0 <= begin < end <= len(snippet) for begin, end in marks)
     assert list(marks) == sorted(marks)
+
+
+@given(
+    st.text(alphabet="ae\u2192\u2014\u2019\ufb01\xe9\u2122\u2167\u24d0\u2c61\u2105 ", max_size=12)
+)
+def test_what_folds_to_ascii_is_never_overlooked(text: str) -> None:
+    hidden = [word for word in words_of(text) if word.isascii() and word not in text]
+    assert may_fold(text.encode()) or not hidden

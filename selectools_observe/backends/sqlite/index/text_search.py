@@ -59,6 +59,7 @@ class TextSearch:
         self._told: int | None = None
         self._named: list[int] = []
         self._most_named = _FEWEST_NAMED
+        self._read_at_once = 8
         self.found: list[PageRow] = []
         self.is_behind = self.is_damaged = False
 
@@ -85,7 +86,8 @@ class TextSearch:
 
     def _step(self, connection: sqlite3.Connection) -> bool:
         deadline, yielder = time.monotonic() + _AT_A_STRETCH, GilYielder()
-        for some in reader.chunks(self._candidates(connection), _ROWS_AT_ONCE):
+        candidates = self._candidates(connection)
+        while some := list(islice(candidates, self._at_once())):
             self.found += self._matching(connection, some)
             self._after = Position("", some[-1])
             if self._wanted is not None and len(self.found) >= self._wanted:
@@ -94,6 +96,13 @@ class TextSearch:
                 return False
             yielder.maybe_yield()
         return True
+
+    def _at_once(self) -> int:
+        """Where most match, no more are read than are wanted."""
+        if self._wanted is None:
+            return _ROWS_AT_ONCE
+        self._read_at_once = min(2 * self._read_at_once, _ROWS_AT_ONCE)
+        return max(self._read_at_once, min(self._wanted - len(self.found), _ROWS_AT_ONCE))
 
     def _candidates(self, connection: sqlite3.Connection) -> Iterator[int]:
         """The ids of rows that may match, in the page's order."""
