@@ -274,7 +274,8 @@ def test_a_node_of_langgraph():
         ),
         ([("exception", {"exception.type": "Oops"})], None, "Oops"),
         ([("exception", {"exception.type": "Oops"})], Status(StatusCode.OK), None),
-        ([], None, None),
+        ([], None, "timeout"),  # the conventions set `error.type` if the operation failed
+        ([], Status(StatusCode.OK), None),
     ],
 )
 def test_errors(events, status, error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...model.json_values import dumps, is_nested_deeply
@@ -20,7 +21,7 @@ _COUNTS = frozenset(
         "audio_output_tokens",
     }
 )
-_NUMBERS = frozenset({"cost_usd", "time_to_first_token_ms"})
+_NUMBERS = frozenset({"time_to_first_token_ms"})
 _TEXTS = frozenset({"model", "tool_name", "tool_result", "tool_call_id"})
 
 
@@ -88,13 +89,12 @@ class Attributes:
 
 def read(meaning: str, raw: Any, name: str = "") -> Any:
     """An attribute's value as the field wants it; None if it cannot be that."""
-    if meaning in _COUNTS:
-        return count(raw)
+    reader = _READERS.get(meaning)
+    if reader is not None:
+        return reader(raw)
     if meaning in _NUMBERS:
         value = number(raw)
         return value * 1000 if value is not None and name in SECONDS else value
-    if meaning == "finish_reason":
-        return _text_of(raw)
     if meaning in _TEXTS:
         return raw if isinstance(raw, str) else dumps(raw).decode()
     parsed = parsed_text(raw)
@@ -149,9 +149,28 @@ def number(raw: Any) -> int | float | None:
 
 
 def count(raw: Any) -> int | None:
-    """A whole number, also one that is told as text or as a float."""
+    """A number of things, also one that is told as text or as a float."""
     value = number(raw)
-    return int(value) if value is not None and value == int(value) else None
+    return int(value) if value is not None and value >= 0 and value == int(value) else None
+
+
+def money(raw: Any) -> int | float | None:
+    """US dollars: a number, a text such as ``$0.01``, or an object with a total or parts."""
+    if isinstance(raw, str):
+        raw = parsed_text(raw.strip())
+    if isinstance(raw, Mapping):
+        total = next((raw[name] for name in _TOTALS if raw.get(name) is not None), None)
+        if total is not None:
+            return money(total)
+        parts = [part for part in map(number, raw.values()) if part is not None]
+        return sum(parts) if parts and all(part >= 0 for part in parts) else None
+    if isinstance(raw, str):
+        raw = raw.removeprefix("$").removesuffix("USD").strip()
+    value = number(raw)
+    return value if value is not None and value >= 0 else None
+
+
+_TOTALS = ("total", "total_cost", "totalCost", "cost", "usd", "amount", "cost_usd")
 
 
 def _text_of(raw: Any) -> Any:
@@ -161,6 +180,13 @@ def _text_of(raw: Any) -> Any:
         different = list(dict.fromkeys(map(str, texts)))
         return different[0] if len(different) == 1 else different or None
     return texts if isinstance(texts, str) and texts else None
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(_COUNTS, count),
+    "cost_usd": money,
+    "finish_reason": _text_of,
+}
 
 
 def _arguments(value: Any) -> dict[str, Any]:

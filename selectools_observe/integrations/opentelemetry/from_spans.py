@@ -16,7 +16,7 @@ from .attributes import Attributes
 from .evaluations import Rejected, evaluations_of, only_evaluates, without_evaluations
 from .outline import Outline
 from .round_trip import Fix, Mark, unmarked, without_additions
-from .semconv import FIELDS, IDENTITY, RESOURCE_METADATA, Kind
+from .semconv import FIELDS, IDENTITY, IDENTITY_NAMES, RESOURCE_METADATA, Kind
 from .span_names import agent_of, metadata_of
 from .span_steps import KEPT, error_of, kind_of, steps_of, usage_of_node
 from .span_tree import Group, begins_a_run, grouped
@@ -172,7 +172,10 @@ def run_header(group: Group) -> AgentTrace:
     if metadata.get("unfinished") and _has_failed(group, kinds):
         run.outcome = "error"
     if root is not None and kinds[root.span_id] in {Kind.NODE, Kind.OTHER}:
-        run.name = root.name or None
+        named = (root.attributes.get(name) for name in _RUN_NAMES)
+        run.name = next(
+            (name for name in named if isinstance(name, str) and name), root.name or None
+        )
         attributes = Attributes(root.attributes)
         for field in ("input", "output"):
             setattr(run, field, attributes.take(field, FIELDS[Kind.NODE][field]))
@@ -299,8 +302,9 @@ def _metadata(group: Group, kinds: Mapping[str, Kind]) -> dict[str, Any]:
         first.scope,
     )
     metadata |= given
-    if first.attributes.get("tag.tags"):
-        metadata["tags"] = first.attributes["tag.tags"]
+    tags = next((first.attributes[n] for n in _TAGS if first.attributes.get(n)), None)
+    if tags:
+        metadata["tags"] = tags
     if group.root is None and not all(map(_is_whole, _tops(group))):
         metadata["unfinished"] = True
     return metadata
@@ -331,10 +335,13 @@ def _identity(records: list[SpanRecord]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     left = dict(IDENTITY)
     for record in records:
-        given = metadata_of(record) if left and "metadata" in record.attributes else {}
+        has_given = "metadata" in record.attributes
+        if not has_given and IDENTITY_NAMES.isdisjoint(record.attributes):
+            continue
+        given = metadata_of(record) if left and has_given else {}
         for key, names in list(left.items()):
             reported = (place.get(name) for place in (record.attributes, given) for name in names)
-            value = next((each for each in reported if each), None)
+            value = next((each for each in reported if _is_set(each)), None)
             if value is not None:
                 found[key] = value
                 del left[key]
@@ -342,4 +349,11 @@ def _identity(records: list[SpanRecord]) -> dict[str, Any]:
     return found | ({_AGENT: agent} if agent and _AGENT in left else {})
 
 
+def _is_set(value: object) -> bool:
+    """Whether it is a name: 0 may be one."""
+    return value not in (None, "") and not isinstance(value, bool)
+
+
 _AGENT = "gen_ai.agent.name"
+_TAGS = ("tag.tags", "langfuse.trace.tags")
+_RUN_NAMES = ("langfuse.trace.name", "ai.telemetry.functionId")

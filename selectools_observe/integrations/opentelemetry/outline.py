@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 
-from .attributes import number
 from .reported_twice import Reports
-from .semconv import COSTS, FIELDS, Kind
+from .semconv import Kind
 from .span_names import node_name_of
 from .span_steps import Place, kind_of
 from .span_tree import Group
 from .spans import SpanRecord
+from .usage_attributes import reported
 
-_TOKENS = (*FIELDS[Kind.MODEL]["prompt_tokens"], *FIELDS[Kind.MODEL]["completion_tokens"])
+_TOKENS = ("prompt_tokens", "completion_tokens")
 
 
 class Outline:
@@ -106,8 +106,8 @@ class Outline:
         for record in reversed(self._group.records):  # what is inside comes first
             tokens, cost, calls = telling.pop(record.span_id, (False, False, False))
             kind, place = self.kinds[record.span_id], self.places[record.span_id]
-            reports_tokens = _tells(record, _TOKENS)
-            reports_cost = _tells(record, COSTS)
+            reports_tokens = any(reported(record.attributes, each) for each in _TOKENS)
+            reports_cost = bool(reported(record.attributes, "cost_usd"))
             place.calls = calls
             if kind is Kind.NODE:
                 place.tokens = reports_tokens and not tokens
@@ -122,11 +122,6 @@ class Outline:
                     above[1] or mine[1],
                     above[2] or mine[2],
                 )
-
-
-def _tells(record: SpanRecord, names: tuple[str, ...]) -> bool:
-    attributes = record.attributes
-    return any(name in attributes and bool(number(attributes[name])) for name in names)
 
 
 def _own_ns(record: SpanRecord, inside: Collection[SpanRecord]) -> int:

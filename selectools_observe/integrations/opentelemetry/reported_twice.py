@@ -10,14 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .attributes import count
 from .semconv import FIELDS, REQUEST_MODELS, Kind
 from .span_names import tool_name_of
 from .spans import SpanRecord
+from .usage_attributes import reported
 
-_PROMPT = FIELDS[Kind.MODEL]["prompt_tokens"]
-_COMPLETION = FIELDS[Kind.MODEL]["completion_tokens"]
-_CACHED = FIELDS[Kind.MODEL]["cache_read_tokens"], FIELDS[Kind.MODEL]["cache_write_tokens"]
+_PROMPT, _COMPLETION = "prompt_tokens", "completion_tokens"
+_CACHED = "cache_read_tokens", "cache_write_tokens"
 _MODELS = (*FIELDS[Kind.MODEL]["model"], *REQUEST_MODELS)
 _RESPONSE_IDS = ("gen_ai.response.id", "llm.response.id", "ai.response.id")
 _CALL_IDS = FIELDS[Kind.TOOL]["tool_call_id"]
@@ -82,8 +81,8 @@ class Reports:
         self, outer: SpanRecord, calls: list[SpanRecord], inner: dict[str, list[SpanRecord]]
     ) -> None:
         """Whether a span around model calls is one of them, or only around them."""
-        tells = _reported(outer, _PROMPT) is not None
-        inner_tell = any(_reported(call, _PROMPT) is not None for call in calls)
+        tells = reported(outer.attributes, _PROMPT) is not None
+        inner_tell = any(reported(call.attributes, _PROMPT) is not None for call in calls)
         if tells or (len(calls) == 1 and not inner_tell):
             self.call_of |= dict.fromkeys((call.span_id for call in calls), outer.span_id)
             return
@@ -141,7 +140,7 @@ class Reports:
                 calls.append([record])
         for call in calls:
             # The first that reports tokens has the most to say.
-            first = next((r for r in call if _reported(r, _PROMPT) is not None), call[0])
+            first = next((r for r in call if reported(r.attributes, _PROMPT) is not None), call[0])
             self.call_of |= {r.span_id: first.span_id for r in call if r is not first}
 
 
@@ -167,7 +166,7 @@ def _mostly_overlap(one: SpanRecord, other: SpanRecord) -> bool:
 
 
 def _distance(one: SpanRecord, other: SpanRecord) -> tuple[bool, int]:
-    differ = _differ(_reported(one, _COMPLETION), _reported(other, _COMPLETION))
+    differ = _differ(reported(one.attributes, _COMPLETION), reported(other.attributes, _COMPLETION))
     apart = abs(one.start_ns - other.start_ns) + abs(one.end_ns - other.end_ns)
     return differ, apart
 
@@ -193,11 +192,11 @@ def _same_tool_call(one: SpanRecord, other: SpanRecord) -> bool:
 
 def _prompts(record: SpanRecord) -> set[int]:
     """How many tokens the prompt had, with and without what was cached: that differs."""
-    reported = _reported(record, _PROMPT)
-    if reported is None:
+    prompt = reported(record.attributes, _PROMPT)
+    if prompt is None:
         return set()
-    read, written = (_reported(record, names) or 0 for names in _CACHED)
-    return {reported, reported + read, reported + written, reported + read + written}
+    read, written = (reported(record.attributes, name) or 0 for name in _CACHED)
+    return {prompt, prompt + read, prompt + written, prompt + read + written}
 
 
 def _models(record: SpanRecord) -> set[str]:
@@ -212,15 +211,6 @@ def _fit(some: set[str], others: set[str]) -> bool:
         or not others
         or any(a.startswith(b) or b.startswith(a) for a in some for b in others)
     )
-
-
-def _reported(record: SpanRecord, names: tuple[str, ...]) -> int | None:
-    for name in names:
-        if name in record.attributes:
-            value = count(record.attributes[name])
-            if value is not None:
-                return value
-    return None
 
 
 def _first(record: SpanRecord, names: tuple[str, ...]) -> Any:

@@ -75,6 +75,41 @@ KIND_BY_VALUE: dict[str, dict[str, Kind]] = {
     },
 }
 
+KIND_BY_VALUE |= {
+    "langfuse.observation.type": {
+        "generation": Kind.MODEL,
+        "embedding": Kind.MODEL,
+        "tool": Kind.TOOL,
+        "retriever": Kind.TOOL,
+        "guardrail": Kind.GUARDRAIL,
+        "agent": Kind.NODE,
+        "chain": Kind.NODE,
+        "evaluator": Kind.NODE,
+    },
+    "mlflow.spanType": {
+        "llm": Kind.MODEL,
+        "chat_model": Kind.MODEL,
+        "embedding": Kind.MODEL,
+        "tool": Kind.TOOL,
+        "retriever": Kind.TOOL,
+        "reranker": Kind.TOOL,
+        "guardrail": Kind.GUARDRAIL,
+        "agent": Kind.NODE,
+        "chain": Kind.NODE,
+        "workflow": Kind.NODE,
+        "task": Kind.NODE,
+    },
+    "langsmith.span.kind": {
+        "llm": Kind.MODEL,
+        "embedding": Kind.MODEL,
+        "tool": Kind.TOOL,
+        "retriever": Kind.TOOL,
+        "chain": Kind.NODE,
+        "prompt": Kind.NODE,
+        "parser": Kind.NODE,
+    },
+}
+
 # Spans known by their name: Claude Code's own, and steps of a framework's inner loop.
 KIND_BY_NAME: dict[str, Kind] = {
     "claude_code.interaction": Kind.NODE,
@@ -138,7 +173,12 @@ CACHE_WRITE_PARTS: dict[str, str] = {
 # What was asked for, where what answered has another name.
 REQUEST_MODELS = ("gen_ai.request.model", "llm.request.model_name", "llm.model_name", "ai.model.id")
 # A JSON object of what the model was called with.
-CALL_PARAMETERS = ("llm.invocation_parameters", "gen_ai.request.parameters", "model_parameters")
+CALL_PARAMETERS = (
+    "llm.invocation_parameters",
+    "gen_ai.request.parameters",
+    "model_parameters",
+    "langfuse.observation.model.parameters",
+)
 
 # Where a field of a step, or an entry of its `extra`, comes from. The first that is there counts;
 # the first is also what we write.
@@ -152,6 +192,7 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "embedding.model_name",
             "ai.response.model",
             "ai.model.id",
+            "langfuse.observation.model.name",
             "model_name",
             "model",
         ),
@@ -236,6 +277,8 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "gen_ai.prompt",
             "traceloop.entity.input",
             "embedding.embeddings.",
+            "langfuse.observation.input",
+            "mlflow.spanInputs",
             "input.value",
         ),
         "output": (
@@ -243,9 +286,12 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "llm.output_messages.",
             "gcp.vertex.agent.llm_response",
             "ai.response.text",
+            "ai.response.object",
             "gen_ai.completion.",
             "gen_ai.completion",
             "traceloop.entity.output",
+            "langfuse.observation.output",
+            "mlflow.spanOutputs",
             "output.value",
         ),
     },
@@ -265,6 +311,8 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "traceloop.entity.input",
             "gen_ai.retrieval.query.text",
             "reranker.query",
+            "langfuse.observation.input",
+            "mlflow.spanInputs",
             "input.value",
             "tool.parameters",
             "tool_input",
@@ -279,6 +327,8 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "gen_ai.retrieval.documents",
             "retrieval.documents.",
             "reranker.output_documents.",
+            "langfuse.observation.output",
+            "mlflow.spanOutputs",
             "output.value",
             "gen_ai.output.messages",
         ),
@@ -294,12 +344,21 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
         "input": (
             "gen_ai.input.messages",
             "traceloop.entity.input",
+            "ai.prompt",
+            "langfuse.observation.input",
+            "langfuse.trace.input",
+            "mlflow.spanInputs",
             "input.value",
             "user_prompt",
         ),
         "output": (
             "gen_ai.output.messages",
             "traceloop.entity.output",
+            "ai.response.text",
+            "ai.response.object",
+            "langfuse.observation.output",
+            "langfuse.trace.output",
+            "mlflow.spanOutputs",
             "final_result",
             "output.value",
         ),
@@ -308,6 +367,8 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
 }
 
 SYSTEM_TEXT = "gen_ai.system_instructions"
+# Tool calls that an answer asks for, next to its text: the Vercel AI SDK.
+TOOL_CALLS = "ai.response.toolCalls"
 # Attributes of an agent's span that hold messages, and nothing else.
 MESSAGE_NAMES = frozenset({"gen_ai.input.messages", "gen_ai.output.messages"})
 
@@ -363,23 +424,36 @@ IDENTITY: dict[str, tuple[str, ...]] = {
         "gen_ai.conversation.id",
         "session.id",
         "gcp.vertex.agent.session_id",
-        "traceloop.association.properties.session_id",
-        "langfuse.session.id",
-        "ai.telemetry.metadata.sessionId",
-        "session_id",
-        "conversation_id",
-        "thread_id",
-        "group_id",
     ),
-    "user.id": (
-        "user.id",
-        "enduser.id",
-        "traceloop.association.properties.user_id",
-        "langfuse.user.id",
-        "ai.telemetry.metadata.userId",
-        "user_id",
-    ),
+    "user.id": ("user.id", "enduser.id", "enduser.pseudo.id"),
 }
+# What frameworks put before the names that a caller gives.
+_GIVEN = (
+    "", "gen_ai.", "langfuse.", "langfuse.trace.", "langfuse.trace.metadata.", "langsmith.trace.",
+    "langsmith.metadata.", "mlflow.trace.", "traceloop.association.properties.",
+    "ai.telemetry.metadata.", "metadata.",
+)  # fmt: skip
+_OF = {
+    "gen_ai.conversation.id": (
+        ("session", "conversation", "thread", "chat"), ("session", "group_id", "groupId"),
+    ),
+    "user.id": (("user", "enduser"), ("user",)),
+}  # fmt: skip
+# OpenTelemetry's own name for a thread of the operating system, and words that say too little.
+_NO_IDENTITY = frozenset({"thread.id", "session", "user", "metadata.user", "gen_ai.user"})
+
+
+def _identities(field: str) -> tuple[str, ...]:
+    whose, bare = _OF[field]
+    ids = [f"{word}{end}" for word in whose for end in (".id", "_id", "Id")]
+    names = [f"{given}{name}" for given in _GIVEN for name in (*ids, *bare)]
+    names.append("gen_ai.openai.thread.id")
+    return tuple(name for name in names if name not in _NO_IDENTITY)
+
+
+for _field in _OF:
+    IDENTITY[_field] = tuple(dict.fromkeys((*IDENTITY[_field], *_identities(_field))))
+IDENTITY_NAMES = frozenset(name for names in IDENTITY.values() for name in names)
 RESOURCE_METADATA: tuple[str, ...] = ("service.name", "deployment.environment.name")
 
 REASONING_PARTS = frozenset({"thinking", "reasoning"})

@@ -9,7 +9,7 @@ that differs from the span's, ``extra["wall_ms"]`` is the whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,11 +34,13 @@ from .semconv import (
     REASONING_PARTS,
     REQUEST_MODELS,
     SYSTEM_TEXT,
+    TOOL_CALLS,
     Kind,
 )
 from .span_names import langgraph_metadata, name_of_tool_span, node_name_of, tool_name_of
 from .spans import LOG_MARK, SpanEvent, SpanRecord, to_plain
 from .tool_values import arguments_in, error_in, response_in, result_of
+from .usage_attributes import usage_in
 
 KEPT = "otel"
 """The entry of a step's and of a run's ``extra`` that holds what has no field."""
@@ -103,7 +105,7 @@ def _kind_reported(attributes: dict[str, Any]) -> Kind:
     for name, kinds in KIND_BY_VALUE.items():
         value = attributes.get(name)
         if isinstance(value, str):
-            kind = kinds.get(value) or kinds.get(value.lower())
+            kind = kinds.get(value) or kinds.get(value.strip('"').lower())
             if kind is not None:
                 return kind
     for name, kind in KIND_BY_PRESENCE:
@@ -124,23 +126,44 @@ def error_of(record: SpanRecord) -> str | None:
     failed = record.status == "error" or _reports_failure(record)
     if record.status == "ok" or not (failed or exceptions):
         return None
-    if exceptions:
-        reported = exceptions[-1].attributes
-        kind = str(reported.get("exception.type") or "").rpartition(".")[2]
-        text = ": ".join(filter(None, [kind, str(reported.get("exception.message") or "")]))
+    for reported in [*(event.attributes for event in exceptions[::-1]), record.attributes]:
+        text = _exception_in(reported)
         if text:
             return text
-    said = (record.attributes.get(name) for name in _ERROR_TEXTS)
-    text = next((each for each in said if isinstance(each, str) and each), "")
+    said = [record.attributes.get(name) for name in _ERROR_TEXTS]
+    said += [event.attributes.get("message") for event in record.events if event.name == "error"]
+    text = next((each for each in said if isinstance(each, str) and each not in _NO_ERRORS), "")
     return record.status_message or text or str(record.attributes.get("error.type") or "error")
 
 
-_ERROR_TEXTS = ("error.message", "error")
+_ERROR_TEXTS = (
+    "error.message", "otel.status_description", "langfuse.observation.status_message", "error",
+)  # fmt: skip
+_NO_ERRORS = frozenset({"", "false", "False", "true", "True", "0", "none", "None", "null"})
+
+
+def _exception_in(reported: Mapping[str, Any]) -> str:
+    """What attributes say of an exception, or the last line of its traceback."""
+    kind = str(reported.get("exception.type") or "").rpartition(".")[2]
+    text = ": ".join(filter(None, [kind, str(reported.get("exception.message") or "")]))
+    trace = reported.get("exception.stacktrace")
+    return text or (trace.strip().rpartition("\n")[2] if isinstance(trace, str) else "")
 
 
 def _reports_failure(record: SpanRecord) -> bool:
-    """Whether Claude Code says so, which sets no status."""
-    return record.name in KIND_BY_NAME and record.attributes.get("success") in (False, "false")
+    """Whether its attributes say that it failed, where no status does."""
+    attributes = record.attributes
+    if record.name in KIND_BY_NAME and attributes.get("success") in (False, "false"):
+        return True  # Claude Code
+    if any(attributes.get(name) for name in ("error.type", "exception.type", "exception.message")):
+        return True
+    error = attributes.get("error")
+    if error is True or (isinstance(error, str) and error not in _NO_ERRORS - {"true", "True"}):
+        return True
+    return (
+        attributes.get("otel.status_code") == "ERROR"
+        or attributes.get("langfuse.observation.level") == "ERROR"
+    )
 
 
 def steps_of(record: SpanRecord, kind: Kind, place: Place) -> dict[str, TraceStep]:
@@ -178,6 +201,9 @@ def usage_of_node(
     wanted = [*(_USAGE_FIELDS if place.tokens else ()), *(["cost_usd"] if place.cost else [])]
     found = {name: attributes.take(name, FIELDS[Kind.MODEL][name]) for name in wanted}
     found = {name: value for name, value in found.items() if value is not None}
+    for name, value in usage_in(attributes.left).items():
+        if name in wanted:
+            found.setdefault(name, value)
     is_call = not place.calls and place.tokens
     step = TraceStep(
         type=StepType.LLM_CALL if is_call else USAGE,
@@ -363,8 +389,13 @@ def _refine_arguments(found: dict[str, Any], attributes: Attributes) -> None:
     if not isinstance(args, dict):
         return
     asked = arguments_in(args["input"]) if args.keys() == {"input"} else None
-    if asked is not None:
-        found["tool_args"] = asked
+    again = parsed_text(_quoted(args["input"])) if args.keys() == {"input"} else None
+    if asked is not None or isinstance(again, dict):
+        found["tool_args"] = asked if asked is not None else again
+    elif args == {"input": ""}:
+        del found["tool_args"]
+    elif isinstance(args.get("inputs"), dict) and "input_str" in args:
+        found["tool_args"] = args["inputs"]  # OpenLLMetry, of LangChain's tools
     elif (
         isinstance(args.get("kwargs"), dict)
         and not args.get("args")
@@ -418,6 +449,22 @@ def _refine_call(found: dict[str, Any], attributes: Attributes) -> None:
     asked = asked or _model_in_parameters(reported)
     if asked and asked != found.get("model"):
         found["request_model"] = asked
+    _complete_usage(found, reported)
+    calls = parsed_text(reported.get(TOOL_CALLS))
+    if isinstance(calls, list) and calls:
+        attributes.keep("output")
+        said = {"role": "assistant", "content": found.get("output"), "tool_calls": calls}
+        found["output"] = [said]
+    if "finish_reason" not in found:
+        reason = _finish_reason(found.get("output"))
+        if reason is not None:
+            found["finish_reason"] = reason
+
+
+def _complete_usage(found: dict[str, Any], reported: dict[str, Any]) -> None:
+    """Find tokens and costs under other names, and those that are told in parts."""
+    for name, value in usage_in(reported).items():
+        found.setdefault(name, value)
     if "cost_usd" not in found:
         for names in COST_PARTS:
             parts = [number(reported[name]) for name in names if name in reported]
@@ -426,10 +473,6 @@ def _refine_call(found: dict[str, Any], attributes: Attributes) -> None:
                 break
     if not found.get("cache_write_tokens"):
         _add_cache_writes(found, reported)
-    if "finish_reason" not in found:
-        reason = _finish_reason(found.get("output"))
-        if reason is not None:
-            found["finish_reason"] = reason
 
 
 def _add_cache_writes(found: dict[str, Any], reported: dict[str, Any]) -> None:

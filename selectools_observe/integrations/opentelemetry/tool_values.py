@@ -15,6 +15,7 @@ _WRAPPERS = (
     {"isError"},  # MCP's CallToolResult
     {"type", "status", "content"},  # LangChain's ToolMessage, Strands' tool result
     {"toolUseId", "status"},
+    {"output", "kwargs"},  # OpenLLMetry
 )
 _FAILED = frozenset({"error", "failed", "failure"})
 

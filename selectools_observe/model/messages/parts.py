@@ -87,7 +87,7 @@ def tool_call_of(call: Block) -> ToolCallPart | None:
         call = inner
     function = call.get("function") if isinstance(call.get("function"), Mapping) else call
     assert isinstance(function, Mapping)  # noqa: S101 - one of the two, for the type checker
-    name = function.get("name") or call.get("tool_name")
+    name = function.get("name") or call.get("tool_name") or call.get("toolName")
     if not isinstance(name, str):
         return None
     given = next((function[key] for key in _ARGUMENTS if key in function), None)
@@ -101,11 +101,12 @@ def tool_call_of(call: Block) -> ToolCallPart | None:
 
 
 # A call's own first: OpenAI's responses have an `id` of the item too.
-_IDS = ("call_id", "tool_call_id", "tool_use_id", "id")
+_IDS = ("call_id", "tool_call_id", "tool_use_id", "toolCallId", "id")
 _ARGUMENTS = ("arguments", "args", "input")
 _CALL_KEYS = frozenset(
     {
-        "type", "function", "name", "tool_name", "index", "status", "kind", "part_kind", "extra",
+        "type", "function", "name", "tool_name", "toolName", "toolCallType", "index", "status",
+        "kind", "part_kind", "extra",
         *_IDS, *_ARGUMENTS,
     }
 )  # fmt: skip
@@ -156,7 +157,7 @@ def _tool_result(block: Block) -> Part | None:
     return ToolResultPart(
         response=response,
         id=_text(block, *_IDS),
-        name=_text(block, "name", "tool_name"),
+        name=_text(block, "name", "tool_name", "toolName"),
         is_error=block.get("is_error") is True or block.get("isError") is True or status == "error",
     )
 
