@@ -340,23 +340,39 @@ def _is_interrupted(steps: Sequence[DetailedStep]) -> bool:
 
 def _has_failed(steps: Sequence[DetailedStep]) -> bool:
     succeeded: dict[tuple[str, str | None], float] = {}
-    answered: float | None = None
+    answered = -1.0
+    # What could make a failure good is the like of it, or an answer.
+    telling = {step.type for step in steps if step.error is not None or step.type in _FAILURES}
+    telling.add("llm_call")
     for step in reversed(steps):
-        kind, end = (str.__str__(step.type), _word(step.tool_name)), _end_of(step)
-        if step.type in _FAILURES or is_set(step.error):
+        kind = step.type
+        if kind not in telling:
+            continue
+        end = _end_of(step)
+        tool = step.tool_name
+        what = (kind, tool if tool.__class__ is str else _word(tool))
+        if kind in _FAILURES or (step.error is not None and is_set(step.error)):
             # What went well inside the failed step, before its end, made nothing good.
-            if all(good is None or good < end for good in (answered, succeeded.get(kind))):
+            if answered < end and succeeded.get(what, -1.0) < end:
                 return True
         else:
-            succeeded[kind] = max(succeeded.get(kind, end), end)
-            if step.type == "llm_call":
-                answered = end if answered is None else max(answered, end)
+            if end > succeeded.get(what, -1.0):
+                succeeded[what] = end
+            if kind == "llm_call" and end > answered:
+                answered = end
     return False
 
 
 def _end_of(step: DetailedStep) -> float:
     """When a step ended; where no times are known, the order of the steps decides."""
-    if not is_finite(step.timestamp) or step.timestamp <= 0:
+    at, took = step.timestamp, step.duration_ms
+    if at.__class__ is not float and not is_finite(at):
         return 0.0
-    took = step.duration_ms if is_finite(step.duration_ms) else 0
-    return float(step.timestamp) + max(0.0, float(took)) / 1000
+    if took.__class__ is not float and not is_finite(took):
+        took = 0
+    if not 0 < at < _ENDLESS:
+        return 0.0
+    return at + took / 1000 if 0 < took < _ENDLESS else float(at)
+
+
+_ENDLESS = float("inf")

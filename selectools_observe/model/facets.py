@@ -6,7 +6,16 @@ from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from .json_values import plain
-from .trace import AgentTrace, Number, TraceFacts, TraceStep, TraceUsage, is_finite, total_of
+from .trace import (
+    AgentTrace,
+    Number,
+    StepType,
+    TraceFacts,
+    TraceStep,
+    TraceUsage,
+    is_finite,
+    total_of,
+)
 
 _OTHER_MODELS = ("request_model", "response_model")
 _LARGEST = 2**63 - 1  # that a database's integer holds
@@ -53,7 +62,6 @@ class StepScan:
     )  # fmt: skip
 
     def __init__(self, steps: Sequence[TraceStep]) -> None:  # noqa: C901 - once a field
-        self.types: set[str] = set()
         self.failed: list[TraceStep] = []
         self.has_input = self.has_output = False
         tools: list[Any] = []
@@ -61,9 +69,10 @@ class StepScan:
         prompt_tokens: list[Number] = []
         completion_tokens: list[Number] = []
         costs: list[Number] = []
+        kinds: set[StepType] = set()
         for step in steps:
-            kind = str.__str__(step.type)
-            self.types.add(kind)
+            kind = step.type
+            kinds.add(kind)
             if step.tool_name is not None:
                 tools.append(step.tool_name)
             if step.model is not None:
@@ -82,6 +91,7 @@ class StepScan:
                 self.has_output = True
             if step.extra and kind == "llm_call":  # what was asked for, and what answered
                 models += [step.extra[name] for name in _OTHER_MODELS if name in step.extra]
+        self.types = {str.__str__(kind) for kind in kinds}
         self._tools, self._models = tools, models
         self._prompt_tokens, self._completion_tokens = prompt_tokens, completion_tokens
         self._costs = costs
@@ -121,7 +131,7 @@ def is_free_of(steps: Sequence[Any]) -> bool:
 
 
 def _is_nothing(costs: Sequence[Number]) -> bool:
-    return bool(costs) and any([is_finite(cost) for cost in costs]) and not _dollars(costs)
+    return any(map(is_finite, costs)) and not _dollars(costs)
 
 
 def has_error(steps: Sequence[UsedStep]) -> bool:
