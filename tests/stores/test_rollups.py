@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sqlite3
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -222,3 +226,102 @@ def test_long_metadata_is_read_from_the_runs(store, monkeypatch):
     monkeypatch.setattr("selectools_observe.backends.sqlite.rollups.columns._MOST_METADATA", 100)
     store.annotate("run-9", "quality", label="good")
     everything(store)
+
+
+def rewritten(path, chance):
+    """What is kept of another run's block, with a checksum that is right."""
+    with SQLiteTraceStore(path + ".other", durability="normal") as other:
+        other.save_many([a_run(chance, number + 5000) for number in range(300)])
+        other.statistics()
+    with sqlite3.connect(path) as connection:
+        connection.execute("ATTACH ? AS other", (path + ".other",))
+        connection.execute("DELETE FROM trace_rollups WHERE block = 0")
+        connection.execute(
+            "INSERT INTO trace_rollups SELECT * FROM other.trace_rollups WHERE block = 0"
+        )
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (rewritten, "what is kept of its runs contradicts them"),
+        ("UPDATE trace_rollups SET runs = zeroblob(50) WHERE block = 0", "kept of its runs is dam"),
+        (
+            """
+            UPDATE trace_rollup_sums
+            SET (sums, crc) = (SELECT sums, crc FROM trace_rollup_sums WHERE part = 1)
+            WHERE part = 0
+            """,
+            "what its runs are kept to add up to is wrong",
+        ),
+    ],
+)
+def test_verify_names_what_contradicts_the_runs_and_compact_makes_it_again(
+    store, chance, damage, told
+):
+    check(store, TraceFilter())
+    assert store.verify().ok
+    if callable(damage):
+        damage(store.path, chance)
+    else:
+        with sqlite3.connect(store.path) as connection:
+            connection.execute(damage)
+    problems = [problem.problem for problem in store.verify().problems]
+    assert len(problems) == 1
+    assert told in problems[0]
+    store.compact()
+    assert store.verify().ok
+    check(store, TraceFilter())
+
+
+def test_sums_of_many_blocks_are_verified(tmp_path, chance):
+    with SQLiteTraceStore(tmp_path / "runs.db", durability="normal") as store:
+        store.save_many([a_run(chance, number) for number in range(16 * 256 + 10)])
+        store.statistics()
+        assert store.verify().ok
+        with sqlite3.connect(store.path) as connection:
+            connection.execute(
+                "UPDATE trace_rollup_sums SET (sums, crc) = (SELECT sums, crc FROM "
+                "trace_rollup_sums WHERE level = 0 AND part = 1) WHERE level = 1"
+            )
+        (problem,) = store.verify().problems
+        assert "not what the blocks within add up to" in problem.problem
+        store.compact()
+        assert store.verify().ok
+        assert store.statistics().total.runs == 16 * 256 + 10
+
+
+def test_backups_and_repaired_files_say_the_same(store, tmp_path):
+    expected = store.statistics(by=("day", "model", "tool", "user"))
+    store.backup(tmp_path / "backup.db")
+    store.repair(tmp_path / "repaired.db")
+    for name in ("backup.db", "repaired.db"):
+        with SQLiteTraceStore(tmp_path / name) as other:
+            found = other.statistics(by=("day", "model", "tool", "user"))
+            same_but_for_errors(found, expected)
+            assert other.verify().ok
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_programs_killed_while_they_make_them(store, chance):
+    expected = store.statistics(by=("day", "model", "tool"))
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("DELETE FROM trace_rollups")
+        connection.execute("DELETE FROM trace_rollup_sums")
+    code = (
+        "import sys\n"
+        "from selectools_observe import SQLiteTraceStore\n"
+        "with SQLiteTraceStore(sys.argv[1]) as store:\n"
+        "    print('open', flush=True)\n"
+        "    store.statistics()\n"
+    )
+    for _ in range(6):
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, store.path], stdout=subprocess.PIPE, text=True
+        )
+        child.stdout.readline()
+        time.sleep(chance.uniform(0, 0.03))
+        child.kill()
+        child.communicate()
+        assert store.verify().ok
+    same_but_for_errors(store.statistics(by=("day", "model", "tool")), expected)

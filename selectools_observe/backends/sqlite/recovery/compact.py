@@ -11,6 +11,7 @@ from ...progress import Steps
 from ..index import words
 from ..index.drift import mend_drift
 from ..index.index_upkeep import fill_blocks, index_blocks, index_everything
+from ..rollups.rollup_check import forget_rollups
 from ..schema import make_index
 from ..transaction import transaction
 from .verify import Verification, structure
@@ -58,6 +59,8 @@ def _mend(connection: sqlite3.Connection, where: str, verification: Verification
             # Only what is known to be wrong: the others keep the checksums they were saved with.
             _index_again(connection, verification.damaged_ids)
             index_blocks(connection, sorted(verification.damaged_blocks))
+            if verification.wrong_rollups or verification.sums_are_wrong:
+                forget_rollups(connection, sorted(verification.wrong_rollups))
         connection.execute("REINDEX traces")
     index_everything(connection, where)
 

@@ -17,6 +17,7 @@ from ..index import words
 from ..index.check import ROW_IS_GONE, facets_at, faults_of_block, ids_without_row, is_pending
 from ..index.index_upkeep import BLOCK
 from ..index.word_check import is_sampled, unknown_runs
+from ..rollups.rollup_check import faults_of_rollups, wrong_sums
 from ..schema import VERSION, version_of
 from .annotation_check import faults_of_annotations
 from .row_check import check
@@ -51,6 +52,8 @@ class Verification:
         damaged_ids: Rows of which the index says something wrong.
         damaged_blocks: Blocks of the index that leave something out.
         index_is_broken: Whether some of the index cannot even be read.
+        wrong_rollups: Blocks of which is kept what their runs do not say.
+        sums_are_wrong: Whether sums of several blocks are not what these add up to.
         words_are_damaged: Whether the index of words is to be rebuilt.
     """
 
@@ -63,6 +66,8 @@ class Verification:
         self.damaged_blocks: set[int] = set()
         self.index_is_broken = False
         self.words_are_damaged = False
+        self.wrong_rollups: set[int] = set()
+        self.sums_are_wrong = False
         self._gaps: list[Gap] = []
         self._has_index = version_of(connection) == VERSION
 
@@ -78,6 +83,7 @@ class Verification:
             place = self._some_rows(place, newest)
             yield max(0, min(place - 1, newest)), newest
         self._tell_gaps()
+        self._tell_wrong_sums()
         for run_id, where, problem in faults_of_annotations(self._connection, self._where):
             self.problems.add(run_id, where, problem)
         for message in messages:
@@ -130,6 +136,7 @@ class Verification:
         self._lost_between(first, end - 1)
         for block in sorted(blocks):
             self._block(block)
+            self._rollups(block, ids)
         self._look_up(ids, sampled)
         return end
 
@@ -186,6 +193,24 @@ class Verification:
             self.damaged_blocks.add(block)
         for problem in faults:
             place = f"{self._where}, block {block} of the index"
+            self.problems.add(None, place, problem, index_only=True)
+
+    def _rollups(self, block: int, whole_ids: list[int]) -> None:
+        def ask() -> list[str]:
+            return list(faults_of_rollups(self._connection, self._where, block, whole_ids))
+
+        none: list[str] = []
+        for problem in self._about_index(ask, none):
+            self.wrong_rollups.add(block)
+            place = f"{self._where}, block {block} of the index"
+            self.problems.add(None, place, problem, index_only=True)
+
+    def _tell_wrong_sums(self) -> None:
+        none: list[tuple[int, int]] = []
+        for level, part in self._about_index(lambda: list(wrong_sums(self._connection)), none):
+            self.sums_are_wrong = True
+            place = f"{self._where}, sums of level {level}, part {part}"
+            problem = "they are not what the blocks within add up to"
             self.problems.add(None, place, problem, index_only=True)
 
     def _about_index(self, ask: Callable[[], T], default: T) -> T:
