@@ -22,6 +22,8 @@ from selectools_observe import (
     TraceNotFoundError,
     TraceStep,
 )
+from selectools_observe.backends.clickhouse import kept_cells
+from selectools_observe.backends.clickhouse import store as clickhouse_store
 from selectools_observe.backends.clickhouse.address import parse_address
 from selectools_observe.backends.clickhouse.annotation_table import AnnotationTable
 from selectools_observe.backends.clickhouse.connections import Connections
@@ -243,6 +245,19 @@ class TestShards:
             store.save_many([trace(run) for run in runs[:30]])
             kept = store.annotations_of(runs)
             assert [run for run in runs if kept.get(run)] == [*runs[:7], *runs[8:20]]
+
+    def test_what_statistics_keep_is_spread_too(self, servers, url, monkeypatch):
+        monkeypatch.setattr(clickhouse_store, "_MANY_RUNS", 0)
+        monkeypatch.setattr(kept_cells, "_OPEN_FOR_US", -(2**45))
+        with ClickHouseTraceStore(url) as store:
+            store.save_many([trace(f"run-{n}") for n in range(1_500)])
+            for _ in range(3):
+                found = store.statistics()
+                assert (found.total.runs, found.total.duration_ms.total) == (1_500, 1_500.0)
+            blocks = [int(s.ask("SELECT sum(runs) FROM spread.blocks_local")) for s in servers]
+            assert sorted(blocks) == [0, 1_500]
+            assert store.delete_many([f"run-{n}" for n in range(300)]) == 300
+            assert store.statistics().total.runs == 1_200
 
     def test_a_shard_that_is_gone_is_an_error_that_names_the_store(self, servers, url):
         with ClickHouseTraceStore(url) as store:

@@ -306,6 +306,10 @@ class Connections:
         await self._ready()
         return await self._runtime.with_lock(self._counting, partial(self._servers.query, sql))
 
+    async def keep(self, sql: str) -> None:
+        """Execute a statement that keeps what may be all of the table's sums."""
+        await self._runtime.with_lock(self._counting, partial(self._servers.command, sql))
+
     async def _rows_of_keys(self, columns: str, keys: Sequence[UUID]) -> Sequence[Row]:
         """Columns of the rows of these runs, newest first."""
         return await self._about(partial(queries.rows_of_keys, self._database, columns), keys)

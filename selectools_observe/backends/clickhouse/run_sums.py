@@ -14,22 +14,17 @@ from ...model.group_sums import GroupBuilder, GroupSums
 from ...model.percentiles import LOG_FACTOR, SMALLEST, ZERO_BUCKET, Sketch
 from ...model.statistics import QUARTER_US, RunSums
 from ..zone_offsets import Offset
+from .cell_columns import CELL_NAMES
 from .driver import Row
 from .step_columns import name_of
 
 _LARGEST = sys.float_info.max
-_TIMES, _MODELS, _TOOLS = _KINDS = range(3)
+TIMES, MODELS, TOOLS = _KINDS = range(3)
 _DURATIONS, _TOKENS, _COSTS, _RUNS = range(4)
-CELL_COLUMNS = (
-    "kind UInt8, name LowCardinality(String), quarter Int64, quantity UInt8, bucket Int32, "
-    "n UInt64, calls Int128, errors UInt64, prompt_tokens Int128, completion_tokens Int128, "
-    "total Float64, least Float64, most Float64"
-)
-_NAMES = ", ".join(column.split()[0] for column in CELL_COLUMNS.split(", "))
 _NO_SUMS = "0 AS calls, 0 AS errors, 0 AS prompt_tokens, 0 AS completion_tokens"
 _CALLS_OF = {
-    _MODELS: ("step.model", "name != ''"),
-    _TOOLS: ("step.tool", "name != '' AND kind_of_step != 'tool_selection'"),
+    MODELS: ("step.model", "name != ''"),
+    TOOLS: ("step.tool", "name != '' AND kind_of_step != 'tool_selection'"),
 }
 
 
@@ -47,10 +42,10 @@ def cells(database: str, where: str, time: Clock, *, times: bool, models: bool, 
     quarter = _quarter(time)
     rows = f"FROM {database}.traces WHERE {where}"
     parts = _cells_of_runs(quarter if times else "toInt64(0)", rows)
-    for kind, is_wanted in ((_MODELS, models), (_TOOLS, tools)):
+    for kind, is_wanted in ((MODELS, models), (TOOLS, tools)):
         if is_wanted:
             parts += _cells_of_calls(kind, rows)
-    return " UNION ALL ".join(f"SELECT {_NAMES} FROM ({part})" for part in parts)
+    return " UNION ALL ".join(f"SELECT {CELL_NAMES} FROM ({part})" for part in parts)
 
 
 def span(database: str, where: str, time: Clock) -> str:
@@ -75,7 +70,7 @@ def _cells_of_runs(quarter: str, rows: str) -> list[str]:
     )
     both = "toFloat64(prompt_tokens) + toFloat64(completion_tokens)"
     return [
-        _spread(_TIMES, quantity, f"SELECT '' AS name, {value}, {columns} {rows}{only}", each)
+        _spread(TIMES, quantity, f"SELECT '' AS name, {value}, {columns} {rows}{only}", each)
         for quantity, value, only, each in (
             (_DURATIONS, _clamped("total_ms"), "", sums),
             (_TOKENS, _clamped(both), "", _NO_SUMS),
@@ -176,7 +171,7 @@ def run_sums(rows: Iterable[Row]) -> RunSums:
     """The sums of what `sums` gives."""
     found: dict[tuple[int, int | str], GroupSums] = {}
     for kind, name, quantity, first, n, *counts, total, least, most, buckets, counted in rows:
-        key = (kind, int(first) if kind == _TIMES else name_of(name))
+        key = (kind, int(first) if kind == TIMES else name_of(name))
         if key not in found:
             found[key] = GroupSums(0, 0, 0, 0, 0, Sketch(), Sketch(), Sketch())
         sums = found[key]
@@ -186,7 +181,7 @@ def run_sums(rows: Iterable[Row]) -> RunSums:
         spread = dict(zip(buckets, counted, strict=True))
         sketch = Sketch(n, min(total, _LARGEST), least, most, None, spread)
         if quantity == _DURATIONS:
-            sums.runs = n if kind == _TIMES else sums.runs
+            sums.runs = n if kind == TIMES else sums.runs
             sums.calls, sums.errors, sums.prompt_tokens, sums.completion_tokens = counts
             sums.duration_ms = sketch
         elif quantity == _TOKENS:
@@ -195,6 +190,6 @@ def run_sums(rows: Iterable[Row]) -> RunSums:
             sums.cost_usd = sketch
     of_kind = {kind: {k: v for (its, k), v in found.items() if its == kind} for kind in _KINDS}
     total = GroupBuilder("")
-    for each in of_kind[_TIMES].values():
+    for each in of_kind[TIMES].values():
         total.take_sums(each)
     return RunSums(total.sums(), *of_kind.values())  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 ``traces`` is ordered by the place in the order of saving, so that lists, pages and time ranges read
 what is next to each other. ``keys`` finds a run's place by its id. ``replacing`` notes which runs
 are being saved again, until their older rows are gone. ``annotations`` has what is said of runs.
+``cells`` and ``blocks`` have what runs add up to, and can be done without.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import StorageError
 from .address import Address
+from .cell_columns import CELL_COLUMNS, KEPT_DAYS
 
 if TYPE_CHECKING:  # it needs the driver, and the SQL alone does not
     from .servers import Servers
@@ -56,6 +58,18 @@ _ANNOTATIONS = """\
   score Nullable(Float64),
   crc UInt32,                                 -- CRC-32 of the annotation
   annotation String CODEC(ZSTD(1))            -- JSON: the whole annotation, but for its time"""
+_CELLS = "  made UInt64,\n  noted DateTime DEFAULT now(),\n  " + CELL_COLUMNS.replace(", ", ",\n  ")
+_BLOCKS = """\
+  block UInt64,                               -- a span of time in which runs were saved
+  runs UInt64,                                -- as it was when its cells were made: how many runs
+  fingerprint UInt64,                         -- and the sum of the hashes of their places
+  made UInt64,                                -- the cells
+  noted DateTime DEFAULT now()"""
+_SPREAD_BY = {
+    "replacing": "key", "cells": "made", "blocks": "made", "annotations": "key", "keys": "key",
+    "traces": "key",
+}  # fmt: skip
+_SYNCS = ("fsync_after_insert", "fsync_part_directory")
 _ENGINES = {"annotations": "ReplacingMergeTree(version, removed)"}
 _DAY_OF_PLACE = "toDateTime(toUInt32(intDiv(toUInt64(bitShiftRight(place, 64)), 1000000)))"
 _DAY_SAVED = "toDateTime(toUInt32(intDiv(created_us, 1000000)))"
@@ -80,15 +94,18 @@ def ddl(
     """
     suffix = "_local" if cluster else ""
     kind = "Replicated" if replicated else ""
-    settings = [
-        f"fsync_after_insert = {int(syncs)}",
-        f"fsync_part_directory = {int(syncs)}",
-        *([] if replicated else ["non_replicated_deduplication_window = 10000"]),
-    ]
 
     def table(name: str, columns: str, rest: str, granularity: int, day: str = "") -> str:
         keep = f"\nTTL {day} + INTERVAL {retention_days} DAY" if day and retention_days else ""
-        options = ", ".join([f"index_granularity = {granularity}", *settings])
+        if name in {"cells", "blocks"}:
+            keep = f"\nTTL noted + INTERVAL {KEPT_DAYS} DAY"
+        settings = [
+            f"index_granularity = {granularity}",
+            # No block outlives its cells.
+            *[f"{each} = {int(syncs or name in {'cells', 'blocks'})}" for each in _SYNCS],
+            *([] if replicated else ["non_replicated_deduplication_window = 10000"]),
+        ]
+        options = ", ".join(settings)
         engine = f"{kind}{_ENGINES.get(name, 'MergeTree')}"
         return (
             f"CREATE TABLE IF NOT EXISTS {database}.{name}{suffix} (\n{columns}\n) "
@@ -99,6 +116,8 @@ def ddl(
     statements = [
         f"CREATE DATABASE IF NOT EXISTS {database}",
         table("replacing", _REPLACING, "ORDER BY key", 256),
+        table("cells", _CELLS, "ORDER BY made", 1024),
+        table("blocks", _BLOCKS, "ORDER BY block", 1024),
         table("annotations", _ANNOTATIONS, "ORDER BY (key, id)", 1024),
         table("keys", _KEYS, "ORDER BY (key, place)", 256, _DAY_OF_PLACE),
         table("traces", _TRACES, by_month, 1024, _DAY_SAVED),
@@ -106,9 +125,9 @@ def ddl(
     if cluster:
         statements += [
             f"CREATE TABLE IF NOT EXISTS {database}.{name} AS {database}.{name}_local\n"
-            f"ENGINE = Distributed({cluster}, {database}, {name}_local, cityHash64(key))\n"
+            f"ENGINE = Distributed({cluster}, {database}, {name}_local, cityHash64({key}))\n"
             f"COMMENT '{_MARK}{VERSION}'"
-            for name in ("replacing", "annotations", "keys", "traces")
+            for name, key in _SPREAD_BY.items()
         ]
     return statements
 
@@ -158,7 +177,7 @@ async def _comment_and_engine(
         f"WHERE database = '{address.database}'",
     )
     tables = {row[0].decode(): (row[1].decode(), row[2].decode()) for row in local}
-    if not {"traces", "annotations"} <= tables.keys():
+    if not _SPREAD_BY.keys() <= tables.keys():
         return None
     return tables["traces"][0], tables.get("traces_local", tables["traces"])[1]
 

@@ -59,6 +59,10 @@ class Servers:
         """Insert rows as one block."""
         await self._run(lambda driver: driver.insert(table, columns, block, settings))
 
+    async def command(self, sql: str) -> None:
+        """Execute a statement on the server that is asked."""
+        await self._run(lambda driver: driver.command(sql, _NO_SETTINGS))
+
     async def command_on(self, shard: int, sql: str, settings: Settings = _NO_SETTINGS) -> None:
         """Execute a statement on one shard."""
         await self._run(lambda driver: driver.command(sql, settings), self._only(shard))

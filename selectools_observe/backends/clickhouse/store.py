@@ -27,9 +27,11 @@ from . import queries, run_sums
 from .address import parse_address
 from .connections import Connections
 from .driver import Row
+from .kept_cells import KeptCells, can_keep
 from .rows import TraceRow, row_of, uuid_of
 
 _FEW_RUNS = 1000  # whose percentiles are exact
+_MANY_RUNS = 100_000  # of which it is kept what they add up to
 
 
 class ClickHouseStore(ServerStore[TraceRow, Connections]):
@@ -165,7 +167,8 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         """Count in SQL, if that counts the same; whether it did. Few runs are counted exactly."""
         if collector.other_keys or filters.limit is not None or not is_exact(filters):
             return False
-        if await self._count_rows(filters) <= _FEW_RUNS:
+        runs = await self._count_rows(filters)
+        if runs <= _FEW_RUNS:
             return False
         ask = self._connections.current().count
         where = " AND ".join(queries.matching(self._database, filters))
@@ -175,14 +178,16 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
             offsets = offsets_of(collector.zone, first, last)
         if offsets is None:
             return False
-        cells = run_sums.cells(
-            self._database,
-            where,
-            collector.time,
-            times=collector.counts_times,
-            models="model" in collector.by,
-            tools="tool" in collector.by,
-        )
+        models, tools = "model" in collector.by, "tool" in collector.by
+        is_by_start = collector.time == "started_at" or not collector.counts_times
+        if runs > _MANY_RUNS and is_by_start and can_keep(filters):
+            kept = KeptCells(self._database, ask, self._connections.current().keep)
+            cells = await kept.cells(filters, models=models, tools=tools)
+        else:
+            times = collector.counts_times
+            cells = run_sums.cells(
+                self._database, where, collector.time, times=times, models=models, tools=tools
+            )
         rows = await ask(run_sums.sums(cells, offsets, by_hour="hour" in collector.by))
         sums = run_sums.run_sums(rows)
         if not collector.can_add(sums, collector.time):
