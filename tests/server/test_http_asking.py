@@ -145,3 +145,19 @@ def test_what_was_annotated_shows_at_once(kind, path):
         said = {"name": "tone", "label": "rude", "score": 0.25}
         assert service.client.post("/api/traces/run/annotations", json=said).status_code == 201
         assert service.client.get(path).json() != before
+
+
+def test_a_key_that_no_run_has_is_named_where_nothing_is_found(service):
+    asked = {"filter": "rewrd<1"}
+    for path, more in (
+        ("/api/traces", {}),
+        ("/api/count", {}),
+        ("/api/search", {"q": "refund"}),
+        ("/api/groups", {"by": "user"}),
+        ("/api/stats", {}),
+    ):
+        answer = service.json(path, **asked, **more)
+        assert "'rewrd'" in answer["warning"]
+        assert "reward" in answer["warning"]
+        assert "warning" not in service.json(path, filter="reward>100", **more)
+        assert "warning" not in service.json(path, filter="reward<1 OR rewrd<1", **more)

@@ -41,6 +41,12 @@ def _exactly(**fields: Any) -> dict[str, Any]:
     }
 
 
+def _found(**fields: Any) -> dict[str, Any]:
+    """An object with these fields, and a warning if nothing was found and that may be why."""
+    schema = _exactly(**fields)
+    return {**schema, "properties": {**fields, "warning": _TEXT}}
+
+
 def _with_all(**fields: Any) -> dict[str, Any]:
     """An object with all of these fields; a newer service may send more."""
     return {"type": "object", "properties": fields, "required": list(fields)}
@@ -94,7 +100,7 @@ SCHEMAS: dict[str, Any] = {
     "About": _exactly(version=_TEXT, read_only=_FLAG, runs=_COUNT),
     "Document": _at_least(["openapi", "info", "paths"]),
     "Saved": _exactly(run_id=_TEXT),
-    "Count": _exactly(count=_COUNT, is_complete=_FLAG),
+    "Count": _found(count=_COUNT, is_complete=_FLAG),
     "Summary": _with_all(**fields_of(TraceSummary)),
     "Annotation": _at_least(
         ["run_id", "name", "source", "created_at", "id"],
@@ -109,7 +115,7 @@ SCHEMAS: dict[str, Any] = {
     },
     "Annotations": _exactly(annotations=_list(_ref("Annotation"))),
     "Removed": _exactly(removed=_COUNT),
-    "Page": _exactly(traces=_list(_ref("Summary")), next_cursor=_or_null(_TEXT)),
+    "Page": _found(traces=_list(_ref("Summary")), next_cursor=_or_null(_TEXT)),
     "Histogram": _exactly(
         since=_or_null(_WHEN),
         until=_or_null(_WHEN),
@@ -138,7 +144,7 @@ SCHEMAS: dict[str, Any] = {
         annotations=_JUDGED,
     ),
     "SearchHit": _exactly(**fields_of(SearchHit)),
-    "SearchPage": _exactly(hits=_list(_ref("SearchHit")), next_cursor=_or_null(_TEXT)),
+    "SearchPage": _found(hits=_list(_ref("SearchHit")), next_cursor=_or_null(_TEXT)),
     "Statistics": _with_all(
         runs=_COUNT,
         matching_runs=_COUNT,
@@ -164,7 +170,7 @@ SCHEMAS: dict[str, Any] = {
         last_output=_or_null(_TEXT),
         annotations=_JUDGED,
     ),
-    "GroupPage": _exactly(groups=_list(_ref("TraceGroup")), next_cursor=_or_null(_TEXT)),
+    "GroupPage": _found(groups=_list(_ref("TraceGroup")), next_cursor=_or_null(_TEXT)),
     "FacetValues": _exactly(
         runs=_COUNT,
         values=_list({"type": "array", "prefixItems": [_TEXT, _COUNT]}),

@@ -16,6 +16,7 @@ from ...model.groups import GROUP_ORDERS, check_group_order
 from ...model.histogram import TraceHistogram
 from ...model.statistics import BY_DEFAULT, Statistics
 from ...model.zones import parse_zone
+from ..key_warning import key_warning
 from ..param_types import Reader, Schema, bounded, typed
 from ..query_params import CURSOR, DEFAULT_LIMIT, FILTERS, Parameter, filter_of, parse
 from ..responses import Problem, answer, moment_text
@@ -97,6 +98,8 @@ async def stats(request: Request) -> Response:
     async def make() -> dict[str, Any]:
         found = await store.statistics(filters, by=by, zone=zone, time=time)
         runs = found.total.runs
+        if not runs:
+            return {**_as_fields(found, 0), **await key_warning(store, filters)}
         # Only where it may have been cut off is there more to count.
         if filters.limit is None or runs < filters.limit:
             return _as_fields(found, runs)
@@ -121,7 +124,9 @@ async def groups(request: Request) -> Response:
         page = await store.groups(
             values["by"], filters, order_by=order_by, limit=limit, cursor=cursor
         )
-        return {"groups": msgspec.to_builtins(list(page)), "next_cursor": page.next_cursor}
+        found = msgspec.to_builtins(list(page))
+        warning = {} if found else await key_warning(store, filters)
+        return {"groups": found, "next_cursor": page.next_cursor, **warning}
 
     try:
         return await _shared(request, "groups", make)

@@ -20,6 +20,7 @@ from ...model.filters import TraceFilter
 from ...model.trace import AgentTrace, TraceSummary
 from ...model.validation import as_agent_trace
 from ...protocols import AsyncQueryableTraceStore
+from ..key_warning import key_warning
 from ..param_types import bounded, from_nought
 from ..query_params import (
     CURSOR,
@@ -109,7 +110,8 @@ async def search(request: Request) -> Response:
         hint = "Pass the next_cursor of the previous page unchanged, or none"
         raise Problem(404, "unknown_cursor", "invalid cursor for this store", hint) from error
     hits = msgspec.to_builtins(list(page))
-    return answer({"hits": hits, "next_cursor": page.next_cursor})
+    warning = {} if hits else await key_warning(store, filters)
+    return answer({"hits": hits, "next_cursor": page.next_cursor, **warning})
 
 
 async def running(request: Request) -> Response:
@@ -141,7 +143,8 @@ async def _page(
         hint = "Pass the next_cursor of the previous page unchanged, or none"
         raise Problem(404, "unknown_cursor", "invalid cursor for this store", hint) from error
     traces = [summary.to_dict() for summary in page]
-    return answer({"traces": traces, "next_cursor": page.next_cursor})
+    warning = {} if traces else await key_warning(store, filters)
+    return answer({"traces": traces, "next_cursor": page.next_cursor, **warning})
 
 
 async def count(request: Request) -> Response:
@@ -152,7 +155,8 @@ async def count(request: Request) -> Response:
     # One more than asked tells whether there are more.
     found = await store.count(replace(filters, limit=None if limit is None else limit + 1))
     is_complete = limit is None or found <= limit
-    return answer({"count": found if is_complete else limit, "is_complete": is_complete})
+    warning = {} if found else await key_warning(store, filters)
+    return answer({"count": found if is_complete else limit, "is_complete": is_complete, **warning})
 
 
 async def get_trace(request: Request) -> Response:
