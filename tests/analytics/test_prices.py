@@ -172,3 +172,29 @@ def test_the_command(tmp_path):
     assert json.loads(done.stdout) == {
         "runs": 3, "repriced": 2, "steps": 2, "unknown": {"other": 1},
     }  # fmt: skip
+
+
+def test_import_estimates_when_it_is_asked_to(tmp_path):
+    pytest.importorskip("click")
+    from click.testing import CliRunner
+
+    from selectools_observe.cli.command_group import command
+
+    source, prices = tmp_path / "runs.jsonl", tmp_path / "prices.toml"
+    source.write_text("".join(f"{json.dumps(run.to_dict())}\n" for run in runs()))
+    prices.write_text("[house-model]\ninput = 2\noutput = 10\n")
+
+    def imported(name, *options):
+        store = str(tmp_path / name)
+        done = CliRunner().invoke(command, ["import", str(source), "-s", store, *options])
+        assert done.exit_code == 0, done.output
+        with SQLiteTraceStore(store) as kept:
+            return {run.run_id: run for run in kept.iter_traces()}
+
+    assert imported("plain.db")["two"].steps[0].cost_usd is None
+    found = imported("priced.db", "--prices", str(prices))
+    assert found["two"].steps[0].cost_usd == pytest.approx(3.0)
+    assert found["two"].steps[0].extra[ESTIMATE]["table"] == "own"
+    assert found["told"].steps[0].cost_usd == 1
+    assert ESTIMATE not in (found["told"].steps[0].extra or {})
+    assert found["one"].steps[1].cost_usd is None  # nobody knows that model's price

@@ -11,6 +11,8 @@ import pytest
 from span_records import AGENT, CHAIN, MODEL, TRACE, ident, root, span, tool
 
 from selectools_observe import InMemoryTraceStore, JSONLTraceStore, SQLiteTraceStore, StorageError
+from selectools_observe.analytics import PriceTable, reprice
+from selectools_observe.capture import ProcessingTraceStore
 from selectools_observe.integrations.opentelemetry import OtlpReceiver, runs_of_spans
 from selectools_observe.integrations.opentelemetry.assembler import SpanAssembler
 from selectools_observe.integrations.opentelemetry.otlp_proto import protobuf_of_spans
@@ -275,3 +277,35 @@ class TestJournal:
             assert not os.path.exists(tmp_path / "t.db.spans")
             assert os.path.exists(tmp_path / "folder") is bool(journal)
             end.close()
+
+
+class TestCosts:
+    """Costs that are estimated as spans come stay estimates, also when late spans are joined."""
+
+    def test_late_spans(self):
+        behind = InMemoryTraceStore()
+        own = {"m": {"input": 2.0, "output": 10.0}}
+        store = ProcessingTraceStore(behind, prices=PriceTable(own, date="d", package=False))
+        receiver = SpanAssembler(store)
+        used = MODEL | {"gen_ai.usage.input_tokens": 1_000_000}
+        receiver.add([span("a", 1, 2, used), root()])
+        receiver.add([span("b", 3, 4, used | {"gen_ai.request.model": "other"})])
+        receiver.add([span("c", 5, 6, used | {"gen_ai.usage.cost": 0})])
+        receiver.close()
+        a, b, c = behind.load(TRACE).steps
+        assert (a.cost_usd, a.extra["cost_estimate"]) == (2.0, {"table": "own", "date": "d"})
+        assert (b.cost_usd, c.cost_usd) == (None, 0)
+
+    def test_runs_that_were_repriced(self):
+        store = InMemoryTraceStore()
+        receiver = SpanAssembler(store)
+        used = MODEL | {"gen_ai.usage.input_tokens": 1_000_000}
+        receiver.add([span("a", 1, 2, used), root()])
+        own = {"m": {"input": 2.0, "output": 10.0}}
+        assert reprice(store, prices=PriceTable(own, package=False)).steps == 1
+        receiver.add([span("b", 3, 4, used)])
+        receiver.close()
+        a, b = store.load(TRACE).steps
+        assert (a.cost_usd, a.extra["cost_estimate"]["table"], b.cost_usd) == (2.0, "own", None)
+        dearer = PriceTable({"m": {"input": 4, "output": 1}}, package=False)
+        assert reprice(store, prices=dearer, again=True).steps == 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 import msgspec
 
-from ...analytics.prices import PriceTable
 from ...analytics.prices import reprice as estimate
 from ...model.filters import TraceFilter
 from ...model.text import one_line
@@ -13,20 +12,14 @@ from ..command_session import Session
 from ..exit_codes import OK
 from ..json_output import as_json
 from ..options import filter_options, store_option, with_session
+from ..prices import price_table, prices_option
 from ..run_lookup import with_whole_ids
 
 
 @click.command(short_help="Estimate missing costs.")
 @store_option
 @filter_options()
-@click.option(
-    "--prices",
-    "own",
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE",
-    help="TOML file with prices of your own, US dollars a million tokens: "
-    "[my-model] input = 2.5, output = 10.",
-)
+@prices_option
 @click.option("--own-only", is_flag=True, help="Use only the prices of the file.")
 @click.option("--again", is_flag=True, help="Also replace costs that were estimated before.")
 @click.option("--json", "json", is_flag=True, help="Print the report as JSON.")
@@ -45,10 +38,7 @@ def reprice(
     The prices are those of the package genai-prices, and your own. A cost that a framework told is
     never replaced, and an estimated one says so. A model that no table knows stays without.
     """
-    try:
-        table = PriceTable(own, package=not own_only)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    table = price_table(own, package=not own_only)
     with session.store() as store:
         report = estimate(store, with_whole_ids(store, filters), prices=table, again=again)
     if json:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
 
+from ...analytics.prices import ESTIMATE
 from ...backends import timestamps
 from ...backends.journal_file import UNFINISHED
 from ...model.codec import decode, encode
@@ -80,6 +82,12 @@ def span_ids_of(run: AgentTrace, records: Iterable[SpanRecord]) -> list[str | No
 
 def spans_to_join(run: AgentTrace) -> tuple[list[SpanRecord], Additions]:
     """The spans of a stored run, to be joined by others of its trace; and what else it has."""
+    estimates = {}
+    for step in run.steps:
+        extra = step.extra or {}
+        if ESTIMATE in extra and isinstance(extra.get(KEPT), dict):
+            estimates[_key(step)] = step.cost_usd, extra[ESTIMATE]
+            step.cost_usd = None  # or else the span would report it
     came = _as_they_came(run)
     if came is None:  # recorded otherwise: its marks say how
         return spans_of_run(run), Additions({}, {})
@@ -96,7 +104,7 @@ def spans_to_join(run: AgentTrace) -> tuple[list[SpanRecord], Additions]:
         for name, value in fields.items()
         if name not in _DECIDED and known.get(name) != value
     }
-    return group.records, Additions(metadata, others)
+    return group.records, Additions(metadata, others, estimates)
 
 
 class Additions(NamedTuple):
@@ -105,10 +113,12 @@ class Additions(NamedTuple):
     Attributes:
         metadata: Entries of its metadata.
         fields: Other fields and entries of ``extra``.
+        estimates: Costs that were estimated and where from, by the step's span.
     """
 
     metadata: dict[str, Any]
     fields: dict[str, Any]
+    estimates: Mapping[tuple[str, str], tuple[Any, Any]] = MappingProxyType({})
 
     def added_to(self, run: AgentTrace) -> AgentTrace:
         """The run with these."""
@@ -117,6 +127,10 @@ class Additions(NamedTuple):
             run = AgentTrace.from_dict(header_of(run) | self.fields)
             run.steps = steps
         run.metadata |= self.metadata
+        for step in run.steps if self.estimates else ():
+            cost, estimate = self.estimates.get(_key(step), (None, None))
+            if cost is not None and step.cost_usd is None:
+                step.cost_usd, step.extra = cost, {**(step.extra or {}), ESTIMATE: estimate}
         return run
 
 

@@ -1,0 +1,28 @@
+"""Prices on the command line: the option that names a file, and the table that is made of it."""
+
+from __future__ import annotations
+
+import click
+
+from ..analytics.prices import PriceTable
+
+prices_option = click.option(
+    "--prices",
+    "own",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="TOML file with prices of your own, US dollars a million tokens: "
+    "[my-model] input = 2.5, output = 10.",
+)
+
+
+def price_table(own: str | None, *, package: bool = True) -> PriceTable:
+    """The prices of a file, and those of genai-prices.
+
+    Raises:
+        click.UsageError: The file is not one of prices.
+    """
+    try:
+        return PriceTable(own, package=package)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
