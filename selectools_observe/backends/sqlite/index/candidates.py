@@ -89,10 +89,11 @@ class CandidateQuery:
         indexed = [self._full_blocks(first_open), self._newer_rows(first_open)]
         if not self._ask.oldest_first:
             indexed.reverse()
-        sure = ((row_id, self.is_exact) for part in indexed for row_id in part)
-        foreign = ((row_id, False) for row_id in self.foreign_rows())
-        merged = heapq.merge(sure, foreign, key=_id_of, reverse=not self._ask.oldest_first)
-        return in_order(merged, self._ask)
+        found = ((row_id, self.is_exact) for part in indexed for row_id in part)
+        foreign = [(row_id, False) for row_id in self.foreign_rows()]
+        if foreign:
+            found = heapq.merge(found, foreign, key=_id_of, reverse=not self._ask.oldest_first)
+        return in_order(found, self._ask)
 
     def foreign_rows(self) -> list[int]:
         """Ids that only reading can tell about, in the page's order."""
@@ -223,13 +224,17 @@ class CandidateQuery:
         """Ids in the page's order whose facets hold what the filter asks."""
         condition, facet_values = self.of_facets()
         in_page, page_values = self._bounds("id")
-        rows = self._connection.execute(
-            f"SELECT id, terms FROM trace_facets WHERE {where} AND {condition} AND {in_page} "
-            f"ORDER BY id {self._order}",
-            [*values, *facet_values, *page_values],
-        ).fetchall()
         wanted = self._terms
-        return (row[0] for row in rows if not wanted or holds_all(row[1], wanted))
+        rows = self._connection.execute(
+            f"SELECT id, {'terms' if wanted else 'NULL'} FROM trace_facets "
+            f"WHERE {where} AND {condition} AND {in_page} ORDER BY id {self._order}",
+            [*values, *facet_values, *page_values],
+        )
+        limit = self._ask.limit
+        at_once = BLOCK if limit is None else min(self._ask.offset + limit, BLOCK)
+        while some := rows.fetchmany(at_once):  # the first may be all that a page needs
+            yield from [row[0] for row in some if not wanted or holds_all(row[1], wanted)]
+            at_once = BLOCK
 
     @property
     def _order(self) -> str:
