@@ -142,8 +142,15 @@ class Collector:
             for group, places in by_time.items():
                 group.take_runs(runs.at(places))
         for name in self.other_keys:
+            beyond: list[int] = []
             for key, those in values[name].items():
-                self._group(name, key, MOST_NAMES).take_runs(runs.at(those))
+                group = self._group(name, key, MOST_NAMES)
+                if group.key == OTHERS:
+                    beyond += those
+                else:
+                    group.take_runs(runs.at(those))
+            if beyond:
+                self._group(name, OTHERS, MOST_NAMES).take_runs(runs.at(beyond))
 
     def add_calls(
         self, dimension: Dimension, calls: Iterable[tuple[str, Iterable[int], CallColumns]]

@@ -21,6 +21,7 @@ from selectools_observe.model.filters import TraceFilter
 from selectools_observe.model.groups import FacetCollector, GroupCollector
 from selectools_observe.model.rollups import rollup_of
 from selectools_observe.model.statistics import Collector
+from selectools_observe.runtime.idle_thread import IdleThread
 from selectools_observe.testing.summing_checks import same_but_for_errors
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -104,6 +105,11 @@ def _sums_of_few_blocks(monkeypatch):
     monkeypatch.setattr(aggregation, "_FEW_BLOCKS", 0)
 
 
+@pytest.fixture(autouse=True)
+def _no_work_in_idle_time(monkeypatch):
+    monkeypatch.setattr(IdleThread, "wake", lambda _: None)
+
+
 @pytest.fixture
 def chance():
     return random.Random(13)
@@ -132,6 +138,17 @@ def test_they_are_made_when_asked_for_and_kept(store):
     everything(store)
     assert (kept(store), kept(store, "trace_rollup_sums")) == (2, 2)
     everything(store)
+
+
+def test_they_are_made_in_idle_time(tmp_path, chance, monkeypatch):
+    monkeypatch.undo()
+    with SQLiteTraceStore(tmp_path / "runs.db", durability="normal") as store:
+        store.save_many([a_run(chance, number) for number in range(600)])
+        deadline = time.monotonic() + 60
+        while kept(store, "trace_rollup_sums") < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert kept(store) == 2
+        check(store, TraceFilter())
 
 
 def test_runs_that_come_and_go(store, chance):

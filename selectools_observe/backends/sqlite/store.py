@@ -45,6 +45,8 @@ from .rollups.totals import add_facets, add_up, can_add_up, group_page
 from .rows import WrittenTrace, to_write
 from .writer import Unit, Writer
 
+_IDLE_PIECE = 0.02  # seconds of making rollups at a time
+
 T = TypeVar("T")
 Args = ParamSpec("Args")
 HeldT = TypeVar("HeldT")
@@ -66,7 +68,9 @@ class SQLiteStore(FileCore[WrittenTrace]):
         self._database = Database(path, durability)
         super().__init__(runtime, path, trace_type)
         self._loop_local = LoopLocal(runtime, self._new_state, _LoopState.abandon)
-        self._words = WordKeeper(self._database.connect)
+        self._words = WordKeeper(
+            self._database.connect, partial(make_rollups, where=path, seconds=_IDLE_PIECE)
+        )
 
     @property
     def path(self) -> str | None:

@@ -1,4 +1,6 @@
-"""Takes runs into the index of words in idle time, in a thread with a connection of its own."""
+"""Takes runs into the index of words in idle time, in a thread with a connection of its own; after
+that, makes what is kept of runs for statistics.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,15 @@ class WordKeeper(IdleThread[sqlite3.Connection]):
 
     Args:
         connect: Opens a connection.
+        afterwards: A piece of other work, when no run is left to take in; whether there is more.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        afterwards: Callable[[sqlite3.Connection], bool],
+    ) -> None:
+        self._afterwards = afterwards
         super().__init__(lambda: _unsynced(connect()), self._take_in)
         self._is_damaged = False
         self._is_first = True
@@ -32,7 +40,7 @@ class WordKeeper(IdleThread[sqlite3.Connection]):
             self._is_damaged = False
         has_more = words.take_in(connection)
         self._is_first = not has_more
-        return has_more
+        return has_more or self._afterwards(connection)
 
 
 def _unsynced(connection: sqlite3.Connection) -> sqlite3.Connection:
