@@ -8,9 +8,9 @@ from .compare import Comparison, StepPair, compare, differences, tabulate
 from .differences import Difference, word_diff
 from .prices import CostEstimate, PriceTable, RepriceReport, areprice, reprice
 from .run_metrics import Delta, RunRow, RunTable
+from .run_totals import RunTotals, totals_of
 from .step_tree import depths
 from .store_statistics import Collector, Group, Statistics, collect, collect_async
-from .totals import RunTotals, totals_of
 
 __all__ = [
     "Collector",

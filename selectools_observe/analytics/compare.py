@@ -22,7 +22,7 @@ from .run_metrics import (
     metrics_of,
 )
 from .step_contents import COMPARED, StepContents, contents_of, messages_to_compare
-from .totals import RunTotals, totals_of
+from .run_totals import RunTotals, totals_of
 
 __all__ = ["COMPARED", "Change", "Comparison", "StepPair", "compare", "differences", "tabulate"]
 

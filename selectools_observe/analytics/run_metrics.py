@@ -9,7 +9,7 @@ from typing import Any
 from ..model.details import details_of
 from ..model.trace import AgentTrace, StepType
 from .differences import same
-from .totals import totals_of
+from .run_totals import totals_of
 
 Metrics = Mapping[str, float | None]
 """Values by name; None where a run does not tell."""

@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import click
 
-from ..analytics.totals import number
+from ..analytics.run_totals import number
 from ..errors import TraceNotFoundError
 from ..model.filters import TraceFilter
 from ..model.trace import AgentTrace, TraceSummary

@@ -11,7 +11,7 @@ from itertools import accumulate
 from rich.text import Text
 
 from ..analytics import depths
-from ..analytics.totals import has_failed, number, whole
+from ..analytics.run_totals import has_failed, number, whole
 from ..model.text import one_line
 from ..model.trace import AgentTrace, StepType, TraceStep
 from . import formatting

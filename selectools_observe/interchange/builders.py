@@ -8,7 +8,6 @@ from typing import Any
 from ..model.limits import loads_limited
 from ..model.messages import messages_from
 from ..model.trace import AgentTrace, TraceStep
-from .form import JSONObject
 
 
 def step(kind: str, began: float, ended: float | None = None, **fields: Any) -> TraceStep:
@@ -70,7 +69,7 @@ def parsed(value: Any) -> Any:
         return value
 
 
-def parsed_object(value: Any) -> JSONObject:
+def parsed_object(value: Any) -> dict[str, Any]:
     """`parsed`, where only an object makes sense; an empty one if it is none."""
     found = parsed(value)
     return found if isinstance(found, dict) else {}

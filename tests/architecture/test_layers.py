@@ -1,4 +1,7 @@
-"""Imports point downward only, and importing the package brings nothing but what it needs."""
+"""The layout shows the architecture: imports point downward, without circles; files are nouns.
+
+Importing the package brings nothing but what it needs.
+"""
 
 from __future__ import annotations
 
@@ -95,6 +98,22 @@ def test_only_the_dependencies_are_imported(ours):
         name = module.removeprefix(f"{NAME}.")
         extra = EXTRAS.get(name, set()) | EXTRAS.get(part_of(module), set())
         assert ours.foreign(module) <= DEPENDENCIES | extra, module
+
+
+def test_no_module_imports_itself_through_others(ours):
+    assert ours.circles() == []
+
+
+def test_files_are_named_by_nouns(ours):
+    assert ours.gerunds() == []
+
+
+def test_a_name_is_used_again_only_where_the_folder_says_which(ours):
+    assert ours.ambiguous() == {}
+
+
+def test_the_top_level_is_small(ours):
+    assert len(ours.rooms()) <= 14
 
 
 def test_importing_brings_only_the_dependencies():
