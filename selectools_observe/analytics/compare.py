@@ -21,8 +21,8 @@ from .run_metrics import (
     differing_keys,
     metrics_of,
 )
-from .step_contents import COMPARED, StepContents, contents_of, messages_to_compare
 from .run_totals import RunTotals, totals_of
+from .step_contents import COMPARED, StepContents, contents_of, messages_to_compare
 
 __all__ = ["COMPARED", "Change", "Comparison", "StepPair", "compare", "differences", "tabulate"]
 
