@@ -264,7 +264,9 @@ class _Reader:
             if any(map(_is_observation, rows)):
                 spans = list(_spans_of(rows))
                 for row in scores:
-                    add_score(self._source, self._place(row), spans, _about(row), _score(row))
+                    add_score(
+                        self._source.skipped, self._place(row), spans, _about(row), _score(row)
+                    )
                 yield from runs_of_trace(spans, self._source)
             else:
                 self._judge(rows, scores)

@@ -155,7 +155,7 @@ class _RunReader:
                 place = f"{self._source.path}, feedback {row['id']}"
                 span_id = hex_id(row["run_id"], 16)
                 if spans:
-                    add_score(self._source, place, spans, span_id, _score(row))
+                    add_score(self._source.skipped, place, spans, span_id, _score(row))
                 else:
                     run_id = hex_id(row.get("trace_id") or row["run_id"], 32)
                     self._source.judge(Judgement(place, run_id, span_id, _score(row)))

@@ -30,7 +30,7 @@ def runs_of(trace: JSONObject, source: File) -> Iterator[SavedRun]:
         if isinstance(said, dict) and records:
             about = _span_id(said["span_id"]) if said.get("span_id") else None
             place = f"{source.path}, assessment {said.get('assessment_id')}"
-            add_score(source, place, records, about, _score(said))
+            add_score(source.skipped, place, records, about, _score(said))
     return runs_of_trace(records, source)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -11,7 +12,6 @@ from ..integrations.opentelemetry.spans import SpanEvent, SpanRecord
 from ..model.annotations import LONGEST_NAME, Annotation, Source, check_annotation
 from ..model.json_values import dumps
 from .builders import seconds
-from .source import Source as File
 
 
 class Score(NamedTuple):
@@ -81,14 +81,18 @@ class Judgement(NamedTuple):
 
 
 def add_score(
-    file: File, place: str, spans: list[SpanRecord], span_id: str | None, score: Score
+    skipped: Callable[[str, str], None],
+    place: str,
+    spans: list[SpanRecord],
+    span_id: str | None,
+    score: Score,
 ) -> None:
     """Give a score to the span that it is about, or to the first as what is said of the run."""
     span = next((span for span in spans if span.span_id == span_id), None)
     try:
         said = score.annotation(spans[0].trace_id)
     except (TypeError, ValueError) as error:
-        file.skipped(place, str(error))
+        skipped(place, str(error))
         return
     home = span or spans[0]
     home.events = [*home.events, _event(said, of_run=span is None)]
