@@ -29,6 +29,7 @@ NOUNS = {
     "paging",
     "processing",
     "testing",
+    "warning",
 }
 ADJECTIVES = {"blocking", "delegating"}  # stores that are so
 # Where a name may be used again, because the folder says which: a file is named by the command or

@@ -14,7 +14,7 @@ from ...interchange.json_documents import IMPORT_LIMITS
 from ...model.limits import NO_LIMITS
 from ..command_session import Session
 from ..options import store_option, with_session
-from ..prices import price_table, prices_option
+from ..price_option import price_table, prices_option
 from ..transfer import RunSaver, Skipped, report_saved
 
 

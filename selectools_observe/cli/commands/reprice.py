@@ -12,7 +12,7 @@ from ..command_session import Session
 from ..exit_codes import OK
 from ..json_output import as_json
 from ..options import filter_options, store_option, with_session
-from ..prices import price_table, prices_option
+from ..price_option import price_table, prices_option
 from ..run_lookup import with_whole_ids
 
 
