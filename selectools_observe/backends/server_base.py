@@ -154,10 +154,12 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
         if is_exact(filters):
             return min(await self._count_rows(filters), most)
         found = 0
-        async for _ in self._matching(PageRequest(filters), _ROWS_AT_ONCE):
+        if most == 0:
+            return 0
+        async for _ in self._matching(PageRequest(filters), min(most, _ROWS_AT_ONCE)):
+            found += 1
             if found >= most:
                 break
-            found += 1
         return found
 
     async def _histogram(self, filters: TraceFilter, buckets: int, time: Clock) -> TraceHistogram:

@@ -7,9 +7,17 @@ from click.testing import CliRunner
 
 psycopg = pytest.importorskip("psycopg", reason="the package psycopg is not installed")
 
-from selectools_observe import AgentTrace, SQLiteTraceStore, TraceFilter, TraceStep
+from selectools_observe import (
+    AgentTrace,
+    InMemoryTraceStore,
+    SQLiteTraceStore,
+    TraceFilter,
+    TraceStep,
+)
 from selectools_observe.cli.command_group import command
 from selectools_observe.stores.open import open_async_store, open_store, store_name
+from selectools_observe.stores.postgres import PostgresTraceStore
+from selectools_observe.testing.samples import various_traces
 
 
 def run(*args: str):
@@ -86,3 +94,21 @@ def test_a_role_that_may_not_create_tables_uses_those_of_the_owner(postgres_url)
             assert store.load("one").run_id == "one"
         owner.execute(f"DROP SCHEMA {schema} CASCADE")
         owner.execute("DROP ROLE writer")
+
+
+def test_tables_of_the_version_before_are_brought_up_to_date(postgres_url):
+    """Runs from before have no calls of their own: statistics read their traces."""
+    schema = postgres_url.rpartition("=")[2]
+    runs = list(various_traces(40))
+    with PostgresTraceStore(postgres_url) as store:
+        store.save_many(runs)
+    with psycopg.connect(postgres_url.partition("?")[0], autocommit=True) as connection:
+        connection.execute(f"ALTER TABLE {schema}.traces DROP COLUMN calls")
+        connection.execute(f"DROP TABLE {schema}.annotations")
+        connection.execute(f"UPDATE {schema}.store SET version = 1")
+    with PostgresTraceStore(postgres_url) as store, InMemoryTraceStore() as told:
+        store.save_many(runs[:3])
+        told.save_many([*runs, *runs[:3]])
+        by = ("model", "tool")
+        assert store.statistics(by=by) == told.statistics(by=by)
+        assert store.annotate(runs[0].run_id, "quality", score=1.0)

@@ -68,13 +68,15 @@ class Connections:
         )
         # A row that the same run had a moment ago is replaced, and no other.
         self._insert = (
-            f"INSERT INTO {traces} ({COLUMNS}, created_us) VALUES ({PLACES}, {_NOW}) "
+            f"INSERT INTO {traces} ({COLUMNS}, created_us) "
+            f"VALUES ({PLACES}, coalesce(%s::bigint, {_NOW})) "
             f"ON CONFLICT (key) DO NOTHING RETURNING 1"
         )
         places = dict(zip(names, PLACES.split(", "), strict=True))
         changes = ", ".join(f"{name} = {places[name]}" for name in names[1:])
         self._replace = (
-            f"UPDATE {traces} SET seq = DEFAULT, created_us = {_NOW}, {changes} "
+            f"UPDATE {traces} SET seq = DEFAULT, {changes}, "
+            f"created_us = coalesce(%s::bigint, {_NOW}) "
             f"WHERE key = %s AND seq = %s RETURNING 1"
         )
         self._load_version = f"SELECT seq, trace, crc FROM {traces} WHERE key = %s"
@@ -134,9 +136,9 @@ class Connections:
         """Save a row in place of that version, None for none; whether it was that version still."""
         key, *others = row.values
         sql, values = (
-            (self._insert, row.values)
+            (self._insert, (*row.values, _stated(row)))
             if version is None
-            else (self._replace, (*others, key, version))
+            else (self._replace, (*others, _stated(row), key, version))
         )
         checked: CheckedStatement = (sql, values)
         before: list[Statement] = [(_LIMITS, [()]), (self._lock, [()])]

@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 
 from ...model.clock import Clock
-from ...model.filters import TraceFilter
+from ...model.filters import TraceFilter, needed_annotations
 from ...model.histogram import Tally
 from ..paging import PageRequest
 from ..ranges import Ranges
 from ..server_rows import key_of
-from ..terms import wanted_terms
+from ..terms import terms_of_condition, wanted_terms
 from .session import Values
 
 NEAREST = 2000
@@ -58,8 +58,43 @@ def runs_of(filters: TraceFilter) -> Condition:
 
 def terms_wanted(filters: TraceFilter) -> Condition | None:
     """The filter's terms; None if it has none."""
-    terms = wanted_terms(filters)
+    terms = [*wanted_terms(filters), *terms_of_condition(filters)]
     return Condition("terms @> %s::bigint[]", [terms]) if terms else None
+
+
+def narrowing(annotations: str, filters: TraceFilter) -> Condition | None:
+    """What leaves few rows of many: the filter's terms and annotations; None if it has neither."""
+    terms, said = terms_wanted(filters), said_of(annotations, filters)
+    if terms is None or said is None:
+        return terms or said
+    return terms.and_(said)
+
+
+def said_of(annotations: str, filters: TraceFilter) -> Condition | None:
+    """The annotations that the filter's runs have; None if it asks for none."""
+    names = needed_annotations(filters)
+    if not names:
+        return None
+    if not all(map(_is_text, names)):
+        return Condition("false", [])
+    parts = [
+        f"key IN (SELECT key FROM {annotations})"
+        if name is None
+        else f"key IN (SELECT key FROM {annotations} WHERE name = %s)"
+        for name in names
+    ]
+    return Condition(" AND ".join(parts), [name for name in names if name is not None])
+
+
+def _is_text(name: str | None) -> bool:
+    """Whether a column of text can hold a name; no annotation has another."""
+    if name is None:
+        return True
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name
 
 
 def place_of(request: PageRequest) -> Condition:
@@ -139,6 +174,12 @@ def over_time(traces: str, filters: TraceFilter, tally: Tally) -> tuple[str, Val
         f"FROM {traces} WHERE {condition.sql} GROUP BY 1"
     )
     return sql, [tally.since, tally.width, *condition.values]
+
+
+def places(traces: str, filters: TraceFilter) -> tuple[str, Values]:
+    """SQL for the places of all runs that match, in any order."""
+    condition = _matching(filters)
+    return f"SELECT seq FROM {traces} WHERE {condition.sql}", condition.values
 
 
 def first_and_last(traces: str, filters: TraceFilter, time: Clock) -> tuple[str, Values]:

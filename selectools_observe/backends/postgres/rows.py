@@ -12,12 +12,13 @@ from ...model.codec import EncodedTrace
 from ...model.json_values import loads
 from ..server_rows import kept_summary, key_of, readable_id
 from ..terms import terms_of, unpack
+from .kept_calls import packed_calls
 
 COLUMNS = (
     "key, run_id, steps, total_ms, cost_usd, prompt_tokens, completion_tokens, has_error, "
-    "started_us, wall_ms, terms, summary, crc, trace"
+    "started_us, wall_ms, terms, summary, crc, trace, calls"
 )
-PLACES = ", ".join(["%s"] * 10 + ["%s::bigint[]"] + ["%s"] * 3)
+PLACES = ", ".join(["%s"] * 10 + ["%s::bigint[]"] + ["%s"] * 4)
 
 
 class TraceRow(msgspec.Struct, frozen=True, gc=False):
@@ -49,5 +50,6 @@ def row_of(encoded: EncodedTrace) -> TraceRow:
             kept_summary(encoded),
             checksum(encoded.trace),
             encoded.trace,
+            packed_calls(encoded),
         ),
     )

@@ -15,7 +15,7 @@ from .address import Address
 if TYPE_CHECKING:  # it needs the driver, and the SQL alone does not
     from .session import Session
 
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS {schema};
@@ -35,8 +35,9 @@ CREATE TABLE {schema}.traces (
   terms bigint[] NOT NULL,                   -- what filters ask: metadata pairs, tools, models, ...
   summary bytea NOT NULL,                    -- JSON: the summary and the facets
   crc bigint NOT NULL,                       -- CRC-32 of the trace
-  trace bytea NOT NULL                       -- JSON: the whole trace
-);
+  trace bytea NOT NULL,                      -- JSON: the whole trace
+  calls bytea                                -- MessagePack: what each call took, for statistics;
+);                                           -- null: the trace tells
 CREATE UNIQUE INDEX traces_seq ON {schema}.traces (seq);
 CREATE INDEX traces_created ON {schema}.traces (created_us);
 CREATE INDEX traces_terms ON {schema}.traces USING gin (terms);
@@ -60,6 +61,7 @@ CREATE TABLE IF NOT EXISTS {schema}.annotations (
   annotation bytea NOT NULL,                 -- JSON: the whole annotation, but for its time
   PRIMARY KEY (key, id)
 );
+CREATE INDEX IF NOT EXISTS annotations_name ON {schema}.annotations (name);
 """
 # Where the server can, LZ4: half of what the default costs a save, for a tenth more room.
 _COMPRESS = """
@@ -109,9 +111,9 @@ async def prepare(session: Session, address: Address) -> str:
             "the tables are missing",
             "Have the database's owner run what `selectools-observe schema postgresql` prints",
         )
-    if not await _has_annotations(session, address):  # made before there was that table
-        await session.rows(_ANNOTATIONS.format(schema=address.schema))
     version, epoch = found
+    if version < VERSION:
+        await _migrate(session, address)
     if version > VERSION:
         raise StorageError(
             address.shown,
@@ -127,9 +129,17 @@ def _once(schema: str) -> str:
     return f"DO $ddl$ BEGIN IF to_regclass('{schema}.store') IS NULL THEN {body} END IF; END $ddl$"
 
 
-async def _has_annotations(session: Session, address: Address) -> bool:
-    ((name,),) = await session.rows(f"SELECT to_regclass('{address.schema}.annotations')::text")
-    return name is not None
+async def _migrate(session: Session, address: Address) -> None:
+    """Bring older tables to this version, in one transaction; who comes second does nothing."""
+    name = address.schema
+    await session.transaction(
+        [
+            (f"SELECT pg_advisory_xact_lock({lock_key(name)})", [()]),
+            *((one, [()]) for one in _ANNOTATIONS.format(schema=name).split(";\n") if one.strip()),
+            (f"ALTER TABLE {name}.traces ADD COLUMN IF NOT EXISTS calls bytea", [()]),
+            (f"UPDATE {name}.store SET version = {VERSION} WHERE version < {VERSION}", [()]),
+        ]
+    )
 
 
 async def _version(session: Session, address: Address) -> tuple[int, str] | None:

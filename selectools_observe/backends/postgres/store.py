@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -14,15 +17,24 @@ from ...model.codec import TraceType, encode
 from ...model.filters import TraceFilter
 from ...model.histogram import Tally
 from ...model.pagination import Position
+from ...model.rollups import Rollup
+from ...model.statistics import Collector
+from ...model.trace import TraceFacts
 from ...runtime.interface import Runtime
 from ..paging import PageRequest, PageRow
+from ..ranges import is_exact
 from ..server_base import ServerStore, Stored, SummaryRow
-from ..server_rows import annotations_of, key_of
-from . import annotation_rows, queries
+from ..server_rows import annotations_of, key_of, read_summary
+from . import annotation_rows, kept_calls, queries
 from .address import Address, parse_address
 from .connections import Connections
 from .rows import TraceRow, row_of
 from .session import Row, psycopg
+
+T = TypeVar("T")
+
+_EVERYTHING = TraceFilter()
+_RUNS_AT_ONCE = 4096  # of which statistics are made
 
 
 class PostgresStore(ServerStore[TraceRow, Connections]):
@@ -169,7 +181,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
 
     async def _rows_of(self, ask: PageRequest, size: int | None) -> Sequence[SummaryRow]:
         read = self._connections.current().scan_summaries
-        terms = queries.terms_wanted(ask.filters)
+        terms = queries.narrowing(self._notes, ask.filters)
         if terms is None:
             return await read(*queries.nearest(self._traces, ask, size))
         if size is not None:
@@ -177,6 +189,59 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
             if len(near) == size:
                 return near
         return await read(*queries.by_terms(self._traces, ask, terms, size))
+
+    async def _statistics(self, filters: TraceFilter, collector: Collector) -> None:
+        if collector.other_keys or not is_exact(filters):
+            return await super()._statistics(filters, collector)
+        places = await self._places(filters)
+        for some in _in_parts(places):
+            rows = await self._kept(some)
+            await self._compute(partial(kept_calls.add_runs, collector, rows))
+        for some in _in_parts(await self._annotated(places)):
+            annotated = await self._chosen(_EVERYTHING, await self._summaries_at(some))
+            rollups: Sequence[Rollup | None] = [None] * len(annotated)
+            if collector.needs_traces:
+                rollups = await self._rollups(annotated)
+            for row, rollup in zip(annotated, rollups, strict=True):
+                collector.add_annotations(row.summary, rollup)
+        return None
+
+    async def _places(self, filters: TraceFilter) -> Sequence[int]:
+        """The places of all runs that match, newest first."""
+        found = await self._connections.current().count(*queries.places(self._traces, filters))
+        places = sorted((place for (place,) in found), reverse=True)
+        return places if filters.limit is None else places[: filters.limit]
+
+    async def _annotated(self, places: Sequence[int]) -> Sequence[int]:
+        """Those of these places whose runs have annotations."""
+        sql = f"SELECT seq FROM {self._traces} WHERE key IN (SELECT key FROM {self._notes})"
+        found = {row[0] for row in await self._connections.current().count(sql)}
+        return [place for place in places if place in found] if found else []
+
+    async def _kept(self, places: Sequence[int]) -> list[Row]:
+        """What `kept_calls` takes of the runs at these places, newest first."""
+        sql = f"SELECT {kept_calls.COLUMNS} FROM {self._traces} WHERE seq = ANY(%s)"
+        rows = await self._connections.current().count(sql, [list(places)])
+        return sorted(rows, key=itemgetter(0), reverse=True)
+
+    async def _summaries_at(self, places: Sequence[int]) -> list[SummaryRow]:
+        sql = f"SELECT seq, created_us, summary FROM {self._traces} WHERE seq = ANY(%s)"
+        return await self._connections.current().scan_summaries(sql, [list(places)])
+
+    async def _rollups(self, rows: Sequence[PageRow]) -> Sequence[Rollup | None]:
+        kept = {row[0]: row for row in await self._kept([row.key for row in rows])}
+        return await self._compute(
+            lambda: [kept_calls.rollup_of_row(kept.get(row.key)) for row in rows]
+        )
+
+    async def _facts(self, rows: Sequence[PageRow]) -> Sequence[TraceFacts | None]:
+        found = await self._summaries_at([row.key for row in rows])
+        read = {row[0]: read_summary(self._where, *row) for row in found}
+        told = [read.get(row.key) for row in rows]
+        return [None if one is None else one[1] for one in told]
+
+    async def _compute(self, work: Callable[[], T]) -> T:
+        return await self._runtime.call(work) if self._runtime.hops else work()
 
     async def _count_rows(self, filters: TraceFilter) -> int:
         sql, values = queries.count(self._traces, filters)
@@ -202,3 +267,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
 
     def _place_of(self, run_id: str) -> str:
         return f"{self._where}, table {self._traces}, run_id {run_id!r}"
+
+
+def _in_parts(places: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (places[start : start + _RUNS_AT_ONCE] for start in range(0, len(places), _RUNS_AT_ONCE))

@@ -1,0 +1,92 @@
+"""What PostgreSQL reads to answer: the calls that rows keep, the runs that are annotated or tagged."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("psycopg", reason="the package psycopg is not installed")
+
+from selectools_observe import Annotation, InMemoryTraceStore, TraceFilter
+from selectools_observe.backends.postgres.connections import Connections
+from selectools_observe.model.conditions import ScoreBound
+from selectools_observe.stores.postgres import PostgresTraceStore
+from selectools_observe.testing.samples import various_traces
+
+RUNS = list(various_traces(200))
+JUDGED = [Annotation(run.run_id, "quality", score=0.25) for run in RUNS[::20]]
+
+
+@pytest.fixture
+def stores(postgres_url):
+    with PostgresTraceStore(postgres_url) as store, InMemoryTraceStore() as told:
+        for one in (store, told):
+            one.save_many(RUNS)
+            one.annotate_many(JUDGED)
+        yield store, told
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        TraceFilter(),
+        TraceFilter(limit=30),
+        TraceFilter(model="gpt-4o"),
+        TraceFilter(model="gpt-4o", limit=7),
+        TraceFilter(has_error=True, min_steps=2),
+        TraceFilter(user_id="nobody"),
+        TraceFilter.parse("score.quality<0.5"),
+    ],
+    ids=str,
+)
+def test_statistics_are_those_of_memory(stores, filters):
+    store, told = stores
+    for by in (("day",), ("model", "tool"), ("hour", "model"), ("outcome", "tool")):
+        assert store.statistics(filters, by=by) == told.statistics(filters, by=by)
+        assert store.facets(filters) == told.facets(filters)
+
+
+def test_statistics_read_no_trace(stores, monkeypatch):
+    store, told = stores
+    monkeypatch.setattr(Connections, "load", None)
+    assert store.statistics(by=("model", "tool")).models
+    assert store.statistics(by=("model", "outcome")).models
+    assert store.facets() == told.facets()
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The rows whose summaries were read."""
+    rows_read: list[object] = []
+    scan = Connections.scan_summaries
+
+    async def counted(self, sql, values=()):
+        rows = await scan(self, sql, values)
+        rows_read.extend(rows)
+        return rows
+
+    monkeypatch.setattr(Connections, "scan_summaries", counted)
+    return rows_read
+
+
+@pytest.mark.parametrize(
+    ("where", "most"),
+    [
+        ("score.quality<0.5", len(JUDGED)),
+        ("model:gpt-4o tool:book steps>=2", None),
+        ("score.quality<0.5 model:gpt-4o", len(JUDGED)),
+        ("score.nothing<0.5", 0),
+        (ScoreBound("no\0name", "<", 1), 0),
+    ],
+)
+def test_a_condition_narrows_what_is_read(stores, read, where, most):
+    store, told = stores
+    filters = TraceFilter.parse(where) if isinstance(where, str) else TraceFilter(where=where)
+    found = [run.run_id for run in store.query(filters)]
+    assert found == [run.run_id for run in told.query(filters)]
+    assert len(read) <= (len(RUNS) // 2 if most is None else most)
+
+
+def test_a_bounded_count_reads_no_more_than_it_must(stores, read):
+    store, _ = stores
+    assert store.count(TraceFilter.parse("steps>=0 -model:nothing", limit=5)) == 5
+    assert len(read) == 5
