@@ -1,4 +1,4 @@
-"""What PostgreSQL reads to answer: the calls that rows keep, the runs that are annotated or tagged."""
+"""What PostgreSQL reads to answer: the calls that rows keep, runs by annotation and by term."""
 
 from __future__ import annotations
 
