@@ -184,7 +184,8 @@ _INDEX = (
         min_cost_usd REAL, max_cost_usd REAL,
         min_has_error INTEGER, max_has_error INTEGER,
         min_started_us INTEGER, max_started_us INTEGER,
-        min_wall_ms REAL, max_wall_ms REAL
+        min_wall_ms REAL, max_wall_ms REAL,
+        min_tokens INTEGER, max_tokens INTEGER
     )
     """,
     """
@@ -239,7 +240,10 @@ _ADDED = {
     "trace_annotations": _ANNOTATIONS, "trace_rollup_sums": _ROLLUPS,
     "trace_words_missed": _WORD_MARKS,
 }  # fmt: skip
-_HAS_SUMMARIES = "SELECT 1 FROM pragma_table_info('trace_facets') WHERE name = 'summary'"
+_HAS_ALL_COLUMNS = """
+    SELECT 1 WHERE EXISTS (SELECT 1 FROM pragma_table_info('trace_facets') WHERE name = 'summary')
+    AND EXISTS (SELECT 1 FROM pragma_table_info('trace_blocks') WHERE name = 'max_tokens')
+"""
 
 # No id may be given twice, nor one that the index knew of a row that is gone.
 _KEEP_NEWEST = """
@@ -302,7 +306,7 @@ def _has_index(connection: sqlite3.Connection) -> bool:
     """Whether the index is of this version; files of one in the making have its number too."""
     return (
         version_of(connection) == VERSION
-        and connection.execute(_HAS_SUMMARIES).fetchone() is not None
+        and connection.execute(_HAS_ALL_COLUMNS).fetchone() is not None
     )
 
 

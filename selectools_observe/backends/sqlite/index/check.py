@@ -20,6 +20,7 @@ _MAY_BE_UNKNOWN = ("started_us", "wall_ms")  # no range asks for what is not kno
 _OUT_OF_BOUNDS = " OR ".join(
     [f"NOT ifnull(f.{c} BETWEEN b.min_{c} AND b.max_{c}, 0)" for c in _BOUNDED]
     + [f"NOT ifnull(f.{c} BETWEEN b.min_{c} AND b.max_{c}, f.{c} IS NULL)" for c in _MAY_BE_UNKNOWN]
+    + ["NOT ifnull(f.prompt_tokens + f.completion_tokens BETWEEN b.min_tokens AND b.max_tokens, 0)"]
 )
 
 

@@ -146,6 +146,7 @@ _BLOCK_FACETS = f"""
         min(created_us), max(created_us), min(steps), max(steps), min(total_ms), max(total_ms),
         min(cost_usd), max(cost_usd), min(has_error), max(has_error),
         min(started_us), max(started_us), min(wall_ms), max(wall_ms),
+        min(prompt_tokens + completion_tokens), max(prompt_tokens + completion_tokens),
         group_concat(id), group_concat(hex(terms))
     FROM trace_facets WHERE id BETWEEN ? AND ? GROUP BY block ORDER BY block LIMIT ?
 """

@@ -27,11 +27,10 @@ _COLUMNS = {
     "wall_ms": "wall_ms",
     "cost_usd": "cost_usd",
     "steps": "steps",
-    "tokens": "prompt_tokens + completion_tokens",  # blocks do not bound it: all rows are read
+    "tokens": "prompt_tokens + completion_tokens",
 }
-_NEVER_NULL = {"created_at", "total_ms", "cost_usd", "steps"}
+_NEVER_NULL = {"created_at", "total_ms", "cost_usd", "steps", "tokens"}
 _BLOCKS_AT_ONCE = 16
-_UNBOUNDED_AT_ONCE = 256  # blocks
 
 Keyed: TypeAlias = tuple[SortKey, int]
 
@@ -82,13 +81,6 @@ class OrderedQuery:
         first_open = first_open_id(self._connection)
         least = yield self._rows([(first_open, 2**63 - 1)])
         yielder = GilYielder()
-        if self._order.field == "tokens":
-            blocks = [block for _, block in self._blocks(first_open)]
-            for start in range(0, len(blocks), _UNBOUNDED_AT_ONCE):
-                some = blocks[start : start + _UNBOUNDED_AT_ONCE]
-                yield self._rows([(block * BLOCK, block * BLOCK + BLOCK - 1) for block in some])
-                yielder.maybe_yield()
-            return
         waiting: list[tuple[int, int]] = []
         for key, block in self._blocks(first_open):
             if least is not None and not self._order.is_after(least, key):
@@ -102,11 +94,10 @@ class OrderedQuery:
 
     def _blocks(self, first_open: int) -> Iterable[tuple[SortKey, int]]:
         """Blocks and the best key that a row of each can have, the best first."""
-        column, descending = _COLUMNS[self._order.field], self._order.descending
+        column = "tokens" if self._order.field == "tokens" else _COLUMNS[self._order.field]
+        descending = self._order.descending
         best, other = ("max", "min") if descending else ("min", "max")
         bounds = f"{best}_{column}, {other}_{column}"
-        if self._order.field == "tokens":
-            bounds = "NULL, NULL"
         condition, values = self._narrowing.of_blocks()
         rows = self._connection.execute(
             f"SELECT block, {bounds} FROM trace_blocks WHERE block < ? AND {condition}",
