@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from math import inf, nextafter
 from typing import Any, TypeAlias
 
-from ..model.filters import TraceFilter
+from ..model import conditions
+from ..model.conditions import HasError, HasField, Moment, Not, conjuncts
+from ..model.filters import TraceFilter, condition_of
 from ..model.trace import Number
 from . import timestamps
 
@@ -30,6 +32,15 @@ _IN_BLOCKS = frozenset(
     {"created_us", "steps", "total_ms", "cost_usd", "has_error", "started_us", "wall_ms"}
 )
 _MAY_BE_UNKNOWN = frozenset({"started_us", "wall_ms"})
+# The column of what a condition compares.
+_COLUMNS = {
+    "created_at": "created_us", "started_at": "started_us", "steps": "steps",
+    "total_ms": "total_ms", "wall_ms": "wall_ms", "cost_usd": "cost_usd",
+    "prompt_tokens": "prompt_tokens", "completion_tokens": "completion_tokens",
+    "tokens": "prompt_tokens + completion_tokens",
+}  # fmt: skip
+_REAL = frozenset({"total_ms", "wall_ms", "cost_usd"})
+_EXACT = 2**53
 # What columns and terms say as exactly as `matches` does.
 _IN_SQL = (
     "metadata_match", "parent_run_id", "run_ids", "step_type", "tool_name", "model", "name",
@@ -50,15 +61,26 @@ def decided_by_costs(filters: TraceFilter) -> bool:
     return filters.min_cost_usd > 0
 
 
-class Ranges:
-    """The filter's ranges, as SQL for facets and for the bounds of blocks."""
+Range: TypeAlias = tuple[str, Number | None, Number | None]
+"""A column, the least and the most."""
 
-    def __init__(self, filters: TraceFilter) -> None:
-        self._ranges: list[tuple[str, Number | None, Number | None]] = []
+
+class Ranges:
+    """The filter's ranges, as SQL for facets and for the bounds of blocks.
+
+    Args:
+        filters: The filter.
+        of_condition: Whether bounds in its ``where`` narrow as well; they never decide.
+    """
+
+    def __init__(self, filters: TraceFilter, *, of_condition: bool = False) -> None:
+        self._ranges: list[Range] = []
         for column, least, most in _BOUNDS:
             low, high = getattr(filters, least), getattr(filters, most)
             if not (low is None and high is None):
                 self._ranges.append((column, _number(low), _number(high)))
+        if of_condition:
+            self._ranges += _ranges_of_condition(filters)
 
     def __bool__(self) -> bool:
         return bool(self._ranges)
@@ -74,6 +96,8 @@ class Ranges:
 
     def within_blocks(self) -> tuple[str, list[Any]]:
         """The condition on a block, as ``b``, that holds nothing else: of ids of full blocks."""
+        if any([column not in _IN_BLOCKS for column, *_ in self._ranges]):
+            return "0", []
         condition, values = _sql(self._ranges, "min_{0} >= ?", "max_{0} <= ?")
         for column, *_ in self._ranges:
             if column in _MAY_BE_UNKNOWN:
@@ -82,6 +106,34 @@ class Ranges:
                     f"b.block << 8 AND b.block << 8 | 255 AND {column} IS NULL)"
                 )
         return f"ifnull({condition}, 0)", values
+
+
+def _ranges_of_condition(filters: TraceFilter) -> Iterator[Range]:
+    """Ranges in which every run is that fulfils the filter's ``where``."""
+    for part in conjuncts(condition_of(filters)):
+        match part:
+            case HasError() | HasField("error"):
+                yield "has_error", 1, 1
+            case Not(HasError() | HasField("error")):
+                yield "has_error", 0, 0
+            case conditions.Bound("tokens", _, value) if abs(value) > _EXACT:
+                pass  # such a sum may be no integer
+            case conditions.Bound(field, operator, value) | Moment(field, operator, value):
+                yield (_COLUMNS[field], *_ends(_COLUMNS[field], operator, _number(value)))
+
+
+def _ends(
+    column: str, operator: conditions.Operator, bound: Number | None
+) -> tuple[Number | None, Number | None]:
+    """The least and the most that a comparison lets through."""
+    if operator == "=":
+        return bound, bound
+    is_above = operator in {">", ">="}
+    if bound is not None and operator in {"<", ">"} and abs(bound) < _EXACT:
+        is_whole = isinstance(bound, int) and column not in _REAL
+        step = 1 if is_above else -1
+        bound = bound + step if is_whole else nextafter(bound, step * inf)
+    return (bound, None) if is_above else (None, bound)
 
 
 def _sql(

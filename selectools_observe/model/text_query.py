@@ -338,7 +338,8 @@ class JSONSieve:
         words = dict.fromkeys(word for term in query.terms for word in term.words)
         # The longest is the rarest, as a rule.
         ascii_words = sorted((word for word in words if word.isascii()), key=len, reverse=True)
-        self.needle = ascii_words[0] if ascii_words else None
+        # What looks for it goes from one of its first letter to the next.
+        self.needle = min(ascii_words, key=_commonness, default=None)
         self._words = [word.encode() for word in ascii_words]
         self._needs_others = len(ascii_words) < len(words)
 
@@ -349,6 +350,14 @@ class JSONSieve:
             if word not in lower:
                 return may_hide(data)
         return not self._needs_others or not data.isascii() or b"\\u" in data
+
+
+_SHORT = 3
+_BY_RARITY = "qzjxkvwybpghfmdulcsainorte"
+
+
+def _commonness(word: str) -> tuple[bool, int]:
+    return len(word) < _SHORT, _BY_RARITY.find(word[0]) % 100
 
 
 HIDING = ("\\u", "$text")
@@ -369,13 +378,20 @@ def may_fold(data: bytes) -> bool:
 
 
 _SIGNS = b"\xe2"
-_LETTERS_AMONG_SIGNS = frozenset([*range(0x81, 0x86), *range(0x91, 0x94), 0xB1])
+_LETTERS_AMONG_SIGNS = frozenset(
+    bytes([second]) for second in (*range(0x81, 0x86), *range(0x91, 0x94), 0xB1)
+)
 _FEW_SIGNS = 64
 
 
 def _has_only_signs(data: bytes) -> bool:
     """Whether all beyond ASCII is some dashes, quotes and arrows, which is seen soonest."""
-    first, *others = data.split(_SIGNS, _FEW_SIGNS)
-    if not first.isascii() or not all([part[2:].isascii() for part in others]):
-        return False
-    return _LETTERS_AMONG_SIGNS.isdisjoint([part[0] for part in others if part])
+    start, place = 0, data.find(_SIGNS)
+    for _ in range(_FEW_SIGNS):
+        if place < 0:
+            return data[start:].isascii()
+        if data[place + 1 : place + 2] in _LETTERS_AMONG_SIGNS or not data[start:place].isascii():
+            return False
+        start = place + 3
+        place = data.find(_SIGNS, start)
+    return False

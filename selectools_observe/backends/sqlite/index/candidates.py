@@ -76,7 +76,7 @@ class CandidateQuery:
     def __init__(self, connection: sqlite3.Connection, ask: PageRequest) -> None:
         self._connection = connection
         self._ask = ask
-        self._ranges = Ranges(ask.filters)
+        self._ranges = Ranges(ask.filters, of_condition=True)
         self._terms = [*wanted_terms(ask.filters), *terms_of_condition(ask.filters)]
         # Whether a row must be read to know: the index does not tell all that is asked.
         self.is_exact = is_decided_by_index(ask.filters)

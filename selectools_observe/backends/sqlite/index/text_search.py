@@ -9,7 +9,7 @@ import heapq
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from itertools import chain, islice, takewhile
 
@@ -24,7 +24,7 @@ from ...paging import PageRequest, PageRow
 from ...text_scan import TextScan
 from .. import reader
 from ..transaction import one_moment
-from .candidates import CandidateQuery
+from .candidates import CandidateQuery, bounds_of, in_order
 from .words import DamagedWordsError, WordLookup, waiting
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ _NEWEST = 512  # runs in which what is common is found at once, whatever the ind
 _FEW = 2000  # runs that are read sooner than words are looked up
 _FEWEST_NAMED, _MOST_NAMED = 4096, 1024 * 1024  # ids at once
 _MANY_WAITING = 256  # runs that the index should take in
-_HIDDEN = " OR ".join(f"t.trace_json LIKE '%{mark}%'" for mark in HIDING)
+_HIDDEN = " OR ".join(f"trace_json LIKE '%{mark}%'" for mark in HIDING)
 
 
 class TextSearch:
@@ -200,26 +200,46 @@ class TextSearch:
         # SQLite itself looks for a word in no time, and other threads run meanwhile.
         needle = self._sieve.needle
         likely, values = ("1", []) if needle is None else (
-            f"t.trace_json LIKE ? OR {_HIDDEN}", [f"%{needle[:1000]}%"]
+            f"trace_json LIKE ? OR {_HIDDEN}", [f"%{needle[:1000]}%"]
         )  # fmt: skip
         rows = connection.execute(
-            f"SELECT t.rowid, t.trace_json, f.trace_crc, {likely} "
-            "FROM traces t LEFT JOIN trace_facets f ON f.id = t.rowid "
-            f"WHERE t.rowid IN ({','.join('?' * len(ids))})",
+            f"SELECT rowid, trace_json, {likely} FROM traces WHERE rowid IN ({_marks(ids)})",
             [*values, *ids],
         )
-        read: dict[int, bytes] = {}
         with closing(rows):
-            for row_id, trace_json, crc, is_likely in rows:
-                if not isinstance(trace_json, bytes) or not (is_likely or may_fold(trace_json)):
-                    continue
-                if self._sieve.may_match(trace_json) and crc in {None, checksum(trace_json)}:
-                    read[row_id] = trace_json
-        return read
+            read = {
+                row_id: trace_json
+                for row_id, trace_json, is_likely in rows
+                if isinstance(trace_json, bytes)
+                and (is_likely or may_fold(trace_json))
+                and self._sieve.may_match(trace_json)
+            }
+        return _undamaged(connection, read) if read else read
+
+
+def _undamaged(connection: sqlite3.Connection, read: dict[int, bytes]) -> dict[int, bytes]:
+    rows = connection.execute(
+        f"SELECT id, trace_crc FROM trace_facets WHERE id IN ({_marks(read)})", list(read)
+    )
+    wrong = {row_id for row_id, crc in rows.fetchall() if checksum(read[row_id]) != crc}
+    return {row_id: data for row_id, data in read.items() if row_id not in wrong}
+
+
+def _marks(ids: Collection[int]) -> str:
+    return ",".join("?" * len(ids))
 
 
 def _ids(connection: sqlite3.Connection, ask: PageRequest) -> Iterator[int]:
-    return (row_id for row_id, _ in CandidateQuery(connection, ask).candidates())
+    """The ids that may match whatever the texts say."""
+    narrowing = CandidateQuery(connection, ask)
+    if narrowing.is_narrow:
+        return (row_id for row_id, _ in narrowing.candidates())
+    condition, values = bounds_of(ask, "rowid")
+    order = "ASC" if ask.oldest_first else "DESC"
+    rows = connection.execute(
+        f"SELECT rowid FROM traces NOT INDEXED WHERE {condition} ORDER BY rowid {order}", values
+    )
+    return (row_id for (row_id,) in in_order(rows, ask))
 
 
 def _vouched(narrowing: CandidateQuery, ids: Iterable[int]) -> Iterator[int]:
