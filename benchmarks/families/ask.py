@@ -1,9 +1,10 @@
-"""Asking a store of many runs: by what was said."""
+"""Asking a store of many runs: by what was said, and what they add up to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from benchmarks.families import ask_statistics
 from benchmarks.families.base import Family, Group, Metric, Picture, Probe, Row
 from benchmarks.settings import Settings
 
@@ -41,11 +42,11 @@ def _groups(settings: Settings) -> tuple[Group, ...]:
             for state in ("indexed", "plain")
         ),
     )
-    return (*texts, saves)
+    return (*texts, saves, *ask_statistics.groups(settings))
 
 
 def _rows(settings: Settings) -> tuple[Row, ...]:
-    return (*_text_rows(settings), _SAVES)
+    return (*_text_rows(settings), _SAVES, *ask_statistics.rows(settings))
 
 
 def _text_rows(settings: Settings) -> Iterator[Row]:

@@ -114,6 +114,11 @@ def _share(bench: Bench, kind: str, size: int) -> float:
     return float((indexed.stat().st_size - plain.stat().st_size) / text_bytes)
 
 
+def built_texts(bench: Bench, kind: str, size: int) -> Path:
+    """The store of such runs, with no index of words."""
+    return _built(bench, kind, size, "plain")
+
+
 def _built(bench: Bench, kind: str, size: int, state: str) -> Path:
     """The store, made in a process of its own, once for all probes."""
     path = bench.shared / f"texts-{kind}-{size}-{state}.db"
