@@ -16,7 +16,15 @@ from hashlib import blake2b
 from itertools import starmap
 from typing import Any
 
-from ..model.conditions import RunIs, StepHas, conjuncts
+from ..model.conditions import (
+    AllOf,
+    AnyOf,
+    Condition,
+    MetadataIs,
+    RunIs,
+    StepHas,
+    conjuncts,
+)
 from ..model.details import RunDetails
 from ..model.filters import TraceFilter, condition_of
 from ..model.json_values import canonical
@@ -26,11 +34,14 @@ _WIDTH = 8
 _LONG = 200  # characters; what is longer is not remembered
 _METADATA, _PARENT, _TYPE, _TOOL, _MODEL = "mpyto"
 _NAME, _SESSION, _USER, _AGENT, _TAG, _OUTCOME = "nsuagr"
+_ARRAY = "l"  # the metadata has an array under this key
+_MOST_ALTERNATIVES = 64
 
 
 def terms_of(metadata: Mapping[str, Any], facts: TraceFacts, details: RunDetails) -> bytes:
     """All terms of a trace, packed: what the index keeps for it."""
     terms = list(starmap(_pair, metadata.items()))
+    terms += [_term(_ARRAY, key) for key, value in metadata.items() if value.__class__ is list]
     if facts.parent_run_id is not None:
         terms.append(_term(_PARENT, facts.parent_run_id))
     for kind, name in (
@@ -88,16 +99,32 @@ _STEP_KINDS = {"type": _TYPE, "tool": _TOOL, "model": _MODEL}
 
 def terms_of_condition(filters: TraceFilter) -> list[int]:
     """The terms that a trace must have for the filter's ``where`` to hold; it may ask more."""
+    found = map(_alternatives, conjuncts(condition_of(filters)))
+    return [terms[0] for terms in found if len(terms) == 1]
+
+
+def alternatives_of_condition(filters: TraceFilter) -> list[list[int]]:
+    """Lists of terms of which a trace must have one each for the filter's ``where`` to hold."""
+    found = map(_alternatives, conjuncts(condition_of(filters)))
+    return [terms for terms in found if len(terms) > 1]
+
+
+def _alternatives(part: Condition) -> list[int]:
+    """Terms of which a trace must have one for a condition to hold; none if that is not known."""
     terms: list[int] = []
-    for part in conjuncts(condition_of(filters)):
-        kind = None
-        if isinstance(part, StepHas):
-            kind = _STEP_KINDS[part.field]
-        elif isinstance(part, RunIs):
-            kind = _RUN_KINDS.get(part.field)
-        if kind is not None and isinstance(part, StepHas | RunIs) and "*" not in part.name:
-            terms.append(_term(kind, part.name))
-    return terms
+    match part:
+        case StepHas(field, name) if "*" not in name:
+            terms = [_term(_STEP_KINDS[field], name)]
+        case RunIs(field, name) if "*" not in name and field in _RUN_KINDS:
+            terms = [_term(_RUN_KINDS[field], name)]
+        case MetadataIs(key, values, None):  # the value, or an array of it
+            terms = [*(_pair(key, value) for value in values), _term(_ARRAY, key)]
+        case AllOf(parts):
+            terms = min(filter(None, map(_alternatives, parts)), key=len, default=[])
+        case AnyOf(parts):
+            every = list(map(_alternatives, parts))
+            terms = [term for some in every for term in some] if all(every) else []
+    return terms if len(terms) <= _MOST_ALTERNATIVES else []
 
 
 def pack(terms: Iterable[int]) -> bytes:

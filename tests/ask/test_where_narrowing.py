@@ -17,6 +17,7 @@ from selectools_observe.backends.sqlite.index.candidates import CandidateQuery
 from selectools_observe.model.conditions import Bound
 from selectools_observe.model.trace import TraceStep
 
+KINDS = ("a", "b", ["a", "c"], [], 3, "3", None, ["b", 3], {"a": 1}, True)
 DAY = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 
 
@@ -33,7 +34,12 @@ def a_run(number: int, chance: random.Random) -> AgentTrace:
         for _ in range(chance.randrange(4))
     ]
     start = chance.choice([0, DAY + 60 * number])
-    return AgentTrace(steps, start, f"run-{number}", metadata={"n": number})
+    return AgentTrace(
+        steps,
+        start,
+        f"run-{number}",
+        metadata={"n": number, "kind": chance.choice(KINDS), "user_id": f"u{number % 90}"},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +65,10 @@ BOUNDS = (
     "cost>=0", "tokens>10", "tokens<5", "tokens>9223372036854775807", "prompt_tokens=7",
     "status:error", "status:ok", "has:error", "-has:error", "started>=2026-03-01T05:00:00Z",
     "started:2026-03-01", "since:2h", "created<2026-01-01", "steps>1 -latency<5ms status:ok",
-    "(steps>2 OR cost>0.9) tokens>3",
+    "(steps>2 OR cost>0.9) tokens>3", "n:7", "kind:a", "kind:3", 'kind:"3"', "kind:true",
+    "kind:c steps>0", "(kind:a OR kind:b)", "(user:u7 OR n:9)", "(user:u7 OR steps>2)",
+    "(user:u7 OR (kind:c type:error))", "-kind:a user:u7", "kind:a,c", "(kind:a OR kind:b*)",
+    "(user:u7 OR user:u8) (kind:a OR kind:b)", "user:u7 (kind:a OR kind:b)",
 )  # fmt: skip
 
 
@@ -96,4 +105,17 @@ def test_bounds_spare_the_reading_of_runs(tmp_path: Path) -> None:
     connection.text_factory = bytes
     query = CandidateQuery(connection, PageRequest(TraceFilter.parse("steps>0")))
     assert [row_id for row_id, _ in query.candidates()] == [8]
+    connection.close()
+
+
+def test_alternatives_spare_it_too(tmp_path: Path) -> None:
+    path = str(tmp_path / "runs.db")
+    with SQLiteTraceStore(path) as store:
+        runs = [AgentTrace([], 0.0, f"{n}", metadata={"n": n, "m": [n]}) for n in range(600)]
+        store.save_many(runs)
+        store.save_many([AgentTrace([], 0.0, f"more-{n}") for n in range(300)])
+    connection = sqlite3.connect(path)
+    connection.text_factory = bytes
+    query = CandidateQuery(connection, PageRequest(TraceFilter.parse("(n:7 OR n:500)")))
+    assert [row_id for row_id, _ in query.candidates()] == [501, 8]
     connection.close()

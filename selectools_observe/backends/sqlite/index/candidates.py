@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from operator import gt, lt
 from typing import Any, TypeAlias, TypeVar
 
@@ -17,7 +18,13 @@ from ....model.filters import TraceFilter
 from ... import error_mapping
 from ...paging import PageRequest
 from ...ranges import Ranges, decided_by_costs
-from ...terms import holds_all, pack, terms_of_condition, wanted_terms
+from ...terms import (
+    alternatives_of_condition,
+    holds_all,
+    pack,
+    terms_of_condition,
+    wanted_terms,
+)
 from .index_upkeep import BLOCK, first_open_id
 
 # (id, whether the index vouches for what it knows)
@@ -78,9 +85,10 @@ class CandidateQuery:
         self._ask = ask
         self._ranges = Ranges(ask.filters, of_condition=True)
         self._terms = [*wanted_terms(ask.filters), *terms_of_condition(ask.filters)]
+        self._alternatives = alternatives_of_condition(ask.filters)
         # Whether a row must be read to know: the index does not tell all that is asked.
         self.is_exact = is_decided_by_index(ask.filters)
-        self.is_narrow = bool(self._ranges or self._terms)
+        self.is_narrow = bool(self._ranges or self._terms or self._alternatives)
         self.is_everything = not self.is_narrow and self.is_exact
 
     def candidates(self) -> Iterator[Candidate]:
@@ -112,14 +120,25 @@ class CandidateQuery:
         condition, values = self._ranges.of_facets()
         # SQLite finds the bytes of a term, if not only where one begins.
         condition += " AND instr(terms, ?)" * len(self._terms)
-        return condition, [*values, *(pack([term]) for term in self._terms)]
+        for some in self._alternatives:
+            condition += f" AND ({' OR '.join(['instr(terms, ?)'] * len(some))})"
+        asked = [*self._terms, *chain.from_iterable(self._alternatives)]
+        return condition, [*values, *(pack([term]) for term in asked)]
 
     def of_blocks(self) -> tuple[str, list[Any]]:
         """The condition on a row of ``trace_blocks`` that may hold what matches."""
         condition, values = self._ranges.of_blocks()
         terms = self._rarest_first()[:_TERMS_JOINED]
         condition += " AND block IN (SELECT block FROM trace_postings WHERE term = ?)" * len(terms)
-        return condition, [*values, *terms]
+        some, alternatives = self._blocks_of_alternatives()
+        return condition + some, [*values, *terms, *alternatives]
+
+    def _blocks_of_alternatives(self) -> tuple[str, list[int]]:
+        condition = ""
+        for some in self._alternatives:
+            marks = ",".join("?" * len(some))
+            condition += f" AND block IN (SELECT block FROM trace_postings WHERE term IN ({marks}))"
+        return condition, list(chain.from_iterable(self._alternatives))
 
     def ids_between(self, first: int, last: int) -> list[int]:
         """The indexed ids of this range that match, in the page's order."""
@@ -172,13 +191,14 @@ class CandidateQuery:
 
     def _blocks(self, first_open: int) -> list[int]:
         condition, values = self._ranges.of_blocks()
+        some, alternatives = self._blocks_of_alternatives()
         in_page, page_values = self._block_bounds("block")
         return [
             row[0]
             for row in self._connection.execute(
-                f"SELECT block FROM trace_blocks WHERE block < ? AND {condition} AND {in_page} "
-                f"ORDER BY block {self._order}",
-                [first_open // BLOCK, *values, *page_values],
+                f"SELECT block FROM trace_blocks WHERE block < ? AND {condition}{some} "
+                f"AND {in_page} ORDER BY block {self._order}",
+                [first_open // BLOCK, *values, *alternatives, *page_values],
             ).fetchall()
         ]
 
