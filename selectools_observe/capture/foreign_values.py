@@ -40,7 +40,7 @@ def plain_attribute(holder: Any, name: str) -> Any:
         value = getattr(holder, name, None)
     except Exception as error:  # noqa: BLE001 - a property of somebody's class
         return note(error_text(error))
-    return plain_of(value)
+    return value if type(value) in SCALARS else plain_of(value)
 
 
 def copied_piecewise(value: Any, opened: Opener = replace_foreign) -> Any:

@@ -368,3 +368,19 @@ def test_what_is_next_to_a_message_is_kept():
 def test_roles_of_smolagents():
     told = [{"role": "tool-call", "content": "find"}, {"role": "tool-response", "content": "it"}]
     assert [message.role for message in messages_from(told)] == ["assistant", "tool"]
+
+
+def test_a_message_of_two_keys_is_read_as_any_other():
+    for role in ("user", "assistant", "system", "developer", "tool", "human"):
+        quick = messages_from({"role": role, "content": "a"})
+        whole = messages_from({"role": role, "content": "a", "index": 0})
+        assert quick == whole
+
+
+def test_what_is_remembered_is_the_same():
+    told = [{"role": "user", "content": "a" * n} for n in (1, 10, 5000)]
+    assert (
+        normalised(told)
+        == normalised(told)
+        == [message.to_dict() for message in messages_from(told)]
+    )

@@ -13,11 +13,20 @@ from uuid import UUID
 from ...capture.error_text import error_text
 from ...capture.saver import SafeSaver, WatchesRuns
 from ...capture.saver_thread import saver_thread
-from ...model.messages import normalised
 from ...model.trace import AgentTrace, StepType, TraceStep
 from .._requires import needs
 from .runs import Kind, Run, Runs
-from .values import candidates, plain, reasoning, reply, resumed_with, text, tool_calls, usage
+from .values import (
+    candidates,
+    messages_in,
+    plain,
+    reasoning,
+    reply,
+    resumed_with,
+    text,
+    tool_calls,
+    usage,
+)
 
 with needs("langchain", "The LangChain callback handlers"):
     from langchain_core.outputs import LLMResult
@@ -281,7 +290,7 @@ class Watching(WatchesRuns):
 
     def _keep_messages(self, run: Run, name: str, value: Any, role: str) -> None:
         if self._contents:
-            run.keep(**{name: normalised(plain(value), role)})
+            run.keep(**{name: messages_in(value, role)})
 
     def _keep(self, run: Run, name: str, value: Any) -> None:
         if self._contents:

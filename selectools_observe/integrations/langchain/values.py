@@ -7,7 +7,7 @@ from typing import Any
 
 from ...capture.foreign_values import plain_of
 from ...model.json_values import readable, replace_foreign
-from ...model.messages import messages_from
+from ...model.messages import messages_from, normalised
 from .._requires import needs
 
 with needs("langchain", "The LangChain callback handlers"):
@@ -41,9 +41,42 @@ def _opened(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else replace_foreign(value)
 
 
+def messages_in(value: Any, role: str) -> Any:
+    """Messages, or texts that a role says, in the one shape that messages are kept in."""
+    if isinstance(value, BaseMessage):
+        return [plain(value)]
+    if isinstance(value, list) and value and isinstance(value[0], BaseMessage):
+        return plain(value)
+    return normalised(plain(value), role)
+
+
+_SPOKEN = {"human": "user", "ai": "assistant", "system": "system"}
+
+
+def _spoken(message: BaseMessage, content: str) -> dict[str, Any]:
+    """What `_message` gives of a message that is a text and calls of tools, as most are."""
+    parts: list[dict[str, Any]] = [{"type": "text", "content": content}] if content else []
+    for call in getattr(message, "tool_calls", None) or ():
+        part = {"type": "tool_call", "name": call["name"], "arguments": call["args"]}
+        parts.append(part | ({"id": call["id"]} if call.get("id") else {}))
+    told: dict[str, Any] = {"role": _SPOKEN[message.type], "parts": parts}
+    if message.name:
+        told["name"] = message.name
+    if message.id:
+        told["id"] = message.id
+    return told
+
+
 def _message(message: BaseMessage) -> dict[str, Any]:
     """A message in the one shape that messages are kept in."""
     content = message.content
+    if (
+        type(content) is str
+        and message.type in _SPOKEN
+        and not message.additional_kwargs
+        and not getattr(message, "invalid_tool_calls", None)
+    ):
+        return _spoken(message, content)
     reported = {
         "role": message.type,
         "content": content if isinstance(content, str) else plain(content),

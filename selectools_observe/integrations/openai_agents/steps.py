@@ -18,7 +18,7 @@ import msgspec
 from ...capture.error_text import error_text
 from ...capture.foreign_values import plain_attribute
 from ...model.json_values import dumps, is_nested_deeply, loads
-from ...model.messages import messages_of, normalised
+from ...model.messages import normalised
 from ...model.trace import StepType, TraceStep
 
 KEPT = "openai"
@@ -122,12 +122,16 @@ def asked_and_answered(steps: Iterable[TraceStep]) -> tuple[Any, Any]:
     if not calls:
         return None, None
     asked: list[Any] = []
-    for message in messages_of(calls[0]).input:
-        asked = [] if message.role == "assistant" else [*asked, message]
-    given = [message.to_dict() for message in asked if message.role == "user"]
-    came = [message for message in messages_of(calls[-1]).output if message.text]
-    failed = calls[-1].error is not None
-    return given or None, None if failed else [message.to_dict() for message in came] or None
+    for message in _dicts(calls[0].input):
+        asked = [] if message.get("role") == "assistant" else [*asked, message]
+    given = [message for message in asked if message.get("role") == "user"]
+    came = [message for message in _dicts(calls[-1].output) if _says(message)]
+    return given or None, came or None if calls[-1].error is None else None
+
+
+def _says(message: dict[str, Any]) -> bool:
+    """Whether a message says something in words."""
+    return any(part.get("type") == "text" for part in _dicts(message.get("parts")))
 
 
 def key_of(step: TraceStep) -> tuple[Any, bool]:
@@ -287,7 +291,7 @@ def _with_messages(
     """The fields with the messages of a call, the instructions first, which the SDK keeps apart."""
     given = normalised(asked.get("input"))
     if instructions is not None:
-        system = normalised({"role": "system", "content": instructions})
+        system = normalised([{"role": "system", "content": instructions}])
         given = system + (given if isinstance(given, list) else [given] if given else [])
     reported = {"input": given, "output": normalised(answered.get("output"), "assistant")}
     return _with(fields, reported, *reported)

@@ -256,8 +256,11 @@ class SpanAssembler:
     def _sorted_out(self, trace_id: str, new: list[SpanRecord]) -> list[Group]:
         """The groups of a trace that are to be saved now; the others wait."""
         waiting = self._waiting.get(trace_id)
-        groups = grouped([*self._pop(trace_id), *new])
         known = self._known.get(trace_id)
+        if waiting is not None and known is None and not any(map(_may_end_a_wait, new)):
+            self._wait_on(waiting, new)
+            return []
+        groups = grouped([*self._pop(trace_id), *new])
         now = time.monotonic()
         latest = waiting.latest if waiting else now + self._max_wait
         if all(map(_judges, groups)):
@@ -285,6 +288,14 @@ class SpanAssembler:
         deadline = min(latest, time.monotonic() + self._max_idle) if genai else latest
         self._waiting[trace_id] = _Waiting(deadline, latest, records, genai, retries)
         self._count += len(records)
+
+    def _wait_on(self, waiting: _Waiting, new: list[SpanRecord]) -> None:
+        """Put spans to those that wait, none of which is a root."""
+        waiting.records += new
+        waiting.genai = waiting.genai or has_genai(new)
+        if waiting.genai:
+            waiting.deadline = min(waiting.latest, time.monotonic() + self._max_idle)
+        self._count += len(new)
 
     def _pop(self, trace_id: str) -> list[SpanRecord]:
         waiting = self._waiting.pop(trace_id, None)
@@ -564,6 +575,11 @@ def _as_trace(stored: object) -> AgentTrace:
 def _judges(group: Group) -> bool:
     """Whether nothing is here but what was said of the spans of a run."""
     return all(map(only_evaluates, group.records))
+
+
+def _may_end_a_wait(record: SpanRecord) -> bool:
+    """Whether it may be a root, or what is said of spans that are stored already."""
+    return record.parent_span_id is None or record.remote_parent or record.partial
 
 
 def _shown(group: Group, run_id: str) -> AgentTrace:

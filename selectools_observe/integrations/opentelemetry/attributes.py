@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...model.json_values import dumps, is_nested_deeply
+from ...model.json_values import DEEPEST, SCALARS, dumps, is_nested_deeply
 from ...model.limits import loads_limited
 from ...model.trace import is_finite
 from .semconv import SECONDS, TEXT_LISTS
@@ -22,6 +22,7 @@ _COUNTS = frozenset(
     }
 )
 _NUMBERS = frozenset({"time_to_first_token_ms"})
+_JSON_TEXTS = frozenset({"input", "output", "tool_args"})
 _TEXTS = frozenset({"model", "tool_name", "tool_result", "tool_call_id"})
 
 
@@ -53,16 +54,19 @@ class Attributes:
                 raw = nested(self.left, name)
             value = None if raw is None else read(meaning, raw, name)
             if value is not None:
-                if self._says(name, value, raw):
+                if self._says(meaning, name, value, raw):
                     self.found[meaning] = name
                     self._remove(name)
                 return value
         return None
 
-    def _says(self, name: str, value: Any, raw: Any) -> bool:
+    def _says(self, meaning: str, name: str, value: Any, raw: Any) -> bool:
         """Whether the value alone tells what the attributes were."""
         if value is raw and name[-1] != "." and name not in TEXT_LISTS:
             return True
+        if meaning in _JSON_TEXTS and isinstance(raw, str) and not isinstance(value, str):
+            # What was read from a JSON text says it, unless it was put into another object.
+            return isinstance(value, list) or raw[:1] == "{"
         written = write(name, value)
         if name[-1] != ".":
             return _same(raw, written[name])
@@ -126,7 +130,11 @@ def parsed_text(raw: Any) -> Any:
             value = loads_limited(raw)
         except ValueError:
             return raw
+        if raw.count("[") + raw.count("{") <= DEEPEST:
+            return value  # as most are
         return raw if is_nested_deeply([value]) else value
+    if type(raw) in SCALARS:
+        return raw
     return dumps(raw).decode() if is_nested_deeply([raw]) else raw
 
 

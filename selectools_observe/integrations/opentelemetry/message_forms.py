@@ -172,7 +172,7 @@ def _common(forms: list[_Form | None]) -> str | list[str] | None:
     if len(known) < len(forms):
         return None
     common = known[0]
-    for form in known:
+    for form in set(known):  # a few, whatever the number of messages
         both = common.with_what(form)
         if both is None:
             return ["/".join(each) for each in known]

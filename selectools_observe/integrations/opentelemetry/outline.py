@@ -100,8 +100,16 @@ class Outline:
         for record in self._group.records:
             self.places[record.span_id].own_ns = _own_ns(record, inside.get(record.span_id, ()))
 
+    def _reports_usage(self, record: SpanRecord) -> bool:
+        """Whether it is an agent or a chain that reports tokens or costs."""
+        if self.kinds[record.span_id] is not Kind.NODE:
+            return False
+        return any(reported(record.attributes, each) for each in (*_TOKENS, "cost_usd"))
+
     def _find_usage(self) -> None:
         """Where an agent or a chain reports what nothing inside it does."""
+        if not any(self._reports_usage(record) for record in self._group.records):
+            return  # as in most runs
         telling: dict[str, tuple[bool, bool, bool]] = {}
         for record in reversed(self._group.records):  # what is inside comes first
             tokens, cost, calls = telling.pop(record.span_id, (False, False, False))

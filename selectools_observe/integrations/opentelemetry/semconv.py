@@ -19,6 +19,9 @@ class Kind(Enum):
     NODE = "node"  # an agent, a chain, a workflow: what the other three happen in
     OTHER = "other"  # not of these conventions: HTTP calls, queries
 
+    # Enum's own hash is written in Python, and each span's kind is looked up many times.
+    __hash__ = object.__hash__
+
 
 # Asked in this order; a value that is not in the table leaves it to the next.
 KIND_BY_VALUE: dict[str, dict[str, Kind]] = {

@@ -74,14 +74,14 @@ def _plain_messages(messages: Any, system_prompt: Any) -> Any:
     """Messages in the one shape that they are kept in, the system prompt first."""
     if messages is None:
         return None
-    plain: list[dict[str, Any]] = [
-        {name: plain_of(value) for name, value in _as_dict(message).items() if value is not None}
-        for message in messages
-    ]
-    has_system = any(message.get("role") == "system" for message in plain)
+    told = [_as_dict(message) for message in messages]
+    has_system = any(message.get("role") == "system" for message in told)
     if isinstance(system_prompt, str) and system_prompt and not has_system:
-        plain.insert(0, {"role": "system", "content": system_prompt})
-    return normalised(plain)
+        told.insert(0, {"role": "system", "content": system_prompt})
+    try:
+        return normalised(told)
+    except Exception:  # noqa: BLE001 - contents of somebody's class may do anything
+        return normalised(plain_of(told))
 
 
 def _as_dict(message: Any) -> dict[str, Any]:

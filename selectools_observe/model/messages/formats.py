@@ -85,13 +85,28 @@ def _messages(value: object, role: str) -> Iterator[Message]:
     elif isinstance(value, list | tuple):
         yield from _of_list(value, role)
     elif isinstance(value, Mapping):
-        own = _own(value)
+        own = _simple(value) or _own(value)
         if own is not None:
             yield own
         else:
             yield from _of_mapping(nested(value), role)
     else:
         yield Message(role, [RawPart(value=value)])
+
+
+_SIMPLE = {"system": "system", "user": "user", "assistant": "assistant", "developer": "system"}
+
+
+def _simple(value: Block) -> Message | None:
+    """A message that only says a text, as most do; None for any other."""
+    if len(value) != 2:
+        return None
+    content = value.get("content")
+    if type(content) is not str or not content:
+        return None
+    role = value.get("role")
+    said = _SIMPLE.get(role) if type(role) is str else None
+    return None if said is None else Message(said, [TextPart(content=content)])
 
 
 _OWN_KEYS = frozenset(Message.__struct_fields__)
@@ -125,11 +140,51 @@ def normalised(value: object, role: str = "user") -> Any:
         value: JSON values.
         role: Who says what does not tell it.
     """
+    if type(value) is list and value:
+        found = [remembered(item, role) for item in value]
+        if None not in found:
+            return found
     messages = messages_from(value, role)
     parts = [part for message in messages for part in message.parts]
     if not messages or (parts and all([isinstance(part, RawPart) for part in parts])):
         return value
     return [message.to_dict() for message in messages]
+
+
+_MESSAGE_KEYS = frozenset({"role", "message"})
+_packer = msgspec.msgpack.Encoder()
+_known: dict[tuple[str, bytes], dict[str, Json] | None] = {}
+_MOST_KNOWN = 2048
+_LONGEST_KNOWN = 4096  # bytes
+
+
+def remembered(item: object, role: str) -> dict[str, Json] | None:
+    """A list's item that is one message, normalised; None if it is not.
+
+    An agent sends the whole conversation with every call, so what came of a message is remembered.
+    Whoever changes what is given changes it for all: it is to be stored.
+    """
+    if type(item) is not dict or _MESSAGE_KEYS.isdisjoint(item):
+        return None
+    try:
+        packed = _packer.encode(item)
+    except Exception:  # noqa: BLE001 - a large integer, an object of somebody's class: rare
+        return _one(item, role)
+    if len(packed) > _LONGEST_KNOWN:
+        return _one(item, role)
+    key = role, packed
+    found = _known.get(key)
+    if found is None:
+        found = _one(item, role)
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[key] = found
+    return found
+
+
+def _one(item: object, role: str) -> dict[str, Json] | None:
+    messages = messages_from(item, role)
+    return messages[0].to_dict() if len(messages) == 1 else None
 
 
 def _of_list(items: list[Any] | tuple[Any, ...], role: str) -> Iterator[Message]:
