@@ -227,9 +227,8 @@ def _everything(
         ids = [row[0] for row in some]
         check_order((*last, *ids), ask)
         last = (ids[-1],)
-        for row_id, summary in zip(ids, _summaries_of(connection, where, some), strict=True):
-            if summary is not None:
-                yield PageRow(row_id, summary)
+        found = zip(ids, _summaries_of(connection, where, some), strict=True)
+        yield from [PageRow(row_id, summary) for row_id, summary in found if summary is not None]
         yielder.maybe_yield()
 
 
