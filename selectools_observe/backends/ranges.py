@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields
 from datetime import datetime
 from math import inf, nextafter
 from typing import Any, TypeAlias
@@ -16,7 +16,6 @@ from . import timestamps
 
 Bound: TypeAlias = Number | datetime
 
-_EVERYTHING = TraceFilter()
 # A column of the facets, and the fields that bound it from below and from above.
 _BOUNDS = (
     ("created_us", "since", "until"),
@@ -49,9 +48,20 @@ _IN_SQL = (
 )  # fmt: skip
 
 
+# What only `matches` decides; a field that nobody put into SQL yet is one of these.
+_BEYOND_SQL = tuple(
+    field.name for field in fields(TraceFilter) if field.name not in {*_IN_SQL, "order_by"}
+)
+
+
 def is_exact(filters: TraceFilter) -> bool:
-    """Whether ranges, ids and terms alone tell what matches."""
-    return decided_by_costs(filters) and replace(filters, **dict.fromkeys(_IN_SQL)) == _EVERYTHING
+    """Whether ranges, ids and terms alone tell what matches, in the order of saving."""
+    return filters.order_by is None and is_decided_by_index(filters)
+
+
+def is_decided_by_index(filters: TraceFilter) -> bool:
+    """Whether ranges, ids and terms say all that the filter asks of a row."""
+    return decided_by_costs(filters) and all(getattr(filters, f) is None for f in _BEYOND_SQL)
 
 
 def decided_by_costs(filters: TraceFilter) -> bool:

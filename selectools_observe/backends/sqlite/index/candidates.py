@@ -14,10 +14,9 @@ from itertools import chain
 from operator import gt, lt
 from typing import Any, TypeAlias, TypeVar
 
-from ....model.filters import TraceFilter
 from ... import error_mapping
 from ...paging import PageRequest
-from ...ranges import Ranges, decided_by_costs
+from ...ranges import Ranges, is_decided_by_index
 from ...terms import (
     alternatives_of_condition,
     holds_all,
@@ -270,11 +269,6 @@ class CandidateQuery:
             conditions.append(f"{column} {'>=' if self._ask.oldest_first else '<='} ?")
             values.append(self._ask.after.key // BLOCK)
         return " AND ".join(conditions), values
-
-
-def is_decided_by_index(filters: TraceFilter) -> bool:
-    """Whether ranges and terms say all that the filter asks of a row."""
-    return filters.where is None and filters.text is None and decided_by_costs(filters)
 
 
 def _common(places: Sequence[bytes], *, ascending: bool) -> list[int]:

@@ -15,10 +15,11 @@ from ....model.filters import TraceFilter
 from ....model.histogram import Tally, TraceHistogram, bounds_of, only_times
 from ....runtime.gil import GilYielder
 from ...paging import PageRequest
+from ...ranges import is_decided_by_index
 from ..reader import catch_up, matching, rows_found
 from ..reader import count as count_by_reading
 from ..transaction import one_moment
-from .candidates import CandidateQuery, is_decided_by_index
+from .candidates import CandidateQuery
 from .index_upkeep import BLOCK, first_open_id
 
 _EVERYTHING = TraceFilter()

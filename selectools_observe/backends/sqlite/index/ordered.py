@@ -17,7 +17,8 @@ from ....model.filters import TraceFilter
 from ....model.ordering import Order, SortKey
 from ....runtime.gil import GilYielder
 from ...paging import PageRequest
-from .candidates import CandidateQuery, is_decided_by_index
+from ...ranges import is_decided_by_index
+from .candidates import CandidateQuery
 from .index_upkeep import BLOCK, first_open_id
 
 _COLUMNS = {

@@ -18,9 +18,10 @@ from ....model.statistics import Collector, RunSums
 from ....model.trace import TraceFacts, TraceSummary
 from ....runtime.gil import GilYielder
 from ...paging import PageRequest, PageRow
+from ...ranges import is_decided_by_index
 from ...text_scan import facts_of_stored, rollups_of
 from .. import annotation_rows
-from ..index.candidates import CandidateQuery, is_decided_by_index
+from ..index.candidates import CandidateQuery
 from ..index.index_upkeep import BLOCK, first_open_id
 from ..reader import matching
 from ..rows import stored_bytes
