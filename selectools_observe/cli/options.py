@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from datetime import datetime, tzinfo
 from typing import Any, TypeVar
 
@@ -267,13 +268,7 @@ def filter_options(
     return decorate
 
 
-FILTER_FIELDS = (
-    "metadata_match", "since", "until", "has_error", "tool_name", "model", "step_type",
-    "min_steps", "max_steps", "min_ms", "max_ms", "min_cost_usd", "max_cost_usd",
-    "name", "session_id", "user_id", "agent", "tags", "outcome", "started_since",
-    "started_until", "min_wall_ms", "max_wall_ms", "parent_run_id", "run_ids", "where",
-    "text", "limit",
-)  # fmt: skip
+FILTER_FIELDS = tuple(field.name for field in fields(TraceFilter) if field.name != "order_by")
 
 
 def make_filter(
