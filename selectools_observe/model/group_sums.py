@@ -17,7 +17,8 @@ from .trace import TraceSummary
 
 T = TypeVar("T")
 
-_MOST_VALUES = 128  # of a part are kept as they are: what is rare stays exact
+MOST_VALUES = 128
+"""So many values of a part are kept as they are: what is rare stays exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,17 +187,17 @@ class GroupBuilder:
         self.duration_ms.add_sketch(sums.duration_ms)
         self.tokens.add_sketch(sums.tokens)
 
-    def sums(self) -> GroupSums:
-        """What was counted, to be added elsewhere."""
+    def sums(self, most_values: int = MOST_VALUES) -> GroupSums:
+        """What was counted, to be added elsewhere; so many values at most as they are."""
         return GroupSums(
             self.runs,
             self.calls,
             self.errors,
             self.prompt_tokens,
             self.completion_tokens,
-            self.cost_usd.sketch(_MOST_VALUES),
-            self.duration_ms.sketch(_MOST_VALUES),
-            self.tokens.sketch(_MOST_VALUES),
+            self.cost_usd.sketch(most_values),
+            self.duration_ms.sketch(most_values),
+            self.tokens.sketch(most_values),
         )
 
     def built(self) -> Group:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import sys
 from collections.abc import Generator, Iterable
 from dataclasses import replace
 from heapq import nlargest, nsmallest
@@ -45,7 +46,7 @@ def first_ids(
     connection: sqlite3.Connection, ask: PageRequest, order: Order, most: int | None
 ) -> list[int]:
     """The ids of the first so many indexed rows after the page's beginning, in this order."""
-    query = OrderedQuery(connection, ask, order)
+    query = OrderedQuery(connection, ask, order, most)
     best = nlargest if order.descending else nsmallest
     found: list[Keyed] = []
     parts = query.parts()
@@ -64,9 +65,12 @@ def first_ids(
 class OrderedQuery:
     """The rows of one page, from the most promising block on."""
 
-    def __init__(self, connection: sqlite3.Connection, ask: PageRequest, order: Order) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, ask: PageRequest, order: Order, most: int | None
+    ) -> None:
         self._connection = connection
         self._order = order
+        self._most = most
         unordered = replace(ask.filters, order_by=None)
         self._narrowing = CandidateQuery(connection, PageRequest(unordered))
         self._newest = 2**63 - 1 if ask.newest is None else ask.newest.key
@@ -88,10 +92,10 @@ class OrderedQuery:
                 break
             waiting.append((block * BLOCK, block * BLOCK + BLOCK - 1))
             if len(waiting) == _BLOCKS_AT_ONCE or least is not None:
-                least = yield self._rows(waiting)
+                least = yield self._rows(waiting, least)
                 waiting = []
                 yielder.maybe_yield()
-        yield self._rows(waiting)
+        yield self._rows(waiting, least)
 
     def _blocks(self, first_open: int) -> Iterable[tuple[SortKey, int]]:
         """Blocks and the best key that a row of each can have, the best first."""
@@ -122,13 +126,26 @@ class OrderedQuery:
         key = self._order.key(far, (self._edge(block, not self._order.descending),))
         return not self._order.is_after(key, self._after)
 
-    def _rows(self, spans: list[tuple[int, int]]) -> list[Keyed]:
+    def _rows(self, spans: list[tuple[int, int]], least: SortKey | None = None) -> list[Keyed]:
+        """The rows of these spans that the page may hold; those after ``least`` may be left out."""
         condition, values = self._narrowing.of_facets()
         column = _COLUMNS[self._order.field]
+        better, worse = (">", "<") if self._order.descending else ("<", ">")
+        is_known = least is not None and least[0] == self._order.descending
+        for key, sign in ((least if is_known else None, better), (self._sure_after, worse)):
+            if key is not None:
+                condition += f" AND ({column}, id) {sign} (?, ?)"
+                values = [*values, key[1], key[2][0]]
+        limit = ""
+        if self._most is not None and (self._after is None or self._sure_after is not None):
+            direction = "DESC" if self._order.descending else "ASC"
+            limit = f"ORDER BY {column} IS NULL, {column} {direction}, id {direction} LIMIT ?"
+            values = [*values, min(self._most, sys.maxsize)]
         found: list[Keyed] = []
         for first, last in spans:
             rows = self._connection.execute(
-                f"SELECT id, {column} FROM trace_facets WHERE id BETWEEN ? AND ? AND {condition}",
+                f"SELECT id, {column} FROM trace_facets "
+                f"WHERE id BETWEEN ? AND ? AND {condition} {limit}",
                 [first, min(last, self._newest), *values],
             ).fetchall()
             keyed = ((self._order.key(value, (row_id,)), row_id) for row_id, value in rows)
@@ -138,3 +155,8 @@ class OrderedQuery:
                 if self._after is None or self._order.is_after(pair[0], self._after)
             ]
         return found
+
+    @property
+    def _sure_after(self) -> SortKey | None:
+        """Where the page begins, if SQL can tell what comes after: no value is NULL."""
+        return self._after if self._order.field in _NEVER_NULL else None

@@ -19,6 +19,7 @@ from ..index.index_upkeep import BLOCK
 from ..rows import SUMMARIES, stored_bytes, summaries_of_rows
 from .columns import BlockBuilder, BlockCalls, BlockRuns, Selection, chosen_calls, chosen_runs
 
+_VALUES_OF_QUARTER = 16  # that are kept as they are: there are many quarters
 _ROWS_AT_ONCE = 32  # of traces: some are large
 
 _runs = msgspec.msgpack.Decoder(BlockRuns)
@@ -184,7 +185,7 @@ def _sums_of(
 ) -> RunSums:
     return RunSums(
         total.sums(),
-        {quarter: group.sums() for quarter, group in quarters.items()},
+        {quarter: group.sums(_VALUES_OF_QUARTER) for quarter, group in quarters.items()},
         {name: group.sums() for name, group in models.items()},
         {name: group.sums() for name, group in tools.items()},
     )
