@@ -33,10 +33,10 @@ def reprice(
     again: bool,
     json: bool,
 ) -> int:
-    """Estimate the cost of model calls that tell tokens and no cost, from dated prices.
+    """Estimate the cost of model calls that have tokens and no cost, from dated prices.
 
-    The prices are those of the package genai-prices, and your own. A cost that a framework told is
-    never replaced, and an estimated one says so. A model that no table knows stays without.
+    The prices are those of the package genai-prices, and your own. A cost that a framework reported
+    is never replaced, and an estimated one says so. A model that no table knows stays without.
     """
     table = price_table(own, package=not own_only)
     with session.store() as store:
