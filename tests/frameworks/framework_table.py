@@ -11,6 +11,7 @@ from fields import BROKEN_FIELDS, ESTIMATED, FIELDS
 from frameworks import FRAMEWORKS, MATRIX, REQUIREMENTS, Framework, is_good, reason
 
 PAGE = Path(__file__).parents[2] / "docs" / "frameworks.md"
+SETUP = PAGE.with_name("framework-setup.md")
 _BEGIN, _END = "<!-- matrix: begin -->\n", "<!-- matrix: end -->\n"
 _GROUPS = (("Agents", False), ("Clients of model providers", True))
 Matrix = Mapping[str, Mapping[str, str]]
@@ -57,16 +58,37 @@ def _left_out(matrix: Matrix) -> list[str]:
     """A line for each framework and reason."""
     lines = []
     for framework in FRAMEWORKS:
-        by_reason: dict[str, list[str]] = {}
-        for field, found in matrix[framework.program].items():
-            if not is_good(found) and found != ESTIMATED:
-                why = reason(framework, field, found) or "not stored"
-                by_reason.setdefault(why, []).append(field)
-        said = "; ".join(f"{', '.join(fields)} ({why})" for why, fields in by_reason.items())
+        said = _reasons(framework, matrix)
         if said:
             name = f"{framework.title} by {framework.reporter}" if framework.is_client else ""
             lines.append(f"{name or framework.title}: {said}.")
     return lines
+
+
+def _reasons(framework: Framework, matrix: Matrix) -> str:
+    """Which fields are not stored as they were scripted, by who leaves them out."""
+    by_reason: dict[str, list[str]] = {}
+    for field, found in matrix[framework.program].items():
+        if not is_good(found) and found != ESTIMATED:
+            why = reason(framework, field, found) or "not stored"
+            by_reason.setdefault(why, []).append(field)
+    return "; ".join(f"{', '.join(fields)} ({why})" for why, fields in by_reason.items())
+
+
+def left_out(program: str, matrix: Matrix) -> str:
+    """What is not stored of a framework's runs, as a sentence of the manual."""
+    (framework,) = [each for each in FRAMEWORKS if each.program == program]
+    said = _reasons(framework, matrix)
+    cost = " Costs are estimated." if ESTIMATED in matrix[program].values() else ""
+    return f"Not stored: {said}.{cost}\n" if said else f"All fields are stored.{cost}\n"
+
+
+def with_left_out(page: str, matrix: Matrix) -> str:
+    """The page of setups with what is left out, framework by framework."""
+    return _LEFT_OUT.sub(lambda found: f"{found[1]}{left_out(found[2], matrix)}{found[3]}", page)
+
+
+_LEFT_OUT = re.compile(r"(<!-- left out: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table_in(page: str) -> str:
@@ -80,6 +102,8 @@ def main() -> None:
     made = tables(json.loads(MATRIX.read_text("utf-8")))
     between = re.compile(re.escape(_BEGIN) + ".*" + re.escape(_END), re.DOTALL)
     PAGE.write_text(between.sub(lambda _: f"{_BEGIN}{made}{_END}", page), "utf-8")
+    matrix = json.loads(MATRIX.read_text("utf-8"))
+    SETUP.write_text(with_left_out(SETUP.read_text("utf-8"), matrix), "utf-8")
 
 
 if __name__ == "__main__":
