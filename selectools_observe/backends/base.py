@@ -64,6 +64,7 @@ from ..runtime.interface import Runtime
 from . import journal_file, timestamps
 from .paging import PageRequest, PageRow
 from .retention_keeper import PrunedStore, Pruning, RetentionKeeper
+from .rollup_memory import RollupMemory, version_of
 from .text_scan import (
     FEWEST_AT_ONCE,
     MOST_AT_ONCE,
@@ -106,6 +107,8 @@ class StoreCore(ABC, Generic[PreparedT]):
     """What the keys of this kind of store are less than."""
     _reads_texts = False
     """Whether `_page`, `_count` and `_histogram` look at the texts of a run themselves."""
+    _rollup_memory: RollupMemory | None = None
+    """Where what the calls of runs add up to is remembered, if it is."""
     _is_costly_to_page = False
     """Whether one page costs as much as all of them, so that streams ask once."""
 
@@ -622,6 +625,18 @@ class StoreCore(ABC, Generic[PreparedT]):
 
     async def _rollups(self, rows: Sequence[PageRow]) -> Sequence[Rollup | None]:
         """What the calls of each run add up to; None if it cannot be read."""
+        if self._rollup_memory is None:
+            return await self._read_rollups(rows)
+        known = self._rollup_memory.known(self._epoch(), rows)
+        unknown = [row for row in rows if version_of(row) not in known]
+        if unknown:
+            read = await self._read_rollups(unknown)
+            new = dict(zip(map(version_of, unknown), read, strict=True))
+            self._rollup_memory.add(new)
+            known |= new
+        return [known[version_of(row)] for row in rows]
+
+    async def _read_rollups(self, rows: Sequence[PageRow]) -> Sequence[Rollup | None]:
         stored = await self._peek([row.summary.run_id for row in rows])
         work = partial(rollups_of, stored)
         return await self._runtime.call(work) if self._runtime.hops else work()

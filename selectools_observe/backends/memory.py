@@ -29,6 +29,7 @@ from .ordered_index import (
     page_in_slices,
 )
 from .paging import PageRequest, PageRow
+from .rollup_memory import RollupMemory
 
 
 class _Kept(Entry):
@@ -71,6 +72,7 @@ class MemoryStore(StoreCore[Snapshot]):
         if max_size < 1:
             raise ValueError(f"max_size must be at least 1: {max_size}")
         super().__init__(runtime, "memory", trace_type)
+        self._rollup_memory = RollupMemory()
         self._max_size = max_size
         self._lock = ForkSafeLock()
         self._order: OrderedIndex[_Kept] = OrderedIndex(uuid.uuid4().hex)

@@ -14,7 +14,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from selectools_observe import AgentTrace, AsyncSQLiteTraceStore, SQLiteTraceStore, TraceStep
+from selectools_observe import (
+    AgentTrace,
+    AsyncSQLiteTraceStore,
+    InMemoryTraceStore,
+    JSONLTraceStore,
+    SQLiteTraceStore,
+    TraceStep,
+)
 from selectools_observe.backends.sqlite.rollups import aggregation
 from selectools_observe.model.facets import facts_of
 from selectools_observe.model.filters import TraceFilter
@@ -342,3 +349,26 @@ def test_programs_killed_while_they_make_them(store, chance):
         child.communicate()
         assert store.verify().ok
     same_but_for_errors(store.statistics(by=("day", "model", "tool")), expected)
+
+
+@pytest.mark.parametrize("kind", ["memory", "jsonl"])
+def test_other_stores_read_no_run_twice(kind, tmp_path, chance, monkeypatch):
+    kinds = {
+        "memory": InMemoryTraceStore,
+        "jsonl": lambda: JSONLTraceStore(tmp_path / "runs.jsonl"),
+    }
+    with kinds[kind]() as store:
+        store.save_many([a_run(chance, number) for number in range(300)])
+        read = []
+        core = store._core
+        peek = core._read_rollups
+        monkeypatch.setattr(
+            core, "_read_rollups", lambda rows: read.extend(rows) or peek(rows), raising=True
+        )
+        check(store, TraceFilter())
+        assert len(read) == 300
+        store.save_many([a_run(chance, number) for number in range(0, 300, 30)])
+        store.delete("run-5")
+        check(store, TraceFilter())
+        check(store, TraceFilter(has_error=True))
+        assert len(read) == 310

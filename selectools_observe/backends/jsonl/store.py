@@ -33,6 +33,7 @@ from ..ordered_index import (
 )
 from ..paging import PageRequest, PageRow
 from ..progress import Done, Steps, take
+from ..rollup_memory import RollupMemory
 from .backup import Source, backing_up
 from .log_file import JSONLFile, Unit
 from .repair import repairing
@@ -58,6 +59,7 @@ class JSONLStore(FileCore[EncodedTrace]):
         if durability not in ("full", "normal"):
             raise ValueError(f"durability must be 'full' or 'normal', not {durability!r}")
         super().__init__(runtime, checked_path(path), trace_type)
+        self._rollup_memory = RollupMemory()
         self._file = JSONLFile(self._where, sync=durability == "full", progress=progress)
         self._loop_local = LoopLocal(runtime, self._new_state, lambda _: None)
 
