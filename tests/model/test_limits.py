@@ -113,6 +113,7 @@ class TestIntegers:
     def test_at_the_edges(self, digits, value):
         assert integers.from_text(integers.to_text(value(digits))) == value(digits)
 
+    @pytest.mark.slow  # and repeated: machines pause
     def test_time_grows_less_than_quadratically(self):
         # A ratio in one process: 16 times the digits are 256 times the time if quadratic.
         def seconds(digits: int) -> float:

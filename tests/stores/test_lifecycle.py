@@ -13,7 +13,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -118,9 +117,7 @@ class TestProgramsThatNeverClose:
     def test_exit_at_once_with_everything_on_disk_and_a_warning(self, store_kind, tmp_path):
         program = self.ASYNC_PROGRAM if store_kind.endswith("async") else self.BLOCKING_PROGRAM
         path = file_of(store_kind, tmp_path)
-        began = time.monotonic()
-        done = run_program(program.format(name=CLASSES[store_kind]), path)
-        assert time.monotonic() - began < 20
+        done = run_program(program.format(name=CLASSES[store_kind]), path)  # or it is ended
         assert len(done.stdout.split()) == 50
         assert stored(store_kind, path) == set(done.stdout.split())
         assert "ResourceWarning" in done.stderr
