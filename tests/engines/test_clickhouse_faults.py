@@ -27,6 +27,8 @@ from selectools_observe.backends.clickhouse import store as clickhouse_store
 from selectools_observe.backends.clickhouse.address import parse_address
 from selectools_observe.backends.clickhouse.annotation_table import AnnotationTable
 from selectools_observe.backends.clickhouse.connections import Connections
+from selectools_observe.backends.clickhouse.schema import ddl
+from selectools_observe.backends.clickhouse.servers import Servers
 from selectools_observe.cli.command_group import command
 from selectools_observe.stores.clickhouse import AsyncClickHouseTraceStore, ClickHouseTraceStore
 from selectools_observe.stores.open import open_store, store_name
@@ -349,6 +351,35 @@ class TestAddresses:
         with open_store(url) as store:
             store.save(trace("one"))
             assert store.load("one").run_id == "one"
+
+
+def test_inserts_ask_for_the_quorum_and_nothing_else_does(clickhouse_url, monkeypatch):
+    asked: dict[str, object] = {}
+    insert = Servers.insert
+
+    async def noted(self, table, columns, block, settings):
+        asked[table.rpartition(".")[2]] = settings.get("insert_quorum")
+        await insert(self, table, columns, block, settings)
+
+    monkeypatch.setattr(Servers, "insert", noted)
+    for quorum in ("2", "auto", None):
+        option = "" if quorum is None else f"&quorum={quorum}"
+        with ClickHouseTraceStore(f"{clickhouse_url}{option}") as store:
+            for _ in range(2):
+                store.save(trace("run"))
+            store.annotate("run", "quality", score=1)
+        assert asked == dict.fromkeys(["keys", "traces", "replacing", "annotations"], quorum)
+
+
+def test_replicas_find_each_other_by_the_servers_macros():
+    statements = ddl("agents", replicated=True)
+    tables = [sql for sql in statements if sql.startswith("CREATE TABLE")]
+    assert len(tables) == 6
+    for sql in tables:
+        name = sql.partition("agents.")[2].partition(" ")[0]
+        kind = "ReplacingMergeTree" if name == "annotations" else "MergeTree"
+        path = f"'/clickhouse/tables/{{shard}}/agents/{name}', '{{replica}}'"
+        assert f"ENGINE = Replicated{kind}({path}" in sql
 
 
 def test_a_newer_version_is_refused(clickhouse_url, clickhouse_server):

@@ -70,7 +70,6 @@ _SPREAD_BY = {
     "traces": "key",
 }  # fmt: skip
 _SYNCS = ("fsync_after_insert", "fsync_part_directory")
-_ENGINES = {"annotations": "ReplacingMergeTree(version, removed)"}
 _DAY_OF_PLACE = "toDateTime(toUInt32(intDiv(toUInt64(bitShiftRight(place, 64)), 1000000)))"
 _DAY_SAVED = "toDateTime(toUInt32(intDiv(created_us, 1000000)))"
 
@@ -93,7 +92,6 @@ def ddl(
         retention_days: After how many days runs are removed; 0: never.
     """
     suffix = "_local" if cluster else ""
-    kind = "Replicated" if replicated else ""
 
     def table(name: str, columns: str, rest: str, granularity: int, day: str = "") -> str:
         keep = f"\nTTL {day} + INTERVAL {retention_days} DAY" if day and retention_days else ""
@@ -106,7 +104,7 @@ def ddl(
             *([] if replicated else ["non_replicated_deduplication_window = 10000"]),
         ]
         options = ", ".join(settings)
-        engine = f"{kind}{_ENGINES.get(name, 'MergeTree')}"
+        engine = _engine(database, name, replicated=replicated)
         return (
             f"CREATE TABLE IF NOT EXISTS {database}.{name}{suffix} (\n{columns}\n) "
             f"ENGINE = {engine}\n{rest}{keep}\nSETTINGS {options}\nCOMMENT '{_MARK}{VERSION}'"
@@ -130,6 +128,18 @@ def ddl(
             for name, key in _SPREAD_BY.items()
         ]
     return statements
+
+
+def _engine(database: str, name: str, *, replicated: bool) -> str:
+    """A table's engine; its replicas find each other under one path, by the servers' macros."""
+    kind, arguments = "MergeTree", []
+    if name == "annotations":
+        kind, arguments = "ReplacingMergeTree", ["version", "removed"]
+    if replicated:
+        kind = f"Replicated{kind}"
+        path = f"'/clickhouse/tables/{{shard}}/{database}/{name}'"
+        arguments = [path, "'{replica}'", *arguments]
+    return f"{kind}({', '.join(arguments)})"
 
 
 async def prepare(servers: Servers, address: Address) -> None:
