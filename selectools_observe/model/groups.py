@@ -266,6 +266,25 @@ class GroupCollector:
             found = self._groups[key] = _GroupBuilder(key)
         return found
 
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @staticmethod
+    def is_after_cursor(
+        by: str, order_by: str, cursor: str | None
+    ) -> Callable[[float | str, str], bool]:
+        """Whether a group comes after the page that a cursor was given with.
+
+        Raises:
+            ValueError: It is not a cursor of these groups.
+        """
+        if cursor is None:
+            return lambda _value, _key: True
+        last = _read_cursor(cursor, by, order_by)
+        if order_by.startswith("-"):
+            return lambda value, key: (value, key) < last
+        return lambda value, key: (value, key) > last
+
     def page(
         self,
         order_by: str,
@@ -285,8 +304,8 @@ class GroupCollector:
         descending = order_by.startswith("-")
         keyed = [(_sort_key(group, order_by), group) for group in self._groups.values()]
         if cursor is not None:
-            last = _read_cursor(cursor, self.by, order_by)
-            keyed = [pair for pair in keyed if (pair[0] < last if descending else pair[0] > last)]
+            is_after = self.is_after_cursor(self.by, order_by, cursor)
+            keyed = [pair for pair in keyed if is_after(*pair[0])]
         find = nlargest if descending else nsmallest
         page = find(limit, keyed, key=itemgetter(0))
         more = len(keyed) > limit and bool(page)

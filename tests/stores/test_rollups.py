@@ -22,7 +22,7 @@ from selectools_observe import (
     SQLiteTraceStore,
     TraceStep,
 )
-from selectools_observe.backends.sqlite.rollups import aggregation
+from selectools_observe.backends.sqlite.rollups import aggregation, latest_groups
 from selectools_observe.model.facets import facts_of
 from selectools_observe.model.filters import TraceFilter
 from selectools_observe.model.groups import FacetCollector, GroupCollector
@@ -372,3 +372,47 @@ def test_other_stores_read_no_run_twice(kind, tmp_path, chance, monkeypatch):
         check(store, TraceFilter())
         check(store, TraceFilter(has_error=True))
         assert len(read) == 310
+
+
+@pytest.mark.parametrize("by", ["session", "user"])
+def test_pages_of_the_latest_groups(store, chance, by):
+    for number in range(0, 600, 3):
+        trace = a_run(chance, number)
+        trace.session_id, trace.user_id = f"s{chance.randrange(30)}", f"u{number % 90}"
+        trace.start_time = chance.choice([0.0, START.timestamp() + chance.randrange(10**6)])
+        store.save(trace)
+    store.annotate("run-3", "quality", score=0.5)
+    store.delete("run-6")
+    plain = GroupCollector(by)
+    for summary in store.iter_summaries():
+        plain.add(summary)
+    for limit in (1, 7, 200):
+        found, cursor = [], None
+        while True:
+            page = store.groups(by, limit=limit, cursor=cursor)
+            found += page
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        same_but_for_errors(found, list(plain.page("-last", 1000, None)))
+
+
+def test_the_latest_groups_are_found_by_few_blocks(tmp_path, chance, monkeypatch):
+    with SQLiteTraceStore(tmp_path / "runs.db", durability="normal") as store:
+        traces = [a_run(chance, number) for number in range(10 * 256)]
+        for number, trace in enumerate(traces):
+            trace.session_id = f"s{number // 5}"
+            trace.start_time = START.timestamp() + number * 400
+        saved = [START + timedelta(seconds=number * 400 + 30) for number in range(len(traces))]
+        store.save_many(traces, created_at=saved)
+        store.facets()
+        looked_at = []
+        look_at = latest_groups._Search._look_at
+        monkeypatch.setattr(
+            latest_groups._Search,
+            "_look_at",
+            lambda search, block: looked_at.append(block) or look_at(search, block),
+        )
+        page = store.groups("session", limit=20)
+        assert [group.key for group in page[:2]] == ["s511", "s510"]
+        assert len(looked_at) == 2

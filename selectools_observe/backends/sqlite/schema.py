@@ -167,6 +167,8 @@ _INDEX = (
         summary BLOB NOT NULL
     )
     """,
+    # Few runs do not tell when they began: they count with their save, and are found by this.
+    "CREATE INDEX trace_facets_unstarted ON trace_facets (created_us) WHERE started_us IS NULL",
     """
     CREATE TABLE trace_postings (
         term INTEGER NOT NULL,

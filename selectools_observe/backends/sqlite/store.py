@@ -39,6 +39,7 @@ from .recovery.backup import backing_up
 from .recovery.compact import compacting
 from .recovery.repair import repairing
 from .recovery.verify import verifying
+from .rollups import latest_groups
 from .rollups.aggregation import can_aggregate
 from .rollups.rollup_upkeep import make_rollups
 from .rollups.totals import add_facets, add_up, can_add_up, group_page
@@ -143,10 +144,18 @@ class SQLiteStore(FileCore[WrittenTrace]):
     ) -> GroupPage:
         if can_aggregate(filters) and stored_key(collector.by) is not None:
             await self._make_rollups(sums=False)
+            if order_by == latest_groups.ORDER and latest_groups.has_latest(filters, collector.by):
+                work = latest_groups.latest_page
+                told = await self._loop_local.current().count(
+                    work, self._where, collector.by, limit, cursor
+                )
+                if told is not None:
+                    return told
             page = partial(collector.page, order_by, limit, cursor)
-            work = partial(group_page, page=page)
             state = self._loop_local.current()
-            found = await state.count(work, self._where, filters, collector)
+            found = await state.count(
+                partial(group_page, page=page), self._where, filters, collector
+            )
             if found is not None:
                 return found
         return await super()._group_page(filters, collector, order_by, limit, cursor)

@@ -1,0 +1,130 @@
+"""The groups whose last run began last, without looking at all runs: a page of sessions.
+
+Blocks are looked at from the latest on, until enough groups have a run that is later than all runs
+of the blocks that are left. Then the runs of these groups alone are added up.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from operator import itemgetter
+
+from ....model.filters import TraceFilter
+from ....model.groups import GroupCollector, GroupPage, stored_key
+from ....runtime.gil import GilYielder
+from ...paging import PageRequest
+from ..index.candidates import CandidateQuery
+from ..index.index_upkeep import BLOCK, first_open_id
+from ..reader import catch_up, matching
+from ..transaction import one_moment
+from .columns import Selection, chosen_runs, values_of
+from .stored_blocks import block_of_rows, ids_of, kept_block
+
+_KEYS = ("session", "user")  # of which a run has one, and for which the index has a term
+# Runs that do not tell when they began count with their save.
+_UNSTARTED = f"""
+    SELECT id / {BLOCK} AS block, max(created_us) FROM trace_facets
+    WHERE started_us IS NULL GROUP BY block
+"""
+_LONG_AGO = -(2**63)
+ORDER = "-last"
+_MOST_BLOCKS = 64
+_MOST_RUNS = 10_000
+_LAST_ID = 2**63 - 1
+
+
+def has_latest(filters: TraceFilter, by: str) -> bool:
+    """Whether such groups of all runs are asked for, by what a run has one of."""
+    return filters == TraceFilter() and stored_key(by) in _KEYS
+
+
+def latest_page(
+    connection: sqlite3.Connection, where: str, by: str, limit: int, cursor: str | None
+) -> GroupPage | None:
+    """A page of groups; None if they are not found by few blocks and few runs."""
+    catch_up(connection, where)
+    with one_moment(connection):
+        if CandidateQuery(connection, PageRequest(TraceFilter())).foreign_rows():
+            return None
+        search = _Search(connection, where, by)
+        keys = search.keys(GroupCollector.is_after_cursor(by, ORDER, cursor), limit + 1)
+        collector = None if keys is None else search.added_up(keys)
+    return None if collector is None else collector.page(ORDER, limit, cursor)
+
+
+class _Search:
+    def __init__(self, connection: sqlite3.Connection, where: str, by: str) -> None:
+        self._connection = connection
+        self._where = where
+        self._by = by
+        self._key = stored_key(by) or ""
+        self._last: dict[str, int] = {}
+
+    def keys(self, is_after: Callable[[float | str, str], bool], most: int) -> list[str] | None:
+        """The first so many groups after the page before; None if they are not soon found."""
+        for looked_at, bound in enumerate(self._blocks()):
+            found = [
+                key
+                for key, last in self._last.items()
+                if (bound is None or last > bound) and is_after(last / 1e6, key)
+            ]
+            if bound is None or len(found) >= most:
+                found.sort(key=lambda key: (self._last[key] / 1e6, key), reverse=True)
+                return found[:most]
+            if looked_at >= _MOST_BLOCKS:
+                return None
+        return None
+
+    def _blocks(self) -> Iterator[int | None]:
+        """Look at blocks; after each the latest time that runs of the rest can have, if any."""
+        query = CandidateQuery(self._connection, PageRequest(TraceFilter()))
+        first_open = first_open_id(self._connection)
+        newer = query.ids_between(first_open, _LAST_ID)
+        for block in sorted({row_id // BLOCK for row_id in newer}):
+            self._look_at(block)
+        unstarted = dict(self._connection.execute(_UNSTARTED).fetchall())
+        blocks = self._connection.execute(
+            "SELECT block, max_started_us FROM trace_blocks WHERE block < ?",
+            (first_open // BLOCK,),
+        ).fetchall()
+        rows = [
+            (block, max(latest or _LONG_AGO, unstarted.get(block, _LONG_AGO)))
+            for block, latest in blocks
+        ]
+        rows.sort(key=itemgetter(1), reverse=True)
+        yielder = GilYielder()
+        for block, latest in rows:
+            yield latest
+            self._look_at(block)
+            yielder.maybe_yield()
+        yield None
+
+    def _look_at(self, block: int) -> None:
+        ids = ids_of(self._connection, block)
+        told = kept_block(self._connection, block)
+        if told is None or told.runs.fields is None:
+            told = block_of_rows(self._connection, self._where, ids)
+        chosen = chosen_runs(told.runs, Selection([row_id % BLOCK for row_id in ids]))
+        for key, places in values_of(told.runs, chosen, self._key).items():
+            last = max([chosen.began_us[place] for place in places])
+            self._last[key] = max(self._last.get(key, last), last)
+
+    def added_up(self, keys: list[str]) -> GroupCollector | None:
+        """What the runs of these groups add up to; None if they are many."""
+        collector = GroupCollector(self._by)
+        left = _MOST_RUNS
+        for key in keys:
+            is_session = self._key == "session"
+            filters = TraceFilter(session_id=key) if is_session else TraceFilter(user_id=key)
+            query = CandidateQuery(self._connection, PageRequest(filters))
+            ids: list[int] = []
+            for row_id, _ in query.candidates():
+                ids.append(row_id)
+                left -= 1
+                if left < 0:
+                    return None
+            for row in matching(self._connection, self._where, ids, filters):
+                collector.add(row.summary, row.key)
+        # A group all of whose runs are damaged is none.
+        return collector if len(collector) == len(keys) else None
