@@ -10,8 +10,9 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from operator import itemgetter
 
+from ....model.clock import moment_of
 from ....model.filters import TraceFilter
-from ....model.groups import GroupCollector, GroupPage, stored_key
+from ....model.groups import GroupCollector, GroupPage, group_values, stored_key
 from ....runtime.gil import GilYielder
 from ...paging import PageRequest
 from ..index.candidates import CandidateQuery
@@ -103,12 +104,19 @@ class _Search:
     def _look_at(self, block: int) -> None:
         ids = ids_of(self._connection, block)
         told = kept_block(self._connection, block)
-        if told is None or told.runs.fields is None:
+        if told is None:
             told = block_of_rows(self._connection, self._where, ids)
+        if told.runs.fields is None:  # too long to be kept
+            for row in matching(self._connection, self._where, ids, TraceFilter()):
+                for key in group_values(row.summary, self._key):
+                    self._note(key, moment_of(row.summary, "started_at"))
+            return
         chosen = chosen_runs(told.runs, Selection([row_id % BLOCK for row_id in ids]))
         for key, places in values_of(told.runs, chosen, self._key).items():
-            last = max([chosen.began_us[place] for place in places])
-            self._last[key] = max(self._last.get(key, last), last)
+            self._note(key, max([chosen.began_us[place] for place in places]))
+
+    def _note(self, key: str, moment: int) -> None:
+        self._last[key] = max(self._last.get(key, moment), moment)
 
     def added_up(self, keys: list[str]) -> GroupCollector | None:
         """What the runs of these groups add up to; None if they are many."""
