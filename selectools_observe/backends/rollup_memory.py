@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TypeAlias
 
@@ -50,8 +51,12 @@ class RollupMemory:
         }
 
     def add(self, rollups: Mapping[Version, Rollup | None]) -> None:
-        """Remember rollups; None for runs that cannot be read."""
+        """Remember rollups, None for runs that cannot be read; but none with what cannot be packed.
+
+        That is a lone surrogate in a name, or a count of more than 64 bits.
+        """
         if len(self._kept) > _MOST:
             self._kept = {}
         for version, rollup in rollups.items():
-            self._kept[version] = b"" if rollup is None else _encode(rollup)
+            with suppress(UnicodeEncodeError, OverflowError):
+                self._kept[version] = b"" if rollup is None else _encode(rollup)

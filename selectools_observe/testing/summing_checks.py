@@ -19,7 +19,7 @@ from ..model.statistics import Collector
 from ..model.trace import AgentTrace
 from .backend import Backend
 from .callers import StoreCaller
-from .samples import make_trace, various_traces
+from .samples import make_step, make_trace, various_traces
 
 _FILTERS = (
     TraceFilter(),
@@ -49,6 +49,18 @@ class SummingChecks(Backend):
                 same_but_for_errors(await caller.statistics(filters, **options), collector.result())
         some = await caller.statistics(by=())
         assert (some.total.runs, some.days, some.models) == (await caller.count(), (), ())
+
+    async def test_statistics_of_any_names_and_counts(self, caller: StoreCaller) -> None:
+        """Asked twice: a store may remember what it read the first time."""
+        steps = [
+            make_step(tool_name="\ud800", model="\ud800", prompt_tokens=tokens)
+            for tokens in (1, 2**70)
+        ]
+        await caller.save(make_trace("run", of=steps))
+        for _ in range(2):
+            found = await caller.statistics(by=("tool", "model"))
+            assert [group.key for group in found.tools] == ["\ud800"]
+            assert found.total.calls == 2
 
     async def test_statistics_refuse_what_they_do_not_know(self, caller: StoreCaller) -> None:
         with pytest.raises(ValueError, match="time is started_at or created_at"):
