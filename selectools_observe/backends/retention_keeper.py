@@ -23,7 +23,9 @@ _ROWS_AT_ONCE = 256
 _ROWS_IN_A_STEP = 64
 _IDS_REPORTED = 1000
 _MOST_ROUNDS = 20  # of measuring again: a run's share of the bytes is not known exactly
-_SAVES_BETWEEN_STEPS = 64
+_STEPS_A_BOUND = 64  # while a whole bound's worth is saved
+_FEWEST_RUNS_A_STEP = 64  # of a bound of runs: the step costs about as much for one
+_MOST_SAVES_BETWEEN_STEPS = 512
 _SECONDS_BETWEEN_STEPS = 60.0
 _RUNS_IN_A_STEP = 512
 
@@ -97,6 +99,8 @@ class Pruning:
         self._deleted = 0
         self._bytes = 0
         self._spared: set[str] = set()
+        self.size: int | None = None  # of a step, when it began
+        self.bytes_a_run: int | None = None  # once there are too many
 
     async def run(self) -> PruneReport:
         """Delete all that the rule is against."""
@@ -154,12 +158,13 @@ class Pruning:
         if keep is None:
             return
         for _ in range(_MOST_ROUNDS):
-            size = await self._store.size()
+            size = self.size = await self._store.size()
             if size is None or size - self._bytes_gone() <= keep * (1 + slack):
                 return
             slack_taken = int(keep * slack)
             excess = size - self._bytes_gone() - keep + slack_taken
             runs = await self._store.count_of(_EVERYTHING)
+            self.bytes_a_run = size // max(1, runs)
             if await self._took_oldest(1 + excess * runs // max(1, size)):
                 return
             before = len(self._found)
@@ -246,31 +251,53 @@ class Pruning:
 
 
 class RetentionKeeper:
-    """Keeps a store to a rule: a small step after every so many saves."""
+    """Keeps a store to a rule: a small step after every so many saves.
+
+    After how many, the rule says: a bound is overstepped by a small part of itself meanwhile. So
+    small runs cost few steps, and of large ones not too many come before the next.
+    """
 
     def __init__(self, rule: Retention) -> None:
         self._rule = rule
         self._saved = 0
         self._last = time.monotonic()
         self._is_busy = False
+        self._between = 1
+        self._size: int | None = None
 
     def saved(self, number: int) -> bool:
         """So many runs were saved; whether it is time for a step."""
         self._saved += number
         waited = time.monotonic() - self._last > _SECONDS_BETWEEN_STEPS
-        return not self._is_busy and (self._saved >= _SAVES_BETWEEN_STEPS or waited)
+        return not self._is_busy and (self._saved >= self._between or waited)
 
     async def step(self, store: PrunedStore, where: str) -> None:
         """Take a step. What goes wrong is logged: the save before it went well."""
         most = max(_RUNS_IN_A_STEP, 4 * self._saved)
         if store.prune_slack:
             most = 1 << 62  # a step costs the same for any number
+        saved = self._saved
         self._is_busy, self._saved, self._last = True, 0, time.monotonic()
+        pruning = Pruning(store, where, self._rule, most=most)
         try:
-            await Pruning(store, where, self._rule, most=most).run()
+            await pruning.run()
         except StoreClosedError:
             pass
         except TraceStoreError as error:
             log.warning("%s: retention could not be applied: %s", where, error)
         finally:
             self._is_busy = False
+            self._look_ahead(saved, pruning)
+
+    def _look_ahead(self, saved: int, pruning: Pruning) -> None:
+        """After how many saves the next step is due, by what those before it brought."""
+        rule, bounds = self._rule, [2 * self._between, _MOST_SAVES_BETWEEN_STEPS]
+        if rule.keep_runs is not None:
+            bounds.append(max(rule.keep_runs // _STEPS_A_BOUND, _FEWEST_RUNS_A_STEP))
+        if rule.keep_bytes is not None and pruning.size is not None:
+            a_run = pruning.bytes_a_run
+            if a_run is None and self._size is not None:
+                a_run = (pruning.size - self._size) // max(1, saved)
+            self._size = pruning.size
+            bounds.append(rule.keep_bytes // _STEPS_A_BOUND // max(1, a_run or 0))
+        self._between = max(1, min(bounds))

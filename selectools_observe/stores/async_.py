@@ -40,8 +40,8 @@ class AsyncInMemoryTraceStore(MemoryStore, _Closing[Snapshot]):
     Args:
         max_size: How many to keep; the least recently saved or loaded goes first.
         trace_type: The class that `load` returns; anything with ``from_dict``.
-        retention: Which runs to keep: see `Retention`. Kept to by itself, a small step after every
-            64 saves.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
+            between saves.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class AsyncSQLiteTraceStore(SQLiteStore, _Closing[WrittenTrace]):
         durability: ``"full"``: a save that returned survives power loss. ``"normal"``: it survives
             a crash of the program; power loss may take the last moments.
         trace_type: The class that `load` returns; anything with ``from_dict``.
-        retention: Which runs to keep: see `Retention`. Kept to by itself, a small step after every
-            64 saves.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
+            between saves.
     """
 
     def __init__(
@@ -90,8 +90,8 @@ class AsyncJSONLTraceStore(JSONLStore, _Closing[EncodedTrace]):
         durability: ``"normal"``: a save that returned survives a crash of the program. ``"full"``:
             it survives power loss.
         trace_type: The class that `load` returns; anything with ``from_dict``.
-        retention: Which runs to keep: see `Retention`. Kept to by itself, a small step after every
-            64 saves.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
+            between saves.
         progress: Called while the file is read for the first time, with the bytes read and the
             bytes in all, in a worker's thread.
     """

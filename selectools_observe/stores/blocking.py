@@ -85,8 +85,8 @@ class InMemoryTraceStore(BlockingStore[MemoryStore]):
     Args:
         max_size: How many to keep; the least recently saved or loaded goes first.
         trace_type: The class that `load` returns; anything with ``from_dict``.
-        retention: Which runs to keep: see `Retention`. Kept to by itself, a small step after every
-            64 saves.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
+            between saves.
     """
 
     def __init__(
@@ -110,8 +110,8 @@ class SQLiteTraceStore(_BlockingFileStore[SQLiteStore]):
         durability: ``"full"``: a save that returned survives power loss. ``"normal"``: it survives
             a crash of the program; power loss may take the last moments.
         trace_type: The class that `load` returns; anything with ``from_dict``.
-        retention: Which runs to keep: see `Retention`. Kept to by itself, a small step after every
-            64 saves.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
+            between saves.
     """
 
     def __init__(
@@ -135,8 +135,8 @@ class JSONLTraceStore(_BlockingFileStore[JSONLStore]):
         durability: ``"normal"``: a save that returned survives a crash of the program. ``"full"``:
             it survives power loss.
         trace_type: The class that `load` returns; anything with ``from_dict``.
-        retention: Which runs to keep: see `Retention`. Kept to by itself, a small step after every
-            64 saves.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
+            between saves.
         progress: Called while the file is read for the first time, with the bytes read and the
             bytes in all.
     """

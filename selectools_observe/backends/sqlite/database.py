@@ -15,6 +15,7 @@ from ...protocols import Durability
 from ...runtime.fork import ForkSafeLock
 from .. import error_mapping
 from ..private_files import check_regular, create, make_folder
+from . import wal
 from .connection import Connection, SharedConnection, identity_of
 from .foreign_objects import refuse_foreign_objects
 from .index.drift import mend_drift, warn_of_new_checksums
@@ -49,6 +50,8 @@ class Database:
         self._durability = durability
         self._shared: SharedConnection | None = None
         self._turn = ForkSafeLock()
+        # Bytes of write-ahead log beyond which a writer begins it again; a rule may ask for less.
+        self.log_limit = wal.LIMIT
 
     @property
     def options(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ...model.histogram import TraceHistogram
 from ...model.ordering import Order
 from ...model.pagination import Position
 from ...model.reports import BackupReport, CompactReport, RepairReport, VerifyReport
+from ...model.retention import Retention
 from ...model.statistics import Collector
 from ...protocols import Durability
 from ...runtime.batching import AwaitedBatcher, Batcher
@@ -27,7 +28,7 @@ from ..base import Loaded, checked_path
 from ..file_base import FileCore
 from ..paging import PageRequest, PageRow
 from ..progress import Done, Steps, take
-from . import reader
+from . import reader, wal
 from .annotation_rows import annotations_of_runs
 from .connection import Connection
 from .database import FAULTS, Database, Purpose
@@ -51,6 +52,9 @@ _IDLE_PIECE = 0.02  # seconds of making rollups at a time
 T = TypeVar("T")
 Args = ParamSpec("Args")
 HeldT = TypeVar("HeldT")
+
+_LOG_SHARE = 8  # the part of ``keep_bytes`` that the write-ahead log may have beside it
+_LEAST_LOG = 512 * 1024
 
 
 class SQLiteStore(FileCore[WrittenTrace]):
@@ -189,6 +193,12 @@ class SQLiteStore(FileCore[WrittenTrace]):
     async def _delete_oldest(self, number: int) -> int:
         return await self._loop_local.current().write(Writer.delete_oldest, number)
 
+    def _keep_to(self, retention: Retention | None) -> None:
+        super()._keep_to(retention)
+        if retention is not None and retention.keep_bytes is not None:
+            share = retention.keep_bytes // _LOG_SHARE
+            self._database.log_limit = min(wal.LIMIT, max(share, _LEAST_LOG))
+
     async def _size(self) -> int:
         return await self._loop_local.current().write(Writer.size)
 
@@ -284,7 +294,7 @@ class _LoopState:
         self._runtime = runtime
         to_write = Purpose(
             database,
-            lambda connection: Writer(connection, database.where),
+            lambda connection: Writer(connection, database.where, lambda: database.log_limit),
             lambda writer: writer.connection.is_current(),
         )
         to_read = Purpose(database, lambda connection: connection, Connection.seems_current)

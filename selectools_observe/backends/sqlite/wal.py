@@ -10,21 +10,25 @@ import logging
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
 LIMIT = 16 * 1024 * 1024  # bytes of log beyond which a writer sees to it
-_LOOK_AFTER = 1024 * 1024  # bytes that were written since it was looked at last
+_LOOKS = 16  # at it, while its limit is written
 _PATIENCE = 1000  # milliseconds that one attempt may wait for a slow reader
-_PAUSE = 1.0  # seconds between attempts: while a reader stays for long, writers go on
+_PAUSE = 1.0  # seconds after one that failed: while a reader stays for long, writers go on
 
 
 class Log:
     """The log of a database, as one connection that writes sees it."""
 
-    def __init__(self, connection: sqlite3.Connection, where: str) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, where: str, limit: Callable[[], int]
+    ) -> None:
         self._connection = connection
         self._where = where
+        self._limit = limit
         (self._busy_timeout,) = connection.execute("PRAGMA busy_timeout").fetchone()
         self._unseen = 0
         self._not_before = 0.0
@@ -35,22 +39,25 @@ class Log:
 
     def keep_short(self) -> None:
         """Begin the log again if it has become too long."""
-        if self._unseen > _LOOK_AFTER and time.monotonic() > self._not_before:
+        limit = self._limit()
+        if self._unseen > limit // _LOOKS and time.monotonic() > self._not_before:
             self._unseen = 0
-            if self._size() > LIMIT:
-                self._begin_again()
+            if self._size() > limit and not self._begin_again():
                 self._not_before = time.monotonic() + _PAUSE
 
-    def _begin_again(self) -> None:
+    def _begin_again(self) -> bool:
+        """Move all of it into the file and cut it; whether no reader was in the way."""
+        busy = 1
         self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
         try:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            (busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:  # nothing is lost: what was committed stays in the log
             log.warning(
                 "%s: the write-ahead log could not be checkpointed (%s)", self._where, error
             )
         finally:
             self._connection.execute(f"PRAGMA busy_timeout = {self._busy_timeout}")
+        return not busy
 
     def _size(self) -> int:
         try:

@@ -73,10 +73,10 @@ _COLUMNS = 17
 class Writer:
     """A connection for writing, and how much was written since the index was last looked after."""
 
-    def __init__(self, connection: Connection, where: str) -> None:
+    def __init__(self, connection: Connection, where: str, log_limit: Callable[[], int]) -> None:
         self.connection = connection
         self._where = where
-        self._log = Log(connection, where)
+        self._log = Log(connection, where, log_limit)
         self._saved = 0
         self._deleted = 0
         connection.execute("PRAGMA temp_store = MEMORY")
