@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -82,17 +83,17 @@ def test_too_many_connections(guest, postgres_url):
 
 
 @pytest.fixture
-def small_disk(tmp_path_factory):
-    """A folder that holds 24 MB."""
-    folder = tmp_path_factory.mktemp("disk")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+def small_disk():
+    """A folder that holds 24 MB, where the server's account can go."""
+    folder = tempfile.mkdtemp(prefix="disk")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder]
     if os.getuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        os.rmdir(folder)
         pytest.skip("no small disk: file systems cannot be mounted here")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(parent.stat().st_mode | 0o711)
     shutil.chown(folder, account())
     yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    subprocess.run(["umount", "-l", folder], check=True)
+    os.rmdir(folder)
 
 
 def test_a_full_disk_refuses_saves_and_loses_none(small_disk, postgres_url):
@@ -110,7 +111,7 @@ def test_a_full_disk_refuses_saves_and_loses_none(small_disk, postgres_url):
             assert saved
             assert {found.run_id for found in store.iter_summaries()} == set(saved)
             assert all(store.load(run_id) for run_id in saved)
-            subprocess.run(["mount", "-o", "remount,size=96m", str(small_disk)], check=True)
+            subprocess.run(["mount", "-o", "remount,size=96m", small_disk], check=True)
             store.save(run("after", 200_000))
             assert store.load("after").run_id == "after"
     finally:
