@@ -416,3 +416,29 @@ def test_the_latest_groups_are_found_by_few_blocks(tmp_path, chance, monkeypatch
         page = store.groups("session", limit=20)
         assert [group.key for group in page[:2]] == ["s511", "s510"]
         assert len(looked_at) == 2
+
+
+@pytest.mark.parametrize("table", ["trace_rollups", "trace_rollup_sums"])
+def test_tables_that_cannot_be_read_harm_nothing(tmp_path, chance, table):
+    path = tmp_path / "runs.db"
+    with SQLiteTraceStore(path, durability="normal") as store:
+        store.save_many([a_run(chance, number) for number in range(600)])
+        expected = store.statistics()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        (root,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)
+        ).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with open(path, "r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(bytes(size))
+    with SQLiteTraceStore(path) as store:
+        same_but_for_errors(store.statistics(), expected)
+        check(store, TraceFilter(has_error=True))
+        assert not store.verify().ok
+        report = store.repair(tmp_path / "repaired.db")
+        assert (report.saved, report.lost) == (600, ())
+    with SQLiteTraceStore(tmp_path / "repaired.db") as store:
+        same_but_for_errors(store.statistics(), expected)

@@ -39,6 +39,18 @@ def one_moment(connection: sqlite3.Connection) -> transaction:
     return transaction(connection, "BEGIN")
 
 
+class reading(transaction):  # noqa: N801 - as the other
+    """`one_moment` of what may meet damage and go on: then SQLite refuses to commit, though nothing
+    was written.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection, "BEGIN")
+
+    def __exit__(self, *_: object) -> None:
+        undo(self._connection)
+
+
 def undo(connection: sqlite3.Connection) -> None:
     """Roll back what is not committed, if there is something."""
     if connection.in_transaction:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
 from math import nan
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -22,7 +22,7 @@ from .packed import pack_floats, pack_integers, unpack_floats, unpack_integers
 
 _MOST_METADATA = 512 * 1024  # characters of a block: what is larger is read from its runs
 
-Values = dict[str, bytes]
+Values: TypeAlias = dict[str, bytes]
 """By value, the places of the runs that have it."""
 
 

@@ -18,7 +18,7 @@ from ...paging import PageRequest
 from ..index.candidates import CandidateQuery
 from ..index.index_upkeep import BLOCK, first_open_id
 from ..reader import catch_up, matching
-from ..transaction import one_moment
+from ..transaction import reading
 from .columns import Selection, chosen_runs, values_of
 from .stored_blocks import block_of_rows, ids_of, kept_block
 
@@ -45,7 +45,7 @@ def latest_page(
 ) -> GroupPage | None:
     """A page of groups; None if they are not found by few blocks and few runs."""
     catch_up(connection, where)
-    with one_moment(connection):
+    with reading(connection):
         if CandidateQuery(connection, PageRequest(TraceFilter())).foreign_rows():
             return None
         search = _Search(connection, where, by)

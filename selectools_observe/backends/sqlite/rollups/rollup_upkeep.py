@@ -58,14 +58,15 @@ def make_rollups(
 ) -> bool:
     """Make rollups for a moment; whether there may be more to make.
 
-    Where nothing can be written, or others are writing for long, nothing is made.
+    Where nothing can be written, others are writing for long, or the file is damaged, nothing is
+    made.
     """
     undo(connection)
     (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
     try:
         return _make(connection, where, time.monotonic() + seconds, sums=sums)
-    except sqlite3.OperationalError:
+    except sqlite3.DatabaseError:
         undo(connection)
         return False
     finally:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -93,10 +93,18 @@ def keep_block(connection: sqlite3.Connection, block: int, told: Block) -> None:
 
 def kept_block(connection: sqlite3.Connection, block: int) -> Block | None:
     """What is told of a block; None if that is not kept, or damaged."""
-    row = connection.execute(
-        "SELECT runs, calls, crc FROM trace_rollups WHERE block = ?", (block,)
-    ).fetchone()
+    question = "SELECT runs, calls, crc FROM trace_rollups WHERE block = ?"
+    row = _row(connection, question, block)
     return None if row is None else block_of_columns(*row)
+
+
+def _row(connection: sqlite3.Connection, question: str, *values: int) -> tuple[Any, ...] | None:
+    """A row; none where the table is damaged."""
+    try:
+        row: tuple[Any, ...] | None = connection.execute(question, values).fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return row
 
 
 def block_of_columns(runs: object, calls: object, crc: object) -> Block | None:
@@ -122,9 +130,8 @@ def keep_sums(connection: sqlite3.Connection, level: int, part: int, sums: RunSu
 
 def kept_sums(connection: sqlite3.Connection, level: int, part: int) -> RunSums | None:
     """What the runs of a part add up to; None if that is not kept, or damaged."""
-    row = connection.execute(
-        "SELECT sums, crc FROM trace_rollup_sums WHERE level = ? AND part = ?", (level, part)
-    ).fetchone()
+    question = "SELECT sums, crc FROM trace_rollup_sums WHERE level = ? AND part = ?"
+    row = _row(connection, question, level, part)
     if row is None or not isinstance(row[0], bytes) or checksum(row[0]) != row[1]:
         return None
     try:

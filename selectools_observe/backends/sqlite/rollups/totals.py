@@ -13,7 +13,7 @@ from ....model.statistics import Collector, RunSums
 from ....model.trace import TraceSummary
 from ..index.index_upkeep import BLOCK
 from ..reader import catch_up
-from ..transaction import one_moment
+from ..transaction import reading
 from .aggregation import Aggregation, add_part, can_aggregate
 from .columns import chosen_runs, facet_counts, values_of
 
@@ -34,7 +34,7 @@ def add_up(
     """
     catch_up(connection, where)
     keys = [key for name in collector.other_keys if (key := stored_key(name)) is not None]
-    with one_moment(connection):
+    with reading(connection):
         aggregation = Aggregation(connection, where, filters)
         if not aggregation.can_be_told:
             return False
@@ -65,7 +65,7 @@ def group_page(
     catch_up(connection, where)
     key = stored_key(collector.by)
     assert key is not None  # noqa: S101 - who asks has looked
-    with one_moment(connection):
+    with reading(connection):
         aggregation = Aggregation(connection, where, filters)
         if not aggregation.can_be_told:
             return None
@@ -92,7 +92,7 @@ def add_facets(
 ) -> bool:
     """Hand all runs that match to the collector; whether it did, as `add_up`."""
     catch_up(connection, where)
-    with one_moment(connection):
+    with reading(connection):
         aggregation = Aggregation(connection, where, filters)
         if not aggregation.can_be_told:
             return False
