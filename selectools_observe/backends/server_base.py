@@ -16,6 +16,7 @@ from ..model.codec import TraceType
 from ..model.filters import TraceFilter, verdict
 from ..model.histogram import Tally, TraceHistogram, bounds_of, only_times
 from ..model.pagination import Position
+from ..model.trace import TraceFacts
 from ..runtime.interface import Runtime
 from ..runtime.loop_local import LoopLocal
 from .base import Loaded, PreparedT, StoreCore
@@ -97,7 +98,17 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
         """What the summaries of those runs tell that have annotations."""
         return {}
 
+    @abstractmethod
+    async def _summaries_at(self, places: Sequence[int]) -> Sequence[SummaryRow]:
+        """The rows at these places, in any order."""
+
     # What is made of it.
+
+    async def _facts(self, rows: Sequence[PageRow]) -> Sequence[TraceFacts | None]:
+        found = await self._summaries_at([row.key for row in rows]) if rows else []
+        read = {row[0]: read_summary(self._where, *row) for row in found}
+        told = [read.get(row.key) for row in rows]
+        return [None if one is None else one[1] for one in told]
 
     async def _load(self, run_id: str) -> bytes | None:
         (found,) = await self._load_many([run_id])

@@ -17,8 +17,8 @@ from selectools_observe.testing.samples import various_traces
 WHERE = (
     "cost>0.001", "cost<=0", "-cost>0", "steps>=3 tokens<100", "wall_ms<5", "-wall_ms<5",
     "tokens>1e30", f"tokens<{10**40}", "started>2026-01-01", "created>2020-01-01 steps=2",
-    "score.q>2", "-score.q>2", "label:bad or steps=1", "has:annotation", "-has:annotation steps>2",
-    "tool:search", "model:gpt-4o -has:error", "user:alice or user:bob", "tag:b*",
+    "score.q>2", "-score.q>2", "label:bad OR steps=1", "has:annotation", "-has:annotation steps>2",
+    "tool:search", "model:gpt-4o -has:error", "user:alice OR user:bob", "tag:b*",
 )  # fmt: skip
 
 

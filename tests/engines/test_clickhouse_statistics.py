@@ -12,6 +12,8 @@ pytest.importorskip("clickhouse_connect", reason="the package clickhouse-connect
 from selectools_observe import AgentTrace, Annotation, TraceFilter, TraceStep
 from selectools_observe.backends.clickhouse.store import ClickHouseStore
 from selectools_observe.backends.zone_offsets import offsets_of
+from selectools_observe.model.facets import facts_of
+from selectools_observe.model.groups import FacetCollector
 from selectools_observe.model.rollups import rollup_of
 from selectools_observe.model.statistics import QUARTER_US, Collector
 from selectools_observe.stores.clickhouse import ClickHouseTraceStore
@@ -111,3 +113,19 @@ def test_offsets_are_those_of_the_zone(name):
 
 def test_a_zone_of_odd_minutes_has_no_offsets():
     assert offsets_of(ZoneInfo("Africa/Monrovia"), -2_000_000, -1_999_000) is None
+
+
+def test_what_calls_add_up_to_is_told_by_the_columns(store, traces, monkeypatch):
+    """No trace is read, where runs are looked at one by one."""
+    monkeypatch.setattr(ClickHouseStore, "_load_many", None)
+    few = TraceFilter(where="steps>0", limit=500)
+    stored = {trace.run_id: trace for trace in traces}
+    statistics, facets = Collector(("day", "model", "tool", "user")), FacetCollector()
+    for summary in store.query(few):
+        statistics.add_summary(summary)
+        statistics.add_trace(stored[summary.run_id])
+        statistics.add_annotations(summary, rollup_of(stored[summary.run_id]))
+        facets.add(summary, facts_of(stored[summary.run_id]))
+    found = store.statistics(few, by=("day", "model", "tool", "user"))
+    same_but_for_errors(found, statistics.result())
+    assert store.facets(few) == facets.result(100)

@@ -89,6 +89,12 @@ def row_at(database: str, place: int) -> str:
     return f"SELECT 1 FROM {database}.traces WHERE place = {literal_place(place)}"
 
 
+def rows_at(database: str, columns: str, places: Iterable[int]) -> str:
+    """SQL for the rows at those places."""
+    wanted = ", ".join(map(literal_place, places))
+    return f"SELECT {columns} FROM {database}.traces WHERE place IN ({wanted})"
+
+
 def deletion(table: str, places: Iterable[int]) -> str:
     """SQL that removes the rows at those places."""
     return f"DELETE FROM {table} WHERE place IN ({', '.join(map(literal_place, places))})"

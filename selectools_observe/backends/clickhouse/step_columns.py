@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from ...model.codec import EncodedTrace, decode
-from ...model.rollups import number, whole
+from ...model.rollups import CallRollup, Rollup, number, whole
 from ...model.trace import AgentTrace, StepType, TraceStep
 from . import row_binary
 
@@ -17,6 +17,11 @@ _FIELDS = (
     "type", "model", "tool_name", "duration_ms", "prompt_tokens", "completion_tokens", "cost_usd",
     "error",
 )  # fmt: skip
+STEP_COLUMNS = (
+    "step.type, step.model, step.tool, step.ms, step.prompt_tokens, step.completion_tokens, "
+    "step.cost_usd, step.failed"
+)
+"""The columns of ``traces`` that `packed_steps` fills."""
 _values_of: Callable[[TraceStep], tuple[Any, ...]] = attrgetter(*_FIELDS)
 _NAMES = frozenset({str, type(None)})
 _NUMBERS = frozenset({int, float})
@@ -68,6 +73,36 @@ def packed_steps(trace: object, encoded: EncodedTrace) -> Iterator[bytes]:
     ):
         yield size
         yield column
+
+
+def rollup_of_columns(
+    kinds: Sequence[bytes], models: Sequence[bytes], tools: Sequence[bytes], *columns: Sequence[Any]
+) -> Rollup:
+    """What the calls of a run add up to, by its `STEP_COLUMNS`."""
+    steps = list(zip(*columns, strict=True))
+    selects = StepType.TOOL_SELECTION.value.encode()
+    called = [b"" if kind == selects else tool for kind, tool in zip(kinds, tools, strict=True)]
+    return Rollup(_calls(models, steps), _calls(called, steps))
+
+
+def _calls(names: Sequence[bytes], steps: Sequence[tuple[Any, ...]]) -> list[CallRollup]:
+    calls: dict[bytes, CallRollup] = {}
+    for name, (took, prompt, written, cost, failed) in zip(names, steps, strict=True):
+        if not name:
+            continue
+        if name not in calls:
+            calls[name] = CallRollup(name_of(name))
+        one = calls[name]
+        one.calls += 1
+        one.errors += failed
+        one.prompt_tokens += prompt
+        one.completion_tokens += written
+        one.durations.append(took)
+        if prompt or written:
+            one.tokens.append(prompt + written)
+        if cost is not None:
+            one.costs.append(cost)
+    return list(calls.values())
 
 
 def _columns_at_hand(trace: object) -> list[Sequence[Any]]:

@@ -29,6 +29,7 @@ from .connections import Connections
 from .driver import Row
 from .kept_cells import KeptCells, can_keep
 from .rows import TraceRow, row_of, uuid_of
+from .step_columns import STEP_COLUMNS, rollup_of_columns
 
 _FEW_RUNS = 1000  # whose percentiles are exact
 _MANY_RUNS = 100_000  # of which it is kept what they add up to
@@ -200,6 +201,21 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         for row, rollup in zip(annotated, rollups, strict=True):
             collector.add_annotations(row.summary, rollup)
         return True
+
+    async def _summaries_at(self, places: Sequence[int]) -> Sequence[SummaryRow]:
+        rows = await self._at("place, created_us, summary", places)
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    async def _rollups(self, rows: Sequence[PageRow]) -> Sequence[Rollup | None]:
+        found = await self._at(f"place, {STEP_COLUMNS}", [row.key for row in rows]) if rows else []
+        rollups = {row[0]: rollup_of_columns(*row[1:]) for row in found}
+        return [rollups.get(row.key) for row in rows]
+
+    async def _at(self, columns: str, places: Sequence[int]) -> Sequence[Row]:
+        """Columns of the rows at these places."""
+        return await self._connections.current().scan(
+            queries.rows_at(self._database, columns, places)
+        )
 
     async def _annotated(self, filters: TraceFilter) -> Sequence[PageRow]:
         """The runs that match and have annotations."""

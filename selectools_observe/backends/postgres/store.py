@@ -19,12 +19,11 @@ from ...model.histogram import Tally
 from ...model.pagination import Position
 from ...model.rollups import Rollup
 from ...model.statistics import Collector
-from ...model.trace import TraceFacts
 from ...runtime.interface import Runtime
 from ..paging import PageRequest, PageRow
 from ..ranges import is_exact
 from ..server_base import ServerStore, Stored, SummaryRow
-from ..server_rows import annotations_of, key_of, read_summary
+from ..server_rows import annotations_of, key_of
 from . import annotation_rows, kept_calls, queries
 from .address import Address, parse_address
 from .connections import Connections
@@ -233,12 +232,6 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         return await self._compute(
             lambda: [kept_calls.rollup_of_row(kept.get(row.key)) for row in rows]
         )
-
-    async def _facts(self, rows: Sequence[PageRow]) -> Sequence[TraceFacts | None]:
-        found = await self._summaries_at([row.key for row in rows])
-        read = {row[0]: read_summary(self._where, *row) for row in found}
-        told = [read.get(row.key) for row in rows]
-        return [None if one is None else one[1] for one in told]
 
     async def _compute(self, work: Callable[[], T]) -> T:
         return await self._runtime.call(work) if self._runtime.hops else work()
