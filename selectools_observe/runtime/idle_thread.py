@@ -14,7 +14,9 @@ log = logging.getLogger(__name__)
 
 _DELAY = 1.0  # seconds: a short program ends before
 _USES_TO_WAKE = 256
-_SHARE_WHEN_BUSY = 0.05  # of the time
+_MANY_USES = 500  # a second
+_SHARE_IN_A_RUSH = 0.01  # of the time
+_SHARE_WHEN_BUSY = 0.05
 _SHARE_WHEN_IDLE = 0.8
 
 
@@ -110,7 +112,7 @@ class IdleThread(Generic[HeldT]):
             if not has_more:
                 return
             took = time.monotonic() - since
-            share = _SHARE_WHEN_IDLE if self._uses == uses else _SHARE_WHEN_BUSY
+            share = _share(self._uses - uses, took)
             self._ended.wait(took * (1 - share) / share)
 
     def _let_go(self) -> None:
@@ -128,3 +130,10 @@ class IdleThread(Generic[HeldT]):
     def after_fork_in_child(self) -> None:
         self._at_work, self._state = threading.Lock(), threading.Lock()
         self._thread = None
+
+
+def _share(uses: int, seconds: float) -> float:
+    """How much of the time the work may take, by what else went on meanwhile."""
+    if not uses:
+        return _SHARE_WHEN_IDLE
+    return _SHARE_IN_A_RUSH if uses > _MANY_USES * seconds else _SHARE_WHEN_BUSY
