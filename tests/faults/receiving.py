@@ -12,11 +12,20 @@ from selectools_observe import JSONLTraceStore, SQLiteTraceStore
 from selectools_observe.integrations.opentelemetry import OtlpReceiver
 
 
-def main() -> None:
-    kind, path = sys.argv[1:]
+def opened(kind: str, path: str):
+    """The store: a file, or a database of PostgreSQL."""
+    if kind == "postgres":
+        from selectools_observe.stores.postgres import PostgresTraceStore
+
+        return PostgresTraceStore(path)
     make = SQLiteTraceStore if kind == "sqlite" else JSONLTraceStore
-    with make(path, durability="normal") as store:
-        receiver = OtlpReceiver(store, max_wait=2.0)
+    return make(path, durability="normal")
+
+
+def main() -> None:
+    kind, path, *journal = sys.argv[1:]
+    with opened(kind, path) as store:
+        receiver = OtlpReceiver(store, max_wait=2.0, journal=journal[0] if journal else True)
         while head := sys.stdin.buffer.read(8):
             reply = receiver.receive(sys.stdin.buffer.read(int(head, 16)))
             sys.stdout.write(f"{reply.status}\n")

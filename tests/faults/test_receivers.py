@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 import threading
+import uuid
 
 import pytest
 
 pytest.importorskip("opentelemetry.proto", reason="opentelemetry-proto is not installed")
 
-from selectools_observe import JSONLTraceStore, SQLiteTraceStore
+from postgres_server import PostgresServer, find_binaries
+from receiving import opened
+
 from selectools_observe.integrations.opentelemetry import OtlpReceiver
 from selectools_observe.integrations.opentelemetry.otlp_proto import protobuf_of_spans
 from selectools_observe.integrations.opentelemetry.spans import SpanRecord
@@ -43,8 +46,9 @@ def spans_of_trace(number: int) -> list[SpanRecord]:
 class Receiver:
     """A process that receives; restarted when it was killed."""
 
-    def __init__(self, kind, path) -> None:
-        self.command = [sys.executable, PROGRAM, kind, str(path)]
+    def __init__(self, kind, path, journal) -> None:
+        journal = [] if journal is None else [str(journal)]
+        self.command = [sys.executable, PROGRAM, kind, str(path), *journal]
         self.start()
 
     def start(self) -> None:
@@ -58,6 +62,8 @@ class Receiver:
             return self.process.stdout.readline() == b"200\n"
         except BrokenPipeError:
             return False
+        finally:
+            assert self.process.poll() in {None, -9}, "the receiver ended by itself"
 
     def kill(self) -> None:
         self.process.kill()
@@ -72,13 +78,27 @@ class Receiver:
         self.process.stdout.close()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "jsonl"])
+@pytest.fixture(scope="module")
+def postgres():
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL server is installed")
+    with PostgresServer(binaries) as server:
+        yield server
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "jsonl", "postgres"])
 @pytest.mark.parametrize("number", [2, 4, 8])
-def test_every_acknowledged_span_is_there_once(kind, number, tmp_path, chance, many):
+def test_every_acknowledged_span_is_there_once(kind, number, tmp_path, chance, many, request):
     runs = int(os.environ.get("SELECTOOLS_OBSERVE_RUNS") or many(40, 1_000))
     if number == 8 and runs < 1_000:
         pytest.skip("eight receivers are for the long form")
-    path = tmp_path / "traces"
+    path, journal = tmp_path / "traces", None
+    if kind == "postgres":
+        # A database is in no folder: its receivers share one that they are told.
+        server = request.getfixturevalue("postgres")
+        path, journal = f"{server.url}?schema=s{uuid.uuid4().hex}", tmp_path / "traces.spans"
     todo = [record for n in range(runs) for record in spans_of_trace(n)]
     todo += chance.sample(todo, len(todo) // 10)  # some come twice
     chance.shuffle(todo)
@@ -89,7 +109,7 @@ def test_every_acknowledged_span_is_there_once(kind, number, tmp_path, chance, m
     acknowledged: set[tuple[str, str]] = set()
 
     def feed(share: list[list[SpanRecord]], when: set[int]) -> None:
-        receiver = Receiver(kind, path)
+        receiver = Receiver(kind, path, journal)
         for n, records in enumerate(share):
             body = protobuf_of_spans(records)
             if n in when:
@@ -109,9 +129,9 @@ def test_every_acknowledged_span_is_there_once(kind, number, tmp_path, chance, m
         thread.start()
     for thread in threads:
         thread.join()
-    make = SQLiteTraceStore if kind == "sqlite" else JSONLTraceStore
-    with make(path) as store:
-        OtlpReceiver(store).close()  # takes over what the killed ones held
+    with opened(kind, str(path)) as store:
+        # Takes over what the killed ones held.
+        OtlpReceiver(store, journal=True if journal is None else journal).close()
         stored = {each.run_id: store.load(each.run_id) for each in store.list(runs + 10)}
         assert len(stored) == runs
         there = [
