@@ -56,6 +56,7 @@ FRAMEWORKS = (
     Framework("autogen_agent", "autogen", "AutoGen", f"its own spans and {OPENINFERENCE}"),
     Framework("agno_agent", "agno", "Agno", OPENINFERENCE),
     Framework("dspy_agent", "dspy", "DSPy", OPENINFERENCE),
+    Framework("claude_agent_sdk_agent", "claude_agent_sdk", "Claude Agent SDK", OPENINFERENCE),
     Framework("openai_client", "openai", "openai", OPENINFERENCE, is_client=True),
     Framework("openai_official", "openai", "openai", OFFICIAL, is_client=True),
     Framework("anthropic_client", "anthropic", "anthropic", OPENINFERENCE, is_client=True),
@@ -65,7 +66,19 @@ FRAMEWORKS = (
     Framework("litellm_client", "litellm", "litellm", OPENINFERENCE, is_client=True),
 )
 
+_ONE_CALL = "OpenInference: one span for all calls of the model"
+_CLAUDE = {
+    **dict.fromkeys(
+        ("steps in order", "history", "tool calls asked for", "their ids", "prompt tokens",
+         "cached tokens", "completion tokens"),
+        _ONE_CALL,
+    ),
+    "agent": "OpenInference: named after the SDK's function",
+    "time of the run": "the start of Claude Code is part of it",
+    "tools": "Claude Code puts the server's name before them: mcp__shop__refund",
+}  # fmt: skip
 REASONS: dict[tuple[str, str], str] = {
+    **{("claude_agent_sdk_agent", field): why for field, why in _CLAUDE.items()},
     ("anthropic_client", "reasoning tokens"): "Anthropic's API does not count them apart",
     ("anthropic_official", "reasoning tokens"): "Anthropic's API does not count them apart",
     ("dspy_agent", "tool calls asked for"): "DSPy asks for them in the answer's text",

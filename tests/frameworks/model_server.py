@@ -252,7 +252,16 @@ def final_answer_turn(request: Json) -> Turn:
     return turn
 
 
+def claude_code_turn(request: Json) -> Turn:
+    """The turn of Claude Code, where tools of a program are those of an MCP server."""
+    turn = TURNS[turn_asked_for(request)]
+    if turn.call is not None:
+        turn = turn._replace(call=turn.call._replace(name=f"mcp__shop__{turn.call.name}"))
+    return turn
+
+
 TURN_OF: dict[str, Callable[[Json], Turn]] = {
+    "claude_agent_sdk": claude_code_turn,
     "dspy": dspy_turn,
     "smolagents": final_answer_turn,
 }

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...model.limits import loads_limited
+from ...model.messages import normalised
 from ...model.trace import STEP_FIELDS, StepType, TraceStep
 from .attributes import Attributes, count, number, parsed_text
 from .message_forms import normalise, take_requests
@@ -219,7 +220,8 @@ def usage_of_node(
         step.duration_ms = place.own_ns / 10**6 if start is None else 0.0
         step.extra |= {"wall_ms": whole_ns / 10**6} if whole_ns != place.own_ns else {}
         reported, _, _ = _taken(record, Kind.NODE)
-        step.input, step.output = reported.get("input"), reported.get("output")
+        step.input = normalised(reported.get("input"), "user")
+        step.output = normalised(reported.get("output"), "assistant")
     step.extra[KEPT] = {"span_id": record.span_id, "usage": True}
     return {"usage": step}
 
