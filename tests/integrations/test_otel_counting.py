@@ -197,7 +197,7 @@ class TestUsageReportedByTheOuterSpanOnly:
         call = run.steps[0]
         assert (call.type.value, call.model, call.completion_tokens) == ("llm_call", "claude", 90)
         assert (call.duration_ms, call.extra["wall_ms"]) == (7_000, 10_000)
-        assert (call.input, call.output) == ("hi", "hello")
+        assert [each.text for side in messages_of(call) for each in side] == ["hi", "hello"]
 
     def test_of_a_root_that_is_all_there_is(self):
         run = run_of(root(10, self.ROOT))
