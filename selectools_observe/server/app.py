@@ -32,6 +32,7 @@ from .routes import events as streaming
 from .routes import ingest as writing
 from .routes import login
 from .routes import otlp as telemetry
+from .routes import retention as keeping
 from .routes import stats as overview
 from .routes import traces as reading
 from .security import Guard, Rules, check_token
@@ -142,6 +143,7 @@ def _routes() -> list[BaseRoute]:
         _route("/api/about", GET=reading.about),
         _route("/api/openapi.json", GET=openapi),
         _route("/api/traces", GET=reading.list_traces, POST=change(writing.save_traces)),
+        _route("/api/prune", POST=change(keeping.prune)),
         _route("/api/count", GET=reading.count),
         _route("/api/search", GET=reading.search),
         _route("/api/running", GET=reading.running),

@@ -155,6 +155,7 @@ def _paths() -> Json:
                 [404],
             )
         },
+        "/api/prune": {"post": _pruning()},
         "/api/compare/runs": {
             "get": _operation("Runs next to each other.", "RunTable", _query(RUN_IDS), [404])
         },
@@ -224,6 +225,18 @@ def _run() -> Json:
 def _deletion() -> Json:
     done = {"204": {"description": "Deleted."}}
     return {"summary": "Delete a run.", "responses": {**done, **_errors([404])}}
+
+
+def _pruning() -> Json:
+    sent = {JSON: {"schema": {"$ref": "#/components/schemas/SentRetention"}}}
+    return {
+        "summary": "Delete the runs that a rule is against, or report them (the default).",
+        "requestBody": {"required": True, "content": sent},
+        "responses": {
+            "200": _response("What was deleted, or would be.", {JSON: _ref("PruneReport")}),
+            **_errors([408, 413, 415, 422]),
+        },
+    }
 
 
 def _annotating() -> Json:

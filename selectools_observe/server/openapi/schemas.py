@@ -85,6 +85,7 @@ _SPREAD = _exactly(
     max=_REAL,
     error=_REAL,
 )
+_FILTER = {"type": "string", "format": "trace-filter"}
 _JUDGED = {"type": "object", "additionalProperties": _ref("AnnotationStatistics")}
 
 SCHEMAS: dict[str, Any] = {
@@ -107,6 +108,31 @@ SCHEMAS: dict[str, Any] = {
         run_id=_TEXT,
         created_at=_WHEN,
         **_ANNOTATION,
+    ),
+    "SentRetention": {
+        **_at_least(
+            [],
+            older_than=_WHEN,
+            keep_runs=_COUNT,
+            keep_bytes=_COUNT,
+            where=_FILTER,
+            keep=_FILTER,
+            keep_annotated=_FLAG,
+            dry_run={**_FLAG, "default": True},
+        ),
+        "additionalProperties": False,
+        "anyOf": [
+            {"required": [name]} for name in ("older_than", "keep_runs", "keep_bytes", "where")
+        ],
+    },
+    "PruneReport": _exactly(
+        where=_TEXT,
+        runs=_COUNT,
+        spared=_COUNT,
+        size_before=_or_null(_COUNT),
+        size_after=_or_null(_COUNT),
+        dry_run=_FLAG,
+        run_ids=_list(_TEXT),
     ),
     "SentAnnotation": {
         **_at_least(["name"], created_at=_WHEN, **_ANNOTATION),
