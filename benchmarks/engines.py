@@ -238,7 +238,7 @@ def questions(url: str, folder: Path, runs: int) -> None:
             "count of env=development": lambda store, _: store.count(
                 TraceFilter(metadata_match={"env": "development"})
             ),
-            "text of one run in ten, 50": lambda store, _: store.query(
+            "text that every run has, 50": lambda store, _: store.query(
                 TraceFilter(text="look you up", limit=50)
             ),
             "statistics by day": lambda store, _: store.statistics(by=("day",)),
