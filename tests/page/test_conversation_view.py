@@ -79,7 +79,12 @@ def test_a_run_is_found_by_what_was_said_and_opens_there(open_page, serve):
     page = open_page(f"{serve([talk(), *others]).url}", tab="conversation")
     page.locator("#search").fill('"order 7"')
     page.get_by_role("status").filter(has_text=re.compile("^1 run$")).wait_for()
+    row = page.locator("#run-0")
+    row.locator("mark").first.wait_for()
+    assert row.locator("mark").all_inner_texts() == ["order", "7"]
+    assert re.search(r"step \d input|input|output", row.inner_text())
     page.get_by_role("link", name="support").click()
+    page.get_by_role("feed", name="Conversation").wait_for()
     page.locator("mark").first.wait_for()
     assert page.locator("mark").first.inner_text() == "order 7"
 

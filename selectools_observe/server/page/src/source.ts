@@ -4,7 +4,7 @@ import { address, encoded, getJson, post, remove, tracePath, type Query } from "
 import { connect, type Ask } from "./reader/remote";
 import type { Block } from "./reader/embedded";
 import type { Statistics } from "./reader/statistics";
-import type { Annotation, Candidates, Page, Summary, Talk } from "./types";
+import type { Annotation, Candidates, Hit, Page, Summary, Talk } from "./types";
 
 export interface About {
   version: string;
@@ -70,6 +70,8 @@ export interface Source {
   conversation(runId: string, offset: number, limit: number, textLimit: number | null): Promise<Talk>;
   children(runId: string): Promise<Summary[]>;
   candidates(runId: string): Promise<Candidates[]>;
+  /** Where in these runs words were said; a file does not tell. */
+  search(words: string, runIds: string[], hits: number, signal: AbortSignal): Promise<Hit[]>;
   /** Runs that are under way, the one that began last first. */
   running(): Promise<Summary[]>;
   summary(runId: string): Promise<Summary | null>;
@@ -114,6 +116,8 @@ export function served(base: string, script: string | null): Source {
     children: async (runId) =>
       (await getJson<Page>(base, `${tracePath(runId)}/children`, { limit: 1000 })).traces,
     running: async () => (await getJson<{ traces: Summary[] }>(base, "api/running")).traces,
+    search: async (words, runIds, hits, signal) =>
+      (await getJson<{ hits: Hit[] }>(base, "api/search", { q: words, run_ids: runIds, hits, limit: 1000 }, signal)).hits,
     candidates: async (runId) =>
       (await getJson<{ groups: Candidates[] }>(base, `${tracePath(runId)}/candidates`)).groups,
     summary: async (runId) =>
@@ -153,6 +157,7 @@ export function embedded(blocks: Block[], script: string | null): Source {
     conversation: (runId, offset, limit) => ask("conversation", runId, offset, limit),
     children: async (runId) => (await ask("children", runId)).traces,
     candidates: (runId) => ask("candidates", runId),
+    search: () => Promise.resolve([]),
     running: () => Promise.resolve([]),
     summary: async (runId) => (await ask("summary", runId)).traces[0] ?? null,
     about: () => Promise.resolve({ version: "", read_only: true, runs: blocks.length }),

@@ -81,6 +81,17 @@ export interface Outline {
   totals: Totals;
 }
 
+/** Where a search found its words. */
+export interface Hit {
+  run_id: string;
+  /** The number of the step, from 1; null if it is in the run's own fields. */
+  step: number | null;
+  field: string;
+  snippet: string;
+  /** The beginning and the end of each word in the snippet, in characters. */
+  marks: [number, number][];
+}
+
 export interface Totals {
   duration_ms: number;
   prompt_tokens: number;

@@ -3,6 +3,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { count, plural, typedMoment, value } from "../format";
 import type { Query } from "../http";
+import { Snippet, useHits } from "../parts/hits";
 import { AnnotationDialog, THUMBS, type Annotator } from "../parts/annotations";
 import { chosenColumns, ColumnMenu, columnsOf, scoresIn, type Column } from "../parts/columns";
 import { FilterBar, type Known } from "../parts/filterbar";
@@ -18,7 +19,7 @@ import { Virtual, type Scroller } from "../parts/virtual";
 import { askedOf, KEYS, nearest, parse, partsOf, timeless, withTerm } from "../query";
 import { go, write, type Route } from "../route";
 import type { LiveState, Source } from "../source";
-import type { Summary } from "../types";
+import type { Hit, Summary } from "../types";
 
 interface Props {
   source: Source;
@@ -29,6 +30,9 @@ interface Props {
 }
 
 const BUCKETS = 120;
+/** Rows whose runs are searched for where the words were said. */
+const FIRST_ROWS = 40;
+const MOST_SEARCHED = 80;
 /** Whoever types on within this time is not answered yet; the bars over time wait longer. */
 const TYPING_MS = 40;
 const BARS_MS = 250;
@@ -165,6 +169,13 @@ export function Runs({ source, route, known, following, onLive }: Props) {
     scroller.current?.show(0);
   };
   const inSight = runsIn(rows);
+  const [[first, last], setRange] = useState<[number, number]>([0, FIRST_ROWS]);
+  const drawn: Summary[] = [];
+  for (let row = first; row < Math.min(last, first + MOST_SEARCHED, rows.total); row++) {
+    const run = rows.row(row);
+    if (run) drawn.push(run);
+  }
+  const hits = useHits(source, isSaid ? quoted(parsed.words) : "", drawn.map((run) => run.run_id));
   // What this browser remembers may change while the address does not.
   const [choice, setChoice] = useState(0);
   const columns = useMemo(
@@ -258,10 +269,14 @@ export function Runs({ source, route, known, following, onLive }: Props) {
             count={rows.total}
             height={phone ? 64 : 32}
             scroller={scroller}
-            onRange={(from: number, to: number) => rows.want(from, to)}
+            onRange={(from: number, to: number) => {
+              rows.want(from, to);
+              if (isSaid && (from !== first || to !== last)) setRange([from, to]);
+            }}
             render={(row: number) => (
               <RunRow
                 run={rows.row(row)}
+                hit={hits.get(rows.row(row)?.run_id ?? "")}
                 row={row}
                 chosen={row === at}
                 onOpen={open}
@@ -572,6 +587,7 @@ function Heads({ columns, template, sort, canSort, onSort }: HeadsProps) {
 
 interface RowProps {
   run: Summary | undefined;
+  hit: Hit | undefined;
   row: number;
   chosen: boolean;
   q: string;
@@ -584,7 +600,7 @@ interface RowProps {
   onMark: (run: Summary) => void;
 }
 
-function RunRow({ run, row, chosen, q, onOpen, onChoose, constant, columns, template, marked, onMark }: RowProps) {
+function RunRow({ run, hit, row, chosen, q, onOpen, onChoose, constant, columns, template, marked, onMark }: RowProps) {
   const style = { gridTemplateColumns: template };
   const shared = { role: "row" as const, "aria-rowindex": row + 2, id: `run-${row}`, style };
   if (!run) {
@@ -608,6 +624,8 @@ function RunRow({ run, row, chosen, q, onOpen, onChoose, constant, columns, temp
       </a>
     ) : id === "metadata" ? (
       <Pairs of={run.metadata} constant={constant} />
+    ) : id === "text" && hit ? (
+      <Snippet hit={hit} />
     ) : (
       cell(run)
     );
