@@ -79,6 +79,7 @@ _PAIRS_DEEP = 4
 _SLICE = 64 * 1024
 _DIGITS_ONLY = bytes(ord("0") if 48 <= byte <= 57 else ord(" ") for byte in range(256))
 _NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
@@ -136,6 +137,11 @@ class JsonScanner:
 
     def _check_depth(self, outside: bytes, opened: int) -> None:
         brackets = outside.translate(None, _NO_BRACKET)
+        # The plainest attack, told without counting in Python.
+        if len(brackets) > self._limits.depth:
+            opening = b"[" * (self._limits.depth + 1)
+            if opening in brackets.translate(_ONE_KIND):
+                raise LimitError("depth", self._limits.depth)
         left = brackets
         for _ in range(_PAIRS_DEEP):  # most nest no deeper, and to count takes long
             left = left.replace(b"[]", b"").replace(b"{}", b"")
