@@ -85,7 +85,7 @@ def printed(typed: str, width: int, folder: str) -> str:
     surroundings = {
         **os.environ, "COLUMNS": str(width), "SELECTOOLS_OBSERVE_STORE": "demo.db", "TZ": "UTC",
     }  # fmt: skip
-    return subprocess.run(
+    said = subprocess.run(
         [
             sys.executable,
             "-X",
@@ -102,6 +102,8 @@ def printed(typed: str, width: int, folder: str) -> str:
         encoding="utf-8",
         check=False,  # compare tells by its exit code that runs differ
     ).stdout
+    # As it is called once it is installed.
+    return said.replace("python -m selectools_observe.cli", "selectools-observe")
 
 
 def draw(lines: Iterable[Text], title: str, path: Path) -> None:

@@ -1,7 +1,7 @@
 """The stores for code that blocks.
 
 `SQLiteTraceStore` and its siblings drive the backends' own coroutines where they are called: no
-event loop, no thread, nothing to shut down. `SyncTraceStore` is for any other async store: it runs
+event loop, and a save waits for no thread. `SyncTraceStore` is for any other async store: it runs
 that on an event loop in a thread of its own.
 """
 
