@@ -19,6 +19,8 @@ from urllib.parse import quote
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from ..analytics.prices import PriceTable
+from ..capture import AsyncProcessingTraceStore
 from ..protocols import AsyncTraceStore, TraceStore
 from ..stores.open import open_async_store
 from .app import MAX_BODY, create_app
@@ -44,6 +46,7 @@ def run(
     open_browser: bool = False,
     allowed_hosts: Collection[str] = (),
     max_body: int = MAX_BODY,
+    prices: PriceTable | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve a store until SIGINT or SIGTERM; live streams end then, other answers are finished.
@@ -59,6 +62,7 @@ def run(
         open_browser: Open the page.
         allowed_hosts: As `create_app` takes it; ``host`` and this machine's name are among them.
         max_body: As `create_app` takes it.
+        prices: Estimate what model calls of runs that come in cost where nobody reported it.
         on_ready: Called with the page's URL when the service listens; the token is in it.
 
     Raises:
@@ -73,7 +77,7 @@ def run(
         async def serve() -> None:
             async with _opened(store, must_exist=read_only) as opened:
                 app = create_app(
-                    opened,
+                    opened if prices is None else AsyncProcessingTraceStore(opened, prices=prices),
                     token=token,
                     read_only=read_only,
                     allowed_hosts={*allowed_hosts, *own_names(host)},

@@ -63,6 +63,26 @@ class TestServe:
                 program.kill()
         assert json.loads(run("list", path, "-n", 2, "--json").stdout) == served
 
+    def test_costs_of_what_comes_in_are_estimated_by_prices(self, tmp_path):
+        prices = tmp_path / "prices.toml"
+        prices.write_text("[house]\ninput = 2.0\noutput = 10.0\n", encoding="utf-8")
+        path = tmp_path / "runs.db"
+        step = {"type": "llm_call", "model": "house", "prompt_tokens": 1_000_000}
+        body = json.dumps({"run_id": "r", "steps": [step, {**step, "model": "other"}]}).encode()
+        with start("serve", path, "--port", 0, "--prices", prices) as program:
+            try:
+                assert "new, empty store" in program.stdout.readline()
+                url = program.stdout.readline().split()[2]
+                headers = {"Content-Type": "application/json"}
+                asked = urllib.request.Request(f"{url}api/traces", body, headers)
+                urllib.request.urlopen(asked, timeout=60).close()
+            finally:
+                program.kill()
+        with so.SQLiteTraceStore(path) as store:
+            estimated, unknown = store.load("r").steps
+        assert (estimated.cost_usd, unknown.cost_usd) == (2.0, None)
+        assert estimated.extra["cost_estimate"]["table"] == "own"
+
     def test_others_need_a_token(self, path):
         done = run("serve", path, "--host", "0.0.0.0", "--port", 0)
         assert done.returncode == 2

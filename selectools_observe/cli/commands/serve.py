@@ -11,6 +11,7 @@ from rich.text import Text
 from ..command_session import Session, existing, parsed
 from ..exit_codes import OK
 from ..options import store_argument, store_option, with_session
+from ..price_option import price_table, prices_option
 
 _TOKEN = "SELECTOOLS_OBSERVE_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -37,6 +38,12 @@ _TOKEN = "SELECTOOLS_OBSERVE_TOKEN"  # noqa: S105 - the name of a variable
     help=f"Token that clients must send. Safer in {_TOKEN}: other users can see arguments.",
 )
 @click.option("--read-only", is_flag=True, help="Refuse all changes to the store.")
+@click.option(
+    "--estimate-costs",
+    is_flag=True,
+    help="Estimate the cost of model calls that come in with tokens and no cost.",
+)
+@prices_option
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in a browser.")
 @with_session
 def serve(
@@ -44,13 +51,16 @@ def serve(
     host: str,
     port: int,
     token: str | None,
+    own: str | None,
     *,
     read_only: bool,
+    estimate_costs: bool,
     open_browser: bool,
 ) -> int:
     """Serve a store: a web page to look at its runs, and an HTTP API.
 
-    A store that is not there is made: what agents send is saved into it.
+    A store that is not there is made: what agents send is saved into it. With --estimate-costs or
+    --prices it gets a cost where the agent reported none, marked as an estimate.
 
     Press Ctrl+C to quit.
     """
@@ -58,6 +68,7 @@ def serve(
 
     if read_only:
         existing(session.name)
+    prices = price_table(own, package=estimate_costs) if estimate_costs or own else None
     found = parsed(session.name)
     is_file = found.kind in {"sqlite", "jsonl"} and found.path != ":memory:"
     is_new = is_file and not os.path.exists(found.path)
@@ -69,6 +80,7 @@ def serve(
             token=token or os.environ.get(_TOKEN),
             read_only=read_only,
             open_browser=open_browser,
+            prices=prices,
             on_ready=lambda url: _announce(session, url, is_new=is_new),
         )
     except ValueError as error:
