@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from ..analytics.prices import PriceTable
 from ..capture import AsyncProcessingTraceStore
 from ..protocols import AsyncTraceStore, TraceStore
+from ..stores.adapters import as_async
 from ..stores.open import open_async_store
 from .app import MAX_BODY, create_app
 from .connection_limits import LimitedProtocol, most_clients
@@ -76,8 +77,11 @@ def run(
 
         async def serve() -> None:
             async with _opened(store, must_exist=read_only) as opened:
+                served = opened
+                if prices is not None:
+                    served = AsyncProcessingTraceStore(as_async(opened), prices=prices)
                 app = create_app(
-                    opened if prices is None else AsyncProcessingTraceStore(opened, prices=prices),
+                    served,
                     token=token,
                     read_only=read_only,
                     allowed_hosts={*allowed_hosts, *own_names(host)},
