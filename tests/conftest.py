@@ -121,3 +121,9 @@ def _wait_until_up(redis: ModuleType, path: str) -> None:
                 time.sleep(0.02)
             else:
                 return
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Three workers for two cores: many tests wait for a disk, a server or a program."""
+    return max(1, (os.cpu_count() or 1) * 3 // 2)
