@@ -88,8 +88,8 @@ class IdleThread(Generic[HeldT]):
             try:
                 self._work()
             except Exception as error:  # noqa: BLE001 - nobody is there to catch it
-                log.debug("work in idle time ended: %s", error)
-                self._ended.set()
+                # Tried again when it is woken next; until then, callers do without.
+                log.warning("Work in idle time was interrupted: %s", error)
             with self._at_work:
                 self._let_go()
 
