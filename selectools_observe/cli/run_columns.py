@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from ..model.annotations import Annotation
 from ..model.json_values import readable
 from ..model.text import one_line
 from ..model.trace import TraceSummary
@@ -32,6 +34,9 @@ class RunColumn:
     most: int | None = _LONGEST_NAME
     right: bool = False
     style: str = ""
+
+
+_Making: TypeAlias = Callable[[str], RunColumn]
 
 
 def _text(name: str, most: int | None = _LONGEST_NAME, *, heading: str = "") -> RunColumn:
@@ -74,8 +79,10 @@ COLUMNS: dict[str, RunColumn] = {
     ),
     "cost": _figure("cost", lambda run: formatting.dollars(run.cost_usd), 9),
 }
-"""Those with a name of their own; there are also ``score.NAME``, ``label.NAME``, ``note.NAME`` and
-``metadata.KEY``."""
+"""Those with a name of their own."""
+
+COLUMN_NAMES = f"{', '.join(COLUMNS)}, score.NAME, label.NAME, note.NAME, metadata.KEY"
+"""All that can be named, for a person."""
 
 
 def column_named(name: str) -> RunColumn:
@@ -90,9 +97,8 @@ def column_named(name: str) -> RunColumn:
     if name in COLUMNS:
         return COLUMNS[name]
     near = difflib.get_close_matches(name, COLUMNS, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(COLUMNS)}, score.NAME, "
-    rest = "" if near else "label.NAME, note.NAME, metadata.KEY"
-    raise ValueError(f"{name!r} is not a column; {hint}{rest}")
+    hint = f"did you mean {near[0]}?" if near else f"known: {COLUMN_NAMES}"
+    raise ValueError(f"{name!r} is not a column; {hint}")
 
 
 def columns_named(names: str) -> list[RunColumn]:
@@ -127,28 +133,17 @@ def value_text(value: object, longest: int = LONGEST_VALUE) -> str:
     return one_line(readable(value), longest)
 
 
-def _score(name: str) -> RunColumn:
-    def read(run: TraceSummary) -> str:
-        found = run.annotations.get(name)
-        return "" if found is None or found.score is None else f"{found.score:.4g}"
+def _of_annotation(field: str, say: Callable[[Annotation], str], most: int | None) -> _Making:
+    """What the newest annotation of a name says in one of its fields."""
 
-    return RunColumn(f"score.{one_line(name)}", read, _LONGEST_NAME, right=True)
+    def column(name: str) -> RunColumn:
+        def read(run: TraceSummary) -> str:
+            found = run.annotations.get(name)
+            return "" if found is None else say(found)
 
+        return RunColumn(f"{field}.{one_line(name)}", read, most, right=field == "score")
 
-def _label(name: str) -> RunColumn:
-    def read(run: TraceSummary) -> str:
-        found = run.annotations.get(name)
-        return "" if found is None else one_line(found.label or "")
-
-    return RunColumn(f"label.{one_line(name)}", read)
-
-
-def _note(name: str) -> RunColumn:
-    def read(run: TraceSummary) -> str:
-        found = run.annotations.get(name)
-        return "" if found is None else one_line(found.note or "")
-
-    return RunColumn(f"note.{one_line(name)}", read, None)
+    return column
 
 
 def _metadata(key: str) -> RunColumn:
@@ -158,9 +153,11 @@ def _metadata(key: str) -> RunColumn:
     return RunColumn(one_line(key), read)
 
 
-_BY_KEY: dict[str, Callable[[str], RunColumn]] = {
-    "score": _score,
-    "label": _label,
-    "note": _note,
+_BY_KEY: dict[str, _Making] = {
+    "score": _of_annotation(
+        "score", lambda one: "" if one.score is None else f"{one.score:.4g}", _LONGEST_NAME
+    ),
+    "label": _of_annotation("label", lambda one: one_line(one.label or ""), _LONGEST_NAME),
+    "note": _of_annotation("note", lambda one: one_line(one.note or ""), None),
     "metadata": _metadata,
 }

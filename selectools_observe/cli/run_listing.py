@@ -18,7 +18,7 @@ from .command_session import Session
 from .exit_codes import NOTHING, OK
 from .json_output import as_json
 from .options import no_runs_match
-from .run_columns import COLUMNS, RunColumn, columns_named
+from .run_columns import COLUMN_NAMES, RunColumn, columns_named
 from .run_lookup import with_whole_ids
 from .run_table import RunTable
 
@@ -66,8 +66,7 @@ def list_options(command: CommandT) -> CommandT:
             "--columns",
             metavar="NAMES",
             type=_columns,
-            help=f"What to show, with commas between: {', '.join(COLUMNS)}, score.NAME, "
-            "label.NAME, note.NAME, metadata.KEY.",
+            help=f"What to show, with commas between: {COLUMN_NAMES}.",
         ),
         click.option("--all", "everything", is_flag=True, help="Show all matching runs."),
         click.option(

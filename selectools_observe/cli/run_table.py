@@ -61,18 +61,16 @@ class RunTable:
         self._is_default = columns is None
         self._columns = default_columns(runs) if columns is None else columns
         self._alike = keys_alike(runs)
-        widths = [_width_of(column, runs) for column in self._columns]
+        most = {}
         if not whole_ids:
-            most = _SHORTEST_ID + max(0, width - _WIDE) // 5
-            widths = [
-                min(cells, most) if column is COLUMNS["run"] else cells
-                for column, cells in zip(self._columns, widths, strict=True)
-            ]
+            most[COLUMNS["run"]] = _SHORTEST_ID + max(0, width - _WIDE) // 5
         if width < _WIDE and self._is_default:  # no room for the year
-            widths = [
-                min(cells, _DAY_AND_TIME) if column is COLUMNS["started"] else cells
-                for column, cells in zip(self._columns, widths, strict=True)
-            ]
+            most[COLUMNS["started"]] = _DAY_AND_TIME
+        widths = [_width_of(column, runs) for column in self._columns]
+        widths = [
+            min(cells, most.get(column, cells))
+            for column, cells in zip(self._columns, widths, strict=True)
+        ]
         rest = max(10, width - 2 - sum(cells + 1 for cells in widths))
         self._widths = widths if self._is_default else _fitted(self._columns, widths, width - 2)
         says = self._is_default and any(run.input or run.output for run in runs)
