@@ -26,10 +26,12 @@ from .protocols import (
     TraceStore,
     is_async_store,
 )
-from .stores.blocking import InMemoryTraceStore, JSONLTraceStore, SQLiteTraceStore, SyncTraceStore
 
 if TYPE_CHECKING:
-    from .stores.async_ import AsyncInMemoryTraceStore, AsyncJSONLTraceStore, AsyncSQLiteTraceStore
+    from .stores.blocking import SyncTraceStore
+    from .stores.in_memory import AsyncInMemoryTraceStore, InMemoryTraceStore
+    from .stores.jsonl import AsyncJSONLTraceStore, JSONLTraceStore
+    from .stores.sqlite import AsyncSQLiteTraceStore, SQLiteTraceStore
 
 __version__ = "0.1.0"
 
@@ -70,13 +72,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # asyncio, ssl and what else an event loop needs take longer to import than all of the rest:
-    # only who uses an async store waits for them.
+    # A store is imported by who uses it: the other backends take longer than all of the rest.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .stores import async_ as aio  # noqa: PLC0415
+    from .stores.named import store_class  # noqa: PLC0415
 
-    found: object = getattr(aio, name)
+    found: object = store_class(name)
     globals()[name] = found
     return found
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,15 +34,11 @@ _ACCENTS = (
 _INDIC = "\u0900-\u0963\u0966-\u0dff"
 
 _ASCII = bytes(range(128))
-_TOKEN = re.compile("[A-Za-z0-9\x80-\U0010ffff]+")
 # Letters to small ones, digits to themselves, anything else to a space.
 _WORDS_ONLY = bytes(
     ord(c.lower()) if (c := chr(n)).isascii() and c.isalnum() else 32 for n in range(256)
 )
-_WORD = re.compile(rf"[{_ALONE}]|(?:(?![{_ALONE}])(?:[^\W_]|[{_ACCENTS}{_INDIC}]))+")
-_MARKS = re.compile(f"[{_ACCENTS}]+")
 _TERM = re.compile(r'"([^"]*)(?:"|$)|[^\s"]+')
-_IS_ALONE = re.compile(f"[{_ALONE}]")
 
 # Letters with a stroke or joined, which Unicode does not take apart.
 _PLAIN_LETTERS = str.maketrans(
@@ -58,6 +54,25 @@ _PLAIN_LETTERS = str.maketrans(
         "ð": "d",
     }
 )
+
+
+class _Patterns(NamedTuple):
+    word: re.Pattern[str]
+    token: re.Pattern[str]
+    marks: re.Pattern[str]
+    alone: re.Pattern[str]
+
+
+@cache
+def _patterns() -> _Patterns:
+    """Made at first use: it takes longer than importing all the rest of the model."""
+    return _Patterns(
+        word=re.compile(rf"[{_ALONE}]|(?:(?![{_ALONE}])(?:[^\W_]|[{_ACCENTS}{_INDIC}]))+"),
+        token=re.compile("[A-Za-z0-9\x80-\U0010ffff]+"),
+        marks=re.compile(f"[{_ACCENTS}]+"),
+        alone=re.compile(f"[{_ALONE}]"),
+    )
+
 
 _SNIPPET = 160  # characters
 _BEFORE = 50  # of them before the first word found
@@ -113,7 +128,7 @@ def parse_text(text: str) -> TextQuery:
         phrase = found[1]
         words = tuple(words_of(found[0] if phrase is None else phrase))
         if words:
-            bare = phrase is None and len(words) == 1 and not _IS_ALONE.match(words[0])
+            bare = phrase is None and len(words) == 1 and not _patterns().alone.match(words[0])
             terms.append(TextTerm(words, bare))
     if not terms:
         raise ValueError(f"no word to search for: {text!r:.80}")
@@ -122,10 +137,11 @@ def parse_text(text: str) -> TextQuery:
 
 def words_of(text: str) -> list[str]:
     """The words of a text, folded, in their order."""
-    if text.isascii() or not _WORD.search(_beyond_ascii(text)):  # a dash, quotes, an ellipsis
+    patterns = _patterns()
+    if text.isascii() or not patterns.word.search(_beyond_ascii(text)):  # a dash, quotes
         return text.encode("ascii", "replace").translate(_WORDS_ONLY).decode("ascii").split()
     words: list[str] = []
-    for token in _TOKEN.findall(text):
+    for token in patterns.token.findall(text):
         if token.isascii():
             words.append(token.lower())
         else:
@@ -145,7 +161,7 @@ def joined(text: str) -> str:
 
 def _placed_words(text: str) -> Iterator[tuple[int, int, str]]:
     """Each word, folded, and where it stands."""
-    for found in _WORD.finditer(text):
+    for found in _patterns().word.finditer(text):
         for word in _folded(found[0]):
             yield found.start(), found.end(), word
 
@@ -155,9 +171,9 @@ def _folded(word: str) -> tuple[str, ...]:
     if word.isascii():
         return (word.lower(),)
     decomposed = unicodedata.normalize("NFKD", word.casefold().translate(_PLAIN_LETTERS))
-    plain = unicodedata.normalize("NFC", _MARKS.sub("", decomposed).casefold())
+    plain = unicodedata.normalize("NFC", _patterns().marks.sub("", decomposed).casefold())
     # A compatibility character may stand for several words.
-    return tuple(_WORD.findall(plain))
+    return tuple(_patterns().word.findall(plain))
 
 
 class FieldText(msgspec.Struct, frozen=True, gc=False):

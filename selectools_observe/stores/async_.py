@@ -1,25 +1,14 @@
-"""The async stores."""
+"""What async stores are made of, beside a backend's coroutines."""
 
 from __future__ import annotations
 
-import os
 from typing import Self
 
 from ..backends.base import PreparedT, StoreCore
-from ..backends.jsonl import JSONLStore
-from ..backends.memory import MemoryStore
-from ..backends.sqlite import SQLiteStore
-from ..backends.sqlite.rows import WrittenTrace
-from ..model.codec import EncodedTrace, TraceType
-from ..model.reports import Progress
-from ..model.retention import Retention
-from ..model.snapshot import Snapshot
-from ..model.trace import AgentTrace
-from ..protocols import Durability
-from ..runtime.asyncio_ import AsyncioRuntime, load_file_work
+from ..runtime.interface import Runtime
 
 
-class _Closing(StoreCore[PreparedT]):
+class AsyncStore(StoreCore[PreparedT]):
     """``async with``: open, and close at the end."""
 
     async def __aenter__(self) -> Self:
@@ -34,77 +23,14 @@ class _Closing(StoreCore[PreparedT]):
         await self.aclose()
 
 
-class AsyncInMemoryTraceStore(MemoryStore, _Closing[Snapshot]):
-    """Traces in memory, gone with the process.
+def asyncio_runtime(*, works_on_files: bool = False) -> Runtime:
+    """The runtime of an event loop.
 
-    Args:
-        max_size: How many to keep; the least recently saved or loaded goes first.
-        trace_type: The class that `load` returns; anything with ``from_dict``.
-        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
-            between saves.
+    What a loop needs (asyncio, ssl) takes longer to import than all of ours: only who uses an async
+    store waits for it.
     """
+    from ..runtime.asyncio_ import AsyncioRuntime, load_file_work  # noqa: PLC0415
 
-    def __init__(
-        self,
-        max_size: int = 1000,
-        *,
-        trace_type: TraceType = AgentTrace,
-        retention: Retention | None = None,
-    ) -> None:
-        super().__init__(AsyncioRuntime(), max_size, trace_type)
-        self._keep_to(retention)
-
-
-class AsyncSQLiteTraceStore(SQLiteStore, _Closing[WrittenTrace]):
-    """Traces in an SQLite database, in WAL mode. Opens at first use, or at ``async with``.
-
-    One store serves any number of event loops, tasks and processes.
-
-    Args:
-        db_path: The file; made, with its folders, if it does not exist. ``":memory:"`` is one
-            private database for the life of the store.
-        durability: ``"full"``: a save that returned survives power loss. ``"normal"``: it survives
-            a crash of the program; power loss may take the last moments.
-        trace_type: The class that `load` returns; anything with ``from_dict``.
-        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
-            between saves.
-    """
-
-    def __init__(
-        self,
-        db_path: str | os.PathLike[str],
-        *,
-        durability: Durability = "full",
-        trace_type: TraceType = AgentTrace,
-        retention: Retention | None = None,
-    ) -> None:
-        super().__init__(AsyncioRuntime(), db_path, durability, trace_type)
-        self._keep_to(retention)
-
-
-class AsyncJSONLTraceStore(JSONLStore, _Closing[EncodedTrace]):
-    """Traces as lines of a JSONL file that grows. Opens at first use, or at ``async with``.
-
-    Args:
-        path: The file; made, with its folders, if it does not exist.
-        durability: ``"normal"``: a save that returned survives a crash of the program. ``"full"``:
-            it survives power loss.
-        trace_type: The class that `load` returns; anything with ``from_dict``.
-        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
-            between saves.
-        progress: Called while the file is read for the first time, with the bytes read and the
-            bytes in all, in a worker's thread.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        durability: Durability = "normal",
-        trace_type: TraceType = AgentTrace,
-        retention: Retention | None = None,
-        progress: Progress | None = None,
-    ) -> None:
+    if works_on_files:
         load_file_work()
-        super().__init__(AsyncioRuntime(), path, durability, trace_type, progress)
-        self._keep_to(retention)
+    return AsyncioRuntime()

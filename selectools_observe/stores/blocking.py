@@ -1,4 +1,4 @@
-"""The stores for code that blocks.
+"""What blocking stores are made of, and `SyncTraceStore`.
 
 `SQLiteTraceStore` and its siblings drive the backends' own coroutines where they are called: no
 event loop, and a save waits for no thread. `SyncTraceStore` is for any other async store: it runs
@@ -8,7 +8,6 @@ that on an event loop in a thread of its own.
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -16,23 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..backends.base import StoreCore
 from ..backends.file_base import FileCore
-from ..backends.jsonl import JSONLStore
-from ..backends.memory import MemoryStore
 from ..backends.method_table import FileMethodTable, MethodTable
-from ..backends.sqlite import SQLiteStore
 from ..errors import StoreClosedError
-from ..model.codec import TraceType
-from ..model.reports import Progress
 from ..model.retention import Retention
-from ..model.trace import AgentTrace
-from ..protocols import (
-    AsyncTraceStore,
-    Durability,
-    RunIds,
-    is_async_store,
-)
+from ..protocols import AsyncTraceStore, RunIds, is_async_store
 from ..runtime.fork import rest_during_forks
-from ..runtime.interface import BlockingRuntime, run_sync
+from ..runtime.interface import run_sync
 from .delegating import AnyStore, WrappingCore
 from .methods import BlockingMethods, ClosedAtEnd
 
@@ -47,7 +35,7 @@ T = TypeVar("T")
 class BlockingStore(BlockingMethods[CoreT]):
     """The methods, blocking, over the same coroutines that the async stores run."""
 
-    def __init__(self, core: CoreT) -> None:
+    def __init__(self, core: CoreT, retention: Retention | None = None) -> None:
         super().__init__(core)
         self._core._call_it(type(self).__name__)
         try:
@@ -55,6 +43,7 @@ class BlockingStore(BlockingMethods[CoreT]):
         except BaseException:
             self.close()
             raise
+        core._keep_to(retention)
 
     @property
     def path(self) -> str | None:
@@ -75,83 +64,8 @@ class BlockingStore(BlockingMethods[CoreT]):
         return repr(self._core)
 
 
-class _BlockingFileStore(BlockingStore[FileCoreT], FileMethodTable):
+class BlockingFileStore(BlockingStore[FileCoreT], FileMethodTable):
     """The maintenance of the file too."""
-
-
-class InMemoryTraceStore(BlockingStore[MemoryStore]):
-    """`AsyncInMemoryTraceStore` for code that blocks; safe to share between threads.
-
-    Args:
-        max_size: How many to keep; the least recently saved or loaded goes first.
-        trace_type: The class that `load` returns; anything with ``from_dict``.
-        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
-            between saves.
-    """
-
-    def __init__(
-        self,
-        max_size: int = 1000,
-        *,
-        trace_type: TraceType = AgentTrace,
-        retention: Retention | None = None,
-    ) -> None:
-        super().__init__(MemoryStore(BlockingRuntime(), max_size, trace_type))
-        self._core._keep_to(retention)
-
-
-class SQLiteTraceStore(_BlockingFileStore[SQLiteStore]):
-    """`AsyncSQLiteTraceStore` for code that blocks; safe to share between threads and to use in a
-    child after a fork. Opens when it is made, so that a bad path fails there.
-
-    Args:
-        db_path: The file; made, with its folders, if it does not exist. ``":memory:"`` is one
-            private database for the life of the store.
-        durability: ``"full"``: a save that returned survives power loss. ``"normal"``: it survives
-            a crash of the program; power loss may take the last moments.
-        trace_type: The class that `load` returns; anything with ``from_dict``.
-        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
-            between saves.
-    """
-
-    def __init__(
-        self,
-        db_path: str | os.PathLike[str],
-        *,
-        durability: Durability = "full",
-        trace_type: TraceType = AgentTrace,
-        retention: Retention | None = None,
-    ) -> None:
-        super().__init__(SQLiteStore(BlockingRuntime(), db_path, durability, trace_type))
-        self._core._keep_to(retention)
-
-
-class JSONLTraceStore(_BlockingFileStore[JSONLStore]):
-    """`AsyncJSONLTraceStore` for code that blocks; safe to share between threads and to use in a
-    child after a fork. Opens when it is made, so that a bad path fails there.
-
-    Args:
-        path: The file; made, with its folders, if it does not exist.
-        durability: ``"normal"``: a save that returned survives a crash of the program. ``"full"``:
-            it survives power loss.
-        trace_type: The class that `load` returns; anything with ``from_dict``.
-        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
-            between saves.
-        progress: Called while the file is read for the first time, with the bytes read and the
-            bytes in all.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        durability: Durability = "normal",
-        trace_type: TraceType = AgentTrace,
-        retention: Retention | None = None,
-        progress: Progress | None = None,
-    ) -> None:
-        super().__init__(JSONLStore(BlockingRuntime(), path, durability, trace_type, progress))
-        self._core._keep_to(retention)
 
 
 class _Portals:

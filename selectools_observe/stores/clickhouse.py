@@ -6,15 +6,14 @@ from ..backends.clickhouse.rows import TraceRow
 from ..backends.clickhouse.store import ClickHouseStore
 from ..model.codec import TraceType
 from ..model.trace import AgentTrace
-from ..runtime.asyncio_ import AsyncioRuntime
 from ..runtime.interface import BlockingRuntime
-from .async_ import _Closing
+from .async_ import AsyncStore, asyncio_runtime
 from .blocking import BlockingStore
 
 __all__ = ["AsyncClickHouseTraceStore", "ClickHouseTraceStore"]
 
 
-class AsyncClickHouseTraceStore(ClickHouseStore, _Closing[TraceRow]):
+class AsyncClickHouseTraceStore(ClickHouseStore, AsyncStore[TraceRow]):
     """Traces in ClickHouse, for analytics over more than one server holds. Opens at first use, or
     at ``async with``.
 
@@ -27,7 +26,7 @@ class AsyncClickHouseTraceStore(ClickHouseStore, _Closing[TraceRow]):
     """
 
     def __init__(self, url: str, *, trace_type: TraceType = AgentTrace) -> None:
-        super().__init__(AsyncioRuntime(), url, trace_type)
+        super().__init__(asyncio_runtime(), url, trace_type)
 
 
 class ClickHouseTraceStore(BlockingStore[ClickHouseStore]):

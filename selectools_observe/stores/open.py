@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast, get_args
 from urllib.parse import parse_qsl
@@ -13,12 +12,19 @@ from ..backends import error_mapping, file_kind
 from ..backends.clickhouse import address as clickhouse_address
 from ..backends.postgres import address as postgres_address
 from ..errors import StorageError
+from ..model.reports import Progress
 from ..protocols import AsyncQueryableTraceStore, Durability, QueryableTraceStore
-from .async_ import AsyncInMemoryTraceStore, AsyncJSONLTraceStore, AsyncSQLiteTraceStore
-from .blocking import InMemoryTraceStore, JSONLTraceStore, SQLiteTraceStore
+from .named import store_class
 
 Kind: TypeAlias = Literal["sqlite", "jsonl", "memory", "postgresql", "clickhouse"]
 
+_CLASSES: dict[Kind, str] = {
+    "sqlite": "SQLiteTraceStore",
+    "jsonl": "JSONLTraceStore",
+    "memory": "InMemoryTraceStore",
+    "postgresql": "PostgresTraceStore",
+    "clickhouse": "ClickHouseTraceStore",
+}
 _FORMS = (
     "a path (traces.db, runs.jsonl), sqlite:///traces.db, jsonl:///runs.jsonl, "
     "postgresql://user@host/database, clickhouse://user@host:8123/database or memory: "
@@ -54,7 +60,7 @@ def open_store(
     name: str | os.PathLike[str],
     *,
     must_exist: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> QueryableTraceStore:
     """The blocking store of a name; close it in the end.
 
@@ -68,52 +74,38 @@ def open_store(
         ValueError: As `store_name`.
         StorageError: The file is missing, or cannot be opened.
     """
-    found = store_name(name)
-    if must_exist:
-        check_exists(found)
-    if found.kind == "memory":
-        return InMemoryTraceStore()
-    if found.kind == "postgresql":
-        from .postgres import PostgresTraceStore  # noqa: PLC0415 - needs an extra
-
-        return PostgresTraceStore(found.path)
-    if found.kind == "clickhouse":
-        from .clickhouse import ClickHouseTraceStore  # noqa: PLC0415 - needs an extra
-
-        return ClickHouseTraceStore(found.path)
-    if found.kind == "sqlite":
-        return SQLiteTraceStore(found.path, durability=found.durability or "full")
-    durability = found.durability or "normal"
-    return JSONLTraceStore(found.path, durability=durability, progress=progress)
+    return cast("QueryableTraceStore", _open("", name, must_exist, progress))
 
 
 def open_async_store(
     name: str | os.PathLike[str],
     *,
     must_exist: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> AsyncQueryableTraceStore:
     """`open_store` for code that runs in an event loop: the store opens at first use.
 
     Looks at the beginning of the file at once.
     """
+    return cast("AsyncQueryableTraceStore", _open("Async", name, must_exist, progress))
+
+
+def _open(
+    form: Literal["", "Async"],
+    name: str | os.PathLike[str],
+    must_exist: bool,  # noqa: FBT001
+    progress: Progress | None,
+) -> object:
     found = store_name(name)
     if must_exist:
         check_exists(found)
-    if found.kind == "memory":
-        return AsyncInMemoryTraceStore()
-    if found.kind == "postgresql":
-        from .postgres import AsyncPostgresTraceStore  # noqa: PLC0415 - needs an extra
-
-        return AsyncPostgresTraceStore(found.path)
-    if found.kind == "clickhouse":
-        from .clickhouse import AsyncClickHouseTraceStore  # noqa: PLC0415 - needs an extra
-
-        return AsyncClickHouseTraceStore(found.path)
-    if found.kind == "sqlite":
-        return AsyncSQLiteTraceStore(found.path, durability=found.durability or "full")
-    durability = found.durability or "normal"
-    return AsyncJSONLTraceStore(found.path, durability=durability, progress=progress)
+    options: dict[str, object] = {}
+    if found.durability:
+        options["durability"] = found.durability
+    if found.kind == "jsonl":
+        options["progress"] = progress
+    path = [found.path] if found.path else []
+    return store_class(form + _CLASSES[found.kind])(*path, **options)
 
 
 def store_name(name: str | os.PathLike[str]) -> StoreName:

@@ -6,15 +6,14 @@ from ..backends.postgres.rows import TraceRow
 from ..backends.postgres.store import PostgresStore
 from ..model.codec import TraceType
 from ..model.trace import AgentTrace
-from ..runtime.asyncio_ import AsyncioRuntime
 from ..runtime.interface import BlockingRuntime
-from .async_ import _Closing
+from .async_ import AsyncStore, asyncio_runtime
 from .blocking import BlockingStore
 
 __all__ = ["AsyncPostgresTraceStore", "PostgresTraceStore"]
 
 
-class AsyncPostgresTraceStore(PostgresStore, _Closing[TraceRow]):
+class AsyncPostgresTraceStore(PostgresStore, AsyncStore[TraceRow]):
     """Traces in a PostgreSQL database. Opens at first use, or at ``async with``.
 
     One store serves any number of event loops and tasks; any number of processes and machines may
@@ -26,7 +25,7 @@ class AsyncPostgresTraceStore(PostgresStore, _Closing[TraceRow]):
     """
 
     def __init__(self, url: str, *, trace_type: TraceType = AgentTrace) -> None:
-        super().__init__(AsyncioRuntime(), url, trace_type)
+        super().__init__(asyncio_runtime(), url, trace_type)
 
 
 class PostgresTraceStore(BlockingStore[PostgresStore]):

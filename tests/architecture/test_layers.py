@@ -116,10 +116,11 @@ def test_the_top_level_is_small(ours):
     assert len(ours.rooms()) <= 14
 
 
-def test_importing_brings_only_the_dependencies():
+def modules_after(statement: str) -> set[str]:
+    """What is imported by a statement, in an interpreter of its own."""
     program = (
-        "import json, sys; before = set(sys.modules); import selectools_observe; "
-        "print(json.dumps(sorted({m.split('.')[0] for m in set(sys.modules) - before})))"
+        f"import json, sys; before = set(sys.modules); {statement}; "
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -128,7 +129,17 @@ def test_importing_brings_only_the_dependencies():
         text=True,
         cwd=Path(__file__).parents[2],
     )
-    loaded = set(json.loads(done.stdout)) - sys.stdlib_module_names
-    loaded = {name for name in loaded if not name.startswith("_")}
+    return set(json.loads(done.stdout))
+
+
+def test_importing_brings_only_the_dependencies():
+    loaded = {name.split(".")[0] for name in modules_after(f"import {NAME}")}
+    loaded = {name for name in loaded - sys.stdlib_module_names if not name.startswith("_")}
     assert loaded <= {NAME, *DEPENDENCIES, *BENEATH}
     assert NAME in loaded
+
+
+def test_a_blocking_store_brings_its_backend_and_no_event_loop():
+    loaded = modules_after(f"from {NAME} import SQLiteTraceStore")
+    assert {engine_of(name) for name in loaded} == {None, "sqlite"}
+    assert "asyncio" not in loaded

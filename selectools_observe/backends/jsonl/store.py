@@ -34,10 +34,7 @@ from ..ordered_index import (
 from ..paging import PageRequest, PageRow
 from ..progress import Done, Steps, take
 from ..rollup_memory import RollupMemory
-from .backup import Source, backing_up
 from .log_file import JSONLFile, Unit
-from .repair import repairing
-from .verify import verifying
 
 T = TypeVar("T")
 Args = ParamSpec("Args")
@@ -155,10 +152,14 @@ class JSONLStore(FileCore[EncodedTrace]):
             raise
 
     def _verifying(self) -> Steps[VerifyReport]:
+        from .verify import verifying  # noqa: PLC0415 - seldom needed
+
         self._file.open()  # at first use
         return (yield from verifying(self._file.file, self._where))
 
     def _backing_up(self, path: str, *, overwrite: bool) -> Steps[BackupReport]:
+        from .backup import Source, backing_up  # noqa: PLC0415 - seldom needed
+
         fd, size, notes = self._file.snapshot()
         try:
             source = Source(fd, size, notes, self._where)
@@ -169,6 +170,8 @@ class JSONLStore(FileCore[EncodedTrace]):
                 os.close(notes)
 
     def _repairing(self, into: str, *, keep_suspect: bool) -> Steps[RepairReport]:
+        from .repair import repairing  # noqa: PLC0415 - seldom needed
+
         return repairing(self._file.file, self._where, into, keep_suspect=keep_suspect)
 
     def _compacting(self) -> Steps[CompactReport]:

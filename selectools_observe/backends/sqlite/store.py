@@ -36,10 +36,6 @@ from .index import counter
 from .index.ordered import can_order
 from .index.text_search import TextSearch
 from .index.word_keeper import WordKeeper
-from .recovery.backup import backing_up
-from .recovery.compact import compacting
-from .recovery.repair import repairing
-from .recovery.verify import verifying
 from .rollups import latest_groups
 from .rollups.aggregation import can_aggregate
 from .rollups.rollup_upkeep import make_rollups
@@ -241,19 +237,27 @@ class SQLiteStore(FileCore[WrittenTrace]):
             self._database.close()
 
     def _verifying(self) -> Steps[VerifyReport]:
+        from .recovery.verify import verifying  # noqa: PLC0415 - seldom needed
+
         return self._on_connection(lambda held: verifying(held, self._where))
 
     def _backing_up(self, path: str, *, overwrite: bool) -> Steps[BackupReport]:
+        from .recovery.backup import backing_up  # noqa: PLC0415 - seldom needed
+
         return self._on_connection(
             lambda held: backing_up(held, self._where, path, overwrite=overwrite)
         )
 
     def _repairing(self, into: str, *, keep_suspect: bool) -> Steps[RepairReport]:
+        from .recovery.repair import repairing  # noqa: PLC0415 - seldom needed
+
         if self._database.is_private:
             raise StorageError(self._where, "the store is in memory", "Write one with backup(path)")
         return repairing(self._database.file, self._where, into, keep_suspect=keep_suspect)
 
     def _compacting(self) -> Steps[CompactReport]:
+        from .recovery.compact import compacting  # noqa: PLC0415 - seldom needed
+
         return self._on_connection(lambda held: compacting(held, self._where))
 
     def _on_connection(self, begin: Callable[[Connection], Steps[T]]) -> Steps[T]:
