@@ -38,11 +38,17 @@ def size_of(path: str) -> int:
     return sum(os.path.getsize(path + p) for p in ("", "-wal") if os.path.exists(path + p))
 
 
-def turn(store: SQLiteTraceStore, first: int) -> float:
-    began = time.perf_counter()
+def turn(store: SQLiteTraceStore, first: int) -> tuple[float, int, int]:
+    """Save a turn's runs: the seconds it took, the largest file, and with its log."""
+    spent, file, both = 0.0, 0, 0
     for start in range(first, first + TURN, AT_ONCE):
-        store.save_many([run(number) for number in range(start, start + AT_ONCE)])
-    return time.perf_counter() - began
+        runs = [run(number) for number in range(start, start + AT_ONCE)]
+        began = time.perf_counter()
+        store.save_many(runs)
+        spent += time.perf_counter() - began
+        path = str(store.path)
+        file, both = max(file, os.path.getsize(path)), max(both, size_of(path))
+    return spent, file, both
 
 
 def read(path: str, done: threading.Event, times: list[float]) -> None:
@@ -68,8 +74,9 @@ def main(runs: int = 200_000, keep_bytes: int = 20_000_000) -> None:
             reader = threading.Thread(target=read, args=(kept, done, reads))
             reader.start()
             for first in range(0, runs, TURN):
-                spent.append((turn(one, first), turn(other, first)))
-                sizes.append((first + TURN, os.path.getsize(kept), size_of(kept)))
+                seconds, file, both = turn(one, first)
+                spent.append((seconds, turn(other, first)[0]))
+                sizes.append((first + TURN, file, both))
             done.set()
             reader.join()
             left, is_whole = one.count(), one.verify().ok

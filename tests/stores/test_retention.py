@@ -78,21 +78,30 @@ class TestByItself:
             assert store.count() == 100
             assert store.count() == len(store.list(1000))
 
+    @pytest.mark.parametrize("bound", [2_000 * KB, 6_000 * KB])
     @pytest.mark.parametrize("kind", ["sqlite", "jsonl"])
-    def test_a_file_stays_within_its_bound(self, tmp_path, kind):
+    def test_a_file_stays_within_its_bound_with_its_log(self, tmp_path, kind, bound):
         path = tmp_path / "x"
-        bound = 4_000 * KB
         make = SQLiteTraceStore if kind == "sqlite" else JSONLTraceStore
-        with make(path, durability="normal", retention=Retention(keep_bytes=bound)) as store:
+        rule = Retention(keep_bytes=bound)
+        with make(path, durability="normal", retention=rule) as store, make(path) as reader:
             most = 0
-            for number in range(2500):
-                store.save(run(number))
-                if number % 50 == 0:
-                    most = max(most, sizes_of(path)[0])
+            for start in range(0, 10_000, 50):
+                store.save_many([run(n, 1 * KB) for n in range(start, start + 50)])
+                most = max(most, sum(sizes_of(path)))
+                assert reader.list(1)[0].run_id == f"run-{start + 49:05}"
             assert bound / 2 < most <= 1.3 * bound
             assert store.verify().ok
             found = [summary.run_id for summary in store.list(10_000)]
-            assert found == [f"run-{n:05}" for n in range(2499, 2499 - len(found), -1)]
+            assert found == [f"run-{n:05}" for n in range(9_999, 9_999 - len(found), -1)]
+
+    def test_memory_stays_within_its_bound(self):
+        bound = 2_000 * KB
+        with InMemoryTraceStore(100_000, retention=Retention(keep_bytes=bound)) as store:
+            for number in range(5000):
+                store.save(run(number, 1 * KB))
+            report = store.prune(keep_bytes=10 * bound, dry_run=True)
+            assert bound / 2 < report.size_before <= 1.1 * bound
 
     async def test_in_an_event_loop(self, tmp_path):
         rule = Retention(keep_runs=100)

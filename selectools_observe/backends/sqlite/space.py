@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 
 from .index.index_upkeep import BLOCK
@@ -49,12 +48,6 @@ def is_wasteful(connection: sqlite3.Connection) -> bool:
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     return bool(mode != _INCREMENTAL and free > 0.25 * pages)
-
-
-def shorten_log(connection: sqlite3.Connection) -> None:
-    """Move the log into the file, which is cut then, as far as no reader is in the way."""
-    with contextlib.suppress(sqlite3.Error):
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
 
 def forget_blocks(connection: sqlite3.Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -48,9 +49,6 @@ _IDLE_PIECE = 0.02  # seconds of making rollups at a time
 T = TypeVar("T")
 Args = ParamSpec("Args")
 HeldT = TypeVar("HeldT")
-
-_LOG_SHARE = 8  # the part of ``keep_bytes`` that the write-ahead log may have beside it
-_LEAST_LOG = 512 * 1024
 
 
 class SQLiteStore(FileCore[WrittenTrace]):
@@ -191,9 +189,10 @@ class SQLiteStore(FileCore[WrittenTrace]):
 
     def _keep_to(self, retention: Retention | None) -> None:
         super()._keep_to(retention)
-        if retention is not None and retention.keep_bytes is not None:
-            share = retention.keep_bytes // _LOG_SHARE
-            self._database.log_limit = min(wal.LIMIT, max(share, _LEAST_LOG))
+        if retention is None or retention.keep_bytes is None or self._database.is_private:
+            return
+        self._database.log_limit = wal.limit_under(retention.keep_bytes)
+        super()._keep_to(replace(retention, keep_bytes=wal.room_under(retention.keep_bytes)))
 
     async def _size(self) -> int:
         return await self._loop_local.current().write(Writer.size)

@@ -20,7 +20,7 @@ from .index.index_upkeep import FOREIGN_ROWS_AT_ONCE, keep_up
 from .reader import load_one
 from .rows import WrittenTrace
 from .transaction import transaction, undo
-from .wal import Log
+from .wal import LARGE_STEP, Log
 
 # What one caller saves together, to be stored whole or not at all.
 Unit: TypeAlias = Sequence[WrittenTrace]
@@ -92,6 +92,7 @@ class Writer:
             StorageError: The file was taken away meanwhile.
         """
         rows = units[0] if len(units) == 1 else [row for unit in units for row in unit]
+        self._log.grows(sum([len(row.encoded.trace) for row in rows]))
         self._keep_up(len(rows))
         answers: list[Exception | None] = [None] * len(units)
         try:
@@ -126,7 +127,6 @@ class Writer:
             for chunk in chunks:
                 self._insert(chunk)
         self._saved += len(rows)
-        self._log.grew(sum([len(row.encoded.trace) for row in rows]))
 
     def _insert(self, rows: Sequence[WrittenTrace]) -> None:
         now = timestamps.now()
@@ -155,6 +155,7 @@ class Writer:
         if self._saved < min(max(least, _BATCHES_BETWEEN_UPKEEP * coming), most):
             return
         # No fewer of another program's rows than of ours.
+        self._log.look(LARGE_STEP)
         keep_up(self.connection, self._where, 1 + self._saved // FOREIGN_ROWS_AT_ONCE)
         self._saved = 0
 
@@ -168,7 +169,7 @@ class Writer:
         if changed is None:
             return False
         self._saved += 1
-        self._log.grew(len(changed.encoded.trace))
+        self._log.grows(len(changed.encoded.trace))
         self._check_place()
         return True
 
@@ -204,14 +205,14 @@ class Writer:
 
     def give_back(self, *, all_of_it: bool) -> bool:
         """Give some free pages back; whether there are more."""
-        self._log.keep_short()
+        self._log.look()
         if all_of_it:
             space.forget_blocks(self.connection)
             if words.is_useless(self.connection):
                 words.rebuild(self.connection)
         more = space.give_back(self.connection, all_of_it=all_of_it)
         if all_of_it and not more:
-            space.shorten_log(self.connection)
+            self._log.begin_again()
         return more
 
     def is_wasteful(self) -> bool:
