@@ -84,7 +84,7 @@ class MemoryStore(StoreCore[Snapshot]):
         self._judging: Sequence[Annotation] = ()
 
     def _prepare(self, trace: object) -> Snapshot:
-        return snapshot(trace)
+        return snapshot(trace, compact=True)
 
     async def _save(self, traces: Sequence[Snapshot]) -> None:
         now = timestamps.now()

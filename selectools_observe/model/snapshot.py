@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from ..errors import InvalidTraceError
-from .codec import EncodedTrace, WrittenTrace, decode, encode, written
+from .codec import EncodedTrace, as_dict, decode, encode, written
 from .details import details_of_parts, make_summary
 from .facets import facts_of, has_error, usage_of
 from .json_values import UnstorableValueError, dumps, loads, replace_foreign
 from .reference_writer import may_hold_timestamp, may_repeat
-from .trace import AgentTrace, TraceFacts, TraceSummary, total_of
+from .references import KEY
+from .trace import AgentTrace, TraceFacts, TraceStep, TraceSummary, total_of
 from .validation import check_metadata_depth, fit_to_store, validate_steps
 
-_FEW = 4
+_SMALL = 64 * 1024  # bytes in which not much can be said twice
 _ABSENT = msgspec.Raw()
 
 
@@ -60,8 +62,13 @@ _unpacker = msgspec.msgpack.Decoder()
 _summary_unpacker = msgspec.msgpack.Decoder(_PackedSummary)
 
 
-def snapshot(trace: object) -> Snapshot:
+def snapshot(trace: object, *, compact: bool = False) -> Snapshot:
     """`encode`, most of it put off until somebody asks.
+
+    Args:
+        trace: A trace, or any object with its shape.
+        compact: To be kept for long: if it is large, what repeats in it is kept once, which takes
+            longer than to copy it.
 
     Raises:
         InvalidTraceError: As `encode`.
@@ -70,21 +77,29 @@ def snapshot(trace: object) -> Snapshot:
         return Snapshot(trace.run_id, trace.steps, trace)
     own, run_id = fit_to_store(trace)
     try:
-        return _snapshot(own, run_id)
+        return _snapshot(own, run_id, compact=compact)
     except UnstorableValueError as error:
         raise InvalidTraceError(run_id, error.path, error.reason) from error.__cause__
 
 
-def _snapshot(own: AgentTrace, run_id: str) -> Snapshot:
+def _snapshot(own: AgentTrace, run_id: str, *, compact: bool) -> Snapshot:
     steps = list(own.steps)
     plain = validate_steps(steps, run_id)
     check_metadata_depth(own.metadata)
     packed = None
-    # A few steps that repeat each other are packed faster than they are distinguished.
-    if plain and not own.extra and not (len(steps) > _FEW and may_repeat(steps)):
+    if plain and not own.extra:
         # The total is seldom asked for: see `Snapshot.trace`.
         packed = _pack(written(own, run_id, 0, steps, own.metadata or msgspec.UNSET))
+    elif KEY not in (own.extra or ()) and _are_named([own, *steps]):
+        packed = _pack(as_dict(own, run_id, steps, 0))
+    if packed is not None and compact and len(packed) > _SMALL and may_repeat(steps):
+        packed = None
     return Snapshot(run_id, len(steps), encode(own) if packed is None else packed)
+
+
+def _are_named(holders: Sequence[AgentTrace | TraceStep]) -> bool:
+    """Whether all that has no field has a name, as what is read by name must."""
+    return all([type(name) is str for each in holders for name in each.extra or ()])
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False):
@@ -142,7 +157,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
         return facts_of(decode(self.trace()))
 
 
-def _pack(trace: WrittenTrace) -> bytes | None:
+def _pack(trace: object) -> bytes | None:
     """The trace in msgpack; None if that would keep less of it than JSON does."""
     try:
         packed = _packer.encode(trace)
