@@ -25,9 +25,10 @@ from ..model.trace import AgentTrace, TraceSummary
 from ..runtime.interface import BlockingRuntime, Runtime, iterate_sync, run_sync
 from ..runtime.loop_local import LoopLocal
 from . import timestamps
-from .base import Loaded, StoreCore
+from .base import StoreCore
 from .method_table import AsyncDerivedTable, DerivedTable
 from .paging import PageRequest, PageRow
+from .row_queries import Loaded
 from .text_scan import FEWEST_AT_ONCE, TextScan
 
 log = logging.getLogger(__name__)

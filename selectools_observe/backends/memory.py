@@ -18,7 +18,7 @@ from ..model.trace import TraceFacts, TraceSummary
 from ..runtime.fork import ForkSafeLock
 from ..runtime.interface import Runtime
 from . import timestamps
-from .base import Loaded, StoreCore
+from .base import StoreCore
 from .ordered_index import (
     Entry,
     OrderedIndex,
@@ -30,6 +30,7 @@ from .ordered_index import (
 )
 from .paging import PageRequest, PageRow
 from .rollup_memory import RollupMemory
+from .row_queries import Loaded
 
 
 class _Kept(Entry):

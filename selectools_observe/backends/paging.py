@@ -14,7 +14,7 @@ class PageRequest(msgspec.Struct, frozen=True):
 
     Attributes:
         filters: What they must match; its ``limit`` is for the methods, not for the backend.
-        beyond: The page begins after this place, in its own direction.
+        after: The page begins after this place, in its own direction.
         limit: The most that it holds; None for all.
         offset: How many to leave out first.
         oldest_first: The direction.
@@ -35,7 +35,7 @@ class PageRow(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         key: Its number in that order.
         summary: The summary.
-        rank: How many of the same instant are older.
+        tiebreaker: How many of the same instant are older.
     """
 
     key: int

@@ -19,9 +19,10 @@ from ..model.pagination import Position
 from ..model.trace import TraceFacts
 from ..runtime.interface import Runtime
 from ..runtime.loop_local import LoopLocal
-from .base import Loaded, PreparedT, StoreCore
+from .base import PreparedT, StoreCore
 from .paging import PageRequest, PageRow
 from .ranges import is_exact
+from .row_queries import Loaded
 from .server_rows import checked_trace, read_summary
 
 SummaryRow: TypeAlias = tuple[int, int, bytes]

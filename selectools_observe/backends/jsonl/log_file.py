@@ -25,11 +25,11 @@ from ...model.trace import TraceFacts
 from ...runtime.fork import rest_during_forks
 from .. import timestamps
 from ..atomic_file import sync_folder, write_all
-from ..base import Loaded
 from ..filelock import lock, unlock
 from ..ordered_index import OrderedIndex, ScanRequest, ScanResult
 from ..paging import PageRow
 from ..private_files import FILE_MODE, check_regular, make_folder
+from ..row_queries import Loaded
 from .annotation_file import AnnotationFile, Change
 from .file_io import ByteRange, Drop, clear_away, copy_lines, is_at, read_at, take_back
 from .line_format import (

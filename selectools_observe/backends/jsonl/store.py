@@ -22,7 +22,7 @@ from ...runtime.interface import Runtime
 from ...runtime.loop_local import LoopLocal
 from ...runtime.worker import CallWorker
 from .. import error_mapping
-from ..base import Loaded, checked_path
+from ..base import checked_path
 from ..file_base import FileCore
 from ..ordered_index import (
     ScanRequest,
@@ -34,6 +34,7 @@ from ..ordered_index import (
 from ..paging import PageRequest, PageRow
 from ..progress import Done, Steps, take
 from ..rollup_memory import RollupMemory
+from ..row_queries import Loaded
 from .log_file import JSONLFile, Unit
 
 T = TypeVar("T")

@@ -18,8 +18,8 @@ from ...model.ordering import Order, SortKey
 from ...model.trace import TraceSummary
 from ...model.validation import is_storable_id
 from ...runtime.gil import GilYielder
-from ..base import Loaded
 from ..paging import PageRequest, PageRow
+from ..row_queries import Loaded
 from . import annotation_rows
 from .index.candidates import CandidateQuery, bounds_of, check_order
 from .index.index_upkeep import index_everything

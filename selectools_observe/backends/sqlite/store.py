@@ -25,10 +25,11 @@ from ...runtime.batching import AwaitedBatcher, Batcher
 from ...runtime.interface import Runtime
 from ...runtime.loop_local import LoopLocal
 from ...runtime.worker import Worker
-from ..base import Loaded, checked_path
+from ..base import checked_path
 from ..file_base import FileCore
 from ..paging import PageRequest, PageRow
 from ..progress import Done, Steps, take
+from ..row_queries import Loaded
 from . import reader, wal
 from .annotation_rows import annotations_of_runs
 from .connection import Connection
