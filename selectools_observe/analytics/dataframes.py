@@ -1,23 +1,25 @@
-"""Runs, and their steps, as data frames of pandas or Polars. Each needs the extra of its name."""
+"""Runs, and their steps, as data frames of pandas or Polars, each of which needs the extra of its
+name, or as tables of Arrow, through which both are made where pyarrow is there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
-from ..model.json_values import dumps
-from ..model.trace import EPOCH, AgentTrace, TraceSummary, is_finite
+from ..model.trace import AgentTrace, TraceSummary
+from .typed_columns import LARGEST_INTEGER, Kind, as_kind, sound, to_arrow
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+    import pyarrow as pa
 
-Kind: TypeAlias = Literal["text", "time", "integer", "number", "flag"]
-Column: TypeAlias = tuple[Kind, list[Any]]
+Engine: TypeAlias = Literal["pandas", "polars", "pyarrow"]
+Column: TypeAlias = tuple[Kind, Sequence[Any]]
 
-_LARGEST_INTEGER = 2**63 - 1
+_EXTRAS = {"pandas": "pandas", "polars": "polars", "pyarrow": "parquet"}
 
 
 @overload
@@ -26,9 +28,11 @@ def to_dataframe(
 ) -> pd.DataFrame: ...
 @overload
 def to_dataframe(summaries: Iterable[TraceSummary], engine: Literal["polars"]) -> pl.DataFrame: ...
+@overload
+def to_dataframe(summaries: Iterable[TraceSummary], engine: Literal["pyarrow"]) -> pa.Table: ...
 def to_dataframe(
-    summaries: Iterable[TraceSummary], engine: Literal["pandas", "polars"] = "pandas"
-) -> pd.DataFrame | pl.DataFrame:
+    summaries: Iterable[TraceSummary], engine: Engine = "pandas"
+) -> pd.DataFrame | pl.DataFrame | pa.Table:
     """Runs as a data frame, a row each, in their order.
 
     The columns are the fields of `TraceSummary`: ``run_id`` (text), ``created_at`` (timezone-aware,
@@ -40,7 +44,7 @@ def to_dataframe(
 
     Args:
         summaries: A page, a list or an iterator of them.
-        engine: Which library's data frame to make.
+        engine: Which library's data frame to make; ``"pyarrow"`` makes a table.
 
     Raises:
         ImportError: The library is not installed.
@@ -55,9 +59,11 @@ def steps_to_dataframe(
 ) -> pd.DataFrame: ...
 @overload
 def steps_to_dataframe(traces: Iterable[AgentTrace], engine: Literal["polars"]) -> pl.DataFrame: ...
+@overload
+def steps_to_dataframe(traces: Iterable[AgentTrace], engine: Literal["pyarrow"]) -> pa.Table: ...
 def steps_to_dataframe(
-    traces: Iterable[AgentTrace], engine: Literal["pandas", "polars"] = "pandas"
-) -> pd.DataFrame | pl.DataFrame:
+    traces: Iterable[AgentTrace], engine: Engine = "pandas"
+) -> pd.DataFrame | pl.DataFrame | pa.Table:
     """The steps of runs as a data frame, a row each, in their order.
 
     The columns are ``run_id``, ``number`` (the step's place in its run, from 0) and fields of
@@ -68,7 +74,7 @@ def steps_to_dataframe(
 
     Args:
         traces: Runs with their steps, such as `iter_traces` gives; one at a time is held.
-        engine: Which library's data frame to make.
+        engine: Which library's data frame to make; ``"pyarrow"`` makes a table.
 
     Raises:
         ImportError: The library is not installed.
@@ -77,18 +83,35 @@ def steps_to_dataframe(
     return _frame(engine, lambda: _step_columns(traces))
 
 
-def _frame(engine: str, columns: Callable[[], dict[str, Column]]) -> Any:
-    if engine not in {"pandas", "polars"}:
-        raise ValueError(f"engine must be 'pandas' or 'polars', not {engine!r}")
+def _frame(engine: Engine, columns: Callable[[], dict[str, Column]]) -> Any:
+    if engine not in _EXTRAS:
+        raise ValueError(f"engine must be 'pandas', 'polars' or 'pyarrow', not {engine!r}")
+    library = _library(engine)
+    if (pyarrow := _pyarrow()) is None:
+        plain: Mapping[str, Column] = {
+            n: (k, [as_kind(k, value) for value in v]) for n, (k, v) in columns().items()
+        }
+        return _in_pandas(library, plain) if engine == "pandas" else _in_polars(library, plain)
+    table = pyarrow.table({n: to_arrow(pyarrow, k, v) for n, (k, v) in columns().items()})
+    if engine == "pandas":
+        return _pandas_of(library, table)
+    return library.from_arrow(table) if engine == "polars" else table
+
+
+def _library(engine: Engine) -> Any:
     try:
-        library = import_module(engine)
+        return import_module(engine)
     except ImportError as error:
-        raise ModuleNotFoundError(
-            f'A data frame of {engine} needs it: pip install "selectools-observe[{engine}]"',
-            name=engine,
-        ) from error
-    made = columns()
-    return _in_pandas(library, made) if engine == "pandas" else _in_polars(library, made)
+        install = f'pip install "selectools-observe[{_EXTRAS[engine]}]"'
+        message = f"A data frame of {engine} needs it: {install}"
+        raise ModuleNotFoundError(message, name=engine) from error
+
+
+def _pyarrow() -> Any:
+    try:
+        return import_module("pyarrow")
+    except ImportError:
+        return None
 
 
 _STEP_FIELDS: dict[str, Kind] = {
@@ -100,7 +123,7 @@ _STEP_FIELDS: dict[str, Kind] = {
     "completion_tokens": "integer",
     "cost_usd": "number",
     "tool_name": "text",
-    "tool_args": "text",
+    "tool_args": "json",
     "tool_result": "text",
     "error": "text",
     "reasoning": "text",
@@ -110,73 +133,49 @@ _STEP_FIELDS: dict[str, Kind] = {
 
 
 def _step_columns(traces: Iterable[AgentTrace]) -> dict[str, Column]:
-    columns: dict[str, Column] = {"run_id": ("text", []), "number": ("integer", [])}
-    columns |= {name: (kind, []) for name, kind in _STEP_FIELDS.items()}
+    run_ids: list[str] = []
+    numbers: list[int] = []
+    fields: dict[str, list[Any]] = {name: [] for name in _STEP_FIELDS}
     for trace in traces:
         steps = trace.steps
-        columns["run_id"][1].extend([_sound(trace.run_id)] * len(steps))
-        columns["number"][1].extend(range(len(steps)))
-        for name, kind in _STEP_FIELDS.items():
-            columns[name][1].extend([_as(kind, getattr(step, name)) for step in steps])
-    return columns
+        run_ids.extend([trace.run_id] * len(steps))
+        numbers.extend(range(len(steps)))
+        for name, values in fields.items():
+            values.extend([getattr(step, name) for step in steps])
+    fields["type"] = [str(getattr(one, "value", one)) for one in fields["type"]]
+    columns: dict[str, Column] = {"run_id": ("text", run_ids), "number": ("integer", numbers)}
+    return columns | {name: (kind, fields[name]) for name, kind in _STEP_FIELDS.items()}
 
 
-def _as(kind: Kind, value: Any) -> Any:
-    """A step's value as its column holds it; None if it cannot be that."""
-    match kind:
-        case "text" if value is not None:
-            return _sound(_text(value))
-        case "integer":
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            return value if whole and abs(value) <= _LARGEST_INTEGER else None
-        case "number":
-            return float(value) if is_finite(value) else None
-        case "time":
-            return _moment(value)
-    return None
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return str(getattr(value, "value", value))  # a step's type is an enum
-    return dumps(value).decode("utf-8", "surrogatepass")
-
-
-def _moment(value: Any) -> datetime | None:
-    """The time of seconds since the epoch; None if no calendar has it."""
-    try:
-        return EPOCH + timedelta(seconds=value) if is_finite(value) else None
-    except OverflowError:
-        return None
+_RUN_FIELDS: dict[str, Kind] = {
+    "run_id": "text",
+    "created_at": "time",
+    "steps": "integer",
+    "total_ms": "number",
+    "prompt_tokens": "integer",
+    "completion_tokens": "integer",
+    "cost_usd": "number",
+    "has_error": "flag",
+    "name": "text",
+    "outcome": "text",
+    "session_id": "text",
+    "user_id": "text",
+    "agent": "text",
+    "started_at": "time",
+    "wall_ms": "number",
+    "input": "text",
+    "output": "text",
+}
 
 
 def _columns(runs: list[TraceSummary]) -> dict[str, Column]:
-    fields: dict[str, Kind] = {
-        "run_id": "text",
-        "created_at": "time",
-        "steps": "integer",
-        "total_ms": "number",
-        "prompt_tokens": "integer",
-        "completion_tokens": "integer",
-        "cost_usd": "number",
-        "has_error": "flag",
-        "name": "text",
-        "outcome": "text",
-        "session_id": "text",
-        "user_id": "text",
-        "agent": "text",
-        "started_at": "time",
-        "wall_ms": "number",
-        "input": "text",
-        "output": "text",
-    }
     columns: dict[str, Column] = {
-        name: (kind, _of_field([getattr(run, name) for run in runs]))
-        for name, kind in fields.items()
+        name: (kind, [getattr(run, name) for run in runs]) for name, kind in _RUN_FIELDS.items()
     }
-    keys = dict.fromkeys(key for run in runs for key in run.metadata)
-    for key in keys:
-        columns[_sound(f"metadata.{key}")] = _of_metadata([run.metadata.get(key) for run in runs])
+    maps = [run.metadata for run in runs]
+    for key in dict.fromkeys(key for metadata in maps for key in metadata):
+        values = [metadata.get(key) for metadata in maps]
+        columns[sound(f"metadata.{key}")] = _kind_of(values), values
     return columns | _of_annotations(runs)
 
 
@@ -194,39 +193,43 @@ def _of_annotations(runs: list[TraceSummary]) -> dict[str, Column]:
     return columns
 
 
-def _of_field(values: list[Any]) -> list[Any]:
-    return [_sound(value) if isinstance(value, str) else value for value in values]
-
-
-def _of_metadata(values: list[Any]) -> Column:
-    present = [value for value in values if value is not None]
-    types = set(map(type, present))
+def _kind_of(values: list[Any]) -> Kind:
+    """The narrowest kind that holds all of them."""
+    types = set(map(type, values)) - {type(None)}
     if types == {bool}:
-        return "flag", values
-    if types == {int} and all(abs(value) <= _LARGEST_INTEGER for value in present):
-        return "integer", values
+        return "flag"
+    present = [value for value in values if value is not None] if int in types else ()
+    if types == {int} and all(abs(value) <= LARGEST_INTEGER for value in present):
+        return "integer"
     if types == {float} or (types == {int, float} and _fit_floats(present)):
-        return "number", [None if value is None else float(value) for value in values]
-    if types <= {str}:
-        return "text", [None if value is None else _sound(value) for value in values]
-    return "text", [None if value is None else _sound(dumps(value).decode()) for value in values]
+        return "number"
+    return "text" if types <= {str} else "json"
 
 
-def _fit_floats(values: list[float]) -> bool:
+def _fit_floats(values: Iterable[float]) -> bool:
     """Whether all are the same as floats: integers beyond 2**53 are not."""
     return all(abs(value) <= 2**53 for value in values if isinstance(value, int))
 
 
-def _sound(text: str) -> str:
-    """Text that can be written as UTF-8: lone surrogates become escapes."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+def _pandas_of(pandas: Any, table: pa.Table) -> pd.DataFrame:
+    """Of Arrow's table; integers and flags with gaps stay such."""
+    with_gaps = {"int64": pandas.Int64Dtype(), "bool": pandas.BooleanDtype()}
+    series = {
+        name: column.to_pandas(types_mapper=lambda found: with_gaps.get(str(found)))
+        if column.null_count
+        else column.to_pandas()
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+    frame: pd.DataFrame = pandas.DataFrame(series, copy=False)
+    return frame
 
 
-def _in_pandas(pandas: Any, columns: dict[str, Column]) -> pd.DataFrame:
+def _in_pandas(pandas: Any, columns: Mapping[str, Column]) -> pd.DataFrame:
     types = {
         "time": "datetime64[us, UTC]", "integer": "int64", "number": "float64", "flag": "bool",
         "text": "str" if int(pandas.__version__.split(".")[0]) >= 3 else "object",
     }  # fmt: skip
+    types["json"] = types["text"]
     types_with_gaps = types | {"integer": "Int64", "flag": "boolean"}
     series = {}
     for name, (kind, values) in columns.items():
@@ -236,13 +239,14 @@ def _in_pandas(pandas: Any, columns: dict[str, Column]) -> pd.DataFrame:
     return frame
 
 
-def _in_polars(polars: Any, columns: dict[str, Column]) -> pl.DataFrame:
+def _in_polars(polars: Any, columns: Mapping[str, Column]) -> pl.DataFrame:
     types = {
         "time": polars.Datetime("us", "UTC"),
         "integer": polars.Int64,
         "number": polars.Float64,
         "flag": polars.Boolean,
         "text": polars.String,
+        "json": polars.String,
     }
     frame: pl.DataFrame = polars.DataFrame(
         [polars.Series(name, values, types[kind]) for name, (kind, values) in columns.items()]

@@ -6,38 +6,23 @@ is exact, and what is read back.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from contextlib import suppress
-from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from ..analytics.typed_columns import Kind, arrow_types, to_arrow
 from ..model.annotations import Annotation
 from ..model.codec import encode
-from ..model.json_values import dumps, loads
+from ..model.json_values import loads
 from ..model.references import expand
-from ..model.trace import EPOCH
 from .exports import Saved
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_LARGEST = 2**63 - 1
-_LAST_SECOND = 253_402_300_800  # of the year 9999
-_NUMBERS = {int, float, type(None)}
-_EXACT: dict[str, set[type]] = {
-    "text": {str, type(None)},
-    "json": {str, type(None)},
-    "integer": {int, type(None)},
-    "number": {float, type(None)},
-    "flag": {bool, type(None)},
-    "time": {datetime, type(None)},
-    "texts": set(),
-}
 _OF_STEPS = {"models": "model", "tools": "tool_name"}
 
-STEP_COLUMNS: dict[str, str] = {
+STEP_COLUMNS: dict[str, Kind] = {
     "number": "integer",
     "type": "text",
     "timestamp": "time",
@@ -59,7 +44,7 @@ STEP_COLUMNS: dict[str, str] = {
 """The fields of a step and their kinds; ``number`` is its place in the run, from 0. A
 call's ``input`` repeats the conversation so far: it is in ``trace_json`` only."""
 
-RUN_COLUMNS: dict[str, str] = {
+RUN_COLUMNS: dict[str, Kind] = {
     "run_id": "text",
     "created_at": "time",
     "started_at": "time",
@@ -85,7 +70,7 @@ RUN_COLUMNS: dict[str, str] = {
 }
 """The columns of a run and their kinds, before ``annotations``, ``steps`` and ``trace_json``."""
 
-ANNOTATION_COLUMNS: dict[str, str] = {
+ANNOTATION_COLUMNS: dict[str, Kind] = {
     "name": "text",
     "label": "text",
     "score": "number",
@@ -99,22 +84,9 @@ ANNOTATION_COLUMNS: dict[str, str] = {
 """The fields of an annotation and their kinds."""
 
 
-def types(pyarrow: Any) -> dict[str, pa.DataType]:
-    """The Arrow types of the kinds."""
-    return {
-        "text": pyarrow.string(),
-        "json": pyarrow.string(),
-        "integer": pyarrow.int64(),
-        "number": pyarrow.float64(),
-        "flag": pyarrow.bool_(),
-        "time": pyarrow.timestamp("us", "UTC"),
-        "texts": pyarrow.list_(pyarrow.string()),
-    }
-
-
 def schema(pyarrow: Any) -> pa.Schema:
     """The columns with their Arrow types."""
-    known = types(pyarrow)
+    known = arrow_types(pyarrow)
     step = pyarrow.struct([(name, known[kind]) for name, kind in STEP_COLUMNS.items()])
     annotation = pyarrow.struct([(name, known[kind]) for name, kind in ANNOTATION_COLUMNS.items()])
     found: pa.Schema = pyarrow.schema(
@@ -133,7 +105,7 @@ def batch_of(pyarrow: Any, runs: Sequence[Saved]) -> pa.RecordBatch:
     texts = [encode(trace).trace for _, trace, _ in runs]
     reported: list[dict[str, Any]] = [expand(loads(text)) for text in texts]
     columns = {
-        name: array(pyarrow, kind, _values(name, runs, reported))
+        name: to_arrow(pyarrow, kind, _values(name, runs, reported))
         for name, kind in RUN_COLUMNS.items()
     }
     columns["annotations"] = _annotations(pyarrow, [run.annotations for run in runs])
@@ -158,7 +130,7 @@ def _annotations(pyarrow: Any, runs: list[Sequence[Annotation]]) -> pa.ListArray
     """The annotations of each run, as lists of structs."""
     every = [one for said in runs for one in said]
     columns = [
-        array(pyarrow, kind, [getattr(one, name) for one in every])
+        to_arrow(pyarrow, kind, [getattr(one, name) for one in every])
         for name, kind in ANNOTATION_COLUMNS.items()
     ]
     found: pa.ListArray = pyarrow.ListArray.from_arrays(
@@ -182,85 +154,12 @@ def _steps(pyarrow: Any, runs: list[list[dict[str, Any]]]) -> pa.ListArray:
 def step_array(pyarrow: Any, steps: list[dict[str, Any]], numbers: list[int]) -> pa.StructArray:
     """Steps as structs of their columns; ``numbers`` are their places in their runs."""
     columns = [
-        array(pyarrow, kind, numbers if name == "number" else [step.get(name) for step in steps])
+        to_arrow(pyarrow, kind, numbers if name == "number" else [step.get(name) for step in steps])
         for name, kind in STEP_COLUMNS.items()
     ]
     found: pa.StructArray = pyarrow.StructArray.from_arrays(columns, list(STEP_COLUMNS))
     return found
 
 
-def array(pyarrow: Any, kind: str, values: list[Any]) -> pa.Array:
-    """Values as a column of their kind: at once where all are of its type, else one by one."""
-    found: pa.Array
-    if kind == "json":
-        values = [None if value is None else _as(kind, value) for value in values]
-    elif kind == "time" and set(map(type, values)) <= _NUMBERS:
-        found = _times(pyarrow, values)
-        if found is not None:
-            return found
-    if set(map(type, values)) <= _EXACT[kind]:
-        with suppress(pyarrow.ArrowException, UnicodeError, OverflowError):
-            found = pyarrow.array(values, types(pyarrow)[kind])
-            return found
-    found = pyarrow.array([_as(kind, value) for value in values], types(pyarrow)[kind])
-    return found
-
-
-def _times(pyarrow: Any, values: list[Any]) -> Any:
-    """Seconds since the epoch as times; None if some are in no calendar."""
-    if any(value is not None and not abs(value) < _LAST_SECOND for value in values):
-        return None
-    microseconds = [None if value is None else round(value * 1_000_000) for value in values]
-    return pyarrow.array(microseconds, pyarrow.timestamp("us", "UTC"))
-
-
 def _distinct(steps: list[dict[str, Any]], name: str) -> list[str]:
     return list(dict.fromkeys(v for step in steps if isinstance(v := step.get(name), str)))
-
-
-def _as(kind: str, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
-    """A value as its column takes it; None if it cannot be that."""
-    if value is None:
-        return None
-    match kind:
-        case "text":
-            return _sound(value if isinstance(value, str) else dumps(value).decode())
-        case "json":
-            return _sound(dumps(value).decode())
-        case "texts":
-            known = value if isinstance(value, list) else []
-            return [_sound(each) for each in known if isinstance(each, str)]
-        case "integer":
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            return value if whole and abs(value) <= _LARGEST else None
-        case "number":
-            return _number(value)
-        case "time":
-            return value if isinstance(value, datetime) else _moment(value)
-    return value if isinstance(value, bool) else None
-
-
-def _number(value: Any) -> float | None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    try:
-        found = float(value)
-    except OverflowError:
-        return None
-    return found if math.isfinite(found) else None
-
-
-def _moment(value: Any) -> datetime | None:
-    """The time of seconds since the epoch; None if no calendar has it."""
-    found = _number(value)
-    if found is None:
-        return None
-    try:
-        return EPOCH + timedelta(seconds=found)
-    except OverflowError:
-        return None
-
-
-def _sound(text: str) -> str:
-    """Text that can be written as UTF-8: lone surrogates become escapes."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -9,18 +9,23 @@ import pytest
 import selectools_observe as so
 from selectools_observe.analytics.dataframes import steps_to_dataframe
 
-ENGINES = ["pandas", "polars"]
+ENGINES = ["pandas", "polars", "pyarrow", "pandas without pyarrow", "polars without pyarrow"]
 
 
 @pytest.fixture(params=ENGINES)
-def engine(request) -> str:
-    pytest.importorskip(request.param, reason="the extra is not installed")
-    return request.param
+def engine(request, monkeypatch) -> str:
+    name, *without = request.param.split(maxsplit=1)
+    pytest.importorskip(name, reason="the extra is not installed")
+    if without:
+        monkeypatch.setattr("selectools_observe.analytics.dataframes._pyarrow", lambda: None)
+    return name
 
 
 def rows_of(frame: object, engine: str) -> list[dict]:
     if engine == "polars":
         return frame.to_dicts()
+    if engine == "pyarrow":
+        return frame.to_pylist()
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
@@ -36,8 +41,9 @@ def test_a_row_is_a_step(engine):
     assert (second["number"], second["tool_args"]) == (1, '{"a":[1]}')
 
 
-def test_what_a_column_does_not_hold_is_missing(engine):
-    step = so.TraceStep("llm_call", timestamp=1e300, prompt_tokens=2**80, model="\ud800")
+@pytest.mark.parametrize("stamp", [1e300, -1e11])
+def test_what_a_column_does_not_hold_is_missing(engine, stamp):
+    step = so.TraceStep("llm_call", timestamp=stamp, prompt_tokens=2**80, model="\ud800")
     (row,) = rows_of(steps_to_dataframe([so.AgentTrace(steps=[step])], engine), engine)
     assert (row["timestamp"], row["prompt_tokens"], row["model"]) == (None, None, "\\ud800")
 
@@ -45,4 +51,4 @@ def test_what_a_column_does_not_hold_is_missing(engine):
 def test_no_runs_make_a_frame_with_all_columns(engine):
     frame = steps_to_dataframe([], engine)
     assert len(frame) == 0
-    assert "tool_args" in frame.columns
+    assert "tool_args" in (frame.column_names if engine == "pyarrow" else frame.columns)

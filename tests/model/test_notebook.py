@@ -133,10 +133,15 @@ class TestHtml:
         assert "run-2" in shown["text/html"]
 
 
-@pytest.fixture(params=["pandas", "polars"])
-def engine(request):
-    pytest.importorskip(request.param, reason=f"{request.param} is not installed")
-    return request.param
+@pytest.fixture(params=["pandas", "polars", "pandas without pyarrow", "polars without pyarrow"])
+def engine(request, monkeypatch):
+    name, *without = request.param.split(maxsplit=1)
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    if without:
+        monkeypatch.setattr("selectools_observe.analytics.dataframes._pyarrow", lambda: None)
+    else:
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    return name
 
 
 def types(frame) -> dict[str, str]:
@@ -186,7 +191,7 @@ class TestDataFrames:
         assert list(frame["metadata.odd"]) == [r"\ud83d", "fine"]
 
     def test_an_engine_that_is_none(self):
-        with pytest.raises(ValueError, match="'pandas' or 'polars', not 'dask'"):
+        with pytest.raises(ValueError, match="'pandas', 'polars' or 'pyarrow', not 'dask'"):
             to_dataframe([], "dask")
 
     def test_a_missing_library_is_named(self, monkeypatch):
