@@ -42,7 +42,6 @@ from .state import State, state_of
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 MAX_BODY = 64 * 1024 * 1024
-_BODIES_AT_ONCE = 2  # of the largest size
 _PATIENCE = 5  # seconds for a health check
 _OPEN = ("/", "/login", "/health")  # they look after themselves
 
@@ -126,7 +125,7 @@ def create_app(
         token=token,
         read_only=read_only,
         max_body=max_body,
-        bodies=Held(_BODIES_AT_ONCE * max_body, limits),
+        bodies=Held(max_body, limits),
         running=RunningRuns(store),
         answers=SharedAnswers(whole),
         limits=limits,

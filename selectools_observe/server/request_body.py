@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import time
 import zlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from typing import TypeVar
 
 import anyio
+import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 
 from ..model.limits import DEFAULT_LIMITS, JsonScanner, LimitError, Limits
@@ -18,7 +20,11 @@ PATIENCE = 30.0  # seconds for a body to begin, and between two of its parts
 _SLOWEST = 1024  # bytes a second, after that
 _PIECE = 64 * 1024  # bytes that are unpacked at once
 _GZIP = 16 + zlib.MAX_WBITS
+_BODIES_AT_ONCE = 2  # of the largest size
 _BODIES_OF_VALUES = 2  # of the most values that one may have, decoded at a time
+_QUICK = 8 * 1024  # bytes that nobody waits for
+
+T = TypeVar("T")
 
 
 def media_type(request: Request, accepted: Collection[str], hint: str) -> str:
@@ -38,19 +44,33 @@ class Held:
     """How many bytes of bodies are in memory, and how many values are made of them, all together.
 
     Args:
-        most: How many bytes may be.
+        largest: How many bytes one may have.
         limits: What one body may become.
     """
 
-    def __init__(self, most: int, limits: Limits = DEFAULT_LIMITS) -> None:
-        self._most = most
+    def __init__(self, largest: int, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._largest = max(1, largest)
+        self._most = _BODIES_AT_ONCE * largest
         self._held = 0
         self._limits = limits
         self._values = ValueBudget(_BODIES_OF_VALUES * limits.values)
+        self._turns = asyncio.Lock()
+        self._working = asyncio.Lock()
 
-    def decoding(self, values: int) -> contextlib.AbstractAsyncContextManager[None]:
-        """Wait for the turn to make this many values of a body."""
-        return self._values.holding(values)
+    async def working(self, work: Callable[[], T]) -> T:
+        """Do work on a large body in a thread, one at a time.
+
+        More of them would compete for the interpreter, and the event loop with all of them.
+        """
+        async with self._working:
+            return await anyio.to_thread.run_sync(work)
+
+    def decoding(self, values: int, size: int) -> contextlib.AbstractAsyncContextManager[None]:
+        """Wait for the turn to make this many values of a body of so many bytes.
+
+        One of the largest bodies is decoded at a time, or two of the most values.
+        """
+        return self._values.holding(max(values, self._values.most * size // self._largest))
 
     @contextlib.asynccontextmanager
     async def body(
@@ -71,7 +91,7 @@ class Held:
         collected: list[bytes] = []
         size = 0
         try:
-            async for piece in body_pieces(request, limit):
+            async for piece in self._pieces(request, limit):
                 if size + len(piece) > limit:
                     raise too_large(limit)
                 self._grow(len(piece))
@@ -96,13 +116,16 @@ class Held:
             Problem: As `body`; or there are too many.
         """
         line = _Line(self._limits)
-        number = 0
+        number = blanks = 0
         try:
-            async for piece in body_pieces(request, limit):
+            async for piece in self._pieces(request, limit):
                 if number + piece.count(b"\n") > self._limits.lines:
                     raise too_much(LimitError("lines", self._limits.lines))
                 if not (line.text or line.refused or piece.strip()):
                     number += piece.count(b"\n")
+                    blanks += len(piece)
+                    if blanks > limit:
+                        raise too_large(limit)
                     continue
                 *ends, last = piece.split(b"\n")
                 for end in ends:
@@ -117,6 +140,18 @@ class Held:
                 yield number + 1, line.refused or bytes(line.text)
         finally:
             self._held -= len(line.text)
+
+    async def _pieces(self, request: Request, limit: int) -> AsyncIterator[bytes]:
+        """The body as it comes, unpacked; a packed one has the limit as a whole.
+
+        Between two pieces of all bodies together the event loop comes round, so that many large
+        ones keep nobody waiting for longer than one.
+        """
+        async for piece in _unpacked_if_packed(request, limit):
+            if len(piece) > _QUICK:
+                async with self._turns:
+                    await asyncio.sleep(0)
+            yield piece
 
     def _grow(self, size: int) -> None:
         if self._held + size > self._most:
@@ -166,14 +201,14 @@ class ValueBudget:
     """How many values may be in the making at a time; the others wait for their turn."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._left = most
         self._freed = asyncio.Condition()
 
     @contextlib.asynccontextmanager
     async def holding(self, values: int) -> AsyncIterator[None]:
         """Hold so many, once there are."""
-        values = min(values, self._most)
+        values = min(values, self.most)
         async with self._freed:
             await self._freed.wait_for(lambda: self._left >= values)
             self._left -= values
@@ -198,18 +233,14 @@ def feed(scanner: JsonScanner, piece: bytes) -> None:
         raise too_much(error) from None
 
 
-async def body_pieces(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """The body as it comes, unpacked; a packed one has the limit as a whole."""
+def _unpacked_if_packed(request: Request, limit: int) -> AsyncIterator[bytes]:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding in {"", "identity"}:
-        async for piece in _received(request):
-            yield piece
-    elif encoding in {"gzip", "x-gzip"}:
-        async for piece in _unpacked(request, limit):
-            yield piece
-    else:
-        message = f"Content-Encoding {encoding!r:.40} is not supported"
-        raise Problem(415, "unsupported_media_type", message, "Send it plain or with gzip")
+        return _received(request)
+    if encoding in {"gzip", "x-gzip"}:
+        return _unpacked(request, limit)
+    message = f"Content-Encoding {encoding!r:.40} is not supported"
+    raise Problem(415, "unsupported_media_type", message, "Send it plain or with gzip")
 
 
 async def _received(request: Request) -> AsyncIterator[bytes]:
@@ -233,7 +264,11 @@ async def _received(request: Request) -> AsyncIterator[bytes]:
 
 async def _unpacked(request: Request, limit: int) -> AsyncIterator[bytes]:
     unpacker, total, is_finished = zlib.decompressobj(_GZIP), 0, True
+    taken = 0  # a body may also be many members that hold nothing
     async for received in _received(request):
+        taken += len(received)
+        if taken > limit:
+            raise too_large(limit)
         packed, piece = received, b""
         while packed or len(piece) == _PIECE:
             try:

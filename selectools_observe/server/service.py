@@ -9,6 +9,7 @@ import ipaddress
 import os
 import signal
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
@@ -34,6 +35,7 @@ _GRACE = 5  # seconds for answers under way when the server stops
 _ACCEPTED_AT_ONCE = 64  # fewer than the descriptors that are left over
 _LEAVING = 16  # connections that make room, and are gone a moment later
 _BACKLOG = 512  # connections that wait to be accepted
+_SWITCH_INTERVAL = 0.0005  # seconds that a thread keeps the interpreter while the loop wants it
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -98,7 +100,22 @@ def run(
 
                 await Server(app, ready).serve([listener])
 
-        asyncio.run(serve())
+        with _switching_often():
+            asyncio.run(serve())
+
+
+@contextlib.contextmanager
+def _switching_often() -> Iterator[None]:
+    """Threads that compute hand the interpreter over sooner than after Python's 5 ms.
+
+    An answer waits for it several times: the event loop, the store's thread, the loop again.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, _SWITCH_INTERVAL))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def check_access(host: str, token: str | None) -> None:

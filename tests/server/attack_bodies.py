@@ -67,3 +67,18 @@ SPANS = {
     "lists in a text": (otlp('{"stringValue": "[[]' + ",[]" * 4 * MANY + ']"}'), "values"),
     "nesting": (otlp('{"arrayValue": {"values": [' * 1000), "depth"),
 }
+_FEWER = 490_000
+TAKEN = {
+    "lists": run_with(
+        "{}", '[{"type": "error", "tool_args": {"a": [[]' + ",[]" * (_FEWER // 2) + "]}}]"
+    ),
+    "objects": run_with(
+        "{}", '[{"type": "error", "tool_args": {"a": [{}' + ',{"a":0}' * (_FEWER // 2) + "]}}]"
+    ),
+    "a long text": run_with("{}", '[{"type": "error", "error": "' + "x" * 60_000_000 + '"}]'),
+    "a long text of escapes": run_with(
+        "{}", '[{"type": "error", "error": "' + "\\n" * 30_000_000 + '"}]'
+    ),
+    "steps": run_with("{}", "[" + ",".join(['{"type": "error"}'] * 99_000) + "]"),
+}
+"""Bodies as large as is taken."""

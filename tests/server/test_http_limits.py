@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import json
 import select
 import socket
+import sys
 import time
 import zlib
+from collections import Counter
 
 import httpx
 import pytest
 from served import run_of, serving
+from starlette.requests import Request
 from store_kinds import eventually
 
 from selectools_observe import AsyncSQLiteTraceStore, InMemoryTraceStore
 from selectools_observe.server import connection_limits as connections
 from selectools_observe.server import request_body as bodies
+from selectools_observe.server import run
 
 JSON = {"Content-Type": "application/json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -226,6 +231,18 @@ class TestSize:
         sent = {**JSON, "Content-Encoding": "gzip"}
         assert small.client.post("/api/traces", content=packed, headers=sent).status_code == 201
 
+    def test_gzip_of_endless_members_that_hold_nothing(self, small):
+        nothing = gzip.compress(b"") * 500
+        sent = {**JSON, "Content-Encoding": "gzip"}
+        endless = (nothing for _ in range(1000))
+        response = small.client.post("/api/traces", content=endless, headers=sent)
+        assert response.status_code == 413
+
+    def test_a_line_of_endless_blanks(self, small):
+        endless = (b" " * 10_000 for _ in range(1000))
+        response = small.client.post("/api/traces", content=endless, headers=NDJSON)
+        assert response.status_code == 413
+
     @pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "zstd", "identity, gzip"])
     def test_other_encodings(self, small, encoding):
         sent = {**JSON, "Content-Encoding": encoding}
@@ -279,6 +296,47 @@ def test_connections_beyond_the_most_are_turned_away(monkeypatch, path):
         for connection in held:
             connection.close()
         assert eventually(lambda: answers(service))
+
+
+async def test_one_piece_of_all_bodies_is_looked_at_each_time_the_loop_comes_round():
+    """However many send at once, whoever asks for little waits for one piece only."""
+    text = gzip.compress(b'{"a": [' + b"[]," * 400_000)
+    looked_at = []
+
+    class Scanner:
+        def feed(self, piece: bytes) -> None:
+            looked_at.append(rounds)
+
+    async def receive():
+        return {"type": "http.request", "body": text, "more_body": False}
+
+    async def sent() -> None:
+        headers = [(b"content-encoding", b"gzip")]
+        request = Request({"type": "http", "headers": headers}, receive)
+        async with held.body(request, 10_000_000, Scanner()):
+            pass
+
+    held, rounds = bodies.Held(50_000_000), 0
+    sending = asyncio.gather(*(sent() for _ in range(8)))
+    while not sending.done():
+        await asyncio.sleep(0)
+        rounds += 1
+    large = [count for count in Counter(looked_at).values() if count > 1]
+    assert len(looked_at) >= 8 * 1_200_000 / 65536
+    assert len(large) <= 8, "but for the ends of bodies, which are small"
+
+
+def test_threads_hand_over_sooner_while_serving_and_as_before_afterwards(monkeypatch):
+    seen = []
+
+    async def serve(self, sockets):
+        seen.append(sys.getswitchinterval())
+
+    monkeypatch.setattr("selectools_observe.server.service.Server.serve", serve)
+    before = sys.getswitchinterval()
+    run(InMemoryTraceStore(), port=0)
+    assert seen[0] < before / 5
+    assert sys.getswitchinterval() == before
 
 
 def answers(service) -> bool:

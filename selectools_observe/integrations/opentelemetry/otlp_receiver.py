@@ -100,6 +100,8 @@ class OtlpReceiver:
         self._limits = limits
         self._unused = {"log_records": 0, "metrics": 0}
         self._counting = threading.Lock()
+        # Threads that read bodies at once only compete for the interpreter.
+        self._reading = threading.Lock()
 
     @property
     def unused(self) -> dict[str, int]:
@@ -142,7 +144,8 @@ class OtlpReceiver:
         return OtlpReply(200, kind, _answer(kind, signal, *taken))
 
     def _take_spans(self, text: bytes | str) -> Told | None:
-        request = read_otlp(text, limits=self._limits)
+        with self._reading:
+            request = read_otlp(text, limits=self._limits)
         log_rejected(request.rejected)
         if not self._gatherer.add(request.spans):
             return None
@@ -159,7 +162,8 @@ class OtlpReceiver:
         return 0, message
 
     def _take_logs(self, text: bytes | str) -> Told | None:
-        request = read_logs(text, limits=self._limits)
+        with self._reading:
+            request = read_logs(text, limits=self._limits)
         if not self._gatherer.add(request.spans):
             return None
         self._count("log_records", request.unused)
@@ -173,14 +177,17 @@ class OtlpReceiver:
     def _take_metrics(self, text: bytes | str) -> Told | None:
         is_json = isinstance(text, str)
         body = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        with self._reading:
+            self._count("metrics", self._metrics_in(body, is_json=is_json))
+        return 0, ""
+
+    def _metrics_in(self, body: bytes, *, is_json: bool) -> int:
         check_otlp(body, self._limits, is_json=is_json, message="other")
         if is_json:
-            self._count("metrics", metrics_in_json(loads(body)))
-        else:
-            from .otlp_proto import metrics_in_protobuf  # noqa: PLC0415 - JSON needs no protobuf
+            return metrics_in_json(loads(body))
+        from .otlp_proto import metrics_in_protobuf  # noqa: PLC0415 - JSON needs no protobuf
 
-            self._count("metrics", metrics_in_protobuf(body))
-        return 0, ""
+        return metrics_in_protobuf(body)
 
     _take: ClassVar[dict[str, Callable[[OtlpReceiver, bytes | str], Told | None]]] = {
         "traces": _take_spans,

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from functools import partial
 from typing import IO, Any, TypeVar, cast
 
-import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -70,7 +69,7 @@ async def _save_body(state: State, request: Request) -> Response:
     async with json_body(state, request) as (value, size):
         if isinstance(value, list):
             return await _save_each(state, _items(value), _Values(state))
-        run = await beside(lambda: _taken(state, trace_of_value(value)), size)
+        run = await _beside(state, lambda: _taken(state, trace_of_value(value)), size)
         run_id = await state.store.save(run)
     state.hub.hurry()
     return answer({"run_id": run_id}, 201)
@@ -86,9 +85,9 @@ async def json_body(state: State, request: Request) -> AsyncIterator[tuple[Any, 
     scanner = JsonScanner(state.limits)
     async with (
         state.bodies.body(request, state.max_body, scanner) as body,
-        state.bodies.decoding(scanner.values),
+        state.bodies.decoding(scanner.values, len(body)),
     ):
-        yield await beside(partial(_json_of, body), len(body)), len(body)
+        yield await _beside(state, partial(_json_of, body), len(body)), len(body)
 
 
 def _json_of(body: bytes) -> Any:
@@ -105,9 +104,9 @@ def _taken(state: State, trace: AgentTrace) -> AgentTrace:
     return cast("AgentTrace", encode(trace)) if is_ours else trace
 
 
-async def beside(work: Callable[[], T], size: int) -> T:
+async def _beside(state: State, work: Callable[[], T], size: int) -> T:
     """Do work on this many bytes, in a thread if it takes long."""
-    return await anyio.to_thread.run_sync(work) if size > _QUICK else work()
+    return await state.bodies.working(work) if size > _QUICK else work()
 
 
 async def _items(values: list[Any]) -> AsyncIterator[tuple[int, Any]]:
@@ -135,7 +134,7 @@ class _Lines:
     ) -> contextlib.AbstractAsyncContextManager[None]:
         texts = [line for line in lines if isinstance(line, bytes)]
         values = sum(text.count(mark) for text in texts for mark in (b",", b"[", b"{"))
-        return self._state.bodies.decoding(values)
+        return self._state.bodies.decoding(values, sum(map(len, texts)))
 
 
 class _Values:
@@ -207,7 +206,7 @@ async def _take_batch(
 
     if batch:
         async with kind.turn([item for _, item in batch]):
-            await _save_batch(state, await beside(decoded, size), report)
+            await _save_batch(state, await _beside(state, decoded, size), report)
 
 
 def _run_or_problem(state: State, kind: _Lines | _Values, item: Any) -> AgentTrace | Problem:

@@ -48,7 +48,7 @@ async def _take(request: Request, signal: Signal) -> Response:
     async with (
         state.bodies.body(request, state.max_body, scanner) as body,
         # What a body holds is counted in the thread: a byte may be a value.
-        state.bodies.decoding(min(len(body), state.limits.values)),
+        state.bodies.decoding(min(len(body), state.limits.values), len(body)),
     ):
         try:
             take = partial(receiver.receive, body, kind, signal=signal)
