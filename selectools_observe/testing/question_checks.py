@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ..model.annotations import Annotation
 from ..model.facets import facts_of
 from ..model.filters import TraceFilter, matches, order_of
 from ..model.ordering import ORDERS
@@ -36,6 +37,14 @@ _CONDITIONS = (
     '"gift card" OR (status:error -tool:search)', "meta.user:bob", "absent<1", "since:1d",
 )  # fmt: skip
 
+_OF_ANNOTATIONS = (
+    "score.quality<0.5", "-score.quality<0.5", "score.quality:1", "score.quality=0.25 steps>1",
+    "label:bad", "-label:bad user:alice", "label:b*", "label.tone:curt", "label.tone:* -has:score",
+    "has:note", "-has:note refund", "has:annotation", "-has:annotation", "has:label",
+    "has:score.tone", "has:annotation.tone OR score.quality>0.9",
+    "(label:bad OR tool:search) -status:error",
+)  # fmt: skip
+_ORDERS_BY_SCORE = ("score.quality", "-score.quality", "-score.absent")
 
 # Each at least once, in one direction or the other.
 _ORDERS = (None, *(f"-{name}" if n % 2 else name for n, name in enumerate(ORDERS)))
@@ -74,6 +83,31 @@ class QuestionChecks(Backend):
             expected = _expected(filters, summaries, traces)
             assert await caller.ids(filters) == expected[:limit], filters
             assert await caller.count(filters) == len(expected[:limit]), filters
+
+    async def test_questions_of_annotations_agree_with_plain_python(
+        self, caller: StoreCaller
+    ) -> None:
+        """Of runs some of which were annotated before they were saved again, and after."""
+        if not self.annotates:
+            pytest.skip("this store keeps no annotations")
+        traces = await _stored(caller)
+        present = await caller.ids()
+        await caller.annotate_many(_various_annotations(present))
+        await caller.save_many(traces[run_id] for run_id in present[3:90:13])
+        summaries = list(await caller.list(1000))
+        for number, where in enumerate(_OF_ANNOTATIONS):
+            filters = TraceFilter(where=where)
+            expected = _expected(filters, summaries, traces)
+            assert await caller.ids(filters) == expected, filters
+            assert await caller.count(filters) == len(expected), filters
+            assert (await caller.histogram(filters)).total == len(expected), filters
+            assert (await caller.statistics(filters, by=())).total.runs == len(expected), filters
+            ordered = replace(filters, order_by=_ORDERS_BY_SCORE[number % len(_ORDERS_BY_SCORE)])
+            assert await caller.ids(ordered) == _expected(ordered, summaries, traces), ordered
+            spared = _expected(replace(filters, where=f"({where}) label:good"), summaries, traces)
+            report = await caller.prune(where=filters, keep="label:good", dry_run=True)
+            going = len(expected) - len(spared)
+            assert (report.runs, report.spared) == (going, len(spared)), filters
 
     async def test_streams_and_histograms_answer_the_same_questions(
         self, caller: StoreCaller
@@ -165,6 +199,18 @@ class QuestionChecks(Backend):
         with pytest.raises(ValueError, match="must not be negative"):
             await caller.search("word", limit=-1)
         assert list(await caller.search("word", limit=0)) == []
+
+
+def _various_annotations(run_ids: Sequence[str]) -> Iterator[Annotation]:
+    """Annotations of about half of the runs, some of them twice; always the same ones."""
+    chance = random.Random(3)  # noqa: S311
+    for run_id in [*run_ids[::3], *run_ids[::4]]:
+        label, score = chance.choice([("bad", None), ("good", 1), (None, 0), ("curt", 0.25)])
+        yield Annotation(
+            run_id, chance.choice(["quality", "tone"]), label=label, score=score,
+            note=chance.choice(["because", None]),
+            step=chance.choice([None, None, 0]),
+        )  # fmt: skip
 
 
 async def _stored(caller: StoreCaller, number: int = 300) -> dict[str, AgentTrace]:
