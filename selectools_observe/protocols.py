@@ -444,6 +444,7 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
 
         Raises:
             ValueError: See there.
+            StorageError: ``keep_bytes`` of a store that cannot tell its size.
         """
         ...
 

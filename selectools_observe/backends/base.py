@@ -403,6 +403,7 @@ class StoreCore(RowQueries, Generic[PreparedT]):
             self._delete_oldest,
             self._deletes_at_once,
             self._prune_slack,
+            self._saves_between_steps,
         )
 
     # What pruning needs of a backend: see `PrunedStore`.
@@ -410,6 +411,7 @@ class StoreCore(RowQueries, Generic[PreparedT]):
     _deletes_at_once = 256
     _delete_oldest: Callable[[int], Awaitable[int]] | None = None
     _prune_slack = 0.0
+    _saves_between_steps = 512
 
     def _rows_oldest_first(
         self, filters: TraceFilter, at_once: int

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple, Protocol
 
-from ..errors import StoreClosedError, TraceStoreError
+from ..errors import StorageError, StoreClosedError, TraceStoreError
 from ..model.filters import TraceFilter
 from ..model.reports import Progress
 from ..model.retention import PruneReport, Retention
@@ -25,7 +25,6 @@ _IDS_REPORTED = 1000
 _MOST_ROUNDS = 20  # of measuring again: a run's share of the bytes is not known exactly
 _STEPS_A_BOUND = 64  # while a whole bound's worth is saved
 _FEWEST_RUNS_A_STEP = 64  # of a bound of runs: the step costs about as much for one
-_MOST_SAVES_BETWEEN_STEPS = 512
 _SECONDS_BETWEEN_STEPS = 60.0
 _RUNS_IN_A_STEP = 512
 
@@ -59,6 +58,7 @@ class PrunedStore(NamedTuple):
         deletes_at_once: Runs that are deleted together.
         prune_slack: The share by which a bound is overstepped before a step is taken, and
             understepped then.
+        saves_between_steps: At most, however large the bound is.
     """
 
     rows_oldest_first: Callable[[TraceFilter, int], AsyncIterator[Sequence[PageRow]]]
@@ -71,6 +71,7 @@ class PrunedStore(NamedTuple):
     delete_oldest: Callable[[int], Awaitable[int]] | None
     deletes_at_once: int
     prune_slack: float
+    saves_between_steps: int
 
 
 class Pruning:
@@ -159,7 +160,10 @@ class Pruning:
             return
         for _ in range(_MOST_ROUNDS):
             size = self.size = await self._store.size()
-            if size is None or size - self._bytes_gone() <= keep * (1 + slack):
+            if size is None:
+                problem = "keep_bytes: this store cannot tell its size"
+                raise StorageError(self._where, problem, "Use keep_runs or older_than")
+            if size - self._bytes_gone() <= keep * (1 + slack):
                 return
             slack_taken = int(keep * slack)
             excess = size - self._bytes_gone() - keep + slack_taken
@@ -287,11 +291,11 @@ class RetentionKeeper:
             log.warning("%s: retention could not be applied: %s", where, error)
         finally:
             self._is_busy = False
-            self._look_ahead(saved, pruning)
+            self._look_ahead(saved, pruning, store.saves_between_steps)
 
-    def _look_ahead(self, saved: int, pruning: Pruning) -> None:
+    def _look_ahead(self, saved: int, pruning: Pruning, most: int) -> None:
         """After how many saves the next step is due, by what those before it brought."""
-        rule, bounds = self._rule, [2 * self._between, _MOST_SAVES_BETWEEN_STEPS]
+        rule, bounds = self._rule, [2 * self._between, most]
         if rule.keep_runs is not None:
             bounds.append(max(rule.keep_runs // _STEPS_A_BOUND, _FEWEST_RUNS_A_STEP))
         if rule.keep_bytes is not None and pruning.size is not None:

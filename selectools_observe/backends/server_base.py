@@ -54,6 +54,8 @@ ConnectionsT = TypeVar("ConnectionsT", bound=ServerConnections)
 class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
     """A store whose rows are on a server, one row a run."""
 
+    _saves_between_steps = 4096  # a step counts the runs, which reads all of an index there
+
     def __init__(self, runtime: Runtime, where: str, trace_type: TraceType) -> None:
         super().__init__(runtime, where, trace_type)
         self._connections: LoopLocal[ConnectionsT] = LoopLocal(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..backends.clickhouse.rows import TraceRow
 from ..backends.clickhouse.store import ClickHouseStore
 from ..model.codec import TraceType
+from ..model.retention import Retention
 from ..model.trace import AgentTrace
 from ..runtime.interface import BlockingRuntime
 from .async_ import AsyncStore, asyncio_runtime
@@ -23,10 +24,15 @@ class AsyncClickHouseTraceStore(ClickHouseStore, AsyncStore[TraceRow]):
     Args:
         url: ``clickhouse://user@host:8123/database``; see `parse_address`.
         trace_type: The class that `load` returns; anything with ``from_dict``.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
+            between saves.
     """
 
-    def __init__(self, url: str, *, trace_type: TraceType = AgentTrace) -> None:
+    def __init__(
+        self, url: str, *, trace_type: TraceType = AgentTrace, retention: Retention | None = None
+    ) -> None:
         super().__init__(asyncio_runtime(), url, trace_type)
+        self._keep_to(retention)
 
 
 class ClickHouseTraceStore(BlockingStore[ClickHouseStore]):
@@ -36,7 +42,11 @@ class ClickHouseTraceStore(BlockingStore[ClickHouseStore]):
     Args:
         url: ``clickhouse://user@host:8123/database``; see `parse_address`.
         trace_type: The class that `load` returns; anything with ``from_dict``.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
+            between saves.
     """
 
-    def __init__(self, url: str, *, trace_type: TraceType = AgentTrace) -> None:
-        super().__init__(ClickHouseStore(BlockingRuntime(), url, trace_type))
+    def __init__(
+        self, url: str, *, trace_type: TraceType = AgentTrace, retention: Retention | None = None
+    ) -> None:
+        super().__init__(ClickHouseStore(BlockingRuntime(), url, trace_type), retention)

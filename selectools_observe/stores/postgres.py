@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..backends.postgres.rows import TraceRow
 from ..backends.postgres.store import PostgresStore
 from ..model.codec import TraceType
+from ..model.retention import Retention
 from ..model.trace import AgentTrace
 from ..runtime.interface import BlockingRuntime
 from .async_ import AsyncStore, asyncio_runtime
@@ -22,10 +23,15 @@ class AsyncPostgresTraceStore(PostgresStore, AsyncStore[TraceRow]):
     Args:
         url: ``postgresql://user@host1,host2/database?schema=traces``; see `parse_address`.
         trace_type: The class that `load` returns; anything with ``from_dict``.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
+            between saves.
     """
 
-    def __init__(self, url: str, *, trace_type: TraceType = AgentTrace) -> None:
+    def __init__(
+        self, url: str, *, trace_type: TraceType = AgentTrace, retention: Retention | None = None
+    ) -> None:
         super().__init__(asyncio_runtime(), url, trace_type)
+        self._keep_to(retention)
 
 
 class PostgresTraceStore(BlockingStore[PostgresStore]):
@@ -35,7 +41,11 @@ class PostgresTraceStore(BlockingStore[PostgresStore]):
     Args:
         url: ``postgresql://user@host1,host2/database?schema=traces``; see `parse_address`.
         trace_type: The class that `load` returns; anything with ``from_dict``.
+        retention: Which runs to keep: see `Retention`. Kept to by itself, in small steps
+            between saves.
     """
 
-    def __init__(self, url: str, *, trace_type: TraceType = AgentTrace) -> None:
-        super().__init__(PostgresStore(BlockingRuntime(), url, trace_type))
+    def __init__(
+        self, url: str, *, trace_type: TraceType = AgentTrace, retention: Retention | None = None
+    ) -> None:
+        super().__init__(PostgresStore(BlockingRuntime(), url, trace_type), retention)

@@ -155,6 +155,12 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         )
         return int(found)
 
+    async def _size(self) -> int:
+        # What rows hold: the disk has them compressed, and deleted ones until parts are merged.
+        sql = f"SELECT sum(length(trace) + length(summary)) FROM {self._database}.traces"
+        ((found,),) = await self._connections.current().count(sql)
+        return int(found)
+
     async def _tally_rows(self, filters: TraceFilter, tally: Tally) -> None:
         sql = queries.over_time(self._database, filters, tally)
         for bucket, runs, errors in await self._connections.current().count(sql):
