@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from ...model.json_values import DEEPEST, SCALARS, dumps, is_nested_deeply
 from ...model.limits import loads_limited
 from ...model.trace import is_finite
-from .semconv import SECONDS, TEXT_LISTS
+from .semconv import FIELDS, SECONDS, TEXT_LISTS, Kind
 
 _COUNTS = frozenset(
     {
@@ -48,29 +49,30 @@ class Attributes:
 
         It is removed if the meaning alone tells what it was.
         """
+        left = self.left
         for name in names:
-            raw = self.left.get(name)
-            if raw is None and name[-1] == ".":
-                raw = nested(self.left, name)
+            if (raw := left.get(name)) is not None:
+                here = {name: raw}
+            elif name[-1] == ".":
+                here = {key: value for key, value in left.items() if key.startswith(name)}
+                raw = nested(here, name) if here else None
             value = None if raw is None else read(meaning, raw, name)
             if value is not None:
-                if self._says(meaning, name, value, raw):
+                if _says(meaning, name, value, raw, here):
                     self.found[meaning] = name
-                    self._remove(name)
+                    for key in here:
+                        del left[key]
                 return value
         return None
 
-    def _says(self, meaning: str, name: str, value: Any, raw: Any) -> bool:
-        """Whether the value alone tells what the attributes were."""
-        if value is raw and name[-1] != "." and name not in TEXT_LISTS:
-            return True
-        if meaning in _JSON_TEXTS and isinstance(raw, str) and not isinstance(value, str):
-            # What was read from a JSON text says it, unless it was put into another object.
-            return isinstance(value, list) or raw[:1] == "{"
-        written = write(name, value)
-        if name[-1] != ".":
-            return _same(raw, written[name])
-        return written == {key: left for key, left in self.left.items() if key.startswith(name)}
+    def take_all(self, kind: Kind) -> dict[str, Any]:
+        """`take` of all that a span of this kind may say."""
+        found = {}
+        for meaning in _meanings(kind, self.left):
+            value = self.take(meaning, FIELDS[kind][meaning])
+            if value is not None:
+                found[meaning] = value
+        return found
 
     def keep(self, meaning: str) -> None:
         """Leave the attribute of this meaning as it was: the field says it otherwise."""
@@ -83,12 +85,39 @@ class Attributes:
                 if key == name or (prefix and key.startswith(name))
             }
 
-    def _remove(self, name: str) -> None:
-        if name.endswith("."):
-            for key in [key for key in self.left if key.startswith(name)]:
-                del self.left[key]
-        else:
-            del self.left[name]
+
+def _says(meaning: str, name: str, value: Any, raw: Any, here: dict[str, Any]) -> bool:
+    """Whether the value alone tells what the attributes were."""
+    if value is raw and name[-1] != "." and name not in TEXT_LISTS:
+        return True
+    if meaning in _JSON_TEXTS and isinstance(raw, str) and not isinstance(value, str):
+        # What was read from a JSON text says it, unless it was put into another object.
+        return isinstance(value, list) or raw[:1] == "{"
+    written = write(name, value)
+    return written == here if name[-1] == "." else _same(raw, written[name])
+
+
+def _meanings(kind: Kind, attributes: Mapping[str, Any]) -> Iterable[str]:
+    """Those fields of a kind that some attribute is named for, in their order."""
+    names, beginnings = _index(kind)
+    named = {meaning for key in attributes if key in names for meaning in names[key]}
+    for beginning, meaning in beginnings:
+        if meaning not in named and any([key.startswith(beginning) for key in attributes]):
+            named.add(meaning)
+    return [meaning for meaning in FIELDS[kind] if meaning in named]
+
+
+@cache
+def _index(kind: Kind) -> tuple[dict[str, list[str]], list[tuple[str, str]]]:
+    """The fields of a kind by the names of attributes, and by what names begin with."""
+    names: dict[str, list[str]] = {}
+    beginnings = []
+    for meaning, known in FIELDS[kind].items():
+        for name in known:
+            names.setdefault(name, []).append(meaning)
+            if name[-1] == ".":
+                beginnings.append((name, meaning))
+    return names, beginnings
 
 
 def read(meaning: str, raw: Any, name: str = "") -> Any:

@@ -339,14 +339,21 @@ def _identity(records: list[SpanRecord]) -> dict[str, Any]:
         if not has_given and IDENTITY_NAMES.isdisjoint(record.attributes):
             continue
         given = metadata_of(record) if left and has_given else {}
-        for key, names in list(left.items()):
-            reported = (place.get(name) for place in (record.attributes, given) for name in names)
-            value = next((each for each in reported if _is_set(each)), None)
-            if value is not None:
-                found[key] = value
-                del left[key]
+        for place in (record.attributes, given):
+            if not IDENTITY_NAMES.isdisjoint(place):
+                for key, names in left.items():
+                    if key not in found:
+                        value = _first_set(place, names)
+                        if value is not None:
+                            found[key] = value
+        left = {key: names for key, names in left.items() if key not in found}
     agent = next((name for name in map(agent_of, records) if name), None) if left else None
     return found | ({_AGENT: agent} if agent and _AGENT in left else {})
+
+
+def _first_set(place: Mapping[str, Any], names: Iterable[str]) -> Any:
+    """The first of these entries that is set."""
+    return next((place[name] for name in names if name in place and _is_set(place[name])), None)
 
 
 def _is_set(value: object) -> bool:

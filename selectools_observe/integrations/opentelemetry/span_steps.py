@@ -230,8 +230,7 @@ def _taken(record: SpanRecord, kind: Kind) -> tuple[dict[str, Any], Attributes, 
     """What a span says by meaning, what is left of its attributes, and of its events."""
     attributes = Attributes(record.attributes)
     events = _take_details(record.events, attributes.left)
-    found = {name: attributes.take(name, names) for name, names in FIELDS[kind].items()}
-    found = {name: value for name, value in found.items() if value is not None}
+    found = attributes.take_all(kind)
     messages, events = _take_messages(events, found, kind)
     found |= {name: value for name, value in messages.items() if found.get(name) is None}
     if kind is Kind.TOOL:
