@@ -234,7 +234,7 @@ def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
     if whole is None and plain and not trace.extra:
         whole = _encode_fast(trace, run_id, steps, total, metadata)
     if whole is None:
-        whole = dumps(as_dict(trace, run_id, steps, total))
+        whole = dumps(_as_dict(trace, run_id, steps, total))
     scan = StepScan(steps)
     return EncodedTrace(
         run_id,
@@ -264,12 +264,12 @@ def _encode_with_references(
 ) -> bytes | None:
     """The trace as JSON in which nothing long stands twice; None if that cannot be done."""
     try:
-        return dumps(with_references(as_dict(trace, run_id, steps, total)))
+        return dumps(with_references(_as_dict(trace, run_id, steps, total)))
     except Exception:  # noqa: BLE001 - the way without does it or says why not
         return None
 
 
-def as_dict(
+def _as_dict(
     trace: AgentTrace, run_id: str, steps: list[TraceStep], total: Number
 ) -> dict[str, object]:
     """`AgentTrace.to_dict` without copying: some values cannot be copied but can be written."""

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from ..errors import InvalidTraceError
-from .codec import EncodedTrace, as_dict, decode, encode, written
+from .codec import EncodedTrace, decode, encode, written
 from .details import details_of_parts, make_summary
 from .facets import facts_of, has_error, usage_of
 from .json_values import UnstorableValueError, dumps, loads, replace_foreign
 from .reference_writer import may_hold_timestamp, may_repeat
 from .references import KEY
-from .trace import AgentTrace, TraceFacts, TraceStep, TraceSummary, total_of
+from .trace import (
+    STEP_FIELDS,
+    TRACE_KEYS,
+    AgentTrace,
+    TraceFacts,
+    TraceStep,
+    TraceSummary,
+    total_of,
+)
 from .validation import check_metadata_depth, fit_to_store, validate_steps
 
 _SMALL = 64 * 1024  # bytes in which not much can be said twice
 _ABSENT = msgspec.Raw()
+_EXTRA = dict(zip(TraceStep.__struct_fields__, TraceStep.__struct_encode_fields__, strict=True))[
+    "extra"
+]
 
 
 class _PackedStep(msgspec.Struct, gc=False):
@@ -59,7 +70,7 @@ class _PackedSummary(msgspec.Struct):
 
 _packer = msgspec.msgpack.Encoder(enc_hook=replace_foreign)
 _unpacker = msgspec.msgpack.Decoder()
-_summary_unpacker = msgspec.msgpack.Decoder(_PackedSummary)
+_summary_unpacker = msgspec.msgpack.Decoder(tuple[_PackedSummary, msgspec.Raw])
 
 
 def snapshot(trace: object, *, compact: bool = False) -> Snapshot:
@@ -84,22 +95,24 @@ def snapshot(trace: object, *, compact: bool = False) -> Snapshot:
 
 def _snapshot(own: AgentTrace, run_id: str, *, compact: bool) -> Snapshot:
     steps = list(own.steps)
-    plain = validate_steps(steps, run_id)
+    validate_steps(steps, run_id)
     check_metadata_depth(own.metadata)
     packed = None
-    if plain and not own.extra:
+    if _has_names(own.extra, _RUN_NAMES) and all([_has_names(s.extra, STEP_FIELDS) for s in steps]):
         # The total is seldom asked for: see `Snapshot.trace`.
-        packed = _pack(written(own, run_id, 0, steps, own.metadata or msgspec.UNSET))
-    elif KEY not in (own.extra or ()) and _are_named([own, *steps]):
-        packed = _pack(as_dict(own, run_id, steps, 0))
+        run = written(own, run_id, 0, steps, own.metadata or msgspec.UNSET)
+        packed = _pack((run, own.extra))
     if packed is not None and compact and len(packed) > _SMALL and may_repeat(steps):
         packed = None
     return Snapshot(run_id, len(steps), encode(own) if packed is None else packed)
 
 
-def _are_named(holders: Sequence[AgentTrace | TraceStep]) -> bool:
-    """Whether all that has no field has a name, as what is read by name must."""
-    return all([type(name) is str for each in holders for name in each.extra or ()])
+_RUN_NAMES = TRACE_KEYS | {KEY}
+
+
+def _has_names(extra: dict[str, Any] | None, fields: Collection[str]) -> bool:
+    """Whether all that has no field has a name, and one that is no field's."""
+    return not extra or all([type(name) is str and name not in fields for name in extra])
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False):
@@ -128,15 +141,17 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
         """The trace, a JSON object."""
         if not isinstance(self._kept, bytes):
             return self._kept.trace
-        trace = _unpacker.decode(self._kept)
+        trace, extra = _unpacker.decode(self._kept)
         trace["total_duration_ms"] = total_of([step["duration_ms"] for step in trace["steps"]])
-        return dumps(trace)
+        for step in trace["steps"]:
+            step.update(step.pop(_EXTRA, None) or {})
+        return dumps(trace | (extra or {}))
 
     def summary(self, created_at: datetime) -> TraceSummary:
         """The summary of this trace, saved at that time."""
         if not isinstance(self._kept, bytes):
             return self._kept.summary(created_at)
-        unpacked = _summary_unpacker.decode(self._kept)
+        unpacked, _ = _summary_unpacker.decode(self._kept)
         stored = dumps(unpacked.metadata)
         steps = unpacked.steps
         return make_summary(

@@ -568,7 +568,7 @@ def test_what_an_observer_cannot_find_it_reconstructs(monkeypatch):
     """As under a selectools that keeps its trace elsewhere."""
     from selectools_observe.integrations.selectools import runs as _selectools_runs
 
-    monkeypatch.setattr(_selectools_runs, "live_trace", lambda run_id: None)
+    monkeypatch.setattr(_selectools_runs, "caller_variables", lambda run_id: {})
     with InMemoryTraceStore() as store:
         observer = TraceSavingObserver(store)
         turns = [*FLAKY[:2], ValueError("boom")]

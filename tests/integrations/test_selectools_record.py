@@ -10,13 +10,20 @@ import pytest
 
 pytest.importorskip("selectools", reason="selectools is not installed")
 
-from selectools import tool
+from selectools import ContentPart, Message, Role, tool
 from selectools.orchestration import AgentGraph
 from selectools_agents import agent
 
 from selectools_observe import InMemoryTraceStore
 from selectools_observe.integrations.selectools import AsyncTraceSavingObserver, TraceSavingObserver
-from selectools_observe.model.messages import messages_from, messages_of
+from selectools_observe.model.messages import (
+    BlobPart,
+    RawPart,
+    TextPart,
+    UriPart,
+    messages_from,
+    messages_of,
+)
 
 CALL = [[("weather", {"city": "Oslo"})], "Rain."]
 
@@ -50,6 +57,39 @@ def test_question_answer_and_system_prompt(store, observer_type):
     assert ("user", "How is it?") in texts(asked)
     assert texts(messages_of(last).output) == [("assistant", "Rain.")]
     assert "Rain." not in str(messages_of(first).output)
+
+
+def test_messages_say_what_tools_were_called_with_and_what_came_of_it(store, observer_type):
+    result = agent(CALL, observer_type(store)).run("How is it?")
+    first, last = store.load(result.trace.run_id).filter(type="llm_call")
+    (call,) = messages_of(first).output[0].tool_calls
+    assert (call.name, call.arguments) == ("weather", {"city": "Oslo"})
+    *_, asked, told = messages_of(last).input
+    assert asked.parts == [call]
+    (came,) = told.parts
+    assert (told.role, came.name, came.id, told.extra) == ("tool", "weather", call.id, None)
+    assert "Oslo" in came.response
+
+
+def test_messages_with_pictures(store, observer_type):
+    asked = [
+        Message(
+            Role.USER,
+            content_parts=[
+                ContentPart("text", text="What is it?"),
+                ContentPart("image_url", image_url="https://example.org/a.png"),
+                ContentPart("image_base64", image_base64="aGk=", media_type="image/png"),
+                ContentPart("video"),
+            ],
+        )
+    ]
+    result = agent(["A kettle."], observer_type(store)).run(asked)
+    (call,) = store.load(result.trace.run_id).filter(type="llm_call")
+    text, address, picture, other = messages_of(call).input[-1].parts
+    assert text == TextPart(content="What is it?")
+    assert address == UriPart(uri="https://example.org/a.png", modality="image")
+    assert picture == BlobPart(content="aGk=", modality="image", mime_type="image/png")
+    assert isinstance(other, RawPart)
 
 
 async def test_the_same_in_an_event_loop(store):

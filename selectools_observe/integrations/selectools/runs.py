@@ -21,10 +21,10 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeGuard
 
 from ...capture.error_text import error_text
-from ...capture.foreign_values import plain_of
 from ...model.messages import normalised
 from ...model.trace import AgentTrace, StepType, TraceStep
 from ...model.validation import as_agent_trace
+from .messages import Conversation
 
 outer_run: ContextVar[str | None] = ContextVar("selectools_observe_outer_run", default=None)
 """The run that code is part of: selectools carries the context into the threads of tools."""
@@ -40,21 +40,15 @@ _FRAMES = 10
 room for subclasses."""
 
 
-def live_trace(run_id: str) -> Any | None:
-    """The trace that selectools is keeping of a run that one of our callers has just begun."""
-    variables = _variables_of(run_id)
-    return None if variables is None else variables["trace"]
-
-
-def _variables_of(run_id: str) -> dict[str, Any] | None:
-    """The variables of that caller, of selectools' own code."""
+def caller_variables(run_id: str) -> dict[str, Any]:
+    """The variables of that of our callers, of selectools' own code, that keeps the run's trace."""
     frame = inspect.currentframe()
     for _ in range(_FRAMES):
         frame = frame.f_back if frame else None
         variables = frame.f_locals if frame else {}
         if _is_trace(variables.get("trace"), run_id):
             return dict(variables)
-    return None
+    return {}
 
 
 def _is_trace(found: Any, run_id: str) -> bool:
@@ -64,30 +58,10 @@ def _is_trace(found: Any, run_id: str) -> bool:
         return False
 
 
-def _agent_name(run_id: str) -> str | None:
-    agent = (_variables_of(run_id) or {}).get("self")
+def _agent_name(variables: dict[str, Any]) -> str | None:
+    agent = variables.get("self")
     name = getattr(getattr(agent, "config", None), "name", None)
     return name if isinstance(name, str) and name not in {"", _UNNAMED} else None
-
-
-def _plain_messages(messages: Any, system_prompt: Any) -> Any:
-    """Messages in the one shape that they are kept in, the system prompt first."""
-    if messages is None:
-        return None
-    told = [_as_dict(message) for message in messages]
-    has_system = any(message.get("role") == "system" for message in told)
-    if isinstance(system_prompt, str) and system_prompt and not has_system:
-        told.insert(0, {"role": "system", "content": system_prompt})
-    try:
-        return normalised(told)
-    except Exception:  # noqa: BLE001 - contents of somebody's class may do anything
-        return normalised(plain_of(told))
-
-
-def _as_dict(message: Any) -> dict[str, Any]:
-    to_dict = getattr(message, "to_dict", None)
-    reported = to_dict() if callable(to_dict) else message
-    return reported if isinstance(reported, dict) else {"role": "user", "content": str(reported)}
 
 
 class ModelCall:
@@ -108,6 +82,14 @@ class ModelCall:
         self.is_trying_again = False
         self.input: list[Any] | None = None
         self.output: Any = None
+
+    def answered_before(self, next_call: ModelCall) -> None:
+        """Take the whole answer from what the next call is given: the tools that it asks for."""
+        given, asked = next_call.input, self.input
+        if given is not None and asked is not None and given[: len(asked)] == asked:
+            answer = given[len(asked) : len(asked) + 1]
+            if answer and answer[0].get("role") == "assistant":
+                self.output = answer
 
     def complete(self, step: TraceStep) -> None:
         """Add to selectools' own step what it lacks."""
@@ -162,13 +144,15 @@ class WatchedRun:
         self._open_tools: dict[str, TraceStep] = {}
         self._tool_calls: list[_ToolCall] = []
         self._noted: list[_Noted] = []
+        self._conversation = Conversation()
         self.given: list[Any] | None = None
         self.answer: Any = None
         self.graph: str | None = None
         self._outer = outer_run.get()
         outer_run.set(run_id)
-        self._agent = _agent_name(run_id)  # before there is a variable `trace` here
-        trace = live_trace(run_id)
+        variables = caller_variables(run_id)  # before there is a variable `trace` here
+        self._agent = _agent_name(variables)
+        trace = variables.get("trace")
         # Not the trace itself: that it goes is how we learn of a run that ends without a word.
         self._seen = SimpleNamespace(run_id=run_id, steps=[], start_time=time.time(), metadata={})
         self._sees_all = trace is not None
@@ -198,7 +182,7 @@ class WatchedRun:
     # Events
 
     def is_requested(self, messages: Any, system_prompt: Any) -> None:
-        self.given = _plain_messages(messages, system_prompt)
+        self.given = self._conversation.messages(messages, system_prompt)
 
     def is_graph(self, name: Any) -> None:
         self.graph = name if isinstance(name, str) else None
@@ -213,7 +197,9 @@ class WatchedRun:
             self.model_calls.append(ModelCall(model, len(self._seen.steps)))
             self._noted.append(_Noted(len(self._seen.steps), self.model_calls[-1]))
         self.model_calls[-1].is_trying_again = False
-        self.model_calls[-1].input = _plain_messages(messages, system)
+        self.model_calls[-1].input = self._conversation.messages(messages, system)
+        if len(self.model_calls) > 1:
+            self.model_calls[-2].answered_before(self.model_calls[-1])
 
     def model_call_fails(self, attempt: int, error: Exception, backoff: float) -> None:
         if self.model_calls:
