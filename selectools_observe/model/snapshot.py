@@ -16,11 +16,11 @@ from .json_values import UnstorableValueError, dumps, loads, replace_foreign
 from .reference_writer import may_hold_timestamp, may_repeat
 from .references import KEY
 from .trace import (
+    EXTRA_ON_THE_WIRE,
     STEP_FIELDS,
     TRACE_KEYS,
     AgentTrace,
     TraceFacts,
-    TraceStep,
     TraceSummary,
     total_of,
 )
@@ -28,9 +28,6 @@ from .validation import check_metadata_depth, fit_to_store, validate_steps
 
 _SMALL = 64 * 1024  # bytes in which not much can be said twice
 _ABSENT = msgspec.Raw()
-_EXTRA = dict(zip(TraceStep.__struct_fields__, TraceStep.__struct_encode_fields__, strict=True))[
-    "extra"
-]
 
 
 class _PackedStep(msgspec.Struct, gc=False):
@@ -144,7 +141,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
         trace, extra = _unpacker.decode(self._kept)
         trace["total_duration_ms"] = total_of([step["duration_ms"] for step in trace["steps"]])
         for step in trace["steps"]:
-            step.update(step.pop(_EXTRA, None) or {})
+            step.update(step.pop(EXTRA_ON_THE_WIRE, None) or {})
         return dumps(trace | (extra or {}))
 
     def summary(self, created_at: datetime) -> TraceSummary:

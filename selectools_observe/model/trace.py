@@ -25,7 +25,7 @@ from .json_values import copied, loads
 Number: TypeAlias = int | float
 
 # A key that no field of a file can take from us: a file that does use it goes the slow way round.
-_EXTRA_ON_THE_WIRE = "__selectools_observe_extra__"
+EXTRA_ON_THE_WIRE = "__selectools_observe_extra__"
 
 
 class StepType(str, Enum):  # noqa: UP042 - its str() is not the value, as in selectools
@@ -135,7 +135,7 @@ class TraceStep(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, 
     children: list[str] | None = None
     input: Any = None
     output: Any = None
-    extra: dict[str, Any] | None = msgspec.field(default=None, name=_EXTRA_ON_THE_WIRE)
+    extra: dict[str, Any] | None = msgspec.field(default=None, name=EXTRA_ON_THE_WIRE)
 
     if TYPE_CHECKING:  # msgspec makes one that takes a plain string for the type too
 
