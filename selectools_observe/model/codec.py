@@ -56,6 +56,8 @@ class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
         usage: Their tokens and costs.
         details: What a summary says next to that.
         created_at: When it is to have been saved; None: when it is.
+        is_direct: Whether msgspec wrote it in one go: then nothing is a reference, and only control
+            characters are escapes.
     """
 
     run_id: str
@@ -67,6 +69,7 @@ class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
     usage: TraceUsage
     details: RunDetails
     created_at: datetime | None = None
+    is_direct: bool = False
 
     def summary(self, created_at: datetime) -> TraceSummary:
         """The summary of this trace, saved at that time; its metadata is one of its own."""
@@ -228,11 +231,12 @@ def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
     check_metadata_depth(trace.metadata)
     metadata = dumps(trace.metadata, "metadata") if trace.metadata else b"{}"
     total = total_ms(steps)
-    whole = None
+    whole, is_direct = None, False
     if may_repeat(steps) or KEY in (trace.extra or ()):
         whole = _encode_with_references(trace, run_id, steps, total)
     if whole is None and plain and not trace.extra:
         whole = _encode_fast(trace, run_id, steps, total, metadata)
+        is_direct = whole is not None
     if whole is None:
         whole = dumps(_as_dict(trace, run_id, steps, total))
     scan = StepScan(steps)
@@ -245,6 +249,7 @@ def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
         scan.facts(trace.parent_run_id),
         scan.usage(),
         details_of_parts(trace, trace.metadata or {}, steps, scan),
+        is_direct=is_direct,
     )
 
 

@@ -268,7 +268,13 @@ def _texts_in(
         elif isinstance(value, Sequence) and not isinstance(value, bytes):
             waiting += reversed(value)
         elif numbers and value.__class__ in {int, float}:
-            yield FieldText(step, field, str(value))
+            yield FieldText(step, field, _as_written(value))
+
+
+def _as_written(number: float) -> str:
+    """A number as it stands in JSON: Python and msgspec write an exponent differently."""
+    text = str(number)
+    return msgspec.json.encode(number).decode() if "e" in text else text
 
 
 def distinct_words(trace: AgentTrace) -> set[str]:
@@ -346,8 +352,8 @@ class JSONSieve:
         query: The query.
 
     Attributes:
-        needle: A word of small ASCII letters that a run which matches has, unless it `may_hide` it;
-            None if the query has no such word.
+        words: The words of small ASCII letters that a run which matches has, unless it `may_hide`
+            them; first the one that is looked for soonest.
     """
 
     def __init__(self, query: TextQuery) -> None:
@@ -355,7 +361,7 @@ class JSONSieve:
         # The longest is the rarest, as a rule.
         ascii_words = sorted((word for word in words if word.isascii()), key=len, reverse=True)
         # What looks for it goes from one of its first letter to the next.
-        self.needle = min(ascii_words, key=_commonness, default=None)
+        self.words = sorted(ascii_words, key=_commonness)
         self._words = [word.encode() for word in ascii_words]
         self._needs_others = len(ascii_words) < len(words)
 
@@ -376,14 +382,19 @@ def _commonness(word: str) -> tuple[bool, int]:
     return len(word) < _SHORT, _BY_RARITY.find(word[0]) % 100
 
 
-HIDING = ("\\u", "$text")
-"""What is in the JSON of a run if a word may be an escape, or in pieces (see `references`)."""
-_HIDING = tuple(mark.encode() for mark in HIDING)
+# What is in the JSON of a run if a word may be an escape, or in pieces (see `references`).
+_HIDING = (b"\\u", b"$text")
 
 
 def may_hide(data: bytes) -> bool:
     """Whether a run may have a word of ASCII letters that its JSON does not show as such."""
     return may_fold(data) or any([mark in data for mark in _HIDING])
+
+
+def all_words_stand(trace: AgentTrace, data: bytes) -> bool:
+    """Whether each word of ASCII letters that a run has stands in its JSON."""
+    lower = data.lower()
+    return all([word.encode() in lower for word in distinct_words(trace) if word.isascii()])
 
 
 def may_fold(data: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -28,16 +29,19 @@ from selectools_observe import (
 from selectools_observe.backends.paging import PageRequest
 from selectools_observe.backends.sqlite.index import text_search, words
 from selectools_observe.backends.sqlite.recovery.read_only import connect_as_it_is
+from selectools_observe.model.codec import encode
 from selectools_observe.model.text_query import parse_text
 from selectools_observe.runtime import idle_thread
 
 WORDS = (
     "refund", "Refunds", "gift", "card", "café", "CAFE", "ﬁne", "天気", "気", "get_order", "Straße",
-    "İx", "a" * 80, "a" * 70,
+    "İx", "a" * 80, "a" * 70, "cafe\u0301", "\uff23\uff21\uff32\uff24", "\u0131x", "œuvre",
+    "\U0001d41c\U0001d41a\U0001d42b\U0001d41d", "“gift”", "\x00card",
+    "\\u0063ard", "\ud800card",
 )  # fmt: skip
 QUERIES = (
     "refund", "ref gi", '"gift card"', '"card"', "cafe", "fine", "天", "天気", "get_order",
-    "strasse", "ix", "a" * 75, f'"{"a" * 80}"', "nowhere",
+    "strasse", "ix", "a" * 75, f'"{"a" * 80}"', "nowhere", "oeuvre", "u0063ard",
 )  # fmt: skip
 
 
@@ -49,6 +53,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_search, "_FEW", 2)
     monkeypatch.setattr(text_search, "_FEWEST_NAMED", 2)
     monkeypatch.setattr(text_search, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(text_search, "_LOOK_UP", 3)
 
 
 @pytest.fixture
@@ -185,6 +190,44 @@ def test_a_word_in_pieces_is_found(path: str) -> None:
         take_in(path)
         store.save_many([run(f"other{n}", "gift") for n in range(5)])
         assert store.count(TraceFilter(text='"worldly things"', limit=1)) == 1
+
+
+@pytest.mark.parametrize("value", [1.5e-5, 1e-7, 1e16, 1e22, 12, 0.25])
+def test_a_number_is_found_as_it_is_written(path: str, value: float) -> None:
+    trace = AgentTrace(run_id="r")
+    trace.add(TraceStep("tool_execution", tool_args={"x": value}))
+    written = re.search(rb'"x":([^}]*)', encode(trace).trace)[1].decode()  # type: ignore[index]
+    query = TraceFilter(text=f'"{written}"')
+    with SQLiteTraceStore(path) as store, InMemoryTraceStore() as plain:
+        for each in (store, plain):
+            each.save(trace)
+            assert each.count(query) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "hides"),
+    [
+        ("plain — \u201csigns\u201d →", 0),
+        ("café", 1),
+        ("a\x01b", 0),
+        ("\\u0063ard", 0),
+        ("$text", 0),
+    ],
+)
+def test_a_row_tells_whether_its_words_can_be_seen(path: str, text: str, hides: int) -> None:
+    with SQLiteTraceStore(path) as store:
+        store.save(run("r", text))
+        assert _hides(path) == hides
+        assert store.verify().ok
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE trace_facets SET hides_words = 1 - hides_words")
+        assert store.verify().ok is not bool(hides)  # that some may be hidden does no harm
+
+
+def _hides(path: str) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        (found,) = connection.execute("SELECT hides_words FROM trace_facets").fetchone()
+        return int(found)
 
 
 def test_without_fts5_runs_are_read(path: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from ...model.codec import LARGE, EncodedTrace, decode
 from ...model.details import RunDetails, details_of, make_summary
 from ...model.facets import facts_of, usage_of
 from ...model.json_values import loads
+from ...model.text_query import may_fold, may_hide
 from ...model.trace import AgentTrace, TraceFacts, TraceSummary, TraceUsage
 from .. import timestamps
 from ..terms import terms_of
@@ -47,6 +48,7 @@ class FacetsRow(NamedTuple):
     cost_usd: float
     started_us: int | None
     wall_ms: float | None
+    hides_words: int
     summary_crc: int
     trace_crc: int
     terms: bytes
@@ -67,6 +69,7 @@ class WrittenTrace(msgspec.Struct, frozen=True, gc=False):
     encoded: EncodedTrace
     terms: bytes
     known_crc: int | None
+    hides_words: bool
     created_at: datetime | None = None
 
     @property
@@ -82,9 +85,12 @@ class WrittenTrace(msgspec.Struct, frozen=True, gc=False):
 def to_write(encoded: EncodedTrace) -> WrittenTrace:
     """The trace with its index terms, which are those of what is stored, not of what was given."""
     terms = terms_of(loads(encoded.metadata), encoded.facts, encoded.details)
-    # That of a large one takes milliseconds, which an event loop can spend better.
-    crc = checksum(encoded.trace) if len(encoded.trace) <= LARGE else None
-    return WrittenTrace(encoded, terms, crc)
+    trace = encoded.trace
+    # What takes milliseconds for a large one, an event loop can spend better.
+    if len(trace) > LARGE:
+        return WrittenTrace(encoded, terms, None, not (encoded.is_direct and trace.isascii()))
+    hides = may_fold(trace) if encoded.is_direct else may_hide(trace)
+    return WrittenTrace(encoded, terms, checksum(trace), hides)
 
 
 def summaries_of_rows(
@@ -215,6 +221,7 @@ def facets_of(
         summary.cost_usd or 0.0,
         reported.details.started_us,
         reported.details.wall_ms,
+        int(may_hide(trace_json)),
         checksum(kept),
         checksum(trace_json),
         terms_of(summary.metadata, reported.facts, reported.details),

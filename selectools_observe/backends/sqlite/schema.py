@@ -3,7 +3,8 @@
 ``traces`` and its index are the page's. Beside them, versioned by ``PRAGMA user_version``:
 
 * ``trace_facets``: a narrow row for each trace, under the same rowid: what ranges ask for, what a
-  summary tells of the steps, the trace's terms (see `terms`), and checksums (see `rows`).
+  summary tells of the steps, the trace's terms (see `terms`), and checksums (see `rows`); and
+  whether a word may stand in the trace that its JSON does not show as such.
 * ``trace_postings``: for each term and each full block of 256 ids, one byte for each trace that has
   the term: its place in the block.
 * ``trace_blocks``: for each full block, the bounds of what ranges ask for.
@@ -161,6 +162,7 @@ _INDEX = (
         cost_usd REAL NOT NULL,
         started_us INTEGER,
         wall_ms REAL,
+        hides_words INTEGER NOT NULL,
         summary_crc INTEGER NOT NULL,
         trace_crc INTEGER NOT NULL,
         terms BLOB NOT NULL,
@@ -243,7 +245,9 @@ _ADDED = {
     "trace_words_missed": _WORD_MARKS,
 }  # fmt: skip
 _HAS_ALL_COLUMNS = """
-    SELECT 1 WHERE EXISTS (SELECT 1 FROM pragma_table_info('trace_facets') WHERE name = 'summary')
+    SELECT 1 WHERE EXISTS (
+        SELECT 1 FROM pragma_table_info('trace_facets') WHERE name = 'hides_words'
+    )
     AND EXISTS (SELECT 1 FROM pragma_table_info('trace_blocks') WHERE name = 'max_tokens')
 """
 

@@ -45,7 +45,7 @@ _INTAKE = (
         '' AS run_id, 0 AS steps, 0.0 AS total_ms, '' AS created_at, '' AS metadata,
         '' AS trace_json, 0 AS created_us, 0 AS has_error, 0 AS prompt_tokens,
         0 AS completion_tokens, 0.0 AS cost_usd, 0 AS started_us, 0.0 AS wall_ms,
-        0 AS summary_crc, 0 AS trace_crc, '' AS terms, '' AS summary
+        0 AS hides_words, 0 AS summary_crc, 0 AS trace_crc, '' AS terms, '' AS summary
     """,
     """
     CREATE TEMP TRIGGER IF NOT EXISTS incoming_traces_insert INSTEAD OF INSERT ON incoming_traces
@@ -56,7 +56,7 @@ _INTAKE = (
             ) + 1,
             NEW.created_us, NEW.steps, NEW.total_ms, NEW.has_error, NEW.prompt_tokens,
             NEW.completion_tokens, NEW.cost_usd, NEW.started_us, NEW.wall_ms,
-            NEW.summary_crc, NEW.trace_crc, NEW.terms, NEW.summary
+            NEW.hides_words, NEW.summary_crc, NEW.trace_crc, NEW.terms, NEW.summary
         );
         INSERT OR REPLACE INTO traces
             (rowid, run_id, steps, total_ms, created_at, metadata, trace_json)
@@ -67,7 +67,7 @@ _INTAKE = (
     END
     """,
 )
-_COLUMNS = 17
+_COLUMNS = 18
 
 
 class Writer:
@@ -140,7 +140,7 @@ class Writer:
                 trace.metadata, trace.trace, timestamps.to_microseconds(created_at),
                 trace.facts.has_error, usage.prompt_tokens, usage.completion_tokens,
                 usage.cost_usd, trace.details.started_us, trace.details.wall_ms,
-                checksum(summary), row.trace_crc, row.terms, summary,
+                row.hides_words, checksum(summary), row.trace_crc, row.terms, summary,
             )  # fmt: skip
         # Sizes are powers of two, so that few statements are prepared; empty rows do nothing.
         size = 1 << (len(rows) - 1).bit_length()

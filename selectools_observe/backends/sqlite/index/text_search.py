@@ -9,7 +9,7 @@ import heapq
 import logging
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import chain, islice, takewhile
 
@@ -18,7 +18,7 @@ import msgspec
 from ....model.checksum import checksum
 from ....model.filters import needed_text
 from ....model.pagination import Position
-from ....model.text_query import HIDING, JSONSieve, TextQuery, may_fold
+from ....model.text_query import JSONSieve, TextQuery
 from ....runtime.gil import GilYielder
 from ...paging import PageRequest, PageRow
 from ...text_scan import TextScan
@@ -35,7 +35,10 @@ _NEWEST = 512  # runs in which what is common is found at once, whatever the ind
 _FEW = 2000  # runs that are read sooner than words are looked up
 _FEWEST_NAMED, _MOST_NAMED = 4096, 1024 * 1024  # ids at once
 _MANY_WAITING = 256  # runs that the index should take in
-_HIDDEN = " OR ".join(f"trace_json LIKE '%{mark}%'" for mark in HIDING)
+# Whoever waits for the end of a step, waits for so many rows in which nothing was found.
+_LOOK_UP = 512
+_MOST_WORDS = 8  # of a query that SQLite looks for
+_ROWS = "FROM traces t NOT INDEXED LEFT JOIN trace_facets f ON f.id = t.rowid"
 
 
 class TextSearch:
@@ -55,6 +58,10 @@ class TextSearch:
         query = needed_text(ask.filters)
         self._query = TextQuery(()) if query is None else query
         self._sieve = JSONSieve(self._query)
+        # SQLite itself looks for words in no time, and other threads run meanwhile.
+        self._patterns = [f"%{word[:1000]}%" for word in self._sieve.words[:_MOST_WORDS]]
+        stand = " AND ".join(["t.trace_json LIKE ?"] * len(self._patterns)) or "1"
+        self._likely = f"({stand} OR ifnull(f.hides_words, 1))"
         self._wanted = None if ask.limit is None else ask.offset + ask.limit
         self._told: int | None = None
         self._named: list[int] = []
@@ -87,7 +94,7 @@ class TextSearch:
     def _step(self, connection: sqlite3.Connection) -> bool:
         deadline, yielder = time.monotonic() + _AT_A_STRETCH, GilYielder()
         candidates = self._candidates(connection)
-        while some := list(islice(candidates, self._at_once())):
+        while some := _next_of(candidates, self._at_once()):
             self.found += self._matching(connection, some)
             self._after = Position("", some[-1])
             if self._wanted is not None and len(self.found) >= self._wanted:
@@ -111,18 +118,36 @@ class TextSearch:
         if places is not None:
             return iter(places)
         if CandidateQuery(connection, ask).is_narrow:
-            few = list(islice(_ids(connection, ask), _FEW + 1))
+            few = list(islice(self._ids(connection, ask), _FEW + 1))
             if len(few) <= _FEW:
                 return iter(few)
         words = None if self.is_damaged else WordLookup(connection, self._query)
         told = 0 if words is None else self._told_up_to(connection, words)
         if words is None or told <= 0:
-            return _ids(connection, ask)
+            return self._ids(connection, ask)
         if not ask.oldest_first:
-            newer = takewhile(lambda row_id: row_id > told, _ids(connection, ask))
+            newer = takewhile(lambda row_id: row_id > told, self._ids(connection, ask, told))
             return chain(newer, self._by_words(connection, words, ask, told))
         beyond = ask if _key(ask.after) > told else _after(ask, told)
-        return chain(self._by_words(connection, words, ask, told), _ids(connection, beyond))
+        return chain(self._by_words(connection, words, ask, told), self._ids(connection, beyond))
+
+    def _ids(
+        self, connection: sqlite3.Connection, ask: PageRequest, above: int | None = None
+    ) -> Iterator[int]:
+        """The ids that may match, as far as SQLite tells; and some others, now and then."""
+        narrowing = CandidateQuery(connection, ask)
+        if narrowing.is_narrow:
+            return (row_id for row_id, _ in narrowing.candidates())
+        condition, values = bounds_of(ask, "t.rowid")
+        if above is not None:
+            condition, values = f"{condition} AND t.rowid > ?", [*values, above]
+        order = "ASC" if ask.oldest_first else "DESC"
+        rows = connection.execute(
+            f"SELECT t.rowid {_ROWS} WHERE {condition} "
+            f"AND (t.rowid % {_LOOK_UP} = 0 OR {self._likely}) ORDER BY t.rowid {order}",
+            [*values, *self._patterns],
+        )
+        return (row_id for (row_id,) in in_order(rows, ask))
 
     def _told_up_to(self, connection: sqlite3.Connection, words: WordLookup) -> int:
         """Up to which id the index tells which rows are worth reading."""
@@ -197,49 +222,29 @@ class TextSearch:
 
     def _read(self, connection: sqlite3.Connection, ids: list[int]) -> dict[int, bytes]:
         """The JSON of those of the rows that may match, as far as a quick look tells."""
-        # SQLite itself looks for a word in no time, and other threads run meanwhile.
-        needle = self._sieve.needle
-        likely, values = ("1", []) if needle is None else (
-            f"trace_json LIKE ? OR {_HIDDEN}", [f"%{needle[:1000]}%"]
-        )  # fmt: skip
         rows = connection.execute(
-            f"SELECT rowid, trace_json, {likely} FROM traces WHERE rowid IN ({_marks(ids)})",
-            [*values, *ids],
+            f"SELECT t.rowid, t.trace_json, f.trace_crc {_ROWS} "
+            f"WHERE t.rowid IN ({','.join('?' * len(ids))}) AND {self._likely}",
+            [*ids, *self._patterns],
         )
         with closing(rows):
-            read = {
+            return {
                 row_id: trace_json
-                for row_id, trace_json, is_likely in rows
+                for row_id, trace_json, crc in rows
                 if isinstance(trace_json, bytes)
-                and (is_likely or may_fold(trace_json))
                 and self._sieve.may_match(trace_json)
+                and (crc is None or checksum(trace_json) == crc)
             }
-        return _undamaged(connection, read) if read else read
 
 
-def _undamaged(connection: sqlite3.Connection, read: dict[int, bytes]) -> dict[int, bytes]:
-    rows = connection.execute(
-        f"SELECT id, trace_crc FROM trace_facets WHERE id IN ({_marks(read)})", list(read)
-    )
-    wrong = {row_id for row_id, crc in rows.fetchall() if checksum(read[row_id]) != crc}
-    return {row_id: data for row_id, data in read.items() if row_id not in wrong}
-
-
-def _marks(ids: Collection[int]) -> str:
-    return ",".join("?" * len(ids))
-
-
-def _ids(connection: sqlite3.Connection, ask: PageRequest) -> Iterator[int]:
-    """The ids that may match whatever the texts say."""
-    narrowing = CandidateQuery(connection, ask)
-    if narrowing.is_narrow:
-        return (row_id for row_id, _ in narrowing.candidates())
-    condition, values = bounds_of(ask, "rowid")
-    order = "ASC" if ask.oldest_first else "DESC"
-    rows = connection.execute(
-        f"SELECT rowid FROM traces NOT INDEXED WHERE {condition} ORDER BY rowid {order}", values
-    )
-    return (row_id for (row_id,) in in_order(rows, ask))
+def _next_of(candidates: Iterator[int], most: int) -> list[int]:
+    """The next candidates: so many, or fewer where there are few for many rows."""
+    some: list[int] = []
+    for row_id in candidates:
+        some.append(row_id)
+        if len(some) == most or not row_id % _LOOK_UP:
+            break
+    return some
 
 
 def _vouched(narrowing: CandidateQuery, ids: Iterable[int]) -> Iterator[int]:
