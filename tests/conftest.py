@@ -44,6 +44,20 @@ DEFAULT = "not faults and not browser and not slow and not frameworks"
 def pytest_configure(config: pytest.Config) -> None:
     if config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.markexpr:
         config.option.markexpr = DEFAULT
+    search_without_a_clock()
+
+
+def search_without_a_clock() -> None:
+    """A property test makes the same search each time, and an example may take any time.
+
+    Hypothesis fails a test that takes 200 ms, as any does at times where the machine is busy.
+    """
+    with contextlib.suppress(ImportError):  # some sessions go without
+        from hypothesis import settings
+
+        is_long = os.environ.get("SELECTOOLS_OBSERVE_TESTS") == "long"
+        settings.register_profile("ours", deadline=None, derandomize=not is_long, database=None)
+        settings.load_profile("ours")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` is looked at
