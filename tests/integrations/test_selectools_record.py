@@ -71,6 +71,22 @@ def test_messages_say_what_tools_were_called_with_and_what_came_of_it(store, obs
     assert "Oslo" in came.response
 
 
+def test_a_tool_that_changes_its_arguments(store, observer_type):
+    @tool()
+    def grow(items: list) -> str:
+        """Grow."""
+        items.append("b")
+        return "grown"
+
+    turns = [[("grow", {"items": ["a"]})], "Done."]
+    result = agent(turns, observer_type(store), tools=[grow]).run("Go.")
+    run = store.load(result.trace.run_id)
+    called = {"items": ["a"]}
+    assert [step.tool_args for step in run if step.tool_name] == [called, called]
+    (call,) = messages_of(run.filter(type="llm_call")[0]).output[0].tool_calls
+    assert call.arguments == called
+
+
 def test_messages_with_pictures(store, observer_type):
     asked = [
         Message(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, Self, TypeVar
 
-from ...model.json_values import UnstorableValueError, dumps, replace_foreign
+from ...model.json_values import SCALARS, UnstorableValueError, dumps, replace_foreign
 from ...model.trace import AgentTrace, StepType, TraceStep, step_type
 from ...runtime.interface import run_sync
 from ..error_text import error_text
@@ -45,16 +45,36 @@ def as_text(value: object) -> str:
         return dumps(plain_of(value, replace_foreign)).decode("utf-8", "surrogatepass")
 
 
+def as_it_is(value: Any) -> Any:
+    """A copy, which does not change when an agent goes on with what it was made of."""
+    return value if value is None or type(value) in SCALARS else plain_of(value, replace_foreign)
+
+
+def _settle(step: TraceStep) -> None:
+    """Keep what a step holds as it is now."""
+    if step.tool_result is not None:
+        step.tool_result = as_text(step.tool_result)
+    for name in _HELD:
+        value = getattr(step, name)
+        if value is not None:
+            setattr(step, name, as_it_is(value))
+
+
+_HELD = ("tool_args", "input", "output", "extra")
+
+
 class TimedStep:
     """A step that is timed by ``with`` or ``async with``, which give the `TraceStep` to fill in.
 
     Its place among the run's steps is that of its beginning. An exception sets its ``error`` and
-    goes on. Never entered, it stays in the run as it was given.
+    goes on; a cancellation leaves it marked as unfinished. Never entered, it stays in the run as it
+    was given.
     """
 
     def __init__(self, run: Run, step: TraceStep) -> None:
         self._run = run
         self._step = step
+        step.tool_args = as_it_is(step.tool_args)  # a tool may change what it is called with
         self._place = run.reserve(step)
         self._since = 0.0
         self._outer: Scope | None = None
@@ -83,14 +103,13 @@ class TimedStep:
         current = current_scope.get()
         if current is not None and current.step is self._step:
             current_scope.set(self._outer)
-        if error is not None and not isinstance(
-            error, GeneratorExit
-        ):  # a stream left early is fine
+        if error is not None and is_cancellation(error):
+            self._step.extra = {**(self._step.extra or {}), "unfinished": True}
+        elif error is not None and not isinstance(error, GeneratorExit):  # a stream left early
             self._run.note_error(error)
             if self._step.error is None:
                 self._step.error = error_text(error)
-        if self._step.tool_result is not None:
-            self._step.tool_result = as_text(self._step.tool_result)
+        _settle(self._step)
         return self._run.note_done(self._place)
 
     def __enter__(self) -> TraceStep:
@@ -145,6 +164,7 @@ class Run:
 
     def __init__(self, lifecycle: RunLifecycle, trace: AgentTrace) -> None:
         self.trace = trace
+        self.input = trace.input
         self._lifecycle = lifecycle
         self._live: LiveRun | None = None
         self._lock = threading.Lock()
@@ -176,7 +196,7 @@ class Run:
 
     @input.setter  # noqa: A003
     def input(self, value: Any) -> None:
-        self.trace.input = value
+        self.trace.input = as_it_is(value)
 
     @property
     def output(self) -> Any:
@@ -185,7 +205,7 @@ class Run:
 
     @output.setter
     def output(self, value: Any) -> None:
-        self.trace.output = value
+        self.trace.output = as_it_is(value)
 
     def step(self, type: StepType | str, **fields: Any) -> TimedStep:  # noqa: A002
         """A step, to be timed: ``with run.step("guardrail") as step`` or ``async with``.
@@ -231,6 +251,7 @@ class Run:
 
     def _add(self, step: TraceStep) -> int:
         step.type = step_type(step.type)
+        _settle(step)
         return self.note_done(self.reserve(step))
 
     def reserve(self, step: TraceStep) -> int:

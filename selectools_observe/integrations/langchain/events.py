@@ -134,7 +134,9 @@ class Watching(WatchesRuns):
         if others:
             self._keep(run, "candidates", others)
         for name, arguments, call_id in tool_calls(answer):
-            selection = TraceStep(StepType.TOOL_SELECTION, tool_name=name, tool_args=arguments)
+            selection = TraceStep(
+                StepType.TOOL_SELECTION, tool_name=name, tool_args=plain(arguments)
+            )
             selection.node_name, selection.step_number = step.node_name, step.step_number
             selection.extra = {"tool_call_id": call_id} if call_id else None
             run.root.trace.steps.append(selection)

@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeGuard
 
 from ...capture.error_text import error_text
+from ...capture.foreign_values import plain_of
 from ...model.messages import normalised
 from ...model.trace import AgentTrace, StepType, TraceStep
 from ...model.validation import as_agent_trace
@@ -83,13 +84,13 @@ class ModelCall:
         self.input: list[Any] | None = None
         self.output: Any = None
 
-    def answered_before(self, next_call: ModelCall) -> None:
+    def answered_before(self, next_call: ModelCall, called: Iterable[_ToolCall]) -> None:
         """Take the whole answer from what the next call is given: the tools that it asks for."""
         given, asked = next_call.input, self.input
         if given is not None and asked is not None and given[: len(asked)] == asked:
             answer = given[len(asked) : len(asked) + 1]
             if answer and answer[0].get("role") == "assistant":
-                self.output = answer
+                self.output = [_as_called(answer[0], called)]
 
     def complete(self, step: TraceStep) -> None:
         """Add to selectools' own step what it lacks."""
@@ -199,7 +200,7 @@ class WatchedRun:
         self.model_calls[-1].is_trying_again = False
         self.model_calls[-1].input = self._conversation.messages(messages, system)
         if len(self.model_calls) > 1:
-            self.model_calls[-2].answered_before(self.model_calls[-1])
+            self.model_calls[-2].answered_before(self.model_calls[-1], self._tool_calls)
 
     def model_call_fails(self, attempt: int, error: Exception, backoff: float) -> None:
         if self.model_calls:
@@ -216,9 +217,11 @@ class WatchedRun:
             self.model_calls[-1].output = normalised(said, "assistant")
 
     def tool_begins(self, call_id: str, name: str, arguments: dict[str, Any]) -> None:
-        step = TraceStep(StepType.TOOL_EXECUTION, tool_name=name, tool_args=arguments)
+        # A tool may change what it is called with.
+        call = _ToolCall(call_id, name, arguments, plain_of(arguments))
+        step = TraceStep(StepType.TOOL_EXECUTION, tool_name=name, tool_args=call.arguments)
         self._open_tools[call_id] = step
-        self._tool_calls.append(_ToolCall(call_id, name, arguments))
+        self._tool_calls.append(call)
         if not self._sees_all:
             self._noted.append(_Noted(0, step))
 
@@ -343,6 +346,7 @@ class _ToolCall(NamedTuple):
 
     id: str
     name: str
+    given: object
     arguments: dict[str, Any]
 
 
@@ -353,20 +357,32 @@ def _tell_calls(steps: list[TraceStep], calls: Iterable[_ToolCall]) -> None:
         _match([step for step in steps if step.type in types and step.tool_name], list(called))
 
 
+def _as_called(message: dict[str, Any], calls: Iterable[_ToolCall]) -> dict[str, Any]:
+    """A message with the arguments that tools were called with, which they may have changed."""
+    known = {str(call.id): call.arguments for call in calls}
+    parts = [
+        part
+        if part.get("type") != "tool_call"
+        else {**part, "arguments": known.get(part.get("id"), part.get("arguments"))}
+        for part in message["parts"]
+    ]
+    return message if parts == message["parts"] else {**message, "parts": parts}
+
+
 def _match(steps: list[TraceStep], left: list[_ToolCall]) -> None:
     for step in steps:
         fits = (each for each in left if each.name == step.tool_name)
-        call = next((c for c in fits if _may_be(step.tool_args, c.arguments)), None)
+        call = next((c for c in fits if _may_be(step.tool_args, c)), None)
         if call is not None:
             left[:] = [each for each in left if each is not call]
             step.tool_args = call.arguments
             step.extra = {**(step.extra or {}), "tool_call_id": str(call.id)}
 
 
-def _may_be(known: object, arguments: object) -> bool:
-    """Whether these are the same arguments, as far as they can be compared."""
+def _may_be(known: object, call: _ToolCall) -> bool:
+    """Whether these are the call's arguments, as far as they can be compared."""
     try:
-        return known is None or known is arguments or bool(known == arguments)
+        return known is None or known is call.given or bool(known == call.arguments)
     except Exception:  # noqa: BLE001 - they are a caller's, who may compare as they like
         return False
 
