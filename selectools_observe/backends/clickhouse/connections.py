@@ -30,7 +30,7 @@ from .address import Address
 from .annotation_table import AnnotationTable
 from .driver import ClickHouseError, Row
 from .driver_errors import is_passing
-from .rows import COLUMNS, KEY_COLUMNS, WRITER_BITS, TraceRow, block_of, place_of, uuid_of
+from .rows import COLUMNS, KEY_COLUMNS, WRITER_BITS, RowBlock, TraceRow, place_of, uuid_of
 from .servers import Servers
 
 T = TypeVar("T")
@@ -145,10 +145,10 @@ class Connections:
         token = token or f"{self._writer:x}-{first_us}"
         if stored:
             noted = b"".join(row_binary.uuid(key) for key, _ in stored)
-            await self._insert_into("replacing", KEY_COLUMNS[:1], noted, token)
+            await self._insert_into("replacing", KEY_COLUMNS[:1], [noted], token)
         pairs = b"".join(map(bytes.__add__, packed, places))
-        await self._insert_into("keys", KEY_COLUMNS, pairs, f"{token}-{first_us}")
-        await self._insert_into("traces", COLUMNS, block_of(rows, places, created_us), token)
+        await self._insert_into("keys", KEY_COLUMNS, [pairs], f"{token}-{first_us}")
+        await self._insert_into("traces", COLUMNS, RowBlock(rows, places, created_us), token)
         since = place_of(max(0, first_us - _MARGIN), 0)
         again = list(dict.fromkeys(key for key, _ in stored))
         if await self._servers.query(queries.row_of_others(self._database, since, self._writer)):
@@ -158,7 +158,7 @@ class Connections:
         return place_of(first_us, self._writer)
 
     async def _insert_into(
-        self, table: str, columns: Sequence[str], block: bytes, token: str
+        self, table: str, columns: Sequence[str], block: Iterable[bytes], token: str
     ) -> None:
         settings: dict[str, object] = {"insert_deduplication_token": token}
         if self._address.quorum != "0":
@@ -280,7 +280,7 @@ class Connections:
 
     async def _insert_annotations(self, block: bytes) -> None:
         token = f"{self._writer:x}-{secrets.token_hex(8)}"
-        await self._insert_into("annotations", annotation_table.COLUMNS, block, token)
+        await self._insert_into("annotations", annotation_table.COLUMNS, [block], token)
 
     # Reading.
 

@@ -6,7 +6,7 @@ ten thousand runs, and reading the columns of a long answer, would stop the loop
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -69,16 +69,18 @@ class Driver:
         return (await self._runtime.call(ask)).result_rows
 
     async def insert(
-        self, table: str, columns: Sequence[str], block: bytes, settings: Settings
+        self, table: str, columns: Sequence[str], block: Iterable[bytes], settings: Settings
     ) -> None:
         """Insert rows in ``RowBinary`` as one block."""
         await self._runtime.call(partial(self._insert, table, columns, block, settings))
 
-    def _insert(self, table: str, columns: Sequence[str], block: bytes, settings: Settings) -> None:
+    def _insert(
+        self, table: str, columns: Sequence[str], block: Iterable[bytes], settings: Settings
+    ) -> None:
         self._client.raw_insert(
             table,
             column_names=columns,
-            insert_block=zstandard.ZstdCompressor(level=1).compress(block),
+            insert_block=_compressed(block),
             settings={**_ONE_BLOCK, **settings},
             fmt=_FORMAT,
             compression="zstd",
@@ -91,6 +93,14 @@ class Driver:
     def close(self) -> None:
         """Close the connections, from anywhere."""
         self._client.close()
+
+
+def _compressed(pieces: Iterable[bytes]) -> Generator[bytes, None, None]:
+    compressor = zstandard.ZstdCompressor(level=1).compressobj()
+    for piece in pieces:
+        if data := compressor.compress(piece):  # a chunk without bytes would be the last
+            yield data
+    yield compressor.flush()
 
 
 def _client(address: Address, host: Host) -> Client:

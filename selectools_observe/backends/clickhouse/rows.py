@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from struct import Struct
 from uuid import UUID
@@ -10,14 +10,14 @@ from uuid import UUID
 import msgspec
 
 from ...model.checksum import checksum
-from ...model.codec import encode
+from ...model.codec import EncodedTrace, encode
 from ...model.details import cost_of
 from ...model.json_values import loads
 from .. import timestamps
 from ..server_rows import kept_summary, key_of, readable_id
 from ..terms import terms_of
 from . import row_binary
-from .step_columns import packed_steps
+from .step_columns import StepFields, fields_of_steps, packed_steps
 
 WRITER_BITS = 64
 """The lower bits of a place in the order of saving: they tell writers of one moment apart."""
@@ -33,22 +33,55 @@ KEY_COLUMNS = ("key", "place")
 _pack_sizes = Struct("<qddBqqB").pack  # `steps` to `has_error`
 _pack_crc = Struct("<I").pack
 _TERM_SIZE = 8
+_PARTS_AT_ONCE = 3 * 256  # three a row
 
 
 class TraceRow(msgspec.Struct, frozen=True, gc=False):
-    """A trace on its way to the server.
+    """A trace on its way to the server, a snapshot that nothing done to the trace can reach.
 
     Attributes:
         run_id: The run's id.
         key: Its key.
-        packed: The values of `COLUMNS` but for the first two, as ``RowBinary``.
+        encoded: The trace as stores keep it.
+        steps: The fields of its steps.
         created_at: When it is to have been saved; None: when it is.
     """
 
     run_id: str
     key: UUID
-    packed: bytes
+    encoded: EncodedTrace
+    steps: StepFields
     created_at: datetime | None = None
+
+    def packed(self) -> bytes:
+        """The values of `COLUMNS` but for the first two, as ``RowBinary``."""
+        encoded = self.encoded
+        usage, details = encoded.usage, encoded.details
+        terms = terms_of(loads(encoded.metadata), encoded.facts, details)
+        return b"".join(
+            (
+                row_binary.uuid(self.key),
+                row_binary.text(readable_id(encoded.run_id).encode()),
+                _pack_sizes(
+                    encoded.steps,
+                    encoded.total_ms,
+                    usage.cost_usd,
+                    cost_of(usage, details) is not None,
+                    usage.prompt_tokens,
+                    usage.completion_tokens,
+                    encoded.facts.has_error,
+                ),
+                row_binary.nullable_integer(details.started_us),
+                row_binary.nullable_float(details.wall_ms),
+                row_binary.size_of(len(terms) // _TERM_SIZE),
+                terms,
+                row_binary.text(kept_summary(encoded)),
+                _pack_crc(checksum(encoded.trace)),
+                row_binary.size_of(len(encoded.trace)),
+                encoded.trace,
+                *packed_steps(self.steps),
+            )
+        )
 
 
 def row_of(trace: object) -> TraceRow:
@@ -58,30 +91,9 @@ def row_of(trace: object) -> TraceRow:
         InvalidTraceError: It cannot be stored.
     """
     encoded = encode(trace)
-    usage, details, key = encoded.usage, encoded.details, uuid_of(encoded.run_id)
-    terms = terms_of(loads(encoded.metadata), encoded.facts, details)
-    packed = (
-        row_binary.uuid(key),
-        row_binary.text(readable_id(encoded.run_id).encode()),
-        _pack_sizes(
-            encoded.steps,
-            encoded.total_ms,
-            usage.cost_usd,
-            cost_of(usage, details) is not None,
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            encoded.facts.has_error,
-        ),
-        row_binary.nullable_integer(details.started_us),
-        row_binary.nullable_float(details.wall_ms),
-        row_binary.size_of(len(terms) // _TERM_SIZE),
-        terms,
-        row_binary.text(kept_summary(encoded)),
-        _pack_crc(checksum(encoded.trace)),
-        row_binary.text(encoded.trace),
-        *packed_steps(trace, encoded),
+    return TraceRow(
+        encoded.run_id, uuid_of(encoded.run_id), encoded, fields_of_steps(trace, encoded)
     )
-    return TraceRow(encoded.run_id, key, b"".join(packed))
 
 
 def uuid_of(run_id: str) -> UUID:
@@ -89,15 +101,27 @@ def uuid_of(run_id: str) -> UUID:
     return UUID(bytes=key_of(run_id))
 
 
-def block_of(rows: Sequence[TraceRow], places: Sequence[bytes], created_us: int) -> bytes:
-    """Rows that are saved together, as ``RowBinary``."""
-    now = row_binary.pack_integer(created_us)
-    parts: list[bytes] = []
-    for row, place in zip(rows, places, strict=True):
-        moment = row.created_at
-        saved = row_binary.pack_integer(timestamps.to_microseconds(moment)) if moment else now
-        parts += (place, saved, row.packed)
-    return b"".join(parts)
+class RowBlock(msgspec.Struct, frozen=True):
+    """Rows that are saved together, as ``RowBinary``, some at a time and as often as is asked.
+
+    They are packed while they are sent, so that the server reads the first meanwhile.
+    """
+
+    rows: Sequence[TraceRow]
+    places: Sequence[bytes]
+    created_us: int
+
+    def __iter__(self) -> Iterator[bytes]:
+        now = row_binary.pack_integer(self.created_us)
+        parts: list[bytes] = []
+        for row, place in zip(self.rows, self.places, strict=True):
+            moment = row.created_at
+            saved = row_binary.pack_integer(timestamps.to_microseconds(moment)) if moment else now
+            parts += (place, saved, row.packed())
+            if len(parts) >= _PARTS_AT_ONCE:
+                yield b"".join(parts)
+                parts.clear()
+        yield b"".join(parts)
 
 
 def place_of(microsecond: int, writer: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -54,9 +54,9 @@ class Servers:
         return await self._run(lambda driver: driver.query(sql), self._only(shard))
 
     async def insert(
-        self, table: str, columns: Sequence[str], block: bytes, settings: Settings
+        self, table: str, columns: Sequence[str], block: Iterable[bytes], settings: Settings
     ) -> None:
-        """Insert rows as one block."""
+        """Insert rows as one block, which is gone through again if a server is lost."""
         await self._run(lambda driver: driver.insert(table, columns, block, settings))
 
     async def command(self, sql: str) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from ...model.codec import EncodedTrace, decode
 from ...model.rollups import CallRollup, Rollup, number, whole
@@ -17,6 +17,8 @@ _FIELDS = (
     "type", "model", "tool_name", "duration_ms", "prompt_tokens", "completion_tokens", "cost_usd",
     "error",
 )  # fmt: skip
+StepFields: TypeAlias = Sequence[Sequence[Any]]
+"""The fields of steps by field, each of all steps."""
 STEP_COLUMNS = (
     "step.type, step.model, step.tool, step.ms, step.prompt_tokens, step.completion_tokens, "
     "step.cost_usd, step.failed"
@@ -56,10 +58,14 @@ def name_of(kept: bytes) -> str:
     return kept.removeprefix(b"\0").decode("utf-8", "surrogatepass")
 
 
-def packed_steps(trace: object, encoded: EncodedTrace) -> Iterator[bytes]:
-    """The columns of a run's steps as ``RowBinary``, by what of the steps is stored."""
-    columns = _columns_at_hand(trace) or _columns_stored(encoded)
-    kinds, models, tools, durations, prompts, completions, costs, errors = columns
+def fields_of_steps(trace: object, encoded: EncodedTrace) -> StepFields:
+    """The fields of a run's steps, by what of the steps is stored."""
+    return _columns_at_hand(trace) or _columns_stored(encoded)
+
+
+def packed_steps(fields: StepFields) -> Iterator[bytes]:
+    """The columns of a run's steps as ``RowBinary``."""
+    kinds, models, tools, durations, prompts, completions, costs, errors = fields
     size = row_binary.size_of(len(kinds))
     for column in (
         b"".join(map(_packed_name, kinds)),
@@ -68,7 +74,7 @@ def packed_steps(trace: object, encoded: EncodedTrace) -> Iterator[bytes]:
         row_binary.floats(_numbers(durations)),
         row_binary.integers(_counts(prompts)),
         row_binary.integers(_counts(completions)),
-        b"".join(map(row_binary.nullable_float, _costs(costs))),
+        _costs(costs),
         _failures(kinds, errors),
     ):
         yield size
@@ -105,7 +111,7 @@ def _calls(names: Sequence[bytes], steps: Sequence[tuple[Any, ...]]) -> list[Cal
     return list(calls.values())
 
 
-def _columns_at_hand(trace: object) -> list[Sequence[Any]]:
+def _columns_at_hand(trace: object) -> StepFields:
     """The fields of the steps by field; nothing if what is stored of them may differ."""
     if not isinstance(trace, AgentTrace) or not {*map(type, trace.steps)} <= {TraceStep}:
         return []
@@ -114,7 +120,7 @@ def _columns_at_hand(trace: object) -> list[Sequence[Any]]:
     return columns if is_plain else []
 
 
-def _columns_stored(encoded: EncodedTrace) -> list[Sequence[Any]]:
+def _columns_stored(encoded: EncodedTrace) -> StepFields:
     kinds, models, tools, *rest = _columns_of(decode(encoded.trace).steps)
     return [
         kinds,
@@ -123,7 +129,7 @@ def _columns_stored(encoded: EncodedTrace) -> list[Sequence[Any]]:
     ]
 
 
-def _columns_of(steps: Sequence[TraceStep]) -> list[Sequence[Any]]:
+def _columns_of(steps: Sequence[TraceStep]) -> StepFields:
     return list(zip(*map(_values_of, steps), strict=True)) if steps else [()] * len(_FIELDS)
 
 
@@ -153,6 +159,9 @@ def _counts(values: Sequence[Any]) -> Sequence[int]:
     return [whole(value) for value in values]
 
 
-def _costs(values: Sequence[Any]) -> Iterator[float | None]:
+def _costs(values: Sequence[Any]) -> bytes:
+    if _NOTHING.issuperset(map(type, values)):
+        return b"\1" * len(values)
     known = iter(_numbers([value for value in values if value is not None]))
-    return (None if value is None else next(known) for value in values)
+    costs = (None if value is None else next(known) for value in values)
+    return b"".join(map(row_binary.nullable_float, costs))
