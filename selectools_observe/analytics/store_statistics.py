@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 
-from ..model.clock import Clock
+from ..model.clock import Clock, time_of
 from ..model.filters import TraceFilter
 from ..model.group_sums import Group
 from ..model.statistics import (
@@ -50,12 +50,14 @@ def collect(
     if hasattr(store, "statistics"):
         return store.statistics(filters, by=by, zone=zone, time=time)
     collector = Collector(by, zone, time)
+    moments: dict[str, datetime] = {}
     for summary in store.iter_summaries(filters):
+        moments[summary.run_id] = time_of(summary, time)
         collector.add_summary(summary)
         collector.add_annotations(summary)
     if collector.needs_traces:
         for trace in store.iter_traces(filters):
-            collector.add_trace(trace)
+            collector.add_trace(trace, moments.get(trace.run_id))
     return collector.result()
 
 
@@ -75,13 +77,16 @@ async def collect_async(
     import anyio.to_thread  # noqa: PLC0415 - slow, and of no use to those who block
 
     collector = Collector(by, zone, time)
+    moments: dict[str, datetime] = {}
     async for summary in store.iter_summaries(filters):
+        moments[summary.run_id] = time_of(summary, time)
         collector.add_summary(summary)
         collector.add_annotations(summary)
     if collector.needs_traces:
         async for trace in store.iter_traces(filters):
+            moment = moments.get(trace.run_id)
             if len(trace.steps) < _MANY_STEPS:
-                collector.add_trace(trace)
+                collector.add_trace(trace, moment)
             else:
-                await anyio.to_thread.run_sync(partial(collector.add_trace, trace))
+                await anyio.to_thread.run_sync(partial(collector.add_trace, trace, moment))
     return collector.result()

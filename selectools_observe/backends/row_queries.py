@@ -15,7 +15,7 @@ from typing import TypeAlias
 import msgspec
 
 from ..errors import CorruptTraceError
-from ..model.clock import Clock
+from ..model.clock import Clock, time_of
 from ..model.filters import TraceFilter, asks_for_texts, check_filter, order_of, scored
 from ..model.groups import FacetCollector, GroupCollector, GroupPage
 from ..model.histogram import Tally, TraceHistogram, bounds_of, only_times
@@ -129,7 +129,7 @@ class RowQueries(ABC):
             for row, rollup in zip(found, rollups, strict=True):
                 collector.add_summary(row.summary)
                 if rollup is not None:
-                    collector.add_rollup(rollup)
+                    collector.add_rollup(rollup, time_of(row.summary, collector.time))
                 collector.add_annotations(row.summary, rollup)
 
     async def _group_page(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
+from math import nan
 from operator import add, itemgetter
 from typing import TypeVar
 
 import msgspec
 
 from .annotation_statistics import AnnotationCollector, AnnotationStatistics
-from .percentiles import PercentileBuilder, Percentiles, Sketch
+from .percentiles import LARGEST, PercentileBuilder, Percentiles, Sketch
 from .rollups import CallRollup
 from .trace import TraceSummary
 
@@ -42,6 +44,8 @@ class Group:
         tokens: Tokens both ways, spread over runs or calls.
         annotations: By name, what the newest annotations of the runs say together; of a model or
             a tool, those of the runs that called it.
+        models: Of a day or an hour, by model, what the calls of its runs add up to; empty where
+            models were not asked for.
     """
 
     key: str
@@ -55,6 +59,59 @@ class Group:
     duration_ms: Percentiles
     tokens: Percentiles
     annotations: dict[str, AnnotationStatistics] = field(default_factory=dict)
+    models: dict[str, ModelUse] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """What the calls of one model add up to, of the runs of a day or an hour.
+
+    Attributes:
+        calls: How many steps.
+        prompt_tokens: Tokens sent to it.
+        completion_tokens: Tokens that it wrote.
+        cost_usd: US dollars; None if no call says what it cost.
+    """
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+
+
+class CallSums(msgspec.Struct, array_like=True, gc=False):
+    """What some calls of a model add up to; the fields are those of `ModelUse`.
+
+    Attributes:
+        priced: How many calls say what they cost.
+    """
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    priced: int = 0
+
+    def add(self, other: CallSums) -> None:
+        """Count what others have counted."""
+        self.calls += other.calls
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
+        self.cost_usd = min(self.cost_usd + other.cost_usd, LARGEST)
+        self.priced += other.priced
+
+    def add_costs(self, costs: Iterable[float]) -> None:
+        """Count costs; no number is one that nobody knows."""
+        for cost in costs:
+            if cost == cost:  # noqa: PLR0124 - a number
+                self.priced += 1
+                if 0 < cost <= LARGEST:
+                    self.cost_usd = min(self.cost_usd + cost, LARGEST)
+
+    def built(self) -> ModelUse:
+        """What was counted."""
+        cost = self.cost_usd if self.priced else None
+        return ModelUse(self.calls, self.prompt_tokens, self.completion_tokens, cost)
 
 
 class GroupSums(msgspec.Struct, array_like=True, gc=False):
@@ -119,6 +176,35 @@ class CallColumns(msgspec.Struct, gc=False):
     costs: Sequence[float]
 
 
+def sums_by(keys: Iterable[int], calls: CallColumns) -> dict[int, CallSums]:
+    """What calls add up to by something of theirs, such as the time of their runs.
+
+    Args:
+        keys: The key of each.
+        calls: The calls.
+    """
+    none = repeat(0)
+    found: dict[int, CallSums] = {}
+    sent_and_written = (calls.prompt_tokens or none, calls.completion_tokens or none)
+    costs = calls.costs or repeat(nan)
+    for key, sent, written, cost in zip(keys, *sent_and_written, costs, strict=False):
+        sums = found.get(key)
+        if sums is None:
+            sums = found[key] = CallSums()
+        sums.calls += 1
+        sums.prompt_tokens += sent
+        sums.completion_tokens += written
+        sums.add_costs((cost,))
+    return found
+
+
+def sums_of(calls: CallRollup) -> CallSums:
+    """What the calls of one model in one run add up to."""
+    found = CallSums(calls.calls, calls.prompt_tokens, calls.completion_tokens)
+    found.add_costs(calls.costs)
+    return found
+
+
 class GroupBuilder:
     """Adds up runs or calls."""
 
@@ -129,6 +215,13 @@ class GroupBuilder:
         self.prompt_tokens = self.completion_tokens = 0
         self.cost_usd, self.duration_ms, self.tokens = (PercentileBuilder() for _ in range(3))
         self.annotations = AnnotationCollector()
+        self.models: dict[str, CallSums] = {}
+
+    def take_use(self, model: str, sums: CallSums) -> None:
+        """Count calls of a model in runs that are counted here."""
+        if model not in self.models:
+            self.models[model] = CallSums()
+        self.models[model].add(sums)
 
     def take_run(self, summary: TraceSummary) -> None:
         """Count a run."""
@@ -214,4 +307,5 @@ class GroupBuilder:
             self.duration_ms.spread(),
             self.tokens.spread(),
             self.annotations.result(),
+            {name: sums.built() for name, sums in self.models.items()},
         )

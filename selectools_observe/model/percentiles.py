@@ -74,7 +74,7 @@ class Sketch(msgspec.Struct, array_like=True, gc=False):
     buckets: dict[int, int] | None = None
 
 
-_LARGEST = sys.float_info.max
+LARGEST = sys.float_info.max
 ZERO_BUCKET = -(2**31)  # the bucket of what counts as zero, before all others
 
 
@@ -96,10 +96,10 @@ class PercentileBuilder:
 
     def add(self, value: float) -> None:
         """Take a value."""
-        if not 0 < value <= _LARGEST:
+        if not 0 < value <= LARGEST:
             value = 0.0
         self._count += 1
-        self._total = min(self._total + value, _LARGEST)
+        self._total = min(self._total + value, LARGEST)
         self._min = min(self._min, value)
         self._max = max(self._max, value)
         if self._exact is None:
@@ -114,8 +114,8 @@ class PercentileBuilder:
         if not values:
             return
         least, most = min(values), max(values)
-        if not (least >= 0 and most <= _LARGEST):
-            values = [value if 0 < value <= _LARGEST else 0.0 for value in values]
+        if not (least >= 0 and most <= LARGEST):
+            values = [value if 0 < value <= LARGEST else 0.0 for value in values]
             least, most = min(values), max(values)
         self._note(len(values), sum(values), least, most)
         if self._exact is None:
@@ -151,7 +151,7 @@ class PercentileBuilder:
 
     def _note(self, count: int, total: float, least: float, most: float) -> None:
         self._count += count
-        self._total = min(self._total + total, _LARGEST)
+        self._total = min(self._total + total, LARGEST)
         self._min = min(self._min, least)
         self._max = max(self._max, most)
 

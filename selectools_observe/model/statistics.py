@@ -14,7 +14,16 @@ import msgspec
 
 from .annotation_statistics import AnnotationStatistics
 from .clock import Clock, check_clock, time_of
-from .group_sums import CallColumns, Group, GroupBuilder, GroupSums, RunColumns
+from .group_sums import (
+    CallColumns,
+    CallSums,
+    Group,
+    GroupBuilder,
+    GroupSums,
+    RunColumns,
+    sums_by,
+    sums_of,
+)
 from .groups import group_values
 from .rollups import CallRollup, Rollup, rollup_of
 from .trace import EPOCH, MICROSECOND, AgentTrace, TraceSummary
@@ -68,12 +77,14 @@ class RunSums(msgspec.Struct, array_like=True, gc=False):
             of any zone are whole numbers of quarters. Newest runs first, as the others.
         models: By model.
         tools: By tool.
+        models_at: By quarter, what the calls of its runs add up to by model.
     """
 
     total: GroupSums
     quarters: dict[int, GroupSums]
     models: dict[str, GroupSums]
     tools: dict[str, GroupSums]
+    models_at: dict[int, dict[str, CallSums]]
 
 
 class Collector:
@@ -102,6 +113,7 @@ class Collector:
         self.by = frozenset(by)
         self.other_keys = [name for name in dict.fromkeys(by) if name not in DIMENSIONS]
         self.counts_times = not self.by.isdisjoint({"hour", "day"})
+        self._counts_use = self.counts_times and "model" in by
         self._at_quarters: dict[int, list[GroupBuilder]] = {}
         self.zone = zone
         self.time = time
@@ -153,12 +165,25 @@ class Collector:
                 self._group(name, OTHERS, MOST_NAMES).take_runs(runs.at(beyond))
 
     def add_calls(
-        self, dimension: Dimension, calls: Iterable[tuple[str, Iterable[int], CallColumns]]
+        self,
+        dimension: Dimension,
+        calls: Iterable[tuple[str, Sequence[int], CallColumns]],
+        moments: Mapping[int, int],
     ) -> None:
-        """Count the calls of many runs: for each name, which runs made them, and the calls."""
+        """Count the calls of many runs.
+
+        Args:
+            dimension: Whether they are of models or of tools.
+            calls: For each name, which run made each call, and the calls.
+            moments: For each run the microseconds since 1970 by which it counts.
+        """
         beyond: set[int] = set()
         for name, runs, columns in calls:
             group = self._group(dimension, name, MOST_NAMES)
+            if self._counts_use and dimension == "model":
+                for moment, sums in sums_by(map(moments.__getitem__, runs), columns).items():
+                    for at in self._times_at(moment):
+                        at.take_use(group.key, sums)
             distinct = set(runs)
             if group.key == OTHERS:  # a run counts once, however many of them it called
                 distinct -= beyond
@@ -189,21 +214,39 @@ class Collector:
             for quarter, those in sums.quarters.items():
                 for group in self._times_at(quarter * QUARTER_US):
                     group.take_sums(those)
+        if self._counts_use:
+            self._add_uses(sums)
         for name, found in (("model", sums.models), ("tool", sums.tools)):
             if name in self.by:
                 for key, those in found.items():
                     self._group(name, key, MOST_NAMES).take_sums(those)
 
-    def add_trace(self, trace: AgentTrace) -> None:
-        """Count the calls of a run with their models and tools."""
-        self.add_rollup(rollup_of(trace))
+    def _add_uses(self, sums: RunSums) -> None:
+        for quarter, by_model in sums.models_at.items():
+            for group in self._times_at(quarter * QUARTER_US):
+                for model, use in by_model.items():
+                    group.take_use(model, use)
 
-    def add_rollup(self, rollup: Rollup) -> None:
-        """Count the calls that a run adds up to."""
+    def add_trace(self, trace: AgentTrace, moment: datetime | None) -> None:
+        """Count the calls of a run with their models and tools.
+
+        Args:
+            trace: The run.
+            moment: When it counts (`clock.time_of`); None if that is not known: then the models
+                of no day and no hour have its calls.
+        """
+        self.add_rollup(rollup_of(trace), moment)
+
+    def add_rollup(self, rollup: Rollup, moment: datetime | None) -> None:
+        """Count the calls that a run adds up to; see `add_trace`."""
         seen: set[GroupBuilder] = set()
         for group, calls in self._groups_of_calls(rollup):
             group.take_calls(calls)
             seen.add(group)
+        if self._counts_use and moment is not None:
+            for at in self._times_of(moment):
+                for one in rollup.models:
+                    at.take_use(self._group("model", one.name, MOST_NAMES).key, sums_of(one))
         for group in seen:
             group.runs += 1
 

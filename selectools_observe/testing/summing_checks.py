@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
+from ..model.clock import time_of
 from ..model.facets import facts_of
 from ..model.filters import TraceFilter
 from ..model.groups import FacetCollector, GroupCollector, GroupPage
@@ -44,7 +45,7 @@ class SummingChecks(Backend):
                 collector = Collector(**options)
                 for summary in await caller.query(filters):
                     collector.add_summary(summary)
-                    collector.add_trace(traces[summary.run_id])
+                    collector.add_trace(traces[summary.run_id], time_of(summary, collector.time))
                     collector.add_annotations(summary, rollup_of(traces[summary.run_id]))
                 same_but_for_errors(await caller.statistics(filters, **options), collector.result())
         some = await caller.statistics(by=())

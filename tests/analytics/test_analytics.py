@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from datetime import UTC, datetime, timedelta, timezone
 from random import Random
@@ -195,13 +196,28 @@ class TestCollect:
         ]  # fmt: skip
         assert found.days[1].start == datetime(2026, 3, 1, 22, tzinfo=UTC)
 
+    def test_a_day_says_what_each_model_was_used_for(self, store):
+        for number, (model, cost) in enumerate([("big", 0.5), ("big", None), ("small", None)]):
+            trace = so.AgentTrace(run_id=f"run-{number}", start_time=1_772_000_000)
+            call = {"model": model, "prompt_tokens": 10, "completion_tokens": number}
+            trace.add(so.TraceStep("llm_call", timestamp=1_772_000_000, cost_usd=cost, **call))
+            store.save(trace)
+        filters = so.TraceFilter(run_ids=["run-0", "run-1", "run-2"])
+        (day,) = collect(store, filters).days
+        assert {name: dataclasses.astuple(use) for name, use in day.models.items()} == {
+            "big": (2, 20, 1, 0.5),
+            "small": (1, 10, 2, None),
+        }
+        (day,) = collect(store, filters, by=("day",)).days
+        assert day.models == {}
+
     def test_the_number_of_groups_is_bounded(self, monkeypatch):
         monkeypatch.setattr(statistics, "MOST_NAMES", 3)
         collector = Collector(("tool",))
         trace = so.AgentTrace()
         for number in range(10):
             trace.add(so.TraceStep("tool_execution", tool_name=f"tool-{number}"))
-        collector.add_trace(trace)
+        collector.add_trace(trace, None)
         tools = collector.result().tools
         assert len(tools) == 4
         assert (tools[-1].key, tools[-1].calls, tools[-1].runs) == (statistics.OTHERS, 7, 1)

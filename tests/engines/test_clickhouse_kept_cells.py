@@ -15,6 +15,7 @@ from selectools_observe.backends.clickhouse import kept_cells
 from selectools_observe.backends.clickhouse import store as store_module
 from selectools_observe.backends.clickhouse.connections import Connections
 from selectools_observe.backends.clickhouse.kept_cells import KeptCells
+from selectools_observe.model.clock import time_of
 from selectools_observe.model.rollups import rollup_of
 from selectools_observe.model.statistics import Collector
 from selectools_observe.stores.clickhouse import ClickHouseTraceStore
@@ -67,7 +68,7 @@ def check(store, traces, filters=None) -> None:
     collector = Collector(("day", "model", "tool"), ZONE)
     for summary in store.iter_summaries(filters):
         collector.add_summary(summary)
-        collector.add_trace(stored[summary.run_id])
+        collector.add_trace(stored[summary.run_id], time_of(summary, collector.time))
         collector.add_annotations(summary, rollup_of(stored[summary.run_id]))
     same_but_for_errors(store.statistics(filters, zone=ZONE), collector.result())
 

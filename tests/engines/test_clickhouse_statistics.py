@@ -12,6 +12,7 @@ pytest.importorskip("clickhouse_connect", reason="the package clickhouse-connect
 from selectools_observe import AgentTrace, Annotation, TraceFilter, TraceStep
 from selectools_observe.backends.clickhouse.store import ClickHouseStore
 from selectools_observe.backends.zone_offsets import offsets_of
+from selectools_observe.model.clock import time_of
 from selectools_observe.model.facets import facts_of
 from selectools_observe.model.groups import FacetCollector
 from selectools_observe.model.rollups import rollup_of
@@ -79,7 +80,7 @@ def test_what_the_server_adds_up_is_what_python_does(
     collector = Collector(by, zone, time)
     for summary in store.query(filters):
         collector.add_summary(summary)
-        collector.add_trace(stored[summary.run_id])
+        collector.add_trace(stored[summary.run_id], time_of(summary, collector.time))
         collector.add_annotations(summary, rollup_of(stored[summary.run_id]))
     found = store.statistics(filters, by=by, zone=zone, time=time)
     assert found.total.duration_ms.error == 0.01
@@ -123,7 +124,7 @@ def test_what_calls_add_up_to_is_told_by_the_columns(store, traces, monkeypatch)
     statistics, facets = Collector(("day", "model", "tool", "user")), FacetCollector()
     for summary in store.query(few):
         statistics.add_summary(summary)
-        statistics.add_trace(stored[summary.run_id])
+        statistics.add_trace(stored[summary.run_id], time_of(summary, statistics.time))
         statistics.add_annotations(summary, rollup_of(stored[summary.run_id]))
         facets.add(summary, facts_of(stored[summary.run_id]))
     found = store.statistics(few, by=("day", "model", "tool", "user"))

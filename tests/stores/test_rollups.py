@@ -23,6 +23,7 @@ from selectools_observe import (
     TraceStep,
 )
 from selectools_observe.backends.sqlite.rollups import aggregation, latest_groups
+from selectools_observe.model.clock import time_of
 from selectools_observe.model.facets import facts_of
 from selectools_observe.model.filters import TraceFilter
 from selectools_observe.model.groups import FacetCollector, GroupCollector
@@ -94,7 +95,7 @@ def check(
         trace = traces[summary.run_id]
         for each in (collector, others):
             each.add_summary(summary)
-            each.add_trace(trace)
+            each.add_trace(trace, time_of(summary, each.time))
             each.add_annotations(summary, rollup_of(trace))
         facets.add(summary, facts_of(trace))
         groups.add(summary)

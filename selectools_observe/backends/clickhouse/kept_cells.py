@@ -31,6 +31,7 @@ _COARSE, _FINE = _SPANS[2], _SPANS[-1]
 _MOST_RUNS = 500_000  # of a block
 _FEW_RUNS = 30_000  # that are added up as quickly as kept cells are
 _OPEN_FOR_US = 120 * 1_000_000  # microseconds in which a block may still get runs
+_FORMAT = 1  # of cells: those of another one are made again
 _VALID_DAYS = 60  # less than `KEPT_DAYS`: whoever finds a block finds its cells
 
 _EVERYTHING = TraceFilter()
@@ -57,8 +58,8 @@ class Block(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> int:
-        """A number of its own."""
-        return self.number << 6 | self.span
+        """A number of its own, and of what its cells tell."""
+        return (self.number << 2 | _FORMAT) << 6 | self.span
 
     @property
     def end_us(self) -> int:
@@ -123,6 +124,7 @@ class KeptCells:
 
     def _kept_cells(self, made: Iterable[int], *, models: bool, tools: bool) -> str:
         kinds = [run_sums.TIMES, *[run_sums.MODELS] * models, *[run_sums.TOOLS] * tools]
+        kinds += [run_sums.MODELS_AT] * models
         return (
             f"SELECT {CELL_NAMES} FROM {self._database}.cells "
             f"WHERE made IN ({', '.join(map(str, made))}) AND kind IN ({str(kinds)[1:-1]})"

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from ...model.clock import Clock
-from ...model.group_sums import GroupBuilder, GroupSums
+from ...model.group_sums import CallSums, GroupBuilder, GroupSums
 from ...model.percentiles import LOG_FACTOR, SMALLEST, ZERO_BUCKET, Sketch
 from ...model.statistics import QUARTER_US, RunSums
 from ..zone_offsets import Offset
@@ -20,6 +20,7 @@ from .step_columns import name_of
 
 _LARGEST = sys.float_info.max
 TIMES, MODELS, TOOLS = _KINDS = range(3)
+MODELS_AT = 3  # of models by the quarter of an hour in which their runs began: sums alone
 _DURATIONS, _TOKENS, _COSTS, _RUNS = range(4)
 _NO_SUMS = "0 AS calls, 0 AS errors, 0 AS prompt_tokens, 0 AS completion_tokens"
 _CALLS_OF = {
@@ -45,6 +46,8 @@ def cells(database: str, where: str, time: Clock, *, times: bool, models: bool, 
     for kind, is_wanted in ((MODELS, models), (TOOLS, tools)):
         if is_wanted:
             parts += _cells_of_calls(kind, rows)
+    if times and models:
+        parts.append(_models_at(quarter, rows))
     return " UNION ALL ".join(f"SELECT {CELL_NAMES} FROM ({part})" for part in parts)
 
 
@@ -77,6 +80,23 @@ def _cells_of_runs(quarter: str, rows: str) -> list[str]:
             (_COSTS, _clamped("cost_usd"), " AND knows_cost = 1", _NO_SUMS),
         )
     ]
+
+
+def _models_at(quarter: str, rows: str) -> str:
+    steps = rows.replace(
+        " WHERE ",
+        " ARRAY JOIN step.model AS name, step.prompt_tokens AS prompt, "
+        "step.completion_tokens AS completion, step.cost_usd AS cost WHERE ",
+        1,
+    )
+    return (
+        f"SELECT toUInt8({MODELS_AT}) AS kind, name, {quarter} AS quarter, "
+        f"toUInt8({_COSTS}) AS quantity, toInt32(0) AS bucket, countIf(isNotNull(cost)) AS n, "
+        "toInt128(count()) AS calls, toUInt64(0) AS errors, "
+        "sum(toInt128(prompt)) AS prompt_tokens, sum(toInt128(completion)) AS completion_tokens, "
+        f"sum(if(cost > 0 AND cost <= {_LARGEST}, assumeNotNull(cost), 0)) AS total, "
+        f"0. AS least, 0. AS most {steps} AND name != '' GROUP BY name, quarter"
+    )
 
 
 def _cells_of_calls(kind: int, rows: str) -> list[str]:
@@ -170,7 +190,14 @@ def _time(offsets: Sequence[Offset], *, by_hour: bool) -> str:
 def run_sums(rows: Iterable[Row]) -> RunSums:
     """The sums of what `sums` gives."""
     found: dict[tuple[int, int | str], GroupSums] = {}
+    models_at: dict[int, dict[str, CallSums]] = {}
     for kind, name, quantity, first, n, *counts, total, least, most, buckets, counted in rows:
+        if kind == MODELS_AT:
+            sent_and_written = counts[2], counts[3]
+            models_at.setdefault(int(first), {})[name_of(name)] = CallSums(
+                counts[0], *sent_and_written, min(total, _LARGEST), n
+            )
+            continue
         key = (kind, int(first) if kind == TIMES else name_of(name))
         if key not in found:
             found[key] = GroupSums(0, 0, 0, 0, 0, Sketch(), Sketch(), Sketch())
@@ -192,4 +219,4 @@ def run_sums(rows: Iterable[Row]) -> RunSums:
     total = GroupBuilder("")
     for each in of_kind[TIMES].values():
         total.take_sums(each)
-    return RunSums(total.sums(), *of_kind.values())  # type: ignore[arg-type]
+    return RunSums(total.sums(), *of_kind.values(), models_at)  # type: ignore[call-arg, arg-type]

@@ -84,26 +84,28 @@ def add_runs(collector: Collector, rows: Sequence[Row]) -> None:
         cost if one is not None and one.has_cost else nan
         for cost, one in zip(costs, kept, strict=True)
     ]
+    moments = began if collector.time == "started_at" else created
     collector.add_runs(
         RunColumns(steps, errors, prompts, written, took, known),
-        began if collector.time == "started_at" else created,
+        moments,
         {},
     )
+    at = dict(enumerate(moments))
     if "model" in collector.by:
-        collector.add_calls("model", _columns([one.models if one else [] for one in kept]))
+        collector.add_calls("model", _columns([one.models if one else [] for one in kept]), at)
     if "tool" in collector.by:
-        collector.add_calls("tool", _columns([one.tools if one else [] for one in kept]))
+        collector.add_calls("tool", _columns([one.tools if one else [] for one in kept]), at)
 
 
 def _columns(
     runs: Sequence[list[tuple[str, list[Call]]]],
 ) -> Iterator[tuple[str, list[int], CallColumns]]:
-    """By name, the places of the runs that made the calls, and the calls."""
+    """By name, the place of the run of each call, and the calls."""
     places: dict[str, list[int]] = {}
     calls: dict[str, list[Call]] = {}
     for place, named in enumerate(runs):
         for name, those in named:
-            places.setdefault(name, []).append(place)
+            places.setdefault(name, []).extend([place] * len(those))
             calls.setdefault(name, []).extend(those)
     for name, those in calls.items():
         failed, took, sent, written, costs = zip(*those, strict=True)

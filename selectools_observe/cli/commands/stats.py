@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import tzinfo
 
@@ -38,6 +39,7 @@ _FIGURES = (
     Column("tokens", 7),
     Column("cost", 9),
 )
+_MOST_MODELS = 4  # that have a column
 _MOST = 40  # rows of one table
 _LABELS = 26  # characters
 
@@ -101,6 +103,8 @@ def _lines(found: Statistics, by: Sequence[str], width: int) -> Iterator[Text]:
             is_time, counts_runs = dimension in {"hour", "day"}, dimension not in {"model", "tool"}
             shown = groups[-_MOST:] if is_time else groups[:_MOST]
             yield from _table(dimension, shown, width, counts_runs=counts_runs)
+            if is_time and len(shown) > 1:
+                yield from _models_over(dimension, shown)
             if len(groups) > len(shown):
                 yield styled(f"and {len(groups) - len(shown):,} more: --json has them all", "dim")
     if found.annotations:
@@ -165,6 +169,29 @@ def _table(
         (first, calls, *columns[1:]),
         [_row(group, counts_runs=counts_runs)[: len(columns) + 1] for group in shown],
     )
+
+
+def _models_over(dimension: str, shown: Sequence[Group]) -> Iterator[Text]:
+    """What each model cost over time; nothing where there is but one, or no cost."""
+    spent: Counter[str] = Counter()
+    for group in shown:
+        spent.update({name: use.cost_usd or 0.0 for name, use in group.models.items()})
+    if len(spent) < 2 or not any(spent.values()):
+        return
+    names = [name for name, _ in spent.most_common(_MOST_MODELS)]
+    heads = [*names, f"{len(spent) - len(names)} others"] if len(spent) > len(names) else names
+    first = Column(f"cost by {dimension}", 16, "cyan", right=False)
+    columns = [Column(one_line(name, 14), max(9, min(len(name), 14))) for name in heads]
+    rows = []
+    for group in shown:
+        costs = [group.models[name].cost_usd if name in group.models else None for name in names]
+        known = [use.cost_usd for use in group.models.values() if use.cost_usd is not None]
+        told = [formatting.dollars(cost) for cost in costs]
+        if len(heads) > len(names):
+            told.append(formatting.dollars(sum(known) - sum(cost or 0.0 for cost in costs)))
+        rows.append([one_line(group.key, 16), *told])
+    yield Text()
+    yield from lines_of_table((first, *columns), rows)
 
 
 def _row(group: Group, *, counts_runs: bool) -> list[str | Text]:

@@ -35,6 +35,7 @@ Tool = Callable[P, Awaitable[CallToolResult]]
 _AUTHOR = "MCP client"
 _IN_A_LIST = 300  # characters of a text in a list
 _IN_A_STATISTIC = 30  # groups of each kind
+_MODELS_OF_A_TIME = 5
 
 Where = Annotated[
     str | None,
@@ -398,6 +399,11 @@ def _some(name: str, table: tuple[Group, ...]) -> tuple[Group, ...]:
 
 def _group(group: Group) -> dict[str, Any]:
     cost, latency = group.cost_usd, group.duration_ms
+    dearest = sorted(group.models.items(), key=lambda pair: -(pair[1].cost_usd or 0.0))
+    models = {
+        shortened(name, _IN_A_LIST): dataclasses.asdict(use)
+        for name, use in dearest[:_MODELS_OF_A_TIME]
+    }
     return {
         "key": shortened(group.key, _IN_A_LIST),
         "runs": group.runs,
@@ -407,4 +413,5 @@ def _group(group: Group) -> dict[str, Any]:
         "completion_tokens": group.completion_tokens,
         "cost_usd": cost.total if cost.count else None,
         "latency_ms": {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99},
+        **({"models": models} if models else {}),
     }

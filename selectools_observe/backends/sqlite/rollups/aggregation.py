@@ -219,19 +219,20 @@ def add_part(
         keys: How `BlockRuns.fields` names the collector's other keys.
     """
     runs = part.told.runs
+    chosen = chosen_runs(runs, part.selection)
+    moments = chosen.began_us if collector.time == "started_at" else chosen.created_us
     if keys and runs.fields is None:
         for row in aggregation.rows_of(part.ids):
             collector.add_summary(row.summary)
     else:
-        chosen = chosen_runs(runs, part.selection)
-        moments = chosen.began_us if collector.time == "started_at" else chosen.created_us
         named = zip(collector.other_keys, keys, strict=True)
         values = {name: values_of(runs, chosen, key) for name, key in named}
         if chosen.places:
             collector.add_runs(chosen.columns, moments, values)
     if collector.needs_traces:
         calls = part.told.calls
+        at = dict(zip(chosen.places, moments, strict=True))
         if "model" in collector.by:
-            collector.add_calls("model", chosen_calls(calls.models, part.selection))
+            collector.add_calls("model", chosen_calls(calls.models, part.selection), at)
         if "tool" in collector.by:
-            collector.add_calls("tool", chosen_calls(calls.tools, part.selection))
+            collector.add_calls("tool", chosen_calls(calls.tools, part.selection), at)

@@ -11,6 +11,7 @@ from ....model.statistics import RunSums
 from ..index.index_upkeep import BLOCK, fill_blocks, first_open_id
 from ..transaction import transaction, undo
 from .stored_blocks import (
+    FIRST_BYTE,
     block_of_rows,
     ids_of,
     keep_block,
@@ -104,7 +105,8 @@ def _missing_sums(connection: sqlite3.Connection, _where: str) -> Iterator[Calla
         kept = {
             row[0]
             for row in connection.execute(
-                "SELECT part FROM trace_rollup_sums WHERE level = ?", (level,)
+                "SELECT part FROM trace_rollup_sums WHERE level = ? AND substr(sums, 1, 1) = ?",
+                (level, FIRST_BYTE),
             ).fetchall()
         }
         for part in sorted(parts.keys() - kept, reverse=True):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
 from ....model.checksum import checksum
-from ....model.group_sums import GroupBuilder, GroupSums
+from ....model.group_sums import CallSums, GroupBuilder, GroupSums, sums_by
 from ....model.statistics import QUARTER_US, RunSums
 from ....model.stored_calls import StoredCalls, stored_calls
 from ..index.index_upkeep import BLOCK
@@ -26,8 +26,11 @@ _runs = msgspec.msgpack.Decoder(BlockRuns)
 _calls = msgspec.msgpack.Decoder(BlockCalls)
 _sums = msgspec.msgpack.Decoder(RunSums)
 _encode = msgspec.msgpack.Encoder().encode
+FIRST_BYTE = bytes([0x90 | len(RunSums.__struct_fields__)])
+"""Of packed sums, which say how many fields they have: those with fewer are made again."""
 
 KeyT = TypeVar("KeyT", int, str)
+_ModelsAt: TypeAlias = dict[int, dict[str, CallSums]]
 
 
 class Block(NamedTuple):
@@ -154,13 +157,23 @@ def sums_of_block(told: Block, ids: Sequence[int]) -> RunSums:
         quarters[quarter] = GroupBuilder("")
         quarters[quarter].take_runs(chosen.columns.at(numbers))
     named = []
+    quarter_of = {
+        place: moment // QUARTER_US
+        for place, moment in zip(chosen.places, chosen.began_us, strict=True)
+    }
+    models_at: _ModelsAt = {}
     for calls in (told.calls.models, told.calls.tools):
         groups: dict[str, GroupBuilder] = {}
         for name, places, columns in chosen_calls(calls, selection):
             groups[name] = GroupBuilder("")
             groups[name].take_many_calls(columns, len(set(places)))
+            if calls is told.calls.models:
+                keys = map(quarter_of.__getitem__, places)
+                for quarter, use in sums_by(keys, columns).items():
+                    models_at.setdefault(quarter, {})[name] = use
         named.append(groups)
-    return _sums_of(total, quarters, *named)
+    models, tools = named
+    return _sums_of(total, quarters, models, tools, models_at)
 
 
 def sums_of_parts(parts: Sequence[RunSums]) -> RunSums:
@@ -169,12 +182,17 @@ def sums_of_parts(parts: Sequence[RunSums]) -> RunSums:
     quarters: dict[int, GroupBuilder] = {}
     models: dict[str, GroupBuilder] = {}
     tools: dict[str, GroupBuilder] = {}
+    models_at: _ModelsAt = {}
     for part in parts:
         total.take_sums(part.total)
         _add_sums(quarters, part.quarters)
         _add_sums(models, part.models)
         _add_sums(tools, part.tools)
-    return _sums_of(total, quarters, models, tools)
+        for quarter, by_model in part.models_at.items():
+            there = models_at.setdefault(quarter, {})
+            for name, use in by_model.items():
+                there.setdefault(name, CallSums()).add(use)
+    return _sums_of(total, quarters, models, tools, models_at)
 
 
 def _add_sums(groups: dict[KeyT, GroupBuilder], sums: dict[KeyT, GroupSums]) -> None:
@@ -189,10 +207,12 @@ def _sums_of(
     quarters: dict[int, GroupBuilder],
     models: dict[str, GroupBuilder],
     tools: dict[str, GroupBuilder],
+    models_at: _ModelsAt,
 ) -> RunSums:
     return RunSums(
         total.sums(),
         {quarter: group.sums(_VALUES_OF_QUARTER) for quarter, group in quarters.items()},
         {name: group.sums() for name, group in models.items()},
         {name: group.sums() for name, group in tools.items()},
+        models_at,
     )

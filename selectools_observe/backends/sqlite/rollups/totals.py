@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from ....model.clock import time_of
 from ....model.filters import TraceFilter
 from ....model.groups import FacetCollector, GroupCollector, GroupPage, stored_key
 from ....model.statistics import Collector, RunSums
@@ -42,7 +43,7 @@ def add_up(
             rollup = aggregation.rollup_of_row(row) if collector.needs_traces else None
             collector.add_summary(row.summary)
             if rollup is not None:
-                collector.add_rollup(rollup)
+                collector.add_rollup(rollup, time_of(row.summary, collector.time))
             collector.add_annotations(row.summary, rollup)
         for part in aggregation.parts_and_sums(collector):
             if isinstance(part, RunSums):
