@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..model.annotations import Annotation
 from ..model.codec import decode
+from ..model.json_values import loads
 from ..model.trace import AgentTrace
 from .exports import Saved
 from .form import BinaryForm, JSONObject, SavedRun
@@ -207,7 +208,8 @@ def _run(source: Source, row: JSONObject) -> Iterator[SavedRun]:
     said: list[Annotation] = []
     for number, one in enumerate(row.get("annotations") or ()):
         try:
-            said.append(Annotation.from_dict({**one, "run_id": run.run_id}))
+            exact = loads(one.pop("exact", None) or "{}")
+            said.append(Annotation.from_dict({**one, **exact, "run_id": run.run_id}))
         except (TypeError, ValueError) as error:
             source.skipped(f"{place}, annotation {number}", str(error))
     created_at = row.get("created_at")

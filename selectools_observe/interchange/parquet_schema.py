@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from ..analytics.typed_columns import Kind, arrow_types, to_arrow
+from ..analytics.typed_columns import Kind, arrow_types, as_kind, to_arrow
 from ..model.annotations import Annotation
 from ..model.codec import encode
 from ..model.json_values import loads
@@ -80,8 +80,10 @@ ANNOTATION_COLUMNS: dict[str, Kind] = {
     "source": "text",
     "created_at": "time",
     "id": "text",
+    "exact": "json",
 }
-"""The fields of an annotation and their kinds."""
+"""The fields of an annotation and their kinds; ``exact`` is all of it, where a column does not hold
+its field exactly."""
 
 
 def schema(pyarrow: Any) -> pa.Schema:
@@ -130,14 +132,25 @@ def _annotations(pyarrow: Any, runs: list[Sequence[Annotation]]) -> pa.ListArray
     """The annotations of each run, as lists of structs."""
     every = [one for said in runs for one in said]
     columns = [
-        to_arrow(pyarrow, kind, [getattr(one, name) for one in every])
+        to_arrow(pyarrow, kind, [getattr(one, name, None) for one in every])
         for name, kind in ANNOTATION_COLUMNS.items()
     ]
+    columns[-1] = to_arrow(pyarrow, "json", [_beyond_columns(one) for one in every])
     found: pa.ListArray = pyarrow.ListArray.from_arrays(
         pyarrow.array(list(accumulate(map(len, runs), initial=0)), pyarrow.int32()),
         pyarrow.StructArray.from_arrays(columns, list(ANNOTATION_COLUMNS)),
     )
     return found
+
+
+def _beyond_columns(one: Annotation) -> dict[str, Any] | None:
+    fields = one.to_dict()
+    is_held = all(
+        as_kind(ANNOTATION_COLUMNS[name], value) == value
+        for name, value in fields.items()
+        if name not in {"run_id", "created_at"}
+    )
+    return None if is_held else fields
 
 
 def _steps(pyarrow: Any, runs: list[list[dict[str, Any]]]) -> pa.ListArray:

@@ -9,47 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hostile import profile
-from hypothesis import given
-from hypothesis import strategies as st
 
 import selectools_observe as so
 from selectools_observe.interchange import read_runs, saved_runs, write_parquet
 from selectools_observe.interchange.parquet_files import is_parquet
 
 pa = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
-
-TEXT = st.text(max_size=8)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | TEXT,
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
-    max_leaves=4,
-)
-OBJECT = st.dictionaries(TEXT, JSON, max_size=3)
-NUMBER = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70)
-STEPS = st.builds(
-    so.TraceStep,
-    type=st.sampled_from(["llm_call", "tool_execution", "of a newer version"]),
-    timestamp=NUMBER,
-    duration_ms=NUMBER,
-    tool_name=st.none() | TEXT,
-    tool_args=st.none() | OBJECT,
-    model=st.none() | TEXT,
-    prompt_tokens=st.none() | st.integers(-(2**70), 2**70),
-    cost_usd=st.none() | NUMBER,
-    error=st.none() | TEXT,
-    input=JSON,
-    output=JSON,
-)
-RUNS = st.builds(
-    so.AgentTrace,
-    steps=st.lists(STEPS, max_size=3),
-    start_time=NUMBER,
-    parent_run_id=st.none() | TEXT,
-    metadata=OBJECT,
-    name=st.none() | TEXT,
-    input=JSON,
-)
 
 
 def some_runs() -> list[so.AgentTrace]:
@@ -83,15 +48,6 @@ def exported(store: so.InMemoryTraceStore, folder: Path) -> Path:
 @pytest.fixture
 def folder(tmp_path) -> Path:
     return exported(stored(some_runs()), tmp_path / "runs")
-
-
-@profile(160)
-@given(st.lists(RUNS, min_size=1, max_size=4))
-def test_nothing_is_lost(tmp_path_factory, runs):
-    store = stored(runs)
-    folder = exported(store, tmp_path_factory.mktemp("parquet") / "runs")
-    back = [run for path in files_of(folder) for run in read_runs(path)]
-    assert back == list(store.iter_traces(oldest_first=True))
 
 
 def test_a_day_is_a_partition(folder):

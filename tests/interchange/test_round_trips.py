@@ -1,96 +1,124 @@
-"""Runs out and back again through every form that we write: every field, in their order."""
+"""Any runs through each form that we write, and each pair: fields, times, annotations, order."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hostile import profile
 from hypothesis import given
 from hypothesis import strategies as st
+from round_trips import FORMS, all_of, through
 
 import selectools_observe as so
-from selectools_observe.interchange import read_runs, saved_runs, write_parquet
-from selectools_observe.interchange.exports import jsonl_lines
 
-TEXT = st.text(max_size=6)
+ODD = ["", "\0", "\ud800", "\udfff x", "é\u2028", "$ref", "x" * 99, '{"a": 1}', "\x1b[0m", "NaN"]
+TEXT = st.sampled_from(ODD) | st.text(max_size=5)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | TEXT,
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
-    max_leaves=4,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=2),
+    max_leaves=5,
 )
-MESSAGES = st.lists(st.fixed_dictionaries({"role": TEXT, "content": TEXT}), max_size=3)
-STEPS = st.builds(
-    so.TraceStep,
-    type=st.sampled_from(["llm_call", "tool_execution", "graph_node_start", "of a newer version"]),
-    timestamp=st.floats(0, 2e9),
-    duration_ms=st.floats(0, 1e6),
-    tool_name=st.none() | TEXT,
-    tool_args=st.none() | st.dictionaries(TEXT, JSON, max_size=2),
-    tool_result=st.none() | TEXT,
-    model=st.none() | TEXT,
-    prompt_tokens=st.none() | st.integers(0, 10**9),
-    cost_usd=st.none() | st.floats(0, 10),
-    error=st.none() | TEXT,
-    input=st.none() | MESSAGES,
-    output=st.none() | MESSAGES,
+OBJECT = st.dictionaries(TEXT, JSON, max_size=3)
+MESSAGES = st.lists(
+    st.fixed_dictionaries({"role": TEXT, "content": TEXT | st.lists(JSON, max_size=2)}), max_size=3
 )
-RUNS = st.lists(
-    st.builds(
-        so.AgentTrace,
-        steps=st.lists(STEPS, max_size=4),
-        start_time=st.floats(0, 2e9),
-        run_id=st.uuids().map(lambda each: each.hex),
-        parent_run_id=st.none() | TEXT,
-        metadata=st.dictionaries(TEXT, JSON, max_size=2),
-        name=st.none() | TEXT,
-        input=st.none() | TEXT,
-        session_id=st.none() | TEXT,
-        tags=st.none() | st.lists(TEXT, max_size=2),
+COUNT = st.integers(0, 2**40)
+TYPES = ["llm_call", "tool_execution", "error", "graph_node_start", "cancelled", "a newer one"]
+STEPS = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(TYPES),
+        "timestamp": st.floats(0, 2e9),
+        "duration_ms": st.floats(0, 1e6),
+    },
+    optional={
+        **dict.fromkeys(
+            [
+                "tool_name",
+                "tool_result",
+                "model",
+                "reasoning",
+                "error",
+                "summary",
+                "node_name",
+                "checkpoint_id",
+                "interrupt_key",
+                "from_node",
+                "to_node",
+            ],
+            TEXT,
+        ),
+        **dict.fromkeys(["prompt_tokens", "completion_tokens", "cache_read_tokens"], COUNT),
+        **dict.fromkeys(["input", "output"], MESSAGES | JSON),
+        **dict.fromkeys(["of a newer version", "with.a dot"], JSON),
+        "step_number": COUNT,
+        "cost_usd": st.floats(0, 10),
+        "tool_args": OBJECT,
+        "children": st.lists(TEXT, max_size=2),
+    },
+)
+OUTCOMES = ["ok", "error", "cancelled", "interrupted", "unfinished"]
+RUNS = st.fixed_dictionaries(
+    {
+        "run_id": st.uuids().map(str)
+        | TEXT.map(lambda text: text.encode("utf-8", "ignore").decode()).filter(bool),
+        "start_time": st.floats(0, 2e9),
+        "steps": st.lists(STEPS, max_size=4),
+    },
+    optional={
+        **dict.fromkeys(["parent_run_id", "name", "session_id", "user_id", "agent"], TEXT),
+        **dict.fromkeys(["input", "output", "of a newer version"], JSON),
+        "metadata": OBJECT,
+        "tags": st.lists(TEXT, max_size=2),
+        "outcome": st.sampled_from(OUTCOMES),
+    },
+)
+MOMENTS = st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001
+ANNOTATIONS = st.fixed_dictionaries(
+    {"name": st.sampled_from(["q", "a.b", "é x"]), "note": TEXT.filter(bool)},
+    optional={
+        "label": st.sampled_from(["bad", "é\n", "$x"]),
+        "score": st.floats(-1e300, 1e300) | st.integers(-(2**53), 2**53),
+        "step": st.integers(0, 5),
+        "author": st.sampled_from(["ada", "\u2028"]),
+        "source": st.sampled_from(["human", "code", "llm"]),
+    },
+)
+
+
+def saved_in(path, runs: list[tuple[dict, datetime]], said: list[tuple[int, dict[str, Any]]]):
+    """A database with the runs. A Parquet file's runs come by day: within one in any order."""
+    days = sorted(moment.date() for _, moment in runs)
+    moments = [
+        datetime.combine(day, moment.timetz()) for day, (_, moment) in zip(days, runs, strict=True)
+    ]
+    with so.SQLiteTraceStore(path, durability="normal") as store:
+        store.save_many([so.AgentTrace.from_dict(run) for run, _ in runs], created_at=moments)
+        for number, fields in said:
+            store.annotate(runs[number % len(runs)][0]["run_id"], **fields)
+    return path
+
+
+@pytest.mark.parametrize(
+    "forms", [*((form,) for form in FORMS), *((one, two) for one in FORMS for two in FORMS)]
+)
+@profile(60)
+@given(
+    runs=st.lists(
+        st.tuples(RUNS, MOMENTS), min_size=1, max_size=4, unique_by=lambda run: run[0]["run_id"]
     ),
-    min_size=1,
-    max_size=4,
-    unique_by=lambda run: run.run_id,
+    said=st.lists(st.tuples(st.integers(0, 3), ANNOTATIONS), max_size=4),
 )
-
-
-def through_jsonl(store: so.SQLiteTraceStore, folder: Path) -> list[Path]:
-    path = folder / "out.jsonl"
-    path.write_bytes(b"".join(jsonl_lines(saved_runs(store, so.TraceFilter(), print))))
-    return [path]
-
-
-def through_sqlite(_: so.SQLiteTraceStore, folder: Path) -> list[Path]:
-    return [folder / "x.db"]
-
-
-def through_parquet(store: so.SQLiteTraceStore, folder: Path) -> list[Path]:
-    pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
-    write_parquet(saved_runs(store, so.TraceFilter(), print), folder / "out")
-    return sorted((folder / "out").rglob("*.parquet"))
-
-
-@pytest.mark.parametrize("through", [through_jsonl, through_sqlite, through_parquet])
-@profile(100)
-@given(runs=RUNS)
-def test_every_field_and_the_order_come_back(tmp_path_factory, through, runs):
+def test_all_comes_back(tmp_path_factory, forms, runs, said):
     folder = tmp_path_factory.mktemp("trip")
-    with so.SQLiteTraceStore(folder / "x.db", durability="normal") as store:
-        store.save_many(runs)
-        expected = list(store.iter_traces(oldest_first=True))
-        files = through(store, folder)
-    assert [run for path in files for run in read_runs(path)] == expected
-    assert [run.run_id for run in expected] == [run.run_id for run in runs]
-
-
-@profile(100)
-@given(runs=RUNS)
-def test_every_field_comes_back_from_opentelemetry(runs):
-    pytest.importorskip("opentelemetry.proto", reason="the extra otel is not installed")
-    from selectools_observe.integrations.opentelemetry import otlp_of_runs, runs_of_otlp
-
-    with so.InMemoryTraceStore() as store:
-        store.save_many(runs)
-        expected = {run.run_id: run for run in store.iter_traces()}
-    back = {run.run_id: run for run in runs_of_otlp(otlp_of_runs(expected.values()))}
-    assert back == expected
+    path = saved_in(folder / "source.db", runs, said)
+    expected = all_of(path)
+    assert [summary.run_id for summary, *_ in expected] == [run["run_id"] for run, _ in runs]
+    for number, form in enumerate(forms):
+        path = through(form, path, folder / f"{number}")
+    assert all_of(path) == expected

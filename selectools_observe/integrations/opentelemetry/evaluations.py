@@ -22,7 +22,7 @@ from ...model.annotations import Annotation
 from ...model.json_values import dumps
 from ...model.limits import loads_limited
 from ...model.trace import EPOCH, MICROSECOND, AgentTrace
-from .otlp_values import sendable
+from .otlp_values import sendable, sendable_value
 from .span_ids import step_id_of
 from .span_steps import KEPT
 from .spans import LOG_MARK, SpanEvent, SpanRecord
@@ -81,7 +81,9 @@ def event_of(one: Annotation, *, has_place: bool = True) -> SpanEvent:
         has_place: It says itself whether it is about the run or a step; or else the span does.
     """
     fields = one.to_dict()
-    said = {attribute: fields[name] for name, attribute in _FIELDS.items() if name in fields}
+    said = {
+        there: sendable_value(fields[name]) for name, there in _FIELDS.items() if name in fields
+    }
     if one.score is not None:
         said[_SCORE] = float(one.score)
     event = SpanEvent(EVALUATION, _nanoseconds(one.created_at), said)

@@ -34,14 +34,19 @@ def sendable(record: SpanRecord) -> SpanRecord:
 
 
 def _attributes(attributes: dict[str, Any]) -> dict[str, Any]:
-    return {_text(name): _value(value) for name, value in attributes.items() if value is not None}
+    return {
+        _text(name): sendable_value(value)
+        for name, value in attributes.items()
+        if value is not None
+    }
 
 
-def _value(value: Any) -> Any:
+def sendable_value(value: Any) -> Any:
+    """The value of an attribute as a receiver will see it."""
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, list):
-        return [_value(item) for item in value]
+        return [sendable_value(item) for item in value]
     if isinstance(value, dict):
         return _attributes(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
