@@ -17,7 +17,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from ..model.clock import Clock, moment_of
-from ..model.filters import TraceFilter, asks_for_facts, verdict
+from ..model.filters import TraceFilter, asks_for_facts, rest_of_verdict, summary_test
 from ..model.histogram import Tally, TraceHistogram, bounds_of, only_times
 from ..model.json_values import canonical
 from ..model.pagination import Position
@@ -202,11 +202,12 @@ class OrderedIndex(Generic[EntryT]):
         entries = self._at(numbers)
         if filters == TraceFilter(limit=filters.limit):
             return entries
+        may_match = summary_test(filters)
         # None: only the texts of the run tell, which whoever asked looks at.
-        matching = (e for e in entries if verdict(filters, e.summary) is not False)
+        matching = (e for e in entries if may_match(e.summary))
         if not asks_for_facts(filters):
             return matching
-        return (e for e in matching if verdict(filters, e.summary, e.facts) is not False)
+        return (e for e in matching if rest_of_verdict(filters, e.summary, e.facts) is not False)
 
     def _candidates(self, ask: PageRequest, goes_on: int | None) -> Sequence[int]:
         """The numbers that may match, in the page's order, from where the last slice ended."""

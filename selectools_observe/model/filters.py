@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, tzinfo
-from typing import Any, Self, TypeVar
+from operator import attrgetter
+from typing import Any, Self, TypeAlias
 
 from .conditions import (
     CONDITIONS,
@@ -28,7 +29,7 @@ from .ordering import Order, parse_order
 from .text_query import TextQuery, parse_text, trace_matches
 from .trace import AgentTrace, Number, StepType, TraceFacts, TraceSummary
 
-BoundT = TypeVar("BoundT", datetime, Number)
+SummaryTest: TypeAlias = Callable[[TraceSummary], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,16 @@ def verdict(
     """`matches`, as far as what is given tells; None if it takes more of the run."""
     if not matches_summary(filters, summary):
         return False
+    return rest_of_verdict(filters, summary, facts, trace)
+
+
+def rest_of_verdict(
+    filters: TraceFilter,
+    summary: TraceSummary,
+    facts: TraceFacts | None = None,
+    trace: AgentTrace | None = None,
+) -> bool | None:
+    """`verdict` of a run that `summary_test` lets through."""
     if facts is not None and not matches_facts(filters, facts):
         return False
     is_plain = filters.where is None and filters.text is None
@@ -281,47 +292,53 @@ def unknown_key(filters: TraceFilter, facets: TraceFacets) -> str | None:
 
 def matches_summary(filters: TraceFilter, summary: TraceSummary) -> bool:
     """The part of `matches` that needs the summary only."""
-    return (
-        (filters.metadata_match is None or _holds(summary.metadata, filters.metadata_match))
-        and (filters.run_ids is None or summary.run_id in filters.run_ids)
-        and (filters.min_steps is None or summary.steps >= filters.min_steps)
-        and (filters.max_steps is None or summary.steps <= filters.max_steps)
-        and (filters.since is None or summary.created_at >= filters.since)
-        and (filters.until is None or summary.created_at <= filters.until)
-        and (filters.min_ms is None or summary.total_ms >= filters.min_ms)
-        and (filters.max_ms is None or summary.total_ms <= filters.max_ms)
-        and _matches_cost(filters, summary.cost_usd)
-        and _matches_details(filters, summary)
-    )
+    return all([test(summary) for test in _summary_tests(filters)])
 
 
-def _matches_cost(filters: TraceFilter, cost: float | None) -> bool:
-    low, high = filters.min_cost_usd, filters.max_cost_usd
-    return (low is None and high is None) or _is_within(cost, low, high)
+def summary_test(filters: TraceFilter) -> SummaryTest:
+    """What tells of many summaries whether the run may match: False where `verdict` says so."""
+    tests = _summary_tests(filters)
+    if filters.where is not None:
+        condition = condition_of(filters)
+        tests.append(lambda summary: judge(condition, summary) is not False)
+    if len(tests) == 1:
+        return tests[0]
+    return lambda summary: all([test(summary) for test in tests])
 
 
-def _matches_details(filters: TraceFilter, summary: TraceSummary) -> bool:
-    started, wall_ms = summary.started_at, summary.wall_ms
-    return (
-        (filters.name is None or summary.name == filters.name)
-        and (filters.session_id is None or summary.session_id == filters.session_id)
-        and (filters.user_id is None or summary.user_id == filters.user_id)
-        and (filters.agent is None or summary.agent == filters.agent)
-        and (filters.tags is None or set(filters.tags).issubset(summary.tags))
-        and (filters.outcome is None or summary.outcome == filters.outcome)
-        and (
-            (filters.started_since is None and filters.started_until is None)
-            or _is_within(started, filters.started_since, filters.started_until)
-        )
-        and (
-            (filters.min_wall_ms is None and filters.max_wall_ms is None)
-            or _is_within(wall_ms, filters.min_wall_ms, filters.max_wall_ms)
-        )
-    )
+def _summary_tests(filters: TraceFilter) -> list[SummaryTest]:
+    given = [(make, getattr(filters, name)) for name, make in _SUMMARY_TESTS.items()]
+    return [make(value) for make, value in given if value is not None]
 
 
-def _is_within(value: BoundT | None, low: BoundT | None, high: BoundT | None) -> bool:
-    return value is not None and (low is None or value >= low) and (high is None or value <= high)
+def _is(field: str) -> Callable[[object], SummaryTest]:
+    value_of = attrgetter(field)
+    return lambda wanted: lambda summary: bool(value_of(summary) == wanted)
+
+
+def _at_least(field: str) -> Callable[[Any], SummaryTest]:
+    value_of = attrgetter(field)
+    return lambda low: lambda s: (value := value_of(s)) is not None and value >= low
+
+
+def _at_most(field: str) -> Callable[[Any], SummaryTest]:
+    value_of = attrgetter(field)
+    return lambda high: lambda s: (value := value_of(s)) is not None and value <= high
+
+
+# What each field of a filter asks of a summary.
+_SUMMARY_TESTS: dict[str, Callable[[Any], SummaryTest]] = {
+    "run_ids": lambda run_ids: lambda summary: summary.run_id in run_ids,
+    "tags": lambda tags: lambda summary: set(tags).issubset(summary.tags),
+    **{name: _is(name) for name in ("name", "session_id", "user_id", "agent", "outcome")},
+    "min_steps": _at_least("steps"), "max_steps": _at_most("steps"),
+    "since": _at_least("created_at"), "until": _at_most("created_at"),
+    "min_ms": _at_least("total_ms"), "max_ms": _at_most("total_ms"),
+    "min_cost_usd": _at_least("cost_usd"), "max_cost_usd": _at_most("cost_usd"),
+    "started_since": _at_least("started_at"), "started_until": _at_most("started_at"),
+    "min_wall_ms": _at_least("wall_ms"), "max_wall_ms": _at_most("wall_ms"),
+    "metadata_match": lambda wanted: lambda summary: _holds(summary.metadata, wanted),
+}  # fmt: skip
 
 
 def matches_facts(filters: TraceFilter, facts: TraceFacts) -> bool:

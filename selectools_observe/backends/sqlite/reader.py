@@ -13,7 +13,14 @@ from typing import Any, TypeAlias, TypeVar
 from ...errors import CorruptTraceError
 from ...model.checksum import checksum
 from ...model.codec import LARGE
-from ...model.filters import TraceFilter, asks_for_facts, needed_annotations, order_of, verdict
+from ...model.filters import (
+    TraceFilter,
+    asks_for_facts,
+    needed_annotations,
+    order_of,
+    rest_of_verdict,
+    summary_test,
+)
 from ...model.ordering import Order, SortKey
 from ...model.trace import TraceSummary
 from ...model.validation import is_storable_id
@@ -47,6 +54,10 @@ ROWS_AT_ONCE = 256
 _LOAD = """
     SELECT t.run_id, t.trace_json, f.trace_crc
     FROM traces t LEFT JOIN trace_facets f ON f.id = t.rowid WHERE t.run_id
+"""
+_BY_FACETS = """
+    SELECT id, summary, summary_crc
+    FROM (SELECT * FROM trace_facets f WHERE EXISTS (SELECT 1 FROM traces WHERE rowid = f.id))
 """
 LOAD_ONE = f"{_LOAD} = ?"
 NEWEST_ID = "SELECT max(rowid) FROM traces"
@@ -208,28 +219,33 @@ def rows_found(
         return _at_places(connection, where, ask, places)
     narrowing = CandidateQuery(connection, ask)
     if narrowing.is_everything:
-        return _everything(connection, where, ask)
+        return _in_order(connection, where, ask, SUMMARIES, [bounds_of(ask, "t.rowid")])
+    parts = narrowing.parts_by_ranges()
+    if parts is not None:
+        return _in_order(connection, where, ask, _BY_FACETS, parts)
     return _matching(connection, where, ask, narrowing)
 
 
-def _everything(
-    connection: sqlite3.Connection, where: str, ask: PageRequest
+def _in_order(
+    connection: sqlite3.Connection,
+    where: str,
+    ask: PageRequest,
+    select: str,
+    parts: Iterable[tuple[str, list[Any]]],
 ) -> Generator[PageRow, None, None]:
-    condition, values = bounds_of(ask, "t.rowid")
+    """The rows that fulfil one condition after another, which say all that the filter asks."""
     order = "ASC" if ask.oldest_first else "DESC"
-    rows = connection.execute(
-        f"{SUMMARIES} WHERE {condition} ORDER BY t.rowid {order}",
-        values,
-    )
-    yielder = GilYielder()
+    yielder, may_match = GilYielder(), summary_test(ask.filters)
     last = () if ask.after is None else (ask.after.key,)
-    while some := rows.fetchmany(_at_once(ask)):
-        ids = [row[0] for row in some]
-        check_order((*last, *ids), ask)
-        last = (ids[-1],)
-        found = zip(ids, _summaries_of(connection, where, some), strict=True)
-        yield from [PageRow(row_id, summary) for row_id, summary in found if summary is not None]
-        yielder.maybe_yield()
+    for condition, values in parts:
+        rows = connection.execute(f"{select} WHERE {condition} ORDER BY 1 {order}", values)
+        while some := rows.fetchmany(_at_once(ask)):
+            ids = [row[0] for row in some]
+            check_order((*last, *ids), ask)
+            last = (ids[-1],)
+            found = zip(ids, _summaries_of(connection, where, some), strict=True)
+            yield from [PageRow(row_id, s) for row_id, s in found if s is not None and may_match(s)]
+            yielder.maybe_yield()
 
 
 def _matching(
@@ -256,12 +272,12 @@ def _summaries(
 ) -> Iterator[PageRow]:
     """The summaries of those candidates that match, in the candidates' order."""
     found = summaries_at(connection, where, [row_id for row_id, _ in candidates])
-    asks_steps = asks_for_facts(filters)
+    asks_steps, may_match = asks_for_facts(filters), summary_test(filters)
     for row_id, sure in candidates:
         summary = found.get(row_id)
         if (
             summary is not None
-            and verdict(filters, summary) is not False
+            and may_match(summary)
             and (not asks_steps or _facts_match(connection, row_id, summary, filters, sure=sure))
         ):
             yield PageRow(row_id, summary)
@@ -347,7 +363,7 @@ def _facts_match(
     if sure and filters.where is None:
         return True
     facts = facets_from_json(_trace_json(connection, row_id)).facts
-    return verdict(filters, summary, facts) is not False
+    return rest_of_verdict(filters, summary, facts) is not False
 
 
 def _trace_json(connection: sqlite3.Connection, row_id: int) -> bytes:

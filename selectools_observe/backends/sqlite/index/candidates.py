@@ -102,6 +102,31 @@ class CandidateQuery:
             found = heapq.merge(found, foreign, key=_id_of, reverse=not self._ask.oldest_first)
         return in_order(found, self._ask)
 
+    def parts_by_ranges(self) -> Iterator[tuple[str, list[Any]]] | None:
+        """Conditions on the facets that give one part after another of what matches.
+
+        None if it takes more than ranges to tell.
+        """
+        if not self.is_exact or self._terms or self._alternatives or self.foreign_rows():
+            return None
+        condition, values = self.of_facets()
+        in_page, page_values = self._bounds("id")
+        return (
+            (f"{part} AND {condition} AND {in_page}", [*ids, *values, *page_values])
+            for part, ids in self._parts()
+        )
+
+    def _parts(self) -> Iterator[tuple[str, list[int]]]:
+        """Full blocks that may hold what matches, and what is newer, in the page's order."""
+        first_open = first_open_id(self._connection)
+        newer = ("id >= ?", [first_open])
+        if not self._ask.oldest_first:
+            yield newer
+        for block in self._blocks(first_open):
+            yield "id BETWEEN ? AND ?", [block * BLOCK, (block + 1) * BLOCK - 1]
+        if self._ask.oldest_first:
+            yield newer
+
     def foreign_rows(self) -> list[int]:
         """Ids that only reading can tell about, in the page's order."""
         condition, values = self._bounds("id")
