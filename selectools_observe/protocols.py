@@ -66,7 +66,6 @@ class AsyncTraceStore(Protocol):
         Raises:
             InvalidTraceError: The trace cannot be stored; the store is unchanged.
         """
-        ...
 
     async def load(self, run_id: str) -> AgentTrace:
         """Return the trace with this run id.
@@ -75,7 +74,6 @@ class AsyncTraceStore(Protocol):
             TraceNotFoundError: There is none.
             CorruptTraceError: There is one, and it cannot be read.
         """
-        ...
 
     async def list(self, limit: int = 50, offset: int = 0) -> Summaries:
         """Return summaries, newest first, leaving out the newest ``offset``.
@@ -85,18 +83,15 @@ class AsyncTraceStore(Protocol):
         Raises:
             ValueError: A negative limit or offset.
         """
-        ...
 
     async def query(self, filters: TraceFilter) -> Summaries:
         """Return the summaries of all traces that match (see `matches`), newest first.
 
         ``filters.order_by`` is another order.
         """
-        ...
 
     async def delete(self, run_id: str) -> bool:
         """Remove a trace; return whether there was one."""
-        ...
 
 
 @runtime_checkable
@@ -105,23 +100,18 @@ class TraceStore(Protocol):
 
     def save(self, trace: AgentTrace) -> str:
         """See `AsyncTraceStore.save`."""
-        ...
 
     def load(self, run_id: str) -> AgentTrace:
         """See `AsyncTraceStore.load`."""
-        ...
 
     def list(self, limit: int = 50, offset: int = 0) -> Summaries:
         """See `AsyncTraceStore.list`."""
-        ...
 
     def query(self, filters: TraceFilter) -> Summaries:
         """See `AsyncTraceStore.query`."""
-        ...
 
     def delete(self, run_id: str) -> bool:
         """See `AsyncTraceStore.delete`."""
-        ...
 
 
 class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
@@ -148,7 +138,6 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
             InvalidTraceError: One of them cannot be stored; none is.
             ValueError: There are not as many times as traces, or one has no timezone.
         """
-        ...
 
     async def update(
         self, run_id: str, change: Change, *, created_at: datetime | None = None
@@ -179,7 +168,6 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
             CorruptTraceError: There is a trace, and it cannot be read.
             ValueError: The time has no timezone.
         """
-        ...
 
     async def load_many(self, run_ids: Iterable[str]) -> dict[str, AgentTrace]:
         """Return the traces with these run ids, in the order asked; absent ones are left out.
@@ -187,7 +175,6 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         Raises:
             CorruptTraceError: One of them cannot be read.
         """
-        ...
 
     async def list(
         self, limit: int = 50, offset: int = 0, *, cursor: str | None = None
@@ -200,7 +187,6 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         Raises:
             ValueError: The cursor is not one of this kind of store.
         """
-        ...
 
     async def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
         """`AsyncTraceStore.query`, as a page of ``filters.limit`` summaries, or all.
@@ -208,11 +194,9 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         With ``filters.order_by``, in that order; a cursor leads on in it, past what was saved since
         the first page.
         """
-        ...
 
     async def count(self, filters: TraceFilter | None = None) -> int:
         """Return how many traces match; ``filters.limit`` is where it stops counting."""
-        ...
 
     async def histogram(
         self,
@@ -234,7 +218,6 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
             ValueError: ``buckets`` is not from 1 to 10,000, the filter has a limit, or there is no
                 such time.
         """
-        ...
 
     async def search(
         self,
@@ -253,7 +236,6 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         Raises:
             ValueError: There is no word in the text, or the cursor is not one of this query.
         """
-        ...
 
     async def statistics(
         self,
@@ -276,7 +258,6 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         Raises:
             ValueError: A table or a clock that there is not.
         """
-        ...
 
     async def groups(
         self,
@@ -302,7 +283,6 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         Raises:
             ValueError: An order that there is not, or a cursor that is not one of these groups.
         """
-        ...
 
     async def facets(
         self,
@@ -314,7 +294,6 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
 
         Of each key the ``most`` frequent values.
         """
-        ...
 
     def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
@@ -325,13 +304,11 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         Nothing is locked between two items. Traces saved after the stream began are left out; a
         run saved again meanwhile is left out too, unless it was given already.
         """
-        ...
 
     def iter_traces(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> AsyncIterator[AgentTrace]:
         """Stream whole traces, as `iter_summaries` does; what cannot be read is logged, skipped."""
-        ...
 
     async def annotate(
         self,
@@ -365,7 +342,6 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
             TraceNotFoundError: There is no such run.
             ValueError: None of label, score and note is given, or one cannot be kept.
         """
-        ...
 
     async def annotate_many(self, annotations: Iterable[Annotation]) -> Annotations:
         """Keep annotations, all or none; return them as the store keeps them.
@@ -377,7 +353,6 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
             TraceNotFoundError: The run of one of them is not there.
             ValueError: One of them cannot be kept.
         """
-        ...
 
     async def annotations(self, run_id: str) -> Annotations:
         """Return all annotations of a run and of its steps, oldest first.
@@ -385,11 +360,9 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         Raises:
             TraceNotFoundError: There is no such run.
         """
-        ...
 
     async def annotations_of(self, run_ids: Iterable[str]) -> dict[str, Annotations]:
         """Return the annotations of each of these runs that is there, in the order asked."""
-        ...
 
     async def remove_annotation(
         self, run_id: str, *, name: str | None = None, annotation_id: str | None = None
@@ -399,7 +372,6 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         Raises:
             ValueError: Neither is given.
         """
-        ...
 
     async def delete(self, run_id: str, *, descendants: bool = False) -> bool:
         """Remove a trace and its annotations; return whether there was one.
@@ -409,11 +381,9 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
             descendants: Whether the runs that it started go too, and those that they started. They
                 go together, all or none.
         """
-        ...
 
     async def delete_many(self, run_ids: Iterable[str]) -> int:
         """Remove traces, all or none; return how many of them there were."""
-        ...
 
     async def prune(
         self,
@@ -446,7 +416,6 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
             ValueError: See there.
             StorageError: ``keep_bytes`` of a store that cannot tell its size.
         """
-        ...
 
     async def health(self) -> StoreHealth:
         """Tell whether the storage answers, how fast, and whether it takes saves; no run is read.
@@ -454,11 +423,9 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
         Raises:
             StorageError: It does not answer.
         """
-        ...
 
     async def aclose(self) -> None:
         """Close; every later method raises `StoreClosedError`. Closing again does nothing."""
-        ...
 
 
 class QueryableTraceStore(TraceStore, Protocol):
@@ -471,27 +438,21 @@ class QueryableTraceStore(TraceStore, Protocol):
         created_at: Iterable[datetime | None] | None = None,
     ) -> RunIds:
         """See `AsyncQueryableTraceStore.save_many`."""
-        ...
 
     def update(self, run_id: str, change: Change, *, created_at: datetime | None = None) -> bool:
         """See `AsyncQueryableTraceStore.update`."""
-        ...
 
     def load_many(self, run_ids: Iterable[str]) -> dict[str, AgentTrace]:
         """See `AsyncQueryableTraceStore.load_many`."""
-        ...
 
     def list(self, limit: int = 50, offset: int = 0, *, cursor: str | None = None) -> TracePage:
         """See `AsyncQueryableTraceStore.list`."""
-        ...
 
     def query(self, filters: TraceFilter, *, cursor: str | None = None) -> TracePage:
         """See `AsyncQueryableTraceStore.query`."""
-        ...
 
     def count(self, filters: TraceFilter | None = None) -> int:
         """See `AsyncQueryableTraceStore.count`."""
-        ...
 
     def histogram(
         self,
@@ -501,7 +462,6 @@ class QueryableTraceStore(TraceStore, Protocol):
         time: Clock = "started_at",
     ) -> TraceHistogram:
         """See `AsyncQueryableTraceStore.histogram`."""
-        ...
 
     def search(
         self,
@@ -513,7 +473,6 @@ class QueryableTraceStore(TraceStore, Protocol):
         hits_per_run: int = 3,
     ) -> SearchPage:
         """See `AsyncQueryableTraceStore.search`."""
-        ...
 
     def statistics(
         self,
@@ -524,7 +483,6 @@ class QueryableTraceStore(TraceStore, Protocol):
         time: Clock = "started_at",
     ) -> Statistics:
         """See `AsyncQueryableTraceStore.statistics`."""
-        ...
 
     def groups(
         self,
@@ -536,7 +494,6 @@ class QueryableTraceStore(TraceStore, Protocol):
         cursor: str | None = None,
     ) -> GroupPage:
         """See `AsyncQueryableTraceStore.groups`."""
-        ...
 
     def facets(
         self,
@@ -545,19 +502,16 @@ class QueryableTraceStore(TraceStore, Protocol):
         most: int = 100,
     ) -> TraceFacets:
         """See `AsyncQueryableTraceStore.facets`."""
-        ...
 
     def iter_summaries(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> Iterator[TraceSummary]:
         """See `AsyncQueryableTraceStore.iter_summaries`."""
-        ...
 
     def iter_traces(
         self, filters: TraceFilter | None = None, *, oldest_first: bool = False
     ) -> Iterator[AgentTrace]:
         """See `AsyncQueryableTraceStore.iter_traces`."""
-        ...
 
     def annotate(
         self,
@@ -572,33 +526,26 @@ class QueryableTraceStore(TraceStore, Protocol):
         source: Source = "human",
     ) -> Annotation:
         """See `AsyncQueryableTraceStore.annotate`."""
-        ...
 
     def annotate_many(self, annotations: Iterable[Annotation]) -> Annotations:
         """See `AsyncQueryableTraceStore.annotate_many`."""
-        ...
 
     def annotations(self, run_id: str) -> Annotations:
         """See `AsyncQueryableTraceStore.annotations`."""
-        ...
 
     def annotations_of(self, run_ids: Iterable[str]) -> dict[str, Annotations]:
         """See `AsyncQueryableTraceStore.annotations_of`."""
-        ...
 
     def remove_annotation(
         self, run_id: str, *, name: str | None = None, annotation_id: str | None = None
     ) -> int:
         """See `AsyncQueryableTraceStore.remove_annotation`."""
-        ...
 
     def delete(self, run_id: str, *, descendants: bool = False) -> bool:
         """See `AsyncQueryableTraceStore.delete`."""
-        ...
 
     def delete_many(self, run_ids: Iterable[str]) -> int:
         """See `AsyncQueryableTraceStore.delete_many`."""
-        ...
 
     def prune(
         self,
@@ -613,15 +560,12 @@ class QueryableTraceStore(TraceStore, Protocol):
         progress: Progress | None = None,
     ) -> PruneReport:
         """See `AsyncQueryableTraceStore.prune`."""
-        ...
 
     def health(self) -> StoreHealth:
         """See `AsyncQueryableTraceStore.health`."""
-        ...
 
     def close(self) -> None:
         """See `AsyncQueryableTraceStore.aclose`."""
-        ...
 
 
 class AsyncFileTraceStore(AsyncQueryableTraceStore, Protocol):
@@ -639,7 +583,6 @@ class AsyncFileTraceStore(AsyncQueryableTraceStore, Protocol):
         Every trace is read, compared with its checksum and its summary, and decoded; of a database
         also the structure, and the index against the rows.
         """
-        ...
 
     async def backup(
         self,
@@ -657,7 +600,6 @@ class AsyncFileTraceStore(AsyncQueryableTraceStore, Protocol):
             StorageError: The path is taken and ``overwrite`` was not asked for, or is the store's
                 own; or a damaged copy would take the place of an earlier file.
         """
-        ...
 
     async def repair(
         self,
@@ -674,7 +616,6 @@ class AsyncFileTraceStore(AsyncQueryableTraceStore, Protocol):
         Raises:
             StorageError: The path is taken.
         """
-        ...
 
     async def compact(self, *, progress: Progress | None = None) -> CompactReport:
         """Give space back that deleted and replaced runs held, and repair the index if need be.
@@ -682,7 +623,6 @@ class AsyncFileTraceStore(AsyncQueryableTraceStore, Protocol):
         A damaged run stays as it is. Other programs may have the file open; their saves wait while
         a database is rewritten.
         """
-        ...
 
 
 class FileTraceStore(QueryableTraceStore, Protocol):
@@ -690,7 +630,6 @@ class FileTraceStore(QueryableTraceStore, Protocol):
 
     def verify(self, *, progress: Progress | None = None) -> VerifyReport:
         """See `AsyncFileTraceStore.verify`."""
-        ...
 
     def backup(
         self,
@@ -700,7 +639,6 @@ class FileTraceStore(QueryableTraceStore, Protocol):
         progress: Progress | None = None,
     ) -> BackupReport:
         """See `AsyncFileTraceStore.backup`."""
-        ...
 
     def repair(
         self,
@@ -710,11 +648,9 @@ class FileTraceStore(QueryableTraceStore, Protocol):
         progress: Progress | None = None,
     ) -> RepairReport:
         """See `AsyncFileTraceStore.repair`."""
-        ...
 
     def compact(self, *, progress: Progress | None = None) -> CompactReport:
         """See `AsyncFileTraceStore.compact`."""
-        ...
 
 
 def is_async_store(store: Any) -> bool:

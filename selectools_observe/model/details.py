@@ -20,7 +20,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from .facets import StepScan, is_free_of, is_set
+from .facets import StepScan, SummarizedStep, is_free_of, is_set
 from .json_values import dumps, loads, plain
 from .message_text import text_of
 from .text import shortened
@@ -82,25 +82,6 @@ class DetailedRun(Protocol):
     outcome: Any
 
 
-class DetailedStep(Protocol):
-    """The part of a step that details are told by."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def timestamp(self) -> Number: ...
-    @property
-    def duration_ms(self) -> Number: ...
-    @property
-    def error(self) -> object: ...
-    @property
-    def tool_name(self) -> object: ...
-    @property
-    def input(self) -> Any: ...
-    @property
-    def output(self) -> Any: ...
-
-
 def details_of(trace: AgentTrace) -> RunDetails:
     """What a summary says of a run."""
     return details_of_parts(trace, trace.metadata, trace.steps)
@@ -109,7 +90,7 @@ def details_of(trace: AgentTrace) -> RunDetails:
 def details_of_parts(
     run: DetailedRun,
     metadata: Mapping[str, Any],
-    steps: Sequence[DetailedStep],
+    steps: Sequence[SummarizedStep],
     scan: StepScan | None = None,
 ) -> RunDetails:
     """What a summary says of a run that consists of these parts: its own fields, and the rest.
@@ -275,13 +256,13 @@ def _short(value: Any, role: str, *, as_json: bool = True) -> str | None:
         return None
 
 
-def _input_of_steps(steps: Sequence[DetailedStep]) -> str | None:
+def _input_of_steps(steps: Sequence[SummarizedStep]) -> str | None:
     """What the first of them was asked in words, or else given."""
     given = [step.input for step in steps if step.input is not None and step.type not in _TOOLS]
     return _first_text(given, "user")
 
 
-def _output_of_steps(steps: Sequence[DetailedStep]) -> str | None:
+def _output_of_steps(steps: Sequence[SummarizedStep]) -> str | None:
     """What the last of them answered in words, or else gave back."""
     came = [step.output for step in steps if step.output is not None and step.type not in _TOOLS]
     return _first_text(came[::-1], "assistant")
@@ -299,7 +280,7 @@ def _first_text(values: Sequence[Any], role: str) -> str | None:
 def _outcome(
     own: Any,
     metadata: Mapping[str, Any],
-    steps: Sequence[DetailedStep],
+    steps: Sequence[SummarizedStep],
     scan: StepScan | None,
 ) -> str:
     said = _word(own) if own is not None else None
@@ -312,7 +293,7 @@ def _outcome(
     return outcome_of(steps)
 
 
-def outcome_of(steps: Sequence[DetailedStep]) -> str:
+def outcome_of(steps: Sequence[SummarizedStep]) -> str:
     """How a run with these steps ended.
 
     A failure is made good by a model call that went well after it, and by a later step of the same
@@ -328,7 +309,7 @@ def outcome_of(steps: Sequence[DetailedStep]) -> str:
     return "error" if _has_failed(steps) else "ok"
 
 
-def _is_interrupted(steps: Sequence[DetailedStep]) -> bool:
+def _is_interrupted(steps: Sequence[SummarizedStep]) -> bool:
     interrupted = False
     for step in steps:
         if step.type == "graph_interrupt":
@@ -338,7 +319,7 @@ def _is_interrupted(steps: Sequence[DetailedStep]) -> bool:
     return interrupted
 
 
-def _has_failed(steps: Sequence[DetailedStep]) -> bool:
+def _has_failed(steps: Sequence[SummarizedStep]) -> bool:
     succeeded: dict[tuple[str, str | None], float] = {}
     answered = -1.0
     # What could make a failure good is the like of it, or an answer.
@@ -363,7 +344,7 @@ def _has_failed(steps: Sequence[DetailedStep]) -> bool:
     return False
 
 
-def _end_of(step: DetailedStep) -> float:
+def _end_of(step: SummarizedStep) -> float:
     """When a step ended; where no times are known, the order of the steps decides."""
     at, took = step.timestamp, step.duration_ms
     if at.__class__ is not float and not is_finite(at):

@@ -24,15 +24,23 @@ _FLOATS = frozenset({float})
 _NONE: frozenset[str] = frozenset()
 
 
-class UsedStep(Protocol):
+class SummarizedStep(Protocol):
     """The part of a step that a summary tells of."""
 
     @property
     def type(self) -> str: ...
     @property
+    def timestamp(self) -> Number: ...
+    @property
     def duration_ms(self) -> Number: ...
     @property
     def error(self) -> object: ...
+    @property
+    def tool_name(self) -> object: ...
+    @property
+    def input(self) -> Any: ...
+    @property
+    def output(self) -> Any: ...
     @property
     def prompt_tokens(self) -> int | None: ...
     @property
@@ -134,16 +142,16 @@ def _is_nothing(costs: Sequence[Number]) -> bool:
     return any(map(is_finite, costs)) and not _dollars(costs)
 
 
-def has_error(steps: Sequence[UsedStep]) -> bool:
+def has_error(steps: Sequence[SummarizedStep]) -> bool:
     """Whether some step is of type ``error`` or carries an error."""
     return "error" in {step.type for step in steps} or _some_error(steps)
 
 
-def _some_error(steps: Sequence[UsedStep]) -> bool:
+def _some_error(steps: Sequence[SummarizedStep]) -> bool:
     return any([is_set(step.error) for step in steps if step.error is not None])
 
 
-def usage_of(steps: Sequence[UsedStep]) -> TraceUsage:
+def usage_of(steps: Sequence[SummarizedStep]) -> TraceUsage:
     """The sums of tokens and costs; what is no finite number counts as 0."""
     return TraceUsage(
         _whole([step.prompt_tokens for step in steps if step.prompt_tokens is not None]),

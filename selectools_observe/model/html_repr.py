@@ -1,7 +1,7 @@
 """Runs as HTML, for notebooks.
 
-Knows a run by its shape only: it stands below the models, which show themselves by it. The HTML is
-whole in itself, runs no script, and takes its colours from what is around it, light or dark.
+The HTML is whole in itself, runs no script, and takes its colours from what is around it, light or
+dark.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from .json_values import readable
 from .message_text import text_of
 from .text import one_line, printable_lines
+from .trace import AgentTrace, TraceStep, TraceSummary
 
 _MOST_RUNS = 100
 _MOST_STEPS = 300
@@ -53,64 +53,7 @@ background:none;color:inherit;unicode-bidi:isolate}
 </style>"""
 
 
-class Step(Protocol):
-    """What is shown of a step: the fields of `TraceStep`."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def timestamp(self) -> float: ...
-    @property
-    def duration_ms(self) -> float: ...
-    @property
-    def tool_name(self) -> str | None: ...
-    @property
-    def model(self) -> str | None: ...
-    @property
-    def node_name(self) -> str | None: ...
-    @property
-    def error(self) -> str | None: ...
-
-
-class Run(Protocol):
-    """What is shown of a run: the fields of `AgentTrace`."""
-
-    @property
-    def run_id(self) -> str: ...
-    @property
-    def parent_run_id(self) -> str | None: ...
-    @property
-    def metadata(self) -> dict[str, Any]: ...
-    @property
-    def steps(self) -> Sequence[Step]: ...
-    @property
-    def total_duration_ms(self) -> float: ...
-
-
-class Summary(Protocol):
-    """What is shown of a run in a list: the fields of `TraceSummary`."""
-
-    @property
-    def run_id(self) -> str: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def total_ms(self) -> float: ...
-    @property
-    def created_at(self) -> datetime: ...
-    @property
-    def metadata(self) -> dict[str, Any]: ...
-    @property
-    def prompt_tokens(self) -> int: ...
-    @property
-    def completion_tokens(self) -> int: ...
-    @property
-    def cost_usd(self) -> float | None: ...
-    @property
-    def has_error(self) -> bool: ...
-
-
-def runs_html(runs: Sequence[Summary]) -> str:
+def runs_html(runs: Sequence[TraceSummary]) -> str:
     """A table of runs."""
     headings = ("run", "saved", "steps", "time", "tokens", "cost", "metadata")
     numeric = {"steps", "time", "tokens", "cost"}
@@ -125,7 +68,7 @@ def runs_html(runs: Sequence[Summary]) -> str:
     return f'<div class="so-runs">{_STYLE}{table}{more}</div>'
 
 
-def keys_alike(runs: Sequence[Summary]) -> set[str]:
+def keys_alike(runs: Sequence[TraceSummary]) -> set[str]:
     """The keys of the metadata that have one value in all of several runs: they tell the least."""
     if len(runs) < 2:
         return set()
@@ -137,7 +80,7 @@ def keys_alike(runs: Sequence[Summary]) -> set[str]:
     }
 
 
-def trace_html(trace: Run) -> str:
+def trace_html(trace: AgentTrace) -> str:
     """A run as a waterfall; a click on a step shows what it says."""
     facts = [f"{len(trace.steps):,} steps", _duration(trace.total_duration_ms)]
     if trace.parent_run_id is not None:
@@ -157,7 +100,7 @@ def trace_html(trace: Run) -> str:
     return f'<div class="so-runs">{_STYLE}{heading}{table}{more}</div>'
 
 
-def _run_row(run: Summary, alike: Collection[str]) -> str:
+def _run_row(run: TraceSummary, alike: Collection[str]) -> str:
     failed = '<span class="bad" title="a step failed">✗</span> ' if run.has_error else ""
     whole = _text(_plain(run.metadata), 1000)
     cells = (
@@ -178,7 +121,7 @@ class _Talk:
     def __init__(self) -> None:
         self._asked: str | None = None
 
-    def of(self, step: Step) -> tuple[str | None, str | None]:
+    def of(self, step: TraceStep) -> tuple[str | None, str | None]:
         """The person's words that are new in a step, and the model's."""
         asked = _last_words(getattr(step, "input", None))
         new = asked if asked != self._asked else None
@@ -200,7 +143,7 @@ def _said(name: str, value: Any, role: str) -> str:
     return f'<div><span class="q">{name}:</span> {_text(text)}</div>' if text else ""
 
 
-def _step_row(number: int, step: Step, scale: _Scale, talk: _Talk) -> str:
+def _step_row(number: int, step: TraceStep, scale: _Scale, talk: _Talk) -> str:
     kind = str(getattr(step.type, "value", step.type))
     failed = kind == "error" or step.error is not None
     colour = _COLOURS["error"] if failed else _COLOURS.get(kind, _GREY)
@@ -274,7 +217,7 @@ def _finite(value: object) -> float:
 class _Scale:
     """Where steps stand in the time of the run, in percent."""
 
-    def __init__(self, steps: Iterable[Step]) -> None:
+    def __init__(self, steps: Iterable[TraceStep]) -> None:
         known = [
             (_finite(step.timestamp), max(0.0, _finite(step.duration_ms)) / 1000) for step in steps
         ]
@@ -282,7 +225,7 @@ class _Scale:
         end = max((start + length for start, length in known), default=0.0)
         self._seconds = _finite(end - self._zero) or 1.0
 
-    def place(self, step: Step) -> tuple[float, float]:
+    def place(self, step: TraceStep) -> tuple[float, float]:
         start = (_finite(step.timestamp) - self._zero) / self._seconds
         length = max(0.0, _finite(step.duration_ms)) / 1000 / self._seconds
         return min(100.0, 100 * _finite(start)), min(100.0, 100 * _finite(length))

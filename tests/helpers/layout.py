@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 NAME = "selectools_observe"
-# Methods of a trace that write it import what they need when they are called.
-LATE = {(f"{NAME}.model.trace", f"{NAME}.model.selectools_forms")}
+# Methods of a trace that write it, or show it, import what they need when they are called.
+LATE = {
+    (f"{NAME}.model.trace", f"{NAME}.model.{module}")
+    for module in ("html_repr", "selectools_forms")
+}
 # In English these are nouns; the folder says whose.
 NOUNS = {
     "batching",
