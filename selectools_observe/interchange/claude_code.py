@@ -45,6 +45,7 @@ class _Session:
         self.parent = parent
         self.session_id = session_id
         self.titles: dict[str, str] = {}
+        self.cost: float | None = None  # as the tool reports it, with its sub-agents
         self._steps: list[TraceStep] = []
         self._calls: dict[str, _Call] = {}
         self._tools: dict[str, TraceStep] = {}
@@ -176,6 +177,7 @@ class _Session:
                 "cwd": first.get("cwd"),
                 "git_branch": first.get("gitBranch") or None,
                 "version": first.get("version"),
+                "session_cost_usd": self.cost,
             },
         )
 
@@ -218,7 +220,10 @@ class _TranscriptReader:
                 titles = self._titles if session_id is None else self._session(value).titles
                 titles[kind] = title
         elif isinstance(session_id, str):
-            self._session(value).take(value)
+            session = self._session(value)
+            session.take(value)
+            cost = value.get("totalCostUSD") if kind == "cost-state" else None
+            session.cost = cost if isinstance(cost, int | float) else session.cost
         yield from ()
 
     def _session(self, line: JSONObject) -> _Session:

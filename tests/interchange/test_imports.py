@@ -80,6 +80,11 @@ class TestClaudeCode:
             whole["outputTokens"],
         ]
 
+    def test_the_session_s_cost_is_what_the_tool_reports(self):
+        main, child = self.runs()
+        assert main.metadata["session_cost_usd"] == self.session["total_cost_usd"]
+        assert "session_cost_usd" not in child.metadata
+
     def test_steps_are_the_calls_and_the_tools(self):
         main, child = self.runs()
         assert kinds(main) == [

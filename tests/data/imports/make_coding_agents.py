@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,12 @@ from typing import Any
 from scripted_models import scripted_models
 
 _LONGEST_TEXT = 600  # of what the tools tell the model about themselves
+_UNREAD = {
+    "attachment": "attachment",
+    "api-request": "params",
+    "api-request-blob": "message",
+    "api-request-shape": "shape",
+}  # what a line of this type tells again that nothing reads, or of the machine
 NOTE = "one two three\nfour five six\nseven eight nine\n"
 
 
@@ -67,11 +74,22 @@ def shortened(value: Any) -> Any:
     return value
 
 
+def kept_of(line: dict[str, Any]) -> dict[str, Any]:
+    unread = _UNREAD.get(str(line.get("type")))
+    if isinstance(line.get(unread), dict):
+        line[unread] = {
+            name: line[unread][name] for name in ("type", "model") if name in line[unread]
+        }
+    return shortened(line)
+
+
 def keep(source: Path, target: Path, project: Path) -> None:
     """Copy a transcript with its long texts cut and without the place it was made in."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(shortened(json.loads(line))) for line in source.read_text().splitlines()]
-    target.write_text("\n".join(lines).replace(str(project), "/home/ada/notes") + "\n")
+    lines = [json.dumps(kept_of(json.loads(line))) for line in source.read_text().splitlines()]
+    text = "\n".join(lines).replace(str(project), "/home/ada/notes")
+    text = text.replace(str(project.parent / "home"), "/home/ada")
+    target.write_text(text.replace(platform.release(), "6.1.0") + "\n")
 
 
 def main(folder: Path, programs: Path) -> None:
