@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
+CANCELLATIONS = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
+"""What makes code stop that has not failed."""
+
 
 def error_text(error: BaseException) -> str:
     """An exception as a step's ``error``: its type and what it says."""

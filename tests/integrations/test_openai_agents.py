@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import threading
@@ -18,6 +19,7 @@ from agents import (
     OpenAIResponsesModel,
     RunConfig,
     Runner,
+    agent_span,
     custom_span,
     function_span,
     function_tool,
@@ -370,6 +372,59 @@ def test_a_store_that_fails_breaks_nothing(store, caplog):
     assert failures == [("no space left", current.trace_id)]
     assert (processor.saved, processor.failed) == (0, 1)
     assert "no space left" in caplog.text
+
+
+class TestCancelled:
+    async def test_in_a_tool(self, store, processor):
+        entered = asyncio.Event()
+
+        @function_tool
+        async def slow(number: int) -> str:
+            entered.set()
+            return await asyncio.Event().wait()
+
+        with openai_server(lambda *_: [call("c1", "slow", number=7)]) as url:
+            agent = agents(url)
+            agent.tools.append(slow)
+            task = asyncio.create_task(run_plain(agent))
+            await entered.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        (summary,) = store.list()
+        assert (summary.outcome, summary.has_error) == ("cancelled", False)
+        (step,) = store.load(summary.run_id).filter(type="tool_execution")
+        assert (step.tool_args, step.error, step.extra["unfinished"]) == ({"number": 7}, None, True)
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
+    def test_by_whatever_is_no_failure(self, error, store, processor):
+        with pytest.raises(error), trace("a"), generation_span(model="gpt-4o"):
+            raise error
+        assert store.list()[0].outcome == "cancelled"
+
+    def test_a_run_that_goes_on_is_not(self, store, processor):
+        with trace("a"), agent_span("support"):
+            with contextlib.suppress(asyncio.CancelledError), generation_span(model="gpt-4o"):
+                raise asyncio.CancelledError
+            with generation_span(model="gpt-4o"):
+                pass
+        (summary,) = store.list()
+        first, second = store.load(summary.run_id).filter(type="llm_call")
+        assert summary.outcome == "ok"
+        assert (first.extra.get("unfinished"), second.extra.get("unfinished")) == (True, None)
+
+    def test_a_run_while_another_is_being_cancelled_is_not(self, store, processor):
+        @contextlib.contextmanager
+        def cleaned_up():
+            try:
+                yield
+            except KeyboardInterrupt:
+                with trace("a"), agent_span("clean up"), generation_span(model="gpt-4o"):
+                    pass
+
+        with cleaned_up():
+            raise KeyboardInterrupt
+        (summary,) = store.list()
+        assert summary.outcome == "ok"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -8,7 +8,6 @@ tool, is its own time, without that of steps inside it: so a run's total counts 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
@@ -16,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
-from ...capture.error_text import error_text
+from ...capture.error_text import CANCELLATIONS, error_text
 from ...model.trace import AgentTrace, StepType, TraceStep
 from .values import goes_to, interrupts
 
@@ -35,7 +34,6 @@ _WHOSE = {
     "agent": ("lc_agent_name", "agent_name"),
 }
 """Metadata that says whose a run is."""
-_ENDINGS = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
 
 
 class Run:
@@ -296,7 +294,7 @@ def _end(run: Run, error: BaseException | None) -> None:
 
 def _fail(run: Run, error: BaseException) -> None:
     paused = interrupts(error)
-    if isinstance(error, _ENDINGS):
+    if isinstance(error, CANCELLATIONS):
         run.keep(unfinished=True)
     elif paused is not None:
         # What pauses a node inside pauses the nodes around it too: that is one interrupt.
@@ -330,7 +328,7 @@ def _route(run: Run, places: list[str], error: BaseException) -> None:
 def _tell_error(root: Root, error: BaseException) -> None:
     """Have the trace say why its root run failed, if no step of it does."""
     steps = root.trace.steps
-    if isinstance(error, _ENDINGS):
+    if isinstance(error, CANCELLATIONS):
         summary = f"The run was ended by {type(error).__name__}"
         steps.append(TraceStep(StepType.CANCELLED, summary=summary))
     elif id(error) not in root.reported and interrupts(error) is None and goes_to(error) is None:

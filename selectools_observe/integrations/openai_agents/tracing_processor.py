@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,11 +12,11 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ...capture.error_text import error_text
+from ...capture.error_text import CANCELLATIONS, error_text
 from ...capture.foreign_values import plain_attribute
 from ...capture.saver import OnError, SafeSaver
 from ...errors import TraceNotFoundError
-from ...model.trace import DETAIL_FIELDS, AgentTrace, TraceStep
+from ...model.trace import DETAIL_FIELDS, AgentTrace, StepType, TraceStep
 from ...protocols import AsyncTraceStore, TraceStore
 from ...runtime.fork import rest_during_forks
 from ...stores.adapters import as_blocking
@@ -61,6 +62,9 @@ class _Run(msgspec.Struct):
     open: dict[str, Any] = {}
     spans: list[EndedSpan] = []
     lost: list[dict[str, str]] = []
+    around: int = 0  # the id of an error that was being handled already when it began
+    cancelled: set[str] = set()
+    is_cancelled: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -68,8 +72,12 @@ class _Run(msgspec.Struct):
 
     def copy(self) -> _Run:
         """The run as it is now."""
-        return _Run(
-            self.start, self.said, self.traces, dict(self.open), list(self.spans), list(self.lost)
+        return msgspec.structs.replace(
+            self,
+            open=dict(self.open),
+            spans=list(self.spans),
+            lost=list(self.lost),
+            cancelled=set(self.cancelled),
         )
 
 
@@ -134,6 +142,7 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
             run = self._run(trace_id)
             run.traces += 1
             run.said = said
+            run.around = _cancellation()
             oldest = next(iter(self._runs)) if len(self._runs) > self._max_runs else None
             left = None if oldest is None else self._runs.pop(oldest)
         if oldest is not None and left is not None:
@@ -147,6 +156,7 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
             run = self._run(trace_id)
             run.said = run.said and said  # what was put to its metadata meanwhile
             run.traces = max(run.traces - 1, 0)
+            run.is_cancelled |= _cancellation() not in {0, run.around}
             if run.traces:
                 return
             if run.is_whole:
@@ -168,6 +178,11 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
             run = self._run(span.trace_id)
             run.open.pop(span.span_id, None)
             run.spans.append(ended)
+            is_cancelled = _cancellation() not in {0, run.around}
+            if is_cancelled:
+                run.cancelled.add(ended.span_id)
+            if ended.parent_id is None:
+                run.is_cancelled = is_cancelled
             if not run.is_whole:
                 return
             del self._runs[span.trace_id]
@@ -247,6 +262,15 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
         return stored if KEPT in (stored.extra or {}) else None
 
 
+def _cancellation() -> int:
+    """The id of what makes the code around us stop, if that is no failure; else 0.
+
+    The SDK tells nobody of it, but ends its spans on the way out.
+    """
+    error = sys.exc_info()[1]
+    return id(error) if isinstance(error, CANCELLATIONS) else 0
+
+
 def _said(trace: Any) -> dict[str, Any]:
     """What the SDK says of a trace."""
     return {
@@ -276,6 +300,7 @@ def _trace(trace_id: str, run: _Run) -> AgentTrace:
         except Exception as error:  # noqa: BLE001 - it may be anything
             run.lost.append({"event": "open span", "error": error_text(error)})
     steps, beside = steps_of(run.spans, still_open)
+    _mark_cancelled(trace_id, run, steps)
     given = run.said.get("metadata")
     metadata = {
         name: run.said[name] for name in ("workflow_name", "group_id") if run.said.get(name)
@@ -297,6 +322,18 @@ def _trace(trace_id: str, run: _Run) -> AgentTrace:
         agent=_agent(steps),
         extra={KEPT: {"spans": beside} | ({"lost_events": run.lost} if run.lost else {})},
     )
+
+
+def _mark_cancelled(trace_id: str, run: _Run, steps: list[TraceStep]) -> None:
+    """Mark the steps in which a cancellation came, and the run that it ended."""
+    for step in steps:
+        span_id, _ = key_of(step)
+        if span_id in run.cancelled and step.extra is not None:
+            step.extra["unfinished"] = True
+    if run.is_cancelled:
+        end = max([run.start, *(span.end for span in run.spans)])
+        kept = {KEPT: {"span_id": trace_id, "end": True}}
+        steps.append(TraceStep(StepType.CANCELLED, timestamp=end, extra=kept))
 
 
 def _agent(steps: list[TraceStep]) -> str | None:
