@@ -17,7 +17,7 @@ import msgspec
 from .annotation_statistics import AnnotationCollector, AnnotationStatistics
 from .clock import moment_of
 from .group_sums import RunColumns, chosen
-from .json_values import dumps
+from .json_values import dumps, loads
 from .percentiles import PercentileBuilder, Percentiles
 from .trace import EPOCH, MICROSECOND, TraceFacts, TraceSummary
 
@@ -256,9 +256,10 @@ class GroupCollector:
             )
 
     def add_annotations(self, summary: TraceSummary) -> None:
-        """Count what was said of a run that was counted among many."""
+        """Count what was said of a run, as far as its groups were counted among many."""
         for key in dict.fromkeys(group_values(summary, self.by)):
-            self._group(key).annotations.add(summary.annotations)
+            if key in self._groups:
+                self._groups[key].annotations.add(summary.annotations)
 
     def _group(self, key: str) -> _GroupBuilder:
         found = self._groups.get(key)
@@ -280,7 +281,7 @@ class GroupCollector:
         """
         if cursor is None:
             return lambda _value, _key: True
-        last = _read_cursor(cursor, by, order_by)
+        last = read_cursor(cursor, by, order_by)
         if order_by.startswith("-"):
             return lambda value, key: (value, key) < last
         return lambda value, key: (value, key) > last
@@ -378,11 +379,16 @@ def _write_cursor(by: str, order_by: str, key: tuple[float | str, str]) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
-def _read_cursor(cursor: str, by: str, order_by: str) -> tuple[float | str, str]:
+def read_cursor(cursor: str, by: str, order_by: str) -> tuple[float | str, str]:
+    """What the last group of a page was ordered by, and its key.
+
+    Raises:
+        ValueError: It is not a cursor of these groups.
+    """
     try:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
-        found_by, found_order, value, key = msgspec.json.decode(
-            data, type=tuple[str, str, float | str, str]
+        found_by, found_order, value, key = msgspec.convert(
+            loads(data), tuple[str, str, float | str, str]
         )
     except (binascii.Error, msgspec.MsgspecError, ValueError):
         found_by, found_order, value, key = "", "", 0.0, ""

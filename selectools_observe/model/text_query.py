@@ -344,6 +344,13 @@ _FOLDABLE = re.compile(
     rb"|\xea[\x9c-\xad]|\xef[\xac\xbc\xbd]|\xf0[\x9d\x9e\x9f]"
 )
 
+FOLDABLE_CHARACTERS = (
+    r"\\x{80}-\\x{2bf}\\x{300}-\\x{37f}\\x{1d00}-\\x{1eff}\\x{2040}-\\x{217f}\\x{2440}-\\x{24ff}"
+    r"\\x{2c40}-\\x{2c7f}\\x{3200}-\\x{33ff}\\x{a700}-\\x{ab7f}\\x{fb00}-\\x{fb3f}"
+    r"\\x{ff00}-\\x{ff7f}\\x{1d000}-\\x{1ffff}"
+)
+"""The same characters, as a class of RE2 within a literal of SQL."""
+
 
 class JSONSieve:
     """Tells quickly, by the JSON of a run, that a query does not match it.
@@ -383,12 +390,12 @@ def _commonness(word: str) -> tuple[bool, int]:
 
 
 # What is in the JSON of a run if a word may be an escape, or in pieces (see `references`).
-_HIDING = (b"\\u", b"$text")
+HIDING = (b"\\u", b"$text")
 
 
 def may_hide(data: bytes) -> bool:
     """Whether a run may have a word of ASCII letters that its JSON does not show as such."""
-    return may_fold(data) or any([mark in data for mark in _HIDING])
+    return may_fold(data) or any([mark in data for mark in HIDING])
 
 
 def all_words_stand(trace: AgentTrace, data: bytes) -> bool:

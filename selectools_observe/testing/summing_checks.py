@@ -105,6 +105,20 @@ class SummingChecks(Backend):
         assert (group.first_input, group.last_output) == ("ask one", "answer three")
         assert (group.last_at - group.first_at).total_seconds() == 2
 
+    async def test_a_page_of_groups_follows_any_key(self, caller: StoreCaller) -> None:
+        keys = ["plain", "it's", "na\u00efve", "\0", "\ud800", "\U0001f600"]
+        for number, key in enumerate(keys):
+            await caller.save(make_trace(f"run-{number}", metadata={"k'": key}))
+        found: list[str] = []
+        cursor = None
+        while True:
+            page = await caller.groups("k'", order_by="key", limit=1, cursor=cursor)
+            found += [group.key for group in page]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert found == sorted(keys)
+
     async def test_groups_refuse_what_they_do_not_know(self, caller: StoreCaller) -> None:
         with pytest.raises(ValueError, match="groups are ordered by"):
             await caller.groups("user", order_by="colour")

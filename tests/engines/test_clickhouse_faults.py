@@ -382,12 +382,19 @@ def test_replicas_find_each_other_by_the_servers_macros():
         assert f"ENGINE = Replicated{kind}({path}" in sql
 
 
-def test_a_newer_version_is_refused(clickhouse_url, clickhouse_server):
-    ClickHouseTraceStore(clickhouse_url).close()
+@pytest.mark.parametrize(
+    ("version", "remedy"), [(99, "Upgrade selectools-observe"), (1, "Copy its runs")]
+)
+def test_tables_of_another_version_are_refused(clickhouse_url, clickhouse_server, version, remedy):
+    with ClickHouseTraceStore(clickhouse_url) as store:
+        store.save(trace("run"))
     database = clickhouse_url.partition("?")[0].rpartition("/")[2]
-    clickhouse_server.ask(f"ALTER TABLE {database}.traces MODIFY COMMENT 'selectools_observe 99'")
-    with pytest.raises(StorageError, match="Upgrade selectools-observe"):
+    change = f"ALTER TABLE {database}.traces MODIFY COMMENT 'selectools_observe {version}'"
+    clickhouse_server.ask(change)
+    with pytest.raises(StorageError, match=remedy) as refused:
         ClickHouseTraceStore(clickhouse_url)
+    assert f"version {version}" in str(refused.value)
+    assert clickhouse_server.ask(f"SELECT count() FROM {database}.traces") == "1"
 
 
 def test_the_tables_can_be_made_by_their_owner(clickhouse_url, clickhouse_server):

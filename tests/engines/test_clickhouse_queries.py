@@ -8,8 +8,9 @@ import pytest
 
 pytest.importorskip("clickhouse_connect", reason="the package clickhouse-connect is not installed")
 
-from selectools_observe import Annotation, InMemoryTraceStore, TraceFilter
+from selectools_observe import Annotation, InMemoryTraceStore, TraceFilter, TraceStep
 from selectools_observe.model.filters import order_of
+from selectools_observe.model.groups import GROUP_ORDERS
 from selectools_observe.model.ordering import ORDERS
 from selectools_observe.stores.clickhouse import ClickHouseTraceStore
 from selectools_observe.testing.samples import various_traces
@@ -71,6 +72,89 @@ def _pages(store, filters):
     while True:
         page = store.query(filters, cursor=cursor)
         yield from (run.run_id for run in page)
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+# What JSON hides: escapes, letters that fold to others, signs, keys that look like SQL.
+ODD_TEXTS = (
+    "Refund the Order", "ref\u017fund", "\u212aelvin order", "caf\u00e9 order", "Straße",
+    "order \u2014 refund", "\ud800 refund", "o\0rder refund", "refund 'order' \\x{80}",
+    "\U0001d42b\U0001d41e\U0001d41f\U0001d42e\U0001d427\U0001d41d order",
+)  # fmt: skip
+ODD_VALUES = (
+    "plain", "it's", "\0", "\ud800", "naïve", 7, -0.0, 1e300, 10**20, True, None,
+    ["a", "a", None, 3], [], {"b": [1.5, "x"]}, "a" * 5000,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def odd_stores(clickhouse_server):
+    traces = list(various_traces(60))
+    for number, trace in enumerate(traces):
+        trace.start_time = 1_771_000_000.0 + number // 2
+        trace.steps.append(TraceStep("llm_call", output=ODD_TEXTS[number % len(ODD_TEXTS)]))
+        for step in trace.steps:
+            step.timestamp = trace.start_time
+        trace.metadata["odd"] = ODD_VALUES[number % len(ODD_VALUES)]
+        trace.metadata["k'\0\ud800"] = number % 3
+        trace.session_id = f"s{number // 7}"
+        trace.tags = [f"t{number % 4}", f"t{number % 3}"]
+    with (
+        ClickHouseTraceStore(f"{clickhouse_server.url}/odd?durability=normal") as server,
+        InMemoryTraceStore() as memory,
+    ):
+        for store in (server, memory):
+            store.save_many(traces)
+            store.annotate_many(
+                Annotation(trace.run_id, "q", score=n, label="bad" if n % 2 else "good")
+                for n, trace in enumerate(traces[::9])
+            )
+        yield server, memory
+    clickhouse_server.ask("DROP DATABASE odd")
+
+
+@pytest.mark.parametrize(
+    "by", ["session", "user", "agent", "tag", "outcome", "label", "odd", "meta.k'\0\ud800", "none"]
+)
+def test_groups_page_by_page(odd_stores, by):
+    for order in (*GROUP_ORDERS, "score.q"):
+        for sign in ("", "-"):
+            server, memory = (list(_groups(store, by, sign + order)) for store in odd_stores)
+            assert server == memory
+
+
+def test_groups_of_some(odd_stores):
+    for filters in (TraceFilter(min_steps=3), TraceFilter(where="steps>2"), TraceFilter(limit=20)):
+        server, memory = (store.groups("odd", filters, limit=100) for store in odd_stores)
+        assert server == memory
+        server, memory = (store.facets(filters) for store in odd_stores)
+        assert server == memory
+
+
+def test_facets(odd_stores):
+    for most in (3, 100):
+        server, memory = (store.facets(most=most) for store in odd_stores)
+        assert server == memory
+
+
+@pytest.mark.parametrize(
+    "text", ["refund", "order", "refund order", "kelvin", "cafe", "CAFÉ", "strasse", "x{80}", "zzz"]
+)
+def test_texts(odd_stores, text):
+    server, memory = (
+        [run.run_id for run in store.query(TraceFilter(text=text))] for store in odd_stores
+    )
+    assert server == memory
+    assert len({store.count(TraceFilter(text=text)) for store in odd_stores}) == 1
+
+
+def _groups(store, by, order_by):
+    cursor = None
+    while True:
+        page = store.groups(by, order_by=order_by, limit=4, cursor=cursor)
+        yield from page
         cursor = page.next_cursor
         if cursor is None:
             return

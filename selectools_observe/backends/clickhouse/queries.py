@@ -18,10 +18,11 @@ from ...model.conditions import (
     ScoreBound,
     conjuncts,
 )
-from ...model.filters import TraceFilter, condition_of
+from ...model.filters import TraceFilter, condition_of, needed_text
 from ...model.histogram import Tally
 from ...model.ordering import Order
 from ...model.pagination import Position
+from ...model.text_query import FOLDABLE_CHARACTERS, HIDING, JSONSieve
 from ...model.trace import Number
 from .. import timestamps
 from ..paging import PageRequest
@@ -118,7 +119,20 @@ def matching(database: str, filters: TraceFilter) -> list[str]:
         conditions.append(f"hasAll(terms, {terms})")
     needed = (_needed(database, part) for part in conjuncts(condition_of(filters)))
     conditions += dict.fromkeys(sql for sql in needed if sql)
+    text = needed_text(filters)
+    words = [] if text is None else JSONSieve(text).words
+    if words:
+        conditions.append(_may_have(words))
     return conditions
+
+
+def _may_have(words: Iterable[str]) -> str:
+    """SQL that holds wherever a `JSONSieve` for these words lets a run pass."""
+    stand = " AND ".join(
+        f"positionCaseInsensitive(trace, unhex('{word.encode().hex()}')) > 0" for word in words
+    )
+    hidden = " OR ".join(f"position(trace, unhex('{mark.hex()}')) > 0" for mark in HIDING)
+    return f"(({stand}) OR {hidden} OR match(trace, '[{FOLDABLE_CHARACTERS}]'))"
 
 
 def _needed(database: str, condition: Condition) -> str:

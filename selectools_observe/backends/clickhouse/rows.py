@@ -17,6 +17,7 @@ from .. import timestamps
 from ..server_rows import kept_summary, key_of, readable_id
 from ..terms import terms_of
 from . import row_binary
+from .run_fields import packed_fields
 from .step_columns import StepFields, fields_of_steps, packed_steps
 
 WRITER_BITS = 64
@@ -24,9 +25,9 @@ WRITER_BITS = 64
 
 COLUMNS = (
     "place", "created_us", "key", "run_id", "steps", "total_ms", "cost_usd", "knows_cost",
-    "prompt_tokens", "completion_tokens", "has_error", "started_us", "wall_ms", "terms", "summary",
-    "crc", "trace", "step.type", "step.model", "step.tool", "step.ms", "step.prompt_tokens",
-    "step.completion_tokens", "step.cost_usd", "step.failed",
+    "prompt_tokens", "completion_tokens", "has_error", "started_us", "wall_ms", "terms", "fields",
+    "summary", "crc", "trace", "step.type", "step.model", "step.tool", "step.ms",
+    "step.prompt_tokens", "step.completion_tokens", "step.cost_usd", "step.failed",
 )  # fmt: skip
 KEY_COLUMNS = ("key", "place")
 
@@ -57,7 +58,8 @@ class TraceRow(msgspec.Struct, frozen=True, gc=False):
         """The values of `COLUMNS` but for the first two, as ``RowBinary``."""
         encoded = self.encoded
         usage, details = encoded.usage, encoded.details
-        terms = terms_of(loads(encoded.metadata), encoded.facts, details)
+        metadata = loads(encoded.metadata)
+        terms = terms_of(metadata, encoded.facts, details)
         return b"".join(
             (
                 row_binary.uuid(self.key),
@@ -75,6 +77,7 @@ class TraceRow(msgspec.Struct, frozen=True, gc=False):
                 row_binary.nullable_float(details.wall_ms),
                 row_binary.size_of(len(terms) // _TERM_SIZE),
                 terms,
+                packed_fields(encoded, metadata),
                 row_binary.text(kept_summary(encoded)),
                 _pack_crc(checksum(encoded.trace)),
                 row_binary.size_of(len(encoded.trace)),

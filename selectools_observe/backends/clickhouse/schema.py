@@ -18,8 +18,11 @@ from .cell_columns import CELL_COLUMNS, KEPT_DAYS
 if TYPE_CHECKING:  # it needs the driver, and the SQL alone does not
     from .servers import Servers
 
-VERSION = 1
+VERSION = 2
 
+_OF_OLDER = (
+    "Copy its runs into a new database with the version that made them: `selectools-observe copy`"
+)
 _MARK = "selectools_observe "
 _TRACES = """\
   place UInt128,                              -- order of saving: microseconds << 64 | writer
@@ -37,6 +40,7 @@ _TRACES = """\
   started_us Nullable(Int64),                 -- when the run began; null if nothing tells
   wall_ms Nullable(Float64),                  -- from the first beginning to the last end
   terms Array(Int64),                         -- what filters ask: metadata pairs, tools, ...
+  fields Map(String, Array(String)) CODEC(ZSTD(1)), -- what runs are grouped by: session, user, ...
   summary String CODEC(ZSTD(1)),              -- JSON: the summary and the facets
   crc UInt32,                                 -- CRC-32 of the trace
   trace String CODEC(ZSTD(1)),                -- JSON: the whole trace
@@ -167,11 +171,11 @@ async def _prepare_one(servers: Servers, address: Address, number: int) -> None:
         remedy = "Have its owner run what `selectools-observe schema clickhouse` prints"
         raise StorageError(address.shown, "the tables are missing", remedy)
     version = int(re.sub(r"\D", "", found[0]) or 0)
-    if not found[0].startswith(_MARK) or version > VERSION:
+    if not found[0].startswith(_MARK) or version != VERSION:
         raise StorageError(
             address.shown,
-            f"its tables are of version {version or 'unknown'}; this package knows up to {VERSION}",
-            "Upgrade selectools-observe",
+            f"its tables are of version {version or 'unknown'}; this package knows {VERSION}",
+            _OF_OLDER if 0 < version < VERSION else "Upgrade selectools-observe",
         )
     if address.retention_days is not None:
         await _keep_for(servers, address, number, found[1])

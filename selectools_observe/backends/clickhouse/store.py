@@ -13,17 +13,20 @@ from ...model.annotations import Annotation, Latest, in_order, latest_of
 from ...model.clock import Clock
 from ...model.codec import TraceType
 from ...model.filters import TraceFilter, order_of
+from ...model.groups import FacetCollector, GroupCollector, GroupPage, read_cursor, stored_key
 from ...model.histogram import Tally
 from ...model.ordering import Order
 from ...model.pagination import Position
 from ...model.rollups import Rollup
 from ...model.statistics import Collector
+from ...model.trace import TraceSummary
 from ...runtime.interface import Runtime
 from ..paging import PageRequest, PageRow
 from ..ranges import is_exact
 from ..server_base import ServerStore, Stored, SummaryRow
+from ..server_rows import read_summary
 from ..zone_offsets import Offset, offsets_of
-from . import queries, run_sums
+from . import queries, run_fields, run_sums
 from .address import parse_address
 from .connections import Connections
 from .driver import Row
@@ -207,6 +210,56 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         for row, rollup in zip(annotated, rollups, strict=True):
             collector.add_annotations(row.summary, rollup)
         return True
+
+    async def _group_page(
+        self,
+        filters: TraceFilter,
+        collector: GroupCollector,
+        order_by: str,
+        limit: int,
+        cursor: str | None,
+    ) -> GroupPage:
+        key = stored_key(collector.by)
+        if key is None or filters.limit is not None or not is_exact(filters):
+            return await super()._group_page(filters, collector, order_by, limit, cursor)
+        ask = self._connections.current().count
+        where = " AND ".join(queries.matching(self._database, filters))
+        keys: list[str] | None = None
+        if run_fields.can_order(order_by):
+            last = read_cursor(cursor, collector.by, order_by) if cursor is not None else None
+            sql = run_fields.group_keys(self._database, where, key, order_by, last, most=limit + 1)
+            keys = [run_fields.text_of(row[0]) for row in await ask(sql)]
+        run_fields.add_runs(
+            collector, await ask(run_fields.group_runs(self._database, where, key, keys))
+        )
+        for row in await self._annotated(filters):
+            collector.add_annotations(row.summary)
+        edges: list[int] = []
+
+        def note(ids: list[int]) -> dict[int, TraceSummary]:
+            edges.extend(ids)
+            return {}
+
+        collector.page(order_by, limit, cursor, note)
+        rows = await self._summaries_at(edges) if edges else []
+        read = {row[0]: read_summary(self._where, *row) for row in rows}
+        summaries = {place: one[0] for place, one in read.items() if one is not None}
+        return collector.page(order_by, limit, cursor, lambda _: summaries)
+
+    async def _facets(self, filters: TraceFilter, collector: FacetCollector) -> None:
+        if filters.limit is not None or not is_exact(filters):
+            await super()._facets(filters, collector)
+            return
+        ask = self._connections.current().count
+        where = " AND ".join(queries.matching(self._database, filters))
+        values: dict[bytes, dict[str, int]] = {}
+        for key, value, runs in await ask(run_fields.values(self._database, where)):
+            values.setdefault(key, {})[run_fields.text_of(value)] = runs
+        having = await ask(run_fields.having(self._database, where))
+        counts = [(run_fields.text_of(key), runs, values.get(key, {})) for key, runs in having]
+        collector.add_counts(await self._count_rows(filters), counts)
+        for row in await self._annotated(filters):
+            collector.add_labels(row.summary)
 
     async def _summaries_at(self, places: Sequence[int]) -> Sequence[SummaryRow]:
         rows = await self._at("place, created_us, summary", places)
