@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..model.filters import KEYS_OF, TraceFilter, named_keys, unknown_key
+from ..model.filters import KEYS_OF, TraceFilter, may_explain, why_nothing
 from ..model.json_values import loads
 from ..model.time_expressions import FORMS, parse_time
 from ..model.trace import OUTCOMES, StepType
@@ -309,10 +309,10 @@ def no_runs_match(store: QueryableTraceStore, filters: TraceFilter) -> str:
         f"to match text write '{key}={json.dumps(str(value))}'"
         for key, value in parsed.items()
     )
-    return f"No runs match. {hints or _unknown_key(store, filters)}".rstrip()
+    return f"No runs match. {hints or _hint(store, filters)}".rstrip()
 
 
-def _unknown_key(store: QueryableTraceStore, filters: TraceFilter) -> str:
-    if not named_keys(filters):
+def _hint(store: QueryableTraceStore, filters: TraceFilter) -> str:
+    if not may_explain(filters):
         return ""
-    return unknown_key(filters, store.facets(KEYS_OF, most=1)) or ""
+    return why_nothing(filters, store.facets(KEYS_OF, most=1)) or ""

@@ -170,6 +170,17 @@ def check_keys(condition: Condition | None, keys: Collection[str], text: str = "
             raise FilterSyntaxError(problem + _nearest(key, (*keys, *KEYS)), max(0, text.find(key)))
 
 
+def lower_case_operator(condition: Condition | None) -> str | None:
+    """What to say of ``a:1 or b:2``, which looks for the word ``or``; None if nothing is."""
+    found = list(leaves(condition))
+    if all(isinstance(leaf, Contains) for leaf in found):
+        return None
+    for leaf in found:
+        if isinstance(leaf, Contains) and leaf.text in {"or", "and", "not"}:
+            return f"{leaf.text!r} is a word to look for here: did you mean {leaf.text.upper()!r}?"
+    return None
+
+
 class _Parser:
     def __init__(self, text: str, now: datetime | None, zone: tzinfo | None) -> None:
         self._tokens = list(_tokens_of(text))

@@ -22,7 +22,13 @@ from .conditions import (
     leaves,
     needs_facts,
 )
-from .filter_language import FilterSyntaxError, check_keys, metadata_keys, parse_condition
+from .filter_language import (
+    FilterSyntaxError,
+    check_keys,
+    lower_case_operator,
+    metadata_keys,
+    parse_condition,
+)
 from .groups import TraceFacets
 from .json_values import UnstorableValueError, canonical, plain
 from .ordering import Order, parse_order
@@ -266,9 +272,10 @@ def with_text(filters: TraceFilter, text: str) -> TraceFilter:
     return replace(filters, text=text)
 
 
-def named_keys(filters: TraceFilter) -> list[str]:
-    """The metadata keys that the filter's ``where`` names."""
-    return metadata_keys(condition_of(filters))
+def may_explain(filters: TraceFilter) -> bool:
+    """Whether `why_nothing` may have something to say."""
+    condition = condition_of(filters)
+    return bool(metadata_keys(condition)) or lower_case_operator(condition) is not None
 
 
 def check_named_keys(filters: TraceFilter, keys: Collection[str], text: str = "") -> None:
@@ -280,8 +287,14 @@ def check_named_keys(filters: TraceFilter, keys: Collection[str], text: str = ""
     check_keys(condition_of(filters), keys, text)
 
 
-def unknown_key(filters: TraceFilter, facets: TraceFacets) -> str | None:
-    """What is wrong with a ``where`` that names a key which no run has, of those of `KEYS_OF`."""
+def why_nothing(filters: TraceFilter, facets: TraceFacets) -> str | None:
+    """What is wrong with a ``where`` that finds nothing, as far as it tells.
+
+    It has ``or`` for ``OR``, or names a key which no run has, of those of `KEYS_OF`.
+    """
+    problem = lower_case_operator(condition_of(filters))
+    if problem is not None:
+        return problem
     try:
         check_named_keys(filters, facets.metadata)
     except FilterSyntaxError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..model.filters import KEYS_OF, TraceFilter, named_keys, unknown_key
+from ..model.filters import KEYS_OF, TraceFilter, may_explain, why_nothing
 from ..protocols import AsyncQueryableTraceStore
 
 
 async def key_warning(store: AsyncQueryableTraceStore, filters: TraceFilter) -> dict[str, str]:
     """The field ``warning`` of the answer, if there is one to give."""
-    if not named_keys(filters):
+    if not may_explain(filters):
         return {}
-    problem = unknown_key(filters, await store.facets(KEYS_OF, most=1))
+    problem = why_nothing(filters, await store.facets(KEYS_OF, most=1))
     return {} if problem is None else {"warning": problem}

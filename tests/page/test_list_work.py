@@ -80,9 +80,32 @@ def test_nothing_found_says_why(page):
     page.locator("#search").fill("task_idd:1 reward<2")
     page.get_by_role("heading", name="No run matches").wait_for()
     page.get_by_role("button", name=re.compile("Without task_idd:1")).wait_for()
-    page.get_by_role("button", name="Did you mean task_id?").click()
+    page.get_by_text("No run has the metadata key 'task_idd'").wait_for()
+    page.get_by_role("button", name="Use task_id:1 reward<2").click()
     page.locator("#run-0").wait_for()
     assert page.locator("#search").input_value() == "task_id:1 reward<2"
+
+
+def test_an_or_in_lower_case_is_said_to_be_a_word(page):
+    page.locator("#search").fill("task_id:0 or task_id:1")
+    page.get_by_text("are words to look for").wait_for()
+    page.get_by_role("button", name="Use task_id:0 OR task_id:1").click()
+    runs_said(page, "8 runs")
+    assert page.get_by_text("are words to look for").count() == 0
+    page.locator("#search").fill('"this or that" task_id:1')
+    assert page.get_by_text("are words to look for").count() == 0
+
+
+def test_the_filter_language_shows_where_its_words_were_said(page):
+    page.locator("#search").fill("(insurance OR certificate) -tool:no_such_tool")
+    page.locator(
+        ".runs mark", has_text=re.compile("insurance|certificate", re.IGNORECASE)
+    ).first.wait_for()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    found = page.locator("#find-words")
+    found.wait_for()
+    assert found.input_value() == "insurance"
 
 
 def test_marked_runs_are_compared_exported_annotated_and_deleted(page, served):

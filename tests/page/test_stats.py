@@ -119,3 +119,40 @@ def test_by_any_key_and_what_was_said_of_the_runs(open_page, serve):
     page.goto(f"{served.url}#/stats?by=task_id")
     page.get_by_role("region", name="By task_id").get_by_role("link", name="1", exact=True).click()
     page.get_by_role("status").filter(has_text=re.compile("^4 runs$")).wait_for()
+
+
+def test_cost_and_tokens_are_stacked_by_model_over_time(open_page, serve):
+    now = time.time()
+    traces = [
+        AgentTrace(
+            [
+                TraceStep("llm_call", model=model, timestamp=at, cost_usd=cost, prompt_tokens=10)
+                for model, cost in (("dear", 0.75), ("cheap", 0.25), ("free", None))
+            ],
+            run_id=f"run-{number}",
+            start_time=at,
+        )
+        for number, at in enumerate((now - 86_400, now - 3 * 86_400))
+    ]
+    page = open_page(f"{serve(traces).url}#/stats")
+    costs = page.locator("figure").filter(has_text="Cost by day and model")
+    assert costs.locator("figcaption small").all_inner_texts() == ["dear $1.50", "cheap $0.5000"]
+    heights = "all => all.map((bar) => Math.round(bar.getAttribute('height')))"
+    stacks = costs.locator("g").evaluate_all(
+        f"all => all.map((one) => ({heights})([...one.querySelectorAll('rect.bar')]))"
+    )
+    assert stacks == [[96, 24], [96, 24]]  # the cheap one stands before the sum of both
+    tokens = page.locator("figure").filter(has_text="Tokens by day and model")
+    assert len(tokens.locator("figcaption small").all()) == 3
+    costs.get_by_role("link", name="cheap").click()
+    page.get_by_role("status").filter(has_text=re.compile("^2 runs$")).wait_for()
+
+
+def test_a_key_that_no_run_has_is_said_with_the_nearest_one(open_page, serve):
+    traces = [run_of(talk) for talk in conversations() if talk["task_id"] < 2]
+    url = serve(traces).url
+    for view in ("runs", "groups", "stats"):
+        page = open_page(f"{url}#/{view}?q=(task_idd%3A1%20OR%20task_idd%3A2)%20-tool%3Athink")
+        page.get_by_text("No run has the metadata key 'task_idd'").wait_for()
+        page.get_by_role("button", name="Use").click()
+        page.wait_for_function("document.getElementById('search').value.includes('(task_id:1')")

@@ -161,3 +161,5 @@ def test_a_key_that_no_run_has_is_named_where_nothing_is_found(service):
         assert "reward" in answer["warning"]
         assert "warning" not in service.json(path, filter="reward>100", **more)
         assert "warning" not in service.json(path, filter="reward<1 OR rewrd<1", **more)
+        answer = service.json(path, filter="reward:1 or nowhere:2", **more)
+        assert answer["warning"].startswith("'or' is a word to look for")

@@ -18,7 +18,7 @@ from ...analytics import compare
 from ...analytics.conversation import Turn, conversation_of
 from ...errors import TraceStoreError
 from ...model.annotations import Annotation
-from ...model.filters import KEYS_OF, TraceFilter, named_keys, unknown_key
+from ...model.filters import KEYS_OF, TraceFilter, may_explain, why_nothing
 from ...model.group_sums import Group
 from ...model.json_values import dumps, plain
 from ...model.ordering import ORDERS
@@ -329,8 +329,8 @@ class RunTools:
     async def _check_keys(self, where: str | None) -> None:
         """Tell of a key that no run has: it may be why nothing was found."""
         filters = _parsed(where)
-        if named_keys(filters):
-            problem = unknown_key(filters, await self._store.facets(KEYS_OF, most=1))
+        if may_explain(filters):
+            problem = why_nothing(filters, await self._store.facets(KEYS_OF, most=1))
             if problem is not None:
                 raise ToolError(problem)
 

@@ -177,6 +177,30 @@ export function groupTerm(by: string, key: string): string {
   return `${READINGS[name] ? "meta." : ""}${name}:${key}`;
 }
 
+const LOOSE = /(\S\s+)(or|and|not)(?=\s+\S)/g;
+
+/** A filter with `or` between its terms, which looks for the word: what was perhaps meant, or null. */
+export function withOperators(text: string): string | null {
+  if (!parse(text).terms.length) return null;
+  const pieces = text.split(/("(?:[^"\\]|\\.)*"?)/); // what is quoted has odd places
+  const meant = pieces.map((piece, at) => (at % 2 ? piece : piece.replace(LOOSE, (_, before: string, word: string) => before + word.toUpperCase())));
+  return meant.join("") === text ? null : meant.join("");
+}
+
+/** The words and phrases that a filter looks for in what was said; not those that must not be there. */
+export function searchedWords(text: string): string[] {
+  const found: string[] = [];
+  let negated = false;
+  for (const [, key, , of, word] of text.matchAll(TERM)) {
+    const isNot = negated;
+    negated = word === "NOT";
+    if (isNot || (key !== undefined && key !== "text") || /^-./.test(word ?? "") || /^(OR|AND|NOT)$/.test(word ?? "")) continue;
+    const bare = unquote((word ?? of!).startsWith('"') ? (word ?? of!) : (word ?? of!).replace(/^\(+|\)+$/g, "")).replace(/\*$/, "");
+    if (bare) found.push(bare);
+  }
+  return found;
+}
+
 /** What stands side by side in a filter; nothing where OR or groups bind it together. */
 export function partsOf(text: string): string[] {
   if (/[()]|(^|\s)OR(\s|$)/.test(text)) return [];

@@ -30,6 +30,7 @@ export interface RunGroup {
 export interface GroupPage {
   groups: RunGroup[];
   next_cursor: string | null;
+  warning?: string;
 }
 
 interface Facet {

@@ -47,6 +47,8 @@ export interface Summary {
 export interface Page {
   traces: Summary[];
   next_cursor: string | null;
+  /** Where nothing is found: a key of the filter that no run has, and the nearest one. */
+  warning?: string;
 }
 
 /**

@@ -2,7 +2,8 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
-import { groupTerm, KEYS, metadataTerm, parse, termOf, withTerm } from "../query";
+import { seen } from "./highlight";
+import { groupTerm, KEYS, metadataTerm, parse, termOf, withTerm, withOperators } from "../query";
 
 export interface Known {
   models: string[];
@@ -59,6 +60,7 @@ const MENUS: { name: string; term: string; terms: [string, string][] }[] = [
 
 export function FilterBar({ q, known, problem, children, onChange, onLeave }: Props) {
   const told = problem === undefined ? parse(q).problems.join(". ") : problem;
+  const meant = withOperators(q);
   const names = (key: string, values: string[]) =>
     values.slice(0, 200).map((value): [string, string] => [value, termOf(key, value)]);
   const menus = [
@@ -82,6 +84,14 @@ export function FilterBar({ q, known, problem, children, onChange, onLeave }: Pr
       </div>
       {children}
       </div>
+      {meant && (
+        <p class="note" role="status">
+          Here <code>or</code>, <code>and</code>, <code>not</code> are words to look for; between conditions they are upper case.{" "}
+          <button type="button" onClick={() => onChange(meant)}>
+            Use <code>{seen(meant)}</code>
+          </button>
+        </p>
+      )}
       {told && (
         <p class="problem" role="status">
           {told}

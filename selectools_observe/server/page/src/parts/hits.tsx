@@ -10,10 +10,13 @@ const HITS_OF_A_RUN = 3;
 const BEFORE = 16;
 
 /** By run id, of the runs that are in sight; empty while nothing is searched for. */
-export function useHits(source: Source, words: string, runs: string[]): ReadonlyMap<string, Hit> {
+export function useHits(source: Source, searches: string[], runs: string[]): ReadonlyMap<string, Hit> {
   const { value } = useLoaded(
-    (signal) => (words && runs.length ? source.search(words, runs, HITS_OF_A_RUN, signal) : Promise.resolve([])),
-    [source, words, words && runs.join("\n")],
+    async (signal) => {
+      const asked = runs.length ? searches.filter(Boolean) : [];
+      return (await Promise.all(asked.map((words) => source.search(words, runs, HITS_OF_A_RUN, signal)))).flat();
+    },
+    [source, searches.join("\n"), searches.some(Boolean) && runs.join("\n")],
   );
   const found = new Map<string, Hit>();
   for (const hit of value ?? []) {

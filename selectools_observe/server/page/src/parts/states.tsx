@@ -1,6 +1,7 @@
 /** What is said when there is nothing to show, or something went wrong. */
 
 import type { PageError } from "../errors";
+import { seen } from "./highlight";
 
 interface ProblemProps {
   problem: PageError;
@@ -65,6 +66,28 @@ store.save(trace)`}</pre>
         </p>
       )}
     </div>
+  );
+}
+
+interface WarningProps {
+  text: string;
+  q: string;
+  onChange: (q: string) => void;
+}
+
+/** What the service says of a filter in which a word is unknown. */
+export function Warning({ text, q, onChange }: WarningProps) {
+  const [, key, meant] = /key '([^']+)'.*did you mean '([^']+)'/.exec(text) ?? [];
+  const wanted = key && meant && q.includes(key) ? q.replaceAll(key, meant) : null;
+  return (
+    <p role="status">
+      {seen(text[0]!.toUpperCase() + text.slice(1).replace(/[^?]$/, "$&."))}{" "}
+      {wanted && (
+        <button type="button" onClick={() => onChange(wanted)}>
+          Use <code>{seen(wanted)}</code>
+        </button>
+      )}
+    </p>
   );
 }
 

@@ -26,9 +26,20 @@ export interface Group {
   cost_usd: Spread;
   duration_ms: Spread;
   tokens: Spread;
+  /** Of a day or an hour: what the calls of each model add up to. */
+  models?: Record<string, ModelUse>;
+}
+
+export interface ModelUse {
+  calls: number;
+  prompt_tokens: number;
+  completion_tokens: number;
+  /** Null where no call says what it cost. */
+  cost_usd: number | null;
 }
 
 export interface Statistics {
+  warning?: string;
   /** How many runs were read, and how many match. */
   runs: number;
   matching_runs: number;
@@ -51,6 +62,7 @@ class Builder {
   readonly costs: number[] = [];
   readonly durations: number[] = [];
   readonly tokens: number[] = [];
+  readonly models = new Map<string, ModelUse>();
 
   constructor(
     readonly key: string,
@@ -67,6 +79,15 @@ class Builder {
     this.tokens.push(prompt + completion);
   }
 
+  takeUse(model: string, prompt: number, completion: number, cost: number | null) {
+    const use = this.models.get(model) ?? { calls: 0, prompt_tokens: 0, completion_tokens: 0, cost_usd: null };
+    this.models.set(model, use);
+    use.calls++;
+    use.prompt_tokens += prompt;
+    use.completion_tokens += completion;
+    if (cost !== null) use.cost_usd = (use.cost_usd ?? 0) + cost;
+  }
+
   built(): Group {
     return {
       key: this.key,
@@ -79,6 +100,7 @@ class Builder {
       cost_usd: spreadOf(this.costs),
       duration_ms: spreadOf(this.durations),
       tokens: spreadOf(this.tokens),
+      models: Object.fromEntries(this.models),
     };
   }
 }
@@ -103,7 +125,7 @@ export async function statisticsOf(
       const { prompt_tokens: prompt, completion_tokens: completion, cost_usd: cost } = run;
       builder.take(prompt, completion, cost, run.total_ms, run.has_error, run.steps);
     }
-    addSteps(await stepsOf(run.run_id), models, tools);
+    addSteps(await stepsOf(run.run_id), models, tools, over);
   }
   return {
     runs: summaries.length,
@@ -135,7 +157,7 @@ function judgedOf(summaries: Summary[]): NonNullable<Statistics["annotations"]> 
   );
 }
 
-function addSteps(steps: Step[], models: Map<string, Builder>, tools: Map<string, Builder>): void {
+function addSteps(steps: Step[], models: Map<string, Builder>, tools: Map<string, Builder>, over: Builder[]): void {
   const met = new Set<Builder>();
   for (const step of steps) {
     const { model, tool_name: tool } = step;
@@ -149,6 +171,7 @@ function addSteps(steps: Step[], models: Map<string, Builder>, tools: Map<string
       const [prompt, completion] = [number("prompt_tokens"), number("completion_tokens")];
       const cost = finite(step.cost_usd) === null ? null : number("cost_usd");
       builder.take(prompt, completion, cost, number("duration_ms"), failed(step));
+      if (builder === of[0] && typeof model === "string") over.forEach((one) => one.takeUse(model, prompt, completion, cost));
     }
   }
 }

@@ -5,7 +5,7 @@ import { count, dollars, duration, exact, moment, plural, short, value } from ".
 import { FilterBar, type Known } from "../parts/filterbar";
 import { seen } from "../parts/highlight";
 import { useKeys, useLater, useLoaded } from "../parts/hooks";
-import { Problem, Waiting } from "../parts/states";
+import { Problem, Waiting, Warning } from "../parts/states";
 import { asPageError } from "../errors";
 import { askedOf, groupTerm } from "../query";
 import { go, write, type Route } from "../route";
@@ -113,6 +113,7 @@ export function Groups({ source, route, known }: Props) {
       {first && !groups.length && (
         <div class="state">
           <h2>No groups</h2>
+          {first.warning && <Warning text={first.warning} q={q} onChange={(text) => go({ ...route, q: text }, true)} />}
           <p>None of these runs says its {value(seen(by), 40)}. Choose another key.</p>
         </div>
       )}

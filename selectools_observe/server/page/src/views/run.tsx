@@ -12,7 +12,7 @@ import type { Scroller } from "../parts/virtual";
 import { unfolded, Waterfall } from "../parts/waterfall";
 import { asPageError } from "../errors";
 import { count, dollars, duration, plural, second, short, value } from "../format";
-import { canBeTerm, metadataTerm, parse, termOf } from "../query";
+import { canBeTerm, metadataTerm, searchedWords, termOf } from "../query";
 import { go, write, type Route, type Tab } from "../route";
 import type { Source } from "../source";
 import type { Annotation, Outline, Summary, Talk } from "../types";
@@ -113,7 +113,7 @@ function OpenRun(props: OpenProps & { talk: Talk | null }) {
           first={talk!.turns}
           chosen={chosen}
           onChoose={(step) => go({ ...route, tab, step: step + 1, show: "step" }, true)}
-          find={parse(route.q).words[0] ?? ""}
+          find={searchedWords(route.q)[0] ?? ""}
           children={family.value ?? NONE}
         />
         <Beside source={source} route={route} outline={outline} chosen={chosen} />

@@ -13,10 +13,10 @@ import { useKeys, useLater, useLoaded, useMedia } from "../parts/hooks";
 import { FoundRuns, RunPages, type Rows } from "../parts/pages";
 import { compareRuns, Marked } from "../parts/marked";
 import { Running } from "../parts/running";
-import { NoRuns, Problem, Waiting } from "../parts/states";
+import { NoRuns, Problem, Waiting, Warning } from "../parts/states";
 import { Views } from "../parts/views";
 import { Virtual, type Scroller } from "../parts/virtual";
-import { askedOf, KEYS, nearest, parse, partsOf, timeless, withTerm } from "../query";
+import { askedOf, KEYS, nearest, parse, partsOf, timeless, searchedWords, withTerm, inReadersZone } from "../query";
 import { go, write, type Route } from "../route";
 import type { LiveState, Source } from "../source";
 import type { Hit, Summary } from "../types";
@@ -33,6 +33,8 @@ const BUCKETS = 120;
 /** Rows whose runs are searched for where the words were said. */
 const FIRST_ROWS = 40;
 const MOST_SEARCHED = 80;
+/** So many alternatives of a filter are shown where they were said. */
+const MOST_SEARCHES = 4;
 /** Whoever types on within this time is not answered yet; the bars over time wait longer. */
 const TYPING_MS = 40;
 const BARS_MS = 250;
@@ -175,7 +177,10 @@ export function Runs({ source, route, known, following, onLive }: Props) {
     const run = rows.row(row);
     if (run) drawn.push(run);
   }
-  const hits = useHits(source, isSaid ? quoted(parsed.words) : "", drawn.map((run) => run.run_id));
+  // Where some words may be missing, each is looked for by itself.
+  const said = parsed.isLanguage && source.live ? searchedWords(asked) : [];
+  const each = /\bOR\b/.test(asked) ? said.slice(0, MOST_SEARCHES).map((word) => quoted([word])) : [quoted(said)];
+  const hits = useHits(source, isSaid ? [quoted(parsed.words)] : each, drawn.map((run) => run.run_id));
   // What this browser remembers may change while the address does not.
   const [choice, setChoice] = useState(0);
   const columns = useMemo(
@@ -271,7 +276,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
             scroller={scroller}
             onRange={(from: number, to: number) => {
               rows.want(from, to);
-              if (isSaid && (from !== first || to !== last)) setRange([from, to]);
+              if ((isSaid || said.length) && (from !== first || to !== last)) setRange([from, to]);
             }}
             render={(row: number) => (
               <RunRow
@@ -471,6 +476,15 @@ function Nothing({ source, q, known, onChange }: NothingProps) {
     },
     [source, q],
   );
+  // The service has read more runs than are in sight, and names the nearest key.
+  const { value: warning } = useLoaded(
+    async (signal) => {
+      if (!source.live) return null;
+      const page = await source.list({ filter: inReadersZone(q), limit: 1 }, signal).catch(() => null);
+      return page?.warning ?? null;
+    },
+    [source, q],
+  );
   const helps = (others ?? []).filter(({ runs }) => runs > 0);
   return (
     <div class="state">
@@ -484,7 +498,8 @@ function Nothing({ source, q, known, onChange }: NothingProps) {
           {plural(runs, "run")}
         </p>
       ))}
-      {suggestions(q, known).map(({ key, instead, wanted }) => (
+      {warning && <Warning text={warning} q={q} onChange={onChange} />}
+      {(warning ? [] : suggestions(q, known)).map(({ key, instead, wanted }) => (
         <p key={key}>
           No run in sight has metadata <code>{seen(key)}</code>.
           {instead && (

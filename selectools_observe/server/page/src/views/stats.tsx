@@ -5,10 +5,10 @@ import { count, dollars, duration, plural, short, value } from "../format";
 import { FilterBar, type Known } from "../parts/filterbar";
 import { seen } from "../parts/highlight";
 import { useLater, useLoaded } from "../parts/hooks";
-import { Problem, Waiting } from "../parts/states";
+import { Problem, Waiting, Warning } from "../parts/states";
 import { askedOf, groupTerm, termOf } from "../query";
 import { go, write, type Route } from "../route";
-import type { Group, Statistics } from "../reader/statistics";
+import type { Group, ModelUse, Statistics } from "../reader/statistics";
 import type { Source } from "../source";
 import { ByMenu, RUN_KEYS } from "./groups";
 
@@ -34,7 +34,7 @@ export function Stats({ source, route, known }: Props) {
   const { value, problem, loading } = useLoaded(
     (signal) => {
       const most = route.most ? { max_runs: route.most } : {};
-      return source.stats({ ...query, ...most, by: [...new Set([over, by])], tz: ZONE }, signal);
+      return source.stats({ ...query, ...most, by: [...new Set([over, "model", by])], tz: ZONE }, signal);
     },
     [source, JSON.stringify(query), route.most, by],
   );
@@ -55,6 +55,7 @@ export function Stats({ source, route, known }: Props) {
       {!value && loading && <Waiting>Loading…</Waiting>}
       {value && !refused && (
         <div class={loading ? "waiting" : undefined}>
+          {value.warning && <Warning text={value.warning} q={q} onChange={(text) => go({ ...route, q: text }, true)} />}
           <Summing statistics={value} q={asked} />
           <Times groups={over === "hour" ? (value.hours ?? []) : value.days} over={over} q={asked} />
           <Groups by={by} groups={groupsOf(value, by)} q={asked} />
@@ -121,11 +122,44 @@ const MOST_TIMES = 120;
 interface Line {
   name: string;
   read: (group: Group) => number;
+  /** How high its bar is, where what stands before it counts too. */
+  upTo?: (group: Group) => number;
+  shade?: string;
+  /** The filter of the runs that it is of. */
+  term?: string;
+}
+
+const MOST_MODELS = 5;
+const OTHERS = "others";
+
+/** The models by what they cost, each above the ones that cost less; nothing where there is but one. */
+function stacked(groups: Group[], read: (use: ModelUse) => number): Line[] {
+  const sums = new Map<string, number>();
+  for (const { models } of groups)
+    for (const [name, use] of Object.entries(models ?? {})) sums.set(name, (sums.get(name) ?? 0) + read(use));
+  const names = [...sums].filter(([, sum]) => sum > 0).sort((a, b) => b[1] - a[1]).map(([name]) => name);
+  if (names.length < 2) return [];
+  const own = names.length > MOST_MODELS ? names.slice(0, MOST_MODELS - 1) : names;
+  const sumOf = ({ models }: Group, of: string[]) => of.reduce((sum, name) => sum + (models?.[name] ? read(models[name]!) : 0), 0);
+  const kinds = own.map((name) => ({ name, of: [name], term: termOf("model", name) }));
+  const all: { name: string; of: string[]; term?: string }[] = own === names ? kinds : [...kinds, { name: OTHERS, of: names.slice(own.length) }];
+  return all.map(({ of, ...line }, at) => ({
+    ...line,
+    shade: `m${at}`,
+    read: (group) => sumOf(group, of),
+    upTo: (group) => sumOf(group, all.slice(at).flatMap((one) => one.of)),
+  }));
+}
+
+function tokensOf(use: ModelUse): number {
+  return use.prompt_tokens + use.completion_tokens;
 }
 
 function Times({ groups, over, q }: { groups: Group[]; over: "day" | "hour"; q: string }) {
   const shown = groups.slice(-MOST_TIMES);
   if (shown.length < 2) return null;
+  const costs = stacked(shown, (use) => use.cost_usd ?? 0);
+  const tokens = stacked(shown, tokensOf);
   const panels: [string, Line[], (value: number) => string][] = [
     [`Runs by ${over}`, [{ name: "runs", read: (one) => one.runs }, { name: "errors", read: (one) => one.errors }], count],
     [
@@ -145,11 +179,14 @@ function Times({ groups, over, q }: { groups: Group[]; over: "day" | "hour"; q: 
       ],
       short,
     ],
-    [`Cost by ${over}`, [{ name: "cost", read: (one) => one.cost_usd.total }], dollars],
+    costs.length
+      ? [`Cost by ${over} and model`, costs, dollars]
+      : [`Cost by ${over}`, [{ name: "cost", read: (one) => one.cost_usd.total }], dollars],
+    ...(tokens.length ? [[`Tokens by ${over} and model`, tokens, short] as (typeof panels)[number]] : []),
   ];
   return (
     <div class="panels">
-      {panels.filter(([, [line]]) => shown.some((one) => line!.read(one) > 0)).map(([name, lines, told]) => (
+      {panels.filter(([, [line]]) => shown.some((one) => heightOf(line!, one) > 0)).map(([name, lines, told]) => (
         <Bars name={name} groups={shown} lines={lines} told={told} q={q} key={name} />
       ))}
     </div>
@@ -166,7 +203,7 @@ interface BarsProps {
 }
 
 function Bars({ name, groups, lines, told, q }: BarsProps) {
-  const most = Math.max(...groups.map(lines[0]!.read), 0);
+  const most = Math.max(...groups.map((group) => heightOf(lines[0]!, group)), 0);
   const scale = most || 1;
   return (
     <figure>
@@ -176,7 +213,12 @@ function Bars({ name, groups, lines, told, q }: BarsProps) {
           lines.map((line, at) => (
             <small key={line.name}>
               <i class={`swatch ${shade(line, at)}`} />
-              {line.name}
+              {line.term ? (
+                <a href={write({ view: "runs", q: [q, line.term].join(" ").trim() })}>{seen(line.name)}</a>
+              ) : (
+                line.name
+              )}
+              {line.upTo && ` ${told(groups.reduce((sum, group) => sum + line.read(group), 0))}`}
             </small>
           ))}
         <span class="n">max {told(most)}</span>
@@ -186,10 +228,10 @@ function Bars({ name, groups, lines, told, q }: BarsProps) {
           <g onClick={() => go({ view: "runs", q: [q, timeTerm(group)].join(" ").trim() })} key={group.key}>
             <rect class="space" x={at} width={1} y={0} height={100} />
             {lines.map((line, depth) => {
-              const height = (line.read(group) / scale) * 96;
+              const height = (heightOf(line, group) / scale) * 96;
               return <rect class={`bar ${shade(line, depth)}`} x={at + 0.08} width={0.84} y={100 - height} height={height} key={line.name} />;
             })}
-            <title>{`${group.key}: ${lines.map((line) => `${line.name} ${told(line.read(group))}`).join(", ")}`}</title>
+            <title>{`${group.key}: ${lines.map((line) => `${seen(line.name)} ${told(line.read(group))}`).join(", ")}`}</title>
           </g>
         ))}
       </svg>
@@ -201,7 +243,12 @@ function Bars({ name, groups, lines, told, q }: BarsProps) {
   );
 }
 
-function shade({ name }: Line, depth: number): string {
+function heightOf({ read, upTo }: Line, group: Group): number {
+  return (upTo ?? read)(group);
+}
+
+function shade({ name, shade: own }: Line, depth: number): string {
+  if (own) return own;
   return name === "errors" ? "bad" : ["", "mid", "dark"][depth]!;
 }
 
