@@ -136,6 +136,7 @@ def test_cost_and_tokens_are_stacked_by_model_over_time(open_page, serve):
     ]
     page = open_page(f"{serve(traces).url}#/stats")
     costs = page.locator("figure").filter(has_text="Cost by day and model")
+    costs.get_by_role("link", name="cheap").wait_for()
     assert costs.locator("figcaption small").all_inner_texts() == ["dear $1.50", "cheap $0.5000"]
     heights = "all => all.map((bar) => Math.round(bar.getAttribute('height')))"
     stacks = costs.locator("g").evaluate_all(
