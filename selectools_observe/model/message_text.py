@@ -17,7 +17,12 @@ _INSIDE = (
     "output", "query", "question", "answer", "result", "task", "prompt", "user_msg", "input_args",
     "raw",
 )  # fmt: skip
-_NO_TEXT = frozenset({"reasoning", "thinking", "redacted_thinking", "tool_call", "tool_use"})
+_NO_TEXT = frozenset(
+    {
+        "reasoning", "thinking", "redacted_thinking", "tool_call", "tool_use", "blob", "image",
+        "audio", "video", "file", "input_file", "input_image", "input_audio", "image_url", "media",
+    }
+)  # fmt: skip
 
 
 def text_of(value: Any, role: str, *, as_json: bool = True) -> str | None:

@@ -14,16 +14,25 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
+from langchain_models import Scripted
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import Command, interrupt
+from langgraph.types import Command, Send, interrupt
 
 from selectools_observe import InMemoryTraceStore, TraceFilter
 from selectools_observe.integrations.langchain import (
     AsyncTraceCallbackHandler,
     TraceCallbackHandler,
 )
-from selectools_observe.model.messages import TextPart, messages_from, messages_of
+from selectools_observe.model.messages import (
+    BlobPart,
+    FilePart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    messages_from,
+    messages_of,
+)
 
 
 class BadError(Exception):
@@ -129,6 +138,48 @@ class TestReplies:
         assert (call.arguments, call.extra) == ("{", {"error": "no JSON"})
         assert answered.parts[0] == TextPart(content="I cannot do that.", extra={"refusal": True})
 
+    @pytest.mark.parametrize(
+        ("message", "parts", "shown"),
+        [
+            (
+                AIMessage("", additional_kwargs={"audio": {"data": "aGk=", "transcript": "Hello"}}),
+                [
+                    TextPart(content="Hello", extra={"transcript": True}),
+                    BlobPart(content="aGk=", modality="audio"),
+                ],
+                "Hello",
+            ),
+            (
+                AIMessage("", additional_kwargs={"audio": {"id": "audio_1"}}),
+                [FilePart(file_id="audio_1", modality="audio")],
+                None,
+            ),
+            (
+                AIMessage(
+                    "", additional_kwargs={"function_call": {"name": "f", "arguments": '{"a": 1}'}}
+                ),
+                [ToolCallPart(name="f", arguments={"a": 1})],
+                None,
+            ),
+            (
+                AIMessage(
+                    [{"type": "web_search_tool_result", "tool_use_id": "s", "content": [{"u": 1}]}]
+                ),
+                [ToolResultPart(response=[{"u": 1}], id="s")],
+                None,
+            ),
+        ],
+    )
+    def test_what_is_no_text(self, message, parts, shown, store, handler):
+        class Model(Scripted):
+            def _generate(self, *_, **__):
+                return ChatResult(generations=[ChatGeneration(message=message)])
+
+        Model(turns=[]).invoke("Say it.", config(handler))
+        (step,) = only(store).filter(type="llm_call")
+        assert messages_of(step).output[0].parts == parts
+        assert store.list()[0].output == shown
+
     def test_candidates_and_shares_of_tokens(self, store, handler):
         usage = {
             "input_tokens": 12_100,
@@ -181,6 +232,18 @@ class TestGraphs:
         assert not any(step.error for step in run)
         ends = [step.node_name for step in run.filter(type="graph_node_end")]
         assert ends == ["triage", "support", "billing"]
+
+    @pytest.mark.parametrize("goto", [Send("billing", {}), [Send("billing", {"said": "x"})]])
+    def test_a_hand_off_with_something_to_take_along(self, goto, store, handler):
+        inner = graph_of(triage=lambda _: Command(graph=Command.PARENT, goto=goto))
+        inner.add_edge(START, "triage")
+        outer = graph_of(support=inner.compile(), billing=lambda _: {"said": "paid"})
+        outer.add_edge(START, "support")
+        outer.compile().invoke({}, config(handler))
+        run = only(store)
+        assert "lost_events" not in run.extra["langchain"]
+        (routing,) = run.filter(type="graph_routing")
+        assert (routing.from_node, routing.to_node) == ("triage", "billing")
 
     def test_an_interrupt_in_a_subgraph_and_its_answer(self, store, handler):
         inner = graph_of(ask=lambda _: {"said": interrupt("Really?")})

@@ -10,7 +10,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from span_records import AGENT, CHAIN, LLM, MODEL, TRACE, ident, root, run_of, span, tool
 
 from selectools_observe import InMemoryTraceStore, SQLiteTraceStore, TraceFilter
-from selectools_observe.integrations.opentelemetry import TraceStoreSpanExporter, runs_of_otlp
+from selectools_observe.integrations.opentelemetry import (
+    TraceStoreSpanExporter,
+    otlp_of_runs,
+    runs_of_otlp,
+)
 from selectools_observe.integrations.opentelemetry.otlp_proto import protobuf_of_spans
 from selectools_observe.model.messages import messages_of
 
@@ -305,6 +309,29 @@ class TestRoots:
         record.parent_span_id = "0" * 16
         (run,) = runs_of_otlp(protobuf_of_spans([record]))
         assert "unfinished" not in run.metadata
+
+
+class TestCancelled:
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "asyncio.exceptions.CancelledError", "KeyboardInterrupt", "GeneratorExit",
+            "System.Threading.Tasks.TaskCanceledException", "AbortError", "trio.Cancelled",
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("told", ["attribute", "event"])
+    def test_a_run_that_a_cancellation_ends(self, kind, told):
+        events = [("exception", {"exception.type": kind})] if told == "event" else []
+        attributes = AGENT | ({"error.type": kind} if told == "attribute" else {})
+        run = run_of(root(attributes=attributes, status="error", events=events))
+        assert run.outcome == "cancelled"
+        (again,) = runs_of_otlp(otlp_of_runs([run]))
+        assert again == run
+
+    def test_one_that_goes_on_after_it(self):
+        failed = {"error.type": "CancelledError"}
+        run = run_of(root(), span("t", 1, 2, tool("x", **failed), status="error"))
+        assert run.outcome is None
 
 
 class TestWhatFrameworksWriteOtherwise:

@@ -77,13 +77,14 @@ def _message(message: BaseMessage) -> dict[str, Any]:
         and not getattr(message, "invalid_tool_calls", None)
     ):
         return _spoken(message, content)
+    beside = getattr(message, "additional_kwargs", None) or {}
     reported = {
         "role": message.type,
         "content": content if isinstance(content, str) else plain(content),
         "name": message.name,
         "tool_calls": plain(getattr(message, "tool_calls", None)),
         "invalid_tool_calls": plain(getattr(message, "invalid_tool_calls", None)),
-        "refusal": (getattr(message, "additional_kwargs", None) or {}).get("refusal"),
+        **{name: plain(beside.get(name)) for name in ("refusal", "audio", "function_call")},
         "tool_call_id": getattr(message, "tool_call_id", None),
         "status": getattr(message, "status", None),
         "artifact": plain(getattr(message, "artifact", None)),
@@ -196,8 +197,8 @@ def goes_to(error: BaseException) -> list[str] | None:
     """Where a LangGraph node sends its parent graph; None if it does not."""
     if not _is_of(error, "ParentCommand"):
         return None
-    goto = getattr(_first_argument(error), "goto", ())
-    places = [goto] if isinstance(goto, str) else list(goto or ())
+    goto = getattr(_first_argument(error), "goto", None) or ()
+    places = list(goto) if isinstance(goto, list | tuple) else [goto]
     return [str(getattr(place, "node", place)) for place in places]
 
 

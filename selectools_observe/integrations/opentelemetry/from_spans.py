@@ -18,7 +18,7 @@ from .outline import Outline
 from .round_trip import Fix, Mark, unmarked, without_additions
 from .semconv import FIELDS, IDENTITY, IDENTITY_NAMES, RESOURCE_METADATA, Kind
 from .span_names import agent_of, metadata_of
-from .span_steps import KEPT, error_of, kind_of, steps_of, usage_of_node
+from .span_steps import KEPT, error_of, is_cancelled, kind_of, steps_of, usage_of_node
 from .span_tree import Group, begins_a_run, grouped
 from .spans import SpanRecord, to_plain
 
@@ -171,6 +171,8 @@ def run_header(group: Group) -> AgentTrace:
     root = group.root
     if metadata.get("unfinished") and _has_failed(group, kinds):
         run.outcome = "error"
+    elif root is not None and is_cancelled(root):
+        run.outcome = "cancelled"
     if root is not None and kinds[root.span_id] in {Kind.NODE, Kind.OTHER}:
         named = (root.attributes.get(name) for name in _RUN_NAMES)
         run.name = next(

@@ -137,6 +137,19 @@ def error_of(record: SpanRecord) -> str | None:
     return record.status_message or text or str(record.attributes.get("error.type") or "error")
 
 
+def is_cancelled(record: SpanRecord) -> bool:
+    """Whether what ended it is a cancellation or an interrupt, which languages name differently."""
+    kind = record.attributes.get("error.type")
+    named = [str(kind), (error_of(record) or "").partition(":")[0]]
+    return any(name.rpartition(".")[2] in _CANCELLATIONS for name in named)
+
+
+_CANCELLATIONS = frozenset(
+    {
+        "AbortError", "Cancelled", "CancelledError", "CancellationException", "GeneratorExit",
+        "KeyboardInterrupt", "OperationCanceledException", "TaskCanceledException",
+    }
+)  # fmt: skip
 _ERROR_TEXTS = (
     "error.message", "otel.status_description", "langfuse.observation.status_message", "error",
 )  # fmt: skip

@@ -18,7 +18,7 @@ from .message import (
     ToolCallPart,
     ToolResultPart,
 )
-from .parts import Block, arguments_of, nested, parts_of, tool_call_of
+from .parts import Block, arguments_of, medium_of, nested, parts_of, tool_call_of
 
 _ROLES = {
     "human": "user",
@@ -58,6 +58,7 @@ _KNOWN = frozenset(
         "role", "type", "content", "parts", "contents", "name", "id", "finish_reason", "tool_calls",
         "toolCalls", "invalid_tool_calls", "function_call", "tool_call_id", "refusal", "reasoning",
         "reasoning_content", "status", "additional_kwargs", "response_metadata", "index", "object",
+        "audio",
     }
 )  # fmt: skip
 
@@ -396,7 +397,18 @@ def _content(value: Block, role: str) -> list[Part]:
     refusal = value.get("refusal") or _within(value, "additional_kwargs", "refusal")
     if isinstance(refusal, str) and refusal:
         parts.append(TextPart(content=refusal, extra={"refusal": True}))
-    return parts
+    return parts + _spoken(value.get("audio"))
+
+
+def _spoken(audio: object) -> list[Part]:
+    """What a model said aloud: the sound, by content or by the provider's id, and its words."""
+    if audio is None:
+        return []
+    if not isinstance(audio, Mapping):
+        return [RawPart(value=audio)]
+    sound, words = medium_of(audio, "audio"), _string(audio.get("transcript"))
+    said = [TextPart(content=words, extra={"transcript": True})] if words else []
+    return [*said, *([sound] if sound is not None else [] if said else [RawPart(value=audio)])]
 
 
 def _has_results(content: object) -> bool:

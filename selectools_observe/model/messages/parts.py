@@ -46,11 +46,17 @@ def _block_parts(block: Block) -> Iterator[Part]:
     if isinstance(inner := block.get("message_content"), Mapping):  # OpenInference
         block = inner
     kind = block.get("type") or block.get("kind") or block.get("part_kind")
-    reader = _BY_TYPE.get(kind) if isinstance(kind, str) else None
+    reader = _reader_of(kind) if isinstance(kind, str) else None
     part = reader(block) if reader else None
     if part is None:
         part = next((part for read in _BY_KEY if (part := read(block)) is not None), None)
     yield part if part is not None else RawPart(value=dict(block))
+
+
+def _reader_of(kind: str) -> Reader | None:
+    reader = _BY_TYPE.get(kind)
+    # Anthropic's own tools each have a kind of result: web_search_tool_result.
+    return _tool_result if reader is None and kind.endswith("_tool_result") else reader
 
 
 def nested(block: Block) -> Block:
@@ -181,10 +187,10 @@ def _image(block: Block) -> Part | None:
     image = block.get("image_url") or block.get("image") or block.get("source") or block
     if isinstance(image, Mapping) and isinstance(image.get("image"), Mapping):
         image = image["image"]
-    return _medium(image, "image")
+    return medium_of(image, "image")
 
 
-def _medium(value: object, modality: Modality) -> Part | None:
+def medium_of(value: object, modality: Modality) -> Part | None:
     """A picture, a sound or a file, by address, by content, or by the provider's id."""
     if isinstance(value, str):
         return media(value, modality)
@@ -206,7 +212,7 @@ def _medium(value: object, modality: Modality) -> Part | None:
 
 def _of(key: str, modality: Modality) -> Reader:
     def read(block: Block) -> Part | None:
-        return _medium(block.get(key) if block.get(key) is not None else block, modality)
+        return medium_of(block.get(key) if block.get(key) is not None else block, modality)
 
     return read
 
@@ -215,7 +221,7 @@ def _typed_medium(block: Block) -> Part | None:
     """The GenAI conventions' ``blob``, ``uri`` and ``file``, which name their modality."""
     named = block.get("modality")
     modality: Modality = next((name for name in _MODALITIES if name == named), "file")
-    return _medium(block, modality)
+    return medium_of(block, modality)
 
 
 _BY_TYPE: dict[str, Reader] = {
@@ -274,7 +280,7 @@ def _gemini_data(block: Block) -> Part | None:
     data = _INLINE(block)
     if data is None:
         return None
-    return _medium(data, _modality(data.get("mime_type") or data.get("mimeType")))
+    return medium_of(data, _modality(data.get("mime_type") or data.get("mimeType")))
 
 
 _BY_KEY: tuple[Reader, ...] = (_gemini_call, _gemini_result, _gemini_data, _said)
