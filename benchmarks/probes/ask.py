@@ -53,7 +53,7 @@ def text(bench: Bench, kind: str, size: int, state: str) -> Iterator[Sampler]:
     path = _built(bench, kind, size, state)
     calls = _CALLS if state == "indexed" else 1
     with SQLiteTraceStore(path) as store:
-        _without_upkeep(store)
+        without_upkeep(store)
 
         def phrase(_: object) -> None:
             _check(len(store.query(TraceFilter(text=f'"{PHRASE}"'))), 3)
@@ -83,7 +83,7 @@ def saves(bench: Bench, *, indexed: bool) -> Iterator[Sampler]:
         traces = [AgentTrace.from_dict(run) for run in fresh(ten_step_6kb(), _SAVED, seed)]
         async with AsyncSQLiteTraceStore(path) as store:
             if not indexed:
-                _without_upkeep(store)
+                without_upkeep(store)
             await store.save_many(first)
             await asyncio.sleep(1.1)  # now it is at work
             started = time.perf_counter()
@@ -99,7 +99,7 @@ def _check(found: int, expected: int) -> None:
         raise AssertionError(f"{found} runs instead of {expected}")
 
 
-def _without_upkeep(store: Any) -> None:
+def without_upkeep(store: Any) -> None:
     """Leave the index as it is: nothing is taken into it in idle time."""
     getattr(store, "_core", store)._words.abandon()  # noqa: SLF001 - there is no option
 
@@ -138,7 +138,7 @@ def _build(path: Path, kind: str, size: int, state: str) -> None:
 
     if state == "plain":
         with SQLiteTraceStore(path, durability="normal") as store:
-            _without_upkeep(store)
+            without_upkeep(store)
             traces = _traces(kind, size)
             while some := list(islice(traces, _AT_ONCE)):
                 store.save_many([AgentTrace.from_dict(trace) for trace in some])

@@ -316,6 +316,8 @@ def summary_test(filters: TraceFilter) -> SummaryTest:
         tests.append(lambda summary: judge(condition, summary) is not False)
     if len(tests) == 1:
         return tests[0]
+    if not tests:
+        return lambda _: True
     return lambda summary: all([test(summary) for test in tests])
 
 

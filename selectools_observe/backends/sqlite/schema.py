@@ -28,7 +28,7 @@ import sqlite3
 
 VERSION = 3
 
-_TRACES = (
+TRACES = (
     """
     CREATE TABLE IF NOT EXISTS traces (
         run_id TEXT PRIMARY KEY,
@@ -141,7 +141,7 @@ _WORD_MARKS = (
 )
 
 # A dump that was read back has our tables but no version: rebuild them.
-_INDEX = (
+INDEX = (
     "DROP TRIGGER IF EXISTS trace_facets_replace",
     "DROP TRIGGER IF EXISTS trace_facets_insert",
     "DROP TRIGGER IF EXISTS trace_facets_update",
@@ -304,7 +304,7 @@ def make_index(connection: sqlite3.Connection) -> None:
     """Rebuild the index, empty, with all rows to be indexed; in the caller's transaction."""
     if has_tables(connection, "trace_facets", "trace_newest"):
         connection.execute(_KEEP_NEWEST)
-    for statement in (*_INDEX, *_ANNOTATIONS, *_ROLLUPS, *_WORD_MARKS):
+    for statement in (*INDEX, *_ANNOTATIONS, *_ROLLUPS, *_WORD_MARKS):
         connection.execute(statement)
 
 
@@ -326,7 +326,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         if not _has_index(connection):  # nobody else did it meanwhile
             for name in (*TRIGGERS, *INDEX_TRIGGERS):  # first of all: they may be anybody's
                 connection.execute(f"DROP TRIGGER IF EXISTS {name}")
-            for statement in _TRACES:
+            for statement in TRACES:
                 connection.execute(statement)
             make_index(connection)
             connection.execute(f"PRAGMA user_version = {VERSION}")

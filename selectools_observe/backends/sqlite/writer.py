@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -39,7 +40,7 @@ _DELETES_BETWEEN_UPKEEP = 4096
 # interpreter back from a busy event loop, which can take milliseconds.
 #
 # The facets come first: by them the triggers on `traces` know our rows from other programs'.
-_INTAKE = (
+INTAKE = (
     """
     CREATE TEMP VIEW IF NOT EXISTS incoming_traces AS SELECT
         '' AS run_id, 0 AS steps, 0.0 AS total_ms, '' AS created_at, '' AS metadata,
@@ -80,7 +81,7 @@ class Writer:
         self._saved = 0
         self._deleted = 0
         connection.execute("PRAGMA temp_store = MEMORY")
-        for statement in _INTAKE:
+        for statement in INTAKE:
             connection.execute(statement)
         self._schema = schema_cookie(connection)
 
@@ -132,20 +133,11 @@ class Writer:
         now = timestamps.now()
         values: list[Any] = []
         for row in rows:
-            trace, usage = row.encoded, row.encoded.usage
-            created_at = now if row.created_at is None else row.created_at
-            summary = kept_summary.to_bytes(trace, created_at)
-            values += (
-                trace.run_id, trace.steps, trace.total_ms, timestamps.to_text(created_at),
-                trace.metadata, trace.trace, timestamps.to_microseconds(created_at),
-                trace.facts.has_error, usage.prompt_tokens, usage.completion_tokens,
-                usage.cost_usd, trace.details.started_us, trace.details.wall_ms,
-                row.hides_words, checksum(summary), row.trace_crc, row.terms, summary,
-            )  # fmt: skip
+            values += columns_of(row, now)
         # Sizes are powers of two, so that few statements are prepared; empty rows do nothing.
         size = 1 << (len(rows) - 1).bit_length()
         values += [None] * (_COLUMNS * (size - len(rows)))
-        self.connection.execute(_insert_sql(size), values)
+        self.connection.execute(insert_sql(size), values)
 
     def _keep_up(self, coming: int) -> None:
         """Now and then, index what other programs wrote, and the blocks that became full."""
@@ -245,8 +237,23 @@ def _is_about_a_row(error: sqlite3.Error) -> bool:
     return code is None or code & 0xFF in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM)
 
 
+def columns_of(row: WrittenTrace, now: datetime) -> tuple[Any, ...]:
+    """What goes into ``incoming_traces`` for a trace; the first six are those of ``traces``."""
+    trace, usage = row.encoded, row.encoded.usage
+    created_at = now if row.created_at is None else row.created_at
+    summary = kept_summary.to_bytes(trace, created_at)
+    return (
+        trace.run_id, trace.steps, trace.total_ms, timestamps.to_text(created_at),
+        trace.metadata, trace.trace, timestamps.to_microseconds(created_at),
+        trace.facts.has_error, usage.prompt_tokens, usage.completion_tokens,
+        usage.cost_usd, trace.details.started_us, trace.details.wall_ms,
+        row.hides_words, checksum(summary), row.trace_crc, row.terms, summary,
+    )  # fmt: skip
+
+
 @cache
-def _insert_sql(rows: int) -> str:
+def insert_sql(rows: int) -> str:
+    """The statement that takes so many rows in."""
     one = f"({','.join('?' * _COLUMNS)})"
     return f"INSERT INTO incoming_traces VALUES {','.join([one] * rows)}"
 
