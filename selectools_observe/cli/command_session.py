@@ -11,6 +11,7 @@ import click
 
 from ..protocols import QueryableTraceStore
 from ..stores.open import StoreName, check_exists, open_store, store_name
+from .exit_codes import usage_errors
 from .terminal import Terminal
 
 VARIABLE = "SELECTOOLS_OBSERVE_STORE"
@@ -64,10 +65,8 @@ def parsed(name: str) -> StoreName:
     Raises:
         click.UsageError: No store can have this name.
     """
-    try:
+    with usage_errors():
         return store_name(name)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def existing(name: str) -> StoreName:

@@ -1,4 +1,11 @@
-"""The exit codes of the command."""
+"""The exit codes of the command, and the errors that end in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
 
 OK = 0
 NOTHING = 1
@@ -17,6 +24,15 @@ EXIT_CODES = {
     INTERRUPTED: "interrupted (Ctrl+C)",
     PIPE_CLOSED: "the reader of its output closed the pipe, as in `| head`",
 }
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """A ``ValueError`` about what was given is an error of usage."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 class PipeClosedError(Exception):

@@ -6,7 +6,6 @@ import functools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import fields
-from datetime import datetime, tzinfo
 from typing import Any, TypeVar
 
 import click
@@ -23,6 +22,7 @@ from .completers import complete_models, complete_run_ids, complete_tools
 from .terminal import Colour
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+T = TypeVar("T")
 
 _pass_session = click.make_pass_decorator(Session, ensure=True)
 
@@ -63,21 +63,22 @@ def _set_quiet(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # 
         ctx.ensure_object(Session).terminal.quiet = True
 
 
-def moment(text: str) -> datetime:
-    """A time as people write it, the beginning of a day."""
-    return _moment(text, end_of_day=False)
+def read_by(read: Callable[[str], T]) -> Callable[[str], T]:
+    """An option's type: its text as a function reads it, which says what is wrong with it."""
+
+    def converted(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return converted
 
 
-def moment_at_end(text: str) -> datetime:
-    """A time as people write it, the end of a day."""
-    return _moment(text, end_of_day=True)
-
-
-def _moment(text: str, *, end_of_day: bool) -> datetime:
-    try:
-        return parse_time(text, end_of_day=end_of_day)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+moment = read_by(parse_time)
+"""A time as people write it, the beginning of a day."""
+moment_at_end = read_by(functools.partial(parse_time, end_of_day=True))
+"""A time as people write it, the end of a day."""
 
 
 def zone_option(command: CommandT) -> CommandT:
@@ -85,18 +86,11 @@ def zone_option(command: CommandT) -> CommandT:
     return click.option(
         "--tz",
         "zone",
-        type=_zone,
+        type=read_by(parse_zone),
         default="local",
         metavar="ZONE",
         help=f"Time zone of days and hours: {ZONE_FORMS} [default: local].",
     )(command)
-
-
-def _zone(text: str) -> tzinfo:
-    try:
-        return parse_zone(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 def pair(text: str) -> tuple[str, Any]:

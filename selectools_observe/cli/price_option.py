@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..analytics.prices import PriceTable
+from .exit_codes import usage_errors
 
 prices_option = click.option(
     "--prices",
@@ -22,7 +23,5 @@ def price_table(own: str | None, *, package: bool = True) -> PriceTable:
     Raises:
         click.UsageError: The file is not one of prices.
     """
-    try:
+    with usage_errors():
         return PriceTable(own, package=package)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error

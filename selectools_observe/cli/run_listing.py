@@ -15,9 +15,9 @@ from ..model.pagination import TracePage
 from ..model.trace import TraceSummary
 from ..protocols import QueryableTraceStore
 from .command_session import Session
-from .exit_codes import NOTHING, OK
+from .exit_codes import NOTHING, OK, usage_errors
 from .json_output import as_json
-from .options import no_runs_match
+from .options import no_runs_match, read_by
 from .run_columns import COLUMN_NAMES, RunColumn, columns_named
 from .run_lookup import with_whole_ids
 from .run_table import RunTable
@@ -30,18 +30,8 @@ _AT_ONCE = 500
 
 
 def _order(text: str) -> str:
-    try:
-        parse_order(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+    parse_order(text)
     return text
-
-
-def _columns(text: str) -> list[RunColumn]:
-    try:
-        return columns_named(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 def list_options(command: CommandT) -> CommandT:
@@ -58,14 +48,14 @@ def list_options(command: CommandT) -> CommandT:
         click.option(
             "--order-by",
             metavar="FIELD",
-            type=_order,
+            type=read_by(_order),
             help=f"Order by {', '.join(ORDERS)} or score.NAME; largest first with a - before it. "
             "Default: newest save first.",
         ),
         click.option(
             "--columns",
             metavar="NAMES",
-            type=_columns,
+            type=read_by(columns_named),
             help=f"What to show, with commas between: {COLUMN_NAMES}.",
         ),
         click.option("--all", "everything", is_flag=True, help="Show all matching runs."),
@@ -121,10 +111,8 @@ def list_matching(
 
 
 def _page(store: QueryableTraceStore, filters: TraceFilter, cursor: str | None) -> TracePage:
-    try:
+    with usage_errors():
         return store.query(filters, cursor=cursor)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _note_next(session: Session, page: TracePage) -> None:

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from ...analytics.prices import PriceTable
+from ...backends.base import StoreCore
 from ...backends.timestamps import stated
-from ...model.annotations import Annotation, Source, check_annotation
+from ...model.annotations import Annotation, check_annotation
 from ...model.codec import EncodedTrace, encode
 from ...model.trace import AgentTrace
 from ...protocols import Annotations, AsyncTraceStore, Change, RunIds, TraceStore, is_async_store
@@ -89,22 +90,7 @@ class _ProcessingCore(WrappingCore):
             return await super().update(stored_id, processed)
         return await super().update(stored_id, processed, created_at=created_at)
 
-    async def annotate(
-        self,
-        run_id: str,
-        name: str,
-        *,
-        label: str | None = None,
-        score: float | None = None,
-        note: str | None = None,
-        step: int | None = None,
-        author: str | None = None,
-        source: Source = "human",
-    ) -> Annotation:
-        """See `AsyncQueryableTraceStore.annotate`. Label and note are prepared as runs are."""
-        said = Annotation(run_id, name, label, score, note, step, author, source)
-        (kept,) = await self.annotate_many([said])
-        return kept
+    annotate = StoreCore.annotate  # by `annotate_many`, which prepares label and note
 
     async def annotate_many(self, annotations: Iterable[Annotation]) -> Annotations:
         """See `AsyncQueryableTraceStore.annotate_many`. Labels and notes are prepared."""

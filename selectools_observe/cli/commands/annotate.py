@@ -11,7 +11,7 @@ from ...model.text import one_line
 from ..annotation_text import line_of
 from ..command_session import Session
 from ..completers import complete_run_ids
-from ..exit_codes import OK
+from ..exit_codes import OK, usage_errors
 from ..options import store_option, with_session
 from ..run_lookup import find_run
 
@@ -49,7 +49,7 @@ def annotate(  # noqa: PLR0917 - click hands each option over by name
         found = find_run(store, run, session.name)
         if step is not None and step > found.steps:
             raise click.UsageError(f"the run has {found.steps} steps: there is no step {step}")
-        try:
+        with usage_errors():
             kept = store.annotate(
                 found.run_id,
                 name,
@@ -60,8 +60,6 @@ def annotate(  # noqa: PLR0917 - click hands each option over by name
                 author=author or _user(),
                 source=source,
             )
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
     session.terminal.note(f"{one_line(found.run_id)}: {line_of(kept).plain}")
     return OK
 

@@ -15,7 +15,7 @@ from ...model.groups import GROUP_ORDERS, TraceGroup
 from ...model.text import one_line
 from .. import formatting
 from ..command_session import Session
-from ..exit_codes import NOTHING, OK
+from ..exit_codes import NOTHING, OK, usage_errors
 from ..json_output import as_json
 from ..options import filter_options, store_option, with_session, zone_option
 from ..run_lookup import with_whole_ids
@@ -71,10 +71,8 @@ def groups(  # noqa: PLR0917 - click's
     filters = dataclasses.replace(filters, limit=None)
     with session.store() as store:
         filters = with_whole_ids(store, filters)
-        try:
+        with usage_errors():
             page = store.groups(by, filters, order_by=order_by, limit=limit, cursor=cursor)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
     if as_data:
         fields = {"groups": msgspec.to_builtins(list(page)), "next_cursor": page.next_cursor}
         session.terminal.json(as_json(fields))

@@ -7,7 +7,7 @@ import os
 import click
 
 from ..command_session import Session, existing
-from ..exit_codes import OK
+from ..exit_codes import OK, usage_errors
 from ..options import store_argument, store_option, with_session
 
 _TOKEN = "SELECTOOLS_OBSERVE_TOKEN"  # noqa: S105 - the name of a variable
@@ -44,7 +44,7 @@ def mcp(session: Session, host: str, port: int, *, http: bool, allow_annotations
     if not http:
         run_stdio(session.name, allow_annotations=allow_annotations)
         return OK
-    try:
+    with usage_errors():
         token = os.environ.get(_TOKEN)
         ready = "Serving MCP at {} (press Ctrl+C to quit)"
         run_http(
@@ -55,6 +55,4 @@ def mcp(session: Session, host: str, port: int, *, http: bool, allow_annotations
             allow_annotations=allow_annotations,
             on_ready=lambda url: session.terminal.note(ready.format(url)),
         )
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
     return OK

@@ -10,7 +10,7 @@ import click
 from ...model.text import one_line
 from ..command_session import Session
 from ..confirmation import agreed, yes_option
-from ..exit_codes import NOTHING, OK
+from ..exit_codes import NOTHING, OK, usage_errors
 from ..options import moment, store_option, with_session
 
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
@@ -72,11 +72,8 @@ def prune(  # noqa: PLR0917 - click hands each option over by name
     }
     terminal = session.terminal
     with session.store() as store:
-        try:
-            with terminal.progress("Looking") as progress:
-                report = store.prune(dry_run=True, progress=progress, **options)  # type: ignore[arg-type]
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
+        with usage_errors(), terminal.progress("Looking") as progress:
+            report = store.prune(dry_run=True, progress=progress, **options)  # type: ignore[arg-type]
         if dry_run:
             terminal.lines(one_line(run_id) for run_id in report.run_ids)
         elif report.runs:

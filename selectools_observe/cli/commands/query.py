@@ -13,6 +13,7 @@ from ...model.conditions import AllOf
 from ...model.filter_language import parse_condition
 from ...model.filters import TraceFilter, condition_of
 from ..command_session import Session
+from ..exit_codes import usage_errors
 from ..options import filter_options, pair, store_option, with_session
 from ..run_listing import PAGE_SIZE, list_matching, list_options
 
@@ -39,10 +40,8 @@ def query(
     match = [*(filters.metadata_match or {}).items(), *pairs]
     if match:
         filters = dataclasses.replace(filters, metadata_match=dict(match))
-    try:
+    with usage_errors():
         parts = [part for text in texts if (part := parse_condition(text)) is not None]
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
     if parts:
         where = AllOf((condition_of(filters), *parts))
         filters = dataclasses.replace(filters, where=where)

@@ -14,7 +14,7 @@ from ...model.filters import TraceFilter
 from ...model.text import one_line, printable
 from ...model.text_query import SearchHit, SearchPage
 from ..command_session import Session
-from ..exit_codes import NOTHING, OK
+from ..exit_codes import NOTHING, OK, usage_errors
 from ..json_output import as_json
 from ..options import filter_options, no_runs_match, store_option, with_session
 from ..run_lookup import with_whole_ids
@@ -55,7 +55,7 @@ def search(
     limit = _DEFAULT_LIMIT if filters.limit is None else filters.limit
     filters = dataclasses.replace(filters, limit=None)
     with session.store() as store:
-        try:
+        with usage_errors():
             page = store.search(
                 " ".join(words),
                 with_whole_ids(store, filters),
@@ -63,8 +63,6 @@ def search(
                 cursor=cursor,
                 hits_per_run=hits_per_run,
             )
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
         nothing = "" if page else no_runs_match(store, filters)
     if as_one:
         session.terminal.json(as_json(_as_fields(page)))

@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from ..command_session import Session, existing, parsed
-from ..exit_codes import OK
+from ..exit_codes import OK, usage_errors
 from ..options import store_argument, store_option, with_session
 from ..price_option import price_table, prices_option
 
@@ -72,7 +72,7 @@ def serve(
     found = parsed(session.name)
     is_file = found.kind in {"sqlite", "jsonl"} and found.path != ":memory:"
     is_new = is_file and not os.path.exists(found.path)
-    try:
+    with usage_errors():
         run(
             session.name,
             host,
@@ -83,8 +83,6 @@ def serve(
             prices=prices,
             on_ready=lambda url: _announce(session, url, is_new=is_new),
         )
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
     return OK
 
 

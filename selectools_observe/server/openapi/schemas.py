@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...model.annotations import LONGEST_NAME, SOURCES
+from ...model.groups import FacetValues, TraceFacets, TraceGroup
+from ...model.retention import PruneReport
 from ...model.text_query import SearchHit
 from ...model.trace import TraceSummary
 from ..request_trace import SentStep, SentTrace
@@ -125,15 +127,7 @@ SCHEMAS: dict[str, Any] = {
             {"required": [name]} for name in ("older_than", "keep_runs", "keep_bytes", "where")
         ],
     },
-    "PruneReport": _exactly(
-        where=_TEXT,
-        runs=_COUNT,
-        spared=_COUNT,
-        size_before=_or_null(_COUNT),
-        size_after=_or_null(_COUNT),
-        dry_run=_FLAG,
-        run_ids=_list(_TEXT),
-    ),
+    "PruneReport": _exactly(**fields_of(PruneReport)),
     "SentAnnotation": {
         **_at_least(["name"], created_at=_WHEN, **_ANNOTATION),
         "anyOf": [{"required": [one]} for one in ("label", "score", "note")],
@@ -183,30 +177,16 @@ SCHEMAS: dict[str, Any] = {
         annotations=_JUDGED,
     ),
     "TraceGroup": _exactly(
-        key=_TEXT,
-        runs=_COUNT,
-        errors=_COUNT,
-        first_at=_WHEN,
-        last_at=_WHEN,
-        prompt_tokens=_WHOLE,
-        completion_tokens=_WHOLE,
-        cost_usd=_SUM,
-        total_ms=_ref("Spread"),
-        first_input=_or_null(_TEXT),
-        last_output=_or_null(_TEXT),
-        annotations=_JUDGED,
+        **{
+            **fields_of(TraceGroup),
+            "cost_usd": _SUM,
+            "total_ms": _ref("Spread"),
+            "annotations": _JUDGED,
+        }
     ),
     "GroupPage": _found(groups=_list(_ref("TraceGroup")), next_cursor=_or_null(_TEXT)),
-    "FacetValues": _exactly(
-        runs=_COUNT,
-        values=_list({"type": "array", "prefixItems": [_TEXT, _COUNT]}),
-        is_complete=_FLAG,
-    ),
-    "Facets": _exactly(
-        runs=_COUNT,
-        fields={"type": "object", "additionalProperties": _ref("FacetValues")},
-        metadata={"type": "object", "additionalProperties": _ref("FacetValues")},
-    ),
+    "FacetValues": _exactly(**fields_of(FacetValues)),
+    "Facets": _exactly(**fields_of(TraceFacets)),
     "Step": _at_least(["type"], **_STEP, cut={"type": "object", "additionalProperties": _COUNT}),
     "Trace": _at_least(
         ["run_id", "start_time", "step_count", "steps"],
