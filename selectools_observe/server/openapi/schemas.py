@@ -162,6 +162,13 @@ SCHEMAS: dict[str, Any] = {
         duration_ms=_ref("Spread"),
         tokens=_ref("Spread"),
         annotations=_JUDGED,
+        models={"type": "object", "additionalProperties": _ref("ModelUse")},
+    ),
+    "ModelUse": _exactly(
+        calls=_COUNT,
+        prompt_tokens=_WHOLE,
+        completion_tokens=_WHOLE,
+        cost_usd=_SUM,
     ),
     "SearchHit": _exactly(**fields_of(SearchHit)),
     "SearchPage": _found(hits=_list(_ref("SearchHit")), next_cursor=_or_null(_TEXT)),
