@@ -118,6 +118,9 @@ def _summary(encoded: EncodedTrace, trace: AgentTrace, saved: SavedTrace | None)
         "tools": sorted(facts.tool_names),
         "models": sorted(facts.models),
         "types": sorted(facts.step_types),
+        "failed_tools": sorted(facts.failed_tools),
+        "failed_models": sorted(facts.failed_models),
+        "failed_types": sorted(facts.failed_types),
     }
 
 

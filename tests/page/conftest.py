@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from pageserver import Served, serving_or_skip
 from selectools_observe import AgentTrace, SQLiteTraceStore
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "selectools_observe" / "server" / "page"
 AIRLINE = ROOT / "tests" / "data" / "airline" / "airline.jsonl.gz"
 CHROMIUM = (
     os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -140,3 +142,29 @@ def serve(tmp_path) -> Iterator[Callable]:
     yield start
     for manager in opened:
         manager.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def run_script(tmp_path_factory):
+    """Runs TypeScript that imports the page's modules, and returns the JSON that it prints."""
+    esbuild = PAGE / "node_modules" / ".bin" / "esbuild"
+    if shutil.which("node") is None or not esbuild.exists():
+        pytest.skip("the page's tools are not installed (npm ci in selectools_observe/server/page)")
+
+    def run(script: str, given: object) -> object:
+        source = tmp_path_factory.mktemp("script") / "script.ts"
+        source.write_text(script.replace("SRC", str(PAGE / "src")))
+        bundle = subprocess.run(
+            [esbuild, source, "--bundle", "--format=esm", "--jsx=automatic",
+             "--jsx-import-source=preact", "--platform=node"],
+            check=True, capture_output=True, cwd=PAGE,
+            env={"NODE_PATH": str(PAGE / "node_modules")},
+        ).stdout  # fmt: skip
+        module = source.with_suffix(".mjs")
+        module.write_bytes(bundle)
+        done = subprocess.run(
+            ["node", module], input=json.dumps(given).encode(), capture_output=True, check=True
+        )
+        return json.loads(done.stdout)
+
+    return run

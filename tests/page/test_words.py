@@ -2,44 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import random
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from selectools_observe.cli import formatting
-
-PAGE = Path(formatting.__file__).parents[1] / "server" / "page"
-
-
-@pytest.fixture(scope="module")
-def run_script(tmp_path_factory):
-    """Runs TypeScript that imports the page's modules, and returns the JSON that it prints."""
-    esbuild = PAGE / "node_modules" / ".bin" / "esbuild"
-    if shutil.which("node") is None or not esbuild.exists():
-        pytest.skip("the page's tools are not installed (npm ci in selectools_observe/server/page)")
-
-    def run(script: str, given: object) -> object:
-        source = tmp_path_factory.mktemp("script") / "script.ts"
-        source.write_text(script.replace("SRC", str(PAGE / "src")))
-        bundle = subprocess.run(
-            [esbuild, source, "--bundle", "--format=esm", "--jsx=automatic",
-             "--jsx-import-source=preact", "--platform=node"],
-            check=True, capture_output=True, cwd=PAGE,
-            env={"NODE_PATH": str(PAGE / "node_modules")},
-        ).stdout  # fmt: skip
-        module = source.with_suffix(".mjs")
-        module.write_bytes(bundle)
-        done = subprocess.run(
-            ["node", module], input=json.dumps(given).encode(), capture_output=True, check=True
-        )
-        return json.loads(done.stdout)
-
-    return run
-
 
 _READ = """
 import { readFileSync } from "node:fs";

@@ -147,9 +147,9 @@ export interface Asked {
   isLanguage: boolean;
 }
 
-/** What is asked of the source; a file understands the simple filters only. */
-export function askedOf(text: string, live: boolean): Asked {
-  if (live && needsLanguage(text)) {
+/** What is asked of the source. */
+export function askedOf(text: string): Asked {
+  if (needsLanguage(text)) {
     return { query: { filter: inReadersZone(text) }, words: [], problems: [], isLanguage: true };
   }
   const { query, words, problems } = parse(text);

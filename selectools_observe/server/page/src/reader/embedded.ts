@@ -3,6 +3,8 @@
 import type { Query } from "../http";
 import type { Facets, GroupPage, RunGroup } from "../source";
 import type { Candidates, Json, JsonObject, Page, Summary } from "../types";
+import { PageError } from "../errors";
+import { conditionOfText, textCondition, wordsOfTrace } from "./language";
 import { statisticsOf } from "./statistics";
 import type { EmbeddedTraces } from "./traces";
 
@@ -11,6 +13,9 @@ export interface Facts {
   tools: string[];
   models: string[];
   types: string[];
+  failed_tools: string[];
+  failed_models: string[];
+  failed_types: string[];
 }
 
 export interface Block {
@@ -22,6 +27,7 @@ export interface Block {
 
 export class Embedded {
   private readonly summaries: (Summary & Facts)[];
+  private readonly kept = new Map<string, string>();
 
   constructor(
     blocks: Block[],
@@ -32,7 +38,7 @@ export class Embedded {
   }
 
   list(query: Query): Page & { total: number } {
-    const found = this.matching(query);
+    const found = inOrder(this.matching(query), query.order_by as string | undefined);
     const from = Number(query.cursor ?? 0) + Number(query.offset ?? 0);
     const to = from + Number(query.limit ?? 50);
     const next = to < found.length ? String(to) : null;
@@ -131,13 +137,51 @@ export class Embedded {
     return { fields, metadata };
   }
 
+  private inWords(text: string, isText: boolean): Condition {
+    try {
+      return isText ? textCondition(text, this.words) : conditionOfText(text, this.words);
+    } catch (error) {
+      throw new PageError("refused", (error as Error).message);
+    }
+  }
+
+  /** Those of small runs are kept: they are asked for with each letter that is typed. */
+  private readonly words = (run: Summary): string => {
+    const known = this.kept.get(run.run_id);
+    if (known !== undefined) return known;
+    const words = wordsOfTrace(this.traces.stored(run.run_id));
+    if (words.length < SMALL) this.kept.set(run.run_id, words);
+    return words;
+  };
+
   private matching(query: Query): (Summary & Facts)[] {
     const conditions = Object.entries(query).flatMap(([name, value]) => {
+      if (name === "filter" || name === "text") return [this.inWords(String(value), name === "text")];
       const condition = value === undefined ? undefined : conditionOf(name, String(value));
       return condition ? [condition] : [];
     });
     return this.summaries.filter((summary) => conditions.every((holds) => holds(summary)));
   }
+}
+
+const SMALL = 200_000;
+
+/** The runs by a number of theirs; those that have none come last, and newer ones first. */
+function inOrder<Run extends Summary>(runs: Run[], order: string | undefined): Run[] {
+  if (!order) return runs;
+  const name = order.replace(/^-/, "");
+  const sign = order.startsWith("-") ? -1 : 1;
+  const read = (run: Run): number | null => {
+    if (name === "tokens") return run.prompt_tokens + run.completion_tokens;
+    if (name.startsWith("score.")) return run.annotations?.[name.slice("score.".length)]?.score ?? null;
+    const value = run[name as keyof Summary];
+    return typeof value === "string" ? Date.parse(value) : typeof value === "number" ? value : null;
+  };
+  return [...runs].sort((a, b) => {
+    const [one, other] = [read(a), read(b)];
+    if (one === null || other === null) return Number(one === null) - Number(other === null);
+    return sign * (one - other);
+  });
 }
 
 const TASK_KEYS = [

@@ -93,6 +93,11 @@ export class EmbeddedTraces extends Kept {
     return (await this.open(runId)).trace;
   }
 
+  /** The run as the file has it, without keeping it. */
+  stored(runId: string): Trace {
+    return checked(JSON.parse(this.texts.get(runId) ?? "{}") as Trace);
+  }
+
   protected async fetch(runId: string): Promise<OpenTrace> {
     const text = this.texts.get(runId);
     if (text === undefined) throw new PageError("missing", "This file does not hold that run.");

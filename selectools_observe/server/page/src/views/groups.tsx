@@ -66,7 +66,7 @@ export function Groups({ source, route, known }: Props) {
   const by = route.by || "session";
   const sort = route.sort || "-last";
   const asked = useLater(q, 200);
-  const { query, words, isLanguage } = askedOf(asked, source.live);
+  const { query, words, isLanguage } = askedOf(asked);
   const filters = words.length ? { ...query, text: words.join(" ") } : query;
   const [more, setMore] = useState<GroupPage[]>([]);
   const [trouble, setTrouble] = useState("");
@@ -102,7 +102,7 @@ export function Groups({ source, route, known }: Props) {
   return (
     <main class="groups">
       <h1 class="sr">Groups of runs</h1>
-      <FilterBar q={q} known={known} problem={source.live ? refused : undefined} onChange={(text) => go({ ...route, q: text }, true)}>
+      <FilterBar q={q} known={known} problem={refused} onChange={(text) => go({ ...route, q: text }, true)}>
         <ByMenu by={by} known={known} onBy={(wanted) => go({ ...route, by: wanted }, true)} />
       </FilterBar>
       <p class="told" role="status">

@@ -42,15 +42,15 @@ const BARS_MS = 250;
 export function Runs({ source, route, known, following, onLive }: Props) {
   const { q } = route;
   const asked = useLater(q, TYPING_MS);
-  const parsed = useMemo(() => askedOf(asked, source.live), [asked, source]);
+  const parsed = useMemo(() => askedOf(asked), [asked, source]);
   const [turn, setTurn] = useState(0);
   const [fresh, setFresh] = useState(0);
   // The service looks for words in what was said. Where it finds nothing, ids and metadata are left.
   const [unsaid, setUnsaid] = useState("");
-  const isSaid = source.live && !parsed.isLanguage && parsed.words.length > 0 && unsaid !== asked;
+  const isSaid = !parsed.isLanguage && parsed.words.length > 0 && unsaid !== asked;
   const query = isSaid ? { ...parsed.query, text: quoted(parsed.words) } : parsed.query;
   const words = isSaid ? [] : parsed.words;
-  const rows = useRows(source, query, words, source.live ? route.sort : "", turn);
+  const rows = useRows(source, query, words, route.sort, turn);
   const isNowhere = isSaid && rows.counted && rows.total === 0 && !rows.loading;
   useEffect(() => {
     if (isNowhere) setUnsaid(asked);
@@ -77,7 +77,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
   }, [at, rows]);
 
   const anyTime = useMemo(() => {
-    const { query: rest, words: others } = askedOf(timeless(asked), source.live);
+    const { query: rest, words: others } = askedOf(timeless(asked));
     return isSaid ? { ...rest, text: quoted(others) } : rest;
   }, [asked, isSaid, source]);
   const span = useMemo(() => parse(asked).query, [asked]);
@@ -178,7 +178,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
     if (run) drawn.push(run);
   }
   // Where some words may be missing, each is looked for by itself.
-  const said = parsed.isLanguage && source.live ? searchedWords(asked) : [];
+  const said = parsed.isLanguage ? searchedWords(asked) : [];
   const each = /\bOR\b/.test(asked) ? said.slice(0, MOST_SEARCHES).map((word) => quoted([word])) : [quoted(said)];
   const hits = useHits(source, isSaid ? [quoted(parsed.words)] : each, drawn.map((run) => run.run_id));
   // What this browser remembers may change while the address does not.
@@ -197,7 +197,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
         q={q}
         known={known}
         onChange={change}
-        problem={source.live ? refused : undefined}
+        problem={refused}
         onLeave={() => {
           scroller.current?.element()?.focus();
           if (at < 0) select(0);
@@ -266,7 +266,6 @@ export function Runs({ source, route, known, following, onLive }: Props) {
                 columns={columns}
                 template={template}
                 sort={route.sort}
-                canSort={source.live}
                 onSort={(sort) => go({ ...route, sort }, true)}
               />
             }
@@ -520,8 +519,8 @@ function Nothing({ source, q, known, onChange }: NothingProps) {
 }
 
 async function countOf(source: Source, text: string, signal: AbortSignal): Promise<number> {
-  const { query, words } = askedOf(text, source.live);
-  return source.count(source.live && words.length ? { ...query, text: quoted(words) } : query, signal);
+  const { query, words } = askedOf(text);
+  return source.count(words.length ? { ...query, text: quoted(words) } : query, signal);
 }
 
 /** Keys that no run in sight has, and what was perhaps meant. */
@@ -565,11 +564,10 @@ interface HeadsProps {
   columns: Column[];
   template: string | undefined;
   sort: string;
-  canSort: boolean;
   onSort: (sort: string) => void;
 }
 
-function Heads({ columns, template, sort, canSort, onSort }: HeadsProps) {
+function Heads({ columns, template, sort, onSort }: HeadsProps) {
   const isBy = (name: string) => sort.replace(/^-/, "") === name;
   const isDown = sort.startsWith("-");
   // Largest or newest first, then the other way round, then as the list was.
@@ -586,7 +584,7 @@ function Heads({ columns, template, sort, canSort, onSort }: HeadsProps) {
           aria-sort={name && isBy(name) ? (isDown ? "descending" : "ascending") : undefined}
           key={id}
         >
-          {name && canSort ? (
+          {name ? (
             <button type="button" class="sort" onClick={() => onSort(next(name))}>
               {head}
               {isBy(name) ? (isDown ? " ↓" : " ↑") : ""}

@@ -27,9 +27,9 @@ export function Stats({ source, route, known }: Props) {
   const { q } = route;
   const by = route.by || "model";
   const asked = useLater(q, 200);
-  const parsed = useMemo(() => askedOf(asked, source.live), [asked, source]);
+  const parsed = useMemo(() => askedOf(asked), [asked, source]);
   const { words } = parsed;
-  const query = words.length && source.live ? { ...parsed.query, text: words.join(" ") } : parsed.query;
+  const query = words.length ? { ...parsed.query, text: words.join(" ") } : parsed.query;
   const over = by === "hour" ? "hour" : "day";
   const { value, problem, loading } = useLoaded(
     (signal) => {
@@ -45,12 +45,9 @@ export function Stats({ source, route, known }: Props) {
   return (
     <main class="stats">
       <h1 class="sr">Statistics</h1>
-      <FilterBar q={q} known={known} problem={source.live ? refused : undefined} onChange={(text) => go({ ...route, q: text }, true)}>
+      <FilterBar q={q} known={known} problem={refused} onChange={(text) => go({ ...route, q: text }, true)}>
         <ByMenu by={by} first={STEP_KEYS} known={known} onBy={(wanted) => go({ ...route, by: wanted }, true)} />
       </FilterBar>
-      {words.length > 0 && !source.live && (
-        <p class="note">Words without a colon filter the list only: these are the runs of the other filters.</p>
-      )}
       {problem && !refused && <Problem problem={problem} />}
       {!value && loading && <Waiting>Loading…</Waiting>}
       {value && !refused && (
