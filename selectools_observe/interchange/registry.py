@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from typing import TypeAlias
 
@@ -36,6 +38,8 @@ _JSON = (
 )  # fmt: skip
 _MOST_HELD_BACK = 10_000
 _SNIFFED = 16
+_LOOKED_AT = 4096  # bytes of what is not JSON, for keys that tell what it may be
+_KEY = re.compile(r'"(\w+)"\s*:')
 
 
 class UnknownFormError(ValueError):
@@ -240,14 +244,35 @@ class _JSONRuns:
     def _refusal(self) -> str:
         if self._unknown is not None:
             return f"not of a known form: {_nearest(self._unknown, self._forms)}"
-        return f"not of a known form: {self._held_back[0][1]}"
+        start = self._source.first_bytes(_LOOKED_AT)
+        if packer_of(start) == "gzip":  # what was looked at was unpacked
+            start = b""
+        try:
+            text = start.decode()
+        except UnicodeDecodeError as error:
+            if error.start < len(start) - 4:  # no letter that is cut
+                return "not of a known form: neither text, an SQLite database, zip nor Parquet"
+            text = start[: error.start].decode()
+        keys = dict.fromkeys(_KEY.findall(text))
+        near = f"; {_nearest(keys, self._forms)}" if keys else ""
+        return f"not of a known form: {self._held_back[0][1]}{near}"
 
 
-def _nearest(value: JSONObject, known: list[JSONForm]) -> str:
+def _nearest(value: Mapping[str, object], known: list[JSONForm]) -> str:
     """The form that shares most keys with an object, and what the object lacks of it."""
     form = max(known, key=lambda form: _shared(value, form))
     has = [key for key in form.keys if key in value]
     if not has:
+        alike = {
+            near
+            for key in value
+            for near in get_close_matches(key, _all_keys(known), 1)
+            if near[:4] == key[:4]
+        }
+        if alike and not alike.intersection(value):
+            form = max(known, key=lambda form: _shared(dict.fromkeys(alike), form))
+            some = ", ".join(repr(key) for key in list(value)[:6])
+            return f"the nearest is {form.title}, with {_listed(sorted(alike))} instead of {some}"
         some = ", ".join(repr(key) for key in list(value)[:6]) or "none"
         return f"its keys are {some}; see `import --help` for the forms"
     lacks = [key for key in form.keys if key not in value]
@@ -255,7 +280,11 @@ def _nearest(value: JSONObject, known: list[JSONForm]) -> str:
     return f"the nearest is {form.title}, by {_listed(has)}{missing}"
 
 
-def _shared(value: JSONObject, form: JSONForm) -> float:
+def _all_keys(known: list[JSONForm]) -> list[str]:
+    return [key for form in known for key in form.keys]
+
+
+def _shared(value: Mapping[str, object], form: JSONForm) -> float:
     return sum(key in value for key in form.keys) / max(len(form.keys), 1)
 
 

@@ -618,11 +618,14 @@ class TestRefusals:
             ('{"id": 1, "run_type": "llm"}', "LangSmith"),
             ('{"colour": "red"}', "its keys are 'colour'"),
             ("hello\nworld\n", "JSON"),
+            ('{"resourceMetrics": []}', "'resourceSpans' instead of 'resourceMetrics'"),
+            ('{"resourceSpans": [\n', "the nearest is OTLP as JSON"),
+            ("\x89PNG\0\udcff" + "\udcfe" * 20, "neither text, an SQLite database"),
         ],
     )
     def test_a_file_of_no_form_is_refused_with_the_nearest(self, tmp_path, text, nearest):
         path = tmp_path / "x.json"
-        path.write_text(text)
+        path.write_text(text, errors="surrogateescape")
         with pytest.raises(UnknownFormError) as refused:
             list(read_runs(path))
         assert nearest in str(refused.value)
