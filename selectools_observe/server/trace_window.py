@@ -78,9 +78,11 @@ def _parts(trace: AgentTrace, window: Window) -> Iterator[bytes]:
         head["metadata"] = trace.metadata
     details = {name: getattr(trace, name) for name in DETAIL_FIELDS}
     head |= {name: value for name, value in details.items() if value is not None}
+    head |= trace.extra or {}
+    if window.text_limit is not None:
+        head = _cut_head(head, window.text_limit)
     if not window.is_whole:
         head["step_offset"] = window.offset
-    head |= trace.extra or {}
     yield dumps(head)[:-1] + b',"steps":['
     end = None if window.limit is None else window.offset + window.limit
     steps = trace.steps[window.offset : end]
@@ -106,20 +108,31 @@ def step_json(step: TraceStep) -> bytes:
     return dumps(step.to_dict())
 
 
-def _cut_step(step: TraceStep, limit: int) -> bytes:
+def _cut_head(head: dict[str, Any], limit: int) -> dict[str, Any]:
+    """What is said of a run next to its steps, its long texts cut."""
+    given = {name: value for name, value in head.items() if name not in _IDS}
+    changes, sizes = _cut_values(given, limit)
+    return {**head, **changes, "cut": sizes} if sizes else head
+
+
+_IDS = frozenset({"run_id", "parent_run_id"})
+
+
+def _cut_values(values: dict[str, Any], limit: int) -> tuple[dict[str, Any], dict[str, int]]:
+    """Those of these values that have long texts, cut, and how large they were."""
     changes: dict[str, Any] = {}
     sizes: dict[str, int] = {}
-    for name in _TEXTS:
-        value = getattr(step, name)
-        if isinstance(value, str) and len(value) > limit:
-            changes[name] = value[:limit]
-            sizes[name] = len(value)
-    for name in ("input", "output"):
-        value = getattr(step, name)
+    for name, value in values.items():
         cut = cut_texts(value, limit)
         if cut is not value:
             changes[name] = cut
-            sizes[name] = len(dumps(value))
+            sizes[name] = len(value) if isinstance(value, str) else len(dumps(value))
+    return changes, sizes
+
+
+def _cut_step(step: TraceStep, limit: int) -> bytes:
+    texts = {name: getattr(step, name) for name in (*_TEXTS, "input", "output")}
+    changes, sizes = _cut_values({**texts, **(step.extra or {})}, limit)
     arguments = step.tool_args
     if arguments is not None:
         size = len(dumps(arguments))

@@ -90,7 +90,10 @@ class TestTruncate:
             tool_result="c" * 1_000_010,
             error="short",
         )
-        trace = AgentTrace([step], metadata={"note": "d" * 30})
+        metadata = {"note": "d" * 30, "thread_id": "e" * 30}
+        trace = AgentTrace(
+            [step], metadata=metadata, name="f" * 30, session_id="g" * 30, extra={"own": ["h" * 30]}
+        )
         with ProcessingTraceStore(InMemoryTraceStore(), truncate=10) as store:
             loaded = store.load(store.save(trace))
         (kept,) = loaded.steps
@@ -98,7 +101,10 @@ class TestTruncate:
         assert kept.tool_args["q"] == "a" * 10 + "… [2 characters more]"
         assert kept.tool_args["l"][0]["t"].startswith("b" * 10 + "…")
         assert kept.error == "short"
-        assert loaded.metadata == {"note": "d" * 30}
+        more = "… [20 characters more]"
+        assert loaded.metadata == {"note": "d" * 10 + more, "thread_id": "e" * 30}
+        assert (loaded.name, loaded.session_id) == ("f" * 10 + more, "g" * 30)
+        assert loaded.extra == {"own": ["h" * 10 + more]}
 
     def test_it_comes_after_redaction(self):
         step = TraceStep("llm_call", error="x" * 8 + " sk-" + "Ab1" * 20)

@@ -314,6 +314,23 @@ class TestRuns:
         assert service.json("/api/traces/run", step_limit=0)["steps"] == []
         assert len(service.json("/api/traces/run", step_offset=8)["steps"]) == 2
 
+    def test_long_texts_next_to_the_steps_are_cut_and_flagged(self, store, service):
+        said = {"messages": [{"role": "user", "content": "z" * 5000}]}
+        trace = AgentTrace(
+            run_id="long",
+            input=said,
+            output="a",
+            metadata={"k": ["m" * 3000]},
+            extra={"runs": said},
+        )
+        store.save(trace)
+        shown = service.json("/api/traces/long", text_limit=2000)
+        assert shown["input"]["messages"][0]["content"] == "z" * 2000
+        assert (shown["output"], shown["metadata"]) == ("a", {"k": ["m" * 2000]})
+        assert shown["runs"] == shown["input"]
+        assert shown["cut"].keys() == {"input", "metadata", "runs"}
+        assert "cut" not in service.json("/api/traces/long")
+
     def test_long_texts_are_cut_and_flagged(self, store, service):
         trace = AgentTrace(run_id="long")
         trace.add(
@@ -329,7 +346,9 @@ class TestRuns:
         assert (first["tool_name"], first["summary"]) == ("t", "s")
         assert (second["tool_args"], second["cut"]) == (None, {"tool_args": 3008})
         assert second["reasoning"] == "r" * 2048
-        assert (third["tool_args"], third["new"], "cut" in third) == ({"a": 1}, "y" * 9000, False)
+        assert (third["tool_args"], third["new"], third["cut"]) == (
+            {"a": 1}, "y" * 2048, {"new": 9000},
+        )  # fmt: skip
         assert service.json("/api/traces/long/steps/0")["tool_result"] == "é" * 5000
         assert service.json("/api/traces/long/steps/1")["tool_args"] == {"a": "x" * 3000}
 

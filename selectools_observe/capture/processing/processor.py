@@ -48,8 +48,9 @@ class TraceProcessor:
 
     Args:
         redact: Redactors, called in this order; see `selectools_observe.capture.Redactor`.
-        truncate: Characters that a text of a step may have, in its result, its error or anywhere in
-            its arguments; what goes beyond is cut off, saying how much. None cuts nothing.
+        truncate: Characters that a text may have, anywhere in a step, in the metadata and in what
+            is said of the run, but for ids; what goes beyond is cut off, saying how much. None cuts
+            nothing.
         prices: Estimate what model calls cost where nobody told it; see
             `selectools_observe.analytics.PriceTable`. None estimates nothing.
         sample: A share from 0.0 to 1.0 of the runs, chosen by their ids, so that a run and those
@@ -131,9 +132,9 @@ class TraceProcessor:
         if isinstance(own.parent_run_id, str):  # a file may say anything
             own.parent_run_id = self.run_id(own.parent_run_id)
         own.steps = [self._prepared_step(step) for step in own.steps]
-        own.metadata = self._prepared_metadata(own.metadata)
+        own.metadata = self._cut_but_ids(self._prepared_metadata(own.metadata))
         if own.extra:
-            own.extra = self._prepared_metadata(own.extra)
+            own.extra = self._cut(self._prepared_metadata(own.extra))
         self._prepare_details(own)
         return own
 
@@ -144,11 +145,9 @@ class TraceProcessor:
         if not details:
             return
         prepared = self._prepared_metadata(details)
+        prepared = self._cut_but_ids(prepared)
         for name in details:
             setattr(own, name, prepared.get(name))
-        if self._truncate is not None:
-            own.input = _truncated(own.input, self._truncate)
-            own.output = _truncated(own.output, self._truncate)
 
     def step(self, step: TraceStep) -> TraceStep:
         """A step as it is to be stored.
@@ -171,12 +170,19 @@ class TraceProcessor:
         """An annotation as it is to be stored: its label and its note prepared as a run's texts."""
         texts = {"label": annotation.label, "note": annotation.note}
         given = {name: text for name, text in texts.items() if text is not None}
-        prepared = self._prepared_metadata(given)
-        if self._truncate is not None:
-            prepared = _truncated(prepared, self._truncate)
+        prepared = self._cut(self._prepared_metadata(given))
         changed = {name: str(prepared.get(name, WITHHELD)) for name in given}
         run_id = self.run_id(annotation.run_id)
         return msgspec.structs.replace(annotation, run_id=run_id, **changed)
+
+    def _cut(self, value: Any) -> Any:
+        return value if self._truncate is None else _truncated(value, self._truncate)
+
+    def _cut_but_ids(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Texts cut, but for those by which runs are found and belong together."""
+        ids = {name: value for name, value in values.items() if name.lower().endswith("id")}
+        cut: dict[str, Any] = self._cut(values)
+        return cut | ids
 
     def may_be_wanted(self, trace: AgentTrace) -> bool:
         """Whether a run that has only begun may be stored in the end."""
