@@ -16,7 +16,7 @@ import msgspec
 
 from .annotation_statistics import AnnotationCollector, AnnotationStatistics
 from .clock import moment_of
-from .group_sums import RunColumns, chosen
+from .group_sums import GroupSums, RunColumns, chosen
 from .json_values import dumps, loads
 from .percentiles import PercentileBuilder, Percentiles
 from .trace import EPOCH, MICROSECOND, TraceFacts, TraceSummary
@@ -180,6 +180,16 @@ class _GroupBuilder:
         for began, row_id in {min(pairs), max(pairs)}:
             self._note((began, row_id, row_id))
 
+    def add_sums(self, sums: GroupSums, first: tuple[int, int], last: tuple[int, int]) -> None:
+        self.runs += sums.runs
+        self.errors += sums.errors
+        self.prompt_tokens += sums.prompt_tokens
+        self.completion_tokens += sums.completion_tokens
+        self.cost_usd += sums.cost_usd.total
+        self.total_ms.add_sketch(sums.duration_ms)
+        for began, row_id in (first, last):
+            self._note((began, row_id, row_id))
+
     def _note(self, run: tuple[int, int, Run]) -> None:
         if self.first is None or run[:2] < self.first[:2]:
             self.first = run
@@ -254,6 +264,19 @@ class GroupCollector:
             self._group(key).add_runs(
                 runs.at(places), chosen(began_us, places), chosen(ids, places)
             )
+
+    def add_sums(
+        self, key: str, sums: GroupSums, first: tuple[int, int], last: tuple[int, int]
+    ) -> None:
+        """Count all runs of a group, but what was said of them.
+
+        Args:
+            key: The group's.
+            sums: What they add up to.
+            first: When the first began, in microseconds since 1970, and its id.
+            last: The same of the last.
+        """
+        self._group(key).add_sums(sums, first, last)
 
     def add_annotations(self, summary: TraceSummary) -> None:
         """Count what was said of a run, as far as its groups were counted among many."""

@@ -14,7 +14,7 @@ from selectools_observe.backends.clickhouse.store import ClickHouseStore
 from selectools_observe.backends.zone_offsets import offsets_of
 from selectools_observe.model.clock import time_of
 from selectools_observe.model.facets import facts_of
-from selectools_observe.model.groups import FacetCollector
+from selectools_observe.model.groups import FacetCollector, GroupCollector
 from selectools_observe.model.rollups import rollup_of
 from selectools_observe.model.statistics import QUARTER_US, Collector
 from selectools_observe.stores.clickhouse import ClickHouseTraceStore
@@ -40,6 +40,7 @@ def traces() -> list[AgentTrace]:
     made = list(various_traces(RUNS))
     for number, trace in enumerate(made):
         trace.start_time = START + number * 26_000.5
+        trace.metadata["of"] = ["all", f"third {number % 3}"]
         for step in trace.steps:
             step.timestamp = trace.start_time
         if number % 9 == 0:
@@ -86,6 +87,17 @@ def test_what_the_server_adds_up_is_what_python_does(
     assert found.total.duration_ms.error == 0.01
     assert sum(read) <= RUNS / 40  # those with annotations
     same_but_for_errors(found, collector.result())
+
+
+@pytest.mark.parametrize("order_by", ["-runs", "total_ms", "score.quality"])
+@pytest.mark.parametrize("filters", [TraceFilter(), TraceFilter(max_steps=50)], ids=["all", "some"])
+def test_groups_of_many_runs_are_what_python_adds_up(store, order_by, filters):
+    collector = GroupCollector("of")
+    for summary in store.query(filters):
+        collector.add(summary)
+    found = store.groups("of", filters, order_by=order_by)
+    assert [group.key for group in found if group.total_ms.error] == ["all"]
+    same_but_for_errors(list(found), list(collector.page(order_by, 50, None)))
 
 
 def test_few_runs_and_other_keys_are_counted_exactly(store, traces):

@@ -12,6 +12,7 @@ import msgspec
 from ...model.checksum import checksum
 from ...model.codec import EncodedTrace, encode
 from ...model.details import cost_of
+from ...model.groups import FIELD_KEYS
 from ...model.json_values import loads
 from .. import timestamps
 from ..server_rows import kept_summary, key_of, readable_id
@@ -25,9 +26,10 @@ WRITER_BITS = 64
 
 COLUMNS = (
     "place", "created_us", "key", "run_id", "steps", "total_ms", "cost_usd", "knows_cost",
-    "prompt_tokens", "completion_tokens", "has_error", "started_us", "wall_ms", "terms", "fields",
-    "summary", "crc", "trace", "step.type", "step.model", "step.tool", "step.ms",
-    "step.prompt_tokens", "step.completion_tokens", "step.cost_usd", "step.failed",
+    "prompt_tokens", "completion_tokens", "has_error", "started_us", "wall_ms", "terms",
+    *FIELD_KEYS, "fields", "summary", "crc", "trace", "step.type", "step.model", "step.tool",
+    "step.ms", "step.prompt_tokens", "step.completion_tokens", "step.cost_usd",
+    "step.failed",
 )  # fmt: skip
 KEY_COLUMNS = ("key", "place")
 

@@ -1,4 +1,4 @@
-"""The column ``fields``: what runs are grouped by and what facets count, as texts by key.
+"""The columns of `FIELD_KEYS` and ``fields``: what runs are grouped by and facets count, as texts.
 
 Python makes the texts when a run is saved, so SQL groups by just what the other stores group by.
 """
@@ -9,54 +9,60 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...model.codec import EncodedTrace
-from ...model.group_sums import RunColumns
+from ...model.group_sums import GroupSums
 from ...model.groups import FIELD_KEYS, GroupCollector, texts_of
-from . import row_binary
+from ...model.percentiles import EXACT_UP_TO, Sketch
+from . import row_binary, run_sums
 from .driver import Row
 
 MOST_VALUES = 100_000
 """So many values of one key are counted."""
 
 _BEGAN = "coalesce(started_us, created_us)"
-# Orders in which SQL puts groups: sums of fractions differ by the order in which they are added.
+# Orders in which SQL puts groups: in others all groups are read, and put in order here.
 _VALUES = {
     "first": f"min({_BEGAN}) / 1e6",
     "last": f"max({_BEGAN}) / 1e6",
     "runs": "count()",
     "errors": "countIf(has_error = 1)",
     "tokens": "sum(toInt128(prompt_tokens) + completion_tokens)",
-    "key": "value",
+    "key": "text",
 }
-_COLUMNS = (
-    f"place, {_BEGAN} AS began_us, steps, has_error, prompt_tokens, completion_tokens, total_ms, "
-    "if(knows_cost = 1, cost_usd, nan)"
+# Fractions are added up in an order of their own, so that a sum is the same each time.
+_SUMS = (
+    f"count(), min(({_BEGAN}, place)), max(({_BEGAN}, place)), countIf(has_error = 1), "
+    "sum(toInt128(steps)), sum(toInt128(prompt_tokens)), sum(toInt128(completion_tokens)), "
+    "arraySum(arraySort(groupArrayIf(cost_usd, knows_cost = 1))), "
+    "arraySort(groupArray(value)) AS sorted, arraySum(sorted), "
+    f"if(count() > {EXACT_UP_TO}, [sorted[1], sorted[-1]], sorted)"
 )
+_DURATION = run_sums.clamped("total_ms")
 
 
 def packed_fields(encoded: EncodedTrace, metadata: Mapping[str, Any]) -> bytes:
-    """The texts of a run by key, as ``RowBinary``: of `FIELD_KEYS`, ``model``, ``tool`` and
-    ``type`` those that it has, and of the metadata all.
+    """The texts of a run, as ``RowBinary``: those of each of `FIELD_KEYS`, and by key those of its
+    models, tools and types, and of all its metadata.
     """
     details, facts = encoded.details, encoded.facts
-    of_run = (
-        details.session_id, details.user_id, details.agent, details.name, list(details.tags),
-        details.outcome,
-    )  # fmt: skip
-    found = [
-        (key, texts_of(value))
-        for key, value in zip(FIELD_KEYS, of_run, strict=True)
-        if value is not None and value != []
-    ]
     of_steps = (("model", facts.models), ("tool", facts.tool_names), ("type", facts.step_types))
-    found += [(key, list(names)) for key, names in of_steps if names]
+    found = [(key, list(names)) for key, names in of_steps if names]
     found += [(f"metadata.{key}", texts_of(value)) for key, value in metadata.items()]
-    packed = [row_binary.size_of(len(found))]
+    parts = [
+        _packed_texts(texts_of(value))
+        for value in (
+            details.session_id, details.user_id, details.agent, details.name, list(details.tags),
+            details.outcome,
+        )
+    ]  # fmt: skip
+    parts.append(row_binary.size_of(len(found)))
     for key, texts in found:
-        packed += (_packed(key), _packed_texts(texts))
-    return b"".join(packed)
+        parts += (_packed(key), _packed_texts(texts))
+    return b"".join(parts)
 
 
 def _packed_texts(texts: list[str]) -> bytes:
+    if not texts:
+        return b"\0"
     if len(texts) == 1:
         return b"\1" + _packed(texts[0])
     distinct = dict.fromkeys(texts)
@@ -82,16 +88,8 @@ def can_order(order_by: str) -> bool:
     return order_by.removeprefix("-") in _VALUES
 
 
-def group_keys(
-    database: str,
-    where: str,
-    key: str,
-    order_by: str,
-    last: tuple[float | str, str] | None,
-    *,
-    most: int,
-) -> str:
-    """SQL for the first so many groups, in an order, after the last of the page before."""
+def group_keys(rows: str, order_by: str, last: tuple[float | str, str] | None, *, most: int) -> str:
+    """SQL for the first so many groups of `rows_of`, in an order, after the last of a page."""
     value = _VALUES[order_by.removeprefix("-")]
     sign, direction = ("<", "DESC") if order_by.startswith("-") else (">", "ASC")
     having = ""
@@ -99,55 +97,82 @@ def group_keys(
         number = literal(last[0]) if isinstance(last[0], str) else f"toFloat64('{last[0]!r}')"
         having = (
             f" HAVING {value} {sign} {number} OR ({value} = {number} AND "
-            f"value {sign} {literal(last[1])})"
+            f"text {sign} {literal(last[1])})"
         )
     return (
-        f"SELECT value FROM {database}.traces ARRAY JOIN fields[{literal(key)}] AS value "
-        f"WHERE {where} GROUP BY value{having} ORDER BY {value} {direction}, value {direction} "
-        f"LIMIT {most}"
+        f"SELECT text FROM ({rows}) GROUP BY text{having} "
+        f"ORDER BY {value} {direction}, text {direction} LIMIT {most}"
     )
 
 
-def group_runs(database: str, where: str, key: str, keys: Iterable[str] | None) -> str:
-    """SQL for what `add_runs` takes of the runs of those groups, or of all, newest first."""
-    values = f"fields[{literal(key)}]"
-    only = ""
+def rows_of(database: str, where: str, key: str, keys: Sequence[str] | None = None) -> str:
+    """SQL for the runs that a condition names, once for each group, of those groups or of all."""
+    groups = key if key in FIELD_KEYS else f"fields[{literal(key)}]"
     if keys is not None:
-        wanted = ", ".join(map(literal, keys))
-        only = f" AND hasAny({values}, [{wanted}])"
-        values = f"arrayIntersect({values}, [{wanted}])"
+        wanted = f"[{', '.join(map(literal, keys))}]"
+        groups = f"arrayIntersect({groups}, {wanted})" if keys else "emptyArrayString()"
     return (
-        f"SELECT {_COLUMNS}, {values} AS groups FROM {database}.traces "
-        f"WHERE {where}{only} AND notEmpty(groups) ORDER BY place DESC"
+        "SELECT text, place, started_us, created_us, has_error, steps, prompt_tokens, "
+        f"completion_tokens, knows_cost, cost_usd, {_DURATION} "
+        f"FROM {database}.traces ARRAY JOIN {groups} AS text WHERE {where}"
     )
 
 
-def add_runs(collector: GroupCollector, rows: Sequence[Row]) -> None:
-    """Hand the rows of `group_runs` to a collector."""
-    if not rows:
-        return
-    places, began_us, *columns, groups = zip(*rows, strict=True)
-    values: dict[bytes, list[int]] = {}
-    for number, keys in enumerate(groups):
-        for key in keys:
-            values.setdefault(key, []).append(number)
-    runs = RunColumns(*columns)
-    collector.add_runs(runs, began_us, places, {text_of(key): v for key, v in values.items()})
+def sums(rows: str) -> str:
+    """SQL for what `add_sums` takes of the groups of `rows_of`."""
+    return f"SELECT text, {_SUMS} FROM ({rows}) GROUP BY text"
+
+
+def spreads(rows: str) -> str:
+    """SQL for how the durations of the groups of `rows_of` are spread: the rows of `sums`, too."""
+    return f"SELECT text, {run_sums.BUCKET} AS bucket, count() FROM ({rows}) GROUP BY text, bucket"
+
+
+def many_of(rows: Iterable[Row]) -> list[str]:
+    """The groups, of the rows of `sums`, of which it is asked how they are spread."""
+    return [text_of(row[0]) for row in rows if row[1] > EXACT_UP_TO]
+
+
+def add_sums(collector: GroupCollector, rows: Iterable[Row], spread: Iterable[Row]) -> None:
+    """Hand the rows of `sums`, and of `spreads` for those with many runs, to a collector."""
+    buckets: dict[bytes, dict[int, int]] = {}
+    for text, bucket, count in spread:
+        buckets.setdefault(text, {})[bucket] = count
+    for text, runs, first, last, errors, *counts, cost, _, total, values in rows:
+        is_many = runs > EXACT_UP_TO
+        kept = None if is_many else list(values)
+        spread_ms = Sketch(runs, total, values[0], values[-1], kept, buckets.get(text))
+        steps, prompt, completion = counts
+        of_group = GroupSums(
+            runs, steps, errors, prompt, completion, Sketch(runs, cost), spread_ms, Sketch()
+        )
+        collector.add_sums(text_of(text), of_group, first, last)
 
 
 def having(database: str, where: str) -> str:
     """SQL for how many runs have each key."""
-    return (
-        f"SELECT key, count() FROM {database}.traces ARRAY JOIN mapKeys(fields) AS key "
-        f"WHERE {where} GROUP BY key"
-    )
+    rows = f"FROM {database}.traces"
+    keys = f"{rows} ARRAY JOIN mapKeys(fields) AS key"
+    parts = [f"SELECT key, count() {keys} WHERE {where} GROUP BY key"]
+    parts += [
+        f"SELECT '{key}', count() {rows} WHERE {where} AND notEmpty({key}) HAVING count() > 0"
+        for key in FIELD_KEYS
+    ]
+    return " UNION ALL ".join(parts)
 
 
 def values(database: str, where: str) -> str:
     """SQL for how many runs have each value of each key."""
-    return (
-        "SELECT key, value, count() AS runs FROM (SELECT fields FROM "
-        f"{database}.traces WHERE {where}) ARRAY JOIN mapKeys(fields) AS key, "
-        "mapValues(fields) AS texts ARRAY JOIN texts AS value GROUP BY key, value "
-        f"ORDER BY runs DESC, value LIMIT {MOST_VALUES + 1} BY key"
-    )
+    rows = f"FROM {database}.traces"
+    most = f"ORDER BY runs DESC, text LIMIT {MOST_VALUES + 1}"
+    pairs = "mapKeys(fields) AS key, mapValues(fields) AS texts ARRAY JOIN texts AS text"
+    of_fields = f"(SELECT fields {rows} WHERE {where}) ARRAY JOIN {pairs}"
+    parts = [
+        f"SELECT key, text, count() AS runs FROM {of_fields} GROUP BY key, text {most} BY key",
+    ]
+    parts += [
+        f"SELECT '{key}' AS key, text, count() AS runs {rows} ARRAY JOIN {key} AS text "
+        f"WHERE {where} GROUP BY text {most}"
+        for key in FIELD_KEYS
+    ]
+    return " UNION ALL ".join(f"({part})" for part in parts)

@@ -23,6 +23,9 @@ TIMES, MODELS, TOOLS = _KINDS = range(3)
 MODELS_AT = 3  # of models by the quarter of an hour in which their runs began: sums alone
 _DURATIONS, _TOKENS, _COSTS, _RUNS = range(4)
 _NO_SUMS = "0 AS calls, 0 AS errors, 0 AS prompt_tokens, 0 AS completion_tokens"
+BUCKET = f"if(value < {SMALLEST}, {ZERO_BUCKET}, toInt32(ceil(log(value) / {LOG_FACTOR!r})))"
+"""The bucket of a value, as `PercentileBuilder` has them."""
+
 _CALLS_OF = {
     MODELS: ("step.model", "name != ''"),
     TOOLS: ("step.tool", "name != '' AND kind_of_step != 'tool_selection'"),
@@ -75,9 +78,9 @@ def _cells_of_runs(quarter: str, rows: str) -> list[str]:
     return [
         _spread(TIMES, quantity, f"SELECT '' AS name, {value}, {columns} {rows}{only}", each)
         for quantity, value, only, each in (
-            (_DURATIONS, _clamped("total_ms"), "", sums),
-            (_TOKENS, _clamped(both), "", _NO_SUMS),
-            (_COSTS, _clamped("cost_usd"), " AND knows_cost = 1", _NO_SUMS),
+            (_DURATIONS, clamped("total_ms"), "", sums),
+            (_TOKENS, clamped(both), "", _NO_SUMS),
+            (_COSTS, clamped("cost_usd"), " AND knows_cost = 1", _NO_SUMS),
         )
     ]
 
@@ -118,14 +121,14 @@ def _cells_of_calls(kind: int, rows: str) -> list[str]:
             kind, quantity, f"SELECT name, {value}, {columns} {steps} AND {condition}{only}", each
         )
         for quantity, value, only, each in (
-            (_DURATIONS, _clamped("ms"), "", sums),
+            (_DURATIONS, clamped("ms"), "", sums),
             (
                 _TOKENS,
-                _clamped("toFloat64(prompt) + toFloat64(completion)"),
+                clamped("toFloat64(prompt) + toFloat64(completion)"),
                 " AND (prompt != 0 OR completion != 0)",
                 _NO_SUMS,
             ),
-            (_COSTS, _clamped("assumeNotNull(cost)"), " AND cost IS NOT NULL", _NO_SUMS),
+            (_COSTS, clamped("assumeNotNull(cost)"), " AND cost IS NOT NULL", _NO_SUMS),
         )
     ]
     named = f"arrayFilter((name, kind_of_step) -> {condition}, {column}, step.type)"
@@ -138,16 +141,15 @@ def _cells_of_calls(kind: int, rows: str) -> list[str]:
     return [*spreads, runs]
 
 
-def _clamped(value: str) -> str:
+def clamped(value: str) -> str:
     """A quantity as `PercentileBuilder` takes it."""
     return f"if({value} > 0 AND {value} <= {_LARGEST}, {value}, 0) AS value"
 
 
 def _spread(kind: int, quantity: int, values: str, sums: str) -> str:
-    bucket = f"if(value < {SMALLEST}, {ZERO_BUCKET}, toInt32(ceil(log(value) / {LOG_FACTOR!r})))"
     return (
         f"SELECT toUInt8({kind}) AS kind, name, quarter, toUInt8({quantity}) AS quantity, "
-        f"toInt32({bucket}) AS bucket, count() AS n, {sums}, "
+        f"toInt32({BUCKET}) AS bucket, count() AS n, {sums}, "
         "sum(value) AS total, min(value) AS least, max(value) AS most "
         f"FROM ({values}) GROUP BY name, quarter, bucket"
     )

@@ -40,7 +40,13 @@ _TRACES = """\
   started_us Nullable(Int64),                 -- when the run began; null if nothing tells
   wall_ms Nullable(Float64),                  -- from the first beginning to the last end
   terms Array(Int64),                         -- what filters ask: metadata pairs, tools, ...
-  fields Map(String, Array(String)) CODEC(ZSTD(1)), -- what runs are grouped by: session, user, ...
+  session Array(String) CODEC(ZSTD(1)),       -- what runs are grouped by, as texts: one, or none
+  user Array(String) CODEC(ZSTD(1)),
+  agent Array(String) CODEC(ZSTD(1)),
+  name Array(String) CODEC(ZSTD(1)),
+  tag Array(String) CODEC(ZSTD(1)),           -- or many
+  outcome Array(String) CODEC(ZSTD(1)),
+  fields Map(String, Array(String)) CODEC(ZSTD(1)), -- the same of model, tool, type, metadata.KEY
   summary String CODEC(ZSTD(1)),              -- JSON: the summary and the facets
   crc UInt32,                                 -- CRC-32 of the trace
   trace String CODEC(ZSTD(1)),                -- JSON: the whole trace

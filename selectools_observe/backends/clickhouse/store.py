@@ -227,11 +227,13 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         keys: list[str] | None = None
         if run_fields.can_order(order_by):
             last = read_cursor(cursor, collector.by, order_by) if cursor is not None else None
-            sql = run_fields.group_keys(self._database, where, key, order_by, last, most=limit + 1)
-            keys = [run_fields.text_of(row[0]) for row in await ask(sql)]
-        run_fields.add_runs(
-            collector, await ask(run_fields.group_runs(self._database, where, key, keys))
-        )
+            rows = run_fields.rows_of(self._database, where, key)
+            found = await ask(run_fields.group_keys(rows, order_by, last, most=limit + 1))
+            keys = [run_fields.text_of(row[0]) for row in found]
+        sums = await ask(run_fields.sums(run_fields.rows_of(self._database, where, key, keys)))
+        many = run_fields.many_of(sums)
+        rows = run_fields.rows_of(self._database, where, key, many)
+        run_fields.add_sums(collector, sums, await ask(run_fields.spreads(rows)) if many else [])
         for row in await self._annotated(filters):
             collector.add_annotations(row.summary)
         edges: list[int] = []
@@ -241,8 +243,8 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
             return {}
 
         collector.page(order_by, limit, cursor, note)
-        rows = await self._summaries_at(edges) if edges else []
-        read = {row[0]: read_summary(self._where, *row) for row in rows}
+        found = await self._summaries_at(edges) if edges else []
+        read = {row[0]: read_summary(self._where, *row) for row in found}
         summaries = {place: one[0] for place, one in read.items() if one is not None}
         return collector.page(order_by, limit, cursor, lambda _: summaries)
 
