@@ -124,7 +124,7 @@ def redis_socket() -> Iterator[str]:
 
 
 def _wait_until_up(redis: ModuleType, path: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     with redis.Redis(unix_socket_path=path) as client:
         while True:
             try:

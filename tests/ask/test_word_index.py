@@ -245,7 +245,7 @@ def test_without_fts5_runs_are_read(path: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not holds() and time.monotonic() < deadline:
         time.sleep(0.01)
     return holds()

@@ -682,7 +682,7 @@ def test_a_loop_that_stops_in_the_midst_of_a_save_is_not_waited_for():
     store = loop.run_until_complete(make())
     loop.run_until_complete(store.save(AgentTrace(run_id="run")))
 
-    loop.run_until_complete(asyncio.wait_for(_in_thread(began.wait), 20))
+    loop.run_until_complete(asyncio.wait_for(_in_thread(began.wait), 60))
     # Nobody runs that loop any more; the run goes to the store in another.
     assert asyncio.run(store.flush(20))
     assert store.counts.saved == 1

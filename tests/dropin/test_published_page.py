@@ -364,7 +364,7 @@ class TestObserver:
                 results = await asyncio.gather(
                     *(make_agent(AsyncSaving(store), user=n).arun("And France?") for n in range(8))
                 )
-                deadline = time.monotonic() + 20
+                deadline = time.monotonic() + 60
                 while await store.count() < 8 and time.monotonic() < deadline:
                     await asyncio.sleep(0.01)  # those that do not block save in their own time
                 for number, result in enumerate(results):

@@ -186,7 +186,7 @@ def _binaries() -> str:
 
 
 def _wait_until_synchronous(url: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while ("sync",) not in execute(url, "SELECT sync_state FROM pg_stat_replication"):
         assert time.monotonic() < deadline, "the standby does not become synchronous"
         time.sleep(0.02)

@@ -79,7 +79,7 @@ def test_processes_that_are_killed_while_they_update(kind, tmp_path):
     for child in children:
         told += [child.stdout.readline().strip() for _ in range(chance.randint(5, 40))]
         child.kill()
-        child.wait(30)
+        child.wait(60)
         rest = child.stdout.read()
         child.stdout.close()
         child.stdin.close()

@@ -98,7 +98,7 @@ def _check_lines(path: Path, report: Report) -> None:
 def assert_free(store_kind: str, path: Path) -> None:
     """No lock and no transaction is left behind by anybody."""
     if store_kind.startswith("sqlite"):
-        with contextlib.closing(sqlite3.connect(path, timeout=10)) as raw:
+        with contextlib.closing(sqlite3.connect(path, timeout=60)) as raw:
             raw.execute("BEGIN IMMEDIATE")
             raw.execute("ROLLBACK")
     else:

@@ -193,7 +193,7 @@ class TestUnfinished:
         spans.start("chat m", MODEL, root).end()
         exporter = TraceStoreSpanExporter(store, max_wait=0.05)
         exporter.export(spans.finished())
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not store.list() and time.monotonic() < deadline:
             time.sleep(0.01)
         run = store.load(trace_id_of(root))

@@ -216,7 +216,7 @@ def test_create_app(tmp_path):
 
 
 def wait_until_up(client):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             client.get("/health")
@@ -300,7 +300,7 @@ class TestAgentAPI:
         with serve(served).stream("POST", "/v1/chat/stream", json=CHAT) as response:
             first = next(response.iter_lines()).removeprefix("data: ")
         run_id = json.loads(first)["run_id"]
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not store.count() and time.monotonic() < deadline:
             time.sleep(0.02)
         trace = store.load(run_id)

@@ -35,7 +35,7 @@ class Served:
     def end(self) -> None:
         """Stop it, as when somebody closes its terminal."""
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def serving(store: Path | str) -> Iterator[Served]:
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:

@@ -125,7 +125,7 @@ def huge_run() -> AgentTrace:
 
 def until(page, expression: str) -> None:
     """Wait until the page says so. (Playwright's own way needs `eval`, which the page forbids.)"""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not page.evaluate(expression):
         assert time.monotonic() < deadline, f"never: {expression}"
         page.wait_for_timeout(30)

@@ -82,7 +82,7 @@ def seen(store_kind: str, path: Path) -> list[str]:
 def check_free(store_kind: str, path: Path) -> None:
     """No lock and no transaction was left behind."""
     if store_kind.startswith("sqlite"):
-        with contextlib.closing(sqlite3.connect(path, timeout=10)) as raw:
+        with contextlib.closing(sqlite3.connect(path, timeout=60)) as raw:
             raw.execute("BEGIN IMMEDIATE")
             raw.execute("ROLLBACK")
     else:
