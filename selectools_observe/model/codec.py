@@ -56,8 +56,8 @@ class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
         usage: Their tokens and costs.
         details: What a summary says next to that.
         created_at: When it is to have been saved; None: when it is.
-        is_direct: Whether msgspec wrote it in one go: then nothing is a reference, and only control
-            characters are escapes.
+        shows_words: Whether each word stands in the JSON as it is: none is cut by a reference, and
+            only control characters are escapes. Letters that fold to others are none the less such.
     """
 
     run_id: str
@@ -69,7 +69,7 @@ class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
     usage: TraceUsage
     details: RunDetails
     created_at: datetime | None = None
-    is_direct: bool = False
+    shows_words: bool = False
 
     def summary(self, created_at: datetime) -> TraceSummary:
         """The summary of this trace, saved at that time; its metadata is one of its own."""
@@ -231,12 +231,12 @@ def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
     check_metadata_depth(trace.metadata)
     metadata = dumps(trace.metadata, "metadata") if trace.metadata else b"{}"
     total = total_ms(steps)
-    whole, is_direct = None, False
+    whole, shows_words = None, False
     if may_repeat(steps) or KEY in (trace.extra or ()):
-        whole = _encode_with_references(trace, run_id, steps, total)
+        whole, shows_words = _encode_with_references(trace, run_id, steps, total)
     if whole is None and plain and not trace.extra:
         whole = _encode_fast(trace, run_id, steps, total, metadata)
-        is_direct = whole is not None
+        shows_words = whole is not None
     if whole is None:
         whole = dumps(_as_dict(trace, run_id, steps, total))
     scan = StepScan(steps)
@@ -249,7 +249,7 @@ def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
         scan.facts(trace.parent_run_id),
         scan.usage(),
         details_of_parts(trace, trace.metadata or {}, steps, scan),
-        is_direct=is_direct,
+        shows_words=shows_words,
     )
 
 
@@ -266,12 +266,20 @@ def _encode_fast(
 
 def _encode_with_references(
     trace: AgentTrace, run_id: str, steps: list[TraceStep], total: Number
-) -> bytes | None:
-    """The trace as JSON in which nothing long stands twice; None if that cannot be done."""
+) -> tuple[bytes | None, bool]:
+    """The trace as JSON in which nothing long stands twice; None if that cannot be done.
+
+    And whether it shows all words.
+    """
     try:
-        return dumps(with_references(_as_dict(trace, run_id, steps, total)))
+        run, shows_words = with_references(_as_dict(trace, run_id, steps, total))
     except Exception:  # noqa: BLE001 - the way without does it or says why not
-        return None
+        return None, False
+    with contextlib.suppress(Exception):  # the slow way does it or says why not
+        return _encoder.encode(run), shows_words
+    with contextlib.suppress(Exception):
+        return dumps(run), False
+    return None, False
 
 
 def _as_dict(

@@ -35,6 +35,7 @@ _BEFORE_TIMESTAMPS = frozenset({0xD6, 0xD7, 0x0C})
 _NEVER = b"\xc1"  # begins no value in msgpack
 
 TextKey: TypeAlias = str | tuple[int, str, str]
+_Found: TypeAlias = tuple[int, int, dict[str, Any], str]
 
 
 class TooDeepError(Exception):
@@ -63,8 +64,10 @@ def _size(value: Any) -> int:
         return _LEAST_REPEATED
 
 
-def with_references(run: Mapping[str, Any]) -> dict[str, Any]:
+def with_references(run: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     """A run's JSON with references for what repeats; as it is, if nothing does.
+
+    And whether each word of ASCII letters that the run has stands in it as it is.
 
     Args:
         run: The run, its ``steps`` as dictionaries; values may be of any type. It is not changed,
@@ -87,7 +90,7 @@ def with_references(run: Mapping[str, Any]) -> dict[str, Any]:
         written[KEY] = [VERSION, run[KEY]]
     elif not writer.has_references:
         del written[KEY]
-    return written
+    return written, writer.shows_words
 
 
 class _Array:
@@ -149,6 +152,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self.has_references = False
+        self.shows_words = True
         self._number: int | None = 0  # of the step; None after the last
         self._prefix = ""
         self._places: dict[str, _Place] = {}
@@ -273,7 +277,7 @@ class _Writer:
             place.text = (text, self._number, self._met_before)
         if earlier is not None:
             before, number, met = earlier
-            shared = _shared_beginning(before, text)
+            shared = self._whole_words(text, _shared_beginning(before, text))
             if shared >= _WORTH:
                 pieces = [{"$ref": number, "to": shared}]
                 pieces += self._with_known_texts(text[shared:], self._met[met:])
@@ -282,6 +286,14 @@ class _Writer:
             return text
         pieces = self._with_known_texts(text, self._met)
         return text if len(pieces) == 1 else self._reference({"$text": pieces})
+
+    def _whole_words(self, text: str, shared: int) -> int:
+        """Where to divide a text, so that a search finds each word in what is written."""
+        for place in range(shared, max(0, shared - _LONG), -1):
+            if not _cuts_word(text, place):
+                return place
+        self.shows_words = False
+        return shared
 
     def _array(self, value: list[Any], place: _Place, depth: int) -> list[Any]:
         path = self._prefix + place.path
@@ -384,7 +396,7 @@ class _Writer:
 
     def _with_known_texts(self, text: str, candidates: list[tuple[str, str]]) -> list[Any]:
         """The text, with references to texts that stand in it as JSON writes them."""
-        found: list[tuple[int, int, dict[str, Any]]] = []
+        found: list[_Found] = []
         length = len(text)
         # Texts are met again and again.
         for path, known in {path: known for known, path in candidates[-_CANDIDATES:]}.items():
@@ -394,8 +406,10 @@ class _Writer:
             return [text]
         pieces: list[Any] = []
         place = 0
-        for start, end, reference in sorted(found, key=_place_of):
-            if start >= place:
+        for start, end, reference, known in sorted(found, key=_place_of):
+            if start >= place and not (_cuts_word(text, start) or _cuts_word(text, end)):
+                if text[start:end].encode("utf-8", "surrogatepass") != dumps(known)[1:-1]:
+                    self.shows_words = False  # what stands between its quotes is written otherwise
                 if start > place:
                     pieces.append(text[place:start])
                 pieces.append(reference)
@@ -480,11 +494,11 @@ def _text_key(text: str) -> TextKey:
     return text if len(text) < _LONG else (len(text), text[:_WORTH], text[-_WORTH:])
 
 
-def _place_of(found: tuple[int, int, dict[str, Any]]) -> tuple[int, int]:
+def _place_of(found: _Found) -> tuple[int, int]:
     return found[:2]
 
 
-def _find(known: str, path: str, text: str, found: list[tuple[int, int, dict[str, Any]]]) -> None:
+def _find(known: str, path: str, text: str, found: list[_Found]) -> None:
     """Add where a known text stands in another, in quotes, if it does."""
     # Most do not: their beginning tells.
     beginning = known[:_WORTH]
@@ -493,7 +507,7 @@ def _find(known: str, path: str, text: str, found: list[tuple[int, int, dict[str
         quoted = encode_basestring_ascii(known)[1:-1]
         start = text.find(quoted, start)
         if start >= 0:
-            found.append((start, start + len(quoted), {"$json": path}))
+            found.append((start, start + len(quoted), {"$json": path}, known))
             return
     if not known.isascii():
         start = text.find(encode_basestring(beginning)[1:-1])
@@ -501,7 +515,12 @@ def _find(known: str, path: str, text: str, found: list[tuple[int, int, dict[str
             quoted = encode_basestring(known)[1:-1]
             start = text.find(quoted, start)
             if start >= 0:
-                found.append((start, start + len(quoted), {"$json": path, "utf8": True}))
+                found.append((start, start + len(quoted), {"$json": path, "utf8": True}, known))
+
+
+def _cuts_word(text: str, place: int) -> bool:
+    """Whether the text divided there would have half a word on each side."""
+    return 0 < place < len(text) and text[place - 1].isalnum() and text[place].isalnum()
 
 
 def _shared_beginning(one: str, other: str) -> int:

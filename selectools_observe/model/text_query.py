@@ -337,11 +337,12 @@ def _is_row(term: TextTerm, words: Sequence[str]) -> bool:
     return last.startswith(term.words[-1]) if term.is_prefix else last == term.words[-1]
 
 
-# UTF-8 beginnings of characters that may fold to ASCII: Latin letters and accents, letters in
-# other shapes (superscript, in circles, full width, mathematical) and ligatures.
+# UTF-8 beginnings of characters that may fold to ASCII: Latin letters, accents and other marks,
+# letters in other shapes (superscript, in circles, full width, mathematical) and ligatures.
 _FOLDABLE = re.compile(
-    rb"[\xc2-\xca\xcc\xcd]|\xe1[\xb4-\xbb]|\xe2[\x81-\x85\x91-\x93\xb1]|\xe3[\x88-\x8f]"
-    rb"|\xea[\x9c-\xad]|\xef[\xac\xbc\xbd]|\xf0[\x9d\x9e\x9f]"
+    rb"[\xc2-\xcd]|\xd6[\x91-\xbf]|\xd7[\x81-\x87]|\xd8[\x90-\x9a]|\xd9[\x8b-\x9f\xb0]"
+    rb"|\xe1[\xaa\xab\xb4-\xbb]|\xe2[\x81-\x85\x91-\x93\xb1]|\xe2\x86\x89|\xe3[\x88-\x8f]"
+    rb"|\xea[\x9c-\xad]|\xef[\xac\xb8\xbc\xbd]|\xf0[\x9d\x9e\x9f]|\xf0\x90\x9e"
 )
 
 FOLDABLE_CHARACTERS = (
@@ -401,7 +402,9 @@ def may_hide(data: bytes) -> bool:
 def all_words_stand(trace: AgentTrace, data: bytes) -> bool:
     """Whether each word of ASCII letters that a run has stands in its JSON."""
     lower = data.lower()
-    return all([word.encode() in lower for word in distinct_words(trace) if word.isascii()])
+    standing = set(data.translate(_WORDS_ONLY).decode().split())
+    others = distinct_words(trace) - standing
+    return all([word.encode() in lower for word in others if word.isascii()])
 
 
 def may_fold(data: bytes) -> bool:
@@ -415,6 +418,7 @@ _SIGNS = b"\xe2"
 _LETTERS_AMONG_SIGNS = frozenset(
     bytes([second]) for second in (*range(0x81, 0x86), *range(0x91, 0x94), 0xB1)
 )
+_ZERO_THIRDS = "\u2189".encode()[1:]  # the one letter among arrows
 _FEW_SIGNS = 64
 
 
@@ -424,7 +428,10 @@ def _has_only_signs(data: bytes) -> bool:
     for _ in range(_FEW_SIGNS):
         if place < 0:
             return data[start:].isascii()
-        if data[place + 1 : place + 2] in _LETTERS_AMONG_SIGNS or not data[start:place].isascii():
+        end = data[place + 1 : place + 3]
+        if end[:1] in _LETTERS_AMONG_SIGNS or end == _ZERO_THIRDS:
+            return False
+        if not data[start:place].isascii():
             return False
         start = place + 3
         place = data.find(_SIGNS, start)

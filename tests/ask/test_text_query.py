@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectools_observe import AgentTrace, StepType, TraceStep
-from selectools_observe.model.codec import encode
+from selectools_observe.model.codec import decode, encode
 from selectools_observe.model.text_query import (
     JSONSieve,
+    all_words_stand,
     distinct_words,
     hits_in,
     may_fold,
@@ -186,5 +188,49 @@ def test_marks_are_of_words_that_were_found(query: str, before: str, text: str) 
     st.text(alphabet="ae\u2192\u2014\u2019\ufb01\xe9\u2122\u2167\u24d0\u2c61\u2105 ", max_size=12)
 )
 def test_what_folds_to_ascii_is_never_overlooked(text: str) -> None:
-    hidden = [word for word in words_of(text) if word.isascii() and word not in text]
-    assert may_fold(text.encode()) or not hidden
+    assert may_fold(text.encode()) or not _hidden(text)
+
+
+def test_no_character_that_folds_to_ascii_is_overlooked() -> None:
+    texts = [f"a{chr(n)}b {chr(n)}" for n in range(0x80, 0x20000) if not 0xD800 <= n < 0xE000]
+    assert [text for text in texts if _hidden(text) and not may_fold(text.encode())] == []
+
+
+def _hidden(text: str) -> list[str]:
+    lower = text.lower()
+    return [word for word in words_of(text) if word.isascii() and word not in lower]
+
+
+LONG_TEXTS = st.lists(
+    st.sampled_from(
+        (
+            "word ",
+            "wordly",
+            "é",
+            "\x7f",
+            "\n",
+            '"',
+            "\\",
+            "—",
+            "\u064b",
+            "x" * 40,
+            "it goes on and ",
+        )
+    ),
+    min_size=4,
+    max_size=16,
+).map(lambda pieces: "".join(pieces) * 2)
+
+
+@given(st.lists(LONG_TEXTS, min_size=2, max_size=3), st.booleans())
+def test_references_hide_no_word_unless_they_say_so(texts: list[str], is_ascii: bool) -> None:  # noqa: FBT001
+    trace, said = AgentTrace(), ""
+    for text in texts:
+        said += text
+        told = json.dumps([{"content": text}, said], ensure_ascii=is_ascii)
+        trace.add(
+            TraceStep("llm_call", input=[{"content": said}, {"content": text}], extra={"all": told})
+        )
+    encoded = encode(trace)
+    if encoded.shows_words and not may_fold(encoded.trace):
+        assert all_words_stand(decode(encoded.trace), encoded.trace)

@@ -88,8 +88,8 @@ def to_write(encoded: EncodedTrace) -> WrittenTrace:
     trace = encoded.trace
     # What takes milliseconds for a large one, an event loop can spend better.
     if len(trace) > LARGE:
-        return WrittenTrace(encoded, terms, None, not (encoded.is_direct and trace.isascii()))
-    hides = may_fold(trace) if encoded.is_direct else may_hide(trace)
+        return WrittenTrace(encoded, terms, None, not (encoded.shows_words and trace.isascii()))
+    hides = may_fold(trace) if encoded.shows_words else may_hide(trace)
     return WrittenTrace(encoded, terms, checksum(trace), hides)
 
 
