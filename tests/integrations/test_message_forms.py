@@ -133,6 +133,40 @@ def test_attributes_that_the_messages_tell_are_not_kept():
     assert kept["attributes"] == {"openinference.span.kind": "LLM"}
 
 
+def test_empty_texts_and_mixed_forms_are_told_in_short():
+    def call(number, arguments):
+        function = {"name": "refund", "arguments": arguments}
+        return [
+            {
+                "role": "assistant", "content": None, "tool_calls": [
+                    {"id": f"c{number}", "type": "function", "function": function}
+                ],
+            },
+            {"role": "tool", "content": "done" if number else "", "tool_call_id": f"c{number}"},
+        ]  # fmt: skip
+
+    told = [{"role": "user", "content": "Refund it."}]
+    told += [
+        each
+        for number in range(8)
+        for each in call(number, '{"n":1}' if number % 2 else '{"n": 1}')
+    ]
+    request = {"input.value": json.dumps({"messages": told})}
+    # Instrumentations leave out what is empty.
+    flattened = openinference(told, "llm.input_messages.")
+    said = {name: value for name, value in flattened.items() if value} | request
+    spans, run = call_with(said)
+    kept = run.steps[0].extra["otel"]
+    assert "attributes" not in kept or kept["attributes"] == {"openinference.span.kind": "LLM"}
+    assert kept["requests"]["input.value"]["other"] == {"2": told[2]}
+    assert len(json.dumps(kept["forms"])) < 150
+    sent = {each.span_id: each.attributes for each in spans_of_run(run)}[spans[1].span_id]
+    assert json.loads(sent["input.value"]) == {"messages": told}
+    assert {name: sent[name] for name in said if name != "input.value"} == {
+        name: value for name, value in said.items() if name != "input.value"
+    }
+
+
 def test_what_is_changed_in_a_run_is_what_goes():
     _, run = call_with(
         {"input.value": json.dumps({"messages": [{"role": "user", "content": "a"}]})}

@@ -10,6 +10,7 @@ An agent sends the whole conversation with every call, so what came of a message
 from __future__ import annotations
 
 import json
+import string
 from typing import Any, NamedTuple
 
 import msgspec
@@ -114,12 +115,9 @@ def take_requests(found: dict[str, Any], attributes: Attributes) -> dict[str, An
             continue
         if not isinstance(request, dict) or not isinstance(request.get("messages"), list):
             continue
-        messages, form = _normalised(request["messages"], _ROLES["input"])
-        if form is not None and messages == found.get("input"):
-            rest = {key: value for key, value in request.items() if key != "messages"}
-            if is_nested_deeply(rest):
-                continue
-            requests[name] = {"form": form, "rest": rest}
+        told = _request_in(request, found.get("input"))
+        if told is not None:
+            requests[name] = told
             del attributes.left[name]
     return requests
 
@@ -127,11 +125,39 @@ def take_requests(found: dict[str, Any], attributes: Attributes) -> dict[str, An
 _REQUESTS = ("input.value",)
 
 
+def _request_in(request: dict[str, Any], kept: Any) -> dict[str, Any] | None:
+    """What a request says beside messages that are kept; None if that does not give it back."""
+    messages, form = _normalised(request["messages"], _ROLES["input"])
+    rest = {key: value for key, value in request.items() if key != "messages"}
+    if form is None or is_nested_deeply(rest) or not isinstance(kept, list):
+        return None
+    if messages == kept:
+        return {"form": form, "rest": rest}
+    if len(messages) != len(kept):
+        return None
+    # Attributes leave out what is empty: a few messages are kept as the request says them.
+    pairs = zip(messages, kept, request["messages"], strict=True)
+    other = {str(n): said for n, (one, own, said) in enumerate(pairs) if one != own}
+    told = {"form": form, "rest": rest, "other": other}
+    is_told = (
+        len(other) <= max(1, len(kept) // _FEW)
+        and loads_limited(request_of(told, kept) or "null") == request
+    )
+    return told if is_told else None
+
+
+_FEW = 4
+
+
 def request_of(told: Any, messages: Any) -> str | None:
     """A request of which `take_requests` took the messages out, with these messages."""
     if not isinstance(told, dict) or not isinstance(told.get("rest"), dict):
         return None
-    whole = {"messages": in_form(told.get("form"), messages), **told["rest"]}
+    said = in_form(told.get("form"), messages)
+    other = told.get("other")
+    if isinstance(said, list) and isinstance(other, dict):
+        said = [other.get(str(n), each) for n, each in enumerate(said)]
+    whole = {"messages": said, **told["rest"]}
     return dumps(whole).decode("utf-8", "surrogatepass")
 
 
@@ -142,7 +168,7 @@ def in_form(name: object, messages: Any) -> Any:
         return messages if text is None else text
     if not isinstance(messages, list):
         return messages
-    forms = name if isinstance(name, list) else [name] * len(messages)
+    forms = _forms_named(name, len(messages))
     told = messages_from(messages)
     if not len(forms) == len(told) == len(messages):
         return messages
@@ -166,8 +192,11 @@ def _normalised(raw: Any, role: str) -> tuple[Any, Any]:
     return messages, form
 
 
-def _common(forms: list[_Form | None]) -> str | list[str] | None:
-    """The form of all of them, or that of each."""
+def _common(forms: list[_Form | None]) -> str | None:
+    """The form of all of them; or the forms that there are, and a digit for each.
+
+    Those of an agent's next call begin with the same text: it is stored once.
+    """
     known = [form for form in forms if form is not None]
     if len(known) < len(forms):
         return None
@@ -175,9 +204,25 @@ def _common(forms: list[_Form | None]) -> str | list[str] | None:
     for form in set(known):  # a few, whatever the number of messages
         both = common.with_what(form)
         if both is None:
-            return ["/".join(each) for each in known]
+            names = ["/".join(each) for each in known]
+            kinds = list(dict.fromkeys(names))
+            digits = {name: _DIGITS[n % len(_DIGITS)] for n, name in enumerate(kinds)}
+            each = "".join([digits[name] for name in names])
+            return f"{'|'.join(kinds)}#{each}" if len(kinds) <= len(_DIGITS) else None
         common = both
     return "/".join(common)
+
+
+_DIGITS = string.digits + string.ascii_letters
+
+
+def _forms_named(name: object, messages: int) -> list[Any]:
+    """The form of each message, as `_common` names them."""
+    if not isinstance(name, str) or "#" not in name:
+        return [name] * messages
+    kinds, _, each = name.partition("#")
+    forms = dict(zip(_DIGITS, kinds.split("|"), strict=False))
+    return [forms.get(digit) for digit in each]
 
 
 _remembered: dict[tuple[str, bytes], _Known] = {}
