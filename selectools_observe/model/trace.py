@@ -589,6 +589,8 @@ def total_of(durations: Sequence[Number]) -> Number:
 
 class _Timed(Protocol):
     @property
+    def type(self) -> str: ...
+    @property
     def timestamp(self) -> Number: ...
     @property
     def duration_ms(self) -> Number: ...
@@ -597,7 +599,8 @@ class _Timed(Protocol):
 def span_of(start_time: Number, steps: Sequence[_Timed]) -> tuple[Number | None, float | None]:
     """When a run began, seconds since 1970, and how long it took, milliseconds.
 
-    A time that is not after 1970 or not finite is not known.
+    A time that is not after 1970 or not finite is not known. A node's end is stamped when it ends,
+    any other step when it begins.
     """
     began = start_time if _is_time(start_time) else None
     ended = None
@@ -610,7 +613,8 @@ def span_of(start_time: Number, steps: Sequence[_Timed]) -> tuple[Number | None,
                 began = at
             took = step.duration_ms
             if took.__class__ is float or took.__class__ is int or is_finite(took):
-                end = at + took / 1000 if 0 < took < _LATEST else at
+                is_end = not 0 < took < _LATEST or step.type == StepType.GRAPH_NODE_END
+                end = at if is_end else at + took / 1000
                 if ended is None or end > ended:
                     ended = end
     if began is None or (ended is None and steps):

@@ -15,6 +15,7 @@ from selectools.orchestration import AgentGraph
 from selectools_agents import agent
 
 from selectools_observe import InMemoryTraceStore
+from selectools_observe.capture.saver_thread import saver_thread
 from selectools_observe.integrations.selectools import AsyncTraceSavingObserver, TraceSavingObserver
 from selectools_observe.model.messages import (
     BlobPart,
@@ -122,6 +123,21 @@ async def test_the_same_in_an_event_loop(store):
     assert "How is it?" in summary.input
 
 
+def test_a_graph_of_agents_says_what_it_was_asked_and_answered(store, observer_type):
+    observer = observer_type(store)
+    graph = AgentGraph(observers=[observer])
+    graph.add_node("one", agent(["First."], observer, name="one"))
+    graph.add_node("two", agent(["Second."], observer, name="two"))
+    graph.add_edge("one", "two")
+    graph.add_edge("two", AgentGraph.END)
+    graph.set_entry("one")
+    result = graph.run("Go.")
+    while store.count() < 3:
+        saver_thread.wait(10)
+    (run,) = [each for each in store.list() if each.name == "graph"]
+    assert (run.input, run.output) == ("Go.", result.content) == ("Go.", "Second.")
+
+
 def test_contents_can_be_left_out(store, observer_type):
     result = agent(CALL, observer_type(store, contents=False)).run("My secret?")
     run = store.load(result.trace.run_id)
@@ -186,6 +202,8 @@ def test_a_graph_counts_no_moment_twice(store):
     run = store.load(summary.run_id)
     ends = run.filter(type="graph_node_end")
     whole = ends[-1].extra["wall_ms"]
+    assert summary.wall_ms == pytest.approx(whole, abs=20)
+    assert (summary.input, summary.output) == ("Go.", None)
     assert run.total_duration_ms == pytest.approx(whole, abs=1)
     assert [step.duration_ms >= 90 for step in ends] == [True, True, False]
 

@@ -17,7 +17,7 @@ from ...capture.saver import WatchesRuns
 from ...capture.saver_thread import is_ending, saver_thread
 from ...model.trace import AgentTrace
 from .._requires import needs
-from .runs import WatchedRun, own_trace, runs_begun
+from .runs import WatchedRun, caller_variables, own_trace, runs_begun
 
 with needs("selectools", "The selectools observers"):
     from selectools import AgentObserver, AsyncAgentObserver
@@ -45,7 +45,7 @@ class _Watching(WatchesRuns):
 
     def on_graph_start(self, run_id: str, graph_name: str, entry_node: str, state: Any) -> None:
         self._begin(run_id)
-        self._tell(run_id, lambda run: run.is_graph(graph_name))
+        self._tell(run_id, lambda run: run.is_graph(graph_name, self._kept(state)))
 
     def on_graph_error(
         self,
@@ -62,6 +62,9 @@ class _Watching(WatchesRuns):
             self._save_graph(trace)
 
     def on_graph_end(self, run_id: str, *what: Any) -> None:
+        if self._contents:
+            variables = caller_variables(run_id)
+            self._tell(run_id, lambda run: run.graph_answers(variables.get("state")))
         self._save_graph(self._end(run_id))
 
     def on_llm_start(self, run_id: str, messages: Any, model: str, system_prompt: str) -> None:

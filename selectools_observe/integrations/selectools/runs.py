@@ -185,8 +185,14 @@ class WatchedRun:
     def is_requested(self, messages: Any, system_prompt: Any) -> None:
         self.given = self._conversation.messages(messages, system_prompt)
 
-    def is_graph(self, name: Any) -> None:
+    def is_graph(self, name: Any, state: Any = None) -> None:
         self.graph = name if isinstance(name, str) else None
+        if isinstance(state, dict):
+            self.given = self._conversation.messages(state.get("messages") or (), None) or None
+
+    def graph_answers(self, state: Any) -> None:
+        """Take what the last node gave, which selectools tells in its result only."""
+        self.answer = plain_of(getattr(state, "last_output", None)) or None
 
     def answers(self, result: Any) -> None:
         message = getattr(result, "message", None)
