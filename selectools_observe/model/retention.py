@@ -22,8 +22,8 @@ class Retention:
         older_than: Runs saved longer ago than this go; or before this instant, timezone-aware.
         keep_runs: All but the newest so many go, in the order of saving.
         keep_bytes: The oldest go until the store has at most this many bytes: pages of a database
-            that are in use, a JSONL file with the lines that are superseded; on a server what the
-            rows hold.
+            that are in use, a JSONL file with superseded lines and the file of its annotations; on
+            a server what the rows hold.
         where: Only runs that match are looked at. Alone, without a bound, all of them go.
         keep: Runs that match stay, whatever the bounds say.
         keep_annotated: So do runs that have annotations.

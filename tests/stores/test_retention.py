@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from selectools_observe import (
+    Annotation,
     AsyncInMemoryTraceStore,
     AsyncJSONLTraceStore,
     AsyncSQLiteTraceStore,
@@ -102,6 +103,31 @@ class TestByItself:
                 store.save(run(number, 1 * KB))
             report = store.prune(keep_bytes=10 * bound, dry_run=True)
             assert bound / 2 < report.size_before <= 1.1 * bound
+
+    def test_annotations_next_to_an_archive_are_counted_and_go(self, tmp_path):
+        path, bound = tmp_path / "x.jsonl", 1_000 * KB
+        notes = tmp_path / "x.jsonl.annotations"
+        rule = Retention(keep_bytes=bound)
+        with JSONLTraceStore(path, retention=rule) as store, JSONLTraceStore(path) as reader:
+            most = 0
+            for start in range(0, 3000, 20):
+                some = [run(n, 500) for n in range(start, start + 20)]
+                store.save_many(some)
+                store.annotate_many([Annotation(r.run_id, "q", note="so " * 200) for r in some])
+                most = max(most, path.stat().st_size + notes.stat().st_size)
+            assert bound / 2 < most <= 1.3 * bound
+            for left in (store, reader):
+                ids = [summary.run_id for summary in left.list(10_000)]
+                assert all(len(those) == 1 for those in left.annotations_of(ids).values())
+            before = notes.stat().st_size
+            store.delete_many(ids[10:])
+            assert notes.stat().st_size < before / 5
+            for n in range(300):  # one by one, rewritten now and then
+                store.save(run(n, 10))
+                store.annotate(f"run-{n:05}", "q", note="so " * 200)
+                store.delete(f"run-{n:05}")
+            assert notes.stat().st_size < 100 * KB
+            assert store.verify().ok
 
     async def test_in_an_event_loop(self, tmp_path):
         rule = Retention(keep_runs=100)

@@ -26,6 +26,7 @@ from .file_io import clear_away, take_back
 from .line_format import check_checksum, resealed
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+_NEGLIGIBLE = 64 * 1024
 _KEYS = frozenset({"put", "removed", "deleting", "deleted", "kept"})
 
 
@@ -46,6 +47,7 @@ class AnnotationFile:
     def __init__(self, archive: str, *, sync: bool) -> None:
         self.path = path_for(archive)
         self._sync = sync
+        self._compact_size = 0
         self.forget()
 
     def forget(self) -> None:
@@ -55,6 +57,20 @@ class AnnotationFile:
         self._deleting: dict[str, None] = {}
         self._read_to = 0
         self._identity: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of the file that were read."""
+        return self._read_to
+
+    @property
+    def is_wasteful(self) -> bool:
+        """Whether it has grown to more than twice what it was when it was compact."""
+        return self._read_to > 2 * self._compact_size + _NEGLIGIBLE
+
+    def size_of(self, run_id: str) -> int:
+        """The bytes that the annotations of a run take when the file is compact."""
+        return len(Change(put=self.index.of(run_id)).to_line()) if run_id in self.index else 0
 
     def refresh(self) -> set[str]:
         """Take in what was written since; the runs whose annotations may have changed."""
@@ -160,6 +176,7 @@ class AnnotationFile:
         sync_folder(folder)
         self.forget()
         self.refresh()
+        self._compact_size = self._read_to
 
     def snapshot(self) -> int | None:
         """A descriptor of one's own, or None if there is no file; the archive is locked."""

@@ -160,6 +160,8 @@ class JSONLFile:
         self._lines.order.remove(run_id)
         if is_annotated:
             self._notes.append(Change(deleted=[run_id]))
+            if self._notes.is_wasteful:
+                self._compact_annotations()
         return True
 
     def delete_many(self, run_ids: Sequence[str]) -> int:
@@ -218,19 +220,27 @@ class JSONLFile:
             self._lines.order.remove(run_id)
         if annotated:
             self._notes.append(Change(deleted=annotated))
+            self._compact_annotations()
+
+    def _compact_annotations(self) -> None:
+        self._notes.compact()
+        self._lines.order.annotations = self._notes.index
 
     def sizes_of(self, run_ids: Sequence[str]) -> list[int]:
-        """The bytes of runs' lines."""
+        """The bytes of runs' lines, and of their annotations."""
 
         def look() -> list[int]:
             entries = [self._refreshed_order().get(run_id) for run_id in run_ids]
-            return [0 if entry is None else entry.place.length + 1 for entry in entries]
+            return [
+                0 if entry is None else entry.place.length + 1 + self._notes.size_of(entry.run_id)
+                for entry in entries
+            ]
 
         return self._do(look)
 
     def size(self) -> int:
-        """The bytes of the file."""
-        return self._do(lambda: os.fstat(self._refreshed()).st_size)
+        """The bytes of the file, and of that of its annotations."""
+        return self._do(lambda: os.fstat(self._refreshed()).st_size + self._notes.size)
 
     def _is_there(self, run_id: str) -> bool:
         return self._lines.order.get(run_id) is not None or run_id in self._lines.damaged
@@ -291,8 +301,7 @@ class JSONLFile:
 
     def _compact(self, fd: int) -> tuple[int, int, int]:
         self._read_to_end(fd)
-        self._notes.compact()
-        self._lines.order.annotations = self._notes.index
+        self._compact_annotations()
         before, dropped = os.fstat(fd).st_size, 0
         current = {entry.place.offset for entry in self._lines.order}
 
