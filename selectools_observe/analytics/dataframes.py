@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from ..model.trace import AgentTrace, TraceSummary
-from .typed_columns import LARGEST_INTEGER, Kind, as_kind, sound, to_arrow
+from .typed_columns import LARGEST_INTEGER, STEP_KINDS, Kind, as_kind, sound, to_arrow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,28 +114,10 @@ def _pyarrow() -> Any:
         return None
 
 
-_STEP_FIELDS: dict[str, Kind] = {
-    "type": "text",
-    "timestamp": "time",
-    "duration_ms": "number",
-    "model": "text",
-    "prompt_tokens": "integer",
-    "completion_tokens": "integer",
-    "cost_usd": "number",
-    "tool_name": "text",
-    "tool_args": "json",
-    "tool_result": "text",
-    "error": "text",
-    "reasoning": "text",
-    "summary": "text",
-    "node_name": "text",
-}
-
-
 def _step_columns(traces: Iterable[AgentTrace]) -> dict[str, Column]:
     run_ids: list[str] = []
     numbers: list[int] = []
-    fields: dict[str, list[Any]] = {name: [] for name in _STEP_FIELDS}
+    fields: dict[str, list[Any]] = {name: [] for name in STEP_KINDS}
     for trace in traces:
         steps = trace.steps
         run_ids.extend([trace.run_id] * len(steps))
@@ -144,7 +126,7 @@ def _step_columns(traces: Iterable[AgentTrace]) -> dict[str, Column]:
             values.extend([getattr(step, name) for step in steps])
     fields["type"] = [str(getattr(one, "value", one)) for one in fields["type"]]
     columns: dict[str, Column] = {"run_id": ("text", run_ids), "number": ("integer", numbers)}
-    return columns | {name: (kind, fields[name]) for name, kind in _STEP_FIELDS.items()}
+    return columns | {name: (kind, fields[name]) for name, kind in STEP_KINDS.items()}
 
 
 _RUN_FIELDS: dict[str, Kind] = {

@@ -30,6 +30,25 @@ _EXACT: dict[Kind, set[type]] = {
 }
 
 
+STEP_KINDS: dict[str, Kind] = {
+    "type": "text",
+    "timestamp": "time",
+    "duration_ms": "number",
+    "model": "text",
+    "prompt_tokens": "integer",
+    "completion_tokens": "integer",
+    "cost_usd": "number",
+    "tool_name": "text",
+    "tool_args": "json",
+    "tool_result": "text",
+    "error": "text",
+    "reasoning": "text",
+    "summary": "text",
+    "node_name": "text",
+}
+"""The fields of a step that have a column of their own everywhere, and their kinds."""
+
+
 def arrow_types(pyarrow: Any) -> dict[Kind, pa.DataType]:
     """The Arrow types of the kinds."""
     return {

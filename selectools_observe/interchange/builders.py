@@ -69,6 +69,16 @@ def parsed(value: Any) -> Any:
         return value
 
 
+def an_object(value: Any) -> dict[str, Any]:
+    """A value that is to be an object; empty if it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects in a value that is to be an array of them."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def parsed_object(value: Any) -> dict[str, Any]:
     """`parsed`, where only an object makes sense; an empty one if it is none."""
     found = parsed(value)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 
 from ..integrations.opentelemetry.spans import SpanEvent, SpanLink, SpanRecord
-from ..model.trace import AgentTrace
-from .builders import seconds
-from .form import JSONForm, JSONObject, SavedRun
+from .builders import an_object, objects, seconds
+from .form import JSONForm, JSONObject
 from .observations import hex_id, nanoseconds
-from .source import Source
-from .span_runs import SpanRuns
+from .span_runs import SpanReader
 
 
 def _span(value: JSONObject) -> SpanRecord:
@@ -29,45 +26,30 @@ def _span(value: JSONObject) -> SpanRecord:
         end_ns=nanoseconds(seconds(value.get("end_time"))),
         status=str(reported.get("status_code") or "unset").removeprefix("StatusCode.").lower(),
         status_message=str(reported.get("description") or ""),
-        attributes=_object(value.get("attributes")),
+        attributes=an_object(value.get("attributes")),
         events=[
             SpanEvent(
                 str(event.get("name") or ""),
                 nanoseconds(seconds(event.get("timestamp"))),
-                _object(event.get("attributes")),
+                an_object(event.get("attributes")),
             )
-            for event in _objects(value.get("events"))
+            for event in objects(value.get("events"))
         ],
         links=[
             SpanLink(
-                hex_id(_object(link.get("context")).get("trace_id"), 32),
-                hex_id(_object(link.get("context")).get("span_id"), 16),
-                _object(link.get("attributes")),
+                hex_id(an_object(link.get("context")).get("trace_id"), 32),
+                hex_id(an_object(link.get("context")).get("span_id"), 16),
+                an_object(link.get("attributes")),
             )
-            for link in _objects(value.get("links"))
+            for link in objects(value.get("links"))
         ],
-        resource=_object(_object(resource).get("attributes")),
+        resource=an_object(an_object(resource).get("attributes")),
     )
 
 
-def _object(value: Any) -> JSONObject:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[JSONObject]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-class _Reader:
-    def __init__(self, source: Source) -> None:
-        self._spans = SpanRuns(source)
-
-    def take(self, value: JSONObject, _: str) -> Iterable[AgentTrace]:
-        self._spans.add([_span(value)])
-        return ()
-
-    def rest(self) -> Iterator[SavedRun]:
-        return self._spans.runs()
+class _Reader(SpanReader):
+    def _spans(self, value: JSONObject, _: str) -> Iterable[SpanRecord]:
+        yield _span(value)
 
 
 def _recognises(value: JSONObject) -> bool:

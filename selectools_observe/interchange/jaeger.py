@@ -7,26 +7,24 @@ from typing import Any
 
 from ..integrations.opentelemetry.spans import SPAN_KINDS, SpanEvent, SpanLink, SpanRecord
 from ..model.limits import loads_limited
-from ..model.trace import AgentTrace
-from .form import JSONForm, JSONObject, SavedRun
+from .builders import an_object, objects
+from .form import JSONForm, JSONObject
 from .observations import hex_id
-from .source import Source
-from .span_runs import SpanRuns
+from .span_runs import SpanReader
 
 
 def _traces(value: JSONObject) -> list[JSONObject]:
     rows = value.get("data")
-    return _objects(rows) if isinstance(rows, list) else [value]
+    return objects(rows) if isinstance(rows, list) else [value]
 
 
 def _spans(trace: JSONObject) -> Iterator[SpanRecord]:
     processes = trace.get("processes")
-    for span in _objects(trace.get("spans")):
+    for span in objects(trace.get("spans")):
         process = span.get("process")
         if not isinstance(process, dict):
-            known = processes if isinstance(processes, dict) else {}
-            process = known.get(str(span.get("processID")))
-        yield _span(span, process if isinstance(process, dict) else {})
+            process = an_object(processes).get(str(span.get("processID")))
+        yield _span(span, an_object(process))
 
 
 def _span(span: JSONObject, process: JSONObject) -> SpanRecord:
@@ -51,7 +49,7 @@ def _span(span: JSONObject, process: JSONObject) -> SpanRecord:
         scope=str(tags.pop("otel.scope.name", tags.pop("otel.library.name", ""))),
         scope_version=str(tags.pop("otel.scope.version", tags.pop("otel.library.version", ""))),
         attributes=tags,
-        events=[_event(log) for log in _objects(span.get("logs"))],
+        events=[_event(log) for log in objects(span.get("logs"))],
         links=links,
         resource={"service.name": process["serviceName"]} | _tags(process.get("tags"))
         if "serviceName" in process
@@ -63,7 +61,7 @@ def _references(span: JSONObject, trace_id: str) -> tuple[str | None, list[SpanL
     """The span that this one is inside of, and its links to others."""
     parent = _id(span["parentSpanID"], 16) if span.get("parentSpanID") else None
     links = []
-    for reference in _objects(span.get("references")):
+    for reference in objects(span.get("references")):
         other = _id(reference.get("traceID"), 32), _id(reference.get("spanID"), 16)
         if parent is None and reference.get("refType") == "CHILD_OF" and other[0] == trace_id:
             parent = other[1]
@@ -78,7 +76,7 @@ def _id(value: Any, digits: int) -> str:
 
 
 def _tags(tags: Any) -> JSONObject:
-    return {str(tag.get("key")): _value(tag) for tag in _objects(tags)}
+    return {str(tag.get("key")): _value(tag) for tag in objects(tags)}
 
 
 def _value(tag: JSONObject) -> Any:
@@ -105,21 +103,10 @@ def _event(log: JSONObject) -> SpanEvent:
     return SpanEvent(name, int(log.get("timestamp") or 0) * 1000, fields)
 
 
-def _objects(value: Any) -> list[JSONObject]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-class _Reader:
-    def __init__(self, source: Source) -> None:
-        self._spans = SpanRuns(source)
-
-    def take(self, value: JSONObject, _: str) -> Iterable[AgentTrace]:
+class _Reader(SpanReader):
+    def _spans(self, value: JSONObject, _: str) -> Iterable[SpanRecord]:
         for trace in _traces(value):
-            self._spans.add(_spans(trace))
-        return ()
-
-    def rest(self) -> Iterator[SavedRun]:
-        return self._spans.runs()
+            yield from _spans(trace)
 
 
 def _recognises(value: JSONObject) -> bool:

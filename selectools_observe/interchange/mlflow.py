@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from ..integrations.opentelemetry.spans import SpanEvent, SpanRecord
 from ..model.annotations import Source
 from ..model.trace import AgentTrace
-from .builders import parsed, parsed_object, total
+from .builders import objects, parsed, parsed_object, total
 from .form import JSONForm, JSONObject, SavedRun
 from .observations import attributes, hex_id, kind_of, runs_of_trace
 from .scores import Score, add_score
@@ -24,7 +24,7 @@ _TRACE_ID = 32
 def runs_of(trace: JSONObject, source: File) -> Iterator[SavedRun]:
     """The run of a trace, with its assessments."""
     info, data = parsed_object(trace.get("info")), parsed_object(trace.get("data"))
-    spans = [span for span in data.get("spans") or [] if isinstance(span, dict)]
+    spans = objects(data.get("spans"))
     records = [_span(span, info) for span in spans]
     for said in info.get("assessments") or []:
         if isinstance(said, dict) and records:
@@ -82,7 +82,7 @@ def _span(span: JSONObject, info: JSONObject) -> SpanRecord:
         status_message=str(message or ""),
         scope="mlflow",
         attributes=others | _attributes(own, span, None if parent else info),
-        events=[_event(event) for event in span.get("events") or [] if isinstance(event, dict)],
+        events=[_event(event) for event in objects(span.get("events"))],
     )
 
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ..integrations.opentelemetry.otlp_json import spans_of_json
 from ..integrations.opentelemetry.otlp_logs import read_logs
-from ..model.trace import AgentTrace
-from .form import JSONForm, JSONObject, SavedRun
-from .source import Source
-from .span_runs import SpanRuns
+from ..integrations.opentelemetry.spans import SpanRecord
+from .form import JSONForm, JSONObject
+from .span_runs import SpanReader
 
 _REQUEST_KEYS = ("resourceSpans", "resource_spans", "batches", "resourceLogs", "resource_logs")
 _RENAMED = {
@@ -90,27 +89,19 @@ def _hexadecimal(value: Any, size: int) -> Any:
     return raw.hex() if len(raw) == size else value
 
 
-class _OtlpReader:
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._spans = SpanRuns(source)
-
-    def take(self, value: JSONObject, place: str) -> Iterable[AgentTrace]:
+class _OtlpReader(SpanReader):
+    def _spans(self, value: JSONObject, place: str) -> Iterator[SpanRecord]:
         def reject(reason: str) -> None:
             self._source.skipped(place, reason)
 
         request = canonical(_request(value))
         if "resourceSpans" in request:
-            self._spans.add(spans_of_json(request, reject))
+            yield from spans_of_json(request, reject)
         if "resourceLogs" in request:
             logs = read_logs(request)
-            self._spans.add(logs.spans)
+            yield from logs.spans
             for reason in logs.rejected:
                 reject(reason)
-        return ()
-
-    def rest(self) -> Iterator[SavedRun]:
-        return self._spans.runs()
 
 
 FORM = JSONForm(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from ..analytics.typed_columns import Kind, arrow_types, as_kind, to_arrow
+from ..analytics.typed_columns import STEP_KINDS, Kind, arrow_types, as_kind, to_arrow
 from ..model.annotations import Annotation
 from ..model.codec import encode
 from ..model.json_values import loads
@@ -23,24 +23,8 @@ if TYPE_CHECKING:
 _OF_STEPS = {"models": "model", "tools": "tool_name"}
 
 STEP_COLUMNS: dict[str, Kind] = {
-    "number": "integer",
-    "type": "text",
-    "timestamp": "time",
-    "duration_ms": "number",
-    "model": "text",
-    "prompt_tokens": "integer",
-    "completion_tokens": "integer",
-    "cost_usd": "number",
-    "tool_name": "text",
-    "tool_args": "json",
-    "tool_result": "text",
-    "error": "text",
-    "reasoning": "text",
-    "summary": "text",
-    "node_name": "text",
-    "step_number": "integer",
-    "output": "json",
-}
+    "number": "integer", **STEP_KINDS, "step_number": "integer", "output": "json",
+}  # fmt: skip
 """The fields of a step and their kinds; ``number`` is its place in the run, from 0. A
 call's ``input`` repeats the conversation so far: it is in ``trace_json`` only."""
 

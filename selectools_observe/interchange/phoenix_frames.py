@@ -6,19 +6,17 @@ Annotations come in files of their own, of spans whose run they do not name.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from ..integrations.opentelemetry.spans import SpanEvent, SpanRecord
 from ..model.annotations import Source as AnnotationSource
-from ..model.trace import AgentTrace
-from .builders import seconds
-from .form import JSONForm, JSONObject, SavedRun
+from .builders import objects, seconds
+from .form import JSONForm, JSONObject
 from .observations import hex_id, nanoseconds
 from .scores import Judgement, Score
-from .source import Source
-from .span_runs import SpanRuns
+from .span_runs import SpanReader
 
 _RESULT = ("label", "score", "explanation")
 _SOURCES: dict[str, AnnotationSource] = {"human": "human", "llm": "llm"}
@@ -47,7 +45,7 @@ def span_of(row: JSONObject) -> SpanRecord:
         status_message=str(row.get("status_message") or ""),
         scope="phoenix",
         attributes=found,
-        events=[_event(event) for event in _rows(row.get("events"))],
+        events=[_event(event) for event in objects(row.get("events"))],
     )
 
 
@@ -87,10 +85,6 @@ def _event(event: JSONObject) -> SpanEvent:
         else {n: v for n, v in reported.items() if v is not None}
     )
     return SpanEvent(str(event.get("name") or ""), _nanoseconds(event.get("timestamp")), kept)
-
-
-def _rows(value: Any) -> list[JSONObject]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _nanoseconds(value: Any) -> int:
@@ -136,28 +130,20 @@ def _present(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-class _Reader:
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._spans = SpanRuns(source)
-
-    def take(self, value: JSONObject, place: str) -> Iterable[AgentTrace]:
-        for row in _rows(value.get("data")) or [value]:
+class _Reader(SpanReader):
+    def _spans(self, value: JSONObject, place: str) -> Iterator[SpanRecord]:
+        for row in objects(value.get("data")) or [value]:
             if _is_annotation(row):
                 trace_id, span_id = row.get("trace_id"), row.get("span_id")
                 run = hex_id(trace_id, 32) if trace_id else None
                 span = hex_id(span_id, 16) if span_id else None
                 self._source.judge(Judgement(place, run, span, _score(row)))
             else:
-                self._spans.add([span_of(row)])
-        return ()
-
-    def rest(self) -> Iterator[SavedRun]:
-        return self._spans.runs()
+                yield span_of(row)
 
 
 def _recognises(value: JSONObject) -> bool:
-    rows = _rows(value.get("data"))
+    rows = objects(value.get("data"))
     row = rows[0] if rows else value
     has_context = isinstance(row.get("context"), dict)
     is_span = has_context and {"span_kind", "start_time"} <= row.keys()

@@ -1,14 +1,15 @@
-"""Spans of any spelling as runs: what the readers of span files have in common."""
+"""Spans of any spelling as runs: what the readers of files of spans have in common."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from ..integrations.opentelemetry.from_spans import saved_runs_of_spans
 from ..integrations.opentelemetry.spans import SpanRecord
-from .form import SavedRun
+from .form import JSONObject, SavedRun
 from .source import Source
 from .span_spool import SpanSpool
 
@@ -16,20 +17,28 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(SpanRecord)
 
 
-class SpanRuns:
-    """Takes spans in any order; gives the runs when all have come."""
+class SpanReader(ABC):
+    """The reader of a file of spans, in any order; gives the runs when all have come."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._spool: SpanSpool | None = None
 
-    def add(self, records: Iterable[SpanRecord]) -> None:
-        """Keep spans."""
+    def take(self, value: JSONObject, place: str, /) -> tuple[()]:
+        """Keep the spans of an object."""
+        self._keep(self._spans(value, place))
+        return ()
+
+    @abstractmethod
+    def _spans(self, value: JSONObject, place: str) -> Iterable[SpanRecord]:
+        """The spans of an object."""
+
+    def _keep(self, records: Iterable[SpanRecord]) -> None:
         spool = self._spool = self._spool or SpanSpool()
         for record in records:
             spool.add(record.trace_id, _encoder.encode(record))
 
-    def runs(self) -> Iterator[SavedRun]:
+    def rest(self) -> Iterator[SavedRun]:
         """The runs of all spans; traces without a model or tool call are none."""
         if self._spool is None:
             return
