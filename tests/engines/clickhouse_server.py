@@ -54,14 +54,18 @@ class ClickHouseServer:
 
     Args:
         python: The Python that has chdb-core.
+        port: The port of TCP.
         shards: The TCP ports of a cluster ``shards``, one server each; its own if none.
+        folder: Where its data is; one of its own if none.
     """
 
-    def __init__(self, python: str, *, port: int = 0, shards: Sequence[int] = ()) -> None:
+    def __init__(
+        self, python: str, *, port: int = 0, shards: Sequence[int] = (), folder: str = ""
+    ) -> None:
         self._python = python
         self.port = free_port()
         self.tcp_port = port or free_port()
-        self.folder = tempfile.mkdtemp(prefix="clickhouse")
+        self.folder = folder or tempfile.mkdtemp(prefix="clickhouse")
         members = "".join(
             f"<shard><replica><host>127.0.0.1</host><port>{tcp}</port></replica></shard>"
             for tcp in shards or (self.tcp_port,)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 from clickhouse_server import ClickHouseServer, find_python
 from pgbouncer import PgBouncer
-from postgres_server import PostgresServer, find_binaries, find_wheel
+from postgres_server import PostgresServer, account, find_binaries, find_wheel
 
 _numbers = itertools.count(1)
 
@@ -81,3 +83,17 @@ def clickhouse_url(clickhouse_server: ClickHouseServer) -> Iterator[str]:
     database = f"test{next(_numbers)}"
     yield f"{clickhouse_server.url}/{database}?durability=normal"
     clickhouse_server.ask(f"DROP DATABASE IF EXISTS {database}")
+
+
+@pytest.fixture
+def small_disk() -> Iterator[str]:
+    """A folder that holds 24 MB, where the server's account can go."""
+    folder = tempfile.mkdtemp(prefix="disk")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder]
+    if os.getuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        os.rmdir(folder)
+        pytest.skip("no small disk: file systems cannot be mounted here")
+    shutil.chown(folder, account())
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+    os.rmdir(folder)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
 
 import pytest
 
 psycopg = pytest.importorskip("psycopg", reason="the package psycopg is not installed")
 
-from postgres_server import account
 
 from selectools_observe import AgentTrace, StorageError, TraceStep
 from selectools_observe.stores.postgres import PostgresTraceStore
@@ -80,20 +77,6 @@ def test_too_many_connections(guest, postgres_url):
         execute(postgres_url, f"ALTER ROLE {name} CONNECTION LIMIT 20")
         store.save(run("one"))
         assert store.load("one").run_id == "one"
-
-
-@pytest.fixture
-def small_disk():
-    """A folder that holds 24 MB, where the server's account can go."""
-    folder = tempfile.mkdtemp(prefix="disk")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder]
-    if os.getuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        os.rmdir(folder)
-        pytest.skip("no small disk: file systems cannot be mounted here")
-    shutil.chown(folder, account())
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
-    os.rmdir(folder)
 
 
 def test_a_full_disk_refuses_saves_and_loses_none(small_disk, postgres_url):

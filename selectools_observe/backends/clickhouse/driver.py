@@ -34,6 +34,9 @@ _BYTES = {"String": "bytes"}
 _DATABASE = "default"  # ours may not be there yet: every table is named with it
 
 _SETTINGS = {
+    # Bytes of an answer that the server holds in memory: it writes longer ones to its disk first,
+    # by default those of 1 MB, and a full one could not be read.
+    "http_response_buffer_size": 2**26,
     "max_query_size": 2**28,  # bytes: the keys of ten thousand runs are many
     "distributed_foreground_insert": 1,  # acknowledged when the shards have it
     "distributed_product_mode": "local",  # a run's rows in all tables are on one shard

@@ -6,6 +6,7 @@ from ...errors import StorageError
 from .address import Address
 from .driver import ClickHouseError
 
+_SPACE = "Free space on the server's disk"
 _RIGHTS = (
     "Give the user the rights, or have the owner run what `selectools-observe schema clickhouse` "
     "prints"
@@ -13,6 +14,8 @@ _RIGHTS = (
 # By the server's code of error.
 _REMEDIES = {
     60: _RIGHTS,
+    75: _SPACE,
+    76: _SPACE,
     81: _RIGHTS,
     159: "The server took too long: raise max_execution_time, or ask for less",
     164: "The user may only read: give it the right to write",
@@ -20,7 +23,7 @@ _REMEDIES = {
     194: "Check the user and the password (CLICKHOUSE_PASSWORD works)",
     202: "Raise max_concurrent_queries, or try again later",
     241: "Give the server more memory, or ask for less",
-    243: "Free space on the server's disk",
+    243: _SPACE,
     252: "The server cannot merge as fast as rows come: save more runs at a time",
     285: "Too few replicas are there: start them, or lower quorum in the URL",
     497: _RIGHTS,
