@@ -82,7 +82,25 @@ class _Messages:
             "SELECT type, text, payload FROM parts WHERE message_hash = ? ORDER BY position",
             (message,),
         )
-        return [_part(row) for row in rows]
+        return [self._part(row) for row in rows]
+
+    def _part(self, row: sqlite3.Row) -> JSONObject:
+        made = _part(row)
+        payload = _json(row["payload"])
+        pieces = payload.get("text_ref") if isinstance(payload, dict) else None
+        if made["type"] == "text" and not made["content"] and isinstance(pieces, list):
+            made["content"] = "".join(map(self._text_of, pieces))
+        return made
+
+    def _text_of(self, piece: Any) -> str:
+        """A piece of a text that is made of fragments."""
+        if not isinstance(piece, dict):
+            return ""
+        if "fragment" not in piece:
+            return str(piece.get("literal") or "")
+        sql = "SELECT content FROM fragments WHERE id = ?"
+        found = self._database.execute(sql, (piece["fragment"],)).fetchone()
+        return str(found["content"]) if found else ""
 
 
 def _part(row: sqlite3.Row) -> JSONObject:
@@ -196,9 +214,9 @@ def _take_response(
     steps: list[TraceStep],
 ) -> None:
     asked = [
-        {"role": role, "content": row[column]}
-        for role, column in (("system", "system"), ("user", "prompt"))
-        if row[column]
+        {"role": role, "content": text}
+        for role, column, between in (("system", "system", "\n\n"), ("user", "prompt", "\n"))
+        if (text := between.join(_pieces(database, tables, row, column)))
     ]
     plain = _Row(row)
     call = _call_step(plain, asked, [{"role": "assistant", "content": row["response"]}])
@@ -221,6 +239,21 @@ def _take_response(
             )
             for tool in _rows_of(database, "tool_calls", row["id"])
         ]  # fmt: skip
+
+
+def _pieces(
+    database: sqlite3.Connection, tables: frozenset[str], row: sqlite3.Row, kind: str
+) -> list[str]:
+    """A prompt, and the fragments that stand before it."""
+    table, own = f"{kind}_fragments", [row[kind]] if row[kind] else []
+    if not tables >= {table, "fragments"}:
+        return own
+    found = database.execute(
+        f"SELECT f.content FROM {table} t JOIN fragments f ON f.id = t.fragment_id"
+        ' WHERE t.response_id = ? ORDER BY t."order"',
+        (row["id"],),
+    )
+    return [*(content for (content,) in found), *own]
 
 
 class _Row:

@@ -279,6 +279,28 @@ class TestLlm:
             calls = run.filter(type="llm_call")
             assert [field(step, "response_id") for step in calls] == [row["id"] for row in told]
 
+    @pytest.mark.parametrize("name", ["logs.db", "logs-0.27.db"])
+    def test_fragments_are_part_of_what_was_asked(self, tmp_path, name):
+        """As `llm -f FILE` and `--sf FILE` keep them: texts that precede the prompt."""
+        path = tmp_path / "logs.db"
+        path.write_bytes((DATA / "llm" / name).read_bytes())
+        pieces = json.dumps({"text_ref": [{"fragment": 7}, {"literal": "\nHello"}]})
+        database = sqlite3.connect(path)
+        database.execute("INSERT INTO fragments (id, hash, content) VALUES (7, 'h', 'A note.')")
+        if name == "logs.db":
+            database.execute(
+                "UPDATE parts SET text = NULL, payload = ? WHERE text = 'Hello'", (pieces,)
+            )
+        else:
+            database.execute(
+                'INSERT INTO prompt_fragments (response_id, fragment_id, "order")'
+                " SELECT id, 7, 0 FROM responses WHERE prompt = 'Hello'"
+            )
+        database.commit()
+        database.close()
+        *_, alone = runs_of(path).values()
+        assert field(alone, "input") == "A note.\nHello"
+
     def test_the_database_is_only_read(self):
         path = DATA / "llm" / "logs.db"
         before = path.read_bytes()
