@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -16,6 +16,8 @@ from ..model.codec import TraceType
 from ..model.filters import TraceFilter, verdict
 from ..model.histogram import Tally, TraceHistogram, bounds_of, only_times
 from ..model.pagination import Position
+from ..model.rollups import Rollup
+from ..model.statistics import Collector
 from ..model.trace import TraceFacts
 from ..runtime.interface import Runtime
 from ..runtime.loop_local import LoopLocal
@@ -40,6 +42,12 @@ class ServerConnections(Protocol):
     @property
     def is_open(self) -> bool:
         """Whether a connection is open."""
+
+    async def save(self, rows: Sequence[Any], /) -> None:
+        """Save rows, all or none, in their order."""
+
+    async def scan(self, sql: str, /) -> Sequence[Any]:
+        """Read a page."""
 
     async def close(self) -> None:
         """Finish what was begun, and close."""
@@ -106,6 +114,21 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
         """The rows at these places, in any order."""
 
     # What is made of it.
+
+    async def _open(self) -> None:
+        self._check_open()
+        await self._connections.current().scan("SELECT 1")
+
+    async def _save(self, traces: Sequence[PreparedT]) -> None:
+        await self._connections.current().save(traces)
+
+    async def _add_annotations(self, collector: Collector, annotated: Sequence[PageRow]) -> None:
+        """Hand the annotations of runs to statistics, with what their calls add up to if asked."""
+        rollups: Sequence[Rollup | None] = [None] * len(annotated)
+        if collector.needs_traces:
+            rollups = await self._rollups(annotated)
+        for row, rollup in zip(annotated, rollups, strict=True):
+            collector.add_annotations(row.summary, rollup)
 
     async def _facts(self, rows: Sequence[PageRow]) -> Sequence[TraceFacts | None]:
         found = await self._summaries_at([row.key for row in rows]) if rows else []

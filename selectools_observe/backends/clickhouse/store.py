@@ -56,15 +56,8 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
     def _new_connections(self) -> Connections:
         return Connections(self._runtime, self._address)
 
-    async def _open(self) -> None:
-        self._check_open()
-        await self._connections.current().scan("SELECT 1")
-
     def _prepare(self, trace: object) -> TraceRow:
         return row_of(trace)
-
-    async def _save(self, traces: Sequence[TraceRow]) -> None:
-        await self._connections.current().save(traces)
 
     async def _update(self, run_id: str, change: Callable[[bytes | None], TraceRow | None]) -> bool:
         def changed(row: Row | None) -> TraceRow | None:
@@ -204,11 +197,7 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
             return False
         collector.add_sums(sums)
         annotated = await self._annotated(filters)
-        rollups: Sequence[Rollup | None] = [None] * len(annotated)
-        if collector.needs_traces:
-            rollups = await self._rollups(annotated)
-        for row, rollup in zip(annotated, rollups, strict=True):
-            collector.add_annotations(row.summary, rollup)
+        await self._add_annotations(collector, annotated)
         return True
 
     async def _group_page(

@@ -61,18 +61,11 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
     def _epoch(self) -> str:
         return self._numbering
 
-    async def _open(self) -> None:
-        self._check_open()
-        await self._connections.current().scan("SELECT 1")
-
     async def _is_read_only(self) -> bool:
         return await self._connections.current().is_read_only()
 
     def _prepare(self, trace: object) -> TraceRow:
         return row_of(encode(trace))
-
-    async def _save(self, traces: Sequence[TraceRow]) -> None:
-        await self._connections.current().save(traces)
 
     async def _update(self, run_id: str, change: Callable[[bytes | None], TraceRow | None]) -> bool:
         while True:
@@ -198,11 +191,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
             await self._compute(partial(kept_calls.add_runs, collector, rows))
         for some in _in_parts(await self._annotated(places)):
             annotated = await self._chosen(_EVERYTHING, await self._summaries_at(some))
-            rollups: Sequence[Rollup | None] = [None] * len(annotated)
-            if collector.needs_traces:
-                rollups = await self._rollups(annotated)
-            for row, rollup in zip(annotated, rollups, strict=True):
-                collector.add_annotations(row.summary, rollup)
+            await self._add_annotations(collector, annotated)
         return None
 
     async def _places(self, filters: TraceFilter) -> Sequence[int]:
