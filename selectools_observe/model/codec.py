@@ -238,7 +238,7 @@ def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
         whole = _encode_fast(trace, run_id, steps, total, metadata)
         shows_words = whole is not None
     if whole is None:
-        whole = dumps(_as_dict(trace, run_id, steps, total))
+        whole, shows_words = _dumped(_as_dict(trace, run_id, steps, total))
     scan = StepScan(steps)
     return EncodedTrace(
         run_id,
@@ -273,13 +273,18 @@ def _encode_with_references(
     """
     try:
         run, shows_words = with_references(_as_dict(trace, run_id, steps, total))
+        encoded, is_direct = _dumped(run)
     except Exception:  # noqa: BLE001 - the way without does it or says why not
         return None, False
-    with contextlib.suppress(Exception):  # the slow way does it or says why not
-        return _encoder.encode(run), shows_words
-    with contextlib.suppress(Exception):
+    return encoded, shows_words and is_direct
+
+
+def _dumped(run: object) -> tuple[bytes, bool]:
+    """A run's JSON, and whether only control characters are escapes in it."""
+    try:
+        return _encoder.encode(run), True
+    except Exception:  # noqa: BLE001 - the slow way does it or says why not
         return dumps(run), False
-    return None, False
 
 
 def _as_dict(

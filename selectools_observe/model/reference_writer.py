@@ -35,7 +35,6 @@ _BEFORE_TIMESTAMPS = frozenset({0xD6, 0xD7, 0x0C})
 _NEVER = b"\xc1"  # begins no value in msgpack
 
 TextKey: TypeAlias = str | tuple[int, str, str]
-_Found: TypeAlias = tuple[int, int, dict[str, Any], str]
 
 
 class TooDeepError(Exception):
@@ -396,7 +395,7 @@ class _Writer:
 
     def _with_known_texts(self, text: str, candidates: list[tuple[str, str]]) -> list[Any]:
         """The text, with references to texts that stand in it as JSON writes them."""
-        found: list[_Found] = []
+        found: list[tuple[int, int, dict[str, Any]]] = []
         length = len(text)
         # Texts are met again and again.
         for path, known in {path: known for known, path in candidates[-_CANDIDATES:]}.items():
@@ -406,10 +405,8 @@ class _Writer:
             return [text]
         pieces: list[Any] = []
         place = 0
-        for start, end, reference, known in sorted(found, key=_place_of):
+        for start, end, reference in sorted(found, key=_place_of):
             if start >= place and not (_cuts_word(text, start) or _cuts_word(text, end)):
-                if text[start:end].encode("utf-8", "surrogatepass") != dumps(known)[1:-1]:
-                    self.shows_words = False  # what stands between its quotes is written otherwise
                 if start > place:
                     pieces.append(text[place:start])
                 pieces.append(reference)
@@ -494,11 +491,11 @@ def _text_key(text: str) -> TextKey:
     return text if len(text) < _LONG else (len(text), text[:_WORTH], text[-_WORTH:])
 
 
-def _place_of(found: _Found) -> tuple[int, int]:
+def _place_of(found: tuple[int, int, dict[str, Any]]) -> tuple[int, int]:
     return found[:2]
 
 
-def _find(known: str, path: str, text: str, found: list[_Found]) -> None:
+def _find(known: str, path: str, text: str, found: list[tuple[int, int, dict[str, Any]]]) -> None:
     """Add where a known text stands in another, in quotes, if it does."""
     # Most do not: their beginning tells.
     beginning = known[:_WORTH]
@@ -507,7 +504,7 @@ def _find(known: str, path: str, text: str, found: list[_Found]) -> None:
         quoted = encode_basestring_ascii(known)[1:-1]
         start = text.find(quoted, start)
         if start >= 0:
-            found.append((start, start + len(quoted), {"$json": path}, known))
+            found.append((start, start + len(quoted), {"$json": path}))
             return
     if not known.isascii():
         start = text.find(encode_basestring(beginning)[1:-1])
@@ -515,7 +512,7 @@ def _find(known: str, path: str, text: str, found: list[_Found]) -> None:
             quoted = encode_basestring(known)[1:-1]
             start = text.find(quoted, start)
             if start >= 0:
-                found.append((start, start + len(quoted), {"$json": path, "utf8": True}, known))
+                found.append((start, start + len(quoted), {"$json": path, "utf8": True}))
 
 
 def _cuts_word(text: str, place: int) -> bool:

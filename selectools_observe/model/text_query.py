@@ -360,7 +360,7 @@ class JSONSieve:
         query: The query.
 
     Attributes:
-        words: The words of small ASCII letters that a run which matches has, unless it `may_hide`
+        words: Words of small ASCII letters that a run which matches has, unless it `may_hide`
             them; first the one that is looked for soonest.
     """
 
@@ -369,7 +369,9 @@ class JSONSieve:
         # The longest is the rarest, as a rule.
         ascii_words = sorted((word for word in words if word.isascii()), key=len, reverse=True)
         # What looks for it goes from one of its first letter to the next.
-        self.words = sorted(ascii_words, key=_commonness)
+        self.words = sorted(
+            [word for word in ascii_words if not _ESCAPED.match(word)], key=_commonness
+        )
         self._words = [word.encode() for word in ascii_words]
         self._needs_others = len(ascii_words) < len(words)
 
@@ -382,6 +384,8 @@ class JSONSieve:
         return not self._needs_others or not data.isascii() or b"\\u" in data
 
 
+# What stands in a text that holds JSON for a letter; the JSON of a run may have the letter instead.
+_ESCAPED = re.compile("u[0-9a-f]{4}")
 _SHORT = 3
 _BY_RARITY = "qzjxkvwybpghfmdulcsainorte"
 
@@ -403,8 +407,8 @@ def all_words_stand(trace: AgentTrace, data: bytes) -> bool:
     """Whether each word of ASCII letters that a run has stands in its JSON."""
     lower = data.lower()
     standing = set(data.translate(_WORDS_ONLY).decode().split())
-    others = distinct_words(trace) - standing
-    return all([word.encode() in lower for word in others if word.isascii()])
+    others = [word for word in distinct_words(trace) - standing if word.isascii()]
+    return all([word.encode() in lower or _ESCAPED.match(word) for word in others])
 
 
 def may_fold(data: bytes) -> bool:

@@ -229,7 +229,9 @@ def test_references_hide_no_word_unless_they_say_so(texts: list[str], is_ascii: 
         said += text
         told = json.dumps([{"content": text}, said], ensure_ascii=is_ascii)
         trace.add(
-            TraceStep("llm_call", input=[{"content": said}, {"content": text}], extra={"all": told})
+            TraceStep(
+                "llm_call", input=[{"content": said}, {"content": text}], output={"all": told}
+            )
         )
     encoded = encode(trace)
     if encoded.shows_words and not may_fold(encoded.trace):

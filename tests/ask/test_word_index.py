@@ -193,6 +193,37 @@ def test_a_word_in_pieces_is_found(path: str) -> None:
         assert store.count(TraceFilter(text='"worldly things"', limit=1)) == 1
 
 
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_a_search_in_many_steps_finds_all(
+    path: str,
+    monkeypatch: pytest.MonkeyPatch,
+    oldest_first: bool,  # noqa: FBT001
+) -> None:
+    monkeypatch.setattr(text_search, "_AT_A_STRETCH", -1.0)  # each look is a step
+    with SQLiteTraceStore(path) as store:
+        store.save_many([run(f"r{n}", "refund") for n in range(40)])
+        for known in range(5):
+            found = list(
+                store.iter_summaries(TraceFilter(text="refund"), oldest_first=oldest_first)
+            )
+            assert len(found) == 40
+            take_in(path, 1 + 2 * known)
+
+
+def test_an_escape_in_a_text_is_found_in_pieces_too(path: str) -> None:
+    said = f"we\u2019ll {'go on and on and say what is worth more than a reference ' * 4}"
+    trace = AgentTrace(run_id="r")
+    trace.add(TraceStep("llm_call", input=[{"role": "user", "content": said}]))
+    for text in (said, f"{said} still"):
+        trace.add(TraceStep("llm_call", output={"all": json.dumps([text])}))
+    with SQLiteTraceStore(path) as store:
+        store.save(trace)
+        assert _hides(path) == 0
+        assert store.verify().ok
+        for query in ("u2019ll", '"we u2019ll go"', "u2019", "still"):
+            assert store.count(TraceFilter(text=query)) == 1
+
+
 @pytest.mark.parametrize("value", [1.5e-5, 1e-7, 1e16, 1e22, 12, 0.25])
 def test_a_number_is_found_as_it_is_written(path: str, value: float) -> None:
     trace = AgentTrace(run_id="r")

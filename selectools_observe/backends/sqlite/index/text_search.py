@@ -186,28 +186,29 @@ class TextSearch:
         """The ids that the words are known under, remembered from step to step."""
         ascending = below.oldest_first
         place = _key(below.after) if below.after is not None else None
+        # Some were looked up in the last step that it did not come to.
+        known = self._named = [
+            row_id
+            for row_id in self._named
+            if row_id <= told
+            and (place is None or (row_id > place if ascending else row_id < place))
+        ]
         while True:
-            if place is not None:
-                self._named = [
-                    row_id
-                    for row_id in self._named
-                    if row_id <= told and (row_id > place if ascending else row_id < place)
-                ]
-            if not self._named:
-                first, last = -(2**63), told
-                if place is not None and ascending:
-                    first = place + 1
-                elif place is not None:
-                    last = min(told, place - 1)
-                named = words.ids(first, last, self._most_named, ascending=ascending)
-                self._most_named = min(8 * self._most_named, _MOST_NAMED)
-                self._named = sorted(
-                    {row_id for row_id in named if first <= row_id <= last}, reverse=not ascending
-                )
-            if not self._named:
+            yield from known
+            place = known[-1] if known else place
+            first, last = -(2**63), told
+            if place is not None and ascending:
+                first = place + 1
+            elif place is not None:
+                last = min(told, place - 1)
+            named = words.ids(first, last, self._most_named, ascending=ascending)
+            self._most_named = min(8 * self._most_named, _MOST_NAMED)
+            known = sorted(
+                {row_id for row_id in named if first <= row_id <= last}, reverse=not ascending
+            )
+            if not known:
                 return
-            yield from self._named
-            place = self._named[-1]
+            self._named = [*self._named, *known]
 
     def _matching(self, connection: sqlite3.Connection, ids: list[int]) -> list[PageRow]:
         read = self._read(connection, ids)
