@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import threading
 import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 from postgres_server import PostgresServer, find_binaries
 
 psycopg = pytest.importorskip("psycopg", reason="the package psycopg is not installed")
 
-from selectools_observe import AgentTrace, StorageError, TraceStep
+from selectools_observe import AgentTrace, StorageError, TraceFilter, TraceStep
 from selectools_observe.backends.postgres.address import parse_address
 from selectools_observe.stores.postgres import AsyncPostgresTraceStore, PostgresTraceStore
 
@@ -155,27 +159,61 @@ class TestKilledServers:
             check_all_there(server.url, writers)
 
     def test_nothing_acknowledged_is_lost_when_a_synchronous_standby_takes_over(self):
-        binaries = _binaries()
-        with PostgresServer(binaries) as primary:
-            standby = PostgresServer(binaries)
-            try:
-                standby.init_standby(primary)
-                standby.start()
-                execute(primary.url, _SYNCHRONOUS.format(standby.name))
-                execute(primary.url, "SELECT pg_reload_conf()")
-                _wait_until_synchronous(primary.url)
-                url = (
-                    f"postgresql://tester@127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
-                    "/postgres?target_session_attrs=read-write"
-                )
-                writers = writers_at(url, 4, least=10)
-                primary.kill()
-                standby.promote()
-                wait_for(writers, 10)
-                finish(writers)
-                check_all_there(standby.url, writers)
-            finally:
-                standby.close()
+        with primary_and_standby() as (primary, standby):
+            execute(primary.url, _SYNCHRONOUS.format(standby.name))
+            execute(primary.url, "SELECT pg_reload_conf()")
+            _wait_for_standby(primary.url, "sync")
+            writers = writers_at(url_of(primary, standby), 4, least=10)
+            primary.kill()
+            standby.promote()
+            wait_for(writers, 10)
+            finish(writers)
+            check_all_there(standby.url, writers)
+
+    def test_an_asynchronous_standby_lacks_only_the_last_saves(self):
+        """Those that were not sent to it when the primary died: for each writer, its last ones."""
+        with primary_and_standby() as (primary, standby):
+            _wait_for_standby(primary.url, "async")
+            writers = writers_at(url_of(primary), 4, least=10)
+            # From some moment on nothing is sent: what is acknowledged then is lost for certain.
+            execute(standby.url, "ALTER SYSTEM SET primary_conninfo = ''")
+            execute(standby.url, "SELECT pg_reload_conf()")
+            _wait_until(lambda: not execute(primary.url, "SELECT 1 FROM pg_stat_replication"))
+            wait_for(writers, 10)
+            finish(writers)
+            primary.kill()
+            standby.promote()
+            with PostgresTraceStore(standby.url) as store:
+                there = {found.run_id for found in store.iter_summaries()}
+                for writer in writers:
+                    kept = sum(run_id in there for run_id in writer.acknowledged)
+                    assert len(writer.acknowledged) - kept >= 9
+                    assert there.issuperset(writer.acknowledged[:kept])
+                    there -= set(writer.acknowledged)
+                # At most the one save of each that was sent, and not acknowledged in time.
+                assert not there
+                store.save(trace("after"))
+                assert store.list(1)[0].run_id == "after"
+
+
+@contextlib.contextmanager
+def primary_and_standby() -> Iterator[tuple[PostgresServer, PostgresServer]]:
+    """A server, and a copy of it that follows."""
+    binaries = _binaries()
+    with PostgresServer(binaries) as primary:
+        standby = PostgresServer(binaries)
+        try:
+            standby.init_standby(primary)
+            standby.start()
+            yield primary, standby
+        finally:
+            standby.close()
+
+
+def url_of(*servers: PostgresServer) -> str:
+    """The URL that finds whichever of them takes saves."""
+    hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+    return f"postgresql://tester@{hosts}/postgres?target_session_attrs=read-write"
 
 
 def _binaries() -> str:
@@ -185,16 +223,75 @@ def _binaries() -> str:
     return binaries
 
 
-def _wait_until_synchronous(url: str) -> None:
+def _wait_for_standby(url: str, state: str) -> None:
+    _wait_until(lambda: (state,) in execute(url, "SELECT sync_state FROM pg_stat_replication"))
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while ("sync",) not in execute(url, "SELECT sync_state FROM pg_stat_replication"):
-        assert time.monotonic() < deadline, "the standby does not become synchronous"
+    while not is_so():
+        assert time.monotonic() < deadline, "the standby does not do what it is told"
         time.sleep(0.02)
+
+
+async def test_16_programs_save_while_4_follow(postgres_url):
+    """Each follower is told of each run once, each program's runs in the order of its saves."""
+    hubs = pytest.importorskip("selectools_observe.server.event_hub")
+    expected = {f"w{n}-{i}" for n in range(16) for i in range(30)}
+    listening = asyncio.Semaphore(0)
+
+    async def save(number: int) -> None:
+        async with AsyncPostgresTraceStore(postgres_url) as store:
+            for i in range(30):
+                await store.save(trace(f"w{number}-{i}"))
+
+    async def follow() -> list[str]:
+        async with AsyncPostgresTraceStore(postgres_url) as store:
+            hub = hubs.Hub(store, interval=0.02, heartbeat=5.0)
+            told: list[str] = []
+            async with contextlib.aclosing(hub.events(TraceFilter(), None)) as events:
+                await anext(events)
+                listening.release()
+                async for event in events:
+                    assert b"event: gap" not in event
+                    told += re.findall(rb'"run_id":"([^"]+)"', event)
+                    if len(told) >= len(expected):
+                        break
+            hub.close()
+            return [run_id.decode() for run_id in told]
+
+    async with AsyncPostgresTraceStore(postgres_url) as store:
+        followers = [asyncio.create_task(follow()) for _ in range(4)]
+        for _ in followers:
+            await listening.acquire()
+        await asyncio.gather(*map(save, range(16)))
+        stored = [found.run_id async for found in store.iter_summaries(oldest_first=True)]
+        for told in await asyncio.wait_for(asyncio.gather(*followers), 60):
+            assert set(told) == expected
+            assert told == stored
+
+
+def test_clocks_apart_do_not_change_the_order(postgres_url):
+    """A primary whose clock is an hour ahead is followed by one that is right."""
+    with PostgresTraceStore(postgres_url) as store:
+        store.save_many([trace(f"ahead-{n}") for n in range(3)])
+        schema = postgres_url.rpartition("=")[2]
+        execute(postgres_url, f"UPDATE {schema}.traces SET created_us = created_us + 3600000000")
+        store.save_many([trace(f"right-{n}") for n in range(3)])
+        names = ["right-2", "right-1", "right-0", "ahead-2", "ahead-1", "ahead-0"]
+        assert [found.run_id for found in store.list()] == names
+        first = store.list(2)
+        rest = store.list(10, cursor=first.next_cursor)
+        assert [found.run_id for found in [*first, *rest]] == names
+        # Times are those that each server stated: filters by time go by them.
+        since = store.list(1)[0].created_at + timedelta(minutes=30)
+        recent = store.query(TraceFilter(since=since))
+        assert [found.run_id for found in recent] == names[3:]
 
 
 def test_a_follower_misses_nothing_of_many_writers(postgres_url):
     """Numbers are given out before commits; without the lock a follower would miss some."""
-    writers = writers_at(postgres_url, 4, least=1)
+    writers = writers_at(postgres_url, 16, least=1)
     seen: list[str] = []
     with PostgresTraceStore(postgres_url) as store:
         newest = 0
