@@ -4,8 +4,8 @@ python -m benchmarks.engines [--runs 100000] [--rounds 5] [--url postgresql://..
 
 Without a URL a server of its own is started by the fixture of the tests, with fsync on.
 Saves and loads are of ten-step runs of 6 KB, 64 at a time; those who are compared take turns.
-Questions are asked of a store of small runs in which each user has 50; of more than 200,000 runs, of
-PostgreSQL alone. Prints a table in Markdown.
+Questions are asked of a store of small runs in which each user has 50; of more than 200,000
+runs, of PostgreSQL alone. Prints a table in Markdown.
 """
 
 from __future__ import annotations
