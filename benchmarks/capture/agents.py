@@ -1,9 +1,10 @@
 """What capture costs whole agents: ``python -m benchmarks.capture.agents``.
 
 Each agent runs with and without capture, in turns, its runs saved in memory; its models answer at
-once, and every call of a model repeats the conversation so far. ``--beside TREE`` runs the same
-with the package of another checkout, in processes in turns, and gives the ratio. Agents whose
-framework is not installed are left out.
+once, and every call of a model repeats the conversation so far. What counts is the processor time
+of the agent's own thread: nothing there waits, and others on the machine are not charged to it.
+``--beside TREE`` runs the same with the package of another checkout, in processes in turns, and
+gives the ratio. Agents whose framework is not installed are left out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -219,7 +221,7 @@ def measure(runs: int, only: str) -> Iterator[tuple[str, Measured]]:
             with contextlib.ExitStack() as stack, contextlib.suppress(ImportError):
                 agent = made(stack)
                 timed = {"bare": agent.bare, "captured": agent.captured}
-                found = blocking(timed, runs)
+                found = blocking(timed, runs, time.thread_time)
                 yield name, Measured(found["bare"], found["captured"], agent.calls)
 
 

@@ -29,16 +29,20 @@ class TimedStore(SQLiteTraceStore):
         return run_id
 
 
-def blocking(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def blocking(
+    variants: dict[str, Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
     """The median time of each variant, microseconds."""
     spent: dict[str, list[float]] = {name: [] for name in variants}
     gc.collect()
     for turn in range(rounds + _WARM_UP):
         for name, run in _shuffled(variants):
-            started = time.perf_counter()
+            started = clock()
             run()
             if turn >= _WARM_UP:
-                spent[name].append(time.perf_counter() - started)
+                spent[name].append(clock() - started)
     return {name: statistics.median(times) * 1e6 for name, times in spent.items()}
 
 

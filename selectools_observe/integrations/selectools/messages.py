@@ -32,7 +32,7 @@ class Conversation:
 
     def _prompt(self, text: str) -> dict[str, Any]:
         if self._system is None or self._system[0] != text:
-            self._system = text, _said("system", text)
+            self._system = text, said("system", text)
         return self._system[1]
 
     def _message(self, message: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class Conversation:
                 return _whole(message)
             known = self._known.get(id(message))
             if known is None or known[1] is not message.content:
-                known = message, message.content, _said(_role(message), message.content)
+                known = message, message.content, said(_role(message), message.content)
                 self._known[id(message)] = known
             return known[2]
         except Exception:  # noqa: BLE001 - contents of somebody's class may do anything
@@ -61,7 +61,8 @@ def _role(message: Any) -> str:
     return str(getattr(message.role, "value", message.role))
 
 
-def _said(role: str, text: str) -> dict[str, Any]:
+def said(role: str, text: str) -> dict[str, Any]:
+    """A message that only says a text."""
     parts = [{"type": "text", "content": text}] if text else []
     return {"role": role, "parts": parts}
 

@@ -22,10 +22,9 @@ from typing import Any, NamedTuple, TypeGuard
 
 from ...capture.error_text import error_text
 from ...capture.foreign_values import plain_of
-from ...model.messages import normalised
 from ...model.trace import AgentTrace, StepType, TraceStep
 from ...model.validation import as_agent_trace
-from .messages import Conversation
+from .messages import Conversation, said
 
 outer_run: ContextVar[str | None] = ContextVar("selectools_observe_outer_run", default=None)
 """The run that code is part of: selectools carries the context into the threads of tools."""
@@ -219,8 +218,8 @@ class WatchedRun:
     def model_call_ends(self, answer: Any = None) -> None:
         if self.model_calls:
             self.model_calls[-1].ended = time.time()
-            said = answer if isinstance(answer, str) and answer else None
-            self.model_calls[-1].output = normalised(said, "assistant")
+            is_text = isinstance(answer, str) and bool(answer)
+            self.model_calls[-1].output = [said("assistant", answer)] if is_text else None
 
     def tool_begins(self, call_id: str, name: str, arguments: dict[str, Any]) -> None:
         # A tool may change what it is called with.
