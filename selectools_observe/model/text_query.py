@@ -137,8 +137,8 @@ def parse_text(text: str) -> TextQuery:
 
 def words_of(text: str) -> list[str]:
     """The words of a text, folded, in their order."""
-    patterns = _patterns()
-    if text.isascii() or not patterns.word.search(_beyond_ascii(text)):  # a dash, quotes
+    if text.isascii() or not (patterns := _patterns()).word.search(_beyond_ascii(text)):
+        # A dash, quotes, an ellipsis: nothing of which words are made.
         return text.encode("ascii", "replace").translate(_WORDS_ONLY).decode("ascii").split()
     words: list[str] = []
     for token in patterns.token.findall(text):
