@@ -250,9 +250,10 @@ class OrderedIndex(Generic[EntryT]):
         return is_done
 
     def _at(self, numbers: Sequence[int]) -> Iterator[EntryT]:
+        entries, known = self._entries, self._numbers
         for number in numbers:
-            index = self._index_of(number)
-            entry = self._entries[index] if index < len(self._entries) else None
+            index = bisect_left(known, number)
+            entry = entries[index] if index < len(entries) else None
             if entry is not None and entry.number == number:
                 yield entry
 
