@@ -148,7 +148,7 @@ class Waterfall:
         wide = width >= _WIDE
         self._extra = wide and any(row.tokens or row.cost for row in rows)
         longest = max(
-            [_indent(row) + len(row.word) + 1 + len(row.label) for row in rows], default=10
+            [_indent(row) + len(_word(row)) + 1 + len(row.label) for row in rows], default=10
         )
         room = width - self._number - _FIGURES - (18 if self._extra else 0) - 3
         self._label = max(12, min(longest, int(room * 0.55)))

@@ -310,6 +310,10 @@ class TestShow:
         assert "found 4" in done.stdout
         assert "no money" not in done.stdout
         assert run("show", "run-4", "-s", path, "--step", 9).returncode == 2
+        with so.SQLiteTraceStore(path) as store:
+            store.save(so.AgentTrace([so.TraceStep("llm_call", model="gpt-4o")], run_id="called"))
+        done = run("show", "called", "-s", path, "--step", 1)
+        assert "llm    gpt-4o " in done.stdout  # whole: there is room
 
     def test_runs_that_it_started_stand_in_it(self, path):
         done = run("show", "run-0", "-s", path)
