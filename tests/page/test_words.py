@@ -58,3 +58,29 @@ def test_joiners_stay_where_a_script_or_an_emoji_needs_them(run_script, text):
     console.log(JSON.stringify(seen(given)));
     """
     assert run_script(script, text) == text
+
+
+CUT = (
+    _READ
+    + """
+import { endsInString, highlight } from "SRC/parts/highlight";
+const said = (one) => typeof one === "object" ? one.props.class + ":" + one.props.children : one;
+let inside = false;
+const told = given.map((piece) => {
+  const parts = highlight(piece, inside).map(said);
+  inside = endsInString(piece, inside);
+  return [parts, inside];
+});
+console.log(JSON.stringify(told));
+"""
+)
+
+
+def test_a_string_that_is_cut_keeps_its_colour(run_script):
+    """A date in it is no number, in the piece before the cut and in the one after it."""
+    told = run_script(CUT, ['{"a":"on 2024-05-15', ' at 15:00","b":7}', '["x"]'])
+    assert told == [
+        [["{", 'jk:"a"', ":", 'js:"on 2024-05-15', ""], True],
+        [['js: at 15:00"', ",", 'jk:"b"', ":", "jn:7", "}"], False],
+        [["[", 'js:"x"', "]"], False],
+    ]

@@ -104,6 +104,7 @@ def test_facets_are_counted(service):
     assert told["runs"] == 5
     assert told["fields"]["model"] == {"runs": 5, "values": [["m-1", 3]], "is_complete": False}
     assert told["metadata"]["user_id"]["values"] == [["b", 3]]
+    assert service.json("/api/facets", max_runs=2)["runs"] == 2
     assert service.json("/api/facets", filter="reward>99") == {
         "runs": 0, "fields": {}, "metadata": {},
     }  # fmt: skip

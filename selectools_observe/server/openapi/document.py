@@ -139,7 +139,9 @@ def _paths() -> Json:
         },
         "/api/facets": {
             "get": _operation(
-                "Keys and values of runs, with counts.", "Facets", _query(MOST_VALUES, *FILTERS)
+                "Keys and values of runs, with counts.",
+                "Facets",
+                _query(MOST_VALUES, MAX_RUNS, *FILTERS),
             )
         },
         "/api/compare": {

@@ -138,8 +138,9 @@ async def groups(request: Request) -> Response:
 
 
 async def facets(request: Request) -> Response:
-    values = parse(_query(request), (MOST_VALUES, *FILTERS))
-    filters, most = filter_of(values), values.get("most", 100)
+    values = parse(_query(request), (MOST_VALUES, MAX_RUNS, *FILTERS))
+    filters = replace(filter_of(values), limit=values.get("max_runs"))
+    most = values.get("most", 100)
     store = state_of(request).store
 
     async def make() -> dict[str, Any]:

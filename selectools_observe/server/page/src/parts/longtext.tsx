@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { asPageError } from "../errors";
 import { count, size } from "../format";
 import type { Piece } from "../reader/service";
-import { highlight, visible } from "./highlight";
+import { endsInString, highlight, visible } from "./highlight";
 
 const PIECE = 16_000;
 
@@ -28,6 +28,8 @@ export function LongText({ head, length, json, piece }: Props) {
   }, [head, length]);
 
   const shown = pieces.reduce((sum, text) => sum + text.length, 0);
+  const inString = [false];
+  if (json) pieces.forEach((text, at) => inString.push(endsInString(text, inString[at]!)));
   const more = async (all: boolean) => {
     const mine = ++run.current;
     setGoing(all);
@@ -54,7 +56,7 @@ export function LongText({ head, length, json, piece }: Props) {
       <pre class="text" tabIndex={0}>
         {pieces.map((text, at) => (
           <span class={at ? "piece" : undefined} key={at}>
-            {json ? highlight(text) : visible(text)}
+            {json ? highlight(text, inString[at]!) : visible(text)}
           </span>
         ))}
         {shown < length ? "…" : null}
