@@ -23,22 +23,24 @@ class Kind(Enum):
     __hash__ = object.__hash__
 
 
+# Words for kinds that several conventions share.
+_WORDS = {
+    "llm": Kind.MODEL,
+    "embedding": Kind.MODEL,
+    "tool": Kind.TOOL,
+    "retriever": Kind.TOOL,
+    "reranker": Kind.TOOL,
+    "guardrail": Kind.GUARDRAIL,
+    "agent": Kind.NODE,
+    "chain": Kind.NODE,
+    "evaluator": Kind.NODE,
+    "prompt": Kind.NODE,
+    "task": Kind.NODE,
+    "workflow": Kind.NODE,
+}
 # Asked in this order; a value that is not in the table leaves it to the next.
 KIND_BY_VALUE: dict[str, dict[str, Kind]] = {
-    "openinference.span.kind": {
-        "llm": Kind.MODEL,
-        "embedding": Kind.MODEL,
-        "tool": Kind.TOOL,
-        "retriever": Kind.TOOL,
-        "reranker": Kind.TOOL,
-        "guardrail": Kind.GUARDRAIL,
-        "agent": Kind.NODE,
-        "chain": Kind.NODE,
-        "evaluator": Kind.NODE,
-        "prompt": Kind.NODE,
-        "decision": Kind.NODE,
-        "unknown": Kind.NODE,
-    },
+    "openinference.span.kind": _WORDS | {"decision": Kind.NODE, "unknown": Kind.NODE},
     "gen_ai.operation.name": {
         "chat": Kind.MODEL,
         "text_completion": Kind.MODEL,
@@ -51,12 +53,7 @@ KIND_BY_VALUE: dict[str, dict[str, Kind]] = {
         "invoke_workflow": Kind.NODE,
         "plan": Kind.NODE,
     },
-    "traceloop.span.kind": {
-        "tool": Kind.TOOL,
-        "workflow": Kind.NODE,
-        "agent": Kind.NODE,
-        "task": Kind.NODE,
-    },
+    "traceloop.span.kind": _WORDS,
     "llm.request.type": {
         "chat": Kind.MODEL,
         "completion": Kind.MODEL,
@@ -76,41 +73,9 @@ KIND_BY_VALUE: dict[str, dict[str, Kind]] = {
         "ai.embed.doEmbed": Kind.MODEL,
         "ai.toolCall": Kind.TOOL,
     },
-}
-
-KIND_BY_VALUE |= {
-    "langfuse.observation.type": {
-        "generation": Kind.MODEL,
-        "embedding": Kind.MODEL,
-        "tool": Kind.TOOL,
-        "retriever": Kind.TOOL,
-        "guardrail": Kind.GUARDRAIL,
-        "agent": Kind.NODE,
-        "chain": Kind.NODE,
-        "evaluator": Kind.NODE,
-    },
-    "mlflow.spanType": {
-        "llm": Kind.MODEL,
-        "chat_model": Kind.MODEL,
-        "embedding": Kind.MODEL,
-        "tool": Kind.TOOL,
-        "retriever": Kind.TOOL,
-        "reranker": Kind.TOOL,
-        "guardrail": Kind.GUARDRAIL,
-        "agent": Kind.NODE,
-        "chain": Kind.NODE,
-        "workflow": Kind.NODE,
-        "task": Kind.NODE,
-    },
-    "langsmith.span.kind": {
-        "llm": Kind.MODEL,
-        "embedding": Kind.MODEL,
-        "tool": Kind.TOOL,
-        "retriever": Kind.TOOL,
-        "chain": Kind.NODE,
-        "prompt": Kind.NODE,
-        "parser": Kind.NODE,
-    },
+    "langfuse.observation.type": _WORDS | {"generation": Kind.MODEL},
+    "mlflow.spanType": _WORDS | {"chat_model": Kind.MODEL},
+    "langsmith.span.kind": _WORDS | {"parser": Kind.NODE},
 }
 
 # Spans known by their name: Claude Code's own, and steps of a framework's inner loop.
