@@ -311,6 +311,53 @@ class TestRoots:
         assert "unfinished" not in run.metadata
 
 
+class TestMoreForms:
+    """What the closing hunt through other kinds found."""
+
+    @pytest.mark.parametrize(
+        "result",
+        [
+            {"status": "error", "error_message": "database is locked"},
+            {"status": "failed", "error": {"message": "database is locked"}},
+            {"status": "error", "message": "database is locked"},
+        ],
+    )
+    def test_a_tool_that_says_it_failed(self, result):
+        (step,) = run_of(root(), span("t", 0, 1, tool("x", **{RESULT: json.dumps(result)})))
+        assert step.error == "database is locked"
+
+    @pytest.mark.parametrize(
+        "result", [{"status": "error", "rows": 3}, {"status": "ok", "message": "database"}, "error"]
+    )
+    def test_one_that_does_not(self, result):
+        (step,) = run_of(root(), span("t", 0, 1, tool("x", **{RESULT: json.dumps(result)})))
+        assert step.error is None
+
+    def test_parameters_as_python_shows_them(self):
+        attributes = LLM | {"llm.invocation_parameters": "{'n': 1, 'model': 'gpt-4o'}"}
+        (step,) = run_of(root(), span("m", 0, 1, attributes, status="error"))
+        assert step.model == "gpt-4o"
+
+    @pytest.mark.parametrize(
+        ("name", "field"),
+        [
+            ("gen_ai.usage.details.cache_creation_input_tokens", "cache_write_tokens"),
+            ("gen_ai.usage.details.cache_read_input_tokens", "cache_read_tokens"),
+            ("llm.token_count.prompt_details.cache_input", "cache_read_tokens"),
+        ],
+    )
+    def test_details_of_tokens(self, name, field):
+        (step,) = run_of(root(), span("m", 0, 1, MODEL | {name: 7}))
+        assert step.extra[field] == 7
+
+    def test_an_agent_named_after_its_async_method(self):
+        run = run_of(root(), span("support.arun", 0, 1, {"openinference.span.kind": "AGENT"}))
+        assert {step.node_name for step in run} == {"support"}
+
+
+RESULT = "gen_ai.tool.call.result"
+
+
 class TestCancelled:
     @pytest.mark.parametrize(
         "kind",

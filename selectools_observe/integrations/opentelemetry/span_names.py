@@ -13,7 +13,7 @@ from .spans import SpanRecord
 _VERBS = re.compile(r"^(?:execute_tool|tools/call|running tool:?|tool:)\s+(?=\S)", re.IGNORECASE)
 _AGENT_NAMES = re.compile(r"^(?:agent_run \[|invoke_agent |invoke_workflow )([^\]]+)\]?$")
 _CALL = ".__call__"
-_RUN = ".run"  # smolagents: an agent's span is named after its method too
+_RUN = re.compile(r"\.a?run$")  # smolagents: an agent's span is named after its method too
 _AGENTS = frozenset({"invoke_agent", "AGENT", "agent"})
 
 
@@ -53,7 +53,7 @@ def node_name_of(record: SpanRecord, kind: Kind) -> str | None:
     if named:
         return named[1]
     is_agent = record.attributes.get("openinference.span.kind") == "AGENT"
-    return (record.name.removesuffix(_RUN) if is_agent else record.name) or None
+    return (_RUN.sub("", record.name) if is_agent else record.name) or None
 
 
 def agent_of(record: SpanRecord) -> str | None:

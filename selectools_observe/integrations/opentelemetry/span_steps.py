@@ -506,7 +506,14 @@ def _model_in_parameters(reported: dict[str, Any]) -> str | None:
         for key in ("model", "model_name", "model_id"):
             if isinstance(given, dict) and isinstance(given.get(key), str) and given[key]:
                 return str(given[key])
+        written = _PYTHON_MODEL.search(given) if isinstance(given, str) else None
+        if written is not None:
+            return written[1]
     return None
+
+
+# A dictionary as Python shows it, which some instrumentations write.
+_PYTHON_MODEL = re.compile(r"'model(?:_name|_id)?': '([^']+)'")
 
 
 def _finish_reason(output: Any) -> str | None:

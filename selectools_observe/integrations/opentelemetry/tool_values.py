@@ -74,6 +74,11 @@ def error_in(value: Any) -> str | None:
         details = reported.get("error_details") or reported.get("error_message")
         if isinstance(details, str) and details:
             return f"{reported['error_type']}: {details}"
+    if isinstance(reported, Mapping) and reported.get("status") in _FAILED:
+        # As Google ADK's manual has tools say it.
+        reported = {name: said for name, said in reported.items() if name != "status"}
+        if len(reported) == 1 and reported.keys() <= {"error_message", "message"}:
+            reported = {"error": next(iter(reported.values()))}
     if isinstance(reported, Mapping) and len(reported) == 1:
         text = reported.get("error")
         if isinstance(text, str) and text:

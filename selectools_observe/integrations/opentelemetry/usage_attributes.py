@@ -42,6 +42,7 @@ _WORDS: dict[str, frozenset[str]] = {
         "{}cacheread", "{}tokendetailscachereadtokens", "{}tokensdetailscachedtokens",
         "{}tokensdetailscacheread", "{}tokensdetailscachereadtokens", "{}detailscacheread",
         "{}tokendetailscacheread", "{}tokenscached",
+        "{}detailscacheinput",
     ) | {"cachereadtokens", "cachedtokens", "cacheread", "cachedcontenttokencount"},
     "cache_write_tokens": _both(
         _IN, "cachewrite{}tokens", "cachecreation{}tokens", "{}cachecreation", "{}cachewrite",
@@ -103,7 +104,7 @@ def _is_cost(name: str) -> bool:
 def _after(name: str) -> str:
     """What of a name says what is counted."""
     beginning = max((each for each in _BEGINNINGS if name.startswith(each)), key=len)
-    return name[len(beginning) :].removeprefix(".")
+    return name[len(beginning) :].removeprefix(".").removeprefix("details.")
 
 
 def _leaves(name: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
