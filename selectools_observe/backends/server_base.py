@@ -33,7 +33,7 @@ Stored: TypeAlias = tuple[bytes, int]
 """The JSON of a trace and its checksum."""
 
 _ROWS_AT_ONCE = 512
-_LARGEST = 2**62  # what LIMIT takes
+LARGEST = 2**62  # what LIMIT takes
 
 
 class ServerConnections(Protocol):
@@ -154,7 +154,7 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
         return checked_trace(run_id, self._place_of(run_id), stored)
 
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
-        size = None if ask.limit is None else min(ask.limit + ask.offset, _LARGEST)
+        size = None if ask.limit is None else min(ask.limit + ask.offset, LARGEST)
         found: list[PageRow] = []
         async for row in self._matching(ask, size):
             found.append(row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ..errors import CorruptTraceError
-from ..interchange.exports import Saved
+from ..interchange.exports import Saved, in_batches
 from ..interchange.form import SavedRun
 from ..model.filters import TraceFilter
 from ..protocols import QueryableTraceStore
@@ -13,7 +13,7 @@ from .command_session import Session
 from .exit_codes import NOTHING, OK
 from .terminal import Progress
 
-_RUNS_AT_ONCE = 200
+_RUNS_AT_ONCE = 500
 _STEPS_AT_ONCE = 20_000
 _MOST_WARNINGS = 20
 
@@ -36,15 +36,8 @@ class RunSaver:
 
     def save_all(self, runs: Iterable[SavedRun]) -> None:
         """Save runs and their annotations, a batch at a time."""
-        waiting: list[SavedRun] = []
-        steps = 0
-        for run in runs:
-            waiting.append(run)
-            steps += len(run.trace.steps)
-            if len(waiting) >= _RUNS_AT_ONCE or steps >= _STEPS_AT_ONCE:
-                self._save(waiting)
-                waiting, steps = [], 0
-        self._save(waiting)
+        for some in in_batches(runs, _RUNS_AT_ONCE, _STEPS_AT_ONCE, _steps_of):
+            self._save(some)
 
     def _save(self, runs: list[SavedRun]) -> None:
         if self._skip_existing and runs:
@@ -59,6 +52,10 @@ class RunSaver:
         said = [one for run in runs for one in run.annotations]
         if said:
             self._store.annotate_many(said)
+
+
+def _steps_of(run: SavedRun) -> int:
+    return len(run.trace.steps)
 
 
 class Skipped:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TypeVar
 
 from ..errors import CorruptTraceError
 from ..model.annotations import Annotation
@@ -22,6 +22,8 @@ from ..model.trace import AgentTrace, TraceSummary
 from ..protocols import QueryableTraceStore
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Saved(NamedTuple):
@@ -43,7 +45,7 @@ class Saved(NamedTuple):
         return self.summary.created_at
 
 
-_AT_ONCE = 32
+_STEPS_AT_ONCE = 2_000  # of the runs that are read together, but for one
 _SUMMARIES_AT_ONCE = 256
 _COLUMNS = (
     "run_id", "created_at", "steps", "total_ms", "prompt_tokens", "completion_tokens", "cost_usd",
@@ -79,7 +81,7 @@ def _runs_of(
     summaries: Iterator[TraceSummary],
     skipped: Callable[[CorruptTraceError], None],
 ) -> Iterator[Saved]:
-    while some := list(islice(summaries, _AT_ONCE)):
+    for some in in_batches(summaries, _SUMMARIES_AT_ONCE, _STEPS_AT_ONCE, _steps_of):
         ids = [summary.run_id for summary in some]
         try:
             traces = store.load_many(ids)
@@ -91,6 +93,26 @@ def _runs_of(
             run_id = summary.run_id
             if run_id in traces:
                 yield Saved(summary, traces[run_id], annotations.get(run_id, ()))
+
+
+def _steps_of(summary: TraceSummary) -> int:
+    return summary.steps
+
+
+def in_batches(
+    items: Iterable[T], most: int, most_steps: int, steps_of: Callable[[T], int]
+) -> Iterator[list[T]]:
+    """The items in lists, each ended by so many items or so many steps."""
+    batch: list[T] = []
+    steps = 0
+    for item in items:
+        batch.append(item)
+        steps += steps_of(item)
+        if len(batch) >= most or steps >= most_steps:
+            yield batch
+            batch, steps = [], 0
+    if batch:
+        yield batch
 
 
 def _one_by_one(

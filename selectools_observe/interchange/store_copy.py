@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from ..errors import CorruptTraceError
@@ -11,9 +10,10 @@ from ..model.codec import encode
 from ..model.filters import TraceFilter
 from ..model.trace import TraceSummary
 from ..protocols import QueryableTraceStore
-from .exports import Saved, saved_runs
+from .exports import Saved, in_batches, saved_runs
 
-_AT_ONCE = 32
+_RUNS_AT_ONCE = 256
+_STEPS_AT_ONCE = 2_000
 
 
 class Difference(NamedTuple):
@@ -107,7 +107,7 @@ class StoreCopy:
         """
         runs = saved_runs(self._source, self._filters, self._skipped)
         done = 0
-        while some := list(islice(runs, _AT_ONCE)):
+        for some in in_batches(runs, _RUNS_AT_ONCE, _STEPS_AT_ONCE, _steps_of):
             damaged: list[CorruptTraceError] = []
             ids = [run.trace.run_id for run in some]
             copies = saved_runs(self._target, TraceFilter(run_ids=ids), damaged.append)
@@ -120,6 +120,10 @@ class StoreCopy:
                     yield Difference(run_id, what)
             done += len(some)
             compared(done)
+
+
+def _steps_of(run: Saved) -> int:
+    return run.summary.steps
 
 
 def _is_copied(summary: TraceSummary, copies: dict[str, TraceSummary]) -> bool:

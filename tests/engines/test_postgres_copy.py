@@ -13,7 +13,7 @@ from killed_copy import kill_copy
 import selectools_observe as so
 from selectools_observe.stores.open import open_store
 
-RUNS = 1000
+RUNS = 2000
 
 
 def copied_with_kills(source: str, target: str) -> None:

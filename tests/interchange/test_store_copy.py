@@ -15,7 +15,7 @@ pytest.importorskip("click", reason="the extra cli is not installed")
 from command import run
 from killed_copy import kill_copy
 
-RUNS = 1000
+RUNS = 2000
 
 
 def some_run(number: int, text: str = "found") -> so.AgentTrace:

@@ -121,6 +121,14 @@ def nearest(traces: str, request: PageRequest, limit: int | None) -> tuple[str, 
     return sql.format(traces=traces), [*asked.values, limit]
 
 
+def place_before(traces: str, request: PageRequest) -> tuple[str, Values]:
+    """SQL for the place of the last row that the page's offset leaves out, without terms."""
+    filters = request.filters
+    asked = place_of(request).and_(ranges_of(filters)).and_(runs_of(filters))
+    sql = f"SELECT seq FROM {traces} WHERE {asked.sql} ORDER BY seq {direction(request)}"
+    return f"{sql} OFFSET %s LIMIT 1", [*asked.values, request.offset - 1]
+
+
 def nearest_with_terms(
     traces: str, request: PageRequest, terms: Condition, limit: int | None
 ) -> tuple[str, Values]:

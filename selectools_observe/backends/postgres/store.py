@@ -22,7 +22,7 @@ from ...model.statistics import Collector
 from ...runtime.interface import Runtime
 from ..paging import PageRequest, PageRow
 from ..ranges import is_exact
-from ..server_base import ServerStore, Stored, SummaryRow
+from ..server_base import LARGEST, ServerStore, Stored, SummaryRow
 from ..server_rows import annotations_of, key_of
 from . import annotation_rows, kept_calls, queries
 from .address import Address, parse_address
@@ -171,9 +171,22 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
             rows = await connections.load(keys)
         return [None if row is None else (row[1], row[2]) for row in rows]
 
+    async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
+        if 0 < ask.offset < LARGEST and is_exact(ask.filters) and not self._narrowing(ask.filters):
+            # What the offset leaves out is counted by the server, and not sent.
+            sql, values = queries.place_before(self._traces, ask)
+            before = await self._connections.current().count(sql, values)
+            if not before:
+                return []
+            ask = replace(ask, after=Position(self._kind, before[0][0]), offset=0)
+        return await super()._page(ask)
+
+    def _narrowing(self, filters: TraceFilter) -> queries.Condition | None:
+        return queries.narrowing(self._notes, filters)
+
     async def _rows_of(self, ask: PageRequest, size: int | None) -> Sequence[SummaryRow]:
         read = self._connections.current().scan_summaries
-        terms = queries.narrowing(self._notes, ask.filters)
+        terms = self._narrowing(ask.filters)
         if terms is None:
             return await read(*queries.nearest(self._traces, ask, size))
         if size is not None:
