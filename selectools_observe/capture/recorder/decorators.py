@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, closing, nullcontext
+from functools import partial
 from typing import Any, TypeVar
 
 from ...model.trace import TraceStep
@@ -94,16 +95,28 @@ def _generator(function: Any, context: Any, keep: Any) -> Any:
             given: list[Any] = []
             try:
                 with closing(function(*args, **kwargs)) as items:
-                    for item in items:
+                    go_on = partial(next, items)
+                    while True:
+                        try:
+                            item = go_on()
+                        except StopIteration as end:
+                            result = end.value
+                            break
                         given.append(item)
                         inside = current_scope.get()
                         current_scope.set(outside)
-                        yield item
+                        try:
+                            go_on = partial(items.send, (yield item))
+                        except GeneratorExit:
+                            raise
+                        except BaseException as error:  # noqa: BLE001 - thrown in: it is the function's
+                            go_on = partial(items.throw, error)
                         current_scope.set(inside)
             except BaseException:
                 keep(entered, given or None)  # it was left early, or it failed
                 raise
             keep(entered, given)
+            return result
 
     return call
 
@@ -115,11 +128,21 @@ def _async_generator(function: Any, context: Any, keep: Any) -> Any:
             given: list[Any] = []
             try:
                 async with aclosing(function(*args, **kwargs)) as items:
-                    async for item in items:
+                    go_on = partial(anext, items)
+                    while True:
+                        try:
+                            item = await go_on()
+                        except StopAsyncIteration:
+                            break
                         given.append(item)
                         inside = current_scope.get()
                         current_scope.set(outside)
-                        yield item
+                        try:
+                            go_on = partial(items.asend, (yield item))
+                        except GeneratorExit:
+                            raise
+                        except BaseException as error:  # noqa: BLE001 - as above
+                            go_on = partial(items.athrow, error)
                         current_scope.set(inside)
             except BaseException:
                 keep(entered, given or None)  # as above
