@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -31,6 +31,8 @@ SummaryRow: TypeAlias = tuple[int, int, bytes]
 """A row's place in the order of saving, when it was saved in microseconds, and its summary."""
 Stored: TypeAlias = tuple[bytes, int]
 """The JSON of a trace and its checksum."""
+Row: TypeAlias = Sequence[Any]
+"""A row as the driver gives it."""
 
 _ROWS_AT_ONCE = 512
 LARGEST = 2**62  # what LIMIT takes
@@ -45,6 +47,12 @@ class ServerConnections(Protocol):
 
     async def save(self, rows: Sequence[Any], /) -> None:
         """Save rows, all or none, in their order."""
+
+    async def load_one(self, key: Any, /) -> Row | None:
+        """The key, the JSON and the checksum of a trace, read together with others."""
+
+    async def load(self, keys: Sequence[Any], /) -> Sequence[Row | None]:
+        """The same of each trace, in this order; None where it is not."""
 
     async def scan(self, sql: str, /) -> Sequence[Any]:
         """Read a page."""
@@ -76,13 +84,12 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
 
     # What a server's store supplies.
 
+    _key_of: Callable[[str], Any]
+    """The key of a run's row, by the run's id."""
+
     @abstractmethod
     def _new_connections(self) -> ConnectionsT:
         """Connections for an event loop, or for all threads."""
-
-    @abstractmethod
-    async def _stored(self, run_ids: Sequence[str]) -> Sequence[Stored | None]:
-        """What is stored of each run, in this order."""
 
     @abstractmethod
     async def _rows_of(self, ask: PageRequest, size: int | None) -> Sequence[SummaryRow]:
@@ -129,6 +136,16 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
             rollups = await self._rollups(annotated)
         for row, rollup in zip(annotated, rollups, strict=True):
             collector.add_annotations(row.summary, rollup)
+
+    async def _stored(self, run_ids: Sequence[str]) -> Sequence[Stored | None]:
+        """What is stored of each run, in this order."""
+        connections = self._connections.current()
+        keys = list(map(self._key_of, run_ids))
+        if len(keys) == 1:  # read together with others
+            rows: Sequence[Row | None] = [await connections.load_one(keys[0])]
+        else:
+            rows = await connections.load(keys)
+        return [None if row is None else (row[1], row[2]) for row in rows]
 
     async def _facts(self, rows: Sequence[PageRow]) -> Sequence[TraceFacts | None]:
         found = await self._summaries_at([row.key for row in rows]) if rows else []

@@ -23,7 +23,7 @@ from ...model.trace import TraceSummary
 from ...runtime.interface import Runtime
 from ..paging import PageRequest, PageRow
 from ..ranges import is_exact
-from ..server_base import ServerStore, Stored, SummaryRow
+from ..server_base import ServerStore, SummaryRow
 from ..server_rows import read_summary
 from ..zone_offsets import Offset, offsets_of
 from . import queries, run_fields, run_sums
@@ -45,6 +45,7 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
     the newest run that it sees.
     """
 
+    _key_of = staticmethod(uuid_of)
     _kind = "clickhouse"
     _largest_key = 2**127
 
@@ -113,15 +114,6 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
     async def _latest(self, run_ids: Sequence[str]) -> dict[str, Latest]:
         found = await self._connections.current().annotations(list(map(uuid_of, run_ids)))
         return {run_id: latest_of(those) for run_id, those in found.items()}
-
-    async def _stored(self, run_ids: Sequence[str]) -> Sequence[Stored | None]:
-        connections = self._connections.current()
-        keys = [uuid_of(run_id) for run_id in run_ids]
-        if len(keys) == 1:  # read together with others
-            rows: Sequence[Row | None] = [await connections.load_one(keys[0])]
-        else:
-            rows = await connections.load(keys)
-        return [None if row is None else (row[1], row[2]) for row in rows]
 
     async def _rows_of(self, ask: PageRequest, size: int | None) -> Sequence[SummaryRow]:
         rows = await self._connections.current().scan(queries.page(self._database, ask, size))

@@ -22,7 +22,7 @@ from ...model.statistics import Collector
 from ...runtime.interface import Runtime
 from ..paging import PageRequest, PageRow
 from ..ranges import is_exact
-from ..server_base import LARGEST, ServerStore, Stored, SummaryRow
+from ..server_base import LARGEST, ServerStore, SummaryRow
 from ..server_rows import annotations_of, key_of
 from . import annotation_rows, kept_calls, queries
 from .address import Address, parse_address
@@ -43,6 +43,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
     before its rows are numbered.
     """
 
+    _key_of = staticmethod(key_of)
     _kind = "postgresql"
 
     def __init__(self, runtime: Runtime, url: str, trace_type: TraceType) -> None:
@@ -161,15 +162,6 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
     async def _latest(self, run_ids: Sequence[str]) -> dict[str, Latest]:
         found = await self._read_annotations(run_ids)
         return {run_id: latest_of(those) for run_id, those in found.items()}
-
-    async def _stored(self, run_ids: Sequence[str]) -> Sequence[Stored | None]:
-        connections = self._connections.current()
-        keys = [key_of(run_id) for run_id in run_ids]
-        if len(keys) == 1:  # read together with others
-            rows: Sequence[Row | None] = [await connections.load_one(keys[0])]
-        else:
-            rows = await connections.load(keys)
-        return [None if row is None else (row[1], row[2]) for row in rows]
 
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
         if 0 < ask.offset < LARGEST and is_exact(ask.filters) and not self._narrowing(ask.filters):
