@@ -6,6 +6,7 @@ Python makes the texts when a run is saved, so SQL groups by just what the other
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ...model.codec import EncodedTrace
@@ -15,6 +16,8 @@ from ...model.percentiles import EXACT_UP_TO, Sketch
 from . import row_binary, run_sums
 from .driver import Row
 
+_METADATA = "metadata."
+_LONG = 200  # characters; what is longer is not remembered
 MOST_VALUES = 100_000
 """So many values of one key are counted."""
 
@@ -44,9 +47,6 @@ def packed_fields(encoded: EncodedTrace, metadata: Mapping[str, Any]) -> bytes:
     models, tools and types, and of all its metadata.
     """
     details, facts = encoded.details, encoded.facts
-    of_steps = (("model", facts.models), ("tool", facts.tool_names), ("type", facts.step_types))
-    found = [(key, list(names)) for key, names in of_steps if names]
-    found += [(f"metadata.{key}", texts_of(value)) for key, value in metadata.items()]
     parts = [
         _packed_texts(texts_of(value))
         for value in (
@@ -54,10 +54,27 @@ def packed_fields(encoded: EncodedTrace, metadata: Mapping[str, Any]) -> bytes:
             details.outcome,
         )
     ]  # fmt: skip
-    parts.append(row_binary.size_of(len(found)))
-    for key, texts in found:
-        parts += (_packed(key), _packed_texts(texts))
+    of_steps, packed = _packed_names(facts.models, facts.tool_names, facts.step_types)
+    parts += (row_binary.size_of(of_steps + len(metadata)), packed)
+    for key, value in metadata.items():
+        name = _packed_key(key) if len(key) < _LONG else _packed(_METADATA + key)
+        parts += (name, _packed_texts(texts_of(value)))
     return b"".join(parts)
+
+
+@lru_cache(maxsize=4096)  # most runs of an agent have the same
+def _packed_names(
+    models: frozenset[str], tools: frozenset[str], kinds: frozenset[str]
+) -> tuple[int, bytes]:
+    """The texts of a run's steps by key, those that there are, and how many keys they have."""
+    found = [pair for pair in (("model", models), ("tool", tools), ("type", kinds)) if pair[1]]
+    parts = [_packed(key) + _packed_texts(list(names)) for key, names in found]
+    return len(parts), b"".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def _packed_key(key: str) -> bytes:
+    return _packed(_METADATA + key)
 
 
 def _packed_texts(texts: list[str]) -> bytes:
