@@ -86,7 +86,8 @@ def details_of(step: TraceStep, indent: int) -> Iterator[Text]:
         yield styled(margin + ", ".join(filter(None, used)), "dim")
     for name in STEP_FIELDS:
         value = getattr(step, name)
-        if value is not None and name not in _SHOWN_ELSEWHERE:
+        is_said = name == "tool_result" and value == step.error  # a tool may return its error
+        if value is not None and name not in _SHOWN_ELSEWHERE and not is_said:
             yield from _field(name, value, margin, "red" if name == "error" else "")
     for name, value in (step.extra or {}).items():
         yield from _field(name, value, margin, "")

@@ -77,6 +77,12 @@ class TestHtml:
                      "search", "Let me see.", "no money"):  # fmt: skip
             assert said in reader.text
 
+    def test_what_was_said_to_a_model_and_by_it_shows(self):
+        said = {"input": [{"role": "user", "content": "Where is it?"}], "output": "On its way."}
+        run = so.AgentTrace([so.TraceStep("llm_call", node_name="ChatCompletion", **said)])
+        assert "Where is it?" in run._repr_html_()
+        assert "On its way." in run._repr_html_()
+
     def test_bars_stand_where_their_time_is(self):
         assert "left:0.00%;width:75.00%" in a_run()._repr_html_()
         assert "left:75.00%;width:25.00%" in a_run()._repr_html_()

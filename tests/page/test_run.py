@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from pageserver import serving_or_skip
 from runs import child_run, graph_run, step, until
@@ -239,3 +241,21 @@ def test_estimated_costs_are_marked_and_unknown_ones_are_dashes(open_page, serve
         "Cost",
         "-",
     ]
+
+
+def test_an_old_run_with_many_keys_and_an_error_that_is_its_result(open_page, serve):
+    at = datetime(2021, 5, 17, 12, 30, tzinfo=UTC).timestamp()
+    step = TraceStep(
+        "tool_execution", at, 5.0, tool_name="pay", tool_result="no money", error="no money"
+    )
+    metadata = {f"key-{number:02}": number for number in range(60)}
+    url = serve([AgentTrace([step], at, "old", metadata=metadata)]).url
+    page = open_page(url)
+    page.locator("#run-0").get_by_text("old").first.wait_for()
+    assert "2021" in page.locator("#run-0").inner_text()
+    page = open_page(f"{url}#/run/old?step=1")
+    page.get_by_role("button", name="+48").click()
+    page.get_by_text("key-59").wait_for()
+    panel = page.get_by_role("region", name="Step 1")
+    panel.wait_for()
+    assert panel.inner_text().count("no money") == 1

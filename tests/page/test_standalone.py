@@ -94,7 +94,7 @@ def test_the_title_is_text(open_page, tmp_path):
     path.write_text(
         standalone_html([graph_run()], title="\"><script>canary.push('t')</script>"), "utf-8"
     )
-    page = open_page(path.as_uri())
+    page = open_page(f"{path.as_uri()}#/runs")
     page.get_by_role("status").filter(has_text="1 run").wait_for()
 
 
@@ -139,3 +139,12 @@ def test_a_file_shows_what_was_said(open_page, tmp_path):
     html = (tmp_path / "runs.html").read_text("utf-8")
     assert '"created_at":"2026-03-01T12:00:00' in html
     assert html.count('"label":"good"') == 1
+
+
+def test_a_file_of_one_run_opens_on_it(open_page, airline_traces, tmp_path):
+    page = open_page(written(tmp_path, airline_traces[:1]))
+    page.locator("dl.totals").wait_for()
+    assert "#/run/" in page.url
+    assert page.title() != "selectools-observe"
+    page.keyboard.press("Escape")
+    page.get_by_role("status").filter(has_text="1 run").wait_for()

@@ -6,22 +6,31 @@ import type { Block, Facts } from "./reader/embedded";
 import { answer } from "./reader/remote";
 import { embedded, served } from "./source";
 import type { Summary } from "./types";
+import { seen } from "./parts/highlight";
+import { write } from "./route";
 import "./app.css";
 
 if (typeof document === "undefined") answer(globalThis as never);
 else start();
 
+const NAME = "selectools-observe";
+
 function start(): void {
   const script = document.currentScript as HTMLScriptElement | null;
   const root = document.getElementById("app")!;
-  const title = root.dataset.title ?? "selectools-observe";
+  const title = root.dataset.title ?? NAME;
   if (root.dataset.embedded === undefined) {
     // The script stands in `static/`, the API beside it.
     const base = new URL(".", document.baseURI).href;
     return render(<App source={served(base, script?.src ?? null)} title={title} />, root);
   }
   const url = script ? URL.createObjectURL(new Blob([script.textContent], { type: "text/javascript" })) : null;
-  render(<App source={embedded(blocks(), url)} title={title} />, root);
+  const runs = blocks();
+  // Whoever is sent one run wants to see that run, not a list of it.
+  const [only] = runs.length === 1 ? runs : [];
+  if (only && !location.hash) history.replaceState(null, "", write({ view: "run", run: only.summary.run_id }));
+  const named = only && title === NAME ? `${seen(only.summary.name ?? only.summary.run_id)} – ${title}` : title;
+  render(<App source={embedded(runs, url)} title={named} />, root);
 }
 
 /** The runs of this file: three data blocks each, a summary, the whole and its conversation. */

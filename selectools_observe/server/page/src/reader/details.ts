@@ -43,7 +43,7 @@ export function detailOf(step: Step, index: number): StepDetail {
     timestamp: finite(step.timestamp),
     duration_ms: finite(step.duration_ms),
     facts,
-    fields: others.filter((name) => isSet(step[name])).map((name) => fieldOf(step, name)),
+    fields: others.filter((name) => isSet(step[name]) && !isSaidByError(step, name)).map((name) => fieldOf(step, name)),
   };
 }
 
@@ -89,4 +89,9 @@ function pretty(text: string): string | null {
   } catch {
     return null;
   }
+}
+
+/** A tool that failed often returns the text of its error. */
+function isSaidByError(step: Step, name: string): boolean {
+  return name === "tool_result" && step.tool_result === step.error;
 }
