@@ -74,6 +74,8 @@ def read(monkeypatch):
         ("score.quality<0.5", len(JUDGED)),
         ("model:gpt-4o tool:book steps>=2", None),
         ("score.quality<0.5 model:gpt-4o", len(JUDGED)),
+        ("steps>=1000", 0),
+        ("tokens>1000000000 cost<5", 0),
         ("score.nothing<0.5", 0),
         (ScoreBound("no\0name", "<", 1), 0),
     ],

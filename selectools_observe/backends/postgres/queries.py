@@ -40,8 +40,10 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 def ranges_of(filters: TraceFilter) -> Condition:
-    """The filter's ranges."""
-    sql, values = Ranges(filters).of_facets()
+    """The filter's ranges, those that its ``where`` implies among them."""
+    sql, values = Ranges(filters, of_condition=True).of_facets()
+    # Two counts of 64 bits may add up to more.
+    sql = sql.replace("prompt_tokens + ", "prompt_tokens::numeric + ")
     sql = sql.replace("has_error >= ?", "has_error >= (? = 1)")
     sql = sql.replace("has_error <= ?", "has_error <= (? = 1)")
     if sql.startswith("1"):
