@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from ...model.checksum import checksum
-from ...model.codec import EncodedTrace, encode
+from ...model.codec import encode
 from ...model.details import cost_of
 from ...model.groups import FIELD_KEYS
 from ...model.json_values import loads
@@ -19,7 +19,7 @@ from ..server_rows import kept_summary, key_of, readable_id
 from ..terms import terms_of
 from . import row_binary
 from .run_fields import packed_fields
-from .step_columns import StepFields, fields_of_steps, packed_steps
+from .step_columns import fields_of_steps, packed_steps
 
 WRITER_BITS = 64
 """The lower bits of a place in the order of saving: they tell writers of one moment apart."""
@@ -40,53 +40,20 @@ _PARTS_AT_ONCE = 3 * 256  # three a row
 
 
 class TraceRow(msgspec.Struct, frozen=True, gc=False):
-    """A trace on its way to the server, a snapshot that nothing done to the trace can reach.
+    """A trace on its way to the server.
 
     Attributes:
         run_id: The run's id.
         key: Its key.
-        encoded: The trace as stores keep it.
-        steps: The fields of its steps.
+        packed: The values of `COLUMNS` but for the first two, as ``RowBinary``: ten thousand rows
+            of objects would keep the garbage collector busy.
         created_at: When it is to have been saved; None: when it is.
     """
 
     run_id: str
     key: UUID
-    encoded: EncodedTrace
-    steps: StepFields
+    packed: bytes
     created_at: datetime | None = None
-
-    def packed(self) -> bytes:
-        """The values of `COLUMNS` but for the first two, as ``RowBinary``."""
-        encoded = self.encoded
-        usage, details = encoded.usage, encoded.details
-        metadata = loads(encoded.metadata)
-        terms = terms_of(metadata, encoded.facts, details)
-        return b"".join(
-            (
-                row_binary.uuid(self.key),
-                row_binary.text(readable_id(encoded.run_id).encode()),
-                _pack_sizes(
-                    encoded.steps,
-                    encoded.total_ms,
-                    usage.cost_usd,
-                    cost_of(usage, details) is not None,
-                    usage.prompt_tokens,
-                    usage.completion_tokens,
-                    encoded.facts.has_error,
-                ),
-                row_binary.nullable_integer(details.started_us),
-                row_binary.nullable_float(details.wall_ms),
-                row_binary.size_of(len(terms) // _TERM_SIZE),
-                terms,
-                packed_fields(encoded, metadata),
-                row_binary.text(kept_summary(encoded)),
-                _pack_crc(checksum(encoded.trace)),
-                row_binary.size_of(len(encoded.trace)),
-                encoded.trace,
-                *packed_steps(self.steps),
-            )
-        )
 
 
 def row_of(trace: object) -> TraceRow:
@@ -96,9 +63,35 @@ def row_of(trace: object) -> TraceRow:
         InvalidTraceError: It cannot be stored.
     """
     encoded = encode(trace)
-    return TraceRow(
-        encoded.run_id, uuid_of(encoded.run_id), encoded, fields_of_steps(trace, encoded)
+    usage, details, key = encoded.usage, encoded.details, uuid_of(encoded.run_id)
+    metadata = loads(encoded.metadata)
+    terms = terms_of(metadata, encoded.facts, details)
+    packed = b"".join(
+        (
+            row_binary.uuid(key),
+            row_binary.text(readable_id(encoded.run_id).encode()),
+            _pack_sizes(
+                encoded.steps,
+                encoded.total_ms,
+                usage.cost_usd,
+                cost_of(usage, details) is not None,
+                usage.prompt_tokens,
+                usage.completion_tokens,
+                encoded.facts.has_error,
+            ),
+            row_binary.nullable_integer(details.started_us),
+            row_binary.nullable_float(details.wall_ms),
+            row_binary.size_of(len(terms) // _TERM_SIZE),
+            terms,
+            packed_fields(encoded, metadata),
+            row_binary.text(kept_summary(encoded)),
+            _pack_crc(checksum(encoded.trace)),
+            row_binary.size_of(len(encoded.trace)),
+            encoded.trace,
+            *packed_steps(fields_of_steps(trace, encoded)),
+        )
     )
+    return TraceRow(encoded.run_id, key, packed)
 
 
 def uuid_of(run_id: str) -> UUID:
@@ -109,7 +102,7 @@ def uuid_of(run_id: str) -> UUID:
 class RowBlock(msgspec.Struct, frozen=True):
     """Rows that are saved together, as ``RowBinary``, some at a time and as often as is asked.
 
-    They are packed while they are sent, so that the server reads the first meanwhile.
+    They are compressed while they are sent, so that the server reads the first meanwhile.
     """
 
     rows: Sequence[TraceRow]
@@ -122,7 +115,7 @@ class RowBlock(msgspec.Struct, frozen=True):
         for row, place in zip(self.rows, self.places, strict=True):
             moment = row.created_at
             saved = row_binary.pack_integer(timestamps.to_microseconds(moment)) if moment else now
-            parts += (place, saved, row.packed())
+            parts += (place, saved, row.packed)
             if len(parts) >= _PARTS_AT_ONCE:
                 yield b"".join(parts)
                 parts.clear()

@@ -16,7 +16,7 @@ from ...model.percentiles import EXACT_UP_TO, Sketch
 from . import row_binary, run_sums
 from .driver import Row
 
-_METADATA = "metadata."
+_SCALARS = frozenset({str, int, bool, type(None)})  # 0.0 and -0.0 are one key of a dictionary
 _LONG = 200  # characters; what is longer is not remembered
 MOST_VALUES = 100_000
 """So many values of one key are counted."""
@@ -57,8 +57,11 @@ def packed_fields(encoded: EncodedTrace, metadata: Mapping[str, Any]) -> bytes:
     of_steps, packed = _packed_names(facts.models, facts.tool_names, facts.step_types)
     parts += (row_binary.size_of(of_steps + len(metadata)), packed)
     for key, value in metadata.items():
-        name = _packed_key(key) if len(key) < _LONG else _packed(_METADATA + key)
-        parts += (name, _packed_texts(texts_of(value)))
+        is_short = len(key) < _LONG and (value.__class__ is not str or len(value) < _LONG)
+        if is_short and value.__class__ in _SCALARS:
+            parts.append(_remembered_pair(key, value))
+        else:
+            parts.append(_packed_pair(key, value))
     return b"".join(parts)
 
 
@@ -72,9 +75,11 @@ def _packed_names(
     return len(parts), b"".join(parts)
 
 
-@lru_cache(maxsize=4096)
-def _packed_key(key: str) -> bytes:
-    return _packed(_METADATA + key)
+def _packed_pair(key: str, value: object) -> bytes:
+    return _packed(f"metadata.{key}") + _packed_texts(texts_of(value))
+
+
+_remembered_pair = lru_cache(maxsize=16384, typed=True)(_packed_pair)
 
 
 def _packed_texts(texts: list[str]) -> bytes:
