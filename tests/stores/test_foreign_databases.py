@@ -16,7 +16,47 @@ from selectools_observe.stores import maintenance
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
-ATTACKS = {
+HEAVY = "hex(zeroblob(300000000))"
+COLUMNS = (
+    "run_id TEXT PRIMARY KEY, steps INTEGER NOT NULL, total_ms REAL NOT NULL, "
+    "created_at TEXT NOT NULL, metadata TEXT NOT NULL DEFAULT '{}', trace_json TEXT NOT NULL"
+)
+
+
+def other_table(columns: str) -> str:
+    """The table of runs made anew, with other rules."""
+    return (
+        f"ALTER TABLE traces RENAME TO before; CREATE TABLE traces ({columns}); "
+        "INSERT INTO traces (rowid, run_id, steps, total_ms, created_at, metadata, trace_json) "
+        "SELECT rowid, run_id, steps + rowid, total_ms, created_at, metadata, trace_json "
+        "FROM before; DROP TABLE before"
+    )
+
+
+CONSTRAINTS = {
+    # Saves replace: each of these lets one run take the place of another.
+    "a unique index": "CREATE UNIQUE INDEX x ON traces(created_at, run_id)",
+    "a unique index on some": "CREATE UNIQUE INDEX x ON traces(total_ms) WHERE steps > 100",
+    "a unique index on our own tables": "CREATE UNIQUE INDEX x ON trace_facets(id, steps)",
+    "a key that takes letters for the same": other_table(
+        COLUMNS.replace("run_id TEXT", "run_id TEXT COLLATE NOCASE")
+    ),
+    "a unique column": other_table(COLUMNS.replace("steps INTEGER", "steps INTEGER UNIQUE")),
+    "no key": other_table(COLUMNS.replace(" PRIMARY KEY", "")),
+    # These compute at each save, or at each look.
+    "an index of an expression": f"CREATE INDEX x ON traces(length(run_id || {HEAVY})) "
+    "WHERE steps > 100",
+    "a check": other_table(f"{COLUMNS}, CHECK (steps < 100 OR length({HEAVY}) > 0)"),
+    "a check in other letters": other_table(
+        COLUMNS.replace("steps INTEGER", "steps INTEGER /* ' */ cHeCk(steps < 99)")
+    ),
+    "a generated column": other_table(f"{COLUMNS}, z AS ({HEAVY})"),
+    "a default that is computed": other_table(f"{COLUMNS}, z TEXT DEFAULT (length({HEAVY}))"),
+    "saves that are let go": other_table(
+        f"{COLUMNS}, z TEXT DEFAULT '' NOT NULL ON CONFLICT IGNORE"
+    ),
+}
+TRIGGERS_AND_VIEWS = {
     "a trigger that deletes what is saved": (
         "CREATE TRIGGER x AFTER INSERT ON traces BEGIN DELETE FROM traces; END"
     ),
@@ -52,6 +92,7 @@ ATTACKS = {
         f"CREATE TRIGGER x AFTER UPDATE ON trace_newest BEGIN {ENDLESS}; END"
     ),
 }
+ATTACKS = {**CONSTRAINTS, **TRIGGERS_AND_VIEWS}
 
 
 @pytest.fixture
@@ -73,7 +114,7 @@ class TestRefused:
     def test_when_it_is_opened(self, path, name):
         attack(path, ATTACKS[name])
         with pytest.raises(
-            StorageError, match="unknown triggers or views act on its tables"
+            StorageError, match="unknown triggers, views or constraints act on its tables"
         ) as caught:
             SQLiteTraceStore(path)
         assert "repair" in caught.value.remedy
@@ -85,7 +126,7 @@ class TestRefused:
         report = maintenance.verify(path)
         assert not report.ok
         assert any(
-            "unknown triggers or views act on its tables" in str(problem)
+            "unknown triggers, views or constraints act on its tables" in str(problem)
             for problem in report.problems
         )
 
@@ -102,11 +143,12 @@ class TestRefused:
         for arguments in (["list"], ["copy", tmp_path / "copy.db"]):
             result = run("-s", path, *arguments)
             assert result.returncode not in (0, 70)
-            assert "unknown triggers or views act on its tables" in result.stderr
+            assert "unknown triggers, views or constraints act on its tables" in result.stderr
 
 
 @pytest.mark.parametrize(
-    "name", [each for each in ATTACKS if not each.startswith(("a view", "ours of"))]
+    "name",
+    [each for each in TRIGGERS_AND_VIEWS if not each.startswith(("a view", "ours of"))],
 )
 def test_what_comes_while_it_is_open_is_not_acknowledged(path, name):
     with SQLiteTraceStore(path) as store:
@@ -123,7 +165,9 @@ def test_objects_of_others_on_their_own_tables_stay(path):
         path,
         "CREATE TABLE notes (run_id); CREATE TRIGGER mine AFTER INSERT ON notes "
         "BEGIN SELECT 1; END; "
-        "CREATE VIEW long_runs AS SELECT run_id FROM traces WHERE steps > 10",
+        "CREATE VIEW long_runs AS SELECT run_id FROM traces WHERE steps > 10; "
+        "ALTER TABLE traces ADD COLUMN team TEXT DEFAULT 'CHECK me'; "
+        "CREATE INDEX by_team ON traces (team, created_at)",
     )
     with SQLiteTraceStore(path) as store:
         store.save(AgentTrace(run_id="r3"))

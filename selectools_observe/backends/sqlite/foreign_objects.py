@@ -1,15 +1,21 @@
 """What others put on our tables: a trigger that is not ours could undo a save that we acknowledge.
 
-Ours are compared to the letter with what this version makes. Views and indexes of others on tables
-of others are theirs; a view in the place of a table of ours is not a table.
+So could a constraint: a unique index on the number of steps lets one save delete another run, since
+saves replace. Expressions in a table (checks, generated columns, defaults, indexes) compute at each
+save or list, for as long and in as much memory as their author likes.
+
+Our triggers are compared to the letter with what this version makes; tables and indexes by what
+they do, since selectools and other programs write theirs in words of their own. Columns and plain
+indexes of others stay, as do views and triggers on tables of others.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 
 from ...errors import StorageError
 from .index.words import WORD_TABLES
@@ -23,6 +29,21 @@ _OBJECTS = f"""
 """
 
 
+_COLUMNS = "SELECT name, hidden, dflt_value FROM pragma_table_xinfo(?)"
+# The indexes that do more than to find rows. One that a key made has a number in its name.
+_INDEXES = """
+    SELECT CASE i.origin WHEN 'c' THEN i.name ELSE '' END, i.partial,
+    group_concat(lower(ifnull(k.name, '?')) || ' ' || k.coll)
+    FROM pragma_index_list(?) AS i JOIN pragma_index_xinfo(i.name) AS k WHERE k.key
+    GROUP BY i.name HAVING i."unique" OR i.partial OR min(k.cid) < -1
+"""
+_QUOTED = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/""", re.DOTALL
+)
+_CHECK = re.compile(r"\b(?:CHECK|CONFLICT)\b", re.IGNORECASE)
+_LITERAL = re.compile(r"(?:'(?:[^']|'')*'|[-+]?[\w.]+)?")
+
+
 class ForeignObjectsError(StorageError):
     """The database holds triggers or views of others in the place of ours, or on it."""
 
@@ -30,12 +51,49 @@ class ForeignObjectsError(StorageError):
 def foreign_objects(connection: sqlite3.Connection) -> list[str]:
     """What on our tables is not ours, in words."""
     is_current = version_of(connection) == VERSION
-    rows = connection.execute(_OBJECTS, _OURS * 2).fetchall()
-    return [
+    rows = [tuple(map(_text, row)) for row in connection.execute(_OBJECTS, _OURS * 2)]
+    found = [
         f"{kind} {name!r} on {table!r}" if kind == "trigger" else f"{kind} {name!r}"
-        for kind, name, table, sql in (map(_text, row) for row in rows)
+        for kind, name, table, sql in rows
         if not _is_ours(kind, name, table, sql, is_current=is_current)
     ]
+    # What a view or virtual table is in the place of is not looked into: that runs its code.
+    # The index of an older version is made anew before anything is written.
+    tables = {
+        name.lower(): sql
+        for kind, name, _, sql in rows
+        if kind == "table" and name not in WORD_TABLES and (is_current or name.lower() == "traces")
+    }
+    return found or [
+        *(f"a check of {name!r}" for name, sql in tables.items() if _has_check(sql)),
+        *_foreign_columns(connection, tables),
+        *_foreign_indexes(connection, tables),
+    ]
+
+
+def _has_check(sql: str) -> bool:
+    """Whether a table has rules that nothing but its text tells of."""
+    return _CHECK.search(_QUOTED.sub(" ", sql)) is not None
+
+
+def _foreign_columns(connection: sqlite3.Connection, tables: Collection[str]) -> Iterator[str]:
+    for name in tables:
+        for column, hidden, default in connection.execute(_COLUMNS, (name,)):
+            if hidden or not _LITERAL.fullmatch(_text(default)):
+                yield f"column {_text(column)!r} of {name!r}"
+
+
+def _foreign_indexes(connection: sqlite3.Connection, tables: Collection[str]) -> Iterator[str]:
+    for name in tables:
+        found, own = _indexes(connection, name), _own_indexes()[name]
+        for index, *_ in sorted(found - own):
+            yield f"index {index!r} on {name!r}" if index else f"a unique column of {name!r}"
+        if any(not index for index, *_ in own - found):
+            yield f"{name!r} without its key"
+
+
+def _indexes(connection: sqlite3.Connection, table: str) -> set[tuple[str, ...]]:
+    return {tuple(map(_text, row)) for row in connection.execute(_INDEXES, (table,))}
 
 
 def refuse_foreign_objects(connection: sqlite3.Connection, where: str) -> None:
@@ -51,7 +109,7 @@ def refuse_foreign_objects(connection: sqlite3.Connection, where: str) -> None:
 
 def problem_of(found: Sequence[str]) -> str:
     """What is wrong, for people."""
-    return f"unknown triggers or views act on its tables: {', '.join(found)}"
+    return f"unknown triggers, views or constraints act on its tables: {', '.join(found)}"
 
 
 _REMEDY = (
@@ -79,12 +137,26 @@ def _is_ours(kind: str, name: str, table: str, sql: str, *, is_current: bool) ->
 
 @functools.cache
 def _own_triggers() -> dict[str, str]:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
-        made.text_factory = bytes
-        migrate(made)
+    with _own_database() as made:
         rows = made.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
         return {_text(name): _text(sql) for name, sql in rows}
 
 
+@functools.cache
+def _own_indexes() -> dict[str, set[tuple[str, ...]]]:
+    with _own_database() as made:
+        return {name: _indexes(made, name) for name in ("traces", *TABLES)}
+
+
+@contextmanager
+def _own_database() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
+        made.text_factory = bytes
+        migrate(made)
+        yield made
+
+
 def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return "" if value is None else str(value)

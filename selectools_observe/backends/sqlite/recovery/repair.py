@@ -99,6 +99,7 @@ def _copy(file: str, path: str) -> None:
     shutil.copyfile(file, path)
     for part in ("-wal", "-journal"):
         if os.path.exists(file + part):
+            check_regular(file + part)
             create(path + part)
             shutil.copyfile(file + part, path + part)
 
