@@ -925,7 +925,8 @@ class TestNothingEscapesBare:
         with pytest.raises(StorageError, match="not b"):
             database.save_many([trace("a"), trace("b")])
         with pytest.raises(
-            StorageError, match="unknown triggers, views or constraints act on its tables: trigger 'no'"
+            StorageError,
+            match="unknown triggers, views or constraints act on its tables: trigger 'no'",
         ):
             database.save(trace("a"))
         with contextlib.closing(sqlite3.connect(database.path)) as raw, raw:
