@@ -65,8 +65,8 @@ class StepScan:
     """
 
     __slots__ = (
-        "_completion_tokens", "_costs", "_models", "_prompt_tokens", "_tools", "failed",
-        "has_input", "has_output", "types",
+        "_completion_tokens", "_cost_usd", "_costs", "_models", "_prompt_tokens", "_tools",
+        "failed", "has_input", "has_output", "types",
     )  # fmt: skip
 
     def __init__(self, steps: Sequence[TraceStep]) -> None:  # noqa: C901 - once a field
@@ -102,7 +102,7 @@ class StepScan:
         self.types = {str.__str__(kind) for kind in kinds}
         self._tools, self._models = tools, models
         self._prompt_tokens, self._completion_tokens = prompt_tokens, completion_tokens
-        self._costs = costs
+        self._costs, self._cost_usd = costs, _dollars(costs) if costs else 0.0
 
     def facts(self, parent_run_id: object) -> TraceFacts:
         """What filters ask of the run, by what is stored, which may differ from what was given."""
@@ -121,25 +121,21 @@ class StepScan:
     @property
     def is_free(self) -> bool:
         """Whether some step says what it cost, and all that do say nothing."""
-        return bool(self._costs) and _is_nothing(self._costs)
+        return bool(self._costs) and not self._cost_usd and any(map(is_finite, self._costs))
 
     def usage(self) -> TraceUsage:
         """The sums of tokens and costs; what is no finite number counts as 0."""
         return TraceUsage(
             _whole(self._prompt_tokens) if self._prompt_tokens else 0,
             _whole(self._completion_tokens) if self._completion_tokens else 0,
-            _dollars(self._costs) if self._costs else 0.0,
+            self._cost_usd,
         )
 
 
 def is_free_of(steps: Sequence[Any]) -> bool:
     """Whether some step says what it cost, and all that do say nothing."""
     reported = [step.cost_usd for step in steps if step.cost_usd is not None]
-    return _is_nothing(reported)
-
-
-def _is_nothing(costs: Sequence[Number]) -> bool:
-    return any(map(is_finite, costs)) and not _dollars(costs)
+    return any(map(is_finite, reported)) and not _dollars(reported)
 
 
 def has_error(steps: Sequence[SummarizedStep]) -> bool:
@@ -163,7 +159,8 @@ def usage_of(steps: Sequence[SummarizedStep]) -> TraceUsage:
 def _whole(values: Sequence[Number]) -> int:
     if not _INTEGERS.issuperset(map(type, values)):
         values = [int(value) for value in values if is_finite(value)]
-    return max(-_LARGEST, min(int(sum(values)), _LARGEST))
+    total = int(sum(values))
+    return total if -_LARGEST <= total <= _LARGEST else max(-_LARGEST, min(total, _LARGEST))
 
 
 def _dollars(values: Sequence[Number]) -> float:

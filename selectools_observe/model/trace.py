@@ -596,6 +596,9 @@ class _Timed(Protocol):
     def duration_ms(self) -> Number: ...
 
 
+_NODE_END = StepType.GRAPH_NODE_END  # an enumeration takes long to look up a member of its own
+
+
 def span_of(start_time: Number, steps: Sequence[_Timed]) -> tuple[Number | None, float | None]:
     """When a run began, seconds since 1970, and how long it took, milliseconds.
 
@@ -613,7 +616,7 @@ def span_of(start_time: Number, steps: Sequence[_Timed]) -> tuple[Number | None,
                 began = at
             took = step.duration_ms
             if took.__class__ is float or took.__class__ is int or is_finite(took):
-                is_end = not 0 < took < _LATEST or step.type == StepType.GRAPH_NODE_END
+                is_end = not 0 < took < _LATEST or step.type == _NODE_END
                 end = at if is_end else at + took / 1000
                 if ended is None or end > ended:
                     ended = end
