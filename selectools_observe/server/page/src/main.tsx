@@ -10,10 +10,10 @@ import { seen } from "./parts/highlight";
 import { write } from "./route";
 import "./app.css";
 
+const NAME = "selectools-observe";
+
 if (typeof document === "undefined") answer(globalThis as never);
 else start();
-
-const NAME = "selectools-observe";
 
 function start(): void {
   const script = document.currentScript as HTMLScriptElement | null;
