@@ -161,7 +161,7 @@ def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> i
         if filters == TraceFilter(limit=filters.limit):
             (number,) = connection.execute(_COUNT_INDEXED).fetchone()
             foreign = CandidateQuery(connection, PageRequest(filters)).foreign_rows()
-            number += sum(1 for row_id in foreign if _is_match(connection, where, row_id, filters))
+            number += sum(1 for _ in matching(connection, where, foreign, filters))
             return min(int(number), _most(filters.limit))
         with closing(_matching_ids(connection, where, filters)) as ids:
             return sum(1 for _ in islice(ids, _most(filters.limit)))
@@ -183,10 +183,15 @@ def _matching_ids(
             yield found.key
         return
     yielder = GilYielder()
-    for row_id, sure in CandidateQuery(connection, PageRequest(filters)).candidates():
+    narrowing = CandidateQuery(connection, PageRequest(filters))
+    for some in chunks(narrowing.candidates(), min(ROWS_AT_ONCE, _most(filters.limit))):
+        unsure = [candidate for candidate in some if not candidate[1]]
+        read: set[int] = set()
+        for found in _summaries(connection, where, unsure, filters) if unsure else ():
+            yielder.maybe_yield()
+            read.add(found.key)
         yielder.maybe_yield()
-        if sure or _is_match(connection, where, row_id, filters):
-            yield row_id
+        yield from [row_id for row_id, sure in some if sure or row_id in read]
 
 
 def matching(
@@ -202,12 +207,6 @@ def matching(
         return
     for some in chunks(row_ids, ROWS_AT_ONCE):
         yield from _summaries(connection, where, [(row_id, False) for row_id in some], filters)
-
-
-def _is_match(
-    connection: sqlite3.Connection, where: str, row_id: int, filters: TraceFilter
-) -> bool:
-    return any(True for _ in _summaries(connection, where, [(row_id, False)], filters))
 
 
 def rows_found(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from ...errors import StorageError
 from ...model.annotations import Annotation
@@ -46,10 +46,12 @@ from .rows import WrittenTrace, to_write
 from .writer import Unit, Writer
 
 _IDLE_PIECE = 0.02  # seconds of making rollups at a time
+_SHORT = 10_000  # runs whose facets are told about as soon as a page
 
 T = TypeVar("T")
 Args = ParamSpec("Args")
 HeldT = TypeVar("HeldT")
+Ask: TypeAlias = Callable[..., Coroutine[Any, Any, bool]]
 
 
 class SQLiteStore(FileCore[WrittenTrace]):
@@ -161,15 +163,17 @@ class SQLiteStore(FileCore[WrittenTrace]):
 
     async def _facets(self, filters: TraceFilter, collector: FacetCollector) -> None:
         if can_aggregate(filters):
-            await self._make_rollups(sums=False)
             state = self._loop_local.current()
-            if await state.count(add_facets, self._where, filters, collector):
+            ask: Ask = state.scan if _is_short(filters) else state.count
+            await self._make_rollups(ask, sums=False)
+            if await ask(add_facets, self._where, filters, collector):
                 return
         await super()._facets(filters, collector)
 
-    async def _make_rollups(self, *, sums: bool = True) -> None:
+    async def _make_rollups(self, ask: Ask | None = None, *, sums: bool = True) -> None:
         """Make what is missing, in many steps: whoever asks may be cancelled between them."""
-        while await self._loop_local.current().count(make_rollups, self._where, sums=sums):
+        ask = self._loop_local.current().count if ask is None else ask
+        while await ask(make_rollups, self._where, sums=sums):
             self._check_open()
 
     async def _delete(self, run_id: str) -> bool:
@@ -283,6 +287,12 @@ class SQLiteStore(FileCore[WrittenTrace]):
         mine, others = self._loop_local.take_all()
         for state in [*others, *([mine] if mine else [])]:
             state.abandon()
+
+
+def _is_short(filters: TraceFilter) -> bool:
+    """Whether this asks for a few of the newest, which wait for no count of a million."""
+    limit = filters.limit
+    return limit is not None and limit <= _SHORT and filters == TraceFilter(limit=limit)
 
 
 class _LoopState:
