@@ -92,10 +92,12 @@ def snapshot(trace: object, *, compact: bool = False) -> Snapshot:
 
 def _snapshot(own: AgentTrace, run_id: str, *, compact: bool) -> Snapshot:
     steps = list(own.steps)
-    validate_steps(steps, run_id)
+    plain = validate_steps(steps, run_id) or all(
+        [_has_names(step.extra, STEP_FIELDS) for step in steps]
+    )
     check_metadata_depth(own.metadata)
     packed = None
-    if _has_names(own.extra, _RUN_NAMES) and all([_has_names(s.extra, STEP_FIELDS) for s in steps]):
+    if plain and _has_names(own.extra, _RUN_NAMES):
         # The total is seldom asked for: see `Snapshot.trace`.
         run = written(own, run_id, 0, steps, own.metadata or msgspec.UNSET)
         packed = _pack((run, own.extra))
