@@ -191,11 +191,11 @@ class TestADamagedIndex:
             connection.execute("PRAGMA writable_schema = ON")
             connection.execute("DELETE FROM sqlite_master WHERE name = 'idx_traces_created'")
         with raw(database) as connection:
-            connection.execute("CREATE INDEX idx_traces_created ON traces(created_at DESC)")
+            index = "CREATE INDEX idx_traces_created ON traces(created_at DESC)"
+            connection.execute(f"{index} WHERE steps > 1")
             connection.execute("PRAGMA writable_schema = ON")
             connection.execute(
-                "UPDATE sqlite_master SET sql = sql || ' WHERE steps > 1' "
-                "WHERE name = 'idx_traces_created'"
+                "UPDATE sqlite_master SET sql = ? WHERE name = 'idx_traces_created'", (index,)
             )
         report = trust.verify(database)
         assert report.index_only, str(report)
