@@ -29,12 +29,14 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..errors import TraceStoreError
 from ..model.codec import decode, decode_step
 from ..model.trace import AgentTrace, TraceStep
+from .atomic_file import sync_folder
 from .filelock import try_to_lock
+from .private_files import FILE_MODE, make_folder
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +48,30 @@ UNFINISHED = "unfinished"
 BEGIN, DOING, STEP, END, FORGET = b"begin", b"doing", b"step", b"end", b"forget"
 SUFFIX = ".record"
 BEING_MADE = ".new"  # not locked yet
-_NAME = re.compile(r"[0-9a-f]{16}\.record")
-_BEING_MADE_NAME = re.compile(r"[0-9a-f]{16}\.new")
-_BEGUN = re.compile(
-    rb"[0-9a-f]{0,8}|[0-9a-f]{8} \d*|[0-9a-f]{8} \d+ [a-z]*|[0-9a-f]{8} \d+ [a-z]+ \d*"
-    rb"|[0-9a-f]{8} \d+ (?:begin|doing|step|end|forget) \d+ .*",
-    re.DOTALL,
+
+
+class RecordForm(NamedTuple):
+    """What the records of a folder are like: nothing else there is taken, or removed."""
+
+    names: re.Pattern[str]
+    begun: re.Pattern[bytes]  # a line without its end
+
+    def has(self, line: bytes) -> bool:
+        """Whether a line is one of ours, or how one begins."""
+        if line.endswith(b"\n"):
+            return payload_of(line) is not None
+        return self.begun.fullmatch(line) is not None
+
+
+RUN_RECORDS = RecordForm(
+    re.compile(r"[0-9a-f]{16}\.(?:record|new)"),
+    re.compile(
+        rb"[0-9a-f]{0,8}|[0-9a-f]{8} \d*|[0-9a-f]{8} \d+ [a-z]*|[0-9a-f]{8} \d+ [a-z]+ \d*"
+        rb"|[0-9a-f]{8} \d+ (?:begin|doing|step|end|forget) \d+ .*",
+        re.DOTALL,
+    ),
 )
+_NEW_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _RECORD_FLAGS = (
     os.O_RDWR
     | getattr(os, "O_BINARY", 0)
@@ -79,8 +98,51 @@ def owners_of(path: str | None) -> Collection[int]:
 
 def to_line(run: int, kind: bytes, step: int, body: bytes) -> bytes:
     """A line of a record, with its newline."""
-    payload = b"%d %b %d %b" % (run, kind, step, body)
+    return checked_line(b"%d %b %d %b" % (run, kind, step, body))
+
+
+def checked_line(payload: bytes) -> bytes:
+    """A line with the checksum of what it says."""
     return b"%08x %b\n" % (zlib.crc32(payload), payload)
+
+
+def payload_of(line: bytes) -> bytes | None:
+    """What a line says; None if it is damaged."""
+    checksum, _, payload = line.removesuffix(b"\n").partition(b" ")
+    try:
+        return payload if payload and int(checksum, 16) == zlib.crc32(payload) else None
+    except ValueError:
+        return None
+
+
+def new_record(folder: str, stem: str, suffix: str) -> tuple[str, int]:
+    """A new record: locked before others can see it, or one of them would take it for dead.
+
+    Raises:
+        OSError: It cannot be made; the folder is a symbolic link.
+    """
+    path = os.path.join(folder, stem)
+    fd = _new_file(folder, path + BEING_MADE)
+    try:
+        try_to_lock(fd)
+        os.rename(path + BEING_MADE, path + suffix)
+        with contextlib.suppress(OSError):  # where folders can be synced
+            sync_folder(folder)
+    except BaseException:
+        os.close(fd)
+        raise
+    return path + suffix, fd
+
+
+def _new_file(folder: str, path: str) -> int:
+    while True:
+        make_folder(folder)
+        if os.path.islink(folder):
+            raise OSError(errno.ELOOP, "the folder of journals is a link", folder)
+        try:
+            return os.open(path, _NEW_FLAGS, FILE_MODE)
+        except FileNotFoundError:
+            continue  # somebody removed the folder, since it was empty
 
 
 class RecordedRun:
@@ -144,12 +206,9 @@ def _heed(runs: dict[int, RecordedRun], run: int, kind: bytes, step: int, body: 
 
 
 def _checked(line: bytes) -> tuple[int, bytes, int, bytes] | None:
-    """What a line says; None if it is damaged."""
-    checksum, _, payload = line.removesuffix(b"\n").partition(b" ")
+    """What a line says, in its parts; None if it is damaged."""
     try:
-        if int(checksum, 16) != zlib.crc32(payload):
-            return None
-        run, kind, step, body = payload.split(b" ", 3)
+        run, kind, step, body = (payload_of(line) or b"").split(b" ", 3)
         return int(run), kind, int(step), body
     except ValueError:
         return None
@@ -170,17 +229,21 @@ class Claim:
         Raises:
             ValueError: It is no record of ours.
         """
+        return runs_in(self.lines())
+
+    def lines(self) -> Iterator[bytes]:
+        """Its lines.
+
+        Raises:
+            ValueError: It is no record of ours; said at the end.
+        """
         self._is_ours = not os.fstat(self._fd).st_size
         with open(os.dup(self._fd), "rb") as file:
-            runs = runs_in(map(self._noted, file))
+            for line in file:
+                self._is_ours = self._is_ours or self._folder.form.has(line)
+                yield line
         if not self._is_ours:
-            raise ValueError("it is not a run journal; it is left unchanged")
-        return runs
-
-    def _noted(self, line: bytes) -> bytes:
-        if not self._is_ours:
-            self._is_ours = _checked(line) is not None or _is_begun(line)
-        return line
+            raise ValueError("it is not a journal of ours; it is left unchanged")
 
     def remove(self) -> None:
         """Remove the record: its runs are in the store."""
@@ -191,11 +254,6 @@ class Claim:
     def release(self) -> None:
         """Let others have it, if it is still there."""
         os.close(self._fd)
-
-
-def _is_begun(line: bytes) -> bool:
-    """Whether a line without an end is how one of ours begins."""
-    return not line.endswith(b"\n") and _BEGUN.fullmatch(line) is not None
 
 
 def remove_if_empty(folder: str) -> None:
@@ -213,14 +271,18 @@ class JournalFolder:
     Args:
         path: The folder.
         owners: Whose records are taken, besides the user's own.
+        form: What they are called and what is in them.
 
     Raises:
         FileNotFoundError: There is none.
         OSError: It is a link, no folder, or somebody else's.
     """
 
-    def __init__(self, path: str, owners: Collection[int] = ()) -> None:
+    def __init__(
+        self, path: str, owners: Collection[int] = (), form: RecordForm = RUN_RECORDS
+    ) -> None:
         self.path = path
+        self.form = form
         self._owners = {*owners, *_own_id()}
         if stat.S_ISLNK(os.lstat(path).st_mode):
             raise OSError(errno.ELOOP, "it is a symbolic link")
@@ -239,10 +301,14 @@ class JournalFolder:
     def records(self) -> list[str]:
         """The paths of the records, alive or not."""
         names = os.listdir(self.path if self._fd is None else self._fd)
-        for name in filter(_BEING_MADE_NAME.fullmatch, names):
+        found = []
+        for name in sorted(filter(self.form.names.fullmatch, names)):
+            if not name.endswith(BEING_MADE):
+                found.append(os.path.join(self.path, name))
+                continue
             with contextlib.suppress(OSError):
                 self._remove_if_forgotten(name)
-        return sorted(os.path.join(self.path, name) for name in filter(_NAME.fullmatch, names))
+        return found
 
     def claim(self, path: str) -> Claim | None:
         """Take a record; None if its writer lives, or somebody else is recovering it.

@@ -14,6 +14,7 @@ from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
+from ..backends.private_files import create, make_folder
 from ..model.annotations import Annotation
 from ..model.codec import decode
 from ..model.json_values import loads
@@ -70,18 +71,11 @@ def write_parquet(runs: Iterable[Saved], folder: str | os.PathLike[str]) -> int:
         with _Days(pyarrow, made) as days:
             for run in runs:
                 days.add(run)
-        os.chmod(made, 0o777 & ~_umask())
         os.rename(made, path)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
     return days.count
-
-
-def _umask() -> int:
-    found = os.umask(0o077)
-    os.umask(found)
-    return found
 
 
 class _Days:
@@ -123,9 +117,10 @@ class _Days:
 
     def _open(self, day: str) -> pq.ParquetWriter:
         folder = os.path.join(self._folder, f"day={day}")
-        os.makedirs(folder, exist_ok=True)
+        make_folder(folder)
         path = os.path.join(folder, f"part-{self._parts[day]:05}.parquet")
         self._parts[day] += 1
+        create(path)
         writer: pq.ParquetWriter = self._pyarrow.parquet.ParquetWriter(
             path, schema(self._pyarrow), compression="zstd"
         )

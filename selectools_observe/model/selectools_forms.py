@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from functools import partial
 from typing import Any, TypeAlias
 
 from .codec import encode
@@ -33,9 +34,9 @@ def _row(number: int, step: TraceStep) -> str:
 
 
 def write_json(trace: AgentTrace, path: str | os.PathLike[str]) -> None:
-    """The run as JSON in a file, indented."""
+    """The run as JSON in a file, indented; a new file is the user's alone."""
     data = json.loads(encode(trace).trace)
-    with open(path, "w", encoding="utf-8") as file:
+    with open(path, "w", encoding="utf-8", opener=partial(os.open, mode=0o600)) as file:
         json.dump(data, file, indent=2)
 
 

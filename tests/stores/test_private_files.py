@@ -14,6 +14,8 @@ from selectools_observe.backends import journal_file
 from selectools_observe.capture import Recorder
 from selectools_observe.capture.journal.recovery import recover
 from selectools_observe.errors import TraceStoreError
+from selectools_observe.integrations.opentelemetry.span_journal import SpanJournal
+from selectools_observe.integrations.opentelemetry.spans import SpanRecord
 from selectools_observe.model.codec import encode
 from selectools_observe.stores import maintenance
 
@@ -67,9 +69,12 @@ class TestModes:
             exported = tmp_path / "out" / f"export.{form}"
             result = run("-s", source, "export", "--format", form, "-o", exported)
             assert result.returncode == 0, result.stderr
-        found = list((tmp_path / "out").iterdir())
-        assert len(found) >= 7
-        assert {oct(mode(each)) for each in found} == {"0o600"}
+        result = run("-s", source, "export", "--parquet", tmp_path / "out" / "parts")
+        assert result.returncode == 0, result.stderr
+        found = list((tmp_path / "out").rglob("*"))
+        assert len(found) >= 10
+        for each in found:
+            assert mode(each) == (0o700 if each.is_dir() else 0o600), each
         assert mode(source) == 0o666  # as the user said
 
     def test_what_the_user_said_stays(self, tmp_path, kind):
@@ -85,6 +90,23 @@ class TestModes:
         result = run("-s", path, "export", "--format", "jsonl", "--force", "-o", exported)
         assert result.returncode == 0
         assert mode(exported) == 0o644
+
+    def test_a_run_as_json(self, tmp_path):
+        trace = AgentTrace(run_id="a")
+        (tmp_path / "shared.json").touch(0o644)
+        for name, expected in (("new.json", 0o600), ("shared.json", 0o644)):
+            trace.to_json(tmp_path / name)
+            assert mode(tmp_path / name) == expected
+
+    def test_spans_that_wait(self, tmp_path, kind):
+        path = tmp_path / f"v.{kind}"
+        with KINDS[kind](path) as store:
+            journal = SpanJournal(f"{path}.spans", str(path))
+            journal.append([SpanRecord("t", "s")])
+            (made,) = (tmp_path / f"v.{kind}.spans").iterdir()
+            assert (mode(made.parent), mode(made)) == (0o700, 0o600)
+            journal.close()
+            assert len(store.list()) == 0
 
 
 def special(path, what: str) -> None:
@@ -245,3 +267,91 @@ class TestJournals:
         opened.close()
         assert (victim / NAME).exists()
         assert not (tmp_path / "moved" / NAME).exists()
+
+
+SPANS = "12-0123456789abcdef0123456789abcdef.spans"
+
+
+@pytest.fixture
+def left(tmp_path):
+    """The journal of a receiver that is gone, as a file outside of the folder that is looked at."""
+    journal = SpanJournal(str(tmp_path / "gone"))
+    journal.append([SpanRecord("t", "theirs")])
+    os.close(journal._fd)  # as when its process is killed
+    return (tmp_path / "gone").rename(tmp_path / "elsewhere") / os.path.basename(journal._name)
+
+
+@pytest.fixture
+def spans(tmp_path):
+    made = tmp_path / "v.db.spans"
+    made.mkdir()
+    return made
+
+
+def taken(folder) -> list[str]:
+    """The spans that a receiver of the store takes over."""
+    journal = SpanJournal(str(folder), str(folder).removesuffix(".spans"))
+    return [record.span_id for _, records in journal.taken_over() for record in records]
+
+
+class TestSpanJournals:
+    def test_one_of_ours_is_taken(self, spans, left):
+        left.rename(spans / SPANS)
+        assert taken(spans) == ["theirs"]
+        assert not spans.exists()
+
+    @pytest.mark.parametrize("content", [b"", b"0", b"01234567 ", b'01234567 [{"half'])
+    def test_one_cut_short_is_removed(self, spans, content):
+        (spans / SPANS).write_bytes(content)
+        assert taken(spans) == []
+        assert not spans.exists()
+
+    def test_a_link_to_a_folder_is_refused(self, tmp_path, left, caplog):
+        (left.parent / "notes.spans").write_bytes(b"mine\n")
+        (tmp_path / "v.db.spans").symlink_to(left.parent)
+        assert taken(tmp_path / "v.db.spans") == []
+        with pytest.raises(OSError, match="link"):
+            SpanJournal(str(tmp_path / "v.db.spans")).append([SpanRecord("t", "s")])
+        assert len(list(left.parent.iterdir())) == 2
+        assert "link" in caplog.text
+
+    @pytest.mark.parametrize("content", [b"vinyl\n", b"\n", b"GIF89a", b'00000000 [{"a": 1}]\n'])
+    @pytest.mark.parametrize("name", [SPANS, "notes.spans", SPANS.replace("spans", "new")])
+    def test_what_is_not_ours_stays(self, spans, left, name, content):
+        (spans / name).write_bytes(content)
+        os.utime(spans / name, (0, 0))
+        left.rename(spans / left.name)
+        assert taken(spans) == ["theirs"]
+        assert (spans / name).read_bytes() == content
+
+    @pytest.mark.parametrize("kind_of_link", ["symbolic", "hard"])
+    def test_a_link_to_a_journal_is_refused(self, spans, left, kind_of_link):
+        (os.symlink if kind_of_link == "symbolic" else os.link)(left, spans / SPANS)
+        assert taken(spans) == []
+        assert left.stat().st_size
+        assert (spans / SPANS).exists()
+
+    @pytest.mark.timeout(60)
+    @pytest.mark.parametrize("name", [SPANS, "x.spans"])
+    def test_a_pipe_does_not_hang(self, spans, left, name):
+        os.mkfifo(spans / name)
+        left.rename(spans / left.name)
+        assert taken(spans) == ["theirs"]
+        assert [each.name for each in spans.iterdir()] == [name]
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+    @pytest.mark.parametrize("what", ["folder", "file"])
+    def test_another_users_are_refused(self, spans, left, what, caplog):
+        left.rename(spans / SPANS)
+        os.chown(spans if what == "folder" else spans / SPANS, OTHER, OTHER)
+        assert taken(spans) == []
+        assert (spans / SPANS).exists()
+        assert "another user" in caplog.text
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+    def test_those_of_the_stores_owner_are_taken(self, tmp_path, spans, left):
+        left.rename(spans / SPANS)
+        (tmp_path / "v.db").touch()
+        for path in (spans, spans / SPANS, tmp_path / "v.db"):
+            os.chown(path, OTHER, OTHER)
+        assert taken(spans) == ["theirs"]

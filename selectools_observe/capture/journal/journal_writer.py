@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 import threading
 import weakref
 
-from ...backends.atomic_file import sync_folder, write_all
-from ...backends.filelock import try_to_lock
+from ...backends.atomic_file import write_all
 from ...backends.journal_file import (
     BEGIN,
-    BEING_MADE,
     DOING,
     END,
     FORGET,
     STEP,
     SUFFIX,
+    new_record,
     remove_if_empty,
     to_line,
 )
-from ...backends.private_files import make_folder
 from ...runtime.fork import rest_during_forks
 
 _WORTH_EMPTYING = 64 * 1024  # bytes
@@ -155,28 +152,7 @@ class LiveRecord:
         return self._written
 
     def _make(self) -> tuple[str, int]:
-        """A new record: locked before others can see it, or one of them would take it for dead."""
-        path = os.path.join(self._folder, secrets.token_hex(8))
-        fd = self._new_file(path + BEING_MADE)
-        try:
-            try_to_lock(fd)
-            os.rename(path + BEING_MADE, path + SUFFIX)
-            _sync_folder(self._folder)
-        except BaseException:
-            os.close(fd)
-            raise
-        return path + SUFFIX, fd
-
-    def _new_file(self, path: str) -> int:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        while True:
-            make_folder(self._folder)
-            if os.path.islink(self._folder):
-                raise OSError(errno.ELOOP, "the folder of run journals is a link", self._folder)
-            try:
-                return os.open(path, flags, 0o600)
-            except FileNotFoundError:
-                continue  # somebody removed the folder, since it was empty
+        return new_record(self._folder, secrets.token_hex(8), SUFFIX)
 
     def _is_worth_rewriting(self) -> bool:
         return self._size > _WORTH_REWRITING and self._size > 2 * self.kept_bytes
@@ -218,9 +194,3 @@ class LiveRecord:
         last_run = self._last_run
         self._begin_again()
         self._last_run = last_run
-
-
-def _sync_folder(folder: str) -> None:
-    """Make the name of a new file survive power loss, where folders can be synced."""
-    with contextlib.suppress(OSError):
-        sync_folder(folder)

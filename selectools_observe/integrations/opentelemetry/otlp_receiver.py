@@ -86,14 +86,15 @@ class OtlpReceiver:
         journal: bool | str | os.PathLike[str] = True,
         on_error: OnError | None = None,
     ) -> None:
-        folder = _journal_folder(store) if journal is True else journal
+        path = _file_of(store)
+        folder = (path and f"{path}.spans") if journal is True else journal
         self._gatherer = SpanAssembler(
             store,
             max_wait=max_wait,
             max_idle=max_idle,
             max_spans=max_spans,
             other_spans=other_spans,
-            journal=SpanJournal(os.fspath(folder)) if folder else None,
+            journal=SpanJournal(os.fspath(folder), path) if folder else None,
             on_error=on_error,
         )
         self._max_bytes = max_bytes
@@ -218,9 +219,9 @@ class OtlpReceiver:
         return body if len(body) <= self._max_bytes else None
 
 
-def _journal_folder(store: object) -> str | None:
+def _file_of(store: object) -> str | None:
     path = getattr(innermost(store), "path", None)
-    return f"{path}.spans" if isinstance(path, str) else None
+    return path if isinstance(path, str) else None
 
 
 def _error(status: int, text: str) -> OtlpReply:

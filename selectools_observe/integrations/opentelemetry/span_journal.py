@@ -11,23 +11,33 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import threading
 import uuid
-import zlib
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from ...backends.atomic_file import write_all
-from ...backends.filelock import try_to_lock
+from ...backends.journal_file import (
+    JournalFolder,
+    RecordForm,
+    checked_line,
+    new_record,
+    owners_of,
+    payload_of,
+    remove_if_empty,
+)
 from ...model.json_values import dumps, loads
 from .spans import SpanRecord, from_plain, to_plain
 
 log = logging.getLogger(__name__)
 
 _SUFFIX = ".spans"
-_BEING_MADE = ".new"  # not locked yet
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+_FORM = RecordForm(
+    re.compile(r"\d+-[0-9a-f]{32}\.(?:spans|new)"),
+    re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (?:\[.*)?", re.DOTALL),
+)
 # Bytes beyond which what waits is written again: what does not wait any more takes room till then.
 _LARGE = 16 * 2**20
 
@@ -37,10 +47,13 @@ class SpanJournal:
 
     Args:
         folder: Where the journals of all receivers of a store are; made if need be.
+        store_file: The store's file, whose owner's journals are taken over too.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, store_file: str | None = None) -> None:
         self.folder = folder
+        self._store_file = store_file
+        self._refused: set[str] = set()  # said once
         self._lock = threading.Lock()
         self._fd: int | None = None
         self._name = ""
@@ -71,27 +84,49 @@ class SpanJournal:
                 self._rewrite(_line(left))
 
     def taken_over(self) -> Iterator[tuple[str, list[SpanRecord]]]:
-        """The spans of receivers that are gone, by the journal they are in: see `done_with`."""
-        with contextlib.suppress(FileNotFoundError):
-            for name in sorted(os.listdir(self.folder)):
-                path = os.path.join(self.folder, name)
-                if name.endswith(_SUFFIX) and path != self._name:
-                    yield from self._taken(path)
+        """The spans of receivers that are gone, by the journal they are in.
 
-    def _taken(self, path: str) -> Iterator[tuple[str, list[SpanRecord]]]:
+        A journal is removed when the next is asked for.
+        """
         try:
-            fd = os.open(path, os.O_RDWR)
+            folder = JournalFolder(self.folder, owners_of(self._store_file), _FORM)
         except FileNotFoundError:
-            return  # another took it
+            return
+        except OSError as error:
+            self._refuse(self.folder, error)
+            return
         try:
-            if try_to_lock(fd):
-                with open(fd, "rb", closefd=False) as file:
-                    records = list(_records(path, file.read()))
-                yield path, records
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
+            for path in folder.records():
+                if path != self._name:
+                    yield from self._taken(folder, path)
         finally:
-            os.close(fd)
+            folder.close()
+
+    def _taken(self, folder: JournalFolder, path: str) -> Iterator[tuple[str, list[SpanRecord]]]:
+        try:
+            held = folder.claim(path)
+        except OSError as error:
+            self._refuse(path, error)
+            return
+        if held is None:
+            return
+        try:
+            try:
+                records = list(_records(path, held.lines()))
+            except ValueError as error:
+                self._refuse(path, error)
+                return
+            yield path, records
+            with contextlib.suppress(FileNotFoundError):
+                held.remove()
+        finally:
+            held.release()
+
+    def _refuse(self, path: str, error: Exception) -> None:
+        """Say once that something is left alone: it is looked at again and again."""
+        if path not in self._refused:
+            self._refused.add(path)
+            log.warning("%s is not taken over: %s", path, error)
 
     def close(self) -> None:
         """Let go of the file; remove it if nothing waits."""
@@ -104,8 +139,7 @@ class SpanJournal:
                     os.unlink(self._name)
             os.close(fd)
             self._name, self._size = "", 0
-            with contextlib.suppress(OSError):
-                os.rmdir(self.folder)  # if it is empty
+            remove_if_empty(self.folder)
 
     def after_fork_in_child(self) -> None:
         """Begin a journal of one's own: the parent's is the parent's."""
@@ -145,27 +179,21 @@ class SpanJournal:
             os.close(old)
 
     def _made(self) -> tuple[int, str]:
-        """A new journal, locked before others can see it."""
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        name = os.path.join(self.folder, f"{os.getpid()}-{uuid.uuid4().hex}{_SUFFIX}")
-        fd = os.open(name + _BEING_MADE, _FLAGS | os.O_EXCL, 0o600)
-        try_to_lock(fd)
-        os.rename(name + _BEING_MADE, name)
+        name, fd = new_record(self.folder, f"{os.getpid()}-{uuid.uuid4().hex}", _SUFFIX)
         return fd, name
 
 
 def _line(plain: list[dict[str, object]]) -> bytes:
-    body = dumps(plain)
-    return b"%08x %b\n" % (zlib.crc32(body), body)
+    return checked_line(dumps(plain))
 
 
-def _records(path: str, data: bytes) -> Iterator[SpanRecord]:
-    for number, line in enumerate(data.splitlines(keepends=True), 1):
+def _records(path: str, lines: Iterable[bytes]) -> Iterator[SpanRecord]:
+    for number, line in enumerate(lines, 1):
         if not line.endswith(b"\n"):
-            return  # it was being written
+            continue  # it was being written
         try:
-            crc, body = line[:8], line[9:-1]
-            if int(crc, 16) != zlib.crc32(body):
+            body = payload_of(line)
+            if body is None:
                 raise ValueError("the checksum does not match")  # noqa: TRY301 - as if it were cut
             yield from [from_plain(each) for each in loads(body)]
         except (ValueError, TypeError, msgspec.ValidationError) as error:
