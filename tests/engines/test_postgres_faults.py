@@ -234,7 +234,7 @@ def _wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-async def test_16_programs_save_while_4_follow(postgres_url):
+async def test_16_stores_save_while_4_follow(postgres_url):
     """Each follower is told of each run once, each program's runs in the order of its saves."""
     hubs = pytest.importorskip("selectools_observe.server.event_hub")
     expected = {f"w{n}-{i}" for n in range(16) for i in range(30)}
