@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from importlib import import_module
@@ -47,6 +46,8 @@ def _pyarrow() -> Any:
 def write_parquet(runs: Iterable[Saved], folder: str | os.PathLike[str]) -> int:
     """Write runs to a folder that is not there yet: ``day=2026-11-28/part-00000.parquet`` and on.
 
+    Parts are numbered in the order of the runs, through all days: see `files_in`.
+
     The folder appears under its name when it is whole, and not at all if it never is. Memory is
     bounded by a row group, 64 MiB before compression.
 
@@ -84,7 +85,7 @@ class _Days:
     def __init__(self, pyarrow: Any, folder: str) -> None:
         self._pyarrow = pyarrow
         self._folder = folder
-        self._parts: defaultdict[str, int] = defaultdict(int)
+        self._parts = 0
         self._day: str | None = None
         self._writer: pq.ParquetWriter | None = None
         self._runs: list[Saved] = []  # not yet columns
@@ -118,8 +119,8 @@ class _Days:
     def _open(self, day: str) -> pq.ParquetWriter:
         folder = os.path.join(self._folder, f"day={day}")
         make_folder(folder)
-        path = os.path.join(folder, f"part-{self._parts[day]:05}.parquet")
-        self._parts[day] += 1
+        path = os.path.join(folder, f"part-{self._parts:05}.parquet")
+        self._parts += 1
         create(path)
         writer: pq.ParquetWriter = self._pyarrow.parquet.ParquetWriter(
             path, schema(self._pyarrow), compression="zstd"

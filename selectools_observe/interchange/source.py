@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,21 @@ LONGEST = 256 * 1024 * 1024
 """The most bytes of a line, and of a JSON value, also when unpacked: they are held in memory."""
 LONGEST_TEXT = "256 MiB"
 _GZIP = b"\x1f\x8b"
+_PART = re.compile(r"(.*)/day=[^/]*/(part-[0-9]+\.parquet)", re.DOTALL)
+
+
+def files_in(folder: str) -> list[str]:
+    """The files in a folder and those in it, by their names; parts of an export by their numbers.
+
+    Runs of one day are in several parts where others were saved between them.
+    """
+    found = [os.path.join(path, name) for path, _, names in os.walk(folder) for name in names]
+
+    def place(path: str) -> tuple[str, str]:
+        part = _PART.fullmatch(path)
+        return (part[1], part[2]) if part else (os.path.dirname(path), os.path.basename(path))
+
+    return sorted(found, key=place)
 
 
 def ignore_skipped(place: str, reason: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 import selectools_observe as so
 from selectools_observe.interchange import read_saved_runs, saved_runs, write_parquet
 from selectools_observe.interchange.exports import jsonl_lines
+from selectools_observe.interchange.source import files_in
 
 FORMS = ("jsonl", "parquet", "otlp", "sqlite")
 
@@ -28,7 +29,7 @@ def files_of(form: str, store: so.SQLiteTraceStore, folder: Path) -> list[Path]:
     if form == "parquet":
         pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
         write_parquet(saved_runs(store), folder / "runs")
-        return sorted((folder / "runs").rglob("*.parquet"))
+        return [Path(name) for name in files_in(str(folder / "runs"))]
     path = folder / f"runs.{form}"
     if form == "sqlite":
         store.backup(path)

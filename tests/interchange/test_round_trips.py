@@ -92,11 +92,8 @@ ANNOTATIONS = st.fixed_dictionaries(
 
 
 def saved_in(path, runs: list[tuple[dict, datetime]], said: list[tuple[int, dict[str, Any]]]):
-    """A database with the runs. A Parquet file's runs come by day: within one in any order."""
-    days = sorted(moment.date() for _, moment in runs)
-    moments = [
-        datetime.combine(day, moment.timetz()) for day, (_, moment) in zip(days, runs, strict=True)
-    ]
+    """A database with the runs."""
+    moments = [moment for _, moment in runs]
     with so.SQLiteTraceStore(path, durability="normal") as store:
         store.save_many([so.AgentTrace.from_dict(run) for run, _ in runs], created_at=moments)
         for number, fields in said:

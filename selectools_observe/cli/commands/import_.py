@@ -11,6 +11,7 @@ from ...analytics.prices import PriceTable
 from ...interchange import JudgementSaver, UnknownFormError, forms, read_saved_runs
 from ...interchange.form import SavedRun
 from ...interchange.json_documents import IMPORT_LIMITS
+from ...interchange.source import files_in
 from ...model.limits import NO_LIMITS
 from ..command_session import Session
 from ..options import store_option, with_session
@@ -100,6 +101,4 @@ def _files(names: Sequence[str]) -> Iterator[str]:
         if not os.path.isdir(name):
             yield name
             continue
-        for folder, folders, found in os.walk(name):
-            folders.sort()
-            yield from (os.path.join(folder, file) for file in sorted(found))
+        yield from files_in(name)
