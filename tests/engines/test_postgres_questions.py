@@ -8,6 +8,7 @@ pytest.importorskip("psycopg", reason="the package psycopg is not installed")
 
 from selectools_observe import Annotation, InMemoryTraceStore, TraceFilter
 from selectools_observe.backends.postgres.connections import Connections
+from selectools_observe.backends.server_rows import key_of
 from selectools_observe.model.conditions import ScoreBound
 from selectools_observe.stores.postgres import PostgresTraceStore
 from selectools_observe.testing.samples import various_traces
@@ -76,6 +77,9 @@ def read(monkeypatch):
         ("score.quality<0.5 model:gpt-4o", len(JUDGED)),
         ("steps>=1000", 0),
         ("tokens>1000000000 cost<5", 0),
+        ("is:error", 0),
+        ("score:1.5 steps>=0", None),
+        ("(user:nobody OR user:none) model:gpt-4o", 0),
         ("score.nothing<0.5", 0),
         (ScoreBound("no\0name", "<", 1), 0),
     ],
@@ -92,3 +96,21 @@ def test_a_bounded_count_reads_no_more_than_it_must(stores, read):
     store, _ = stores
     assert store.count(TraceFilter.parse("steps>=0 -model:nothing", limit=5)) == 5
     assert len(read) == 5
+
+
+def test_an_offset_counts_runs_whose_summaries_are_damaged(stores, postgres_url):
+    import psycopg
+
+    store, _ = stores
+    every = [run.run_id for run in store.list(20)]
+    url, _, schema = postgres_url.partition("?schema=")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            f"UPDATE {schema}.traces SET summary = 'x' WHERE key = %s", [key_of(every[3])]
+        )
+    first = store.list(10)
+    assert [run.run_id for run in first] == [*every[:3], *every[4:11]]
+    assert [run.run_id for run in store.list(5, 10)] == every[10:15]
+    after = store.list(5, cursor=first.next_cursor)
+    assert [run.run_id for run in after] == every[11:16]
+    assert store.count() == len(RUNS)

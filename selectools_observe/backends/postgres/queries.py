@@ -17,7 +17,7 @@ from ...model.histogram import Tally
 from ..paging import PageRequest
 from ..ranges import Ranges
 from ..server_rows import key_of
-from ..terms import terms_of_condition, wanted_terms
+from ..terms import alternatives_of_condition, terms_of_condition, wanted_terms
 from .session import Values
 
 NEAREST = 2000
@@ -59,9 +59,13 @@ def runs_of(filters: TraceFilter) -> Condition:
 
 
 def terms_wanted(filters: TraceFilter) -> Condition | None:
-    """The filter's terms; None if it has none."""
+    """The filter's terms, and lists of which a run has one each; None if it has neither."""
     terms = [*wanted_terms(filters), *terms_of_condition(filters)]
-    return Condition("terms @> %s::bigint[]", [terms]) if terms else None
+    alternatives = alternatives_of_condition(filters)
+    parts = ["terms @> %s::bigint[]"] if terms else []
+    parts += ["terms && %s::bigint[]"] * len(alternatives)
+    values = [terms, *alternatives] if terms else alternatives
+    return Condition(" AND ".join(parts), values) if parts else None
 
 
 def narrowing(annotations: str, filters: TraceFilter) -> Condition | None:
