@@ -53,8 +53,6 @@ def test_everything_comes_back(source, tmp_path, form, target):
         if form == "parquet":
             pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
             assert run("export", "--parquet", tmp_path / "out", "-s", path).returncode == 0
-            # A partition a day: the order of saving is that of the files.
-            expected = sorted(expected, key=lambda each: each[1].date())
             read = tmp_path / "out"
         elif form == "jsonl":
             read = tmp_path / "out.jsonl"
@@ -65,13 +63,7 @@ def test_everything_comes_back(source, tmp_path, form, target):
         assert done.returncode == 0, done.stderr
     kind = so.SQLiteTraceStore if target.endswith("db") else so.JSONLTraceStore
     with kind(made) as store:
-        if form == "parquet":  # a surrogate is no text in Parquet: it comes back as an escape
-            told = told_by(store)
-            assert [each[:2] for each in told] == [each[:2] for each in expected]
-            ids = [[one.id for one in each[3]] for each in told]
-            assert ids == [[one.id for one in each[3]] for each in expected]
-        else:
-            assert told_by(store) == expected
+        assert told_by(store) == expected
         by_time = store.query(so.TraceFilter(order_by="created_at", limit=3))
         oldest = sorted(expected, key=lambda each: each[1])[:3]
         assert [summary.run_id for summary in by_time] == [each[0] for each in oldest]
