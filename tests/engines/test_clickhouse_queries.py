@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("clickhouse_connect", reason="the package clickhouse-connect is not installed")
 
 from selectools_observe import Annotation, InMemoryTraceStore, TraceFilter, TraceStep
+from selectools_observe.backends.clickhouse.connections import Connections
 from selectools_observe.model.filters import order_of
 from selectools_observe.model.groups import GROUP_ORDERS
 from selectools_observe.model.ordering import ORDERS
@@ -20,6 +21,7 @@ WHERE = (
     "tokens>1e30", f"tokens<{10**40}", "started>2026-01-01", "created>2020-01-01 steps=2",
     "score.q>2", "-score.q>2", "label:bad OR steps=1", "has:annotation", "-has:annotation steps>2",
     "tool:search", "model:gpt-4o -has:error", "user:alice OR user:bob", "tag:b*",
+    "env:production", "nothing:here", "status:error", "-status:error", "has:error steps>1",
 )  # fmt: skip
 
 
@@ -48,6 +50,22 @@ def test_filters_in_words(stores, where):
     filters = TraceFilter(where=where)
     server, memory = ([run.run_id for run in store.query(filters)] for store in stores)
     assert server == memory
+
+
+@pytest.mark.parametrize(
+    "where", ["nothing:here", "(user:nobody OR env:nowhere) steps>=0", "status:error -has:error"]
+)
+def test_what_no_run_has_reads_no_summary(stores, where, monkeypatch):
+    scan, read = Connections.scan, []
+
+    async def counted(self, sql):
+        rows = await scan(self, sql)
+        read.extend(rows)
+        return rows
+
+    monkeypatch.setattr(Connections, "scan", counted)
+    assert not stores[0].query(TraceFilter(where=where))
+    assert not read
 
 
 @pytest.mark.parametrize("order", [*ORDERS, "score.q"])

@@ -12,9 +12,12 @@ from ...model.clock import Clock
 from ...model.conditions import (
     Bound,
     Condition,
+    HasError,
+    HasField,
     IsAnnotated,
     LabelIs,
     Moment,
+    Not,
     ScoreBound,
     conjuncts,
 )
@@ -27,7 +30,7 @@ from ...model.trace import Number
 from .. import timestamps
 from ..paging import PageRequest
 from ..ranges import Ranges
-from ..terms import terms_of_condition, wanted_terms
+from ..terms import alternatives_of_condition, terms_of_condition, wanted_terms
 from .rows import uuid_of
 
 _MOMENTS: dict[Clock, str] = {
@@ -48,6 +51,7 @@ ORDERED = {
 """What runs are ordered by, as SQL."""
 
 _LARGEST = 2**100  # numbers beyond it are left to Python
+_HAS_ERROR: tuple[Condition, ...] = (HasError(), HasField("error"))
 
 
 def literal_place(place: int) -> str:
@@ -117,6 +121,7 @@ def matching(database: str, filters: TraceFilter) -> list[str]:
     terms = list(dict.fromkeys([*wanted_terms(filters), *terms_of_condition(filters)]))
     if terms:
         conditions.append(f"hasAll(terms, {terms})")
+    conditions += [f"hasAny(terms, {some})" for some in alternatives_of_condition(filters)]
     needed = (_needed(database, part) for part in conjuncts(condition_of(filters)))
     conditions += dict.fromkeys(sql for sql in needed if sql)
     text = needed_text(filters)
@@ -145,6 +150,10 @@ def _needed(database: str, condition: Condition) -> str:
     if isinstance(condition, Moment):
         moment = timestamps.to_microseconds(condition.value)
         return f"{ORDERED[condition.field]} {condition.operator} {_literal(moment)}"
+    if condition in _HAS_ERROR:
+        return "has_error"
+    if isinstance(condition, Not) and condition.part in _HAS_ERROR:
+        return "NOT has_error"
     return ""
 
 
