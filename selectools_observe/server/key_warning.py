@@ -6,9 +6,14 @@ from ..model.filters import KEYS_OF, TraceFilter, may_explain, why_nothing
 from ..protocols import AsyncQueryableTraceStore
 
 
+async def reason_for_nothing(store: AsyncQueryableTraceStore, filters: TraceFilter) -> str | None:
+    """Why nothing was found, as far as the filter and the keys of the newest runs tell."""
+    if not may_explain(filters):
+        return None
+    return why_nothing(filters, await store.facets(KEYS_OF, most=1))
+
+
 async def key_warning(store: AsyncQueryableTraceStore, filters: TraceFilter) -> dict[str, str]:
     """The field ``warning`` of the answer, if there is one to give."""
-    if not may_explain(filters):
-        return {}
-    problem = why_nothing(filters, await store.facets(KEYS_OF, most=1))
+    problem = await reason_for_nothing(store, filters)
     return {} if problem is None else {"warning": problem}

@@ -233,7 +233,7 @@ def nested(depth: int):
     return value
 
 
-_STRINGS = [
+STRING_FIELDS = [
     "tool_result",
     "reasoning",
     "error",
@@ -255,7 +255,7 @@ _durations = st.one_of(
     st.floats(0, 1e6),
 )
 _optional = {
-    **dict.fromkeys(_STRINGS, texts),
+    **dict.fromkeys(STRING_FIELDS, texts),
     **dict.fromkeys(_INTEGERS, integers),
     "tool_name": st.sampled_from(TOOLS),
     "model": st.sampled_from(MODELS),

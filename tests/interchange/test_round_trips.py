@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hostile import profile
+from hostile import STRING_FIELDS, profile
 from hypothesis import given
 from hypothesis import strategies as st
 from round_trips import FORMS, all_of, through
@@ -37,22 +37,7 @@ STEPS = st.fixed_dictionaries(
         "duration_ms": st.floats(0, 1e6),
     },
     optional={
-        **dict.fromkeys(
-            [
-                "tool_name",
-                "tool_result",
-                "model",
-                "reasoning",
-                "error",
-                "summary",
-                "node_name",
-                "checkpoint_id",
-                "interrupt_key",
-                "from_node",
-                "to_node",
-            ],
-            TEXT,
-        ),
+        **dict.fromkeys(["tool_name", "model", *STRING_FIELDS], TEXT),
         **dict.fromkeys(["prompt_tokens", "completion_tokens", "cache_read_tokens"], COUNT),
         **dict.fromkeys(["input", "output"], MESSAGES | JSON),
         **dict.fromkeys(["of a newer version", "with.a dot"], JSON),

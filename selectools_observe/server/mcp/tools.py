@@ -18,7 +18,7 @@ from ...analytics import compare
 from ...analytics.conversation import Turn, conversation_of
 from ...errors import TraceStoreError
 from ...model.annotations import Annotation
-from ...model.filters import KEYS_OF, TraceFilter, may_explain, why_nothing
+from ...model.filters import TraceFilter
 from ...model.group_sums import Group
 from ...model.json_values import dumps, plain
 from ...model.ordering import ORDERS
@@ -27,6 +27,7 @@ from ...model.text_query import SearchHit
 from ...model.trace import AgentTrace, TraceStep, TraceSummary
 from ...model.validation import as_agent_trace
 from ...protocols import AsyncQueryableTraceStore
+from ..key_warning import reason_for_nothing
 from .recorded_data import fitting, recorded, shortened
 
 P = ParamSpec("P")
@@ -328,11 +329,9 @@ class RunTools:
 
     async def _check_keys(self, where: str | None) -> None:
         """Tell of a key that no run has: it may be why nothing was found."""
-        filters = _parsed(where)
-        if may_explain(filters):
-            problem = why_nothing(filters, await self._store.facets(KEYS_OF, most=1))
-            if problem is not None:
-                raise ToolError(problem)
+        problem = await reason_for_nothing(self._store, _parsed(where))
+        if problem is not None:
+            raise ToolError(problem)
 
     async def _scores(self, run_id: str) -> dict[str, float]:
         found = await self._store.query(TraceFilter(run_ids=(run_id,)))
