@@ -116,6 +116,16 @@ def aiosqlite(session: nox.Session, version: str) -> None:
 
 
 @nox.session
+@nox.parametrize("version", ["1.0.1", "1.1.0", "1.2.0"])
+def selectools(session: nox.Session, version: str) -> None:
+    """Run the tests of its observers with the releases of selectools before the newest."""
+    install_wheel(session)
+    session.install(*group("test"), f"selectools=={version}")
+    tests = ("test_selectools.py", "test_selectools_record.py", "test_serve.py")
+    session.run("pytest", *(f"tests/integrations/{name}" for name in tests), *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check the code's style and format."""
     session.install(*group("lint"))
@@ -156,13 +166,14 @@ def install_what_ships(session: nox.Session) -> None:
 def audit(session: nox.Session) -> None:
     """Look up known vulnerabilities of what the package requires, and check the licences.
 
-    Where no advisory database can be reached, it says so and goes on.
+    It fails for packages that the advisory database could not be asked about; where there is no
+    network, ``nox -s audit -- offline`` only says so.
     """
     install_what_ships(session)
     frozen = Path(session.create_tmp()) / "requirements.txt"
     session.install("pip-audit", "pip-licenses")
     session.run("python", ".ci/supply_chain.py", "licences")
-    session.run("python", ".ci/supply_chain.py", "audit", str(frozen))
+    session.run("python", ".ci/supply_chain.py", "audit", str(frozen), *session.posargs)
 
 
 @nox.session

@@ -12,6 +12,7 @@ need a program's name beside the token, since `redact_keys` finds those by their
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 import sys
 import tomllib
@@ -19,7 +20,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-TARGET = Path(__file__).parents[1] / "selectools_observe/capture/redaction/provider_rules.py"
+TARGET = Path(__file__).parents[1] / "selectools_observe/capture/redaction/provider_rules.json"
 
 # By the name that stands before them, too general, or found by rules of our own.
 LEFT_OUT = {
@@ -32,29 +33,15 @@ _BY_NAME = (r"(?i)[\w.-]{0,50}?", r"[\w.-]{0,50}?")
 _END = re.compile(r"\(\?:\[\\x60'\"\\s;\]\|\\\\\[nr\]\|\$(?:\|\\b)?\)$")
 _LONGEST = 400  # characters of an open repetition
 
-HEADER = '''"""How the tokens of providers look. Made by ``.ci/update_token_rules.py``.
-
-Facts from the rules of gitleaks {version} (https://github.com/gitleaks/gitleaks, MIT), taken on
-{date}. For each rule: its name there, what a text must hold in lower case for it to be worth
-trying, the form, and how many bits of information each character must bear at least.
-"""
-
-VERSION = "{version}"
-TAKEN_ON = "{date}"
-
-RULES: tuple[tuple[str, tuple[str, ...], str, float], ...] = (
-{rules}
-)
-'''
-
 
 def main() -> None:
     path, version = sys.argv[1:]
     found = [_rule(rule) for rule in tomllib.loads(_toml(Path(path)))["rules"] if _is_taken(rule)]
-    rules = "\n".join(f"    {rule!r}," for rule in found)
+    rules = ",\n".join(f"  {json.dumps(rule)}" for rule in found)
     date = dt.datetime.now(dt.UTC).date().isoformat()
-    TARGET.write_text(HEADER.format(version=version, date=date, rules=rules), "utf-8")
-    print(f"{len(found)} rules in {TARGET}; format it")
+    head = f'"version": {json.dumps(version)}, "taken_on": {json.dumps(date)}'
+    TARGET.write_text(f'{{{head}, "rules": [\n{rules}\n]}}\n', "utf-8")
+    print(f"{len(found)} rules in {TARGET}")
 
 
 def _toml(path: Path) -> str:

@@ -27,6 +27,7 @@ from benchmarks.workers import Workers
 
 _HERE = Path(__file__).resolve().parent
 _DISK_BYTES = 8 << 30
+_WITH_SERVERS = ("engines",)
 _DURABILITY = (
     "SQLite in WAL mode with synchronous=FULL for everyone, each save durable when it returns; "
     "JSONL handed to the operating system without fsync for everyone; remarks name exceptions."
@@ -52,9 +53,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         type=_families,
-        default=list(FAMILIES),
         metavar="FAMILY,...",
-        help=f"some of: {', '.join(FAMILIES)}",
+        help=f"some of: {', '.join(FAMILIES)}; all by default, but a quick run leaves out those "
+        f"that start servers: {', '.join(_WITH_SERVERS)}",
     )
     parser.add_argument("--out", type=Path, help="where results.json and the pictures go")
     parser.add_argument(
@@ -65,6 +66,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, help="rounds of every probe")
     parser.add_argument("--texts", type=int, help="runs that are searched by their texts")
+    parser.add_argument("--engine-runs", type=int, help="runs in each server that is asked")
     parser.add_argument(
         "--python",
         type=_python,
@@ -75,6 +77,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         f"requirements clash; peers: {', '.join(PEERS)}",
     )
     options = parser.parse_args(arguments)
+    left_out = _WITH_SERVERS if options.quick else ()
+    options.only = options.only or [key for key in FAMILIES if key not in left_out]
     free = shutil.disk_usage(options.work or tempfile.gettempdir()).free
     if not options.quick and free < _DISK_BYTES:
         parser.error(f"a full run needs {_DISK_BYTES >> 30} GiB free where it works: see --work")
@@ -107,6 +111,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         settings,
         rounds=options.rounds or settings.rounds,
         texts=options.texts or settings.texts,
+        engine_runs=options.engine_runs or settings.engine_runs,
     )
 
 

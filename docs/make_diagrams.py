@@ -71,7 +71,7 @@ def layers() -> None:
         ((("protocols", "what a store promises: the normative docstrings"),), GREY),
         ((("model", "trace, filters, pages, codec"),), GREY),
         ((("runtime", "the only place that knows threads, loops and forks"),), GREY),
-        ((("errors", "everything that a store raises"),), GREY),
+        ((("errors", "all that a store raises"), ("extras", "which brings what is missing")), GREY),
     )
     y = 14
     for boxes, fill in rows:
@@ -82,6 +82,41 @@ def layers() -> None:
     d.arrow((655, 20), (655, y - 12))
     d.text(668, 210, "imports")
     d.save("architecture-layers.svg")
+
+
+def backends() -> None:
+    """What the backends share, from the bottom up."""
+    d = Drawing(740, 250, "Inside backends: imports point downward only")
+    rows = (
+        (
+            (("sqlite", ""), ("postgres", ""), ("clickhouse", ""), ("jsonl", ""), ("memory", "")),
+            BLUE,
+        ),
+        (
+            (
+                ("sql", "a filter as terms and ranges"),
+                ("toolkit, derived", "all from five methods"),
+            ),
+            GREEN,
+        ),
+        ((("base, file_base, method_table", "the methods of a store, once"),), AMBER),
+        (
+            (
+                ("queries", "pages, orders, sums, indexes in memory"),
+                ("files", "locks, whole new files, journals"),
+            ),
+            GREY,
+        ),
+    )
+    y = 14
+    for boxes, fill in rows:
+        width = (590 - 10 * (len(boxes) - 1)) // len(boxes)
+        for number, (name, about) in enumerate(boxes):
+            d.box(20 + number * (width + 10), y, width, 46, f"{name}\n{about}".strip(), fill)
+        y += 57
+    d.arrow((655, 20), (655, y - 12))
+    d.text(668, 130, "imports")
+    d.save("architecture-backends.svg")
 
 
 def runtimes() -> None:
@@ -176,7 +211,7 @@ def index() -> None:
 
 
 def main() -> None:
-    for draw in (layers, runtimes, group_commit, index):
+    for draw in (layers, backends, runtimes, group_commit, index):
         draw()
 
 

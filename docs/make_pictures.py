@@ -91,7 +91,7 @@ def printed(typed: str, width: int, folder: str) -> str:
             "-X",
             "utf8",
             "-m",
-            "selectools_observe.cli",
+            "selectools_observe",
             "--color",
             "always",
             *typed.split(),
@@ -103,7 +103,7 @@ def printed(typed: str, width: int, folder: str) -> str:
         check=False,  # compare tells by its exit code that runs differ
     ).stdout
     # As it is called once it is installed.
-    return said.replace("python -m selectools_observe.cli", "selectools-observe")
+    return said.replace(f"{sys.executable} -m selectools_observe", "selectools-observe")
 
 
 def draw(lines: Iterable[Text], title: str, path: Path) -> None:

@@ -300,6 +300,7 @@ class AsyncQueryableTraceStore(AsyncTraceStore, Protocol):
     ) -> AsyncIterator[TraceSummary]:
         """Stream the summaries of all that match, in bounded memory.
 
+        ``filters.limit`` keeps the newest, also where they are given oldest first.
         With ``filters.order_by`` they are put in order first, which holds all of them at once.
         Nothing is locked between two items. Traces saved after the stream began are left out; a
         run saved again meanwhile is left out too, unless it was given already.

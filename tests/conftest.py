@@ -105,6 +105,23 @@ def airline_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def theirs() -> Iterator[ModuleType]:
+    """selectools' stores; it leaves the connections open, which Python 3.13 complains of."""
+    module = pytest.importorskip("selectools.observe", reason="selectools is not installed")
+    connected, opened = module.SQLiteTraceStore._conn, []
+
+    def noted(store):
+        opened.append(connected(store))
+        return opened[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.SQLiteTraceStore, "_conn", noted)
+        yield module
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture(scope="session")
 def redis_socket() -> Iterator[str]:
     """The path of a Redis server's socket; the server lives as long as the tests."""
     redis = pytest.importorskip("redis", reason="the package redis is not installed")

@@ -3,6 +3,7 @@
 Each agent runs with and without capture, in turns, its runs saved in memory; its models answer at
 once, and every call of a model repeats the conversation so far. What counts is the processor time
 of the agent's own thread: nothing there waits, and others on the machine are not charged to it.
+Beside it stands that of all threads: what capture does next to the agent.
 ``--beside TREE`` runs the same with the package of another checkout, in processes in turns, and
 gives the ratio. Agents whose framework is not installed are left out.
 """
@@ -19,8 +20,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.integrations.rounds import blocking
 
@@ -65,17 +67,60 @@ def openai_agents(stack: contextlib.ExitStack) -> Agent:
     return Agent(run, lambda: run(processor), TURNS)
 
 
-def selectools(_: contextlib.ExitStack) -> Agent:
+def selectools(_: contextlib.ExitStack, **options: bool) -> Agent:
     from benchmarks.integrations.selectools import runner
     from selectools_observe import InMemoryTraceStore
     from selectools_observe.integrations.selectools import TraceSavingObserver
 
-    bare, captured = runner(), runner(TraceSavingObserver(InMemoryTraceStore()))
+    store = InMemoryTraceStore()
+    try:
+        observer = TraceSavingObserver(store, **options)
+    except TypeError:  # an earlier checkout, which never kept what was said
+        observer = TraceSavingObserver(store)
+    bare, captured = runner(), runner(observer)
     return Agent(
         lambda: bare.clone_for_isolation().run("How is it?"),
         lambda: captured.clone_for_isolation().run("How is it?"),
         2,
     )
+
+
+def selectools_messages(_: contextlib.ExitStack) -> Agent:
+    """The messages of `selectools`' calls, copied and encoded by the least code that does it."""
+    import msgspec
+
+    from benchmarks.integrations.selectools import Model, runner
+
+    calls = []
+
+    class Remembering(Model):
+        def complete(self, *, messages: Any, **given: Any) -> Any:
+            calls.append(list(messages))
+            return super().complete(messages=messages, **given)
+
+    agent = runner()
+    agent.provider = Remembering()
+    agent.run("How is it?")
+    asked = [calls[0], *calls]  # the run's own question, and what each call is given
+    encode = msgspec.msgpack.Encoder().encode
+
+    def part(message: Any) -> dict[str, Any]:
+        if message.role == "tool":
+            return {"id": message.tool_call_id, "name": message.tool_name, "is": message.content}
+        asks = [
+            [call.id, call.tool_name, dict(call.parameters)] for call in message.tool_calls or ()
+        ]
+        return {"text": message.content, "calls": asks}
+
+    def copied() -> bytes:
+        return encode(
+            [
+                [{"role": message.role.value, "parts": [part(message)]} for message in messages]
+                for messages in asked
+            ]
+        )
+
+    return Agent(lambda: None, copied, len(calls))
 
 
 def langchain(_: contextlib.ExitStack) -> Agent:
@@ -191,6 +236,8 @@ def openinference(stack: contextlib.ExitStack) -> Agent:
 AGENTS: dict[str, Callable[[contextlib.ExitStack], Agent]] = {
     "OpenAI Agents, 5 calls, 5 tools": openai_agents,
     "selectools, 2 calls, 2 tools": selectools,
+    "selectools, with contents=False": partial(selectools, contents=False),
+    "selectools' messages alone, encoded": selectools_messages,
     "LangChain, 2 calls, 2 tools": langchain,
     "OpenTelemetry GenAI, 5 calls, 5 tools": genai,
     "OpenInference, 5 calls, 5 tools": openinference,
@@ -203,6 +250,8 @@ class Measured(NamedTuple):
     bare: float
     captured: float
     calls: int
+    all_threads: float
+    """What capture takes in all threads."""
 
     @property
     def capture(self) -> float:
@@ -222,7 +271,9 @@ def measure(runs: int, only: str) -> Iterator[tuple[str, Measured]]:
                 agent = made(stack)
                 timed = {"bare": agent.bare, "captured": agent.captured}
                 found = blocking(timed, runs, time.thread_time)
-                yield name, Measured(found["bare"], found["captured"], agent.calls)
+                whole = blocking(timed, runs, time.process_time)
+                everywhere = whole["captured"] - whole["bare"]
+                yield name, Measured(found["bare"], found["captured"], agent.calls, everywhere)
 
 
 def _in(tree: Path, runs: int, only: str) -> dict[str, Measured]:
@@ -244,6 +295,7 @@ def _medians(rounds: list[dict[str, Measured]]) -> dict[str, Measured]:
             statistics.median(each[name].bare for each in rounds),
             statistics.median(each[name].captured for each in rounds),
             rounds[0][name].calls,
+            statistics.median(each[name].all_threads for each in rounds),
         )
         for name in rounds[0]
     }
@@ -266,9 +318,11 @@ def main() -> int:
         for tree, found in zip(trees, rounds, strict=True):
             found.append(_in(tree, options.runs, options.only))
     ours, *others = [_medians(found) for found in rounds]
-    print(f"{'':<40}{'bare':>8}{'capture':>9}  of a run with 200 ms a call   beside")
+    heads = f"{'':<40}{'bare':>8}{'capture':>9}{'all threads':>13}"
+    print(f"{heads}  of a run with 200 ms a call   beside")
     for name, found in ours.items():
-        row = f"{name:<40}{found.bare:>8,.0f}{found.capture:>9,.0f} µs {found.share:>12.3%}"
+        row = f"{name:<40}{found.bare:>8,.0f}{found.capture:>9,.0f}{found.all_threads:>10,.0f} µs"
+        row += f" {found.share:>12.3%}"
         if others and (other := others[0].get(name)):
             whole = found.captured / other.captured
             row += f"{'':>12}{found.capture / other.capture:.2f}, whole run {whole:.2f}"

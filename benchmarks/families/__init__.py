@@ -1,6 +1,17 @@
 """What is measured and compared: one module a family, one picture each."""
 
-from benchmarks.families import ask, footprint, jsonl, lists, load, loop, memory, save, scale
+from benchmarks.families import (
+    ask,
+    engines,
+    footprint,
+    jsonl,
+    lists,
+    load,
+    loop,
+    memory,
+    save,
+    scale,
+)
 from benchmarks.families.base import Family, Group, Metric, Probe, Row
 
 FAMILIES: dict[str, Family] = {
@@ -15,6 +26,7 @@ FAMILIES: dict[str, Family] = {
         memory.FAMILY,
         loop.FAMILY,
         footprint.FAMILY,
+        engines.FAMILY,
     )
 }
 

@@ -71,6 +71,18 @@ def rows(settings: Settings) -> Iterator[Row]:
         10.0,
         sized=True,
     )
+    for metric, said, target in (
+        ("filtered_ms", "statistics", 2000.0), ("count_ms", "a count", 1000.0),
+    ):  # fmt: skip
+        yield Row(
+            "13.6",
+            f"{said} of a filter that the index does not decide and that leaves all of {large:,}",
+            "ms",
+            "limit",
+            Metric(f"statistics-{large}", metric),
+            target=target,
+            sized=True,
+        )
     yield Row(
         "13.2",
         f"the first 50 of {large:,} in the slowest order, against list(50)",

@@ -36,6 +36,7 @@ def opened(rows: str, least: int = 10) -> Iterator[Page]:
         binary = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = driver.chromium.launch(executable_path=binary, args=OPTIONS)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(90_000)
         page.add_init_script(WATCH % (rows, least))
         yield page
         browser.close()
@@ -54,21 +55,21 @@ def longest_task_ms(page: Page) -> float:
     return float(page.evaluate("(() => { const was = longest; longest = 0; return was; })()"))
 
 
-def until_ms(page: Page, act: Any, holds: str, limit: float = 60) -> float:
+def until_ms(page: Page, act: Any, holds: str, limit: float = 60, begins: str = "input") -> float:
     """From an action until the page says so, milliseconds; looked at in every frame."""
     page.evaluate(
-        """(holds) => {
+        """([holds, begins]) => {
           const test = () => holds.every(([selector, text]) =>
             [...document.querySelectorAll(selector)].some((one) => one.textContent.includes(text)));
           window.began = performance.now();
           window.done = new Promise((resolve) => {
             const look = () =>
               test() ? resolve(performance.now() - began) : requestAnimationFrame(look);
-            addEventListener("input", () => { began = performance.now(); }, { once: true });
+            addEventListener(begins, () => { began = performance.now(); }, { once: true });
             requestAnimationFrame(look);
           });
         }""",
-        [holds.split(" := ")],
+        [[holds.split(" := ")], begins],
     )
     started = time.monotonic()
     act()

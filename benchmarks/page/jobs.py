@@ -40,7 +40,7 @@ class Reader:
         self.page.keyboard.press(key)
 
     def sees(self, what: Locator) -> None:
-        what.first.wait_for(timeout=20_000)
+        what.first.wait_for(timeout=90_000)
 
 
 Job = Callable[[Reader], None]
@@ -53,6 +53,7 @@ def our_failure(reader: Reader) -> None:
     page.get_by_label("Status").select_option("error:yes")
     reader.sees(page.get_by_text("36 runs"))
     reader.click(page.locator(".runs .vrow .row:not(.blank) a").first)
+    reader.sees(page.get_by_role("button", name="Next error"))
     reader.press("e")
     reader.sees(page.locator("article .bad"))
 
@@ -184,7 +185,7 @@ def _done(job: Job, url: str, rows: str) -> tuple[int, int, float]:
         for _ in range(TIMES):
             page.goto("about:blank")
             page.goto(url)
-            page.locator(rows).nth(2).wait_for(timeout=20_000)
+            page.locator(rows).nth(2).wait_for(timeout=90_000)
             reader = Reader(page, url)
             began = time.perf_counter()
             job(reader)

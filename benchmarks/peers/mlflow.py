@@ -1,4 +1,4 @@
-"""MLflow tracing on SQLite: a trace is a root span with one child span a step.
+"""MLflow tracing on SQLite or PostgreSQL: a trace is a root span with one child span a step.
 
 Asynchronous logging is off, so that a save has reached the database when it returns, as everyone
 else's has. MLflow leaves SQLite's rollback journal on; the file is switched to WAL here, which
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,14 @@ from benchmarks.data import TraceDict
 class Tracking:
     """``start_span_no_context`` for the run and for each step, and ``get_trace``."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, uri: str, artifacts: Path) -> None:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         self._trace_ids: dict[str, str] = {}
-        mlflow.set_tracking_uri(f"sqlite:///{path}")
-        artifacts = path.with_name(path.name + "-artifacts").as_uri()
-        experiment = mlflow.create_experiment("benchmark", artifact_location=artifacts)
-        mlflow.set_experiment(experiment_id=experiment)
-        with closing(sqlite3.connect(path)) as db:
-            db.execute("PRAGMA journal_mode=WAL")
+        mlflow.set_tracking_uri(uri)
+        self._experiment = mlflow.create_experiment(
+            "benchmark", artifact_location=artifacts.as_uri()
+        )
+        mlflow.set_experiment(experiment_id=self._experiment)
 
     def native(self, trace: TraceDict) -> Any:
         return trace
@@ -48,18 +48,37 @@ class Tracking:
             raise LookupError(run_id)
 
     def newest(self, count: int) -> int:
-        raise NotImplementedError
+        return self._found(None, count)
 
     def by_metadata(self, key: str, value: object) -> int:
-        raise NotImplementedError
+        return self._found(f"tag.{key} = '{value}'", 100)
+
+    def by_text(self, text: str) -> int:
+        return self._found(f"trace.text LIKE '%{text}%'", 50)
+
+    def _found(self, wanted: str | None, most: int) -> int:
+        found = mlflow.search_traces(
+            locations=[self._experiment],
+            filter_string=wanted,
+            max_results=most,
+            return_type="list",
+            include_spans=False,
+        )
+        return len(found)
 
     def close(self) -> None:
         """The tracking store keeps its engine until the process ends."""
 
 
-def blocking(_kind: str, path: Path) -> Tracking:
-    """Only ``sqlite``."""
-    return Tracking(path)
+def blocking(kind: str, place: Any) -> Tracking:
+    """Only ``sqlite``, and ``postgres``, whose place is a URL."""
+    if kind == "postgres":
+        uri = place.replace("postgresql:", "postgresql+psycopg:")
+        return Tracking(uri, Path(tempfile.mkdtemp(prefix="mlflow-artifacts-")))
+    tracking = Tracking(f"sqlite:///{place}", place.with_name(place.name + "-artifacts"))
+    with closing(sqlite3.connect(place)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+    return tracking
 
 
 def asynchronous(_kind: str, _path: Path) -> Any:

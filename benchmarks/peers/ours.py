@@ -1,4 +1,4 @@
-"""Our own package: the three backends, async and blocking, with their default durability."""
+"""Our own package: its backends, async and blocking, with their default durability."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data import TraceDict
+from benchmarks.engine_servers import ENGINES
 from benchmarks.peers.base import MEMORY_SIZE
 from selectools_observe import (
     AgentTrace,
@@ -17,6 +18,7 @@ from selectools_observe import (
     SQLiteTraceStore,
     TraceFilter,
 )
+from selectools_observe.stores.open import open_async_store, open_store
 
 
 class Blocking:
@@ -40,8 +42,14 @@ class Blocking:
     def newest(self, count: int) -> int:
         return len(self.store.list(limit=count))
 
+    def newest_with_steps(self, count: int) -> int:
+        return len(self.store.query(TraceFilter(min_steps=1, limit=count)))
+
     def by_metadata(self, key: str, value: object) -> int:
         return len(self.store.query(TraceFilter(metadata_match={key: value})))
+
+    def by_text(self, text: str) -> int:
+        return len(self.store.query(TraceFilter(text=f'"{text}"', limit=50)))
 
     def by_metadata_first(self, key: str, value: object, limit: int) -> int:
         match = TraceFilter(metadata_match={key: value}, limit=limit)
@@ -89,9 +97,11 @@ class Asynchronous:
 
 
 def blocking(kind: str, path: Path) -> Blocking:
-    """``sqlite`` (durability full), ``jsonl`` (durability normal) or ``memory``."""
+    """``sqlite`` (durability full), ``jsonl`` (durability normal), ``memory``, or a server's."""
     if kind == "memory":
         return Blocking(InMemoryTraceStore(max_size=MEMORY_SIZE))
+    if kind in ENGINES:
+        return Blocking(open_store(str(path)))
     store = {"sqlite": SQLiteTraceStore, "jsonl": JSONLTraceStore}[kind]
     return Blocking(store(path))
 
@@ -100,5 +110,7 @@ def asynchronous(kind: str, path: Path) -> Asynchronous:
     """The same kinds, with the same durability."""
     if kind == "memory":
         return Asynchronous(AsyncInMemoryTraceStore(max_size=MEMORY_SIZE))
+    if kind in ENGINES:
+        return Asynchronous(open_async_store(str(path)))
     store = {"sqlite": AsyncSQLiteTraceStore, "jsonl": AsyncJSONLTraceStore}[kind]
     return Asynchronous(store(path))

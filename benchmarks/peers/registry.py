@@ -26,5 +26,18 @@ PEERS = {
         ),
         _peer("mlflow", "MLflow tracing", "mlflow", "mlflow"),
         _peer("raw", "raw sqlite3", "sqlite3", None),
+        _peer(
+            "langgraph_postgres",
+            "LangGraph AsyncPostgresSaver",
+            "langgraph.checkpoint.postgres.aio",
+            "langgraph-checkpoint-postgres",
+        ),
+        _peer("bare_psycopg", "bare psycopg", "psycopg", "psycopg"),
+        _peer(
+            "bare_clickhouse",
+            "bare clickhouse-connect",
+            "clickhouse_connect",
+            "clickhouse-connect",
+        ),
     )
 }

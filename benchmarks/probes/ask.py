@@ -21,7 +21,7 @@ from benchmarks.data import TraceDict, airline_runs, fresh, small_traces, ten_st
 from benchmarks.probes.base import Bench, Metrics, Sampler, median_ms
 
 PHRASE = "quiet harbor lantern"
-_COMMON = {"windows": "reservation", "conversations": "reservation", "small": "look"}
+COMMON = {"windows": "reservation", "conversations": "reservation", "small": "look"}
 _FIRST = 50
 _FILLED = 1_000
 _AT_ONCE = 512
@@ -59,7 +59,7 @@ def text(bench: Bench, kind: str, size: int, state: str) -> Iterator[Sampler]:
             _check(len(store.query(TraceFilter(text=f'"{PHRASE}"'))), 3)
 
         def common(_: object) -> None:
-            found = store.query(TraceFilter(text=_COMMON[kind], limit=_FIRST))
+            found = store.query(TraceFilter(text=COMMON[kind], limit=_FIRST))
             _check(len(found), _FIRST)
 
         phrase(None)
@@ -120,13 +120,17 @@ def built_texts(bench: Bench, kind: str, size: int) -> Path:
 
 
 def _built(bench: Bench, kind: str, size: int, state: str) -> Path:
-    """The store, made in a process of its own, once for all probes."""
-    path = bench.shared / f"texts-{kind}-{size}-{state}.db"
+    return built_in(bench.shared, kind, size, state)
+
+
+def built_in(folder: Path, kind: str, size: int, state: str) -> Path:
+    """The store, made in a process of its own, once for all who ask in this folder."""
+    path = folder / f"texts-{kind}-{size}-{state}.db"
     done = path.with_suffix(".done")
     if not done.exists():
         command = [sys.executable, "-m", "benchmarks.probes.ask", str(path), kind, str(size), state]
         if state == "indexed":
-            shutil.copyfile(_built(bench, kind, size, "plain"), path)
+            shutil.copyfile(built_in(folder, kind, size, "plain"), path)
         subprocess.run(command, check=True)
         done.touch()
     return path

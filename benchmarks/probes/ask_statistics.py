@@ -14,24 +14,37 @@ from benchmarks.probes.built import our_store
 
 _BY = ("day", "model", "tool")
 _ORDERS = ("-cost_usd", "-total_ms", "-started_at", "-tokens")
+_FILTER = "-model:none steps>0"  # the index does not decide it, and it leaves all runs
 _FIRST = 50
 _CALLS = 3
 
 
 @contextmanager
 def statistics(bench: Bench, size: int, kind: str) -> Iterator[Sampler]:
-    """Milliseconds of statistics by day, model and tool, and of the first time, when it is made."""
-    from selectools_observe import SQLiteTraceStore
+    """Milliseconds of statistics by day, model and tool, of all runs, and the first time, when what
+    is kept is made; of a filter that the index does not decide, and of counting its runs.
+    """
+    from selectools_observe import SQLiteTraceStore, TraceFilter
 
     path = our_store(bench, size) if kind == "small" else built_texts(bench, kind, size)
     with SQLiteTraceStore(path) as store:
 
-        def ask(_: object) -> None:
-            if store.statistics(by=_BY).total.runs != size:
+        def ask(filters: TraceFilter | None) -> None:
+            if store.statistics(filters, by=_BY).total.runs != size:
                 raise AssertionError("some runs are missing")
 
-        first = median_ms(ask, range(1))
-        yield lambda: {"statistics_ms": median_ms(ask, range(_CALLS)), "first_ms": first}
+        def count(filters: TraceFilter) -> None:
+            if store.count(filters) != size:
+                raise AssertionError("some runs are missing")
+
+        first = median_ms(ask, [None])
+        filtered = [TraceFilter(where=_FILTER)] * _CALLS
+        yield lambda: {
+            "statistics_ms": median_ms(ask, [None] * _CALLS),
+            "filtered_ms": median_ms(ask, filtered),
+            "count_ms": median_ms(count, filtered),
+            "first_ms": first,
+        }
 
 
 @contextmanager

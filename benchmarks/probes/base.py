@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data import fresh, ten_step_6kb
+from benchmarks.engine_servers import ENGINES, database
 from benchmarks.peers import Peer
 from benchmarks.settings import Settings
 
@@ -31,6 +32,12 @@ class Bench:
     shared: Path
     """Files built once and used by several probes."""
     seeds: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def place(self, kind: str) -> Any:
+        """Where a new store of a kind is: a path, or the URL of a server's new database."""
+        if kind not in ENGINES:
+            return self.folder / "store"
+        return database(kind, self.shared, f"{self.peer.key}_{self.folder.name}")
 
     def natives(self, native: Callable[[Any], Any], count: int) -> list[Any]:
         """``count`` new ten-step traces, as the participant's own objects."""

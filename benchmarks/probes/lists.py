@@ -14,14 +14,14 @@ _LISTED = 50
 
 
 @contextmanager
-def newest(bench: Bench, kind: str, calls: int = 200) -> Iterator[Sampler]:
-    """Milliseconds to list fifty of 300 ten-step traces."""
+def newest(bench: Bench, kind: str, calls: int = 200, method: str = "newest") -> Iterator[Sampler]:
+    """Milliseconds to list fifty of 300 ten-step traces, or to find fifty by a range."""
     store: Any = adapter(bench.peer).blocking(kind, bench.folder / "store")
     for item in bench.natives(store.native, _STORED):
         store.save(item)
 
     def ask(count: int) -> None:
-        found = store.newest(count)
+        found = getattr(store, method)(count)
         if found != count:
             raise AssertionError(f"{found} traces")
 

@@ -44,10 +44,12 @@ def blocking(bench: Bench, batch: int = 256, stored: int | None = None) -> Itera
 
 
 @contextmanager
-def asynchronous(bench: Bench, concurrency: int = 64, batch: int = 256) -> Iterator[Sampler]:
+def asynchronous(
+    bench: Bench, concurrency: int = 64, batch: int = 256, kind: str = "sqlite"
+) -> Iterator[Sampler]:
     """One load a call, ``concurrency`` calls at a time in one event loop."""
     traces = fresh(ten_step_6kb(), bench.settings.stored, next(bench.seeds))
-    store = adapter(bench.peer).asynchronous("sqlite", bench.folder / "store")
+    store = adapter(bench.peer).asynchronous(kind, bench.place(kind))
     with asyncio.Runner() as runner:
         runner.run(store.start())
         runner.run(saturate([store.native(trace) for trace in traces], 64, store.save))
@@ -62,13 +64,15 @@ def asynchronous(bench: Bench, concurrency: int = 64, batch: int = 256) -> Itera
 
 
 @contextmanager
-def many(bench: Bench, size: int = 64, batch: int = 1_024) -> Iterator[Sampler]:
+def many(
+    bench: Bench, size: int = 64, batch: int = 1_024, kind: str = "sqlite"
+) -> Iterator[Sampler]:
     """``load_many`` of ``size`` ids a call, one call after another, in one event loop."""
     traces = fresh(ten_step_6kb(), bench.settings.stored, next(bench.seeds))
-    store: Any = adapter(bench.peer).asynchronous("sqlite", bench.folder / "store")
+    store: Any = adapter(bench.peer).asynchronous(kind, bench.place(kind))
     with asyncio.Runner() as runner:
         runner.run(store.start())
-        runner.run(saturate([store.native(trace) for trace in traces], 64, store.save))
+        runner.run(store.save_many([store.native(trace) for trace in traces]))
 
         async def load(ids: list[str]) -> None:
             for start in range(0, len(ids), size):

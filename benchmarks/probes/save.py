@@ -24,7 +24,7 @@ def blocking(
     bench: Bench, threads: int = 1, batch: int = 256, warm_up: int = _WARM_UP, kind: str = "sqlite"
 ) -> Iterator[Sampler]:
     """One save a call, from one thread or from several that share the store."""
-    store = adapter(bench.peer).blocking(kind, bench.folder / "store")
+    store = adapter(bench.peer).blocking(kind, bench.place(kind))
     with ThreadPoolExecutor(threads) as pool:
         run = _Threads(store, pool, threads)
         run(bench.natives(store.native, threads * warm_up))
@@ -80,7 +80,7 @@ def asynchronous(
     bench: Bench, concurrency: int = 64, batch: int = 256, kind: str = "sqlite"
 ) -> Iterator[Sampler]:
     """One save a call, ``concurrency`` calls at a time in one event loop."""
-    store = adapter(bench.peer).asynchronous(kind, bench.folder / "store")
+    store = adapter(bench.peer).asynchronous(kind, bench.place(kind))
     with asyncio.Runner() as runner:
         runner.run(store.start())
 

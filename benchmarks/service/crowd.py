@@ -35,9 +35,11 @@ class _Client:
 
 async def crowded(service: Service, clients: int, seconds: float) -> list[str]:
     numbers = itertools.count()
-    writers = [await _Client().open(service.port) for _ in range(_WRITERS)]
+    first = await _Client().open(service.port)
     for _ in range(_STORED):
-        await _save(writers[0], next(numbers))
+        await _save(first, next(numbers))
+    # Not before: a connection that asks nothing is closed after a while.
+    writers = [await _Client().open(service.port) for _ in range(_WRITERS)]
     askers = [await _Client().open(service.port) for _ in range(clients)]
     until = time.monotonic() + seconds
     taken: dict[str, list[float]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -10,12 +11,18 @@ from typing import Self
 
 
 class Service:
-    """``selectools-observe serve`` of a new store, on a free port."""
+    """``selectools-observe serve`` of a new store, on a free port.
+
+    Attributes:
+        port: Where it listens.
+        peak_memory_mb: The most memory that it took, with its processes, whenever it was looked at.
+    """
 
     def __init__(self, store: Path) -> None:
+        self.peak_memory_mb = 0.0
         arguments = ["-s", str(store), "serve", "--port", "0"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "selectools_observe.cli", *arguments],
+            [sys.executable, "-m", "selectools_observe", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -35,11 +42,24 @@ class Service:
         self._process.terminate()
         self._process.wait(30)
 
-    @property
-    def peak_memory_mb(self) -> float:
-        """The most memory it took so far; of Linux only."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    def look_at_memory(self) -> None:
+        """Note what it and its processes take now, if that is the most; of Linux only."""
+        self.peak_memory_mb = max(self.peak_memory_mb, sum(memory_mb(self._process.pid)))
+
+
+def memory_mb(pid: int) -> list[float]:
+    """What a process and those that it has started take now, each."""
+    pids = [str(pid)]
+    taken: dict[bytes, float] = {}
+    for each in pids:
+        with contextlib.suppress(OSError, IndexError):  # it has ended
+            for task in Path("/proc", each, "task").glob("*/children"):
+                pids += task.read_text().split()
+            # One that is just being started is its parent still, and all of that is seen twice.
+            command = Path("/proc", each, "cmdline").read_bytes()
+            size = Path("/proc", each, "status").read_text().split("VmRSS:")[1].split()[0]
+            taken.setdefault(command, int(size) / 1024)
+    return list(taken.values())
 
 
 def told(name: str, seconds: list[float]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from ..model.json_values import canonical
-from .step_contents import COMPARED, StepContents
+from .step_contents import StepContents
 
 # What makes two equal steps steps of one kind, done differently.
 _KIND = ("type", "tool_name", "node_name", "from_node", "to_node")
@@ -135,4 +135,4 @@ class _Table:
 
 def _mark(step: StepContents) -> int:
     """Equal for steps that did the same; unequal for nearly all that did not."""
-    return hash(tuple(canonical(step.get(name)) for name in COMPARED))
+    return hash(canonical(dict(step)))

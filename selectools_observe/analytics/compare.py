@@ -85,7 +85,8 @@ def compare(
     """Lay the steps of two runs side by side and find where they part.
 
     Steps are counterparts if they are of one type with one tool, at the same node; `aligned` says
-    which of them are paired. They differ if one of the fields in `COMPARED` does.
+    which of them are paired. They differ if one of the fields in `COMPARED` does, or one that
+    another program put there.
 
     Args:
         trace: The one run.
@@ -161,7 +162,7 @@ def _pair(left: Sequence[StepContents], right: Sequence[StepContents], place: Pl
 def _differing(step: StepContents, other: StepContents) -> tuple[str, ...]:
     return tuple(
         name
-        for name in COMPARED
+        for name in dict.fromkeys((*COMPARED, *step, *other))
         if (name in step or name in other) and not same(step.get(name), other.get(name))
     )
 

@@ -7,8 +7,10 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from ..model.json_values import canonical
+from ..model.amounts import is_finite
+from ..model.json_values import canonical, plain, readable
 from ..model.messages import (
+    BlobPart,
     Message,
     Part,
     TextPart,
@@ -16,8 +18,10 @@ from ..model.messages import (
     ToolResultPart,
     messages_from,
 )
-from ..model.trace import AgentTrace, StepType, TraceStep, is_finite
+from ..model.text import missing_characters
+from ..model.trace import AgentTrace, StepType, TraceStep
 from .new_messages import NewMessages
+from .open_calls import OpenCalls, UnansweredCalls
 
 TurnKind: TypeAlias = Literal["message", "tool", "event"]
 
@@ -41,6 +45,7 @@ class Turn(msgspec.Struct, omit_defaults=True):
         cost_usd: What it cost.
         prompt_tokens: Tokens sent to the model.
         completion_tokens: Tokens that it wrote.
+        not_kept: How many characters capture cut off (``truncate=``); they are stored nowhere.
     """
 
     kind: TurnKind
@@ -57,6 +62,7 @@ class Turn(msgspec.Struct, omit_defaults=True):
     cost_usd: float | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    not_kept: int | None = None
 
     @property
     def text(self) -> str:
@@ -81,12 +87,15 @@ class _Reading:
         self._trace = trace
         self._turns: list[Turn] = []
         self._new = NewMessages()
-        self._open: list[Turn] = []  # tool calls whose result is not there yet
+        self._waiting: OpenCalls[Turn] = OpenCalls()
+        self._called: UnansweredCalls[Turn] = UnansweredCalls(_is_answered)
 
     def turns(self) -> list[Turn]:
         for index, step in enumerate(self._trace.steps):
             self._read(index, step)
         self._add_ends()
+        for turn in self._turns:
+            turn.not_kept = sum(map(missing_characters, _texts_as_given(turn))) or None
         return self._turns
 
     def _read(self, index: int, step: TraceStep) -> None:
@@ -113,10 +122,10 @@ class _Reading:
         self, index: int, step: TraceStep, message: Message, *, is_answer: bool = False
     ) -> None:
         spoken: list[Part] = []
-        after: list[Turn] = []
+        after: list[ToolCallPart] = []
         for part in message.parts:
             if isinstance(part, ToolCallPart):
-                after.append(_call_turn(index, step, part))
+                after.append(part)
             elif isinstance(part, ToolResultPart):
                 self._result(index, part)
             else:
@@ -126,48 +135,49 @@ class _Reading:
             turn = turn or Turn("message", index)
             turn.role, turn.parts, turn.error = message.role, spoken, None
             self._turns.append(turn)
-        self._turns += after
-        self._open += after
+        for part in after:
+            self._choose(index, step, part)
+
+    def _choose(self, index: int, step: TraceStep, part: ToolCallPart) -> None:
+        """A model asks for a tool."""
+        turn = _call_turn(index, step, part)
+        self._add_tool(turn)
+        self._waiting.add(turn, turn.name, turn.arguments)
+
+    def _add_tool(self, turn: Turn) -> None:
+        self._turns.append(turn)
+        self._called.add(turn, turn.call_id, turn.name)
 
     def _result(self, index: int, part: ToolResultPart) -> None:
         """The message with a tool's result: it is the call's, or stands by itself."""
-        found = self._call_of(part)
+        found = self._called.find(part.id, part.name)
         if found is None:
             found = Turn("tool", index, "tool", name=part.name, call_id=part.id)
-            self._turns.append(found)
-        elif found in self._open:
-            self._open.remove(found)
+            self._add_tool(found)
+        self._waiting.close(found)
         if found.result is None and found.error is None:
-            found.result = part.response
             if part.is_error:
                 found.error = _as_text(part.response)
-
-    def _call_of(self, part: ToolResultPart) -> Turn | None:
-        """The call that a result is of: the one with its id, or else one that has none yet."""
-        called = [turn for turn in reversed(self._turns) if turn.kind == "tool"]
-        same = (turn for turn in called if part.id is not None and turn.call_id == part.id)
-        return next(same, None) or next((turn for turn in called if _may_be_of(turn, part)), None)
+            else:
+                found.result = part.response
 
     def _execute(self, index: int, step: TraceStep) -> None:
-        found = self._waiting(step)
+        found = self._waiting.find(step.tool_name, step.tool_args)
         turn = _of_step("tool", index, step, name=step.tool_name)
         turn.role = "tool"
         turn.arguments = step.tool_args if step.tool_args is not None else step.input
-        turn.result = step.tool_result if step.tool_result is not None else step.output
+        result = step.tool_result if step.tool_result is not None else step.output
+        # Some write an error as the result too: it is said once.
+        turn.result = None if result is not None and result == step.error else result
         if found is None:
-            self._turns.append(turn)
+            self._add_tool(turn)
             return
-        self._open.remove(found)
+        self._waiting.close(found)
         turn.call_id = found.call_id
         if turn.arguments is None:
             turn.arguments = found.arguments
-        self._turns[self._turns.index(found)] = turn
-
-    def _waiting(self, step: TraceStep) -> Turn | None:
-        """The call that an execution is of: the same arguments if there is one, or the first."""
-        named = [turn for turn in self._open if turn.name == step.tool_name]
-        same = (turn for turn in named if turn.arguments == step.tool_args)
-        return next(same, named[0] if named else None)
+        for name in turn.__struct_fields__:
+            setattr(found, name, getattr(turn, name))
 
     def _select(self, index: int, step: TraceStep) -> None:
         """A model's choice of a tool: its words, and a call that waits for its execution."""
@@ -175,11 +185,9 @@ class _Reading:
             said = Message("assistant", [TextPart(content=step.reasoning)])
             if self._new.add(said):
                 self._say(index, step, said)
-        if step.tool_name is not None and self._waiting(step) is None:
-            part = ToolCallPart(name=step.tool_name, arguments=step.tool_args)
-            turn = _call_turn(index, step, part)
-            self._turns.append(turn)
-            self._open.append(turn)
+        if step.tool_name is None or self._waiting.find(step.tool_name, step.tool_args):
+            return
+        self._choose(index, step, ToolCallPart(name=step.tool_name, arguments=step.tool_args))
 
     def _add_ends(self) -> None:
         """The run's own question and answer, where no step says them."""
@@ -220,11 +228,8 @@ def _call_turn(index: int, step: TraceStep, part: ToolCallPart) -> Turn:
     )
 
 
-def _may_be_of(turn: Turn, part: ToolResultPart) -> bool:
-    if part.id is not None and turn.call_id is not None:
-        return False
-    is_open = turn.result is None and turn.error is None
-    return is_open and (part.name is None or part.name == turn.name)
+def _is_answered(turn: Turn) -> bool:
+    return turn.result is not None or turn.error is not None
 
 
 def _as_text(value: Any) -> str:
@@ -242,6 +247,38 @@ def _number(value: Any) -> float | None:
 def _whole(value: Any) -> int | None:
     number = _number(value)
     return None if number is None or abs(number) >= 2**53 else int(number)
+
+
+def turns_with(turns: Sequence[Turn], words: str) -> list[int]:
+    """The indices of the turns in which words are said, in upper or lower case.
+
+    Looked through are messages, reasoning, names and arguments of tools, results and errors; no
+    pictures and files.
+    """
+    wanted = words.lower()
+    return [at for at, turn in enumerate(turns) if any(wanted in t.lower() for t in _texts(turn))]
+
+
+def _texts_as_given(turn: Turn) -> Iterator[str]:
+    waiting: list[Any] = [turn.arguments, turn.result, turn.error]
+    waiting += [getattr(part, "content", None) for part in turn.parts]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _texts(turn: Turn) -> Iterator[str]:
+    for part in turn.parts:
+        if not isinstance(part, BlobPart):
+            yield getattr(part, "content", None) or readable(msgspec.to_builtins(part))
+    for value in (turn.name, turn.arguments, turn.result, turn.error):
+        if value is not None:
+            yield value if isinstance(value, str) else readable(plain(value))
 
 
 def turns_as_json(turns: Sequence[Turn], text_limit: int | None = None) -> Iterator[Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
+from ..extras import needs
 from ..model.trace import AgentTrace, TraceSummary
 from .typed_columns import LARGEST_INTEGER, STEP_KINDS, Kind, as_kind, sound, to_arrow
 
@@ -99,12 +100,8 @@ def _frame(engine: Engine, columns: Callable[[], dict[str, Column]]) -> Any:
 
 
 def _library(engine: Engine) -> Any:
-    try:
+    with needs(_EXTRAS[engine], "A data frame"):
         return import_module(engine)
-    except ImportError as error:
-        install = f'pip install "selectools-observe[{_EXTRAS[engine]}]"'
-        message = f"A data frame of {engine} needs it: {install}"
-        raise ModuleNotFoundError(message, name=engine) from error
 
 
 def _pyarrow() -> Any:

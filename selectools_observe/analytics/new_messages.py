@@ -63,13 +63,18 @@ class NewMessages:
         node = step.node_name if isinstance(step.node_name, str) else None
         before = self._last_of.get(node, self._last)
         self._last = self._last_of[node] = given
-        shared = 0
-        for one, other in zip(before, given, strict=False):
-            if one is not other and one != other:
-                break
-            shared += 1
+        shared = _shared(before, given)
         # What is left of a list may not look like one of messages any more: nothing is.
         return msgspec.structs.replace(step, input=given[shared:] or None), shared > 0
+
+
+def _shared(before: list[Any], given: list[Any]) -> int:
+    """How many messages both begin with; nearly always all that were there before."""
+    if given[: len(before)] == before:
+        return len(before)
+    pairs = enumerate(zip(before, given, strict=False))
+    unlike = (at for at, (one, other) in pairs if one is not other and one != other)
+    return next(unlike, min(len(before), len(given)))
 
 
 def _key_of(message: Message) -> str:

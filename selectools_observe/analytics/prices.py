@@ -15,8 +15,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from ..extras import needs
+from ..model.amounts import is_finite
 from ..model.filters import TraceFilter
-from ..model.trace import AgentTrace, StepType, TraceStep, is_finite
+from ..model.trace import AgentTrace, StepType, TraceStep
 from ..protocols import AsyncQueryableTraceStore, QueryableTraceStore
 
 OwnPrices: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -257,11 +259,8 @@ def _package() -> Callable[[TraceStep, str], CostEstimate | None]:
     Raises:
         ModuleNotFoundError: It is not installed.
     """
-    try:
+    with needs("prices", "An estimate of costs"):
         from genai_prices import Usage, calc_price  # noqa: PLC0415 - slow, and an extra
-    except ModuleNotFoundError as missing:
-        message = 'estimating costs needs genai-prices: pip install "selectools-observe[prices]"'
-        raise ModuleNotFoundError(message, name=missing.name) from missing
     table = f"genai-prices {packages.version('genai-prices')}"
 
     def calculate(step: TraceStep, model: str) -> CostEstimate | None:

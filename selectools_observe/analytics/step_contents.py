@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -28,11 +29,20 @@ COMPARED = (
     "type", "tool_name", "tool_args", "tool_result", "model", "input", "output", "reasoning",
     "error", "node_name", "step_number", "interrupt_key", "from_node", "to_node", "children",
 )  # fmt: skip
-"""The fields in which steps can differ. When a step ran, how long it took, what it cost and the
-summary made of the other fields are not among them: those differ between any two runs. Of the
-input of a model call only what is new counts, and of messages not the ids that a provider gave."""
+"""The fields in which steps can differ. When a step ran, how long it took and what it cost are not
+among them: those differ between any two runs. Of the input of a model call only what is new counts,
+and of messages not the ids that a provider gave. A `summary` counts where it is all that a step
+says: elsewhere it is made of the other fields. Fields that other programs put into a step count by
+their own names, but for numbers, ids and times."""
 
 _TOOL_STEPS = frozenset({StepType.TOOL_EXECUTION, StepType.TOOL_SELECTION})
+_CONTENT = frozenset(
+    {"tool_args", "tool_result", "input", "output", "reasoning", "error", "children"}
+)
+_OF_CAPTURE = frozenset({"otel", "cost_estimate"})
+_OF_THE_RUN = re.compile(
+    r"(?:^|[._-])(?:id|ids|uuid|time|timestamp|at|date|duration|latency)$", re.IGNORECASE
+)
 _LONGEST_DECODED = 1_000_000  # characters of text that may be JSON
 
 
@@ -58,6 +68,15 @@ def _contents(step: TraceStep, new: NewMessages) -> StepContents:
         value = said[name] if name in said else decoded(plain(getattr(step, name)))
         if value is not None:
             found[name] = value
+    if step.summary and not _CONTENT & found.keys():
+        found["summary"] = step.summary
+    for name, value in (step.extra or {}).items():
+        if (
+            name not in _OF_CAPTURE
+            and not _OF_THE_RUN.search(name)
+            and type(value) not in {int, float}
+        ):
+            found[name] = decoded(plain(value))
     return found
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ..model.json_values import dumps
+from ..model.json_values import json_text
 from ..model.trace import EPOCH
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ def as_kind(kind: Kind, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
         return None
     match kind:
         case "text":
-            return sound(value if isinstance(value, str) else dumps(value).decode())
+            return sound(value if isinstance(value, str) else json_text(value))
         case "json":
-            return sound(dumps(value).decode())
+            return sound(json_text(value))
         case "texts":
             known = value if isinstance(value, list) else []
             return [sound(each) for each in known if isinstance(each, str)]

@@ -28,9 +28,10 @@ from ..errors import (
     StoreClosedError,
     TraceNotFoundError,
 )
+from ..model import timestamps
 from ..model.annotations import Annotation, Source, check_annotation
 from ..model.clock import Clock
-from ..model.codec import LARGE, TraceType, decode, decode_in_pieces
+from ..model.codec import LARGE, JSONChange, TraceType, decode, decode_in_pieces
 from ..model.filters import TraceFilter, check_filter, check_page, with_text
 from ..model.groups import FacetCollector, GroupCollector, GroupPage, TraceFacets, check_group_order
 from ..model.health import StoreHealth
@@ -44,11 +45,12 @@ from ..model.trace import AgentTrace, TraceSummary
 from ..model.validation import is_storable_id
 from ..protocols import Annotations, Change, RunIds
 from ..runtime.interface import Runtime
-from . import journal_file, timestamps
-from .paging import PageRequest, PageRow
+from .files import journal_file
+from .files.journals import Journals
+from .queries.paging import PageRequest, PageRow
+from .queries.row_queries import EVERYTHING, SUMMARIES_AT_ONCE, Loaded, RowQueries, unordered
+from .queries.text_scan import hits_of
 from .retention_keeper import PrunedStore, Pruning, RetentionKeeper
-from .row_queries import EVERYTHING, SUMMARIES_AT_ONCE, Loaded, RowQueries, unordered
-from .text_scan import hits_of
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +87,11 @@ class StoreCore(RowQueries, Generic[PreparedT]):
     @property
     def path(self) -> str | None:
         """The file that the traces are in; None in memory."""
+        return None
+
+    @property
+    def journals(self) -> Journals | None:
+        """Where journals of its runs are kept; None for a folder next to the file."""
         return None
 
     async def save(self, trace: Any) -> str:
@@ -130,7 +137,10 @@ class StoreCore(RowQueries, Generic[PreparedT]):
         self, run_id: str, change: Change, moment: datetime | None, stored: bytes | None
     ) -> PreparedT | None:
         """What a change makes of a stored trace, as the backend keeps it; None if nothing."""
-        changed = change(None if stored is None else self._decoded_here(run_id, stored))
+        if isinstance(change, JSONChange) and change.takes_json(stored):
+            changed = change.of_json(stored)
+        else:
+            changed = change(None if stored is None else self._decoded_here(run_id, stored))
         if changed is None:
             return None
         prepared = self._prepare(changed)
@@ -551,10 +561,12 @@ class StoreCore(RowQueries, Generic[PreparedT]):
         return await self._recover()
 
     async def _recover(self) -> RunIds:
+        return await self._recover_into(_StoreRecoveryTarget(self._load_many, self._save_all))
+
+    async def _recover_into(self, keeper: journal_file.RecoveryTarget) -> RunIds:
         folder = None if self.path is None else journal_file.folder_of(self.path)
         if folder is None or not os.path.isdir(folder):  # noqa: ASYNC240 - one stat
             return []
-        keeper = _StoreRecoveryTarget(self._load_many, self._save_all)
         owners = journal_file.owners_of(self.path)
         return await journal_file.recover(folder, keeper, self._runtime.call, owners)
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from ..errors import CorruptTraceError, TraceNotFoundError
+from ..model import timestamps
 from ..model.clock import Clock, moment_of
 from ..model.codec import EncodedTrace, decode, encode
 from ..model.filters import TraceFilter, asks_for_texts
@@ -24,12 +25,11 @@ from ..model.pagination import Position
 from ..model.trace import AgentTrace, TraceSummary
 from ..runtime.interface import BlockingRuntime, Runtime, iterate_sync, run_sync
 from ..runtime.loop_local import LoopLocal
-from . import timestamps
 from .base import StoreCore
 from .method_table import AsyncDerivedTable, DerivedTable
-from .paging import PageRequest, PageRow
-from .row_queries import Loaded
-from .text_scan import FEWEST_AT_ONCE, TextScan
+from .queries.paging import PageRequest, PageRow
+from .queries.row_queries import Loaded
+from .queries.text_scan import FEWEST_AT_ONCE, TextScan
 
 log = logging.getLogger(__name__)
 

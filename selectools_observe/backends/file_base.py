@@ -8,9 +8,9 @@ from contextlib import closing
 from typing import TypeVar
 
 from ..model.reports import BackupReport, CompactReport, Progress, RepairReport, VerifyReport
-from .atomic_file import check_target
 from .base import PreparedT, StoreCore, checked_path
-from .progress import Done, Steps
+from .files.atomic_file import check_target
+from .files.progress import Done, Steps
 
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from ..model import timestamps
 from ..model.annotations import Annotation
 from ..model.clock import Clock
 from ..model.codec import LARGE, TraceType
@@ -17,9 +18,8 @@ from ..model.snapshot import Snapshot, snapshot
 from ..model.trace import TraceFacts, TraceSummary
 from ..runtime.fork import ForkSafeLock
 from ..runtime.interface import Runtime
-from . import timestamps
 from .base import StoreCore
-from .ordered_index import (
+from .queries.ordered_index import (
     Entry,
     OrderedIndex,
     ScanRequest,
@@ -28,9 +28,9 @@ from .ordered_index import (
     histogram_in_slices,
     page_in_slices,
 )
-from .paging import PageRequest, PageRow
-from .rollup_memory import RollupMemory
-from .row_queries import Loaded
+from .queries.paging import PageRequest, PageRow
+from .queries.rollup_memory import RollupMemory
+from .queries.row_queries import Loaded
 
 
 class _Kept(Entry):

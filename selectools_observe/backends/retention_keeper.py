@@ -10,11 +10,11 @@ from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 from ..errors import StorageError, StoreClosedError, TraceStoreError
+from ..model import timestamps
 from ..model.filters import TraceFilter
 from ..model.reports import Progress
 from ..model.retention import PruneReport, Retention
-from . import timestamps
-from .paging import PageRequest, PageRow
+from .queries.paging import PageRequest, PageRow
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from ..model.details import details_from_bytes, details_to_bytes, make_summary
 from ..model.facets import facts_of
 from ..model.filters import TraceFilter, check_filter, check_page, matches
 from ..model.json_values import dumps, loads
+from ..model.timestamps import from_text, to_text
 from ..model.trace import TraceFacts, TraceSummary, TraceUsage
 from ..model.validation import is_storable_id
 from .derived import AsyncDerivedMethods, DerivedMethods
-from .timestamps import from_text, to_text
 
 __all__ = [
     "AsyncDerivedMethods",
@@ -41,34 +41,50 @@ __all__ = [
 ]
 
 
+class _KeptSummary(msgspec.Struct):
+    run_id: str
+    steps: int
+    total_ms: float
+    created_at: str
+    metadata: msgspec.Raw
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    facts: msgspec.Raw
+    details: msgspec.Raw
+    started_us: int | None
+    wall_ms: float | None
+
+
+_facts_encoder = msgspec.json.Encoder(order="deterministic")  # sets in order
+
+
 def summary_to_bytes(encoded: EncodedTrace, created_at: datetime) -> bytes:
     """All that `matches` asks of a trace, as JSON, to be kept next to the trace itself."""
-    facts = {
-        "parent_run_id": encoded.facts.parent_run_id,
-        "has_error": encoded.facts.has_error,
-        "step_types": sorted(encoded.facts.step_types),
-        "tool_names": sorted(encoded.facts.tool_names),
-        "models": sorted(encoded.facts.models),
-        "failed_types": sorted(encoded.facts.failed_types),
-        "failed_tools": sorted(encoded.facts.failed_tools),
-        "failed_models": sorted(encoded.facts.failed_models),
-    }
     return dumps(
-        {
-            "run_id": encoded.run_id,
-            "steps": encoded.steps,
-            "total_ms": encoded.total_ms,
-            "created_at": to_text(created_at),
-            "metadata": loads(encoded.metadata),
-            "prompt_tokens": encoded.usage.prompt_tokens,
-            "completion_tokens": encoded.usage.completion_tokens,
-            "cost_usd": encoded.usage.cost_usd,
-            "facts": facts,
-            "details": loads(details_to_bytes(encoded.details) or b"{}"),
-            "started_us": encoded.details.started_us,
-            "wall_ms": encoded.details.wall_ms,
-        }
+        _KeptSummary(
+            encoded.run_id,
+            encoded.steps,
+            encoded.total_ms,
+            to_text(created_at),
+            msgspec.Raw(encoded.metadata),
+            encoded.usage.prompt_tokens,
+            encoded.usage.completion_tokens,
+            encoded.usage.cost_usd,
+            msgspec.Raw(_facts_to_bytes(encoded.facts)),
+            msgspec.Raw(details_to_bytes(encoded.details) or b"{}"),
+            encoded.details.started_us,
+            encoded.details.wall_ms,
+        )
     )
+
+
+def _facts_to_bytes(facts: TraceFacts) -> bytes:
+    try:
+        return _facts_encoder.encode(facts)
+    except UnicodeEncodeError:  # a name with a lone surrogate
+        names = msgspec.structs.asdict(facts).items()
+        return dumps({name: sorted(v) if isinstance(v, frozenset) else v for name, v in names})
 
 
 def summary_from_bytes(data: bytes) -> tuple[TraceSummary, TraceFacts]:

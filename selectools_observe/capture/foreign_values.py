@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
 
-from ..model.json_values import DEEPEST, SCALARS, replace_foreign
+from ..model.json_values import (
+    DEEPEST,
+    SCALARS,
+    UnstorableValueError,
+    is_nested_deeply,
+    json_text,
+    replace_foreign,
+)
 from .error_text import error_text
 
 Opener: TypeAlias = Callable[[Any], Any]
 """What stands for an object that JSON has no form for: a dictionary, a list or a text."""
 
 
+_ARE_PLAIN = SCALARS.issuperset
+_ARE_TEXTS = frozenset({str}).issuperset
 _DEEPEST = DEEPEST - 16  # what it becomes a part of has some depth of its own
+# From Python 3.12 on C code may go some 10,000 levels down: what contains itself would be copied
+# as often before it is known.
+_LOOK_FIRST = sys.version_info >= (3, 12)
 
 
 def plain_of(value: Any, opened: Opener | None = None) -> Any:
@@ -27,11 +40,29 @@ def plain_of(value: Any, opened: Opener | None = None) -> Any:
         value: The value.
         opened: What to make of objects that JSON has no form for; `opened_model` unless given.
     """
+    if (
+        type(value) is dict
+        and _ARE_PLAIN(map(type, value.values()))
+        and _ARE_TEXTS(map(type, value))
+    ):
+        return value.copy()  # as arguments of tools mostly are
     opened = opened or opened_model
     try:
-        return msgspec.to_builtins(value, str_keys=True, enc_hook=opened)
-    except Exception:  # noqa: BLE001 - their classes may do anything when looked at
-        return copied_piecewise(value, opened)
+        if not (_LOOK_FIRST and is_nested_deeply(value)):
+            return msgspec.to_builtins(value, str_keys=True, enc_hook=opened)
+    except Exception:  # noqa: BLE001, S110 - their classes may do anything when looked at
+        pass
+    return copied_piecewise(value, opened)
+
+
+def as_text(value: object) -> str:
+    """A value as text: text as it is, anything else as JSON."""
+    if issubclass(type(value), str):  # isinstance() would look at the value too
+        return str.__str__(value)
+    try:
+        return json_text(value)
+    except UnstorableValueError:
+        return json_text(copied_piecewise(value))
 
 
 def plain_attribute(holder: Any, name: str) -> Any:

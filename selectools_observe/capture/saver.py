@@ -107,19 +107,24 @@ class SafeSaver(_Saver):
         return self._saved()
 
     def update(
-        self, trace: AgentTrace, change: Change, created_at: datetime | None = None
+        self,
+        run_id: str,
+        change: Change,
+        created_at: datetime | None = None,
+        shown: Callable[[], AgentTrace] | None = None,
     ) -> bool | None:
-        """Update the run of a trace; return whether it is stored now, None if nothing was to do.
+        """Update a run; return whether it is stored now, None if nothing was to do.
 
         Args:
-            trace: What ``on_error`` is given after a failure.
+            run_id: The run.
             change: See `QueryableTraceStore.update`.
             created_at: Likewise.
+            shown: What makes the trace that ``on_error`` is given after a failure.
         """
         try:
-            changed = self._update(trace.run_id, change, created_at)
+            changed = self._update(run_id, change, created_at)
         except Exception as error:  # noqa: BLE001 - a third party's store may raise anything
-            return self.lost(error, trace)
+            return self.lost(error, shown() if shown else AgentTrace(run_id=run_id))
         return self._saved() if changed else None
 
     async def asave(self, trace: AgentTrace) -> bool:
@@ -182,6 +187,8 @@ class SafeSaver(_Saver):
         return changed is not None
 
     def _blocking(self) -> TraceStore:
+        if self._store is not None:
+            return self._store
         with self._counting:
             if self._store is None:
                 self._store = SyncTraceStore(cast("AsyncTraceStore", self.store))

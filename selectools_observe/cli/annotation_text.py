@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from ..model import figures
 from ..model.annotations import Annotation
 from ..model.text import one_line
-from . import formatting
 from .terminal import styled
 
 
@@ -25,7 +25,7 @@ def line_of(annotation: Annotation, *, with_id: bool = False) -> Text:
     by = one_line(annotation.author) if annotation.author else annotation.source
     line.append(f"  {by}", "dim")
     if annotation.created_at is not None:
-        line.append(f", {formatting.local_time(annotation.created_at, seconds=True)}", "dim")
+        line.append(f", {figures.local_time(annotation.created_at, seconds=True)}", "dim")
     if with_id:
         line.append_text(styled(f"  {one_line(annotation.id)}", "dim"))
     return line

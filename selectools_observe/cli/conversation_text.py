@@ -32,7 +32,10 @@ def _head(turn: Turn) -> Text:
     head = styled(one_line(name), _COLOURS.get(name, "bold"))
     if turn.name:
         head.append(f"  {one_line(turn.name)}", "dim" if turn.kind == "message" else "")
-    return head.append(f"  step {turn.step + 1}", "dim")
+    head.append(f"  step {turn.step + 1}", "dim")
+    if turn.not_kept is not None:
+        head.append(f"  cut at capture: {turn.not_kept:,} characters not stored", "yellow")
+    return head
 
 
 def _said(turn: Turn, *, full: bool) -> Iterator[Text]:

@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Iterable
 from typing import IO, Literal, TypeAlias
 
-from ..backends.file_kind import ENDINGS
+from ..backends.files.file_kind import ENDINGS
 from ..interchange.exports import Saved, csv_lines, jsonl_lines
 
 Format: TypeAlias = Literal["jsonl", "csv", "html"]

@@ -6,10 +6,12 @@ import functools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from datetime import datetime, tzinfo
 from typing import Any, TypeVar
 
 import click
 
+from ..model.filter_language import parse_condition
 from ..model.filters import KEYS_OF, TraceFilter, may_explain, why_nothing
 from ..model.json_values import loads
 from ..model.time_expressions import FORMS, parse_time
@@ -75,18 +77,40 @@ def read_by(read: Callable[[str], T]) -> Callable[[str], T]:
     return converted
 
 
-moment = read_by(parse_time)
-"""A time as people write it, the beginning of a day."""
-moment_at_end = read_by(functools.partial(parse_time, end_of_day=True))
-"""A time as people write it, the end of a day."""
+@read_by
+def moment(text: str) -> datetime:
+    """A time as people write it, the beginning of a day."""
+    return parse_time(text, zone=_zone_asked())
+
+
+@read_by
+def moment_at_end(text: str) -> datetime:
+    """A time as people write it, the end of a day."""
+    return parse_time(text, end_of_day=True, zone=_zone_asked())
+
+
+_ZONE = f"{__name__}.zone"
+
+
+def _zone_asked() -> tzinfo | None:
+    """The zone of ``--tz``; None where the command has no such option: then it is the local one."""
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.meta.get(_ZONE)
+
+
+def _note_zone(ctx: click.Context, _: click.Parameter, zone: tzinfo) -> tzinfo:
+    ctx.meta[_ZONE] = zone
+    return zone
 
 
 def zone_option(command: CommandT) -> CommandT:
-    """``--tz``, the zone of days and hours, handed to the command as ``zone``."""
+    """``--tz``, the zone of days and hours, of filters too, handed to the command as ``zone``."""
     return click.option(
         "--tz",
         "zone",
         type=read_by(parse_zone),
+        is_eager=True,  # other options tell days
+        callback=_note_zone,
         default="local",
         metavar="ZONE",
         help=f"Time zone of days and hours: {ZONE_FORMS} [default: local].",
@@ -277,7 +301,10 @@ def make_filter(
         click.UsageError: It is no filter.
     """
     pairs = dict(metadata_match)
+    where = fields.pop("where", None)
     try:
+        if where is not None:
+            fields["where"] = parse_condition(where, zone=_zone_asked())
         return TraceFilter(
             metadata_match=pairs or None,
             run_ids=tuple(run_ids) or None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..analytics.prices import PriceTable
+from ..backends.files.private_files import check_regular
 from .exit_codes import usage_errors
 
 prices_option = click.option(
@@ -22,6 +23,9 @@ def price_table(own: str | None, *, package: bool = True) -> PriceTable:
 
     Raises:
         click.UsageError: The file is not one of prices.
+        StorageError: It is no file.
     """
+    if own is not None:
+        check_regular(own)
     with usage_errors():
         return PriceTable(own, package=package)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..model import figures
 from ..model.annotations import Annotation
 from ..model.json_values import readable
 from ..model.text import one_line
 from ..model.trace import TraceSummary
-from . import formatting
 
 LONGEST_VALUE = 60
 _LONGEST_NAME = 24
@@ -52,18 +52,18 @@ def _figure(heading: str, read: Callable[[TraceSummary], str], most: int = 8) ->
 
 
 def _started(run: TraceSummary) -> str:
-    return formatting.local_time(run.started_at or run.created_at)
+    return figures.local_time(run.started_at or run.created_at)
 
 
 def _latency(run: TraceSummary) -> str:
-    return formatting.duration(run.total_ms if run.wall_ms is None else run.wall_ms)
+    return figures.duration(run.total_ms if run.wall_ms is None else run.wall_ms)
 
 
 COLUMNS: dict[str, RunColumn] = {
     "run": RunColumn("run", lambda run: one_line(run.run_id), None, style="cyan"),
     "name": _text("name"),
     "started": RunColumn("started", _started, 16),
-    "saved": RunColumn("saved", lambda run: formatting.local_time(run.created_at), 16),
+    "saved": RunColumn("saved", lambda run: figures.local_time(run.created_at), 16),
     "outcome": _text("outcome"),
     "input": _text("input", None),
     "output": _text("output", None),
@@ -71,13 +71,13 @@ COLUMNS: dict[str, RunColumn] = {
     "user": _text("user_id", heading="user"),
     "agent": _text("agent"),
     "tags": RunColumn("tags", lambda run: one_line(", ".join(run.tags))),
-    "steps": _figure("steps", lambda run: formatting.count(run.steps), 6),
+    "steps": _figure("steps", lambda run: figures.count(run.steps), 6),
     "duration": _figure("duration", _latency),
-    "active": _figure("active", lambda run: formatting.duration(run.total_ms)),
+    "active": _figure("active", lambda run: figures.duration(run.total_ms)),
     "tokens": _figure(
-        "tokens", lambda run: formatting.count(run.prompt_tokens + run.completion_tokens), 6
+        "tokens", lambda run: figures.count(run.prompt_tokens + run.completion_tokens), 6
     ),
-    "cost": _figure("cost", lambda run: formatting.dollars(run.cost_usd), 9),
+    "cost": _figure("cost", lambda run: figures.dollars(run.cost_usd), 14),
 }
 """Those with a name of their own."""
 

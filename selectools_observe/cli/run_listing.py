@@ -10,13 +10,13 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import click
 
 from ..model.filters import TraceFilter
+from ..model.json_values import json_text
 from ..model.ordering import ORDERS, parse_order
 from ..model.pagination import TracePage
 from ..model.trace import TraceSummary
 from ..protocols import QueryableTraceStore
 from .command_session import Session
 from .exit_codes import NOTHING, OK, usage_errors
-from .json_output import as_json
 from .options import no_runs_match, read_by
 from .run_columns import COLUMN_NAMES, RunColumn, columns_named
 from .run_lookup import with_whole_ids
@@ -100,7 +100,7 @@ def list_matching(
             if form == "json":
                 fields = [run.to_dict() for run in page]
                 whole = {"traces": fields, "next_cursor": page.next_cursor}
-                session.terminal.json(as_json(whole))
+                session.terminal.json(whole)
             else:
                 _show(session, page, form, columns)
                 _note_next(session, page)
@@ -140,7 +140,7 @@ def _show(
         for run in some if form else ():
             comma = "," if form == "json" and shown else ""
             end = "" if form == "json" else "\n"
-            terminal.json_part(f"{comma}{as_json(run.to_dict())}{end}")
+            terminal.json_part(f"{comma}{json_text(run.to_dict())}{end}")
             shown += 1
         shown += 0 if form else len(some)
     if form == "json":

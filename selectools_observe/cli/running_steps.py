@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 
-from ..backends.journal_file import UNFINISHED
+from ..backends.files.journal_file import UNFINISHED
 from ..capture.journal.live_runs import RunningRun, RunningRuns
 from ..errors import TraceNotFoundError
+from ..model import figures
 from ..model.text import one_line
 from ..model.trace import AgentTrace, TraceStep
-from . import formatting
 from .command_session import Session
 from .exit_codes import NOTHING, OK
-from .json_output import as_json
 from .run_lookup import find_run
 from .terminal import styled
 from .waterfall import step_text
@@ -78,11 +77,11 @@ class StepFollower:
     def _line(self, trace: AgentTrace, index: int, step: TraceStep) -> None:
         if self._as_data:
             reported = {"run_id": trace.run_id, "step": index, **step.to_dict()}
-            self._terminal.json(as_json(reported))
+            self._terminal.json(reported)
             return
         name = trace.name if isinstance(trace.name, str) else trace.run_id[:_SHORT_ID]
         line = styled(f"{one_line(name, 24)} ", "cyan").append(step_text(step, index))
-        line.append(f"  {formatting.duration(step.duration_ms or 0.0)}", "dim")
+        line.append(f"  {figures.duration(step.duration_ms or 0.0)}", "dim")
         if step.error:
             line.append(f"  {one_line(str(step.error), 200)}", "red")
         self._terminal.line(line)

@@ -8,10 +8,11 @@ from typing import Any
 from rich.text import Text
 
 from ..analytics import totals_of
+from ..analytics.capture_gaps import lost_events
+from ..model import figures
 from ..model.json_values import readable
-from ..model.text import one_line, printable_lines
+from ..model.text import counted, one_line, printable_lines
 from ..model.trace import STEP_FIELDS, AgentTrace, TraceStep, TraceSummary
-from . import formatting
 from .annotation_text import line_of
 from .run_columns import value_text
 from .terminal import styled
@@ -35,20 +36,24 @@ def heading_of(
     totals = totals_of(trace)
     yield styled("run ", "dim").append(one_line(trace.run_id), "bold cyan")
     facts = [
-        f"{totals.steps:,} steps",
+        counted(totals.steps, "step"),
         *_times(totals.duration_ms, summary.wall_ms),
         f"{totals.prompt_tokens:,} in / {totals.completion_tokens:,} out tokens",
-        formatting.dollars(totals.cost_usd),
+        figures.dollars(totals.cost_usd),
     ]
     line = Text("    " + " · ".join(facts))
     if totals.errors:
-        line.append(f" · {totals.errors:,} error{'s' * (totals.errors != 1)}", "bold red")
+        line.append(f" · {counted(totals.errors, 'error')}", "bold red")
     if trace.metadata.get("unfinished") is True:
         line.append(" · running", "yellow")
     yield line
+    lost = lost_events(trace.extra or {})
+    if lost:
+        text = f"    incomplete: {counted(lost, 'event')} could not be read (see --json)"
+        yield styled(text, "yellow")
     moments = {"started": summary.started_at, "saved": summary.created_at}
     reported = [
-        f"{what} {formatting.local_time(moment, seconds=True)}"
+        f"{what} {figures.local_time(moment, seconds=True)}"
         for what, moment in moments.items()
         if moment is not None
     ]
@@ -68,10 +73,10 @@ def heading_of(
 
 def _times(active_ms: float, wall_ms: float | None) -> list[str]:
     """From the first beginning to the last end, and all steps together if that is another time."""
-    active = formatting.duration(active_ms)
-    if not wall_ms or not active_ms or formatting.duration(wall_ms) == active:
-        return [active if active_ms else formatting.duration(wall_ms or 0)]
-    return [f"{formatting.duration(wall_ms)} ({active} active)"]
+    active = figures.duration(active_ms)
+    if not wall_ms or not active_ms or figures.duration(wall_ms) == active:
+        return [active if active_ms else figures.duration(wall_ms or 0)]
+    return [f"{figures.duration(wall_ms)} ({active} active)"]
 
 
 def details_of(step: TraceStep, indent: int) -> Iterator[Text]:
@@ -80,7 +85,7 @@ def details_of(step: TraceStep, indent: int) -> Iterator[Text]:
     used = [
         f"{step.prompt_tokens} prompt tokens" if step.prompt_tokens is not None else "",
         f"{step.completion_tokens} completion tokens" if step.completion_tokens is not None else "",
-        formatting.dollars(step.cost_usd) if step.cost_usd else "",
+        figures.dollars(step.cost_usd) if step.cost_usd else "",
     ]
     if any(used):
         yield styled(margin + ", ".join(filter(None, used)), "dim")

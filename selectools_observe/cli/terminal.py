@@ -17,6 +17,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as ProgressBars
 from rich.text import Text
 
+from ..model.json_values import json_text
 from ..model.text import one_line, printable, printable_json
 
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -85,9 +86,9 @@ class Terminal:
         for line in lines:
             self.line(line)
 
-    def json(self, text: str) -> None:
-        """Print JSON text as a result."""
-        self.json_part(f"{text}\n")
+    def json(self, value: object) -> None:
+        """Print a value as JSON, in the shapes of the HTTP API, as a result."""
+        self.json_part(f"{json_text(value)}\n")
 
     def json_part(self, text: str) -> None:
         """Print a part of JSON text, with its line break if it is to have one."""

@@ -8,6 +8,7 @@ from ..errors import CorruptTraceError
 from ..interchange.exports import Saved, in_batches
 from ..interchange.form import SavedRun
 from ..model.filters import TraceFilter
+from ..model.text import counted
 from ..protocols import QueryableTraceStore
 from .command_session import Session
 from .exit_codes import NOTHING, OK
@@ -77,15 +78,10 @@ class Skipped:
 
 def report_saved(session: Session, saver: RunSaver, skipped: Skipped, target: str) -> int:
     """Print what was saved and skipped; the exit code."""
-    parts = [f"{count_of_runs(saver.saved)} saved to {target}"]
+    parts = [f"{counted(saver.saved, 'run')} saved to {target}"]
     if saver.left_alone:
         parts.append(f"{saver.left_alone:,} already there")
     if skipped.count:
         parts.append(f"{skipped.count:,} skipped")
     session.terminal.note(", ".join(parts))
     return NOTHING if skipped.count else OK
-
-
-def count_of_runs(count: int) -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{count:,} run" if count == 1 else f"{count:,} runs"

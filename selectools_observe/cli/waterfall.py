@@ -12,9 +12,9 @@ from rich.text import Text
 
 from ..analytics import depths
 from ..analytics.run_totals import has_failed, number, whole
+from ..model import figures
 from ..model.text import one_line
 from ..model.trace import AgentTrace, StepType, TraceStep
-from . import formatting
 from .step_details import details_of
 from .terminal import Terminal, fit, styled
 
@@ -78,7 +78,7 @@ def rows_of(
         depth: How deep the run itself is.
     """
     waiting = [*children.get(trace.run_id, ())]
-    inner = depths(trace.steps)
+    inner = depths(trace)
     at = depth
     for place, step in enumerate(trace.steps):
         start = _seconds(step.timestamp)
@@ -156,9 +156,9 @@ class Waterfall:
 
     def heading(self) -> Text:
         """The scale."""
-        end = formatting.duration(self._scale.ms)
+        end = figures.duration(self._scale.ms)
         if self._scale.idle_ms:
-            end += f" + {formatting.duration(self._scale.idle_ms)} idle"
+            end += f" + {figures.duration(self._scale.idle_ms)} idle"
         text = styled(" " * (self._number + 1 + self._label + 1), "dim")
         text.append("0" + end.rjust(self._bar - 1) + " " + "time".rjust(_FIGURES), "dim")
         if self._extra:
@@ -174,10 +174,10 @@ class Waterfall:
         text.append(fit(row.label, max(room, 0)) + " ", "bold" if row.word == "run" else "")
         text.truncate(self._number + 1 + self._label + 1, pad=True)
         text.append(self._drawn(row), row.style)
-        text.append(" " + formatting.duration(row.ms).rjust(_FIGURES), "" if row.ms else "dim")
+        text.append(" " + figures.duration(row.ms).rjust(_FIGURES), "" if row.ms else "dim")
         if self._extra:
-            tokens = formatting.count(row.tokens) if row.tokens else "-"
-            text.append(f" {tokens:>8} {formatting.dollars(row.cost):>8}", "dim")
+            tokens = figures.count(row.tokens) if row.tokens else "-"
+            text.append(f" {tokens:>8} {figures.dollars(row.cost):>8}", "dim")
         yield text
         if row.error:
             indent = " " * (self._number + 1 + _indent(row) + len(_word(row)) + 1)

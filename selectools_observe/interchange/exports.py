@@ -15,9 +15,9 @@ from typing import IO, NamedTuple, TypeVar
 
 from ..errors import CorruptTraceError
 from ..model.annotations import Annotation
-from ..model.codec import encode
+from ..model.codec import stored_json
 from ..model.filters import TraceFilter
-from ..model.json_values import dumps
+from ..model.json_values import dumps, json_text
 from ..model.trace import AgentTrace, TraceSummary
 from ..protocols import QueryableTraceStore
 
@@ -140,7 +140,7 @@ def jsonl_lines(runs: Iterable[Saved]) -> Iterator[bytes]:
             "created_at": summary.created_at.isoformat(timespec="microseconds"),
             "metadata": summary.metadata,
         }
-        parts = [dumps(head)[:-1], b',"trace":', encode(trace).trace]
+        parts = [dumps(head)[:-1], b',"trace":', stored_json(trace)]
         if said:
             parts += [b',"annotations":', dumps([one.to_dict() for one in said])]
         yield b"".join((*parts, b"}\n"))
@@ -167,7 +167,7 @@ def csv_lines(runs: Iterable[Saved]) -> Iterator[bytes]:
     for summary, *_ in runs:
         cells = summary.to_dict()
         for name in ("metadata", "tags", "annotations"):
-            cells[name] = dumps(cells[name]).decode("utf-8", "surrogatepass")
+            cells[name] = json_text(cells[name])
         writer.writerow([_harmless(cells[name]) for name in _COLUMNS])
         yield _taken(buffer)
     yield _taken(buffer)

@@ -11,12 +11,12 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, cast
 
+from ..extras import needs
 from ..model.annotations import Annotation
 from ..model.limits import loads_limited
 from ..model.trace import AgentTrace, TraceStep
 from .builders import run, seconds, step, text_of, total
 from .form import BinaryForm, JSONForm, JSONObject, SavedRun
-from .json_documents import IMPORT_LIMITS
 from .scores import Score
 from .source import LONGEST, LONGEST_TEXT, Source
 
@@ -265,11 +265,11 @@ def _read_archive(source: Source) -> Iterator[SavedRun]:
         names = {entry.filename: entry for entry in archive.infolist()}
         # A log that was cut short has no header; how it began tells the same.
         head = names.get("header.json") or names["_journal/start.json"]
-        log = _dict(loads_limited(_entry(file, archive, head), IMPORT_LIMITS))
+        log = _dict(loads_limited(_entry(file, archive, head), source.limits))
         samples = [entry for name, entry in names.items() if name.startswith(_SAMPLES)]
         for done, entry in enumerate(samples, 1):
             try:
-                sample = _dict(loads_limited(_entry(file, archive, entry), IMPORT_LIMITS))
+                sample = _dict(loads_limited(_entry(file, archive, entry), source.limits))
                 made = _scored(run_of_sample(sample, log), sample, source)
             except (ValueError, zipfile.BadZipFile) as error:
                 source.skipped(f"{source.path}, {entry.filename}", str(error))
@@ -297,11 +297,8 @@ def _bounded(file: IO[bytes]) -> bytes:
 
 
 def _unpack_zstd() -> Callable[[bytes], IO[bytes]]:
-    try:
+    with needs("zstd", "This log"):
         import zstandard  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        message = 'This log needs zstandard: pip install "selectools-observe[zstd]"'
-        raise ModuleNotFoundError(message, name=error.name) from error
     return lambda data: cast("IO[bytes]", zstandard.ZstdDecompressor().stream_reader(data))
 
 

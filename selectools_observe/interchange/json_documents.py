@@ -12,7 +12,7 @@ from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..model.limits import LimitError, Limits, loads_limited
-from .source import LONGEST, LONGEST_TEXT
+from .source import IMPORT_LIMITS, LONGEST, LONGEST_TEXT
 
 _BLANK = b" \t\r\n\0"
 _MARK = b"\xef\xbb\xbf"
@@ -22,9 +22,6 @@ _MOST_BEFORE = 1000  # lines of text before the first value
 _SHOWN = 40
 
 T = TypeVar("T")
-
-IMPORT_LIMITS = Limits(values=5_000_000, metadata=1024 * 1024)
-"""What is taken of one JSON value of a file, and of a run in it: more than a service takes."""
 
 
 class Document(NamedTuple):

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from ..backends.error_mapping import from_sqlite
+from ..backends.files.error_mapping import from_sqlite
 from ..model.json_values import loads
 from ..model.trace import AgentTrace, TraceStep
 from .builders import run, seconds, short, step

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..integrations.opentelemetry.from_spans import saved_runs_of_spans
 from ..integrations.opentelemetry.spans import SpanEvent, SpanRecord
-from ..model.json_values import dumps, loads
+from ..model.json_values import dumps, json_text, loads
 from .form import JSONObject, SavedRun
 from .source import Source
 from .span_spool import SpanSpool
@@ -58,7 +58,7 @@ def as_text(value: Any) -> str | None:
     """A value as an attribute: text as it is, anything else as JSON; None if there is none."""
     if value is None or value in ({}, []):
         return None
-    return value if isinstance(value, str) else dumps(value).decode("utf-8", "surrogatepass")
+    return value if isinstance(value, str) else json_text(value)
 
 
 def attributes(kind: str, **reported: Any) -> dict[str, Any]:

@@ -5,21 +5,32 @@ Needs the extra ``parquet``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
-from ..backends.private_files import create, make_folder
+from ..backends.files.private_files import create, make_folder
 from ..model.annotations import Annotation
 from ..model.codec import decode
-from ..model.json_values import loads
+from ..model.limits import Limits, check_json, loads_limited
 from ..model.trace import AgentTrace
+from ..runtime.work_process import WorkProcess, WorkProcessError
 from .exports import Saved
 from .form import BinaryForm, JSONObject, SavedRun
+from .parquet_reader import (
+    MAGIC,
+    MEMORY,
+    SECONDS,
+    UNPACKED,
+    WORK,
+    ReadColumns,
+    ReadRows,
+    loaded_pyarrow,
+)
 from .parquet_schema import batch_of, schema
 from .source import Source
 
@@ -27,20 +38,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-_MAGIC = b"PAR1"
 _OWN = frozenset({"run_id", "trace_json"})
 _ROW_GROUP_BYTES = 64 << 20  # before compression
 _RUNS_AT_ONCE = 200
-_READ_AT_ONCE = 256
-
-
-def _pyarrow() -> Any:
-    try:
-        import_module("pyarrow.parquet")
-        return import_module("pyarrow")
-    except ImportError as error:
-        message = 'Parquet needs pyarrow: pip install "selectools-observe[parquet]"'
-        raise ModuleNotFoundError(message, name="pyarrow") from error
+_KEEPS = 256 << 20  # bytes that a process that reads may have, and be used again
+_idle_readers: list[WorkProcess] = []
 
 
 def write_parquet(runs: Iterable[Saved], folder: str | os.PathLike[str]) -> int:
@@ -63,7 +65,7 @@ def write_parquet(runs: Iterable[Saved], folder: str | os.PathLike[str]) -> int:
         ModuleNotFoundError: pyarrow is not installed; the text has the command that installs it.
         OSError: It cannot be written.
     """
-    pyarrow = _pyarrow()
+    pyarrow = loaded_pyarrow()
     path = os.path.abspath(folder)
     if os.path.exists(path):
         raise FileExistsError(path)
@@ -147,39 +149,48 @@ class _Days:
 def is_parquet(path: str) -> bool:
     """Whether a file is a Parquet file."""
     with open(path, "rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def rows(source: Source) -> Iterator[JSONObject]:
     """The rows of any Parquet file, for the readers of JSON.
 
     Raises:
-        ValueError: It is damaged.
+        ValueError: It is damaged, or unpacks to too much.
         ModuleNotFoundError: pyarrow is not installed.
     """
-    for batch in _batches(source, None):
-        yield from batch.to_pylist()
+    return _rows(source, None)
 
 
 def _columns(path: str) -> frozenset[str]:
-    pyarrow = _pyarrow()
     try:
-        return frozenset(pyarrow.parquet.read_schema(path).names)
-    except pyarrow.ArrowException:
+        (names,) = _asked(ReadColumns(path))
+    except ValueError:
         return frozenset()
+    return frozenset(names)
 
 
-def _batches(source: Source, columns: list[str] | None) -> Iterator[Any]:
-    pyarrow = _pyarrow()
-    try:
-        with pyarrow.parquet.ParquetFile(source.path) as file:
-            done, total = 0, file.metadata.num_rows
-            for batch in file.iter_batches(_READ_AT_ONCE, columns=columns):
-                yield batch
-                done += batch.num_rows
-                source.progress(done, total)
-    except pyarrow.ArrowException as error:
-        raise ValueError(f"a damaged Parquet file: {error}") from error
+def _rows(source: Source, columns: list[str] | None) -> Iterator[JSONObject]:
+    for lot in _asked(ReadRows(source.path, columns, UNPACKED)):
+        yield from lot.rows
+        source.progress(lot.done, lot.total)
+
+
+def _asked(message: ReadColumns | ReadRows) -> Iterator[Any]:
+    """What a process of its own reads: what means harm ends that one, and not this."""
+    with contextlib.ExitStack() as stack:
+        try:
+            reader = _idle_readers.pop()
+        except IndexError:
+            reader = WorkProcess(WORK, seconds=SECONDS, memory=MEMORY, keeps=_KEEPS)
+        stack.callback(_idle_readers.append, reader)
+        answers = stack.enter_context(contextlib.closing(reader.ask(message)))
+        try:
+            yield from answers
+        except WorkProcessError:
+            raise ValueError(
+                "a damaged Parquet file, or one that takes too much memory or time to read"
+            ) from None
 
 
 def _read(source: Source) -> Iterator[SavedRun]:
@@ -187,29 +198,46 @@ def _read(source: Source) -> Iterator[SavedRun]:
     there = _columns(source.path)
     columns += [name for name in ("created_at", "annotations") if name in there]
     try:
-        for batch in _batches(source, columns):
-            for row in batch.to_pylist():
-                yield from _run(source, row)
+        for row in _rows(source, columns):
+            yield from _run(source, row)
     except ValueError as error:
         source.skipped(source.path, str(error))
 
 
 def _run(source: Source, row: JSONObject) -> Iterator[SavedRun]:
-    place = f"{source.path}, run {row['run_id']}"
+    place = f"{source.path}, run {row['run_id']!s:.80}"
+    text = row["trace_json"]
     try:
-        run: AgentTrace = decode((row["trace_json"] or "").encode())
+        if not isinstance(text, str):
+            raise ValueError("it is not text")  # noqa: TRY004, TRY301 - as what is no JSON
+        encoded = text.encode()
+        check_json(encoded, source.limits)
+        run: AgentTrace = decode(encoded)
     except ValueError as error:
         source.skipped(place, f"trace_json is not a trace: {error}")
         return
     said: list[Annotation] = []
-    for number, one in enumerate(row.get("annotations") or ()):
+    for number, one in enumerate(_as_list(row.get("annotations"))):
         try:
-            exact = loads(one.pop("exact", None) or "{}")
-            said.append(Annotation.from_dict({**one, **exact, "run_id": run.run_id}))
+            said.append(_annotation(one, run.run_id, source.limits))
         except (TypeError, ValueError) as error:
             source.skipped(f"{place}, annotation {number}", str(error))
     created_at = row.get("created_at")
     yield SavedRun(run, created_at if isinstance(created_at, datetime) else None, said)
+
+
+def _annotation(value: object, run_id: str, limits: Limits) -> Annotation:
+    fields = dict(value) if isinstance(value, dict) else {}
+    text = fields.pop("exact", None) or "{}"
+    exact = loads_limited(text, limits) if isinstance(text, str) else None
+    if not (fields and isinstance(exact, dict)):
+        raise ValueError("it is not an annotation")
+    return Annotation.from_dict({**fields, **exact, "run_id": run_id})
+
+
+def _as_list(value: object) -> list[Any]:
+    """A list as it is; what is none, as the only one of a list."""
+    return value if isinstance(value, list) else [value] if value else []
 
 
 FORM = BinaryForm(

@@ -9,15 +9,17 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TypeAlias
 
-from ..backends.file_kind import SQLITE_MAGIC, packer_of
+from ..backends.files.file_kind import SQLITE_MAGIC, packer_of
+from ..backends.files.private_files import check_regular
 from ..errors import InvalidTraceError
 from ..model.limits import Limits, check_run
 from ..model.trace import AgentTrace
 from .form import BinaryForm, FoundRun, JSONForm, JSONObject, JSONReader, SavedRun
-from .json_documents import IMPORT_LIMITS, Document, documents
+from .json_documents import Document, documents
 from .parquet_files import is_parquet
 from .parquet_files import rows as parquet_rows
 from .source import (
+    IMPORT_LIMITS,
     STANDARD_INPUT,
     Judged,
     Progress,
@@ -97,7 +99,7 @@ def read_runs(
 
     Raises:
         UnknownFormError: The file is of no known form; the text names the nearest.
-        StorageError: It is a database that cannot be read.
+        StorageError: It is a database that cannot be read, or a pipe or device.
         ModuleNotFoundError: The form needs an extra; the text has the command that installs it.
         OSError: The file cannot be read.
     """
@@ -123,7 +125,7 @@ def read_saved_runs(
         judged: Called with what the file says of runs that are not in it, such as an export of
             feedback alone; `JudgementSaver` keeps it. None: it is skipped.
     """
-    source = Source(os.fspath(path), skipped, progress, judged)
+    source = Source(os.fspath(path), skipped, progress, judged, limits)
     for run in _runs_of(source, limits):
         saved = run if isinstance(run, SavedRun) else SavedRun(run)
         try:
@@ -136,6 +138,7 @@ def read_saved_runs(
 
 def _runs_of(source: Source, limits: Limits) -> Iterator[FoundRun]:
     if source.path != STANDARD_INPUT:
+        check_regular(source.path, remedy="Give the path of a file, or - for what is piped in")
         for form in binary_forms():
             if form.recognises(source.path):
                 yield from form.read(source)

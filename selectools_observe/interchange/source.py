@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
+from ..model.limits import Limits
+
 if TYPE_CHECKING:
     from .scores import Judgement
 
@@ -23,6 +25,8 @@ Judged: TypeAlias = "Callable[[Judgement], None]"
 """Called with what a file says of runs that are not in it."""
 
 STANDARD_INPUT = "-"
+IMPORT_LIMITS = Limits(values=5_000_000, metadata=1024 * 1024)
+"""What is taken of one JSON value of a file, and of a run in it: more than a service takes."""
 LONGEST = 256 * 1024 * 1024
 """The most bytes of a line, and of a JSON value, also when unpacked: they are held in memory."""
 LONGEST_TEXT = "256 MiB"
@@ -61,12 +65,14 @@ class Source:
         skipped: Called with the place of what cannot be imported, and the reason.
         progress: Called with the bytes (or rows) read, and how many there are.
         judged: Called with what the file says of runs that are not in it; None: it is skipped.
+        limits: What is taken of a JSON value.
     """
 
     path: str
     skipped: Skipped = ignore_skipped
     progress: Progress = ignore_progress
     judged: Judged | None = None
+    limits: Limits = IMPORT_LIMITS
 
     def judge(self, judgement: Judgement) -> None:
         """Tell of a judgement of a run that is not in the file."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from ..backends.file_kind import SQLITE_MAGIC
+from ..backends.files.file_kind import SQLITE_MAGIC
 from ..backends.sqlite.connection import guard
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..errors import CorruptTraceError
-from ..model.codec import encode
+from ..model.codec import stored_json
 from ..model.filters import TraceFilter
 from ..model.trace import TraceSummary
 from ..protocols import QueryableTraceStore
@@ -139,7 +139,7 @@ def _difference(run: Saved, copy: Saved | None, damage: str | None) -> str | Non
     if copy is None:
         return "is missing" if damage is None else f"cannot be read: {damage}"
     parts = {
-        "the run": encode(run.trace).trace == encode(copy.trace).trace,
+        "the run": stored_json(run.trace) == stored_json(copy.trace),
         "when it was saved": run.created_at == copy.created_at,
         "its annotations": list(run.annotations) == list(copy.annotations),
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from ..backends import timestamps
+from ..model import timestamps
 from ..model.annotations import Annotation
 from ..model.references import expand
 from ..model.trace import AgentTrace

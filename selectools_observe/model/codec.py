@@ -7,31 +7,29 @@ newer version, values of foreign types, lone surrogates) goes through plain dict
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from ..errors import InvalidTraceError
 from ..runtime.gil import GilYielder
+from .amounts import Number
 from .details import RunDetails, details_of_parts, make_summary
 from .facets import StepScan
 from .json_values import UnstorableValueError, dumps, loads, replace_foreign
 from .reference_writer import may_repeat, with_references
 from .references import KEY, expand
 from .trace import (
-    DETAIL_FIELDS,
-    STEP_FIELDS,
-    TRACE_KEYS,
     AgentTrace,
-    Number,
     TraceFacts,
     TraceStep,
     TraceSummary,
     TraceUsage,
     step_type,
     total_ms,
+    uncopied,
+    uncopied_step,
 )
 from .validation import check_metadata_depth, fit_to_store, is_storable_id, validate_steps
 
@@ -83,6 +81,25 @@ class EncodedTrace(msgspec.Struct, frozen=True, gc=False):
             self.facts.has_error,
             self.details,
         )
+
+
+class JSONChange:
+    """A change of a stored run, as a store's ``update`` takes it, that may go without its objects.
+
+    To decode a large run holds the interpreter; who does that elsewhere wants the JSON.
+    """
+
+    def __call__(self, stored: Any) -> Any:
+        """The trace to be saved, or None; ``stored`` is a trace, or None."""
+        raise NotImplementedError
+
+    def takes_json(self, stored: bytes | None) -> bool:
+        """Whether it wants this one as JSON."""
+        raise NotImplementedError
+
+    def of_json(self, stored: bytes | None) -> EncodedTrace | None:
+        """The same as of an object."""
+        raise NotImplementedError
 
 
 class WrittenTrace(msgspec.Struct, omit_defaults=True):
@@ -195,6 +212,19 @@ def encode(trace: object) -> EncodedTrace:
         raise InvalidTraceError(run_id, error.path, error.reason) from error.__cause__
 
 
+def stored_json(trace: AgentTrace) -> bytes:
+    """The JSON that `encode` gives, without all that is told of it besides.
+
+    Raises:
+        InvalidTraceError: It holds a value that cannot be stored.
+    """
+    own, run_id = fit_to_store(trace)
+    try:
+        return _as_json(own, run_id, list(own.steps)).trace
+    except UnstorableValueError as error:
+        raise InvalidTraceError(run_id, error.path, error.reason) from error.__cause__
+
+
 def encode_step(step: TraceStep) -> bytes:
     """A step as JSON, as it is in a trace.
 
@@ -206,7 +236,7 @@ def encode_step(step: TraceStep) -> bytes:
     if not step.extra:
         with contextlib.suppress(Exception):  # the slow way does it or says why not
             return _encoder.encode(step)
-    return dumps(_step_as_dict(step, 0))
+    return dumps(uncopied_step(step, 0))
 
 
 def decode_step(data: bytes) -> TraceStep:
@@ -225,20 +255,18 @@ def decode_step(data: bytes) -> TraceStep:
         raise ValueError(f"not a step: {error}") from error
 
 
+class _JSON(NamedTuple):
+    """A run as it is stored."""
+
+    trace: bytes
+    metadata: bytes
+    total: Number
+    shows_words: bool
+
+
 def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
     steps = list(trace.steps)
-    plain = validate_steps(steps, run_id)
-    check_metadata_depth(trace.metadata)
-    metadata = dumps(trace.metadata, "metadata") if trace.metadata else b"{}"
-    total = total_ms(steps)
-    whole, shows_words = None, False
-    if may_repeat(steps) or KEY in (trace.extra or ()):
-        whole, shows_words = _encode_with_references(trace, run_id, steps, total)
-    if whole is None and plain and not trace.extra:
-        whole = _encode_fast(trace, run_id, steps, total, metadata)
-        shows_words = whole is not None
-    if whole is None:
-        whole, shows_words = _dumped(_as_dict(trace, run_id, steps, total))
+    whole, metadata, total, shows_words = _as_json(trace, run_id, steps)
     scan = StepScan(steps)
     return EncodedTrace(
         run_id,
@@ -251,6 +279,22 @@ def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
         details_of_parts(trace, trace.metadata or {}, steps, scan),
         shows_words=shows_words,
     )
+
+
+def _as_json(trace: AgentTrace, run_id: str, steps: list[TraceStep]) -> _JSON:
+    plain = validate_steps(steps, run_id)
+    check_metadata_depth(trace.metadata)
+    metadata = dumps(trace.metadata, "metadata") if trace.metadata else b"{}"
+    total = total_ms(steps)
+    whole, shows_words = None, False
+    if may_repeat(steps) or KEY in (trace.extra or ()):
+        whole, shows_words = _encode_with_references(trace, run_id, steps, total)
+    if whole is None and plain and not trace.extra:
+        whole = _encode_fast(trace, run_id, steps, total, metadata)
+        shows_words = whole is not None
+    if whole is None:
+        whole, shows_words = _dumped(uncopied(trace, run_id, steps, total))
+    return _JSON(whole, metadata, total, shows_words)
 
 
 def _encode_fast(
@@ -272,7 +316,7 @@ def _encode_with_references(
     And whether it shows all words.
     """
     try:
-        run, shows_words = with_references(_as_dict(trace, run_id, steps, total))
+        run, shows_words = with_references(uncopied(trace, run_id, steps, total))
         encoded, is_direct = _dumped(run)
     except Exception:  # noqa: BLE001 - the way without does it or says why not
         return None, False
@@ -285,43 +329,6 @@ def _dumped(run: object) -> tuple[bytes, bool]:
         return _encoder.encode(run), True
     except Exception:  # noqa: BLE001 - the slow way does it or says why not
         return dumps(run), False
-
-
-def _as_dict(
-    trace: AgentTrace, run_id: str, steps: list[TraceStep], total: Number
-) -> dict[str, object]:
-    """`AgentTrace.to_dict` without copying: some values cannot be copied but can be written."""
-    data: dict[str, object] = {
-        "run_id": run_id,
-        "start_time": trace.start_time,
-        "total_duration_ms": total,
-        "step_count": len(steps),
-        "steps": [_step_as_dict(step, number) for number, step in enumerate(steps)],
-    }
-    if trace.parent_run_id is not None:
-        data["parent_run_id"] = trace.parent_run_id
-    if trace.metadata:
-        data["metadata"] = trace.metadata
-    for name in DETAIL_FIELDS:
-        value = getattr(trace, name)
-        if value is not None:
-            data[name] = value
-    _check_extra(trace.extra, TRACE_KEYS, "extra")
-    return data | (trace.extra or {})
-
-
-def _check_extra(extra: dict[str, Any] | None, fields: Collection[str], path: str) -> None:
-    if extra and not extra.keys().isdisjoint(fields):
-        taken = min(extra.keys() & set(fields))
-        raise UnstorableValueError(f"{path}.{taken}", "has a field of its own: set that")
-
-
-def _step_as_dict(step: TraceStep, number: int) -> dict[str, object]:
-    if step.extra:
-        _check_extra(step.extra, STEP_FIELDS, f"steps[{number}].extra")
-    present = {name: v for name, v in msgspec.structs.asdict(step).items() if v is not None}
-    extra: dict[str, object] = present.pop("extra", {})
-    return present | extra
 
 
 def decode(data: bytes, trace_type: TraceType = AgentTrace) -> Any:

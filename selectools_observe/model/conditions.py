@@ -15,10 +15,11 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from .amounts import Number
 from .annotations import Annotation
 from .json_values import canonical
 from .text_query import parse_text, trace_matches
-from .trace import AgentTrace, Number, TraceFacts, TraceSummary
+from .trace import AgentTrace, TraceFacts, TraceSummary
 
 Operator: TypeAlias = Literal["<", "<=", "=", ">=", ">"]
 NumberField: TypeAlias = Literal[
@@ -30,9 +31,10 @@ AnnotationField: TypeAlias = Literal["label", "score", "note"]
 RunField: TypeAlias = Literal["run_id", "parent_run_id", "name", "session_id", "user_id", "agent",
                               "tags", "outcome"]  # fmt: skip
 
-_COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
+COMPARISONS: dict[Operator, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, "=": operator.eq, ">=": operator.ge, ">": operator.gt,
 }  # fmt: skip
+"""What each comparison says of a value and its bound."""
 
 
 class AllOf(msgspec.Struct, frozen=True):
@@ -249,17 +251,17 @@ def _of_summary(condition: Condition, summary: TraceSummary) -> bool:
 
 def _bound_holds(condition: Bound, summary: TraceSummary) -> bool:
     number = number_of(summary, condition.field)
-    return number is not None and _COMPARE[condition.operator](number, condition.value)
+    return number is not None and COMPARISONS[condition.operator](number, condition.value)
 
 
 def _moment_holds(condition: Moment, summary: TraceSummary) -> bool:
     moment = moment_of(summary, condition.field)
-    return moment is not None and _COMPARE[condition.operator](moment, condition.value)
+    return moment is not None and COMPARISONS[condition.operator](moment, condition.value)
 
 
 def _metadata_bound_holds(condition: MetadataBound, summary: TraceSummary) -> bool:
     found = summary.metadata.get(condition.key)
-    return _is_number(found) and _COMPARE[condition.operator](found, condition.value)
+    return _is_number(found) and COMPARISONS[condition.operator](found, condition.value)
 
 
 def number_of(summary: TraceSummary, field: NumberField) -> Number | None:
@@ -306,7 +308,7 @@ def _has_field(field: str, summary: TraceSummary) -> bool:
 
 def _score_holds(condition: ScoreBound, summary: TraceSummary) -> bool:
     score = score_of(summary, condition.name)
-    return score is not None and _COMPARE[condition.operator](score, condition.value)
+    return score is not None and COMPARISONS[condition.operator](score, condition.value)
 
 
 def score_of(summary: TraceSummary, name: str) -> Number | None:
@@ -348,6 +350,11 @@ _HOLDS: dict[type, Callable[[Any, TraceSummary], bool]] = {
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_like(name: str, text: str) -> bool:
+    """Whether a text is this name, in which ``*`` stands for anything."""
+    return _some_is(name, (text,))
 
 
 def _some_is(name: str, texts: Iterable[str]) -> bool:

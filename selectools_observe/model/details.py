@@ -16,15 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Protocol, cast
 
 import msgspec
 
-from .facets import StepScan, SummarizedStep, is_free_of, is_set
+from .amounts import Number, is_finite
+from .facets import StepScan, is_free_of, is_set
 from .json_values import dumps, loads, plain
 from .message_text import text_of
+from .shapes import SummarizedStep
 from .text import shortened
-from .trace import AgentTrace, Number, TraceSummary, TraceUsage, instant, is_finite, span_of
+from .trace import AgentTrace, TraceSummary, TraceUsage, instant, span_of
 
 METADATA_NAMES: dict[str, tuple[str, ...]] = {
     "name": ("name", "run_name", "workflow_name", "trace_name"),
@@ -206,20 +209,25 @@ def make_summary(  # noqa: PLR0917 - a summary's fields, in their order
 
 def _names(run: DetailedRun, metadata: Mapping[str, Any]) -> list[str | None]:
     """The fields of `METADATA_NAMES`: the run's own, or what its metadata has."""
-    is_named = not metadata.keys().isdisjoint(_ALL_NAMES)
-    names: list[str | None] = []
-    for field, keys in METADATA_NAMES.items():
-        name: str | None = None
-        own = getattr(run, field)
+    names: list[str | None] = list(_own_names(run))
+    is_named = not _ALL_NAMES.isdisjoint(metadata)
+    for number, own in enumerate(names):
         if own is not None:
-            name = _word(own)
+            names[number] = _word(own)
         elif is_named:
-            for key in keys:
-                value = metadata.get(key)
-                if value is not None and (name := _word(value)):
-                    break
-        names.append(name or None if own is None else name)
+            names[number] = _name_in(metadata, _KEYS[number])
     return names
+
+
+_own_names = attrgetter(*METADATA_NAMES)
+_KEYS = tuple(METADATA_NAMES.values())
+
+
+def _name_in(metadata: Mapping[str, Any], keys: Sequence[str]) -> str | None:
+    for key in keys:
+        if key in metadata and (name := _word(metadata[key])):
+            return name
+    return None
 
 
 _LARGEST_NUMBER = 2**63  # that is a name; Python does not even write all that are larger

@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from .amounts import Number, is_finite, total_of
 from .json_values import plain
-from .trace import (
-    AgentTrace,
-    Number,
-    StepType,
-    TraceFacts,
-    TraceStep,
-    TraceUsage,
-    is_finite,
-    total_of,
-)
+from .shapes import SummarizedStep
+from .trace import AgentTrace, StepType, TraceFacts, TraceStep, TraceUsage
 
 _OTHER_MODELS = ("request_model", "response_model")
 _LARGEST = 2**63 - 1  # that a database's integer holds
 _INTEGERS = frozenset({int})
 _FLOATS = frozenset({float})
+_STRINGS = frozenset({str})
 _NONE: frozenset[str] = frozenset()
-
-
-class SummarizedStep(Protocol):
-    """The part of a step that a summary tells of."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def timestamp(self) -> Number: ...
-    @property
-    def duration_ms(self) -> Number: ...
-    @property
-    def error(self) -> object: ...
-    @property
-    def tool_name(self) -> object: ...
-    @property
-    def input(self) -> Any: ...
-    @property
-    def output(self) -> Any: ...
-    @property
-    def prompt_tokens(self) -> int | None: ...
-    @property
-    def completion_tokens(self) -> int | None: ...
-    @property
-    def cost_usd(self) -> Number | None: ...
 
 
 def facts_of(trace: AgentTrace) -> TraceFacts:
@@ -179,14 +148,12 @@ def is_set(value: object) -> bool:
 def _texts(values: Collection[Any]) -> frozenset[str]:
     """The strings among the values, as they are stored."""
     try:
-        distinct = set(values)
+        distinct = frozenset(values)
     except TypeError:  # some cannot be hashed
-        distinct = set(filter(_is_text, map(plain, values)))
-    distinct.discard(None)
-    for value in distinct:
-        if value.__class__ is not str or not value.isascii():
-            return frozenset(filter(_is_text, map(plain, distinct)))
-    return frozenset(distinct)
+        return frozenset(filter(_is_text, map(plain, values)))
+    if _STRINGS.issuperset(map(type, distinct)) and "".join(distinct).isascii():  # as most are
+        return distinct
+    return frozenset(filter(_is_text, map(plain, distinct)))
 
 
 def _is_text(value: object) -> bool:

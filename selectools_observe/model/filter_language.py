@@ -13,6 +13,7 @@ from datetime import datetime, tzinfo
 from difflib import get_close_matches
 from typing import Any, NamedTuple, cast
 
+from .amounts import Number
 from .conditions import (
     FIELDS_TO_HAVE,
     AllOf,
@@ -42,7 +43,6 @@ from .conditions import (
 )
 from .text_query import parse_text
 from .time_expressions import FORMS, parse_time
-from .trace import Number
 
 _DEEPEST = 50  # parentheses
 _LONGEST = 10_000  # characters
@@ -57,6 +57,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+# What is meant as "!error" ends a value; misspelt, it is no part of a tool's name either.
+_FAILED_MARK = re.compile(r"(.*)(!(?:er+o*r\w*|fail\w*))", re.DOTALL | re.IGNORECASE)
 _MILLISECONDS = {"": 1, "ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
 _COUNTS = {"": 1, "k": 1000, "m": 1_000_000}
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)([a-z]*)", re.IGNORECASE)
@@ -322,14 +324,11 @@ def _tokens_of(text: str) -> Iterator[_Token]:
 def _keyed(found: re.Match[str]) -> _Token:
     value, failed = found["value"], found["failed"]
     is_quoted = value.startswith('"')
-    if not is_quoted and failed is None:
-        value, mark, word = value.rpartition("!")
-        if mark and word in {"error", "failed"}:
-            failed = f"!{word}"
-        else:
-            value = found["value"]
+    if not is_quoted and failed is None and (marked := _FAILED_MARK.fullmatch(value)):
+        value, failed = marked.groups()
     if failed is not None and failed not in {"!error", "!failed"}:
-        raise FilterSyntaxError(f"{failed} is not known here: write !error", found.start())
+        known = f"{failed} is not known here: write !error"
+        raise FilterSyntaxError(f"{known}, or quote the whole value", found.start())
     key = found["key"].strip('"')
     value = _unquoted(value) if is_quoted else value
     return _Token(
@@ -430,7 +429,8 @@ def _metadata_bound(token: _Token) -> Condition:
         raise ValueError(f"{key} cannot be compared: write {key}:value")
     found = _NUMBER.fullmatch(token.value)
     if found is None or found[2]:
-        raise ValueError(f"{key} is compared with a number, not with {token.value!r:.80}")
+        problem = f"{key} is compared with a number, not with {token.value!r:.80}"
+        raise ValueError(problem + _nearest(key, (*_NUMBER_KEYS, *_TIME_KEYS)))
     return MetadataBound(key, cast("Operator", token.sign.lstrip(":")), _number(found[1]))
 
 

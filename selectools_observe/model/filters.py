@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, tzinfo
-from operator import attrgetter
+from itertools import compress, repeat
+from operator import attrgetter, is_not
 from typing import Any, Self, TypeAlias
 
+from .amounts import Number
 from .conditions import (
+    COMPARISONS,
     CONDITIONS,
     AllOf,
     Condition,
     Contains,
     IsAnnotated,
     LabelIs,
+    Operator,
     ScoreBound,
     conjuncts,
     judge,
@@ -33,13 +37,20 @@ from .groups import TraceFacets
 from .json_values import UnstorableValueError, canonical, plain
 from .ordering import Order, parse_order
 from .text_query import TextQuery, parse_text, trace_matches
-from .trace import AgentTrace, Number, StepType, TraceFacts, TraceSummary
+from .trace import AgentTrace, StepType, TraceFacts, TraceSummary
 
 SummaryTest: TypeAlias = Callable[[TraceSummary], bool]
 
 
+class _Noted:
+    """What a filter notes of itself when it is made."""
+
+    __slots__ = ("_fields_set",)
+    _fields_set: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
-class TraceFilter:
+class TraceFilter(_Noted):
     """Which traces `query`, `count` and the iterators are to give.
 
     Every field that is set must hold; an unset field asks nothing. Bounds that exclude everything
@@ -149,10 +160,12 @@ class TraceFilter:
         return cls(where=parse_condition(text, keys=keys, now=now, zone=zone), **fields)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None:
-                object.__setattr__(self, field.name, _CHECKS[field.name](field.name, value))
+        names, set_field = _given(self), object.__setattr__
+        for name in names:
+            set_field(self, name, _CHECKS[name](name, getattr(self, name)))
+        if self.text is None and "text" in names:  # an empty one asks nothing
+            names = _given(self)
+        set_field(self, "_fields_set", names)
 
 
 def matches(
@@ -321,9 +334,24 @@ def summary_test(filters: TraceFilter) -> SummaryTest:
     return lambda summary: all([test(summary) for test in tests])
 
 
+def are_within_bounds(filters: TraceFilter, summaries: Sequence[TraceSummary]) -> bool:
+    """Whether all of these runs, of which there are some, are within the bounds.
+
+    Raises:
+        TypeError: What is compared is not known of some.
+    """
+    for name in filter(BOUNDS.__contains__, fields_set(filters)):
+        field, operator = BOUNDS[name]
+        furthest = min if operator == ">=" else max
+        value = furthest(map(attrgetter(field), summaries))
+        if not COMPARISONS[operator](value, getattr(filters, name)):
+            return False
+    return True
+
+
 def _summary_tests(filters: TraceFilter) -> list[SummaryTest]:
-    given = [(make, getattr(filters, name)) for name, make in _SUMMARY_TESTS.items()]
-    return [make(value) for make, value in given if value is not None]
+    asked = filter(_SUMMARY_TESTS.__contains__, fields_set(filters))
+    return [_SUMMARY_TESTS[name](getattr(filters, name)) for name in asked]
 
 
 def _is(field: str) -> Callable[[object], SummaryTest]:
@@ -331,14 +359,20 @@ def _is(field: str) -> Callable[[object], SummaryTest]:
     return lambda wanted: lambda summary: bool(value_of(summary) == wanted)
 
 
-def _at_least(field: str) -> Callable[[Any], SummaryTest]:
-    value_of = attrgetter(field)
-    return lambda low: lambda s: (value := value_of(s)) is not None and value >= low
+BOUNDS: dict[str, tuple[str, Operator]] = {
+    "min_steps": ("steps", ">="), "max_steps": ("steps", "<="),
+    "since": ("created_at", ">="), "until": ("created_at", "<="),
+    "min_ms": ("total_ms", ">="), "max_ms": ("total_ms", "<="),
+    "min_cost_usd": ("cost_usd", ">="), "max_cost_usd": ("cost_usd", "<="),
+    "started_since": ("started_at", ">="), "started_until": ("started_at", "<="),
+    "min_wall_ms": ("wall_ms", ">="), "max_wall_ms": ("wall_ms", "<="),
+}  # fmt: skip
+"""The bounds of a filter: which field of a summary each compares, and how."""
 
 
-def _at_most(field: str) -> Callable[[Any], SummaryTest]:
-    value_of = attrgetter(field)
-    return lambda high: lambda s: (value := value_of(s)) is not None and value <= high
+def _bounded(field: str, operator: Operator) -> Callable[[Any], SummaryTest]:
+    value_of, holds = attrgetter(field), COMPARISONS[operator]
+    return lambda bound: lambda s: (value := value_of(s)) is not None and holds(value, bound)
 
 
 # What each field of a filter asks of a summary.
@@ -346,12 +380,7 @@ _SUMMARY_TESTS: dict[str, Callable[[Any], SummaryTest]] = {
     "run_ids": lambda run_ids: lambda summary: summary.run_id in run_ids,
     "tags": lambda tags: lambda summary: set(tags).issubset(summary.tags),
     **{name: _is(name) for name in ("name", "session_id", "user_id", "agent", "outcome")},
-    "min_steps": _at_least("steps"), "max_steps": _at_most("steps"),
-    "since": _at_least("created_at"), "until": _at_most("created_at"),
-    "min_ms": _at_least("total_ms"), "max_ms": _at_most("total_ms"),
-    "min_cost_usd": _at_least("cost_usd"), "max_cost_usd": _at_most("cost_usd"),
-    "started_since": _at_least("started_at"), "started_until": _at_most("started_at"),
-    "min_wall_ms": _at_least("wall_ms"), "max_wall_ms": _at_most("wall_ms"),
+    **{name: _bounded(*compared) for name, compared in BOUNDS.items()},
     "metadata_match": lambda wanted: lambda summary: _holds(summary.metadata, wanted),
 }  # fmt: skip
 
@@ -391,6 +420,18 @@ def _equal(one: Any, other: Any) -> bool:
     if one.__class__ is str and other.__class__ is str:
         return bool(one == other)  # spares the ordinary case the writing of two texts
     return canonical(one) == canonical(other)
+
+
+def fields_set(filters: TraceFilter) -> tuple[str, ...]:
+    """The names of the fields that ask something."""
+    try:
+        return filters._fields_set  # noqa: SLF001 - its own module's
+    except AttributeError:  # it was not made but unpickled
+        return _given(filters)
+
+
+def _given(filters: TraceFilter) -> tuple[str, ...]:
+    return tuple(compress(_NAMES, map(is_not, _values_of(filters), repeat(None))))
 
 
 def check_page(limit: int, offset: int) -> None:
@@ -504,37 +545,17 @@ def _order(name: str, value: object) -> str:
     return str(value)
 
 
+_CHECKS_OF_TYPES: dict[object, Callable[[str, object], object]] = {
+    "int": _integer, "Number": _number, "str": _text, "bool": _flag, "datetime": _instant,
+    "Iterable[str]": _texts, "StepType | str": _step_type, "Mapping[str, Any]": _metadata,
+    "Condition | str": _condition,
+}  # fmt: skip
+# What each field of a filter is held to: as its type says, but for three.
 _CHECKS = {
-    "metadata_match": _metadata,
-    "min_steps": _integer,
-    "max_steps": _integer,
-    "since": _instant,
-    "until": _instant,
-    "min_ms": _number,
-    "max_ms": _number,
-    "min_cost_usd": _number,
-    "max_cost_usd": _number,
-    "parent_run_id": _text,
-    "run_ids": _texts,
-    "has_error": _flag,
-    "step_type": _step_type,
-    "tool_name": _text,
-    "model": _text,
-    "name": _text,
-    "session_id": _text,
-    "user_id": _text,
-    "agent": _text,
-    "tags": _texts,
-    "outcome": _text,
-    "started_since": _instant,
-    "started_until": _instant,
-    "min_wall_ms": _number,
-    "max_wall_ms": _number,
-    "limit": _count,
-    "text": _text_query,
-    "where": _condition,
-    "order_by": _order,
-}
+    field.name: _CHECKS_OF_TYPES[str(field.type).removesuffix(" | None")]
+    for field in fields(TraceFilter)
+} | {"limit": _count, "text": _text_query, "order_by": _order}
+_NAMES, _values_of = tuple(_CHECKS), attrgetter(*_CHECKS)
 
 KEYS_OF = TraceFilter(limit=1000)
 """The runs whose metadata keys are looked at when a filter finds nothing: the newest."""

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import repeat
-from math import nan
 from operator import add, itemgetter
 from typing import TypeVar
 
 import msgspec
 
+from .amounts import added
 from .annotation_statistics import AnnotationCollector, AnnotationStatistics
 from .percentiles import LARGEST, PercentileBuilder, Percentiles, Sketch
 from .rollups import CallRollup
 from .trace import TraceSummary
 
 T = TypeVar("T")
+
+MOST_TOKENS = 2**63 - 1
+"""What a sum of tokens ends at: so it can be kept anywhere."""
 
 MOST_VALUES = 128
 """So many values of a part are kept as they are: what is rare stays exact."""
@@ -36,8 +38,8 @@ class Group:
             is not a call.
         errors: For times, the runs in which some step failed; for models and tools, the calls that
             failed.
-        prompt_tokens: Tokens sent to models.
-        completion_tokens: Tokens that models wrote.
+        prompt_tokens: Tokens sent to models; `MOST_TOKENS` at most.
+        completion_tokens: Tokens that models wrote; likewise.
         cost_usd: US dollars, spread over the runs, or over the calls whose cost is known.
         duration_ms: Milliseconds, spread over runs or calls. A run's duration is the sum of its
             steps'.
@@ -95,23 +97,30 @@ class CallSums(msgspec.Struct, array_like=True, gc=False):
     def add(self, other: CallSums) -> None:
         """Count what others have counted."""
         self.calls += other.calls
-        self.prompt_tokens += other.prompt_tokens
-        self.completion_tokens += other.completion_tokens
+        self.prompt_tokens = limited(self.prompt_tokens + other.prompt_tokens)
+        self.completion_tokens = limited(self.completion_tokens + other.completion_tokens)
         self.cost_usd = min(self.cost_usd + other.cost_usd, LARGEST)
         self.priced += other.priced
 
     def add_costs(self, costs: Iterable[float]) -> None:
         """Count costs; no number is one that nobody knows."""
-        for cost in costs:
-            if cost == cost:  # noqa: PLR0124 - a number
-                self.priced += 1
-                if 0 < cost <= LARGEST:
-                    self.cost_usd = min(self.cost_usd + cost, LARGEST)
+        known = [cost for cost in costs if cost == cost]  # noqa: PLR0124 - a number
+        if not known:
+            return
+        self.priced += len(known)
+        if not (min(known) >= 0 and max(known) <= LARGEST):
+            known = [cost for cost in known if 0 < cost <= LARGEST]
+        self.cost_usd = min(self.cost_usd + added(known), LARGEST)
 
     def built(self) -> ModelUse:
         """What was counted."""
         cost = self.cost_usd if self.priced else None
         return ModelUse(self.calls, self.prompt_tokens, self.completion_tokens, cost)
+
+
+def limited(tokens: int) -> int:
+    """A sum of tokens, `MOST_TOKENS` at most."""
+    return max(-MOST_TOKENS, min(tokens, MOST_TOKENS))
 
 
 class GroupSums(msgspec.Struct, array_like=True, gc=False):
@@ -175,6 +184,11 @@ class CallColumns(msgspec.Struct, gc=False):
     durations: Sequence[float]
     costs: Sequence[float]
 
+    def at(self, places: Sequence[int]) -> CallColumns:
+        """Some of the calls."""
+        columns = (getattr(self, name) for name in self.__struct_fields__)
+        return CallColumns(*(chosen(column, places) if column else () for column in columns))
+
 
 def sums_by(keys: Iterable[int], calls: CallColumns) -> dict[int, CallSums]:
     """What calls add up to by something of theirs, such as the time of their runs.
@@ -183,24 +197,29 @@ def sums_by(keys: Iterable[int], calls: CallColumns) -> dict[int, CallSums]:
         keys: The key of each.
         calls: The calls.
     """
-    none = repeat(0)
-    found: dict[int, CallSums] = {}
-    sent_and_written = (calls.prompt_tokens or none, calls.completion_tokens or none)
-    costs = calls.costs or repeat(nan)
-    for key, sent, written, cost in zip(keys, *sent_and_written, costs, strict=False):
-        sums = found.get(key)
-        if sums is None:
-            sums = found[key] = CallSums()
-        sums.calls += 1
-        sums.prompt_tokens += sent
-        sums.completion_tokens += written
-        sums.add_costs((cost,))
-    return found
+    places: dict[int, list[int]] = {}
+    for place, key in enumerate(keys):
+        found = places.get(key)
+        if found is None:
+            places[key] = [place]
+        else:
+            found.append(place)
+    if len(places) == 1:
+        return {key: _sums(calls) for key in places}
+    return {key: _sums(calls.at(those)) for key, those in places.items()}
+
+
+def _sums(calls: CallColumns) -> CallSums:
+    sent, written = sum(calls.prompt_tokens), sum(calls.completion_tokens)
+    sums = CallSums(len(calls.durations), limited(sent), limited(written))
+    sums.add_costs(calls.costs)
+    return sums
 
 
 def sums_of(calls: CallRollup) -> CallSums:
     """What the calls of one model in one run add up to."""
-    found = CallSums(calls.calls, calls.prompt_tokens, calls.completion_tokens)
+    sent, written = limited(calls.prompt_tokens), limited(calls.completion_tokens)
+    found = CallSums(calls.calls, sent, written)
     found.add_costs(calls.costs)
     return found
 
@@ -286,8 +305,8 @@ class GroupBuilder:
             self.runs,
             self.calls,
             self.errors,
-            self.prompt_tokens,
-            self.completion_tokens,
+            limited(self.prompt_tokens),
+            limited(self.completion_tokens),
             self.cost_usd.sketch(most_values),
             self.duration_ms.sketch(most_values),
             self.tokens.sketch(most_values),
@@ -301,8 +320,8 @@ class GroupBuilder:
             self.runs,
             self.calls,
             self.errors,
-            self.prompt_tokens,
-            self.completion_tokens,
+            limited(self.prompt_tokens),
+            limited(self.completion_tokens),
             self.cost_usd.spread(),
             self.duration_ms.spread(),
             self.tokens.spread(),

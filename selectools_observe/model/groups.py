@@ -14,10 +14,12 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from .amounts import added
 from .annotation_statistics import AnnotationCollector, AnnotationStatistics
 from .clock import moment_of
-from .group_sums import GroupSums, RunColumns, chosen
-from .json_values import dumps, loads
+from .group_sums import GroupSums, RunColumns, chosen, limited
+from .json_values import dumps, json_text, loads
+from .page import Page
 from .percentiles import PercentileBuilder, Percentiles
 from .trace import EPOCH, MICROSECOND, TraceFacts, TraceSummary
 
@@ -93,7 +95,7 @@ def texts_of(value: object) -> list[str]:
     if value.__class__ is str:
         return [value]
     return [
-        one if isinstance(one, str) else dumps(one).decode("utf-8", "surrogatepass")
+        one if isinstance(one, str) else json_text(one)
         for one in (value if isinstance(value, list) else [value])
         if one is not None
     ]
@@ -131,17 +133,8 @@ class TraceGroup(msgspec.Struct, frozen=True):
     annotations: dict[str, AnnotationStatistics] = {}
 
 
-class GroupPage(list[TraceGroup]):
-    """Groups in order, and where the next page begins.
-
-    Attributes:
-        next_cursor: What to hand to `groups`, with the same arguments, for the page after this one;
-            None when this is the last.
-    """
-
-    def __init__(self, groups: Iterable[TraceGroup] = (), next_cursor: str | None = None) -> None:
-        super().__init__(groups)
-        self.next_cursor = next_cursor
+class GroupPage(Page[TraceGroup]):
+    """Groups in order, and in ``next_cursor`` where the next page begins."""
 
 
 Run: TypeAlias = TraceSummary | int
@@ -169,12 +162,27 @@ class _GroupBuilder:
         self.total_ms.add(summary.total_ms)
         self._note((moment_of(summary, "started_at"), place, summary))
 
+    def add_run_at(
+        self, runs: RunColumns, place: int, began_us: Sequence[int], ids: Sequence[int]
+    ) -> None:
+        self.runs += 1
+        self.errors += runs.errors[place]
+        self.prompt_tokens += runs.prompt_tokens[place]
+        self.completion_tokens += runs.completion_tokens[place]
+        cost = runs.costs[place]
+        if cost == cost:  # noqa: PLR0124 - known
+            self.cost_usd += cost
+        self.total_ms.add(runs.total_ms[place])
+        row_id = ids[place]
+        self._note((began_us[place], row_id, row_id))
+
     def add_runs(self, runs: RunColumns, began_us: Sequence[int], ids: Sequence[int]) -> None:
         self.runs += len(ids)
         self.errors += sum(runs.errors)
         self.prompt_tokens += sum(runs.prompt_tokens)
         self.completion_tokens += sum(runs.completion_tokens)
-        self.cost_usd += sum([cost for cost in runs.costs if cost == cost])  # noqa: PLR0124 - known
+        known = [cost for cost in runs.costs if cost == cost]  # noqa: PLR0124 - a number
+        self.cost_usd += added(known)
         self.total_ms.extend(runs.total_ms)
         pairs = list(zip(began_us, ids, strict=True))
         for began, row_id in {min(pairs), max(pairs)}:
@@ -212,8 +220,8 @@ class _GroupBuilder:
             self.errors,
             EPOCH + first[0] * MICROSECOND,
             EPOCH + last[0] * MICROSECOND,
-            self.prompt_tokens,
-            self.completion_tokens,
+            limited(self.prompt_tokens),
+            limited(self.completion_tokens),
             self.cost_usd,
             self.total_ms.spread(),
             None if first_run is None else first_run.input,
@@ -261,9 +269,11 @@ class GroupCollector:
             values: At which places in these columns each value is.
         """
         for key, places in values.items():
-            self._group(key).add_runs(
-                runs.at(places), chosen(began_us, places), chosen(ids, places)
-            )
+            group = self._group(key)
+            if len(places) == 1:
+                group.add_run_at(runs, places[0], began_us, ids)
+            else:
+                group.add_runs(runs.at(places), chosen(began_us, places), chosen(ids, places))
 
     def add_sums(
         self, key: str, sums: GroupSums, first: tuple[int, int], last: tuple[int, int]
@@ -381,7 +391,7 @@ def _sort_key(group: _GroupBuilder, order_by: str) -> tuple[float | str, str]:
         "last": last[0] / 1e6,
         "runs": group.runs,
         "errors": group.errors,
-        "tokens": group.prompt_tokens + group.completion_tokens,
+        "tokens": limited(group.prompt_tokens) + limited(group.completion_tokens),
         "cost_usd": group.cost_usd,
         "total_ms": group.total_ms.total,
         "key": group.key,
@@ -495,6 +505,13 @@ class FacetCollector:
                 kept.update({text: count for text, count in values.items() if text in kept})
             else:
                 kept.update(values)
+
+    def counts(self) -> tuple[int, list[tuple[str, int, dict[str, int]]]]:
+        """What `add_counts` takes of the runs that were counted here."""
+        return self._runs, [
+            (f"metadata.{name}" if kind else name, self._having[kind, name], dict(values))
+            for (kind, name), values in self._values.items()
+        ]
 
     def add_labels(self, summary: TraceSummary) -> None:
         """Count the labels of a run that was counted among many."""

@@ -7,14 +7,15 @@ dark.
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from .amounts import finite
+from .figures import dollars, duration
 from .json_values import readable
 from .message_text import text_of
+from .shapes import RunShape, StepShape, SummaryShape
 from .text import one_line, printable_lines
-from .trace import AgentTrace, TraceStep, TraceSummary
 
 _MOST_RUNS = 100
 _MOST_STEPS = 300
@@ -53,7 +54,7 @@ background:none;color:inherit;unicode-bidi:isolate}
 </style>"""
 
 
-def runs_html(runs: Sequence[TraceSummary]) -> str:
+def runs_html(runs: Sequence[SummaryShape]) -> str:
     """A table of runs."""
     headings = ("run", "saved", "steps", "time", "tokens", "cost", "metadata")
     numeric = {"steps", "time", "tokens", "cost"}
@@ -68,7 +69,7 @@ def runs_html(runs: Sequence[TraceSummary]) -> str:
     return f'<div class="so-runs">{_STYLE}{table}{more}</div>'
 
 
-def keys_alike(runs: Sequence[TraceSummary]) -> set[str]:
+def keys_alike(runs: Sequence[SummaryShape]) -> set[str]:
     """The keys of the metadata that have one value in all of several runs: they tell the least."""
     if len(runs) < 2:
         return set()
@@ -80,9 +81,9 @@ def keys_alike(runs: Sequence[TraceSummary]) -> set[str]:
     }
 
 
-def trace_html(trace: AgentTrace) -> str:
+def trace_html(trace: RunShape) -> str:
     """A run as a waterfall; a click on a step shows what it says."""
-    facts = [f"{len(trace.steps):,} steps", _duration(trace.total_duration_ms)]
+    facts = [f"{len(trace.steps):,} steps", duration(finite(trace.total_duration_ms))]
     if trace.parent_run_id is not None:
         facts.append(f"started by {_text(trace.parent_run_id)}")
     heading = f'<div><b class="id">{_text(trace.run_id)}</b> <span class="q">{" · ".join(facts)}'
@@ -100,16 +101,16 @@ def trace_html(trace: AgentTrace) -> str:
     return f'<div class="so-runs">{_STYLE}{heading}{table}{more}</div>'
 
 
-def _run_row(run: TraceSummary, alike: Collection[str]) -> str:
+def _run_row(run: SummaryShape, alike: Collection[str]) -> str:
     failed = '<span class="bad" title="a step failed">✗</span> ' if run.has_error else ""
     whole = _text(_plain(run.metadata), 1000)
     cells = (
         f'<td class="id">{failed}{_text(run.run_id)}</td>',
         f'<td class="t">{run.created_at.astimezone():%Y-%m-%d %H:%M:%S}</td>',
         f'<td class="n">{run.steps:,}</td>',
-        f'<td class="n">{_duration(run.total_ms)}</td>',
+        f'<td class="n">{duration(run.total_ms)}</td>',
         f'<td class="n">{run.prompt_tokens + run.completion_tokens:,}</td>',
-        f'<td class="n">{f"${run.cost_usd:.4f}" if run.cost_usd else "-"}</td>',
+        f'<td class="n">{dollars(run.cost_usd)}</td>',
         f'<td class="m" title="{whole}">{_pairs(run.metadata, alike)}</td>',
     )
     return f"<tr>{''.join(cells)}</tr>"
@@ -121,7 +122,7 @@ class _Talk:
     def __init__(self) -> None:
         self._asked: str | None = None
 
-    def of(self, step: TraceStep) -> tuple[str | None, str | None]:
+    def of(self, step: StepShape) -> tuple[str | None, str | None]:
         """The person's words that are new in a step, and the model's."""
         asked = _last_words(getattr(step, "input", None))
         new = asked if asked != self._asked else None
@@ -143,7 +144,7 @@ def _said(name: str, value: Any, role: str) -> str:
     return f'<div><span class="q">{name}:</span> {_text(text)}</div>' if text else ""
 
 
-def _step_row(number: int, step: TraceStep, scale: _Scale, talk: _Talk) -> str:
+def _step_row(number: int, step: StepShape, scale: _Scale, talk: _Talk) -> str:
     kind = str(getattr(step.type, "value", step.type))
     failed = kind == "error" or step.error is not None
     colour = _COLOURS["error"] if failed else _COLOURS.get(kind, _GREY)
@@ -159,7 +160,7 @@ def _step_row(number: int, step: TraceStep, scale: _Scale, talk: _Talk) -> str:
     bar = f'<i style="left:{left:.2f}%;width:{width:.2f}%;background:{colour}"></i>'
     return (
         f'<tr><td class="n q">{number}</td><td>{said}</td><td class="bar">{bar}</td>'
-        f'<td class="n">{_duration(step.duration_ms)}</td></tr>'
+        f'<td class="n">{duration(finite(step.duration_ms))}</td></tr>'
     )
 
 
@@ -201,31 +202,18 @@ def _text(value: object, longest: int = 200) -> str:
     return html.escape(one_line(value, longest))
 
 
-def _duration(milliseconds: float) -> str:
-    ms = _finite(milliseconds)
-    return f"{ms / 1000:,.2f} s" if ms >= 1000 else f"{ms:.1f} ms" if ms else "-"
-
-
-def _finite(value: object) -> float:
-    try:
-        number = float(value) if isinstance(value, int | float) else 0.0
-    except OverflowError:
-        return 0.0
-    return number if math.isfinite(number) else 0.0
-
-
 class _Scale:
     """Where steps stand in the time of the run, in percent."""
 
-    def __init__(self, steps: Iterable[TraceStep]) -> None:
+    def __init__(self, steps: Iterable[StepShape]) -> None:
         known = [
-            (_finite(step.timestamp), max(0.0, _finite(step.duration_ms)) / 1000) for step in steps
+            (finite(step.timestamp), max(0.0, finite(step.duration_ms)) / 1000) for step in steps
         ]
         self._zero = min((start for start, _ in known), default=0.0)
         end = max((start + length for start, length in known), default=0.0)
-        self._seconds = _finite(end - self._zero) or 1.0
+        self._seconds = finite(end - self._zero) or 1.0
 
-    def place(self, step: TraceStep) -> tuple[float, float]:
-        start = (_finite(step.timestamp) - self._zero) / self._seconds
-        length = max(0.0, _finite(step.duration_ms)) / 1000 / self._seconds
-        return min(100.0, 100 * _finite(start)), min(100.0, 100 * _finite(length))
+    def place(self, step: StepShape) -> tuple[float, float]:
+        start = (finite(step.timestamp) - self._zero) / self._seconds
+        length = max(0.0, finite(step.duration_ms)) / 1000 / self._seconds
+        return min(100.0, 100 * finite(start)), min(100.0, 100 * finite(length))

@@ -25,6 +25,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 # Below what the interpreter can follow from any reasonable depth of its own stack.
 DEEPEST = 256
 """How deep containers may be nested in a value."""
+_MANY = 1000  # containers of a level
 
 _LONG_INTEGER = 4096  # bits
 
@@ -71,6 +72,11 @@ def dumps(value: object, path: str = "") -> bytes:
         return _encoder.encode(value)
     except Exception:  # noqa: BLE001 - whatever it was, the slow way does it or says why not
         return dumps_slowly(value, path)
+
+
+def json_text(value: object) -> str:
+    """`dumps` as text; lone surrogates stay what they are."""
+    return dumps(value).decode("utf-8", "surrogatepass")
 
 
 def dumps_slowly(value: object, path: str = "") -> bytes:
@@ -288,6 +294,8 @@ def is_nested_deeply(value: object) -> bool:
         ]
         if not level:
             return False
+        if len(level) > _MANY:  # what contains itself twice would double with each level
+            level = list({id(container): container for container in level}.values())
     return True
 
 

@@ -31,7 +31,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         depth: How deep arrays and objects are nested.
         steps: The steps of a run.
         lines: The lines of a body, empty ones too.
-        metadata: The bytes of a run's metadata as JSON; lists carry it.
+        refused: The lines or items of a body that are not saved: no more is read after them.
+        members: The members of a body that is packed with gzip.
+        metadata: The bytes of a run's metadata as JSON, and of its name, tags, session, user,
+            agent, outcome and ids together: lists carry all that.
+        long_digits: The digits of all numbers that have 100 or more: they take long to convert.
+        seconds: The processor time to decode a large body; a service has a process do that.
     """
 
     digits: int = LONGEST_PLAIN
@@ -39,13 +44,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     depth: int = DEEPEST + _ENVELOPE
     steps: int = 100_000
     lines: int = 1_000_000
+    refused: int = 10_000
+    members: int = 10_000
     metadata: int = 64 * 1024
+    long_digits: int = 1_000_000
+    seconds: int = 60
 
 
 DEFAULT_LIMITS = Limits()
-NO_LIMITS = Limits(
-    **dict.fromkeys(("digits", "values", "depth", "steps", "lines", "metadata"), sys.maxsize)
-)
+NO_LIMITS = Limits(**dict.fromkeys(Limits.__struct_fields__, sys.maxsize))
 
 
 class LimitError(ValueError):
@@ -71,12 +78,25 @@ _MESSAGES = {
     "depth": "it is nested more than {} levels deep",
     "steps": "the run has more than {} steps",
     "lines": "it has more than {} lines",
-    "metadata": "the metadata has more than {} bytes as JSON",
+    "refused": "more than {} runs of it are refused",
+    "members": "it has more than {} gzip members",
+    "metadata": "what lists say of the run has more than {} bytes as JSON",
+    "long_digits": "its numbers of 100 digits or more have more than {} digits together",
+    "seconds": "to decode it takes more than {} s of processor time, or too much memory",
 }
 
 _SHORT = 256  # bytes; no text that short reaches any limit worth setting
 _PAIRS_DEEP = 4
+_LONG = 100
+_LONGEST_SHOWN = 1000  # characters of a run id
+# What is in every summary of a run.
+_LISTED = (
+    "metadata", "tags", "name", "session_id", "user_id", "agent", "outcome", "run_id",
+    "parent_run_id",
+)  # fmt: skip
+_MANY_DIGITS = b"0" * _LONG
 _SLICE = 64 * 1024
+_DIGITS = frozenset("0123456789")
 _DIGITS_ONLY = bytes(ord("0") if 48 <= byte <= 57 else ord(" ") for byte in range(256))
 _NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
@@ -91,6 +111,7 @@ class JsonScanner:
         self.values = 1
         self._depth = 0
         self._digits = 0  # at the end of the piece before
+        self._long_digits = 0
         self._in_string = False
         self._backslash = b""
 
@@ -133,6 +154,10 @@ class JsonScanner:
         digits = b"0" * self._digits + outside.translate(_DIGITS_ONLY)
         if len(digits) > most and b"0" * (most + 1) in digits:
             raise LimitError("digits", most)
+        counted = self._digits // _LONG
+        self._long_digits += _LONG * (digits.count(_MANY_DIGITS) - counted)
+        if self._long_digits > self._limits.long_digits:
+            raise LimitError("long_digits", self._limits.long_digits)
         self._digits = len(digits) - len(digits.rstrip(b"0"))
 
     def _check_depth(self, outside: bytes, opened: int) -> None:
@@ -160,6 +185,13 @@ def check_json(text: bytes | str, limits: Limits = DEFAULT_LIMITS) -> int:
     """
     if len(text) < _SHORT:
         return len(text)
+    if isinstance(text, str):
+        opened = text.count("[") + text.count("{")
+        values = 1 + opened + text.count(",")
+        # Of so many digits in a row one is at such a place.
+        some = text[limits.digits :: limits.digits + 1]
+        if opened <= limits.depth and values <= limits.values and _DIGITS.isdisjoint(some):
+            return values  # as most are
     scanner = JsonScanner(limits)
     scanner.feed(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     return scanner.values
@@ -181,8 +213,12 @@ def check_run(trace: AgentTrace, limits: Limits = DEFAULT_LIMITS) -> None:
     Raises:
         InvalidTraceError: It is.
     """
+    shown = trace.run_id if len(trace.run_id) <= _LONGEST_SHOWN else None
     if len(trace.steps) > limits.steps:
-        raise InvalidTraceError(trace.run_id, "steps", str(LimitError("steps", limits.steps)))
-    if trace.metadata and len(dumps(trace.metadata, "metadata")) > limits.metadata:
-        error = LimitError("metadata", limits.metadata)
-        raise InvalidTraceError(trace.run_id, "metadata", str(error))
+        raise InvalidTraceError(shown, "steps", str(LimitError("steps", limits.steps)))
+    size = 0
+    for name in _LISTED:
+        value = getattr(trace, name)
+        size += len(dumps(value, name)) if value else 0
+        if size > limits.metadata:
+            raise InvalidTraceError(shown, name, str(LimitError("metadata", limits.metadata)))

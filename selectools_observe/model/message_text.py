@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .json_values import UnstorableValueError, dumps
+from .json_values import DEEPEST, UnstorableValueError, dumps
 
 _ENOUGH = 400  # characters: no summary shows more
 _DEEPEST = 8
@@ -15,7 +15,7 @@ _MODELS = frozenset({"assistant", "ai", "model", "AIMessageChunk"})
 _INSIDE = (
     "text", "content", "parts", "contents", "message_content", "kwargs", "data", "message", "input",
     "output", "query", "question", "answer", "result", "task", "prompt", "user_msg", "input_args",
-    "raw",
+    "raw", "resume",
 )  # fmt: skip
 _NO_TEXT = frozenset(
     {
@@ -51,17 +51,22 @@ def text_of(value: Any, role: str, *, as_json: bool = True) -> str | None:
     return text or (_as_json(value) if as_json else None)
 
 
-def _messages(value: Any) -> list[Any] | None:
+def _messages(value: Any, depth: int = 0) -> list[Any] | None:
     """The messages that a value is or holds."""
     if isinstance(value, dict):
-        for name in ("messages", "choices", "candidates"):
+        for name in ("messages", "choices", "candidates", "replies"):
             if isinstance(value.get(name), list):
                 return _messages(value[name])
+        only = next(iter(value.values())) if len(value) == 1 else None
+        if isinstance(only, dict) and depth < DEEPEST:  # Haystack: by the name of a component
+            return _messages(only, depth + 1)
         return [value] if _role(value) else None
     if isinstance(value, list | tuple):
         items = list(value)
-        while len(items) == 1 and isinstance(items[0], list | tuple):  # batches of one
-            items = list(items[0])
+        for _ in range(DEEPEST):
+            if not (len(items) == 1 and isinstance(items[0], list | tuple)):
+                break
+            items = list(items[0])  # batches of one
         return items if any(_role(item) for item in items) else None
     return None
 

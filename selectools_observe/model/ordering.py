@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from .amounts import Number
 from .conditions import number_of, score_of
-from .trace import EPOCH, MICROSECOND, Number, TraceSummary
+from .trace import EPOCH, MICROSECOND, TraceSummary
 
 ORDERS = ("created_at", "started_at", "total_ms", "wall_ms", "cost_usd", "tokens", "steps")
 """What runs can be ordered by, besides ``score.NAME``."""

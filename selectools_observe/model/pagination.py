@@ -7,20 +7,12 @@ import binascii
 
 import msgspec
 
+from .page import Page
 from .trace import TraceSummary
 
 
-class TracePage(list[TraceSummary]):
-    """A list of summaries, newest first, that knows where the next page begins.
-
-    Attributes:
-        next_cursor: What to hand to the same method, with the same filter, for the page after this
-            one; None when this is the last.
-    """
-
-    def __init__(self, summaries: list[TraceSummary], next_cursor: str | None = None) -> None:
-        super().__init__(summaries)
-        self.next_cursor = next_cursor
+class TracePage(Page[TraceSummary]):
+    """Summaries, newest first, and in ``next_cursor`` where the next page begins."""
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

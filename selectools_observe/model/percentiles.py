@@ -11,10 +11,14 @@ import math
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import truediv
 
 import msgspec
+
+from .amounts import added
 
 EXACT_UP_TO = 1000
 """So many values are kept as they are."""
@@ -99,7 +103,8 @@ class PercentileBuilder:
         if not 0 < value <= LARGEST:
             value = 0.0
         self._count += 1
-        self._total = min(self._total + value, LARGEST)
+        total = self._total + value
+        self._total = min(total, LARGEST)
         self._min = min(self._min, value)
         self._max = max(self._max, value)
         if self._exact is None:
@@ -117,9 +122,9 @@ class PercentileBuilder:
         if not (least >= 0 and most <= LARGEST):
             values = [value if 0 < value <= LARGEST else 0.0 for value in values]
             least, most = min(values), max(values)
-        self._note(len(values), sum(values), least, most)
+        self._note(len(values), added(values), least, most)
         if self._exact is None:
-            self._buckets.update(map(_bucket, values))
+            self._buckets.update(_buckets(values, least))
             return
         self._exact.extend(values)
         if len(self._exact) > EXACT_UP_TO:
@@ -197,6 +202,13 @@ def ranks_of(count: int) -> list[int]:
 
 def _bucket(value: float) -> int:
     return ZERO_BUCKET if value < SMALLEST else math.ceil(math.log(value) / LOG_FACTOR)
+
+
+def _buckets(values: Collection[float], least: float) -> Iterable[int]:
+    """The bucket of each of many values, the least of which is known."""
+    if least < SMALLEST:
+        return map(_bucket, values)
+    return map(math.ceil, map(truediv, map(math.log, values), repeat(LOG_FACTOR)))
 
 
 def _middle(bucket: int) -> float:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from .filters import TraceFilter
+from .text import counted
 
 Selection = TraceFilter | str
 """Runs that are meant: a filter, or a text in the filter language."""
@@ -117,7 +118,7 @@ class PruneReport(msgspec.Struct, frozen=True):
     run_ids: Sequence[str] = ()
 
     def __str__(self) -> str:
-        many = f"{self.runs:,} run{'' if self.runs == 1 else 's'}"
+        many = counted(self.runs, "run")
         text = f"{self.where}: {many} {'would be deleted' if self.dry_run else 'deleted'}"
         if self.spared:
             text += f", {self.spared:,} spared"

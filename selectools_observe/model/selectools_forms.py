@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from functools import partial
 from typing import Any, TypeAlias
 
-from .codec import encode
-from .trace import AgentTrace, Number, TraceStep, is_finite
+import msgspec
+
+from .amounts import Number, finite
+from .shapes import RunShape, StepShape
 
 SpanDict: TypeAlias = dict[str, Any]
 
@@ -20,27 +21,26 @@ _OF_A_TOOL = {"tool_execution", "tool_selection"}
 _OF_AN_ERROR = {"error", "structured_retry"}
 
 
-def timeline(trace: AgentTrace) -> str:
+def timeline(trace: RunShape) -> str:
     """One line a step, then the totals."""
     rows = [_row(number, step) for number, step in enumerate(trace.steps, 1)]
     total, llm, tools = trace.total_duration_ms, trace.llm_duration_ms, trace.tool_duration_ms
     return "\n".join([*rows, f"  Total: {total:.1f}ms (LLM: {llm:.1f}ms, Tools: {tools:.1f}ms)"])
 
 
-def _row(number: int, step: TraceStep) -> str:
+def _row(number: int, step: StepShape) -> str:
     kind = _kind(step)
     text = " ".join(str(step.summary or kind).split())  # one line, whatever is in it
-    return f"  {number}. [{kind:18s}] {_milliseconds(step):7.1f}ms  {text}"
+    return f"  {number}. [{kind:18s}] {finite(step.duration_ms):7.1f}ms  {text}"
 
 
-def write_json(trace: AgentTrace, path: str | os.PathLike[str]) -> None:
-    """The run as JSON in a file, indented; a new file is the user's alone."""
-    data = json.loads(encode(trace).trace)
-    with open(path, "w", encoding="utf-8", opener=partial(os.open, mode=0o600)) as file:
-        json.dump(data, file, indent=2)
+def write_json(data: bytes, path: str | os.PathLike[str]) -> None:
+    """A run's JSON in a file, indented; a new file is the user's alone."""
+    with open(path, "wb", opener=partial(os.open, mode=0o600)) as file:
+        file.write(msgspec.json.format(data, indent=2))
 
 
-def span_dicts(trace: AgentTrace) -> list[SpanDict]:
+def span_dicts(trace: RunShape) -> list[SpanDict]:
     """A span for the run, then one for each step, its child."""
     root = _span(trace, "agent.run", trace.start_time, trace.total_duration_ms)
     root["attributes"] |= {
@@ -55,9 +55,9 @@ def span_dicts(trace: AgentTrace) -> list[SpanDict]:
     return [root, *(_step_span(trace, step, root["span_id"]) for step in trace.steps)]
 
 
-def _step_span(trace: AgentTrace, step: TraceStep, parent: str) -> SpanDict:
+def _step_span(trace: RunShape, step: StepShape, parent: str) -> SpanDict:
     kind = _kind(step)
-    span = _span(trace, _name(step, kind), step.timestamp, _milliseconds(step))
+    span = _span(trace, _name(step, kind), step.timestamp, finite(step.duration_ms))
     span["parent_span_id"] = parent
     span["attributes"] = _attributes(step, kind)
     if kind == "error":
@@ -65,7 +65,7 @@ def _step_span(trace: AgentTrace, step: TraceStep, parent: str) -> SpanDict:
     return span
 
 
-def _span(trace: AgentTrace, name: str, start: Number, milliseconds: Number) -> SpanDict:
+def _span(trace: RunShape, name: str, start: Number, milliseconds: Number) -> SpanDict:
     began = _nanoseconds(start)
     return {
         "trace_id": trace.run_id,
@@ -79,7 +79,7 @@ def _span(trace: AgentTrace, name: str, start: Number, milliseconds: Number) -> 
     }
 
 
-def _name(step: TraceStep, kind: str) -> str:
+def _name(step: StepShape, kind: str) -> str:
     if kind == "llm_call":
         return f"llm.{step.model or 'unknown'}"
     if kind in _OF_A_TOOL:
@@ -89,7 +89,7 @@ def _name(step: TraceStep, kind: str) -> str:
     return {"cache_hit": "cache.hit", "structured_retry": "structured.retry"}.get(kind, kind)
 
 
-def _attributes(step: TraceStep, kind: str) -> dict[str, Any]:
+def _attributes(step: StepShape, kind: str) -> dict[str, Any]:
     found: dict[str, Any] = {"selectools.step_type": kind}
     if kind == "llm_call":
         tokens = {"prompt": step.prompt_tokens, "completion": step.completion_tokens}
@@ -105,18 +105,9 @@ def _attributes(step: TraceStep, kind: str) -> dict[str, Any]:
     return found
 
 
-def _kind(step: TraceStep) -> str:
+def _kind(step: StepShape) -> str:
     return str(getattr(step.type, "value", step.type))
 
 
-def _milliseconds(step: TraceStep) -> Number:
-    return _number(step.duration_ms)
-
-
 def _nanoseconds(seconds: Number) -> int:
-    return int(_number(seconds) * _NANOSECONDS)
-
-
-def _number(value: Number) -> Number:
-    """What is no finite number counts as 0, as in all totals."""
-    return value if is_finite(value) else 0
+    return int(finite(seconds) * _NANOSECONDS)

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from ..errors import InvalidTraceError
+from .amounts import total_of
 from .codec import EncodedTrace, decode, encode, written
 from .details import details_of_parts, make_summary
 from .facets import facts_of, has_error, usage_of
 from .json_values import UnstorableValueError, dumps, loads, replace_foreign
 from .reference_writer import may_hold_timestamp, may_repeat
 from .references import KEY
-from .trace import (
-    EXTRA_ON_THE_WIRE,
-    STEP_FIELDS,
-    TRACE_KEYS,
-    AgentTrace,
-    TraceFacts,
-    TraceSummary,
-    total_of,
-)
+from .trace import EXTRA_ON_THE_WIRE, STEP_FIELDS, TRACE_KEYS, AgentTrace, TraceFacts, TraceSummary
 from .validation import check_metadata_depth, fit_to_store, validate_steps
 
 _SMALL = 64 * 1024  # bytes in which not much can be said twice
@@ -93,7 +86,7 @@ def snapshot(trace: object, *, compact: bool = False) -> Snapshot:
 def _snapshot(own: AgentTrace, run_id: str, *, compact: bool) -> Snapshot:
     steps = list(own.steps)
     plain = validate_steps(steps, run_id) or all(
-        [_has_names(step.extra, STEP_FIELDS) for step in steps]
+        [_has_names(step.extra, _STEP_NAMES) for step in steps]
     )
     check_metadata_depth(own.metadata)
     packed = None
@@ -107,11 +100,15 @@ def _snapshot(own: AgentTrace, run_id: str, *, compact: bool) -> Snapshot:
 
 
 _RUN_NAMES = TRACE_KEYS | {KEY}
+_STEP_NAMES = frozenset(STEP_FIELDS)
 
 
-def _has_names(extra: dict[str, Any] | None, fields: Collection[str]) -> bool:
+def _has_names(extra: dict[str, Any] | None, fields: AbstractSet[str]) -> bool:
     """Whether all that has no field has a name, and one that is no field's."""
-    return not extra or all([type(name) is str and name not in fields for name in extra])
+    return not extra or (fields.isdisjoint(extra) and _TEXT.issuperset(map(type, extra)))
+
+
+_TEXT = frozenset({str})
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False):

@@ -148,11 +148,11 @@ class Collector:
         self._total.take_runs(runs)
         if self.counts_times:
             by_time: dict[GroupBuilder, list[int]] = {}
-            for place, moment in enumerate(moments):
-                for group in self._times_at(moment):
-                    by_time.setdefault(group, []).append(place)
+            for times, places in self._by_times(moments):
+                for group in times:
+                    by_time.setdefault(group, []).extend(places)
             for group, places in by_time.items():
-                group.take_runs(runs.at(places))
+                group.take_runs(runs if len(places) == len(moments) else runs.at(places))
         for name in self.other_keys:
             beyond: list[int] = []
             for key, those in values[name].items():
@@ -178,11 +178,19 @@ class Collector:
             moments: For each run the microseconds since 1970 by which it counts.
         """
         beyond: set[int] = set()
+        counts_use = self._counts_use and dimension == "model"
+        by_times = self._by_times(list(moments.values())) if counts_use else []
+        runs_of_moments = list(moments)
+        number_of = {
+            runs_of_moments[place]: number
+            for number, (_, places) in enumerate(by_times)
+            for place in places
+        }
         for name, runs, columns in calls:
             group = self._group(dimension, name, MOST_NAMES)
-            if self._counts_use and dimension == "model":
-                for moment, sums in sums_by(map(moments.__getitem__, runs), columns).items():
-                    for at in self._times_at(moment):
+            if counts_use:
+                for number, sums in sums_by(map(number_of.__getitem__, runs), columns).items():
+                    for at in by_times[number][0]:
                         at.take_use(group.key, sums)
             distinct = set(runs)
             if group.key == OTHERS:  # a run counts once, however many of them it called
@@ -297,6 +305,26 @@ class Collector:
         for name, found in (("model", rollup.models), ("tool", rollup.tools)):
             for calls in found if name in self.by else ():
                 yield self._group(name, calls.name, MOST_NAMES), calls
+
+    def _by_times(self, moments: Sequence[int]) -> list[tuple[tuple[GroupBuilder, ...], list[int]]]:
+        """Hours and days, and at which places the moments are that lie in them."""
+        by_quarter: dict[int, list[int]] = {}
+        for place, moment in enumerate(moments):
+            places = by_quarter.get(moment // QUARTER_US)
+            if places is None:
+                by_quarter[moment // QUARTER_US] = [place]
+            else:
+                places.append(place)
+        found: dict[tuple[GroupBuilder, ...], list[int]] = {}
+        for quarter, places in by_quarter.items():
+            times = tuple(self._times_at(moments[places[0]]))
+            if quarter in self._at_quarters:
+                found.setdefault(times, []).extend(places)
+            else:
+                for place in places:
+                    times = tuple(self._times_at(moments[place]))
+                    found.setdefault(times, []).append(place)
+        return list(found.items())
 
     def _times_at(self, moment: int) -> list[GroupBuilder]:
         """The hour and the day of a microsecond since 1970."""

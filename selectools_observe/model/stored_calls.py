@@ -10,10 +10,11 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from .amounts import Number
 from .codec import decode
 from .facets import facts_of
 from .rollups import has_failed, is_call_of_tool, number, whole
-from .trace import AgentTrace, Number, TraceStep
+from .trace import AgentTrace, TraceFacts, TraceStep
 
 _SMALL = 2**31
 
@@ -27,14 +28,12 @@ class StoredCalls(NamedTuple):
     Attributes:
         models: The name of each call's model, and the call.
         tools: The same of tools; selecting one is no call.
-        step_types: As in `TraceFacts`, and so the two that follow.
+        facts: What filters ask of them.
     """
 
     models: list[tuple[str, Call]]
     tools: list[tuple[str, Call]]
-    step_types: frozenset[str]
-    tool_names: frozenset[str]
-    model_names: frozenset[str]
+    facts: TraceFacts
 
 
 class _Step(msgspec.Struct, gc=False):
@@ -55,6 +54,7 @@ class _Run(msgspec.Struct, gc=False):
     run_id: str
     start_time: Number
     steps: list[_Step]
+    parent_run_id: str | None = None
 
 
 _decoder = msgspec.json.Decoder(_Run)
@@ -63,9 +63,11 @@ _decoder = msgspec.json.Decoder(_Run)
 def stored_calls(data: bytes) -> StoredCalls | None:
     """The calls of a run; None if it cannot be read."""
     try:
-        steps = _decoder.decode(data).steps
+        run = _decoder.decode(data)
     except (msgspec.MsgspecError, RecursionError):
         return _of_unusual(data)
+    steps = run.steps
+    failed = [step for step in steps if has_failed(step)]
     return StoredCalls(
         [(step.model, _call(step)) for step in steps if step.model is not None],
         [
@@ -73,6 +75,15 @@ def stored_calls(data: bytes) -> StoredCalls | None:
             for step in steps
             if step.tool_name is not None and is_call_of_tool(step.type)
         ],
+        TraceFacts(
+            run.parent_run_id, bool(failed), *_names(steps), *(_names(failed) if failed else ())
+        ),
+    )
+
+
+def _names(steps: list[_Step]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """The types, tools and models that occur."""
+    return (
         frozenset([step.type for step in steps]),
         frozenset([step.tool_name for step in steps if step.tool_name is not None]),
         frozenset(_model_names(steps)),
@@ -94,7 +105,6 @@ def _of_unusual(data: bytes) -> StoredCalls | None:
         trace: AgentTrace = decode(data)
     except ValueError:
         return None
-    facts = facts_of(trace)
     return StoredCalls(
         [(str(step.model), _call(step)) for step in trace.steps if step.model is not None],
         [
@@ -102,9 +112,7 @@ def _of_unusual(data: bytes) -> StoredCalls | None:
             for step in trace.steps
             if step.tool_name is not None and is_call_of_tool(step.type)
         ],
-        facts.step_types,
-        facts.tool_names,
-        facts.models,
+        facts_of(trace),
     )
 
 

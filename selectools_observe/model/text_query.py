@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from .page import Page
 from .trace import AgentTrace, TraceStep
 
 # Scripts that put no spaces between words (Thai, Lao, Myanmar, Khmer, kana, Han and their
@@ -208,17 +209,8 @@ class SearchHit(msgspec.Struct, frozen=True):
     marks: tuple[tuple[int, int], ...] = ()
 
 
-class SearchPage(list[SearchHit]):
-    """Hits, newest runs first, and where the next page begins.
-
-    Attributes:
-        next_cursor: What to hand to `search`, with the same query, for the page after this one;
-            None when this is the last.
-    """
-
-    def __init__(self, hits: Iterable[SearchHit] = (), next_cursor: str | None = None) -> None:
-        super().__init__(hits)
-        self.next_cursor = next_cursor
+class SearchPage(Page[SearchHit]):
+    """Hits, newest runs first, and in ``next_cursor`` where the next page begins."""
 
 
 # Of messages, what only programs read.

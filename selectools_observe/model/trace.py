@@ -7,22 +7,22 @@ other's files. What this version does not know is kept in ``extra`` and written 
 from __future__ import annotations
 
 import copy
-import math
 import os
 import time
 import uuid
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from operator import attrgetter, methodcaller
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from ..errors import InvalidTraceError
+from .amounts import Number, is_finite, total_of
 from .annotations import Latest
-from .json_values import copied, loads
-
-Number: TypeAlias = int | float
+from .json_values import UnstorableValueError, copied, dumps, loads
+from .shapes import TimedStep
 
 # A key that no field of a file can take from us: a file that does use it goes the slow way round.
 EXTRA_ON_THE_WIRE = "__selectools_observe_extra__"
@@ -172,7 +172,7 @@ class TraceStep(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, 
         for name in STEP_FIELDS:
             value = getattr(self, name)
             if value is not None:
-                fields[name] = copy.deepcopy(value) if _may_change(value) else value
+                fields[name] = _own(value)
         fields["type"] = getattr(self.type, "value", self.type)
         if self.extra:
             fields |= _without(self.extra, _KNOWN_STEP_FIELDS)
@@ -281,7 +281,7 @@ class AgentTrace(msgspec.Struct):
 
     def timeline(self) -> str:
         """One line a step, then the totals, for people: the form that selectools gives."""
-        from .selectools_forms import timeline  # noqa: PLC0415 - it needs this module
+        from .selectools_forms import timeline  # noqa: PLC0415 - few ask for it
 
         return timeline(self)
 
@@ -292,9 +292,16 @@ class AgentTrace(msgspec.Struct):
             InvalidTraceError: It holds what JSON cannot.
             OSError: The file cannot be written.
         """
-        from .selectools_forms import write_json  # noqa: PLC0415 - it needs this module
+        from .selectools_forms import write_json  # noqa: PLC0415 - few ask for it
 
-        write_json(self, path)
+        try:
+            steps = list(self.steps)
+            data = dumps(uncopied(self, self.run_id, steps, total_ms(steps)))
+        except UnstorableValueError as error:
+            raise InvalidTraceError(self.run_id, error.path, error.reason) from error.__cause__
+        except (TypeError, AttributeError) as error:
+            raise InvalidTraceError(self.run_id, "steps", f"cannot be read: {error}") from error
+        write_json(data, path)
 
     def to_otel_spans(self) -> list[dict[str, Any]]:
         """The run as plain span dictionaries, as selectools gives them: the run, then its steps.
@@ -302,31 +309,17 @@ class AgentTrace(msgspec.Struct):
         Times are nanoseconds since the epoch. For spans by OpenTelemetry's GenAI conventions,
         sent to a collector, see `selectools_observe.integrations.opentelemetry`.
         """
-        from .selectools_forms import span_dicts  # noqa: PLC0415 - it needs this module
+        from .selectools_forms import span_dicts  # noqa: PLC0415 - few ask for it
 
         return span_dicts(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The run as plain data, the shape that files hold; a deep copy."""
         steps = list(self.steps)
-        data: dict[str, Any] = {
-            "run_id": self.run_id,
-            "start_time": self.start_time,
-            "total_duration_ms": total_ms(steps),
-            "step_count": len(steps),
-            "steps": [step.to_dict() for step in steps],
-        }
-        if self.parent_run_id is not None:
-            data["parent_run_id"] = self.parent_run_id
-        if self.metadata:
-            data["metadata"] = copy.deepcopy(self.metadata)
-        for name in DETAIL_FIELDS:
-            value = getattr(self, name)
-            if value is not None:
-                data[name] = copy.deepcopy(value) if _may_change(value) else value
-        if self.extra:
-            data |= _without(self.extra, TRACE_KEYS)
-        return data
+        data = _run_fields(self, self.run_id, [], total_ms(steps))
+        data = {name: _own(value) for name, value in data.items()}
+        data |= {"step_count": len(steps), "steps": [step.to_dict() for step in steps]}
+        return data | _without(self.extra or {}, TRACE_KEYS)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -559,13 +552,12 @@ def step_type(value: object) -> StepType:
     """
     if value.__class__ is StepType:
         return value
-    plain = value.value if isinstance(value, Enum) else value
+    plain = value._value_ if isinstance(value, Enum) else value  # `value` takes four times as long
     if not isinstance(plain, str):
         raise TypeError(f"a step's type must be a string, not {value!r}")
-    return StepType(plain)
+    return (STEP_TYPES.get(plain) if plain.__class__ is str else None) or StepType(plain)
 
 
-_NUMBERS = frozenset({int, float})
 _DURATION = attrgetter("duration_ms")
 
 
@@ -574,32 +566,10 @@ def total_ms(steps: Iterable[TraceStep]) -> Number:
     return total_of(list(map(_DURATION, steps)))
 
 
-def total_of(durations: Sequence[Number]) -> Number:
-    """The sum of durations; what is no finite number counts as 0."""
-    if _NUMBERS.issuperset(map(type, durations)):
-        try:
-            total = sum(durations)
-            if math.isfinite(total):
-                return total
-        except OverflowError:
-            pass
-    total = sum(duration for duration in durations if is_finite(duration))
-    return total if is_finite(total) else 0.0
-
-
-class _Timed(Protocol):
-    @property
-    def type(self) -> str: ...
-    @property
-    def timestamp(self) -> Number: ...
-    @property
-    def duration_ms(self) -> Number: ...
-
-
 _NODE_END = StepType.GRAPH_NODE_END  # an enumeration takes long to look up a member of its own
 
 
-def span_of(start_time: Number, steps: Sequence[_Timed]) -> tuple[Number | None, float | None]:
+def span_of(start_time: Number, steps: Sequence[TimedStep]) -> tuple[Number | None, float | None]:
     """When a run began, seconds since 1970, and how long it took, milliseconds.
 
     A time that is not after 1970 or not finite is not known. A node's end is stamped when it ends,
@@ -649,17 +619,57 @@ def _is_time(value: Number) -> bool:
     return (value.__class__ is float or is_finite(value)) and 0 < value < _LATEST
 
 
-def is_finite(value: object) -> bool:
-    """Whether it is a number that can be added to others."""
-    try:
-        return isinstance(value, int | float) and math.isfinite(value)
-    except OverflowError:
-        return False
-
-
 def _without(extra: dict[str, Any], names: Container[str]) -> dict[str, Any]:
     return {name: copy.deepcopy(value) for name, value in extra.items() if name not in names}
 
 
-def _may_change(value: object) -> bool:
-    return not isinstance(value, str | int | float)
+def _own(value: Any) -> Any:
+    """The value itself if it cannot change, or else a copy."""
+    return value if isinstance(value, str | int | float) else copy.deepcopy(value)
+
+
+def _run_fields(
+    trace: AgentTrace, run_id: str, steps: list[dict[str, Any]], total: Number
+) -> dict[str, Any]:
+    """The fields of a run that are set, with these steps; nothing is copied."""
+    data: dict[str, Any] = {
+        "run_id": run_id,
+        "start_time": trace.start_time,
+        "total_duration_ms": total,
+        "step_count": len(steps),
+        "steps": steps,
+    }
+    if trace.parent_run_id is not None:
+        data["parent_run_id"] = trace.parent_run_id
+    if trace.metadata:
+        data["metadata"] = trace.metadata
+    found = ((name, getattr(trace, name)) for name in DETAIL_FIELDS)
+    return data | {name: value for name, value in found if value is not None}
+
+
+def uncopied(
+    trace: AgentTrace, run_id: str, steps: Sequence[TraceStep], total: Number
+) -> dict[str, Any]:
+    """`AgentTrace.to_dict` without copying: some values cannot be copied but can be written.
+
+    Raises:
+        UnstorableValueError: ``extra`` holds what has a field of its own.
+    """
+    plain = [uncopied_step(step, number) for number, step in enumerate(steps)]
+    _check_extra(trace.extra, TRACE_KEYS, "extra")
+    return _run_fields(trace, run_id, plain, total) | (trace.extra or {})
+
+
+def uncopied_step(step: TraceStep, number: int) -> dict[str, Any]:
+    """The fields of a step that are set, and those of its ``extra``; nothing is copied."""
+    if step.extra:
+        _check_extra(step.extra, STEP_FIELDS, f"steps[{number}].extra")
+    present = {name: v for name, v in msgspec.structs.asdict(step).items() if v is not None}
+    extra: dict[str, Any] = present.pop("extra", {})
+    return present | extra
+
+
+def _check_extra(extra: dict[str, Any] | None, fields: Collection[str], path: str) -> None:
+    if extra and not extra.keys().isdisjoint(fields):
+        taken = min(extra.keys() & set(fields))
+        raise UnstorableValueError(f"{path}.{taken}", "has a field of its own: set that")

@@ -22,6 +22,7 @@ from .trace import (
 
 _STEPS = frozenset({TraceStep})
 _MESSAGES = ("input", "output")
+_COMMON_FIELDS = tuple(name for name in STEP_FIELDS if name not in _MESSAGES)  # with selectools
 
 
 def fit_to_store(trace: object) -> tuple[AgentTrace, str]:
@@ -64,7 +65,7 @@ def as_agent_trace(trace: object) -> AgentTrace:
         run_id=run_id,  # checked by `encode`, which names the run
         parent_run_id=fields.pop("parent_run_id", None),
         metadata=metadata or {},
-        **{name: fields.pop(name, None) for name in DETAIL_FIELDS},
+        **{name: fields.pop(name) for name in DETAIL_FIELDS if name in fields},
         extra=fields.pop("extra", None) or fields or None,
     )
 
@@ -79,7 +80,10 @@ def _as_step(step: object, number: int, run_id: object) -> TraceStep:
     if type(step) is TraceStep:
         return step
     try:
-        return TraceStep(**vars(step))
+        fields = vars(step)
+        if (*fields,) == _COMMON_FIELDS:  # as most are, and by position is sooner done
+            return TraceStep(*fields.values())
+        return TraceStep(**fields)
     except TypeError:
         pass  # no attributes, or others than ours
     fields = _fields(step)

@@ -13,6 +13,22 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+\-]*(?:/[A-Za-z0-9_+\-]+)*")
 _MOST_HOURS = 24
 
 
+class _LocalZone(tzinfo):
+    """The zone of this machine, by the offset of each moment: it may change with the season."""
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        return None if moment is None else moment.replace(tzinfo=None).astimezone().utcoffset()
+
+    def dst(self, _: datetime | None) -> timedelta | None:
+        return None  # the system does not tell
+
+    def tzname(self, moment: datetime | None) -> str | None:
+        return None if moment is None else moment.replace(tzinfo=None).astimezone().tzname()
+
+    def fromutc(self, moment: datetime) -> datetime:
+        return moment.replace(tzinfo=UTC).astimezone().replace(tzinfo=self)
+
+
 def parse_zone(text: str) -> tzinfo:
     """The time zone that a text names.
 
@@ -23,7 +39,7 @@ def parse_zone(text: str) -> tzinfo:
     if wanted.upper() in {"UTC", "Z", "GMT"}:
         return UTC
     if wanted.lower() == "local":
-        return datetime.now().astimezone().tzinfo or UTC
+        return _LocalZone()
     if (found := _OFFSET.fullmatch(wanted)) and int(found[2]) < _MOST_HOURS:
         offset = timedelta(hours=int(found[2]), minutes=int(found[3] or 0))
         return timezone(-offset if found[1] == "-" else offset)

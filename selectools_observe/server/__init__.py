@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..extras import needs
+
 if TYPE_CHECKING:
     from .app import create_app
     from .service import run
@@ -24,15 +26,9 @@ def __getattr__(name: str) -> Any:
     """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        import starlette  # noqa: F401, PLC0415
-        import uvicorn  # noqa: F401, PLC0415
-    except ImportError as error:
-        raise ImportError(
-            'The HTTP service needs starlette and uvicorn: pip install "selectools-observe[server]"'
-        ) from error
-    from .app import create_app  # noqa: PLC0415
-    from .service import run  # noqa: PLC0415
+    with needs("server", "The HTTP service"):
+        from .app import create_app  # noqa: PLC0415
+        from .service import run  # noqa: PLC0415
 
     globals().update(create_app=create_app, run=run)
     return globals()[name]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
+import anyio
 import anyio.to_thread
 import msgspec
 from starlette.applications import Starlette
@@ -41,7 +42,7 @@ from .state import State, state_of
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-MAX_BODY = 64 * 1024 * 1024
+MAX_BODY = 20 * 1024 * 1024  # as the OpenTelemetry Collector takes
 _PATIENCE = 5  # seconds for a health check
 _OPEN = ("/", "/login", "/health")  # they look after themselves
 
@@ -67,6 +68,11 @@ class Service:
         """A code that opens the page once, as ``/?code=...``, in the token's place."""
         return self._state.codes.new()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether bodies are being read, or something is made of them."""
+        return self._state.bodies.are_held
+
     def end_streams(self) -> None:
         """End all live streams: they would keep a server from stopping."""
         self._state.hub.close()
@@ -75,9 +81,11 @@ class Service:
         """Let go of everything but the store. A server that runs the app itself does this."""
         self.end_streams()
         await anyio.to_thread.run_sync(self._state.telemetry.close)
+        await anyio.to_thread.run_sync(self._state.bodies.close)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        anyio.get_cancelled_exc_class()  # loads what the first body would wait for, and others too
         try:
             yield
         finally:
@@ -118,14 +126,15 @@ def create_app(
         check_token(token)
     whole = as_async(store)
     hub = live.Hub(whole, interval=live_interval, heartbeat=live_heartbeat)
+    bodies = Held(max_body, limits)
     state = State(
         store=whole,
         hub=hub,
-        telemetry=Telemetry(store, max_body, limits),
+        telemetry=Telemetry(store, max_body, limits, bodies),
         token=token,
         read_only=read_only,
         max_body=max_body,
-        bodies=Held(max_body, limits),
+        bodies=bodies,
         running=RunningRuns(store),
         answers=SharedAnswers(whole),
         limits=limits,

@@ -84,6 +84,9 @@ class LimitedProtocol(H11Protocol):
         if self.conn.their_state is h11.SEND_BODY and self._linger_timer is None:
             self._linger_timer = self.loop.call_later(_LINGER_SECONDS, self._end_lingering)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: a stranger would write to the log, and there is nothing to install."""
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._stall_timer = self.loop.call_later(_STALL_SECONDS, self.transport.abort)

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from hashlib import blake2b
 
-from ..backends import timestamps
+from ..model import timestamps
 from ..model.filters import TraceFilter
 from ..model.json_values import dumps
 from ..model.trace import TraceSummary

@@ -12,10 +12,15 @@ from ..backends.method_table import MethodTable
 from ..model.limits import Limits
 from ..protocols import AsyncTraceStore, TraceStore, is_async_store
 from ..stores.delegating import WrappingCore, innermost
+from .body_work import PutTogether, ReadRequest, request_of
+from .request_body import Held
 from .responses import Problem
 
 if TYPE_CHECKING:
     from ..integrations.opentelemetry import OtlpReceiver
+    from ..integrations.opentelemetry.joined_run import JoinedRun, PackedJoin
+    from ..integrations.opentelemetry.otlp import OtlpRequest
+    from ..integrations.opentelemetry.otlp_request import Signal
 
 T = TypeVar("T")
 
@@ -25,8 +30,15 @@ log = logging.getLogger(__name__)
 class Telemetry:
     """Takes spans; most services get none."""
 
-    def __init__(self, store: AsyncTraceStore | TraceStore, max_body: int, limits: Limits) -> None:
+    def __init__(
+        self,
+        store: AsyncTraceStore | TraceStore,
+        max_body: int,
+        limits: Limits,
+        bodies: Held,
+    ) -> None:
         self._store = store
+        self._bodies = bodies
         self._max_body = max_body
         self._limits = limits
         self._receiver: OtlpReceiver | None = None
@@ -45,8 +57,22 @@ class Telemetry:
             store = self._store
             if is_async_store(store):
                 store = OnLoop(cast("AsyncTraceStore", store), asyncio.get_running_loop())
-            self._receiver = OtlpReceiver(store, max_bytes=self._max_body, limits=self._limits)
+            self._receiver = OtlpReceiver(
+                store,
+                max_bytes=self._max_body,
+                limits=self._limits,
+                read=self._read,
+                elsewhere=self._join,
+            )
         return self._receiver
+
+    def _read(self, signal: Signal, body: bytes, limits: Limits, *, is_json: bool) -> OtlpRequest:
+        return request_of(self._bodies.answers(ReadRequest(signal, limits, is_json), body))
+
+    def _join(self, join: PackedJoin, stored: bytes | None) -> JoinedRun | None:
+        asked = PutTogether(join, stored is not None)
+        joined: JoinedRun | None = list(self._bodies.answers(asked, stored or b"")).pop()
+        return joined
 
     def close(self) -> None:
         """Save what waits for the rest of its run."""

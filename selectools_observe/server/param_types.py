@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeAlias, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from ..model.trace import Number
+from ..model.amounts import Number
 
 Schema: TypeAlias = dict[str, Any]
 Reader: TypeAlias = Callable[[str], Any]

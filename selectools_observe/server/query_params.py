@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC
 from types import NoneType
 from typing import Any, Union, get_args, get_type_hints
 from urllib.parse import parse_qsl
 
+from ..model.filter_language import parse_condition
 from ..model.filters import TraceFilter
 from ..model.json_values import loads
 from ..model.ordering import ORDERS
+from ..model.zones import parse_zone
 from .param_types import Reader, Schema, bounded, documented_attributes, typed
 from .responses import Problem
 
@@ -119,7 +122,12 @@ def _without_none(kind: Any) -> Any:
     return str if str in kinds else Union[tuple(kinds)]  # noqa: UP007 - of so many as there are
 
 
-FILTERS = (*_OWN_FORMS, *_of_fields())
+ZONE = Parameter(
+    "tz", parse_zone, {"type": "string", "format": "time-zone", "default": "UTC"},
+    "Time zone of days and hours, those in the filter too: UTC, +05:30 or Europe/Berlin.",
+)  # fmt: skip
+_OF_FILTER = (*_OWN_FORMS, *_of_fields())
+FILTERS = (*_OF_FILTER, ZONE)
 
 _PAIR = "metadata."
 
@@ -185,10 +193,12 @@ def filter_of(values: Mapping[str, Any]) -> TraceFilter:
     """The filter that a query's values ask for."""
     asked = {
         parameter.field or parameter.name: values[parameter.name]
-        for parameter in (*FILTERS, ORDER_BY)
+        for parameter in (*_OF_FILTER, ORDER_BY)
         if parameter.name in values
     }
     try:
+        if "where" in asked:
+            asked["where"] = parse_condition(asked["where"], zone=values.get("tz", UTC))
         return TraceFilter(**asked)
     except (TypeError, ValueError) as error:
         raise _invalid(str(error)) from error

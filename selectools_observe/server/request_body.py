@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Collection
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 
 from ..model.limits import DEFAULT_LIMITS, JsonScanner, LimitError, Limits
+from ..runtime.work_process import WorkProcess, WorkProcessError
+from .body_work import QUICK, WORK, Message, PutTogether, answers
 from .responses import Problem
 
 PATIENCE = 30.0  # seconds for a body to begin, and between two of its parts
@@ -21,7 +23,6 @@ _SLOWEST = 1024  # bytes a second, after that
 _PIECE = 64 * 1024  # bytes that are unpacked at once
 _GZIP = 16 + zlib.MAX_WBITS
 _BODIES_AT_ONCE = 2  # of the largest size
-_BODIES_OF_VALUES = 2  # of the most values that one may have, decoded at a time
 _QUICK = 8 * 1024  # bytes that nobody waits for
 
 T = TypeVar("T")
@@ -53,9 +54,35 @@ class Held:
         self._most = _BODIES_AT_ONCE * largest
         self._held = 0
         self._limits = limits
-        self._values = ValueBudget(_BODIES_OF_VALUES * limits.values)
+        self._values = ValueBudget(limits.values)
         self._turns = asyncio.Lock()
         self._working = asyncio.Lock()
+        self._process = WorkProcess(WORK, seconds=limits.seconds)
+
+    @property
+    def are_held(self) -> bool:
+        """Whether there are any."""
+        return self._held > 0
+
+    def close(self) -> None:
+        """Let go of the process that decodes large bodies."""
+        self._process.close()
+
+    def answers(self, message: Message, text: bytes) -> Iterator[Any]:
+        """What becomes of a text: see `body_work`. Blocking; a large one is another process's work.
+
+        Raises:
+            LimitError: It takes too much work, or would become too much.
+            ValueError: It is not what is asked for.
+        """
+        if len(text) < QUICK and not isinstance(message, PutTogether):
+            yield from answers(message, text)
+            return
+        with contextlib.closing(self._process.ask(message, text)) as found:
+            try:
+                yield from found
+            except WorkProcessError:
+                raise LimitError("seconds", self._limits.seconds) from None
 
     async def working(self, work: Callable[[], T]) -> T:
         """Do work on a large body in a thread, one at a time.
@@ -68,7 +95,7 @@ class Held:
     def decoding(self, values: int, size: int) -> contextlib.AbstractAsyncContextManager[None]:
         """Wait for the turn to make this many values of a body of so many bytes.
 
-        One of the largest bodies is decoded at a time, or two of the most values.
+        One of the largest bodies is decoded at a time, or one of the most values.
         """
         return self._values.holding(max(values, self._values.most * size // self._largest))
 
@@ -88,7 +115,7 @@ class Held:
                 become too much; or others hold too much.
         """
         _check_announced(request, limit)
-        collected: list[bytes] = []
+        collected = bytearray()  # one piece of memory, which goes back as one
         size = 0
         try:
             async for piece in self._pieces(request, limit):
@@ -96,12 +123,12 @@ class Held:
                     raise too_large(limit)
                 self._grow(len(piece))
                 size += len(piece)
-                collected.append(piece)
+                collected += piece
                 if scanner is not None:
                     feed(scanner, piece)
-            body = b"".join(collected)
+            whole = [bytes(collected)]
             collected.clear()
-            yield body
+            yield whole.pop()  # whoever takes it can let go of it
         finally:
             self._held -= size
 
@@ -147,7 +174,7 @@ class Held:
         Between two pieces of all bodies together the event loop comes round, so that many large
         ones keep nobody waiting for longer than one.
         """
-        async for piece in _unpacked_if_packed(request, limit):
+        async for piece in _unpacked_if_packed(request, limit, self._limits.members):
             if len(piece) > _QUICK:
                 async with self._turns:
                     await asyncio.sleep(0)
@@ -233,12 +260,12 @@ def feed(scanner: JsonScanner, piece: bytes) -> None:
         raise too_much(error) from None
 
 
-def _unpacked_if_packed(request: Request, limit: int) -> AsyncIterator[bytes]:
+def _unpacked_if_packed(request: Request, limit: int, members: int) -> AsyncIterator[bytes]:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding in {"", "identity"}:
         return _received(request)
     if encoding in {"gzip", "x-gzip"}:
-        return _unpacked(request, limit)
+        return _unpacked(request, limit, members)
     message = f"Content-Encoding {encoding!r:.40} is not supported"
     raise Problem(415, "unsupported_media_type", message, "Send it plain or with gzip")
 
@@ -262,9 +289,9 @@ async def _received(request: Request) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _unpacked(request: Request, limit: int) -> AsyncIterator[bytes]:
+async def _unpacked(request: Request, limit: int, members: int) -> AsyncIterator[bytes]:
     unpacker, total, is_finished = zlib.decompressobj(_GZIP), 0, True
-    taken = 0  # a body may also be many members that hold nothing
+    taken = ended = 0  # a body may also be many members that hold nothing
     async for received in _received(request):
         taken += len(received)
         if taken > limit:
@@ -282,6 +309,9 @@ async def _unpacked(request: Request, limit: int) -> AsyncIterator[bytes]:
             await asyncio.sleep(0)  # much may be packed in what was received at once
             packed, is_finished = unpacker.unconsumed_tail, unpacker.eof
             if is_finished:  # another member may follow
+                ended += 1
+                if ended > members:
+                    raise too_much(LimitError("members", members))
                 packed = unpacker.unused_data
                 unpacker = zlib.decompressobj(_GZIP)
     if not is_finished:
@@ -303,4 +333,6 @@ def too_much(error: LimitError) -> Problem:
 def too_large(limit: int) -> Problem:
     """The answer to a body beyond the limit."""
     message = f"The body, or a line of it, is larger than the limit of {limit} bytes"
-    return Problem(413, "too_large", message, "Send less at once, or raise max_body")
+    return Problem(
+        413, "too_large", message, "Send less at once, or raise max_body (serve --max-body)"
+    )

@@ -19,6 +19,9 @@ from ..model.trace import (
     step_type,
 )
 
+TEXT = "the text"
+"""Where an error is if what was sent is not JSON at all."""
+
 _MOST_CHARACTERS = 64 * 1024 * 1024  # that references of a run may expand to
 
 
@@ -60,7 +63,7 @@ def trace_of(data: bytes) -> AgentTrace:
     try:
         value = loads(data)
     except ValueError as error:
-        raise InvalidTraceError(None, "the text", f"is not JSON: {error}") from None
+        raise InvalidTraceError(None, TEXT, f"is not JSON: {error}") from None
     return trace_of_value(value)
 
 

@@ -10,7 +10,6 @@ from datetime import datetime
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ..backends import timestamps
 from ..errors import (
     CorruptTraceError,
     InvalidTraceError,
@@ -19,6 +18,7 @@ from ..errors import (
     TraceNotFoundError,
     TraceStoreError,
 )
+from ..model import timestamps
 from ..model.json_values import dumps
 
 log = logging.getLogger(__name__)

@@ -23,6 +23,8 @@ from starlette.types import Receive, Scope, Send
 from ..analytics.prices import PriceTable
 from ..capture import AsyncProcessingTraceStore
 from ..protocols import AsyncTraceStore, TraceStore
+from ..runtime.freed_memory import give_back_freed_memory
+from ..runtime.garbage import full_collections_when
 from ..stores.adapters import as_async
 from ..stores.open import open_async_store
 from .app import MAX_BODY, create_app
@@ -98,8 +100,10 @@ def run(
                         code = "" if token is None else f"?code={app.new_code()}"
                         _open(url_of(host, own_port, None) + code)
 
-                await Server(app, ready).serve([listener])
+                async with full_collections_when(lambda: not app.is_busy):
+                    await Server(app, ready).serve([listener])
 
+        give_back_freed_memory()
         with _switching_often():
             asyncio.run(serve())
 

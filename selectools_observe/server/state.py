@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from starlette.requests import Request
 
+from ..analytics.conversation import Turn
 from ..capture.journal.live_runs import RunningRuns
 from ..model.limits import DEFAULT_LIMITS, Limits
 from ..model.trace import AgentTrace
@@ -17,29 +19,31 @@ from .otlp_ingest import Telemetry
 from .request_body import Held
 from .shared_answers import SharedAnswers
 
-_FEW_STEPS = 500  # a run with fewer is read again as quickly
+_FEW_PARTS = 500  # steps or turns: a run with fewer is read again as quickly
 _RUNS_KEPT = 2
 
+Kept = TypeVar("Kept")
 
-class RecentRuns:
-    """The large runs that were looked at last: a page asks for them step by step."""
+
+class Recent(Generic[Kept]):
+    """What was made of the large runs that were looked at last: a page asks part by part."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[str, AgentTrace]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[str, Kept]] = OrderedDict()
 
-    def get(self, run_id: str, version: str) -> AgentTrace | None:
-        """The run, if it is kept in this version."""
+    def get(self, run_id: str, version: str) -> Kept | None:
+        """What is kept of this version of a run."""
         kept = self._kept.get(run_id)
         if kept is None or kept[0] != version:
             return None
         self._kept.move_to_end(run_id)
         return kept[1]
 
-    def keep(self, run_id: str, version: str, trace: AgentTrace) -> None:
-        """Keep a run if it is large."""
-        if len(trace.steps) < _FEW_STEPS:
+    def keep(self, run_id: str, version: str, made: Kept, size: int) -> None:
+        """Keep it if it has many parts."""
+        if size < _FEW_PARTS:
             return
-        self._kept[run_id] = version, trace
+        self._kept[run_id] = version, made
         self._kept.move_to_end(run_id)
         while len(self._kept) > _RUNS_KEPT:
             self._kept.popitem(last=False)
@@ -63,6 +67,7 @@ class State:
         codes: Links that open the page once.
         guesses: Wrong tokens of late.
         recent: Large runs that were looked at lately.
+        talks: Their conversations.
     """
 
     store: AsyncQueryableTraceStore
@@ -77,7 +82,8 @@ class State:
     limits: Limits = DEFAULT_LIMITS
     codes: Codes = field(default_factory=Codes)
     guesses: Guesses = field(default_factory=Guesses)
-    recent: RecentRuns = field(default_factory=RecentRuns)
+    recent: Recent[AgentTrace] = field(default_factory=Recent)
+    talks: Recent[list[Turn]] = field(default_factory=Recent)
 
 
 def state_of(request: Request) -> State:

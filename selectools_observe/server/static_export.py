@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Protocol, cast
 
+from ..analytics.capture_gaps import gaps_as_json, gaps_of
 from ..analytics.conversation import conversation_of, turns_as_json
+from ..analytics.step_tree import parents
 from ..model.annotations import latest_of
 from ..model.codec import EncodedTrace, encode
 from ..model.json_values import dumps
@@ -99,10 +101,22 @@ def write_standalone_html(
         encoded = encode(trace)
         file.write(_block(dumps(_summary(encoded, trace, saved))))
         file.write(_block(expanded_json(encoded.trace)))
-        file.write(_block(dumps(list(turns_as_json(conversation_of(as_agent_trace(trace)))))))
+        file.write(_block(dumps(_reading(as_agent_trace(trace)))))
         count += 1
     file.write(_TAIL.format(script=script))
     return count
+
+
+def _reading(trace: AgentTrace) -> dict[str, Any]:
+    """What the service says of a run beside its steps: the file has no Python to find it out."""
+    turns = conversation_of(trace)
+    found: dict[str, Any] = {
+        "turns": list(turns_as_json(turns)),
+        "parents": parents(trace),
+    }
+    if gaps := gaps_of(trace, turns):
+        found["gaps"] = gaps_as_json(gaps)
+    return found
 
 
 def _summary(encoded: EncodedTrace, trace: AgentTrace, saved: SavedTrace | None) -> dict[str, Any]:

@@ -16,11 +16,6 @@ from ..model.trace import DETAIL_FIELDS, AgentTrace, TraceStep
 _PIECE = 64 * 1024  # bytes
 _STEPS_AT_ONCE = 64
 
-_TEXTS = (
-    "tool_name", "tool_result", "model", "reasoning", "error", "summary", "node_name",
-    "checkpoint_id", "interrupt_key", "from_node", "to_node",
-)  # fmt: skip
-
 _encoder = msgspec.json.Encoder()
 
 
@@ -32,11 +27,15 @@ class Window:
         text_limit: The most characters of a text; None for all.
         offset: The first step.
         limit: How many steps; None for all.
+        fields: The fields of a step; None for all.
+        parents: Of all steps, which one each is inside of; None if that is not asked for.
     """
 
     text_limit: int | None = None
     offset: int = 0
     limit: int | None = None
+    fields: frozenset[str] | None = None
+    parents: list[int | None] | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -83,6 +82,8 @@ def _parts(trace: AgentTrace, window: Window) -> Iterator[bytes]:
         head = _cut_head(head, window.text_limit)
     if not window.is_whole:
         head["step_offset"] = window.offset
+    if window.parents is not None:
+        head["parents"] = window.parents
     yield dumps(head)[:-1] + b',"steps":['
     end = None if window.limit is None else window.offset + window.limit
     steps = trace.steps[window.offset : end]
@@ -90,12 +91,20 @@ def _parts(trace: AgentTrace, window: Window) -> Iterator[bytes]:
         some = steps[start : start + _STEPS_AT_ONCE]
         if start:
             yield b","
-        yield b",".join([_step(step, window.text_limit) for step in some])
+        yield b",".join([_step(step, window) for step in some])
     yield b"]}"
 
 
-def _step(step: TraceStep, text_limit: int | None) -> bytes:
-    return step_json(step) if text_limit is None else _cut_step(step, text_limit)
+def _step(step: TraceStep, window: Window) -> bytes:
+    if window.fields is None and window.text_limit is None:
+        return step_json(step)
+    fields = _fields(step)
+    if window.fields is not None:
+        fields = {name: value for name, value in fields.items() if name in window.fields}
+    changes, sizes = _cut_fields(fields, window.text_limit)
+    if sizes:
+        return dumps({**fields, **changes, "cut": sizes})
+    return step_json(step) if window.fields is None else dumps(fields)
 
 
 def step_json(step: TraceStep) -> bytes:
@@ -130,18 +139,21 @@ def _cut_values(values: dict[str, Any], limit: int) -> tuple[dict[str, Any], dic
     return changes, sizes
 
 
-def _cut_step(step: TraceStep, limit: int) -> bytes:
-    texts = {name: getattr(step, name) for name in (*_TEXTS, "input", "output")}
-    changes, sizes = _cut_values({**texts, **(step.extra or {})}, limit)
-    arguments = step.tool_args
+def _cut_fields(fields: dict[str, Any], limit: int | None) -> tuple[dict[str, Any], dict[str, int]]:
+    """Those fields of a step that are too long, cut, and how large they were."""
+    if limit is None:
+        return {}, {}
+    arguments = fields.get("tool_args")
+    changes, sizes = _cut_values({n: v for n, v in fields.items() if n not in _NOT_CUT}, limit)
     if arguments is not None:
         size = len(dumps(arguments))
         if size > limit:
             changes["tool_args"] = None
             sizes["tool_args"] = size
-    if not sizes:
-        return step_json(step)
-    return dumps({**_fields(step), **changes, "cut": sizes})
+    return changes, sizes
+
+
+_NOT_CUT = frozenset({"type", "tool_args"})
 
 
 def _fields(step: TraceStep) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..backends.base import StoreCore
 from ..backends.file_base import FileCore
+from ..backends.files.journals import Journals
 from ..backends.method_table import FileMethodTable, MethodTable
 from ..errors import StoreClosedError
 from ..model.retention import Retention
@@ -49,6 +50,11 @@ class BlockingStore(BlockingMethods[CoreT]):
     def path(self) -> str | None:
         """The file that the traces are in; None in memory."""
         return self._core.path
+
+    @property
+    def journals(self) -> Journals | None:
+        """Where journals of its runs are kept; None for a folder next to the file."""
+        return self._core.journals
 
     def recover(self) -> RunIds:
         """Put runs into the store whose programs were killed while a live record was kept.

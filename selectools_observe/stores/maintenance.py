@@ -13,12 +13,12 @@ import sqlite3
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from ..backends import error_mapping, file_kind
-from ..backends.atomic_file import check_target
 from ..backends.base import checked_path
+from ..backends.files import error_mapping, file_kind
+from ..backends.files.atomic_file import check_target
+from ..backends.files.progress import run
 from ..backends.jsonl import repair as jsonl_repairing
 from ..backends.jsonl import verify as jsonl_verifying
-from ..backends.progress import run
 from ..backends.sqlite.recovery import repair as sqlite_repairing
 from ..backends.sqlite.recovery.read_only import verifying_file
 from ..errors import StorageError

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast, get_args
 from urllib.parse import parse_qsl
 
-from ..backends import error_mapping, file_kind
 from ..backends.clickhouse import address as clickhouse_address
+from ..backends.files import error_mapping, file_kind
 from ..backends.postgres import address as postgres_address
 from ..errors import StorageError
 from ..model.reports import Progress

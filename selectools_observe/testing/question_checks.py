@@ -227,7 +227,14 @@ async def _stored(caller: StoreCaller, number: int = 300) -> dict[str, AgentTrac
 def _expected(
     filters: TraceFilter, summaries: Sequence[TraceSummary], traces: Mapping[str, AgentTrace]
 ) -> list[str]:
-    """The run ids that plain Python gives, of summaries that come newest first; no limit."""
+    """The ids of `matching_runs`."""
+    return [summary.run_id for summary in matching_runs(filters, summaries, traces)]
+
+
+def matching_runs(
+    filters: TraceFilter, summaries: Sequence[TraceSummary], traces: Mapping[str, AgentTrace]
+) -> list[TraceSummary]:
+    """What plain Python finds among summaries that come newest first; no limit."""
     matching = [
         (place, summary)
         for place, summary in enumerate(reversed(summaries))
@@ -235,8 +242,8 @@ def _expected(
     ]
     order = order_of(filters)
     if order is None:
-        return [summary.run_id for _, summary in reversed(matching)]
+        return [summary for _, summary in reversed(matching)]
     matching.sort(
         key=lambda pair: order.key(order.value_of(pair[1]), (pair[0],)), reverse=order.descending
     )
-    return [summary.run_id for _, summary in matching]
+    return [summary for _, summary in matching]

@@ -23,6 +23,7 @@ from selectools_observe.analytics import (
     depths,
     totals_of,
 )
+from selectools_observe.analytics.step_tree import parents
 from selectools_observe.model import statistics
 from selectools_observe.model.annotation_statistics import AnnotationCollector
 from selectools_observe.model.annotations import Annotation
@@ -260,8 +261,12 @@ class TestCompare:
         assert compare(run, run).first_difference is None
 
     def test_when_and_how_long_is_no_difference(self):
-        one = so.AgentTrace(steps=[so.TraceStep(T.LLM_CALL, 1.0, 5.0, cost_usd=1.0, summary="a")])
-        other = so.AgentTrace(steps=[so.TraceStep(T.LLM_CALL, 2.0, 9.0, cost_usd=2.0, summary="b")])
+        one, other = (
+            so.AgentTrace(steps=[so.TraceStep(T.LLM_CALL, at, 5 * at, cost_usd=at, reasoning="r")])
+            for at in (1.0, 2.0)
+        )
+        for step, summary in ((one.steps[0], "a"), (other.steps[0], "b")):
+            step.summary = summary  # made of the other fields, where there are some
         assert compare(one, other).first_difference is None
 
     def test_what_differs_is_named(self):
@@ -313,9 +318,85 @@ class TestDepths:
             ("llm_call", None),
         ]  # fmt: skip
         steps = [so.TraceStep(T(kind), node_name=name) for kind, name in kinds]
-        assert depths(steps) == [0, 1, 1, 2, 1, 0, 0, 0, 0, 1]
+        assert depths(so.AgentTrace(steps=steps)) == [0, 1, 1, 2, 1, 0, 0, 0, 0, 1]
 
     def test_a_step_stands_in_the_step_that_it_names(self):
         numbers = [None, 1, 2, 1, 99, "1", -1]
         steps = [so.TraceStep(T.LLM_CALL, extra={"parent_step": number}) for number in numbers]
-        assert depths(steps) == [0, 1, 2, 1, 0, 0, 0]
+        assert depths(so.AgentTrace(steps=steps)) == [0, 1, 2, 1, 0, 0, 0]
+
+    def test_branches_at_once_are_inside_of_what_names_them(self):
+        kinds = [
+            ("graph_parallel_start", None), ("graph_node_start", "a"), ("graph_node_start", "b"),
+            ("llm_call", "a"), ("tool_execution", "b"), ("graph_node_end", "a"), ("llm_call", "b"),
+            ("graph_node_end", "b"), ("graph_parallel_end", None), ("llm_call", None),
+        ]  # fmt: skip
+        steps = [so.TraceStep(T(kind), node_name=name) for kind, name in kinds]
+        steps[0].children = ["a", "b"]
+        assert depths(so.AgentTrace(steps=steps)) == [0, 1, 1, 2, 2, 1, 2, 1, 0, 0]
+
+    def test_what_broke_off_inside_of_a_node_ends_with_it(self):
+        kinds = [
+            ("graph_node_start", "a"), ("graph_node_start", "b"), ("llm_call", "b"),
+            ("graph_node_end", "a"), ("llm_call", None),
+        ]  # fmt: skip
+        steps = [so.TraceStep(T(kind), node_name=name) for kind, name in kinds]
+        assert depths(so.AgentTrace(steps=steps)) == [0, 1, 2, 0, 0]
+
+    @pytest.mark.parametrize(
+        ("key", "own", "outer"),
+        [("otel", "span_id", "parent_span_id"), ("openai", "span_id", "parent_id"),
+         ("langchain", "run_id", "parent_run_id")],
+    )  # fmt: skip
+    def test_spans_and_runs_say_what_is_inside_of_what(self, key, own, outer):
+        said = [
+            ("graph_node_start", "1", "hidden"), ("graph_node_start", "2", "hidden"),
+            ("llm_call", "3", "1"), ("tool_execution", "4", "2"), ("graph_node_end", "1", "hidden"),
+            ("llm_call", "5", "4"), ("graph_node_end", "2", "hidden"), ("llm_call", "6", "6"),
+            ("llm_call", "7", "a"),
+        ]  # fmt: skip
+
+        def kept(ids):  # LangChain's stand among the fields of the step
+            return ids if key == "langchain" else {key: ids}
+
+        steps = [
+            so.TraceStep(T(kind), node_name="same", extra=kept({own: name, outer: parent}))
+            for kind, name, parent in said
+        ]
+        others = "runs" if key == "langchain" else "spans"
+        rest = [{own: "hidden", outer: "outside"}, {own: "a", outer: "b"}, {own: "b", outer: "a"}]
+        steps.insert(1, so.TraceStep(T.LLM_CALL, extra=kept({own: "8", outer: "1"})))
+        found = depths(so.AgentTrace(steps=steps, extra={key: {others: [*rest, {own: 5}, None]}}))
+        assert found == [0, 1, 1, 1, 2, 0, 3, 1, 0, 0]
+
+    def test_the_end_of_one_of_two_nodes_at_once_ends_nothing_of_the_other(self):
+        said = [
+            ("graph_node_start", "1", "run"), ("graph_node_start", "2", "run"),
+            ("graph_node_start", "3", "2"), ("graph_node_end", "1", "run"),
+            ("llm_call", None, None), ("graph_node_end", "2", "run"), ("llm_call", None, None),
+        ]  # fmt: skip
+        steps = [
+            so.TraceStep(T(kind), node_name=f"n{name}" if name else None, extra={
+                "run_id": name, "parent_run_id": outer})
+            for kind, name, outer in said
+        ]  # fmt: skip
+        trace = so.AgentTrace(run_id="run", steps=steps)
+        assert parents(trace) == [None, None, 1, 0, 2, 1, None]
+        assert depths(trace) == [0, 0, 1, 0, 2, 0, 0]
+
+    @pytest.mark.parametrize("extra", [{}, {"otel": None}, {"otel": {"spans": 5, "root": []}}])
+    @pytest.mark.parametrize("kept", [None, 5, [], {"span_id": 5}, {"span_id": "a"}, {}])
+    def test_what_is_kept_may_be_anything(self, extra, kept):
+        steps = [so.TraceStep(T.LLM_CALL, extra={"otel": kept, "parent_step": True})]
+        assert depths(so.AgentTrace(steps=steps, extra=extra)) == [0]
+
+    def test_what_the_root_holds_is_not_in_a_node_that_is_at_work(self):
+        said = [("graph_node_start", "1"), ("llm_call", "2"), ("graph_node_end", "1")]
+        steps = [
+            so.TraceStep(T(kind), node_name="n", extra={
+                "otel": {"span_id": name, "parent_span_id": "root"}})
+            for kind, name in said
+        ]  # fmt: skip
+        assert depths(
+            so.AgentTrace(steps=steps, extra={"otel": {"root": {"span_id": "root"}}})
+        ) == [0, 0, 0]

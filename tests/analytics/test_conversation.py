@@ -80,6 +80,15 @@ def test_a_failed_tool_says_why():
     ]
 
 
+def test_an_error_that_is_the_result_too_is_said_once():
+    step = TraceStep("tool_execution", tool_name="book", tool_result="full", error="full")
+    (turn,) = conversation_of(AgentTrace(steps=[step]))
+    assert (turn.result, turn.error) == (None, "full")
+    step = TraceStep("tool_execution", tool_name="book", tool_result="half", error="full")
+    (turn,) = conversation_of(AgentTrace(steps=[step]))
+    assert (turn.result, turn.error) == ("half", "full")
+
+
 def test_a_run_of_selectools_reads_as_a_conversation():
     trace = run(
         TraceStep("llm_call", model="m"),
@@ -124,3 +133,53 @@ def test_a_long_conversation_is_linear():
         steps.append(call(history, answer))
         history = [*history, answer]
     assert len(conversation_of(run(*steps))) == 2001
+
+
+def asked(number: int, of: str | None = "f", *, call_id: str | None = None):
+    part = {"type": "tool_call", "name": of, "arguments": {"n": number}, "id": call_id}
+    return {"role": "assistant", "parts": [part]}
+
+
+def answered(text: str, of: str | None = None, *, call_id: str | None = None):
+    part = {"type": "tool_call_response", "name": of, "response": text, "id": call_id}
+    return {"role": "tool", "parts": [part]}
+
+
+def results(*messages) -> list[tuple[object, object]]:
+    turns = conversation_of(AgentTrace(steps=[TraceStep("llm_call", input=[*messages])]))
+    return [(turn.arguments and turn.arguments["n"], turn.result) for turn in turns]
+
+
+def test_results_go_to_the_call_with_their_id():
+    calls = [asked(n, call_id=f"c{n}") for n in range(3)]
+    assert results(*calls, answered("b", call_id="c1"), answered("a", call_id="c0")) == [
+        (0, "a"), (1, "b"), (2, None),
+    ]  # fmt: skip
+
+
+def test_results_without_an_id_go_to_the_last_call_without_one():
+    calls = [asked(0, "f"), asked(1, "g"), asked(2, "f")]
+    found = results(*calls, answered("x", "f"), answered("y"), answered("z", "f"))
+    assert found == [(0, "z"), (1, "y"), (2, "x")]
+
+
+def test_a_result_with_an_id_is_of_no_call_with_another():
+    found = results(asked(0, call_id="c0"), asked(1), answered("x", call_id="other"))
+    assert found == [(0, None), (1, "x")]
+
+
+def test_executions_go_to_the_call_with_their_arguments_or_the_first():
+    call = TraceStep("llm_call", output=[asked(0), asked(1), asked(2)])
+    steps = [
+        TraceStep("tool_execution", tool_name="f", tool_args={"n": n}, tool_result=text)
+        for n, text in ((1, "b"), (7, "a"), (2, "c"))
+    ]
+    turns = conversation_of(AgentTrace(steps=[call, *steps]))
+    assert [turn.result for turn in turns] == ["a", "b", "c"]
+    assert [turn.step for turn in turns] == [2, 1, 3]
+
+
+def test_ten_thousand_calls_at_once_find_their_results():
+    calls = [asked(n, f"f{n % 9}", call_id=f"c{n}") for n in range(10_000)]
+    found = results(*calls, *[answered(f"r{n}", call_id=f"c{n}") for n in range(10_000)])
+    assert found == [(n, f"r{n}") for n in range(10_000)]

@@ -38,6 +38,11 @@ def ids(result):
         (["query", "reward<0.6 latency>0"], ["run-2", "run-1"]),
         (["query", "reward<0.6", "latency>0"], ["run-2", "run-1"]),
         (["query", "reward=0.5"], ["run-2"]),
+        (["query", "-steps:2", "-reward<0.6"], ["run-4", "run-3"]),
+        (["query", "-status:error reward>0.6"], ["run-4", "run-3"]),
+        (["query", '-"no. 4"', "-(reward=0 OR reward=0.25)"], ["run-3", "run-2"]),
+        (["query", "-refund"], []),
+        (["query", "-search", "reward>0.6"], ["run-4", "run-3"]),
         (["query", "reward=0.5", "latency>5s"], []),
         (["list", "--where", "reward<0.6", "--order-by", "total_ms"], ["run-0", "run-1", "run-2"]),
         (["list", "--text", "refund no", "-n", "2", "--order-by", "-total_ms"], ["run-4", "run-3"]),
@@ -112,3 +117,17 @@ def test_a_key_that_no_run_has_is_said(path, typed):
     done = ask(*typed.split(), "--where", "rewrad<1", "--store", path)
     assert "no run has the metadata key 'rewrad'" in done.stderr
     assert "reward" in done.stderr.replace("rewrad", "")
+
+
+@pytest.mark.parametrize(
+    "day", [["--where", "started:2026-03-02"], ["--started-since", "2026-03-02"]]
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_days_of_filters_are_those_of_the_zone(tmp_path, day, first):
+    path = str(tmp_path / "runs.db")
+    with SQLiteTraceStore(path) as store:
+        store.save(AgentTrace(run_id="late", start_time=1772395200.0))  # 20:00 UTC, March 1
+    for zone, runs in (("Asia/Tokyo", 1), ("UTC", 0)):
+        asked = ["--tz", zone, *day] if first else [*day, "--tz", zone]
+        told = json.loads(ask("-s", path, "stats", "--json", *asked).stdout)
+        assert told["total"]["runs"] == runs

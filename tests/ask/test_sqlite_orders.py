@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -37,7 +38,8 @@ def store(tmp_path_factory):
         opened.save_many(run(number) for number in range(100, 200, 3))
         for number in range(0, 1500, 11):
             opened.delete(f"run-{number}")
-        with sqlite3.connect(path) as other:  # as selectools does, and in the midst of a block
+        # As selectools does, and in the midst of a block.
+        with closing(sqlite3.connect(path)) as other, other:
             other.execute(
                 "INSERT INTO traces SELECT 'foreign-' || run_id, steps, total_ms, created_at, "
                 "metadata, replace(trace_json, run_id, 'foreign-' || run_id) FROM traces LIMIT 20"

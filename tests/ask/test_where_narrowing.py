@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from selectools_observe import AgentTrace, InMemoryTraceStore, SQLiteTraceStore, TraceFilter
-from selectools_observe.backends.paging import PageRequest
+from selectools_observe.backends.queries.paging import PageRequest
 from selectools_observe.backends.sqlite.index.candidates import CandidateQuery
 from selectools_observe.model.conditions import Bound
 from selectools_observe.model.trace import TraceStep
@@ -52,7 +53,7 @@ def stores(
     with SQLiteTraceStore(path, durability="normal") as store, InMemoryTraceStore() as plain:
         for first, last in pairwise(range(0, 701, 100)):
             store.save_many(runs[first:last])
-        with sqlite3.connect(path) as other:
+        with closing(sqlite3.connect(path)) as other, other:
             other.execute("UPDATE traces SET metadata = metadata WHERE rowid % 50 = 0")
         other.close()
         plain.save_many(runs, created_at=[one.created_at for one in store.list(700)[::-1]])

@@ -26,7 +26,7 @@ from selectools_observe import (
     TraceFilter,
     TraceStep,
 )
-from selectools_observe.backends.paging import PageRequest
+from selectools_observe.backends.queries.paging import PageRequest
 from selectools_observe.backends.sqlite.index import text_search, words
 from selectools_observe.backends.sqlite.recovery.read_only import connect_as_it_is
 from selectools_observe.model.codec import encode

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from selectools_observe import AgentTrace, TraceStep
@@ -61,6 +62,158 @@ _FORMS = {
 }
 
 
+FURTHER = {
+    "cookie file": "example.org\tTRUE\t/\tFALSE\t0\tsessionid\t{s}",
+    "signtool": "signtool sign /f c.pfx /p {s} x",
+    "arrow": "password -> {s}",
+    "yaml pair": "fields:\n- password\n- {s}",
+    "docker run -e": "docker run -e DB_PASSWORD={s} img",
+    "kubectl literal": "kubectl create secret generic s --from-literal=password={s}",
+    "sql create user": "CREATE USER bob WITH PASSWORD '{s}';",
+    "sql identified by": "ALTER USER bob IDENTIFIED BY '{s}'",
+    "psql env": "PGPASSWORD={s} psql -h db",
+    "mysql_pwd": "MYSQL_PWD={s} mysql",
+    "redis-cli -a": "redis-cli -a {s} ping",
+    "mongo -p": "mongosh --username u --password {s}",
+    "ftp url": "ftp://bob:{s}@host/file",
+    "smb": "smbclient //srv/share -U bob%{s}",
+    "openssl pass": "openssl enc -aes256 -pass pass:{s}",
+    "unzip -P": "unzip -P {s} a.zip",
+    "7z -p": "7z x -p{s} a.7z",
+    "htpasswd": "htpasswd -b file bob {s}",
+    "wget": "wget --http-password={s} http://x",
+    "http header X-Api-Key": "X-Api-Key: {s}",
+    "X-Auth-Token": "x-auth-token: {s}",
+    "Proxy-Authorization": "Proxy-Authorization: Basic {s}QQ==",
+    "set-cookie": "Set-Cookie: session={s}; HttpOnly",
+    "ini": "[db]\nuser=bob\npasswd = {s}\n",
+    "properties": "spring.datasource.password={s}",
+    "toml": '[x]\napi_key = "{s}"',
+    "xml element": "<password>{s}</password>",
+    "xml attr": '<add key="ApiKey" value="{s}" />',
+    "xml conn": "Server=db;Database=x;User Id=sa;Password={s};",
+    "jdbc": "jdbc:postgresql://h/db?user=u&password={s}",
+    "terraform": 'variable "db_password" {\n  default = "{s}"\n}',
+    "powershell": '$env:API_KEY = "{s}"',
+    "powershell secure": 'ConvertTo-SecureString "{s}" -AsPlainText -Force',
+    "cmd set": "set SECRET_KEY={s}",
+    "fish": "set -x GITHUB_TOKEN {s}",
+    "export": "export AWS_SECRET_ACCESS_KEY='{s}'",
+    "go struct": 'Config{Password: "{s}"}',
+    "ruby hash": ':password => "{s}"',
+    "php": "'password' => '{s}',",
+    "js": "const apiKey = '{s}';",
+    "java": 'setPassword("{s}")',
+    "python call": "login(user='x', password='{s}')",
+    "graphql": 'mutation { login(email: "a", password: "{s}") { id } }',
+    "json nested escaped": '"{\\"password\\": \\"{s}\\"}"',
+    "json triple": '"\\"{\\\\\\"a\\\\\\": {\\\\\\"client_secret\\\\\\": \\\\\\"{s}\\\\\\"}}\\""',
+    "html input": '<input type="password" name="password" value="{s}">',
+    "multipart": 'Content-Disposition: form-data; name="password"\r\n\r\n{s}\r\n--b',
+    "curl form": "curl -F password={s} https://x",
+    "curl data json": 'curl -d \'{"password":"{s}"}\' https://x',
+    "curl header": "curl -H 'Authorization: token {s}' https://x",
+    "git url": "https://oauth2:{s}@gitlab.com/a.git",
+    "git extraheader": 'git -c http.extraheader="AUTHORIZATION: basic {s}QQ" clone',
+    "aws configure": "aws configure set aws_secret_access_key {s}",
+    "npmrc": "//registry.npmjs.org/:_authToken={s}",
+    "pip index": "pip install --index-url https://u:{s}@pypi.x/simple",
+    "dockerconfig": '{"auths": {"r": {"auth": "{s}"}}}',
+    "repr dict single": "{'api_key': '{s}'}",
+    "dataclass repr": "Settings(host='h', api_key='{s}', port=1)",
+    "SecretStr": "password=SecretStr('{s}')",
+    "markdown table": "| password | {s} |",
+    "prose is": "The password is {s}.",
+    "prose colon": "your new password: {s}",
+    "german": "Passwort: {s}",
+    "spanish": "contrase\u00f1a: {s}",
+    "env dump": "HOME=/root\nOPENAI_API_KEY={s}\nPATH=/bin",
+    "k8s yaml": "- name: DB_PASSWORD\n  value: {s}",
+    "k8s yaml quoted": '- name: API_TOKEN\n  value: "{s}"',
+    "ansible": "ansible_become_pass: {s}",
+    "hex key": "secret_key_base: {s}",
+    "totp url": "otpauth://totp/x?secret={s}&issuer=y",
+    "sas": "https://a.blob.core.windows.net/c?sv=1&sig={s}%3D",
+    "fragment": "https://app/cb#access_token={s}&token_type=bearer",
+    "slack webhook": "https://hooks.slack.com/services/T00000000/B00000000/{s}AbCdEfGh",
+    "discord webhook": "https://discord.com/api/webhooks/123456789012345678/{s}AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCdEfGhIjKlMnOp",
+    "telegram bot": "https://api.telegram.org/bot123456789:AA{s}AbCdEfGhIjKlMnOpQr/send",
+    "account key": "DefaultEndpointsProtocol=https;AccountName=a;AccountKey={s}==;",
+    "amqp": "amqp://u:{s}@mq:5672/",
+    "ldap": "ldapsearch -D cn=admin -w {s}",
+    "sshpass env": "SSHPASS={s} sshpass -e ssh h",
+    "vault kv": "vault kv put secret/x password={s}",
+    "heroku": "heroku config:set SECRET_TOKEN={s}",
+    "gh secret": "gh secret set TOKEN --body {s}",
+    "fly secrets": "fly secrets set API_KEY={s}",
+    "yaml list pair": "env:\n  - API_KEY: {s}",
+    "csv": "user,password\nada,{s}\n",
+    "csv quoted": '"user","password"\n"ada","{s}"',
+    "csv semicolon": "id;api_key;n\n1;{s};2",
+    "tsv": "user\tpassword\tn\nada\t{s}\t3",
+    "csv two rows": "name,token\na,other1\nb,{s}",
+    "prompt": "ada@host's password prompt: {s}",
+    "sudo": "[sudo] password for ada: {s}",
+    "sig link": "https://cdn.example.org/f?Expires=17&Signature={s}~x__&Key-Pair-Id=APK",
+    "jdbc 2": "jdbc:oracle:thin:ada/{s}@db:1521/x",
+    "dockerfile": "ENV API_TOKEN {s}",
+    "csh setenv": "setenv API_TOKEN {s}",
+    "rust": 'let api_key: &str = "{s}";',
+    "kotlin": 'val apiKey: String = "{s}"',
+    "html input 2": '<input type="password" name="pw" value="{s}">',
+    "plist": "<key>password</key><string>{s}</string>",
+    "chat2": "the api key you need is {s}, please use it",
+    "chat3": "use {s} as the password",
+    "german 2": "Das Passwort lautet {s}",
+    "french": "mot de passe : {s}",
+    "spanish 2": "la contrase\xf1a es {s}",
+    "japanese": "\u30d1\u30b9\u30ef\u30fc\u30c9: {s}",
+    "chinese": "\u5bc6\u7801\uff1a{s}",
+    "russian": "\u043f\u0430\u0440\u043e\u043b\u044c: {s}",
+    "httpie": "http -a ada:{s} example.org",
+    "keytool": "keytool -storepass {s} -list",
+    "snmp": "snmpwalk -v2c -c {s} host",
+    "rdp": "xfreerdp /u:ada /p:{s} /v:host",
+    "net use": "net use z: \\\\srv\\x {s} /user:ada",
+    "az": "az login --service-principal -u x -p {s} --tenant y",
+    "md table": "| user | password |\n|---|---|\n| ada | {s} |",
+    "bullet": "- **Password**: {s}",
+    "pipe": "echo {s} | docker login --password-stdin",
+    "here": "passwd <<< {s}",
+    "syslog": "auth: user=ada pw={s}",
+    "passcode": "passcode: {s}",
+    "secret word": "secret phrase: {s}",
+    "backup": "recovery code: {s}",
+    "html entity": "password=&quot;{s}&quot;",
+    "url double": "password%253D{s}",
+    "psw": "psw={s}",
+    "restic": "restic -r x --password-command 'echo {s}'",
+    "etcd": "etcdctl --user root:{s} get x",
+    "cqlsh": "cqlsh -u a -p {s} host",
+    "sqlcmd": "sqlcmd -S h -U sa -P {s}",
+    "wifi": 'network={\n ssid="x"\n psk="{s}"\n}',
+    "nmcli": "nmcli dev wifi connect X password {s}",
+    "htdigest": "auth_basic_password {s}",
+    "imap": "a1 LOGIN ada {s}",
+    "pop": "USER ada\nPASS {s}",
+    "ftp": "ftp> user ada {s}",
+    "poetry": "poetry config http-basic.x ada {s}",
+    "ssh-keygen": "ssh-keygen -N {s} -f k",
+    "certutil": "certutil -importpfx -p {s} f",
+    "python tuple auth": "requests.get(u, auth=('ada', '{s}'))",
+    "chat new": "I changed the password to {s} yesterday",
+    "chat creds": "creds: ada / {s}",
+    "slack msg": "pw for staging is {s}",
+    "nl": "Het wachtwoord is {s}",
+    "it": "la password \xe8 {s}",
+    "pt": "a senha \xe9 {s}",
+    "pl": "has\u0142o: {s}",
+    "tr": "\u015fifre: {s}",
+    "xlsx": "| Name | API Key | Owner |\n|---|---|---|\n| x | {s} | ada |",
+}
+"""Forms of other days than those above, `{s}` for the secret; each in every place."""
+
+
 def _filled(form: str, secret: str, n: int) -> tuple[str, str]:
     """The text, and what must not be found of it."""
     if "{b64:" in form:
@@ -80,9 +233,23 @@ PLACES = ("arguments", "result", "error", "JSON in text", "metadata")
 
 def planted() -> list[tuple[str, str, AgentTrace]]:
     """200 runs: what they hold and where, what must not be found, the run."""
+    return _planted(
+        (name, *_filled(form, _SECRET.format(n=n % 100), n % 100))
+        for n, (name, form) in enumerate(_FORMS.items())
+    )
+
+
+def planted_further() -> list[tuple[str, str, AgentTrace]]:
+    """The same for the further forms."""
+    secret = _SECRET.format(n=7)
+    return _planted(
+        (name, form.replace("{s}", secret), secret[:11]) for name, form in FURTHER.items()
+    )
+
+
+def _planted(texts: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, AgentTrace]]:
     runs = []
-    for n, ((name, form), place) in enumerate(itertools.product(_FORMS.items(), PLACES)):
-        text, hidden = _filled(form, _SECRET.format(n=n % 100), n % 100)
+    for n, ((name, text, hidden), place) in enumerate(itertools.product(texts, PLACES)):
         trace = AgentTrace([TraceStep("tool_execution", tool_name="call")], run_id=f"run-{n}")
         step = trace.steps[0]
         if place == "arguments":

@@ -6,7 +6,6 @@ import pytest
 import pytest_asyncio
 
 from selectools_observe import AsyncSQLiteTraceStore, SQLiteTraceStore
-from selectools_observe.backends import timestamps as clock
 from selectools_observe.capture import (
     AsyncBackgroundTraceStore,
     AsyncProcessingTraceStore,
@@ -14,6 +13,7 @@ from selectools_observe.capture import (
     ProcessingTraceStore,
     common_redactors,
 )
+from selectools_observe.model import timestamps as clock
 from selectools_observe.testing import (
     AsyncQueryableTraceStoreConformance,
     QueryableTraceStoreConformance,
@@ -97,6 +97,7 @@ class TestAsyncBackgroundPrepared(
         )
 
 
+@pytest.mark.slow  # the default tries the async one
 class TestBackgroundPrepared(Prepared, Background, File, Blocking, QueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self, path):

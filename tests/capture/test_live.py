@@ -28,7 +28,7 @@ from selectools_observe import (
     TraceFilter,
     TraceStep,
 )
-from selectools_observe.backends import journal_file
+from selectools_observe.backends.files import journal_file
 from selectools_observe.capture import (
     AsyncBackgroundTraceStore,
     BackgroundTraceStore,
@@ -251,7 +251,8 @@ class TestRecovery:
         program = f"""
             import os, signal, sys
             import selectools_observe as so
-            from selectools_observe.backends import base, journal_file
+            from selectools_observe.backends import base
+            from selectools_observe.backends.files import journal_file
             def die(*_):
                 os.kill(os.getpid(), signal.SIGKILL)
             owner = base._StoreRecoveryTarget if {moment!r} == "keep" else journal_file.Claim

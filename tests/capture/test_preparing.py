@@ -106,6 +106,45 @@ class TestTruncate:
         assert (loaded.name, loaded.session_id) == ("f" * 10 + more, "g" * 30)
         assert loaded.extra == {"own": ["h" * 10 + more]}
 
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "grid",
+            "paid",
+            "said",
+            "valid",
+            "android",
+            "Id list",
+            "identity",
+            "id_card",
+            "idle",
+            "kid",
+        ],
+    )
+    def test_a_text_is_no_id_for_its_name_ends_like_one(self, name):
+        (kept,) = self._kept({name: "x" * 30}, {"deep": [{name: "y" * 30}]})
+        assert kept.metadata == {name: "x" * 10 + "… [20 characters more]"}
+        assert kept.extra == {"deep": [{name: "y" * 10 + "… [20 characters more]"}]}
+
+    @pytest.mark.parametrize(
+        "name",
+        ["id", "ID", "thread_id", "gen_ai.conversation.id", "threadId", "runID", "tool-call-id",
+         "userid", "SESSION_ID", "traceid"],
+    )  # fmt: skip
+    def test_ids_stay_whole_wherever_they_stand(self, name):
+        (kept,) = self._kept({name: "x" * 30}, {"deep": [{name: "y" * 30}]})
+        assert (kept.metadata[name], kept.extra["deep"][0][name]) == ("x" * 30, "y" * 30)
+
+    def test_what_is_called_an_id_and_is_a_text_is_cut(self):
+        (kept,) = self._kept({"document_id": "x" * 50_000}, {})
+        assert kept.metadata["document_id"] == "x" * 10 + "… [49,990 characters more]"
+
+    @staticmethod
+    def _kept(metadata, extra):
+        trace = AgentTrace(metadata=metadata, extra=extra or None)
+        with ProcessingTraceStore(InMemoryTraceStore(), truncate=10) as store:
+            return [store.load(store.save(trace))]
+
     def test_it_comes_after_redaction(self):
         step = TraceStep("llm_call", error="x" * 8 + " sk-" + "Ab1" * 20)
         with ProcessingTraceStore(

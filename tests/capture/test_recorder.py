@@ -65,7 +65,7 @@ class TestARun:
         llm, tool, guardrail, cache = loaded.steps
         assert (llm.type, llm.model, llm.cost_usd) == (StepType.LLM_CALL, "gpt-4o", 0.01)
         assert (llm.prompt_tokens, llm.completion_tokens) == (12, 3)
-        assert 20 <= llm.duration_ms < 10_000
+        assert 20 <= llm.duration_ms < 600_000
         assert before <= llm.timestamp <= tool.timestamp <= time.time()
         assert (tool.type, tool.tool_name, tool.tool_args) == (
             StepType.TOOL_EXECUTION,
@@ -81,7 +81,7 @@ class TestARun:
         with recorder.run() as run:
             with run.step("llm_call") as step:
                 monkeypatch.setattr(time, "time", lambda: 0.0)
-            assert 0 <= step.duration_ms < 10_000
+            assert 0 <= step.duration_ms < 600_000
 
     def test_a_step_that_is_never_entered_stays_as_it_was_given(self, recorder, store):
         with recorder.run() as run:

@@ -47,6 +47,35 @@ def test_none_of_200_planted_secrets_leaks(processor):
     assert leaks == []
 
 
+def test_no_secret_of_further_forms_leaks(processor):
+    runs = corpus.planted_further()
+    assert len(runs) == 5 * len(corpus.FURTHER)
+    bare = TraceProcessor()
+    assert [name for name, hidden, run in runs if not corpus.leaked(hidden, kept(bare, run))] == []
+    leaks = [n for n, hidden, run in runs if corpus.leaked(hidden, kept(processor, run))]
+    assert leaks == []
+
+
+ORDINARY = [
+    "create the user with password reset enabled", "ALTER USER bob SET ROLE admin;",
+    "the password is required", "The token is base64-encoded", "Your password is incorrect.",
+    "token is 2026-11-29T10:00", "the secret is out", "| token | count |", "| secret | yes |",
+    "zip -r backup.zip folder", "unzip -l archive.zip", "7z l archive.7z", "set -x", "set -e -x",
+    "aws configure list", "gh secret list", "ldapsearch -x -b dc=example", "htpasswd -c file bob",
+    "setPassword(user.password)", "SecretStr(value)", "user.set_password(raw)",
+    'variable "region" { default = "eu-west-1" }', 'form-data; name="file"; filename="a.txt"',
+    "bot12345:hello", "smbclient -L //srv -U bob", "a password was sent to Ada",
+    "Passwort vergessen?",
+    "el campo contrase\u00f1a es obligatorio", "the api key is missing",
+    "token was TokenType.IDENT",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_texts_like_the_further_forms_stay(processor, text):
+    assert processor.trace(AgentTrace(metadata={"note": text})).metadata["note"] == text
+
+
 def test_none_of_500_ordinary_texts_is_changed(processor):
     changed = [
         text
@@ -129,6 +158,14 @@ SEEDS = [
     "SG.aaaaaaaaaaaaaaaaaaaaaa", "ghp_", "glpat-", "xoxb-1-", "name='a',", "name: a\n", "value",
     "A", "Aa1+", "cookie: a=", "cookie:", "%3d", "%22password%22%3A", "password%3D%",
     "('password', ", "('password', '", "p\u0430ss", "-----BEGIN PRIVATE KEY", "hvs.", "s.a",
+    "smbclient -U a", "unzip -P ", "ldapsearch -w ", "htpasswd -b a b ", "gh secret set a --body ",
+    "set -x token ", "aws configure set key ", "create user a ", "alter user password '",
+    "setpassword(", "secretstr('", 'form-data; name="token"\n', 'variable "key" { default = ',
+    "| token | ", "token is ", "token was aA", "user,password\n", "|a|token|\n", "token;",
+    "password for ", "token: a =", "<input type=password ", "<key>token</key>", "http -a a:",
+    "snmpget -c ", "net use a ", "az login -p ", "echo a | --password-stdin ", "sqlplus a/",
+    "Signature=", " -u a -p ", "ssh-keygen -N ", "--user a:", "nmcli password ", "login: a / ",
+    "set a password to ", "auth=('a', '", "PASS ", "use a",
     ".atlasv1.", "pypi-AgEIcHlwaS5vcmc", "[", "{", '{"a":', " ", "\n", "a.", "aaaaaaaaaaaaaaaa\n",
     *(keywords[0] for _, keywords, _, _ in provider_rules.RULES),
 ]  # fmt: skip

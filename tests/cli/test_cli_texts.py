@@ -16,8 +16,11 @@ pytest.importorskip("rich", reason="the extra cli is not installed")
 
 from hostile import profile
 
-from selectools_observe.cli import formatting as figures
+from selectools_observe import AgentTrace
+from selectools_observe.cli.run_table import RunTable
 from selectools_observe.cli.terminal import fit
+from selectools_observe.model import figures
+from selectools_observe.model.codec import encode
 from selectools_observe.model.text import one_line, printable, printable_json, printable_lines
 from selectools_observe.model.time_expressions import parse_time
 
@@ -133,6 +136,13 @@ class TestTimes:
             assert parse_time(text).tzinfo is not None
 
 
+def test_amounts_are_whole_in_the_list():
+    runs = [encode(AgentTrace(run_id=f"r{n}")).summary(datetime.now(UTC)) for n in range(2)]
+    runs[0].cost_usd, runs[1].cost_usd = 1_234_567.891, -0.5
+    lines = [RunTable(80, runs).line(run).plain for run in runs]
+    assert ["$1,234,567.89" in lines[0], "-$0.5000" in lines[1]] == [True, True]
+
+
 @pytest.mark.parametrize(
     ("words", "value", "wanted"),
     [
@@ -140,7 +150,7 @@ class TestTimes:
         (figures.duration, 99.94, "99.9 ms"),
         (figures.duration, 99.96, "100 ms"), (figures.duration, 999.6, "1.00 s"),
         (figures.duration, 59_996, "1m 00s"), (figures.duration, 125_000, "2m 05s"),
-        (figures.duration, 12_000_000, "3h 20m"), (figures.duration, 1e300, "2.78e+293h"),
+        (figures.duration, 12_000_000, "3h 20m"), (figures.duration, 1e300, "1.2e+292d"),
         (figures.count, 0, "0"), (figures.count, 9999, "9,999"), (figures.count, 12_345, "12.3k"),
         (figures.count, 4_560_000, "4.56M"), (figures.count, 1e15, "1e+15"),
         (figures.dollars, 0, "-"), (figures.dollars, 0.00001, "<$0.0001"),

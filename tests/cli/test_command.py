@@ -243,6 +243,19 @@ class TestShow:
         assert "no money left" in drawn
         assert all(len(line) <= 80 for line in lines)
 
+    def test_what_capture_could_not_read_is_said(self, tmp_path):
+        with so.SQLiteTraceStore(tmp_path / "x.db") as store:
+            store.save(so.AgentTrace(run_id="own", extra={"lost_events": ["KeyError: 'x'"]}))
+            deep = {"langchain": {"lost_events": ["a", "b"]}, "other": 1}
+            store.save(so.AgentTrace(run_id="deep", extra=deep))
+            store.save(so.AgentTrace(run_id="whole", extra={"lost_events": 5}))
+        shown = {
+            name: run("show", name, "-s", tmp_path / "x.db").stdout for name in ("own", "deep")
+        }
+        assert "incomplete: 1 event could not be read (see --json)" in shown["own"]
+        assert "incomplete: 2 events could not be read" in shown["deep"]
+        assert "incomplete" not in run("show", "whole", "-s", tmp_path / "x.db").stdout
+
     def test_bars_stand_where_their_time_is(self, path):
         done = run("show", "run-9", "-s", path, "--no-children", COLUMNS="100")
         (llm,) = [line for line in done.stdout.splitlines() if " llm " in line]

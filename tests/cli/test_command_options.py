@@ -97,6 +97,11 @@ def test_the_demo_names_the_command_as_it_was_called(tmp_path):
     for called, variables, printed in (
         ("bin/selectools-observe", here, "bin/selectools-observe serve demo.db"),
         ("selectools-observe", there, " selectools-observe serve demo.db"),
+        (
+            f"{sys.executable} -m selectools_observe",
+            here,
+            f" {sys.executable} -m selectools_observe serve demo.db",
+        ),
     ):
         done = subprocess.run(
             ["/bin/sh", "-c", f"{called} demo"],

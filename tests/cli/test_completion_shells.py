@@ -28,7 +28,7 @@ def folder(tmp_path):
         store.save_many(AgentTrace(run_id=run_id) for run_id in [*HOSTILE, *PLAIN])
     program = tmp_path / "bin" / "selectools-observe"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m selectools_observe.cli "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m selectools_observe "$@"\n')
     program.chmod(0o755)
     return tmp_path
 
@@ -46,7 +46,7 @@ def in_shell(folder, shell: str, script: str) -> str:
     }
     done = subprocess.run(
         [found, *(["-f"] if shell == "zsh" else []), "-c", script],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     return done.stdout
 

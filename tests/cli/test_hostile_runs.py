@@ -69,7 +69,15 @@ def hostile_traces(draw):
     )
 
 
-def each_alone() -> list[AgentTrace]:
+# Each hostile value is tried by the slow ones; some of them by all.
+SHARES = pytest.mark.parametrize(
+    "share",
+    [slice(0, None, 9), pytest.param(slice(None), marks=pytest.mark.slow)],
+    ids=["some", "all"],
+)
+
+
+def each_alone(share: slice) -> list[AgentTrace]:
     """Runs with one hostile value each."""
     made = []
     for number in NUMBERS:
@@ -82,7 +90,7 @@ def each_alone() -> list[AgentTrace]:
         if isinstance(number, int):
             made.append(AgentTrace([TraceStep("llm_call", prompt_tokens=number, model="m")] * 2))
             made.append(AgentTrace([TraceStep("llm_call", step_number=number)]))
-    return made
+    return made[share]
 
 
 def commands_of_all(folder):
@@ -116,9 +124,10 @@ def check_all(path, folder, run_ids: list[str]) -> None:
         assert "internal error" not in result.stderr
 
 
-def test_every_command_with_one_hostile_value(tmp_path):
+@SHARES
+def test_every_command_with_one_hostile_value(tmp_path, share):
     path = tmp_path / "runs.db"
-    hostile = each_alone()
+    hostile = each_alone(share)
     with SQLiteTraceStore(path) as store:
         for number, trace in enumerate(hostile):
             trace.run_id = f"run-{number:03}"
@@ -128,13 +137,14 @@ def test_every_command_with_one_hostile_value(tmp_path):
     assert all(trace.run_id in shown for trace in hostile)
 
 
-def test_every_route_with_one_hostile_value(tmp_path):
+@SHARES
+def test_every_route_with_one_hostile_value(tmp_path, share):
     httpx = pytest.importorskip("httpx")
     starlette = pytest.importorskip("starlette.testclient")
     from selectools_observe.server import create_app
 
     assert httpx
-    hostile = each_alone()
+    hostile = each_alone(share)
     with SQLiteTraceStore(tmp_path / "runs.db") as store:
         for number, trace in enumerate(hostile):
             trace.run_id = f"run-{number:03}"

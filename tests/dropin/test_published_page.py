@@ -278,7 +278,7 @@ def test_serve_over_http(store):
                     f"http://127.0.0.1:{server.server_port}/invoke",
                     json.dumps({"prompt": "What is the capital of France?"}).encode(),
                 )
-                with urllib.request.urlopen(request, timeout=30) as response:
+                with urllib.request.urlopen(request, timeout=300) as response:
                     answers.append(json.load(response))
         finally:
             server.shutdown()

@@ -13,8 +13,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from postgres_server import free_port
@@ -57,10 +58,17 @@ class ClickHouseServer:
         port: The port of TCP.
         shards: The TCP ports of a cluster ``shards``, one server each; its own if none.
         folder: Where its data is; one of its own if none.
+        settings: Of the server, by name.
     """
 
     def __init__(
-        self, python: str, *, port: int = 0, shards: Sequence[int] = (), folder: str = ""
+        self,
+        python: str,
+        *,
+        port: int = 0,
+        shards: Sequence[int] = (),
+        folder: str = "",
+        settings: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._python = python
         self.port = free_port()
@@ -73,6 +81,7 @@ class ClickHouseServer:
         Path(self.folder, "config.xml").write_text(
             f"<clickhouse><http_port>{self.port}</http_port><tcp_port>{self.tcp_port}</tcp_port>"
             "<listen_host>127.0.0.1</listen_host>"
+            f"{''.join(f'<{name}>{value}</{name}>' for name, value in settings.items())}"
             f"<remote_servers><shards>{members}</shards></remote_servers></clickhouse>"
         )
         self._process: subprocess.Popen[bytes] | None = None

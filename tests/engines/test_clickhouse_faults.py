@@ -80,7 +80,7 @@ def wait_for(writers: list[_Writer], least: int) -> None:
 KILLS = 200 if os.environ.get("SELECTOOLS_OBSERVE_TESTS") == "long" else 3
 
 
-@pytest.mark.timeout(200 + 10 * KILLS)
+@pytest.mark.timeout(600 + 10 * KILLS)
 def test_nothing_acknowledged_is_lost_when_the_server_is_killed(chdb_python):
     with ClickHouseServer(chdb_python) as server:
         url = f"{server.url}/runs"
@@ -108,7 +108,6 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(chdb_python):
         print(f"{KILLS} kills, {sum(writer.saves for writer in writers)} saves acknowledged")
 
 
-@pytest.mark.timeout(240)
 def test_a_server_killed_in_the_midst_of_an_insert_has_all_of_it_once(chdb_python, monkeypatch):
     """The client sends it again, whether the answer or the whole of it was lost."""
     with ClickHouseServer(chdb_python) as server:
@@ -142,7 +141,6 @@ with ClickHouseTraceStore(sys.argv[1]) as store:
 """
 
 
-@pytest.mark.timeout(240)
 def test_a_program_killed_in_the_midst_of_saving_loses_nothing_acknowledged(clickhouse_url):
     """Batches replace each other: the newest that was acknowledged is there, or the one after."""
     for kill in range(3):
@@ -165,7 +163,6 @@ def test_a_program_killed_in_the_midst_of_saving_loses_nothing_acknowledged(clic
             assert store.delete_many([f"{b}-{n}" for b in range(3) for n in range(300)]) == 900
 
 
-@pytest.mark.timeout(120)
 def test_many_who_save_one_run_leave_one(clickhouse_url):
     def save(number: int) -> None:
         with ClickHouseTraceStore(clickhouse_url) as store:
@@ -180,7 +177,6 @@ def test_many_who_save_one_run_leave_one(clickhouse_url):
         assert store.load("run").metadata == left.metadata
 
 
-@pytest.mark.timeout(120)
 def test_a_full_disk_refuses_saves_and_loses_none(chdb_python, small_disk):
     with (
         ClickHouseServer(chdb_python, folder=small_disk) as server,
@@ -227,7 +223,6 @@ def test_a_program_killed_before_it_deleted_the_older_row_leaves_none(clickhouse
         assert [found.metadata for found in store.list()] == [{"n": 2}]
 
 
-@pytest.mark.timeout(120)
 def test_an_annotation_outlives_the_server(chdb_python):
     with (
         ClickHouseServer(chdb_python) as server,
@@ -295,7 +290,7 @@ def test_an_insert_sent_twice_is_there_once(clickhouse_url, monkeypatch):
 def test_the_order_is_that_of_saving_whatever_the_clocks(clickhouse_url, monkeypatch):
     from datetime import UTC, datetime, timedelta
 
-    from selectools_observe.backends import timestamps
+    from selectools_observe.model import timestamps
 
     with ClickHouseTraceStore(clickhouse_url) as one, ClickHouseTraceStore(clickhouse_url) as other:
         for n, store in enumerate([one, other] * 4):

@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("clickhouse_connect", reason="the package clickhouse-connect is not installed")
 
 from selectools_observe import AgentTrace, StorageError, TraceFilter
-from selectools_observe.backends import timestamps
 from selectools_observe.backends.clickhouse import kept_cells
 from selectools_observe.backends.clickhouse import store as store_module
 from selectools_observe.backends.clickhouse.connections import Connections
 from selectools_observe.backends.clickhouse.kept_cells import KeptCells
+from selectools_observe.model import timestamps
 from selectools_observe.model.clock import time_of
 from selectools_observe.model.rollups import rollup_of
 from selectools_observe.model.statistics import Collector

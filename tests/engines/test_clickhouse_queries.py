@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from noted_reads import noted
 
 pytest.importorskip("clickhouse_connect", reason="the package clickhouse-connect is not installed")
 
@@ -52,20 +53,25 @@ def test_filters_in_words(stores, where):
     assert server == memory
 
 
+@pytest.fixture
+def read(monkeypatch):
+    """The rows that pages read."""
+    return noted(monkeypatch, Connections, "scan")
+
+
 @pytest.mark.parametrize(
     "where", ["nothing:here", "(user:nobody OR env:nowhere) steps>=0", "status:error -has:error"]
 )
-def test_what_no_run_has_reads_no_summary(stores, where, monkeypatch):
-    scan, read = Connections.scan, []
-
-    async def counted(self, sql):
-        rows = await scan(self, sql)
-        read.extend(rows)
-        return rows
-
-    monkeypatch.setattr(Connections, "scan", counted)
+def test_what_no_run_has_reads_no_summary(stores, where, read):
     assert not stores[0].query(TraceFilter(where=where))
     assert not read
+
+
+@pytest.mark.parametrize("offset", [1, 200, 299, 300, 5_000])
+def test_what_an_offset_leaves_out_is_not_read(stores, offset, read):
+    server, memory = ([run.run_id for run in store.list(5, offset)] for store in stores)
+    assert server == memory
+    assert len(read) <= len(memory) + 1  # which tells whether there are more
 
 
 @pytest.mark.parametrize("order", [*ORDERS, "score.q"])

@@ -11,7 +11,7 @@ pytest.importorskip("clickhouse_connect", reason="the package clickhouse-connect
 
 from selectools_observe import AgentTrace, Annotation, TraceFilter, TraceStep
 from selectools_observe.backends.clickhouse.store import ClickHouseStore
-from selectools_observe.backends.zone_offsets import offsets_of
+from selectools_observe.backends.sql.zone_offsets import offsets_of
 from selectools_observe.model.clock import time_of
 from selectools_observe.model.facets import facts_of
 from selectools_observe.model.groups import FacetCollector, GroupCollector

@@ -17,7 +17,6 @@ def test_killed_programs(check, engine, request):
     check(request.getfixturevalue(f"{engine}_url"), 3, random.Random(7))
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_killed_server(check):
     pytest.importorskip("psycopg", reason="the package psycopg is not installed")

@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import select
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
+from killed_writers import Writer, writers_at
 from postgres_server import PostgresServer, find_binaries
 
 psycopg = pytest.importorskip("psycopg", reason="the package psycopg is not installed")
@@ -30,53 +31,15 @@ CLIENT_KILLS, BACKEND_KILLS, SERVER_KILLS, FAILOVERS = (
 SETTINGS = "fsync = on\nfull_page_writes = on\n"
 TOGETHER = 8  # runs of one `save_many`
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if IS_LONG else 300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if IS_LONG else 600)]
 
 
 def made(run_id: str) -> AgentTrace:
     return AgentTrace(run_id=run_id, steps=[TraceStep("llm_call", duration_ms=1.0)])
 
 
-class Writer:
-    """A process of its own that saves until it is killed, and tells what was acknowledged."""
-
-    def __init__(self, url: str, name: str) -> None:
-        self.acknowledged: list[str] = []
-        self._rest = b""
-        self._pipe, write = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                os.close(self._pipe)
-                _save_for_ever(url, name, write)
-            finally:
-                os._exit(1)
-        os.close(write)
-
-    def read(self, seconds: float) -> None:
-        """Take what was acknowledged meanwhile, at most that long."""
-        if select.select([self._pipe], [], [], seconds)[0]:
-            *lines, self._rest = (self._rest + os.read(self._pipe, 1 << 16)).split(b"\n")
-            self.acknowledged += [run_id for line in lines for run_id in line.decode().split()]
-
-    def wait_for_more(self, many: int = 1) -> None:
-        goal, deadline = len(self.acknowledged) + many, time.monotonic() + 120
-        while len(self.acknowledged) < goal:
-            assert time.monotonic() < deadline, "the writer does not get on"
-            self.read(1)
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        while select.select([self._pipe], [], [], 0)[0]:
-            before = len(self.acknowledged), self._rest
-            self.read(0)
-            if before == (len(self.acknowledged), self._rest):
-                break
-        os.close(self._pipe)
-
-
-def _save_for_ever(url: str, name: str, pipe: int) -> None:
+def save_for_ever(url: str, name: str, tell: Callable[[str], None]) -> None:
+    """Save runs, one or some at a time, and tell their ids."""
     chance = random.Random(name)
     number = 0
     with PostgresTraceStore(url) as store:
@@ -86,19 +49,7 @@ def _save_for_ever(url: str, name: str, pipe: int) -> None:
             number += many
             with contextlib.suppress(StorageError):  # refused: not acknowledged
                 store.save_many([made(run_id) for run_id in ids])
-                os.write(pipe, f"{' '.join(ids)}\n".encode())
-
-
-@contextlib.contextmanager
-def writers_at(url: str, many: int) -> Iterator[list[Writer]]:
-    writers = [Writer(url, f"w{n}") for n in range(many)]
-    try:
-        for writer in writers:
-            writer.wait_for_more()
-        yield writers
-    finally:
-        for writer in writers:
-            writer.kill()
+                tell(" ".join(ids))
 
 
 def check(url: str, writers: list[Writer], what: str) -> None:
@@ -154,7 +105,7 @@ def test_clients_are_killed(server, chance):
     PostgresTraceStore(server.url).close()
     writers = []
     for number in range(CLIENT_KILLS):
-        writer = Writer(server.url, f"client{number}")
+        writer = Writer(partial(save_for_ever, server.url, f"client{number}"))
         writers.append(writer)
         writer.wait_for_more()
         writer.read(0)
@@ -165,7 +116,7 @@ def test_clients_are_killed(server, chance):
 
 def test_processes_of_the_server_are_killed(server, chance):
     """The server restarts itself when one of its processes is killed."""
-    with writers_at(server.url, 2) as writers:
+    with writers_at(partial(save_for_ever, server.url), 2) as writers:
         done = 0
         while done < BACKEND_KILLS:
             for writer in writers:
@@ -189,7 +140,7 @@ def _kill_a_backend(url: str, chance: random.Random) -> bool:
 
 
 def test_the_server_is_killed(server, chance):
-    with writers_at(server.url, 2) as writers:
+    with writers_at(partial(save_for_ever, server.url), 2) as writers:
         for _ in range(SERVER_KILLS):
             for writer in writers:
                 writer.wait_for_more()
@@ -209,7 +160,7 @@ def test_synchronous_standbys_take_over(chance):
         hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
         url = f"postgresql://tester@{hosts}/postgres?target_session_attrs=read-write"
         PostgresTraceStore(primary.url).close()
-        with writers_at(url, 2) as writers:
+        with writers_at(partial(save_for_ever, url), 2) as writers:
             for number in range(FAILOVERS):
                 standby = PostgresServer(binaries)
                 stack.callback(standby.close)

@@ -22,7 +22,7 @@ class Server:
         import psycopg
 
         def damage(run_id: str) -> None:
-            from selectools_observe.backends.server_rows import key_of
+            from selectools_observe.backends.sql.server_rows import key_of
 
             schema = postgres_url.rpartition("=")[2]
             with psycopg.connect(postgres_url.partition("?")[0], autocommit=True) as connection:

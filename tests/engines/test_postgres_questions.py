@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from noted_reads import noted
 
 pytest.importorskip("psycopg", reason="the package psycopg is not installed")
 
 from selectools_observe import Annotation, InMemoryTraceStore, TraceFilter
 from selectools_observe.backends.postgres.connections import Connections
-from selectools_observe.backends.server_rows import key_of
+from selectools_observe.backends.sql.server_rows import key_of
 from selectools_observe.model.conditions import ScoreBound
 from selectools_observe.stores.postgres import PostgresTraceStore
 from selectools_observe.testing.samples import various_traces
@@ -57,16 +58,7 @@ def test_statistics_read_no_trace(stores, monkeypatch):
 @pytest.fixture
 def read(monkeypatch):
     """The rows whose summaries were read."""
-    rows_read: list[object] = []
-    scan = Connections.scan_summaries
-
-    async def counted(self, sql, values=()):
-        rows = await scan(self, sql, values)
-        rows_read.extend(rows)
-        return rows
-
-    monkeypatch.setattr(Connections, "scan_summaries", counted)
-    return rows_read
+    return noted(monkeypatch, Connections, "scan_summaries")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +73,10 @@ def read(monkeypatch):
         ("score:1.5 steps>=0", None),
         ("(user:nobody OR user:none) model:gpt-4o", 0),
         ("score.nothing<0.5", 0),
+        ("has:cost -has:cost", 0),
+        ("model:zzz*", 0),
+        ("tool:bo*", None),
+        ("env:nowhere* -user:nobody", 0),
         (ScoreBound("no\0name", "<", 1), 0),
     ],
 )
@@ -90,6 +86,25 @@ def test_a_condition_narrows_what_is_read(stores, read, where, most):
     found = [run.run_id for run in store.query(filters)]
     assert found == [run.run_id for run in told.query(filters)]
     assert len(read) <= (len(RUNS) // 2 if most is None else most)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "-type:llm_call steps>=1",
+        "-outcome:ok -outcome:error",
+        "-(model:gpt-4o OR tool:book) -env:production",
+        "-(tool:book -is:error)",
+        "-has:cost",
+        "has:cost",
+    ],
+)
+def test_only_what_matches_is_read(stores, read, where):
+    store, told = stores
+    filters = TraceFilter.parse(where)
+    found = [run.run_id for run in store.query(filters)]
+    assert found == [run.run_id for run in told.query(filters)]
+    assert len(read) == len(found)
 
 
 def test_a_bounded_count_reads_no_more_than_it_must(stores, read):

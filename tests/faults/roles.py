@@ -8,7 +8,7 @@ from soak_work import soak
 from stops import fork_while_saving, stop_when_told
 from writers import save
 
-from selectools_observe.backends import filelock
+from selectools_observe.backends.files import filelock
 from selectools_observe.backends.sqlite import database
 
 # Many programs take turns at one lock, on machines that have more to do: a turn may be long in

@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,7 @@ class Child:
 
 
 def has_dbstat() -> bool:
-    with sqlite3.connect(":memory:") as raw:
+    with closing(sqlite3.connect(":memory:")) as raw, raw:
         try:
             raw.execute("SELECT * FROM dbstat")
         except sqlite3.OperationalError:

@@ -233,7 +233,7 @@ def test_a_system_that_gives_no_more_threads(store_kind, zygote, report):
         folder = outer / "store"
         folder.mkdir()
         folder.chmod(0o777)
-        with Turns(zygote, store_kind, folder, become="nobody", threads=0, deadline=20) as turns:
+        with Turns(zygote, store_kind, folder, become="nobody", threads=0, deadline=200) as turns:
             try:
                 turns.do("open")
                 turns.do("save", 1)

@@ -13,7 +13,7 @@ import truth
 from store_kinds import ON_DISK, Handle, file_of, ids, trace
 
 from selectools_observe import StorageError
-from selectools_observe.backends import filelock
+from selectools_observe.backends.files import filelock
 from selectools_observe.backends.sqlite import database
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -26,7 +26,7 @@ def test_bounded(store_kind, zygote, chance, many, report, tmp_path):
         measures=measures,
         seed=chance.random().hex(),
         runs=runs,
-        deadline=many(60, 1800),
+        deadline=many(400, 1800),
     )
     child.check()
     assert child.said == ""

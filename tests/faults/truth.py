@@ -17,7 +17,7 @@ from report import Report
 from samples import make, version_of
 from store_kinds import Handle, eventually, open_files
 
-SLOW = 20.0  # seconds; no file of these tests may take so long to open, whatever else runs here
+SLOW = 60.0  # seconds; no file of these tests may take so long to open, whatever else runs here
 
 
 def check(store_kind: str, path: Path, journals: Iterable[Path], report: Report) -> Expected:

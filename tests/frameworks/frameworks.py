@@ -50,6 +50,7 @@ FRAMEWORKS = (
     Framework(
         "agent_framework_agent", "agent_framework", "Microsoft Agent Framework", "its own spans"
     ),
+    Framework("haystack_agent", "haystack", "Haystack", "its own spans"),
     Framework("smolagents_agent", "smolagents", "smolagents", OPENINFERENCE),
     Framework("crewai_agent", "crewai", "CrewAI", OPENINFERENCE),
     Framework("llama_index_agent", "llama_index", "LlamaIndex", OPENINFERENCE),

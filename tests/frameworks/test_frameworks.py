@@ -51,7 +51,7 @@ def play(framework: Framework, scenario: str, folder: Path) -> tuple[list[Stored
             env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}"},
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=300,
             check=False,
         )
     assert store.exists(), done.stderr[-3000:]

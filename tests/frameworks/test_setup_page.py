@@ -46,7 +46,7 @@ def test_the_lines_run(environment, lines, tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

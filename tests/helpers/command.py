@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-PROGRAM = [sys.executable, "-m", "selectools_observe.cli"]
+PROGRAM = [sys.executable, "-m", "selectools_observe"]
 ROOT = Path(__file__).parents[2]
 
 
@@ -62,7 +62,7 @@ def run_program(*arguments: object, stdin: str | None = None, cwd=None, **variab
         encoding="utf-8",
         env=environment(**variables),
         cwd=cwd,
-        timeout=100,
+        timeout=300,
         check=False,
     )
 

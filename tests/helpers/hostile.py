@@ -13,6 +13,8 @@ import uuid
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
+from functools import reduce
+from operator import add
 from pathlib import PurePosixPath
 
 from hypothesis import HealthCheck, Phase, settings
@@ -313,7 +315,7 @@ def step_as_stored(step) -> dict:
 def total(durations) -> float:
     """What is no finite number counts as 0."""
     finite = [d for d in durations if isinstance(d, int | float) and _finite(d)]
-    added = sum(finite)
+    added = reduce(add, finite, 0)  # `sum` rounds otherwise from Python 3.12 on
     return added if _finite(added) else 0.0
 
 

@@ -17,11 +17,6 @@ from pathlib import Path
 from typing import Any
 
 NAME = "selectools_observe"
-# Methods of a trace that write it, or show it, import what they need when they are called.
-LATE = {
-    (f"{NAME}.model.trace", f"{NAME}.model.{module}")
-    for module in ("html_repr", "selectools_forms")
-}
 # In English these are nouns; the folder says whose.
 NOUNS = {
     "batching",
@@ -121,7 +116,7 @@ class Layout:
         waiting = [module]
         while waiting:
             importing = waiting.pop()
-            new = {it for it in self.imports[importing] if (importing, it) not in LATE} - reached
+            new = self.imports[importing] - reached
             reached |= new
             waiting += new
         return reached

@@ -186,6 +186,22 @@ class TestSelectools:
         assert told.store.count() == 1
 
 
+def test_what_contains_itself_is_not_copied_thousands_of_times():
+    class Told:
+        looked = 0
+
+        def model_dump(self, **_):
+            Told.looked += 1
+            return {"it": 1}
+
+    loop = {"within": Told()}
+    loop["itself"] = [loop]
+    copy = plain_of(loop)
+    assert copy["within"] == {"it": 1}
+    assert "contains itself" in copy["itself"][0]
+    assert Told.looked < 1500
+
+
 class TestOpenAIAgents:
     @profile(100)
     @given(hostile_values, hostile_values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TypedDict
 
 import pytest
@@ -20,6 +21,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send, interrupt
 
 from selectools_observe import InMemoryTraceStore, TraceFilter
+from selectools_observe.analytics.step_tree import parents
 from selectools_observe.integrations.langchain import (
     AsyncTraceCallbackHandler,
     TraceCallbackHandler,
@@ -168,6 +170,54 @@ class TestReplies:
                 [ToolResultPart(response=[{"u": 1}], id="s")],
                 None,
             ),
+            (
+                AIMessage([{"type": "refusal", "refusal": "No.", "id": "m"}]),
+                [TextPart(content="No.", extra={"refusal": True, "id": "m"})],
+                "No.",
+            ),
+            (
+                AIMessage("", response_metadata={"refusal": "No.", "model_name": "m"}),
+                [TextPart(content="No.", extra={"refusal": True})],
+                "No.",
+            ),
+            (
+                AIMessage(
+                    [
+                        "Here: ",
+                        {"type": "executable_code", "executable_code": "1/0", "language": "PYTHON"},
+                        {
+                            "type": "code_execution_result",
+                            "code_execution_result": "?",
+                            "outcome": 2,
+                        },
+                    ]
+                ),
+                [
+                    TextPart(content="Here: "),
+                    ToolCallPart(
+                        name="code_execution", arguments={"language": "PYTHON", "code": "1/0"}
+                    ),
+                    ToolResultPart(
+                        response="?", name="code_execution", is_error=True, extra={"outcome": 2}
+                    ),
+                ],
+                "Here: ",
+            ),
+            (
+                AIMessage(
+                    "Found.",
+                    additional_kwargs={
+                        "tool_outputs": [
+                            {"type": "web_search_call", "id": "w", "action": {"query": "q"}}
+                        ]
+                    },
+                ),
+                [
+                    TextPart(content="Found."),
+                    ToolCallPart(name="web_search", arguments={"action": {"query": "q"}}, id="w"),
+                ],
+                "Found.",
+            ),
         ],
     )
     def test_what_is_no_text(self, message, parts, shown, store, handler):
@@ -179,6 +229,31 @@ class TestReplies:
         (step,) = only(store).filter(type="llm_call")
         assert messages_of(step).output[0].parts == parts
         assert store.list()[0].output == shown
+
+    @pytest.mark.parametrize(
+        ("content", "beside"),
+        [
+            ("Hi.", {"reasoning_content": "Think."}),
+            ("Hi.", {"reasoning": "Think."}),
+            ("Hi.", {"reasoning": {"id": "r", "summary": [{"type": "t", "text": "Think."}]}}),
+            ("Hi.", {"reasoning": {"type": "reasoning", "content": [{"text": "Think."}]}}),
+            ("Hi.", {"reasoning_details": [{"type": "reasoning.text", "text": "Think."}]}),
+            ("Hi.", {"thinking_blocks": [{"type": "thinking", "thinking": "Think."}]}),
+            ([{"type": "thinking", "thinking": "Think.", "signature": "s"}, "Hi."], {}),
+            ([{"type": "reasoning", "reasoning": "Think."}, "Hi."], {"reasoning": "Think."}),
+        ],
+    )
+    def test_reasoning_stands_in_the_answer_and_in_the_next_question(
+        self, content, beside, store, handler
+    ):
+        answer = AIMessage(content, additional_kwargs={"refusal": None, **beside, "mine": 1})
+        FakeMessagesListChatModel(responses=[answer]).invoke([answer], config(handler))
+        (step,) = only(store).steps
+        for (told,) in (messages_of(step).input, messages_of(step).output):
+            thought, said = told.parts
+            assert (thought.content, said) == ("Think.", TextPart(content="Hi."))
+            assert told.extra == {"mine": 1}
+        assert step.reasoning == "Think."
 
     def test_candidates_and_shares_of_tokens(self, store, handler):
         usage = {
@@ -245,6 +320,25 @@ class TestGraphs:
         (routing,) = run.filter(type="graph_routing")
         assert (routing.from_node, routing.to_node) == ("triage", "billing")
 
+    @pytest.mark.parametrize(
+        ("command", "places"),
+        [
+            (Command(goto="billing"), ["billing"]),
+            (Command(goto=["billing", "stock"], update={}), ["billing", "stock"]),
+            (Command(goto=Send("billing", {"said": "x"})), ["billing"]),
+            ([Command(goto="billing"), Command(update={})], ["billing"]),
+            (Command(update={}), []),
+        ],
+    )
+    def test_a_command_that_names_the_next_node(self, command, places, store, handler):
+        graph = graph_of(triage=lambda _: command, billing=lambda _: {}, stock=lambda _: {})
+        graph.add_edge(START, "triage")
+        graph.compile().invoke({"said": "x"}, config(handler))
+        routings = only(store).filter(type="graph_routing")
+        assert [(each.from_node, each.to_node) for each in routings] == [
+            ("triage", place) for place in places
+        ]
+
     def test_an_interrupt_in_a_subgraph_and_its_answer(self, store, handler):
         inner = graph_of(ask=lambda _: {"said": interrupt("Really?")})
         inner.add_edge(START, "ask")
@@ -262,8 +356,22 @@ class TestGraphs:
         (answer,) = resumed.filter(type="graph_resume")
         assert (answer.output, answer.interrupt_key) == ("yes", step.interrupt_key)
         assert resumed.metadata["resumes_run_id"] == paused.run_id
+        assert (resumed.input, store.list()[0].input) == ({"resume": "yes"}, "yes")
         assert {paused.session_id, resumed.session_id} == {"t1"}
         assert "graph_interrupt" not in kinds(resumed)
+
+    def test_several_questions_are_answered_by_their_ids(self, store, handler):
+        graph = graph_of(a=lambda _: {"said": interrupt("a?")}, b=lambda _: interrupt("b?") and {})
+        graph.add_edge(START, "a")
+        graph.add_edge(START, "b")
+        compiled = graph.compile(checkpointer=InMemorySaver())
+        thread = config(handler, configurable={"thread_id": "t1"})
+        asked = compiled.invoke({}, thread)["__interrupt__"]
+        compiled.invoke(Command(resume={each.id: f"{each.value} yes" for each in asked}), thread)
+        resumed = store.load(store.list()[0].run_id)
+        answers = {s.interrupt_key: s.output for s in resumed.filter(type="graph_resume")}
+        assert answers == {each.id: f"{each.value} yes" for each in asked}
+        assert resumed.metadata["resumes_run_id"] == store.list()[1].run_id
 
     def test_ends_of_nodes_at_once_name_their_runs(self, store, handler):
         graph = graph_of(a=lambda _: {}, b=lambda _: {})
@@ -275,6 +383,31 @@ class TestGraphs:
         ends = {step.extra["run_id"] for step in run.filter(type="graph_node_end")}
         assert starts == ends
         assert len(ends) == 2
+
+    def test_nodes_of_one_name_at_once_hold_what_is_theirs(self, store, handler):
+        both = threading.Barrier(2, timeout=30)
+        model = FakeMessagesListChatModel(responses=[AIMessage("yes")])
+
+        def node(state):
+            both.wait()  # both have begun
+            model.invoke(state["said"])
+            both.wait()  # neither has ended
+            return {}
+
+        graph = graph_of(first=lambda _: {}, node=node)
+        graph.add_edge(START, "first")
+        branches = [Send("node", {"said": one}) for one in ("one", "two")]
+        graph.add_conditional_edges("first", lambda _: branches, ["node"])
+        graph.compile().invoke({"said": "x"}, config(handler))
+        run = only(store)
+        found = parents(run)
+        starts = [at for at, step in enumerate(run.steps) if step.type == "graph_node_start"]
+        assert [found[at] for at in starts] == [None] * 3
+        holding = {
+            found[at]: run.steps[at].extra["parent_run_id"]
+            for at, step in enumerate(run.steps) if step.type == "llm_call"
+        }  # fmt: skip
+        assert holding == {at: run.steps[at].extra["run_id"] for at in starts[1:]}
 
     def test_session_user_and_name(self, store, handler):
         graph = graph_of(a=lambda _: {"said": "hi"})

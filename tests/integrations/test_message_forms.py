@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from span_records import root, span
 
-from selectools_observe.integrations.opentelemetry.attributes import flat
+from selectools_observe.integrations.opentelemetry.flattened import flat, unflattened
 from selectools_observe.integrations.opentelemetry.from_spans import runs_of_spans
 from selectools_observe.integrations.opentelemetry.to_spans import spans_of_run
 from selectools_observe.model.messages import messages_from, messages_of, normalised
@@ -176,3 +176,85 @@ def test_what_is_changed_in_a_run_is_what_goes():
     assert json.loads(sent.attributes["input.value"]) == {
         "messages": [{"role": "user", "content": "[redacted]"}]
     }
+
+
+WAYS = st.lists(st.sampled_from(["0", "1", "2", "10", "a", ""]), max_size=3).map(".".join)
+LEAVES = st.one_of(
+    st.sampled_from(["", "x", 1, True, 1.0, None]),
+    st.sampled_from([[], ["x"], [{"a": 1}], {}, {"b": {"c": "d"}}]),
+)
+
+
+@profile(300)
+@given(st.dictionaries(WAYS.map("p.".__add__), LEAVES, max_size=5))
+def test_what_is_left_out_can_be_flattened_again(attributes):
+    before = json.dumps(attributes)
+    for _ in range(2):  # the second time it is remembered
+        found = unflattened(attributes, "p.")
+        if found is not None and found.says_all:
+            assert json.dumps(flat("p.", found.value), sort_keys=True) == json.dumps(
+                attributes, sort_keys=True
+            )
+    assert json.dumps(attributes) == before
+
+
+def test_flattened_messages_say_all_and_those_with_gaps_are_closed():
+    messages = [{"message": {"role": "user", "content": text}} for text in ("a", "b")]
+    attributes = flat("p.", messages)
+    assert unflattened(attributes, "p.")[:3] == (messages, True, False)
+    late = {name: value for name, value in attributes.items() if name.startswith("p.1.")}
+    assert unflattened(late, "p.")[:3] == (messages[1:], False, False)
+    assert unflattened({"p.name": "x", **attributes}, "p.") is None
+    assert unflattened({"p." + "0." * 400 + "x": "y"}, "p.").is_deep
+
+
+def _spoil(value):
+    if isinstance(value, dict):
+        for inner in list(value.values()):
+            _spoil(inner)
+        value["spoilt"] = True
+    elif isinstance(value, list):
+        for inner in value:
+            _spoil(inner)
+        value.append("spoilt")
+
+
+@pytest.mark.parametrize("odd", [{}, {"llm.input_messages.1.message.odd.thing": "z"}])
+@pytest.mark.parametrize(
+    "messages",
+    [
+        {
+            "llm.input_messages.0.message.role": "user",
+            "llm.input_messages.0.message.content": "hi",
+            "llm.input_messages.1.message.role": "assistant",
+            "llm.input_messages.1.message.tool_calls.0.tool_call.function.name": "f",
+            "llm.input_messages.1.message.tool_calls.0.tool_call.function.arguments": '{"x": [{}]}',
+        },
+        {"llm.input_messages.0.novel.a": "b", "llm.input_messages.1.novel.c": "d"},
+        {"input.value": '[{"role": "user", "content": [{"type": "novel", "value": {"deep": 1}}]}]'},
+    ],
+)
+def test_a_run_that_is_changed_changes_no_other(messages, odd):
+    def read():
+        (run,) = runs_of_spans([span("chat", 0, 1, LLM | messages | odd, None)])
+        return run
+
+    first, second = read(), read()
+    before = json.dumps(second.to_dict(), sort_keys=True)
+    _spoil(first.steps[0].input)
+    _spoil(first.steps[0].extra)
+    assert json.dumps(second.to_dict(), sort_keys=True) == before
+    third = read()
+    third.run_id = second.run_id
+    assert json.dumps(third.to_dict(), sort_keys=True) == before
+
+
+def test_a_message_that_is_changed_changes_no_other_step():
+    said = {"message.role": "user", "message.content": "hi"}
+    attributes = LLM | {f"llm.input_messages.0.{name}": value for name, value in said.items()}
+    (run,) = runs_of_spans([root(), span("a", 1, 2, attributes), span("b", 3, 4, attributes)])
+    calls = [step for step in run.steps if step.input]
+    assert len(calls) == 2
+    before = json.dumps(calls[1].input)
+    _spoil(calls[0].input)
+    assert json.dumps(calls[1].input) == before

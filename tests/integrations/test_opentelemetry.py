@@ -366,7 +366,7 @@ class TestSafety:
             exporter.export(spans.finished())
             pid = os.fork()
             if pid == 0:
-                faulthandler.dump_traceback_later(20, exit=True)
+                faulthandler.dump_traceback_later(200, exit=True)
                 try:
                     exporter.export(Spans().run())
                     exporter.force_flush()

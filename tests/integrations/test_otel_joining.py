@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import threading
@@ -16,6 +17,7 @@ from selectools_observe.capture import ProcessingTraceStore
 from selectools_observe.integrations.opentelemetry import OtlpReceiver, runs_of_spans
 from selectools_observe.integrations.opentelemetry.assembler import SpanAssembler
 from selectools_observe.integrations.opentelemetry.otlp_proto import protobuf_of_spans
+from selectools_observe.integrations.opentelemetry.span_journal import SpanJournal
 from selectools_observe.integrations.opentelemetry.spans import SpanRecord
 from selectools_observe.integrations.opentelemetry.to_spans import spans_of_run
 
@@ -309,3 +311,69 @@ class TestCosts:
         assert (a.cost_usd, a.extra["cost_estimate"]["table"], b.cost_usd) == (2.0, "own", None)
         dearer = PriceTable({"m": {"input": 4, "output": 1}}, package=False)
         assert reprice(store, prices=dearer, again=True).steps == 2
+
+
+def test_a_run_grows_up_to_a_bound(store, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr("selectools_observe.integrations.opentelemetry.joined_run.MOST_SPANS", 12)
+    gatherer = SpanAssembler(store, max_wait=60)
+    assert gatherer.add([root(), *(span(f"m{n}", n, n + 0.5, MODEL) for n in range(9))])
+    # What comes again is no more; what is more is left out, and what follows it is taken.
+    assert gatherer.add([span(f"m{n}", n, n + 0.5, MODEL) for n in range(9)])
+    gatherer.add([span(f"x{n}", n, n + 0.5, MODEL) for n in range(5)])
+    gatherer.add([span("last", 9, 9.5, MODEL)])
+    gatherer.flush()
+    (run,) = [store.load(summary.run_id) for summary in store.list()]
+    assert len(spans_of_run(run)) == 11
+    assert gatherer.unused == 5
+    assert "or the run has" in caplog.text
+    gatherer.close()
+
+
+def test_spans_that_another_thread_is_saving_are_written_down(tmp_path, monkeypatch):
+    """A span is acknowledged; its run, taken up by the clock meanwhile, is not stored yet."""
+    path, other = os.fspath(tmp_path / "journal"), "f" * 32
+    begun, go_on = threading.Event(), threading.Event()
+    assembler = SpanAssembler(InMemoryTraceStore(), max_wait=30, journal=SpanJournal(path))
+    join, save, threads = assembler._join, assembler._save, []
+
+    def slow(group):
+        if group.trace_id == other:
+            begun.set()
+            assert go_on.wait(60)
+        return join(group)
+
+    def saved_while_the_clock_takes_the_rest(ready):
+        good = save(ready)
+        threads.append(threading.Thread(target=assembler._save_waiting, args=[math.inf]))
+        threads[0].start()
+        assert begun.wait(60)
+        return good
+
+    monkeypatch.setattr(assembler, "_join", slow)
+    monkeypatch.setattr(assembler, "_save", saved_while_the_clock_takes_the_rest)
+    waits = span("waits", 1, 2, tool("find"))
+    waits.trace_id = other
+    assert assembler.add([root(), waits])
+    (journal,) = (tmp_path / "journal").iterdir()
+    assert waits.span_id in journal.read_text("utf-8")
+    go_on.set()
+    threads[0].join()
+    assembler.close()
+
+
+def test_many_parts_of_a_trace_are_looked_at_once(store):
+    """Each of them used to be loaded for each of the others."""
+    loads: list[str] = []
+    load = store.load
+    store.load = lambda run_id: loads.append(run_id) or load(run_id)
+    spans = [
+        SpanRecord("ab" * 16, f"{n:016x}", parent_span_id=f"{n + 1000:016x}", remote_parent=n > 0,
+                   attributes={"gen_ai.operation.name": "chat"})
+        for n in range(30)
+    ]  # fmt: skip
+    gatherer = SpanAssembler(store)
+    assert gatherer.add(spans)
+    assert gatherer.close()
+    assert store.count() == 30
+    assert len(loads) <= 3 * len(spans)

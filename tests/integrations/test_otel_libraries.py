@@ -376,7 +376,7 @@ provider.shutdown()
             [sys.executable, "-W", "ignore", "-c", self.PROGRAM, str(path)],
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
             check=True,
         )
         told = json.loads(done.stdout.splitlines()[-1])

@@ -15,6 +15,7 @@ from selectools_observe import InMemoryTraceStore
 from selectools_observe.integrations.opentelemetry import runs_of_spans
 from selectools_observe.integrations.opentelemetry.assembler import SpanAssembler
 from selectools_observe.model.facets import usage_of
+from selectools_observe.model.message_text import text_of
 from selectools_observe.model.messages import messages_of
 
 J = json.dumps
@@ -67,6 +68,7 @@ WHOLE = {
     "usage": {"prompt_tokens": 7, "cache_read_input_tokens": 5},
     "langfuse.observation.usage_details": {"input": 7, "input_cached_tokens": 5, "total": 9},
     "mlflow.chat.tokenUsage": {"input_tokens": 7, "cache_read_tokens": 5},
+    "braintrust.metrics": {"prompt_tokens": 7, "prompt_cached_tokens": 5, "tokens": 9},
 }
 
 
@@ -236,6 +238,19 @@ KINDS = {
         "LLM": "llm_call", "TOOL": "tool_execution", "CHAIN": "graph_node_start",
         "RETRIEVER": "tool_execution", "GUARDRAIL": "guardrail",
     },
+    "lmnr.span.type": {
+        "LLM": "llm_call", "TOOL": "tool_execution", "DEFAULT": "graph_node_start",
+    },
+    "braintrust.span_attributes": {
+        '{"type":"llm"}': "llm_call", '{"type": "function", "name": "x"}': "tool_execution",
+        '{"type":"task"}': "graph_node_start",
+    },
+    "haystack.component.name": {"retriever": "graph_node_start"},
+    "haystack.component.type": {
+        "OpenAIChatGenerator": "llm_call", "Agent": "graph_node_start",
+        "InMemoryBM25Retriever": "tool_execution", "OpenAITextEmbedder": "llm_call",
+    },
+    "lk.function_tool.name": {"find": "tool_execution"},
 }  # fmt: skip
 
 
@@ -262,6 +277,40 @@ def test_a_generation_of_langfuse():
     assert [each.text for each in (*asked, *answered)] == ["hi", "yes"]
     assert (step.model, step.cost_usd) == ("m", 0.75)
     assert (run.name, run.metadata["tags"]) == ("refunds", ["eu"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "input_name", "output_name"),
+    [
+        ({"lmnr.span.type": "LLM"}, "lmnr.span.input", "lmnr.span.output"),
+        (
+            {"braintrust.span_attributes": '{"type":"llm"}'},
+            "braintrust.input_json",
+            "braintrust.output_json",
+        ),
+        ({"gen_ai.request.model": "m"}, "lk.chat_ctx", "lk.response.text"),
+    ],
+)
+def test_what_was_said_under_other_names(kind, input_name, output_name):
+    asked = [{"role": "user", "content": "hi"}]
+    told = kind | {input_name: J(asked), output_name: "yes"}
+    (step,) = run_of(root(), span("x", 1, 2, told)).steps
+    said = [each.text for part in messages_of(step) for each in part]
+    assert (step.type, said) == ("llm_call", ["hi", "yes"])
+
+
+def test_a_tool_of_livekit():
+    told = {
+        "lk.function_tool.name": "find",
+        "lk.function_tool.id": "c1",
+        "lk.function_tool.arguments": J({"n": 7}),
+        "lk.function_tool.output": "nothing there",
+        "lk.function_tool.is_error": True,
+    }
+    (step,) = run_of(root(), span("function_tool", 1, 2, told)).steps
+    assert (step.tool_name, step.tool_args) == ("find", {"n": 7})
+    assert (step.tool_result, step.extra["tool_call_id"]) == ("nothing there", "c1")
+    assert step.error
 
 
 def test_the_vercel_ai_sdk():
@@ -384,3 +433,217 @@ def test_order_parts_and_repeats_make_no_difference(told, chance: random.Random)
     stored = store.load(summary.run_id)
     assert sorted(map(repr, stored.steps)) == sorted(map(repr, whole.steps))
     assert (stored.metadata, stored.outcome) == (whole.metadata, whole.outcome)
+
+
+ASKED = [{"role": "user", "content": "Where is 7?"}]
+SAID = {"role": "assistant", "content": "Sent."}
+ORDER = json.dumps({"n": 7})
+COUNTED = {"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5}
+LIBRARIES = {  # what stands around a model's call and a tool's, in each library's own attributes
+    "mastra": (
+        {
+            "mastra.span.type": "agent_run",
+            "mastra.agent_run.input": "Where is 7?",
+            "mastra.agent_run.output": "Sent.",
+            "mastra.metadata.sessionId": "s",
+        },
+        {
+            "mastra.span.type": "model_generation",
+            "gen_ai.request.model": "m",
+            "mastra.model_generation.input": json.dumps({"messages": ASKED}),
+            "mastra.model_generation.output": json.dumps([SAID]),
+            **COUNTED,
+        },
+        {
+            "mastra.span.type": "mcp_tool_call",
+            "mastra.mcp_tool_call.input": ORDER,
+            "mastra.mcp_tool_call.output": "sent",
+        },
+    ),
+    "genkit": (
+        {
+            "genkit:metadata:subtype": "flow",
+            "genkit:input": '"Where is 7?"',
+            "genkit:output": '"Sent."',
+            "genkit:sessionId": "s",
+        },
+        {
+            "genkit:metadata:subtype": "model",
+            "genkit:name": "m",
+            "genkit:input": json.dumps(
+                {"messages": [{"role": "user", "content": [{"text": "Where is 7?"}]}]}
+            ),
+            "genkit:output": json.dumps(
+                {
+                    "message": {"role": "model", "content": [{"text": "Sent."}]},
+                    "usage": {"inputTokens": 10, "outputTokens": 5},
+                }
+            ),
+        },
+        {
+            "genkit:metadata:subtype": "tool",
+            "genkit:name": "find_order",
+            "genkit:input": ORDER,
+            "genkit:output": '"sent"',
+        },
+    ),
+    "agentops": (
+        {
+            "agentops.span.kind": "agent",
+            "agentops.entity.input": "Where is 7?",
+            "agentops.entity.output": "Sent.",
+            "session.id": "s",
+        },
+        {
+            "agentops.span.kind": "llm",
+            "gen_ai.request.model": "m",
+            "agentops.entity.input": json.dumps(ASKED),
+            "agentops.entity.output": json.dumps([SAID]),
+            **COUNTED,
+        },
+        {"agentops.span.kind": "tool", "tool.parameters": ORDER, "tool.result": "sent"},
+    ),
+    "langsmith, openlit and logfire": (
+        {
+            "langsmith.span.kind": "chain",
+            "gen_ai.prompt": "Where is 7?",
+            "gen_ai.completion": "Sent.",
+            "langsmith.trace.session_id": "s",
+        },
+        {
+            "gen_ai.request.model": "m",
+            "request_data": json.dumps({"model": "m", "messages": ASKED}),
+            "gen_ai.content.completion": "Sent.",
+            "gen_ai.response.prompt_tokens": 10,
+            "gen_ai.response.completion_tokens": 5,
+        },
+        {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.args": ORDER,
+            "gen_ai.tool.output": "sent",
+        },
+    ),
+    "spring ai and langtrace": (
+        {
+            "gen_ai.operation.name": "framework",
+            "spring.ai.kind": "chat_client",
+            "gen_ai.prompt": "Where is 7?",
+            "gen_ai.completion": "Sent.",
+            "session.id": "s",
+        },
+        {
+            "gen_ai.request.model": "m",
+            "llm.prompts": json.dumps(ASKED),
+            "llm.responses": json.dumps([SAID]),
+            **COUNTED,
+        },
+        {
+            "gen_ai.operation.name": "framework",
+            "spring.ai.kind": "tool_call",
+            "spring.ai.tool.definition.name": "find_order",
+            "spring.ai.tool.call.arguments": ORDER,
+            "spring.ai.tool.call.result": "sent",
+        },
+    ),
+    "mlflow and braintrust": (
+        {
+            "mlflow.spanType": '"AGENT"',
+            "mlflow.spanInputs": '"Where is 7?"',
+            "mlflow.spanOutputs": '"Sent."',
+            "mlflow.trace.session": "s",
+        },
+        {
+            "braintrust.span_attributes": json.dumps({"type": "llm"}),
+            "braintrust.metadata": json.dumps({"model": "m"}),
+            "braintrust.input_json": json.dumps(ASKED),
+            "braintrust.output_json": '"Sent."',
+            **COUNTED,
+        },
+        {
+            "mlflow.spanType": '"TOOL"',
+            "mlflow.spanInputs": ORDER,
+            "mlflow.spanOutputs": '"sent"',
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_libraries_with_attributes_of_their_own(library):
+    agent, model, used = LIBRARIES[library]
+    run = run_of(root(attributes=agent), span("call", 1, 2, model), span("find_order", 3, 4, used))
+    assert (run.input, run.output, run.session_id) == ("Where is 7?", "Sent.", "s")
+    asked, called = run.steps
+    assert (asked.type, asked.model) == ("llm_call", "m")
+    assert (asked.prompt_tokens, asked.completion_tokens) == (10, 5)
+    texts = [[part["content"] for part in m["parts"]] for m in (*asked.input, *asked.output)]
+    assert texts == [["Where is 7?"], ["Sent."]]
+    assert (called.tool_name, called.tool_args) == ("find_order", {"n": 7})
+    assert called.tool_result == "sent"
+
+
+def haystacks(role, **part):
+    """A message as Haystack 3.4 writes it into its spans."""
+    meta = {"model": "m-1", "finish_reason": "stop", "usage": {"prompt_tokens": 3}}
+    return {"role": role, "meta": meta if role == "assistant" else {}, "content": [part]}
+
+
+def test_an_agent_of_haystack():
+    """As haystack-ai 3.4 with opentelemetry-haystack 2.0 reports it."""
+    call = {"tool_name": "find", "arguments": {"n": 7}, "id": "c1", "extra": None}
+    asked, wanted = haystacks("user", text="Where is 7?"), haystacks("assistant", tool_call=call)
+    found = haystacks("tool", tool_call_result={"result": "sent", "origin": call, "error": True})
+    thought = haystacks("assistant", reasoning={"reasoning_text": "Hm.", "extra": {}})
+    picture = haystacks("user", image={"base64_image": "aGk=", "mime_type": "image/png"})
+    called = {
+        "haystack.agent.step.llm.input": J({"messages": [asked, wanted, found, thought, picture]}),
+        "haystack.agent.step.llm.output": J({"replies": [haystacks("assistant", text="Sent.")]}),
+    }
+    pipeline = {
+        "haystack.pipeline.input_data": J({"clerk": {"messages": [asked]}}),
+        "haystack.pipeline.output_data": J({"clerk": {"messages": [asked], "step_count": 1}}),
+    }
+    component = {"haystack.component.name": "clerk", "haystack.component.type": "Agent"}
+    failed = {
+        "haystack.tool.name": "find", "haystack.tool.error": True,
+        "haystack.agent.step.tool.input": J(call["arguments"]),
+        "haystack.agent.step.tool.output": J({"error": "no such order"}),
+    }  # fmt: skip
+    run = run_of(
+        root(attributes=pipeline),
+        span("haystack.component.run", 1, 9, component, id="clerk"),
+        span("haystack.agent.step", 2, 8, {"haystack.agent.step": 0}, "clerk", id="step"),
+        span("haystack.agent.step.llm", 3, 4, called, "step", id="llm"),
+        span("haystack.agent.step.tool", 5, 6, failed, "step", id="tool"),
+    )
+    assert kinds(run) == ["graph_node_start", "llm_call", "tool_execution", "graph_node_end"]
+    _, model, used, _ = run.steps
+    assert (model.model, model.prompt_tokens, model.node_name) == ("m-1", 3, "clerk")
+    assert (run.agent, model.extra["finish_reason"]) == ("clerk", "stop")
+    assert [[part["type"] for part in each["parts"]] for each in model.input] == [
+        ["text"], ["tool_call"], ["tool_call_response"], ["reasoning"], ["blob"]
+    ]  # fmt: skip
+    result = model.input[2]["parts"][0]
+    assert (result["name"], result["id"], result["is_error"]) == ("find", "c1", True)
+    assert (used.tool_name, used.tool_args, used.error) == ("find", {"n": 7}, "no such order")
+    assert text_of(run.input, "user") == "Where is 7?"
+
+
+def test_a_tool_of_agentops_and_the_call_that_its_model_asks_for():
+    """As agentops 0.4 reports them: only one of the two was executed."""
+    asked = {"agentops.span.kind": "AgentOpsSpanKindValues.TOOL", "tool.name": "find"}
+    used = {
+        "agentops.span.kind": "tool", "agentops.tool.output": "sent",
+        "agentops.tool.input": J({"args": [], "kwargs": {"n": 7}}),
+    }  # fmt: skip
+    run = run_of(
+        root(attributes={"agentops.span.kind": "session"}),
+        span("clerk.agent", 1, 9, {"agentops.span.kind": "agent"}, id="clerk"),
+        span("openai.chat.completion", 2, 3, {"gen_ai.request.model": "m"}, "clerk", id="llm"),
+        span("tool_call.find", 2, 2, asked, "llm", id="asked"),
+        span("find.tool", 4, 5, used, "clerk", id="used"),
+    )
+    assert kinds(run) == ["graph_node_start", "llm_call", "tool_execution", "graph_node_end"]
+    _, model, tool, _ = run.steps
+    assert (model.node_name, tool.tool_name, tool.tool_args) == ("clerk", "find", {"n": 7})
+    assert tool.tool_result == "sent"

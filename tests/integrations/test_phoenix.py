@@ -31,7 +31,6 @@ pytestmark = [
         PHOENIX is None,
         reason="no phoenix on PATH or in SELECTOOLS_OBSERVE_PHOENIX (package arize-phoenix)",
     ),
-    pytest.mark.timeout(240),
 ]
 
 

@@ -20,14 +20,13 @@ pytest.importorskip("selectools", reason="selectools is not installed")
 from selectools import CancellationToken, tool
 from selectools.orchestration import AgentGraph
 from selectools_agents import FLAKY, Gate, agent
+from trouble_stores import AsyncRefusing, Noting, Refusing
 
 from selectools_observe import (
-    AsyncInMemoryTraceStore,
     AsyncSQLiteTraceStore,
     InMemoryTraceStore,
     SQLiteTraceStore,
     StepType,
-    StorageError,
     TraceFilter,
 )
 from selectools_observe.integrations.selectools import AsyncTraceSavingObserver, TraceSavingObserver
@@ -501,26 +500,9 @@ class TestTheHook:
             assert store.count() == 1
 
     async def test_the_async_one_awaits_the_store(self):
-        threads = []
-
-        class Noting(AsyncInMemoryTraceStore):
-            async def save(self, trace):
-                threads.append(threading.current_thread())
-                return await super().save(trace)
-
         async with Noting() as store:
             await agent(["Fine."], AsyncTraceSavingObserver(store)).arun("How is it?")
-            assert threads == [threading.current_thread()]
-
-
-class Refusing:
-    def save(self, trace):
-        raise StorageError("disk", "it is full", "Make room")
-
-
-class AsyncRefusing:
-    async def save(self, trace):
-        raise StorageError("disk", "it is full", "Make room")
+            assert store.threads == [threading.current_thread()]
 
 
 @pytest.mark.parametrize("observer_type", [TraceSavingObserver, AsyncTraceSavingObserver])
@@ -568,7 +550,7 @@ def test_what_an_observer_cannot_find_it_reconstructs(monkeypatch):
     """As under a selectools that keeps its trace elsewhere."""
     from selectools_observe.integrations.selectools import runs as _selectools_runs
 
-    monkeypatch.setattr(_selectools_runs, "caller_variables", lambda run_id: {})
+    monkeypatch.setattr(_selectools_runs, "caller_variables", lambda *_: {})
     with InMemoryTraceStore() as store:
         observer = TraceSavingObserver(store)
         turns = [*FLAKY[:2], ValueError("boom")]

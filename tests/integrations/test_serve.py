@@ -22,12 +22,12 @@ pytest.importorskip("httpx", reason="httpx is not installed")
 import httpx
 from selectools.serve import AgentRouter
 from selectools_agents import FLAKY, Scripted, agent
+from trouble_stores import Refusing
 
 from selectools_observe import (
     AsyncSQLiteTraceStore,
     InMemoryTraceStore,
     SQLiteTraceStore,
-    StorageError,
     TraceFilter,
 )
 from selectools_observe.integrations.selectools import TraceSavingObserver, persist_traces
@@ -161,10 +161,6 @@ class TestAgentRouter:
         assert observer.saved == 1
 
     def test_a_store_that_fails_does_not_break_the_response(self):
-        class Refusing:
-            def save(self, trace):
-                raise StorageError("disk", "it is full", "Make room")
-
         failed = []
         router = persist_traces(
             AgentRouter(agent(["Fine."])), Refusing(), on_error=lambda *what: failed.append(what)

@@ -81,6 +81,23 @@ def test_an_entry_of_an_archive_that_unpacks_to_too_much_is_skipped(tmp_path, mo
     assert ["when unpacked" in why for why in skipped] == [True]
 
 
+def test_a_parquet_file_that_unpacks_to_too_much_ends_there(tmp_path, monkeypatch):
+    """A dictionary of one long value, said again in each row, takes next to nothing."""
+    pa = pytest.importorskip("pyarrow", reason="needs the extra: parquet")
+    monkeypatch.setattr("selectools_observe.interchange.parquet_files.UNPACKED", 100_000)
+    rows = 20_000
+    same = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), ["y" * 100_000])
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "bomb.parquet"
+    pq.write_table(pa.table({"run_id": same, "trace_json": same}), path)
+    assert path.stat().st_size < 250_000
+    runs, skipped = imported(path)
+    assert runs == []
+    assert ["unpacks to more than" in why for why in skipped][-1:] == [True]
+    assert len(skipped) < rows
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 def test_a_small_packed_file_takes_little_memory(tmp_path):
     path = tmp_path / "bomb.jsonl.gz"

@@ -18,7 +18,7 @@ RUNS = 1000
 
 
 def import_of(source: str) -> list[str]:
-    return [sys.executable, "-m", "selectools_observe.cli", "import", source, "-s", "x.db"]
+    return [sys.executable, "-m", "selectools_observe", "import", source, "-s", "x.db"]
 
 
 def lines() -> list[bytes]:

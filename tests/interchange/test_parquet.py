@@ -129,7 +129,7 @@ def test_the_command_and_back(tmp_path):
         before = list(store.iter_traces(oldest_first=True))
     for line in (["export", "-s", "x.db", "--parquet", "out"], ["import", "out", "-s", "y.db"]):
         done = subprocess.run(
-            [sys.executable, "-m", "selectools_observe.cli", *line],
+            [sys.executable, "-m", "selectools_observe", *line],
             cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -87,7 +87,15 @@ def saved_in(path, runs: list[tuple[dict, datetime]], said: list[tuple[int, dict
 
 
 @pytest.mark.parametrize(
-    "forms", [*((form,) for form in FORMS), *((one, two) for one in FORMS for two in FORMS)]
+    "forms",
+    [
+        *((form,) for form in FORMS),
+        *(
+            pytest.param((one, two), marks=pytest.mark.slow, id=f"{one}-{two}")
+            for one in FORMS
+            for two in FORMS
+        ),
+    ],
 )
 @profile(60)
 @given(

@@ -24,10 +24,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectools_observe import AgentTrace, InvalidTraceError, StepType, TraceStep
-from selectools_observe.model.codec import _as_dict, decode, decode_step, encode, encode_step
+from selectools_observe.model.codec import decode, decode_step, encode, encode_step
 from selectools_observe.model.facets import facts_of
 from selectools_observe.model.json_values import dumps_slowly, loads_slowly
-from selectools_observe.model.trace import total_ms
+from selectools_observe.model.trace import total_ms, uncopied
 
 
 def example_trace(**changes) -> AgentTrace:
@@ -81,7 +81,7 @@ def test_usage_is_that_of_what_is_stored(trace):
 def test_fast_and_slow_ways_agree(trace):
     fast = encode(trace)
     steps = list(trace.steps)
-    slow = dumps_slowly(_as_dict(trace, trace.run_id, steps, total_ms(steps)))
+    slow = dumps_slowly(uncopied(trace, trace.run_id, steps, total_ms(steps)))
     assert equal(loads_slowly(fast.trace), loads_slowly(slow))
     read_slowly = AgentTrace.from_dict(loads_slowly(fast.trace))
     assert decode(fast.trace) == read_slowly
@@ -188,7 +188,7 @@ class TestUnknown:
     def test_fields_are_written_as_the_slow_way_writes_them(self, extra):
         trace = example_trace(extra=extra)
         trace.steps[0].extra = extra
-        slowly = dumps_slowly(_as_dict(trace, trace.run_id, trace.steps, total_ms(trace.steps)))
+        slowly = dumps_slowly(uncopied(trace, trace.run_id, trace.steps, total_ms(trace.steps)))
         assert equal(loads_slowly(encode(trace).trace), loads_slowly(slowly))
 
     def test_a_step_alone_is_written_as_in_a_trace(self):

@@ -174,16 +174,15 @@ def full():
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "sqlite"])
-def test_selectools_reads_such_files(tmp_path, kind):
-    observe = pytest.importorskip("selectools.observe")
+def test_selectools_reads_such_files(tmp_path, kind, theirs):
     path = tmp_path / f"runs.{kind}"
-    ours, theirs = {
-        "jsonl": (JSONLTraceStore, observe.JSONLTraceStore),
-        "sqlite": (SQLiteTraceStore, observe.SQLiteTraceStore),
+    ours, their_store = {
+        "jsonl": (JSONLTraceStore, theirs.JSONLTraceStore),
+        "sqlite": (SQLiteTraceStore, theirs.SQLiteTraceStore),
     }[kind]
     with ours(path) as store:
         store.save(full())
-    store = theirs(str(path))
+    store = their_store(str(path))
     loaded = store.load("run")
     assert loaded.steps[0].model == "gpt-4o"
     assert [summary.run_id for summary in store.list()] == ["run"]

@@ -30,7 +30,8 @@ def test_every_field_has_a_parameter():
 
     named = {"metadata": "metadata_match", "filter": "where"}
     parameters = {named.get(parameter.name, parameter.name) for parameter in FILTERS}
-    assert parameters == FIELDS - {"limit", "order_by"}
+    # And the zone whose days the language's dates are.
+    assert parameters == (FIELDS - {"limit", "order_by"}) | {"tz"}
 
 
 def test_every_field_is_documented():

@@ -26,11 +26,14 @@ from hostile import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from selectools_observe import AgentTrace, InvalidTraceError, TraceStep
+from selectools_observe.model.codec import encode
 from selectools_observe.model.json_values import (
     UnstorableValueError,
     canonical,
     dumps,
     dumps_slowly,
+    is_nested_deeply,
     loads,
     loads_slowly,
     plain,
@@ -163,6 +166,21 @@ def test_integers_of_any_length(digits, sign):
 def test_foreign_values(value, stored, write):
     assert equal(loads(write(value)), stored)
     assert equal(loads(write({"a": [value]})), {"a": [stored]})
+
+
+def test_what_contains_itself_more_than_once_is_refused_at_once():
+    """Level by level it is twice as much each time: looked at so, it never ended."""
+    loop, listed = {}, []
+    loop.update(a=loop, b=loop, c=loop)
+    listed += [(listed, listed), {"a": listed}]
+    for value in (loop, listed):
+        assert is_nested_deeply(value)
+        for trace in (
+            AgentTrace([TraceStep("tool_execution", tool_args={"x": value})]),
+            AgentTrace(metadata={"x": value}),
+        ):
+            with pytest.raises(InvalidTraceError, match="contains itself"):
+                encode(trace)
 
 
 @pytest.mark.parametrize("key", [None, True, 1.5, (1, 2), b"k", math.nan, 10**30, "\ud800"])

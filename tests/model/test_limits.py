@@ -131,3 +131,26 @@ def _modulo(text: str) -> int:
     for digit in text.removeprefix("-"):
         remainder = (remainder * 10 + int(digit)) % (10**9 + 7)
     return -remainder % (10**9 + 7) if text.startswith("-") else remainder
+
+
+@profile(200)
+@given(plain_values, st.sampled_from([3, 20, 300]), st.sampled_from([1, 3, 50]))
+def test_a_text_is_refused_as_its_bytes_are(value, most, deepest):
+    text = json.dumps([value, " " * 300, 10**most, "[{,"], ensure_ascii=False)
+    limits = Limits(digits=most, values=most, depth=deepest)
+    refused = []
+    for each in (text, text.encode("utf-8", "surrogatepass")):
+        try:
+            check_json(each, limits)
+        except LimitError as error:
+            refused.append(error.limit)
+    assert len(refused) in {0, 2}
+
+
+@pytest.mark.parametrize("before", [0, 1, 19, 20, 21, 100])
+def test_many_digits_are_found_wherever_they_are(before):
+    limits = Limits(digits=20)
+    text = f'["{"x" * before}", "{"y" * 300}", {{}}]'
+    assert check_json(text.replace("{}", "1" * 20), limits)
+    with pytest.raises(LimitError, match="digits"):
+        check_json(text.replace("{}", "1" * 21), limits)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from hostile import profile
+from hostile import nested, profile
 from hypothesis import given
 from hypothesis import strategies as st
 
 from selectools_observe import AgentTrace, TraceStep
+from selectools_observe.model.message_text import text_of
 from selectools_observe.model.messages import (
     BlobPart,
     Message,
@@ -137,6 +138,20 @@ def langchain_dicts() -> list:
         [{"type": one["type"], "data": one} for one in langchain()]))  # fmt: skip
 
 
+def livekit() -> dict:
+    return {
+        "items": [
+            {"type": "message", "role": "system", "content": ["Be brief."]},
+            {"type": "message", "role": "user", "content": ["Refund order 7."]},
+            {"type": "function_call", "call_id": "c1", "name": "refund",
+             "arguments": '{"order": 7}'},
+            {"type": "function_call_output", "call_id": "c1", "name": "refund", "output": "done",
+             "is_error": False},
+            {"type": "message", "role": "assistant", "content": ["Refunded."]},
+        ]
+    }  # fmt: skip
+
+
 def gemini() -> list:
     types = pytest.importorskip("google.genai.types")
     talk = [
@@ -156,7 +171,7 @@ def gemini() -> list:
 every_framework = pytest.mark.parametrize(
     "talk",
     [openai_chat, openai_responses, anthropic, genai_attributes, openinference, langchain,
-     langchain_dicts, gemini],
+     langchain_dicts, livekit, gemini],
     ids=lambda make: make.__name__,
 )  # fmt: skip
 
@@ -258,6 +273,35 @@ def test_a_refusal_and_a_malformed_call_are_kept():
     assert message.text == "I cannot."
     assert message.tool_calls[0].arguments == "{order"
     assert message.tool_calls[0].extra == {"error": "not JSON"}
+
+
+def test_code_that_google_runs_and_tools_that_openai_runs():
+    gemini = {
+        "role": "model",
+        "parts": [
+            {"executable_code": {"language": "PYTHON", "code": "print(2)"}},
+            {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "2"}},
+        ],
+    }
+    assert messages_from(gemini)[0].parts == [
+        ToolCallPart(name="code_execution", arguments={"language": "PYTHON", "code": "print(2)"}),
+        ToolResultPart(response="2", name="code_execution", extra={"outcome": "OUTCOME_OK"}),
+    ]
+    ran = {"type": "code_interpreter_call", "id": "ci", "code": "1", "outputs": [{"logs": "1"}]}
+    (message,) = messages_from({"output": [ran]})
+    assert (message.role, message.tool_calls) == (
+        "assistant",
+        [
+            ToolCallPart(
+                name="code_interpreter",
+                arguments={"code": "1"},
+                id="ci",
+                extra={"outputs": [{"logs": "1"}]},
+            )
+        ],
+    )
+    (message,) = messages_from([{"type": "local_shell_call_output", "call_id": "s", "output": "a"}])
+    assert (message.role, message.parts) == ("tool", [ToolResultPart(response="a", id="s")])
 
 
 def test_what_is_not_known_is_kept_as_it_came():
@@ -384,3 +428,21 @@ def test_what_is_remembered_is_the_same():
         == normalised(told)
         == [message.to_dict() for message in messages_from(told)]
     )
+
+
+def _inside_itself():
+    """Values that contain themselves, or are nested more deeply than a store takes."""
+    listed, named, said = [], {}, {"role": "user"}
+    listed.append(listed)
+    named["a"] = named
+    said["content"] = [said]
+    return [listed, named, [said], [[listed], [listed]], nested(3000)]
+
+
+@pytest.mark.parametrize("value", _inside_itself(), ids=["list", "dict", "message", "two", "deep"])
+def test_what_contains_itself_is_shown_before_it_is_refused(value):
+    """Of a run that is not saved yet: nothing hangs or fails."""
+    step = TraceStep("llm_call", input=value, output=value)
+    assert {message.role for message in messages_of(step).input} == {"user"}
+    assert [text_of(value, role) for role in ("user", "assistant")] == [None, None]
+    assert AgentTrace([step], input=value, output=value)._repr_html_()

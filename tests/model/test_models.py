@@ -13,7 +13,8 @@ from hostile import as_json, profile, texts, total, values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selectools_observe import AgentTrace, StepType, TraceStep
+from selectools_observe import AgentTrace, InvalidTraceError, StepType, TraceStep
+from selectools_observe.model.json_values import loads
 
 KNOWN_TYPES = [
     "llm_call",
@@ -168,6 +169,12 @@ class TestTraceStep:
         assert step.extra == {"c": [1]}
 
 
+def cyclic():
+    value = {}
+    value["itself"] = value
+    return value
+
+
 class TestAgentTrace:
     def test_defaults(self):
         one, other = AgentTrace(), AgentTrace()
@@ -243,6 +250,31 @@ class TestAgentTrace:
             TraceStep(type="\ud800", duration_ms=None),
         ]
         assert len(AgentTrace(steps=steps).timeline().splitlines()) == 3
+
+    def test_a_run_as_json_is_whole(self, tmp_path):
+        """What a store keeps once, since a run says it again and again, is written out."""
+        asked = [{"role": "user", "content": "Where is my order? " * 40}]
+        steps = [TraceStep(type="llm_call", timestamp=1.0, input=asked) for _ in range(3)]
+        trace = AgentTrace(steps=steps, run_id="r", metadata={"long": 10**5000, "of": {1, 2}})
+        trace.to_json(tmp_path / "run.json")
+        text = (tmp_path / "run.json").read_text()
+        written = loads(text.encode())
+        assert written == {**trace.to_dict(), "metadata": {"long": 10**5000, "of": [1, 2]}}
+        assert text.splitlines()[1].startswith('  "run_id"')
+
+    @pytest.mark.parametrize(
+        "trace",
+        [
+            AgentTrace(steps=["no step"]),
+            AgentTrace(extra={"run_id": "another"}),
+            AgentTrace(steps=[TraceStep(type="x", extra={"model": "another"})]),
+            AgentTrace(metadata=cyclic()),
+        ],
+    )
+    def test_a_run_that_has_no_json(self, trace, tmp_path):
+        with pytest.raises(InvalidTraceError):
+            trace.to_json(tmp_path / "run.json")
+        assert not (tmp_path / "run.json").exists()
 
     def test_to_dict(self):
         trace = AgentTrace(start_time=1.0, run_id="r")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -24,6 +25,23 @@ def test_names_and_offsets(text, hours):
 
 def test_local_is_that_of_this_machine():
     assert WINTER.astimezone(parse_zone("local")).utcoffset() is not None
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of a process cannot be set here")
+def test_local_follows_the_season(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        zone, berlin = parse_zone("local"), parse_zone("Europe/Berlin")
+        for hour in range(0, 24 * 366, 5):
+            moment = WINTER + timedelta(hours=hour)
+            there = moment.astimezone(zone)
+            assert there.isoformat() == moment.astimezone(berlin).isoformat()
+            assert there.timestamp() == moment.timestamp()
+        assert WINTER.astimezone(zone).tzname() == "CET"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(

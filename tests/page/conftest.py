@@ -47,7 +47,7 @@ new PerformanceObserver((list) => {
 
 # How a run was read last: most tests are about its steps over time.
 REMEMBER = """
-try { localStorage.setItem("selectools-observe-tab", "%s"); } catch {}
+try { localStorage.setItem("selectools-observe-tab", '"%s"'); } catch {}
 """
 
 

@@ -39,11 +39,11 @@ class Served:
 
 
 @contextmanager
-def serving(store: Path | str) -> Iterator[Served]:
-    """The service on a store, in a process of its own."""
+def serving(store: Path | str, port: int = 0) -> Iterator[Served]:
+    """The service on a store, in a process of its own; on a free port unless one is named."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port = port or free.getsockname()[1]
     command = [sys.executable, "-c", SERVE, str(store), str(port)]
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT

@@ -13,6 +13,7 @@ AXE = (
 VIEWS = {
     "list": "",
     "run": "#/run/airline-03-0?step=5",
+    "conversation": "#/run/airline-03-0?tab=conversation&step=2",
     "json": "#/run/airline-03-0?show=json",
     "compare": "#/compare/airline-03-0/airline-03-1",
     "table": "#/compare/airline-03-0/airline-03-1/airline-03-2",
@@ -25,6 +26,7 @@ VIEWS = {
 READY = {
     "list": ".runs .row.chosen",
     "run": ".panel .field",
+    "conversation": ".turns article",
     "json": ".panel pre",
     "compare": ".row.first",
     "table": ".runs-table tbody tr",
@@ -56,6 +58,18 @@ def test_axe_finds_nothing(open_page, airline_url, view, scheme, width):
         for node in one["nodes"][:2]
     ]
     assert told == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_whole_head_of_a_phone(open_page, airline_url, scheme):
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed: npm ci in the page's folder")
+    page = open_page(f"{airline_url}#/run/airline-03-0", scheme=scheme, size=(390, 844))
+    page.get_by_role("button", name="More of the run").click()
+    page.get_by_role("button", name="Copy link").wait_for()
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert [(one["id"], one["nodes"][0]["target"]) for one in found["violations"]] == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

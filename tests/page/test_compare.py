@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from conversations import conversations, run_of
 
+from selectools_observe import AgentTrace, TraceStep
+from selectools_observe.analytics import compare
+from selectools_observe.analytics.conversation import conversation_of, turns_as_json
 from selectools_observe.server.static_export import standalone_html
 
 
@@ -55,3 +59,38 @@ def test_more_than_two_are_a_table(open_page, at):
     page.get_by_role("link", name="Compare with the first").nth(1).click()
     page.get_by_role("grid", name="Steps of both runs").wait_for()
     assert "#/compare/task-0-0/task-0-2" in page.url
+
+
+def kinds() -> list[tuple[AgentTrace, AgentTrace]]:
+    """Two runs that differ in one thing, of each kind."""
+    fields: list[dict[str, object]] = [
+        {name: "{}"}
+        for name in ("tool_name", "tool_result", "model", "error", "node_name", "summary")
+    ]
+    fields += [{"output": {"role": "assistant", "content": "{}"}}, {"tool_args": {"x": "{}"}}]
+    fields += [{"input": [{"role": "user", "content": "{}"}]}, {"reasoning": "{}"}]
+    fields += [{"extra": {name: "{}"}} for name in ("verdict", "request_id", "started_at", "otel")]
+    fields += [{"output": "same", "summary": "{}"}, {"output": "same"}]
+
+    def run(of: dict[str, object], text: str) -> AgentTrace:
+        filled = json.loads(json.dumps(of).replace("{}", text))
+        return AgentTrace(steps=[TraceStep("llm_call", **filled)])
+
+    return [(run(of, "left"), run(of, "right")) for of in fields]
+
+
+def test_a_file_finds_the_differences_that_the_package_finds(run_script):
+    def read(trace: AgentTrace) -> list[object]:
+        said = json.loads(json.dumps(list(turns_as_json(conversation_of(trace)))))
+        return [trace.to_dict()["steps"], said]
+
+    script = """
+    import { readFileSync } from "node:fs";
+    import { compareSteps, contentsOf } from "SRC/reader/compare.ts";
+    const given = JSON.parse(readFileSync(0, "utf-8"));
+    const first = (pair) => compareSteps(...pair.map((one) => contentsOf(...one))).first;
+    console.log(JSON.stringify(given.map((pair) => first(pair) < 0)));
+    """
+    found = run_script(script, [[read(one), read(other)] for one, other in kinds()])
+    assert found == [compare(one, other).is_same for one, other in kinds()]
+    assert found.count(True) == 5

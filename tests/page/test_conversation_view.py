@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import re
 
+import pytest
+
 from selectools_observe import AgentTrace, TraceStep
 from selectools_observe.server.static_export import standalone_html
 
@@ -110,6 +112,17 @@ ATTACKS = [
     "<iframe src='http://127.0.0.1:9/'></iframe>",
     "<a href='javascript:canary.push(5)'>x</a>",
     "> " * 500 + "deep",
+    "<svg onload=canary.push(6)><script>canary.push(7)</script></svg>",
+    "<math><mtext><script>canary.push(8)</script></mtext></math>",
+    "[x](JaVaScRiPt:canary.push(9)) [x](data:text/html,x) [x]: javascript:canary.push(10)",
+    "<style>*{display:none}@import 'http://127.0.0.1:9/c.css';</style>",
+    "<meta http-equiv=refresh content='0;url=http://127.0.0.1:9/'><base href=http://127.0.0.1:9/>",
+    "[![a](http://127.0.0.1:9/x.png)](http://127.0.0.1:9/)",
+    "\x1b]8;;http://127.0.0.1:9/\x07link\x1b]8;;\x07",
+    "|" + "a|" * 1_000 + "\n|" + "-|" * 1_000 + "\n|" + "b|" * 1_000,
+    "".join("  " * n + "- x\n" for n in range(90)),
+    "```\nnever closed <script>canary.push(11)</script>\n" * 40,
+    "**a *b" * 1_000,
     "\u202egnp.exe",
 ]
 
@@ -151,6 +164,78 @@ def test_two_thousand_messages_scroll(open_page, serve):
     page.locator("article.hit").get_by_text("answer 999").first.wait_for()
 
 
+MOST_ELEMENTS = 3_000
+
+
+def long_talk() -> AgentTrace:
+    """Six hundred tool calls, each with its result; one says more than is sent at once."""
+    steps = [
+        TraceStep(
+            "tool_execution", timestamp=float(number + 1), tool_name="look",
+            tool_args={"n": number},
+            tool_result="x" * 50_000 + " needle" if number == 400 else f"row {number}",
+            error="lost" if number == 500 else None,
+        )
+        for number in range(600)
+    ]  # fmt: skip
+    return AgentTrace(run_id="long", steps=steps)
+
+
+@pytest.fixture(params=["served", "file"])
+def long_url(request, serve, tmp_path):
+    """The long run, served or in a file."""
+    if request.param == "served":
+        return serve([long_talk()]).url
+    path = tmp_path / "run.html"
+    path.write_text(standalone_html([long_talk()]), encoding="utf-8")
+    return path.as_uri()
+
+
+def test_only_what_is_in_sight_exists_and_all_can_be_reached(open_page, long_url):
+    page = open_page(f"{long_url}#/run/long", tab="conversation")
+    page.get_by_role("status").filter(has_text="600 messages").wait_for()
+    page.locator("#turn-0").wait_for()
+    page.keyboard.press("G")
+    page.locator("article.chosen#turn-599").wait_for()
+    page.locator("#turn-0").wait_for(state="detached")
+    page.keyboard.press("E")
+    page.locator("article.chosen.bad#turn-500").wait_for()
+    page.keyboard.press("g")
+    page.locator("article.chosen#turn-0").wait_for()
+    assert page.evaluate("document.querySelectorAll('*').length") < MOST_ELEMENTS
+
+
+def test_words_behind_what_was_sent_are_found_and_marked(open_page, long_url):
+    page = open_page(f"{long_url}#/run/long", tab="conversation")
+    page.locator("#turn-0").wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("NEEDLE")
+    page.get_by_role("status").filter(has_text="1 of 1").wait_for()
+    page.locator("article.hit#turn-400 mark").first.wait_for()
+    assert page.locator("article.hit mark").first.inner_text() == "needle"
+    page.locator("#find-words").fill("nobody said this")
+    page.get_by_role("status").filter(has_text="Nothing found").wait_for()
+
+
+def test_what_capture_cut_is_said(open_page, serve):
+    cut = "Refund please… [1,234 characters more]"
+    trace = AgentTrace(run_id="cut", steps=[TraceStep("llm_call", input=cut, output="Done.")])
+    page = open_page(f"{serve([trace]).url}#/run/cut", tab="conversation")
+    page.get_by_text("Capture cut 1,234 characters of 1 message: not stored").wait_for()
+    said = page.locator("#turn-0 header").inner_text()
+    assert "cut at capture: 1,234 characters not stored" in said
+
+
+def test_a_file_says_what_capture_cut_and_lost(open_page, tmp_path):
+    step = TraceStep("llm_call", input="Refund… [9 characters more]", output="Done.")
+    lost = {"langchain": {"lost_events": ["on_llm_end: KeyError", "on_tool_end: KeyError"]}}
+    path = tmp_path / "run.html"
+    path.write_text(standalone_html([AgentTrace(run_id="cut", steps=[step], extra=lost)]), "utf-8")
+    page = open_page(f"{path.as_uri()}#/run/cut", tab="conversation")
+    said = "Capture cut 9 characters of 1 message; capture lost 2 events: not stored"
+    page.get_by_text(said).wait_for()
+
+
 def test_the_exported_file_has_the_conversation(open_page, tmp_path):
     path = tmp_path / "run.html"
     path.write_text(standalone_html([talk()]), encoding="utf-8")
@@ -169,7 +254,7 @@ def test_child_runs_stand_where_they_began_and_open_in_place(open_page, serve):
     card.wait_for()
     names = (
         page.get_by_role("feed")
-        .locator("> article")
+        .locator("article")
         .evaluate_all("all => all.map(one => one.getAttribute('aria-label').split(',')[0])")
     )
     assert names[-2:] == ["Child run researcher", "Assistant"]
@@ -186,3 +271,17 @@ def test_a_run_says_where_it_stands_in_its_session(open_page, serve):
     page.get_by_text("Run 2 of 3 in session").wait_for()
     page.get_by_role("link", name="Next").click()
     page.get_by_text("Run 3 of 3 in session").wait_for()
+
+
+def test_a_picture_is_shown_whole_though_texts_are_cut(open_page, serve):
+    picture = base64.b64encode(b"GIF89a" + b"\0" * 30_000).decode()
+    url = {"type": "image_url", "image_url": {"url": f"data:image/gif;base64,{picture}"}}
+    asked = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, url]}]
+    step = TraceStep("llm_call", timestamp=1.0, model="m", input=asked, output=ANSWER)
+    run = AgentTrace(run_id="seen", name="seen", start_time=1.0, steps=[step])
+    page = open_page(f"{serve([run]).url}#/run/seen", tab="conversation")
+    shown = page.locator("img.thumb")
+    shown.wait_for(state="attached")
+    page.wait_for_function("document.querySelector('img.thumb').src.length > 40000")
+    assert shown.get_attribute("src") == f"data:image/gif;base64,{picture}"
+    assert page.get_by_role("button", name="Show all").count() == 0

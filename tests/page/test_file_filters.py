@@ -48,7 +48,8 @@ FILTERS = [
     "nothing:null", "nothing:*", "ok:true", '"odd key":1', "a.b:1", "tag:x", "tag:y*",
     # not readable
     "(a", "a)", "reward<x", "latency>abc", "tool:", "tool<3", "status:eror", "started:2h", "OR",
-    "user:ada!error", "-", "tool:a!wrong", "since>2h", "name>3", "score.quality:bad", "cost>much",
+    "user:ada!error", "-", "tool:a!wrong", "tool:a!eror", "tool:a!Failure",
+    'tool:"a!eror"', "lattency>5s", "since>2h", "name>3", "score.quality:bad", "cost>much",
 ]  # fmt: skip
 TEXTS = ["insurance", '"travel insurance" certificate', "get_user_details", "東京 tower", "zzz"]
 
@@ -102,7 +103,9 @@ def _blocks(store):
         part.split("</script>")[0] for part in page.split('<script type="application/json">')[1:]
     ]
     rows = zip(texts[::3], texts[1::3], texts[2::3], strict=True)
-    return [{"summary": json.loads(one), "trace": two, "talk": three} for one, two, three in rows]
+    return [
+        {"summary": json.loads(one), "trace": two, "reading": three} for one, two, three in rows
+    ]
 
 
 def test_a_file_is_filtered_sorted_and_searched_as_the_service_is(open_page, store, tmp_path):

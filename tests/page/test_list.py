@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pageserver import serving
 from runs import child_run, graph_run, until
 
 from selectools_observe import AgentTrace, SQLiteTraceStore, TraceStep
@@ -205,6 +206,10 @@ def test_the_service_goes_and_comes_back(open_page, serve):
     page.locator("#search").fill("error:yes")
     page.get_by_role("heading", name="Cannot reach the server").wait_for()
     assert "selectools-observe serve" in page.get_by_role("alert").inner_text()
+    assert page.get_by_text("runs or more").count() == 0
+    with serving(served.path, served.port):
+        told(page, "1 run")
+        assert page.get_by_role("alert").count() == 0
 
 
 def test_a_tab_of_its_own(open_page, airline_url):

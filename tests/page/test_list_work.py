@@ -77,6 +77,8 @@ def test_the_filter_language(page, served):
 
 
 def test_nothing_found_says_why(page):
+    page.locator("#search").fill("nobodysaidthis")
+    page.get_by_text("looked for in what was said, in the ids").wait_for()
     page.locator("#search").fill("task_idd:1 reward<2")
     page.get_by_role("heading", name="No run matches").wait_for()
     page.get_by_role("button", name=re.compile("Without task_idd:1")).wait_for()
@@ -134,6 +136,35 @@ def test_marked_runs_are_compared_exported_annotated_and_deleted(page, served):
     with SQLiteTraceStore(served.path) as store:
         left = {run.run_id for run in store.list(100)}
     assert not left & {json.loads(line)["run_id"] for line in lines}
+
+
+def test_two_runs_are_compared_and_deleted_by_keys_alone(page, served):
+    """And the list stands, with its marks, as it was left."""
+    marked = page.get_by_role("status").filter(has_text="2 runs marked")
+    for key in ("j", "x", "j", "j", "x", "c"):
+        page.keyboard.press(key)
+    page.get_by_role("heading", name="Compare", exact=True).wait_for()
+    page.locator(".back").filter(has_text="Runs").wait_for()
+    page.get_by_role("region", name="Diff").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("region", name="Diff").wait_for(state="detached")
+    page.keyboard.press("Escape")
+    marked.wait_for()
+    assert page.locator("#run-0[aria-selected=true], #run-2[aria-selected=true]").count() == 2
+    with SQLiteTraceStore(served.path) as store:
+        before = [run.run_id for run in store.list(100)]
+    page.get_by_role("button", name="Delete…").wait_for()
+    page.keyboard.press("Delete")
+    page.get_by_role("dialog", name="Delete the marked runs").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+    marked.wait_for()
+    page.keyboard.press("Delete")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_role("region", name="Marked runs").wait_for(state="detached")
+    with SQLiteTraceStore(served.path) as store:
+        assert [run.run_id for run in store.list(100)] == [before[1], *before[3:]]
 
 
 def test_marked_runs_go_side_by_side(page):

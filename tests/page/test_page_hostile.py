@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from runs import ATTACKS, MEGABYTES, hostile_runs, huge_run, long_run, until
 
-from selectools_observe import SQLiteTraceStore
+from selectools_observe import AgentTrace, SQLiteTraceStore, TraceStep
 
 # So many elements at the most, however much there is to show.
 MOST_ELEMENTS = 3_000
@@ -126,6 +126,57 @@ def test_what_cannot_be_seen_is_named(open_page, serve):
     assert not set(text) & set("\u202e\u2066\u200b\ufeff\x1b\x07")
 
 
+# Bidirectional marks and tags, as they are written to hide words.
+HIDDEN = "bad \u202efdp.exe \u2066x\u200b \U000e0068\U000e0069 \u3164end"
+UNREADABLE = r"""() => {
+  const NAMES = ["title", "aria-label", "alt"];
+  const found = [document.title];
+  const walk = document.createTreeWalker(document, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
+  for (let node = walk.nextNode(); node; node = walk.nextNode()) {
+    if (node.nodeType === 3) found.push(node.data);
+    else for (const name of NAMES) found.push(node.getAttribute(name) ?? "");
+  }
+  return found.filter((text) => /[\p{Default_Ignorable_Code_Point}\u202a-\u202e]/u.test(text));
+}"""
+
+
+@pytest.mark.parametrize(
+    ("address", "ready"),
+    [
+        ("#/runs?cols=input,output,session,user,tags,meta:key", ".runs .vrow .row"),
+        ("#/groups?by=session", ".group-table tbody tr"),
+        ("#/stats?by=user", ".stats tbody tr"),
+        ("#/stats?by=tool", ".stats tbody tr"),
+        (f"#/thread/{quote(HIDDEN, safe='')}?by=session", ".thread article"),
+        ("#/run/hidden?tab=conversation", ".turns article"),
+        ("#/run/hidden?tab=timeline&step=2", ".panel .fields"),
+        ("#/compare/hidden/other", ".row.first"),
+    ],
+)
+def test_nothing_hidden_stands_anywhere(open_page, serve, address, ready):
+    """Neither in a text nor in a tooltip, a label, a menu or the window's title."""
+    runs = [
+        AgentTrace(
+            run_id=name, start_time=1.0, name=HIDDEN, session_id=HIDDEN, user_id=HIDDEN,
+            agent=HIDDEN, tags=[HIDDEN], metadata={HIDDEN: HIDDEN, "key": HIDDEN},
+            steps=[
+                TraceStep("llm_call", timestamp=1.0, model=HIDDEN, input=HIDDEN,
+                          output=f"{HIDDEN} {name}"),
+                TraceStep("tool_execution", timestamp=2.0, tool_name=HIDDEN,
+                          tool_args={HIDDEN: HIDDEN}, tool_result=HIDDEN, error=HIDDEN),
+            ],
+        )
+        for name in ("hidden", "other")
+    ]  # fmt: skip
+    served = serve(runs)
+    with SQLiteTraceStore(served.path) as store:
+        store.annotate("hidden", HIDDEN, label=HIDDEN, note=HIDDEN, author=HIDDEN)
+    page = open_page(f"{served.url}{address}")
+    page.locator(ready).first.wait_for()
+    page.wait_for_timeout(700)  # menus and annotations come later
+    assert page.evaluate(UNREADABLE) == []
+
+
 @pytest.mark.parametrize("chosen", [1, 15_000, 30_000])
 def test_a_run_of_30000_steps(open_page, serve, chosen):
     served = serve([long_run()])
@@ -148,7 +199,7 @@ def test_results_of_12_megabytes(open_page, serve):
     served = serve([huge_run()])
     page = open_page(f"{served.url}#/run/huge?step=1")
     panel = page.get_by_role("region", name="Step 1")
-    panel.get_by_text(f"{MEGABYTES * 1.048576:.0f}M chars").first.wait_for()
+    panel.get_by_text(f"{MEGABYTES * 1.048576:.1f}M chars").first.wait_for()
     assert len(panel.locator("pre").inner_text()) < 10_000
     panel.get_by_role("button", name="Show more").click()
     panel.get_by_text("22,000 of").wait_for()

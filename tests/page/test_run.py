@@ -11,6 +11,7 @@ from runs import child_run, graph_run, step, until
 from selectools_observe import AgentTrace, InMemoryTraceStore, SQLiteTraceStore, TraceStep
 from selectools_observe.analytics import compare
 from selectools_observe.capture import Recorder
+from selectools_observe.server.static_export import standalone_html
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +180,33 @@ def test_two_runs_side_by_side(open_page, airline_url, airline_traces):
 
 def third_difference(found):
     return [at for at, pair in enumerate(found.pairs) if pair.change != "same"][2]
+
+
+def two_nodes_at_once() -> AgentTrace:
+    """Two nodes of one name at work at the same time, each with a call of a model."""
+    said = [
+        ("graph_node_start", "1", "nodes", None), ("graph_node_start", "2", "nodes", None),
+        ("llm_call", "3", "1", "first"), ("llm_call", "4", "2", "second"),
+        ("graph_node_end", "1", "nodes", None), ("graph_node_end", "2", "nodes", None),
+    ]  # fmt: skip
+    trace = AgentTrace(run_id="nodes", start_time=1.0)
+    for at, (kind, run_id, parent, model) in enumerate(said):
+        ids = {"run_id": run_id, "parent_run_id": parent}
+        trace.add(TraceStep(kind, at + 1.0, 1.0, node_name="same", model=model, extra=ids))
+    return trace
+
+
+@pytest.mark.parametrize("where", ["served", "file"])
+def test_steps_of_nodes_of_one_name_are_inside_of_their_own(open_page, serve, tmp_path, where):
+    if where == "served":
+        url = serve([two_nodes_at_once()]).url
+    else:
+        path = tmp_path / "run.html"
+        path.write_text(standalone_html([two_nodes_at_once()]), "utf-8")
+        url = path.as_uri()
+    page = open_page(f"{url}#/run/nodes")
+    page.locator(".fall .vrow").nth(5).wait_for()
+    assert page.locator(".fall .vrow .no").all_inner_texts() == ["1", "3", "5", "2", "4", "6"]
 
 
 def test_a_run_and_itself(open_page, airline_url):

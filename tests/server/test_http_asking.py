@@ -87,6 +87,16 @@ def test_statistics_by_any_key_in_the_days_of_a_zone(service):
     assert (today["runs"], today["key"] > "2026-03-02") == (6, True)
 
 
+@pytest.mark.parametrize(
+    ("tz", "runs"), [("UTC", 6), ("-03:00", 3), ("America/Sao_Paulo", 3), (None, 6)]
+)
+def test_days_in_a_filter_are_those_of_the_zone(service, tz, runs):
+    asked = {"filter": "started:2026-03-01"} | ({} if tz is None else {"tz": tz})
+    assert service.json("/api/count", **asked)["count"] == runs
+    told = service.json("/api/stats", by="day", **asked)
+    assert [(day["key"], day["runs"]) for day in told["days"]] == [("2026-03-01", runs)]
+
+
 def test_groups_page_by_page(service):
     page = service.json("/api/groups", by="user", order_by="-total_ms", limit=1)
     (group,) = page["groups"]

@@ -11,7 +11,6 @@ import pytest
 from served import run_of
 
 LONG = os.environ.get("SELECTOOLS_OBSERVE_TESTS") == "long"
-pytestmark = pytest.mark.timeout(300)
 VISITS = 500 if LONG else 3  # of each
 
 

@@ -27,7 +27,7 @@ from selectools_observe.server.openapi.document import document
 from selectools_observe.server.responses import Problem
 from selectools_observe.testing.samples import full_trace, various_traces
 
-pytestmark = pytest.mark.timeout(3600 if LONG else 120)
+pytestmark = pytest.mark.timeout(3600 if LONG else 600)
 DOCS = Path(__file__).parents[2] / "docs" / "http.md"
 
 

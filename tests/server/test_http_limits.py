@@ -130,7 +130,7 @@ class TestTime:
 
     def test_a_client_that_does_not_read_is_dropped(self, impatient):
         trace = run_of("large")
-        trace.steps[0].tool_result = "x" * 30_000_000
+        trace.steps[0].tool_result = "x" * 18_000_000
         with serving(InMemoryTraceStore()) as service:
             assert service.client.post("/api/traces", json=trace.to_dict()).status_code == 201
             with connected(service) as connection:
@@ -139,7 +139,7 @@ class TestTime:
                 assert eventually(lambda: stalled(service))
                 assert eventually(lambda: not stalled(service))
                 received = len(until_closed(connection))
-            assert received < 30_000_000
+            assert received < 18_000_000
             assert service.get("/health").status_code == 200
 
     def test_a_slow_but_steady_body_is_taken(self, impatient, monkeypatch):

@@ -352,6 +352,42 @@ class TestRuns:
         assert service.json("/api/traces/long/steps/0")["tool_result"] == "é" * 5000
         assert service.json("/api/traces/long/steps/1")["tool_args"] == {"a": "x" * 3000}
 
+    @pytest.mark.parametrize("limit", [{}, {"text_limit": 3}])
+    def test_only_the_fields_that_are_asked_for(self, store, service, limit):
+        said = [{"role": "user", "content": "x" * 1_000}]
+        step = TraceStep("llm_call", model="gpt", input=said, extra={"otel": {"name": "call"}})
+        store.save(AgentTrace(run_id="r", steps=[step]))
+        found = service.json("/api/traces/r", step_fields="type,model, otel,nothing", **limit)
+        (shown,) = found["steps"]
+        assert shown.keys() - {"cut"} == {"type", "model", "otel"}
+        assert shown["model"] == "gpt"
+        assert (shown["otel"], shown.get("cut")) == (
+            ({"name": "cal"}, {"otel": 15}) if limit else ({"name": "call"}, None)
+        )
+
+    def test_what_each_step_is_inside_of(self, store, service):
+        steps = [
+            TraceStep("graph_node_start", node_name="n"), TraceStep("llm_call", node_name="n"),
+            TraceStep("graph_node_end", node_name="n"), TraceStep("llm_call"),
+        ]  # fmt: skip
+        store.save(AgentTrace(run_id="r", steps=steps))
+        found = service.json("/api/traces/r", with_parents=True, step_limit=1)
+        assert (found["parents"], len(found["steps"])) == ([None, 0, 0, None], 1)
+        assert "parents" not in service.json("/api/traces/r", step_limit=1)
+
+    def test_a_conversation_is_searched_whole(self, store, service):
+        texts = ["Straße", "x" * 9_000 + " NEEDLE", "none"]
+        steps = [TraceStep("llm_call", output=text) for text in texts]
+        tool = {"tool_name": "f", "tool_args": {"q": "needle"}, "error": "no needle"}
+        store.save(AgentTrace(run_id="r", steps=[*steps, TraceStep("tool_execution", **tool)]))
+        path = "/api/traces/r/conversation"
+        answer = service.json(path, limit=1, text_limit=10, find="Needle", with_index=True)
+        assert (answer["total"], len(answer["turns"]), answer["found"]) == (4, 1, [1, 3])
+        assert (answer["steps"], answer["errors"]) == ([0, 1, 2, 3], [3])
+        assert service.json(path, find="straße", limit=0)["found"] == [0]
+        assert service.json(path, find="nobody", limit=0)["found"] == []
+        assert service.json(path, limit=0).keys() == {"run_id", "total", "offset", "turns"}
+
     def test_odd_values_are_shown(self, store, service):
         trace = AgentTrace(
             run_id="odd", metadata={"big": 10**400, "lone": "\ud800", "nan": float("nan")}

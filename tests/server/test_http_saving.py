@@ -170,7 +170,7 @@ class TestManyRuns:
         """A client reads nothing before all is sent: the report must not fill the connection."""
         line = json.dumps({"run_id": "same", "steps": []}).encode() + b"\n"
         body = (line * 1000 for _ in range(30))
-        response = service.client.post("/api/traces", content=body, headers=NDJSON, timeout=100)
+        response = service.client.post("/api/traces", content=body, headers=NDJSON, timeout=300)
         assert report(response)[-1] == {"saved": 30_000, "refused": 0, "is_complete": True}
 
 

@@ -163,3 +163,22 @@ def test_logs_and_metrics(service):
         assert (response.status_code, response.json()) == (200, {})
     run = service.json(f"/api/traces/{SPAN['traceId']}")
     assert "hello" in json.dumps(run["steps"])
+
+
+def test_spans_that_cannot_be_written_down_are_not_acknowledged(tmp_path, caplog):
+    """A link where the journal is to be would lead to a stranger's folder."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "runs.db.spans").symlink_to(tmp_path / "elsewhere")
+    pair = {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}}
+    child = {"traceId": "a" * 32, "spanId": "b" * 16, "parentSpanId": "c" * 16, "name": "chat"}
+    with serving(AsyncSQLiteTraceStore(tmp_path / "runs.db")) as service:
+        for span, status in ((child, 503), (child | {"parentSpanId": ""}, 200)):
+            spans = [{**span, "attributes": [pair]}]
+            body = {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}
+            response = service.client.post("/v1/traces", json=body)
+            assert response.status_code == status
+            assert status == 200 or "written down; the receiver's log says why" in response.text
+        assert service.json("/api/count")["count"] == 1
+    assert "runs.db.spans" in caplog.text
+    assert "link" in caplog.text
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -25,8 +25,8 @@ from selectools_observe import (
     SyncTraceStore,
     TraceNotFoundError,
 )
-from selectools_observe.backends import timestamps as clock
 from selectools_observe.backends.toolkit import check_filter, check_page, decode, encode, matches
+from selectools_observe.model import timestamps as clock
 from selectools_observe.stores.adapters import as_async, as_blocking
 from selectools_observe.stores.blocking import _portals
 from selectools_observe.testing import (
@@ -146,6 +146,7 @@ class TestInMemory(Memory, Blocking, QueryableTraceStoreConformance):
         return InMemoryTraceStore
 
 
+@pytest.mark.slow
 class TestSyncOfInMemory(Memory, Blocking, QueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self):
@@ -248,6 +249,7 @@ class Redis:
         return damage
 
 
+@pytest.mark.slow
 class TestAsyncRedis(Redis, Async, AsyncTraceStoreConformance):
     many_loops = False
 
@@ -398,6 +400,7 @@ class TestFiveMethodsAsAsync(FiveMethodsOnly, OurClock, Async, AsyncQueryableTra
         return lambda: as_async(FiveMethods())
 
 
+@pytest.mark.slow
 class TestPageAsAsync(FiveMethodsOnly, Page, Async, AsyncQueryableTraceStoreConformance):
     @pytest.fixture
     def opener(self, documented):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import selectools_observe as so
-from selectools_observe.backends.file_kind import ENDINGS
+from selectools_observe.backends.files.file_kind import ENDINGS
 from selectools_observe.stores import maintenance
 from selectools_observe.stores.open import StoreName, open_async_store, open_store, store_name
 

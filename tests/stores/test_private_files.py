@@ -10,7 +10,7 @@ import pytest
 from command import run
 
 from selectools_observe import AgentTrace, JSONLTraceStore, SQLiteTraceStore, StorageError
-from selectools_observe.backends import journal_file
+from selectools_observe.backends.files import journal_file
 from selectools_observe.capture import Recorder
 from selectools_observe.capture.journal.recovery import recover
 from selectools_observe.errors import TraceStoreError
@@ -119,7 +119,6 @@ def special(path, what: str) -> None:
         os.symlink(path, path.with_name("loop"))
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("what", ["pipe", "device", "loop"])
 class TestNoFile:
     def test_a_store(self, tmp_path, kind, what):
@@ -144,6 +143,60 @@ class TestNoFile:
         special(path.with_name("f.db-wal"), what)
         with pytest.raises(StorageError):
             SQLiteTraceStore(path)
+
+    @pytest.mark.parametrize("file", ["import", "reprice", "serve", "mcp"])
+    def test_files_that_are_named(self, tmp_path, what, file):
+        store, path = tmp_path / "f.db", tmp_path / "x"
+        SQLiteTraceStore(store).close()
+        special(path, what)
+        named = {
+            "import": ["-s", store, "import", path],
+            "reprice": ["-s", store, "reprice", "--prices", path],
+            "serve": ["-s", store, "serve", "--port", "0", "--prices", path],
+            "mcp": ["mcp", path],
+        }
+        result = run(*named[file])
+        assert result.returncode in (1, 2, 3), result.stderr
+
+
+OUTPUTS = {
+    "export": ["export", "-o"],
+    "export --force": ["export", "--force", "-o"],
+    "html": ["export", "--format", "html", "-o"],
+    "parquet": ["export", "--parquet"],
+    "backup": ["backup"],
+    "backup --force": ["backup", "--force"],
+    "repair": ["repair"],
+}
+
+
+@pytest.mark.parametrize("what", ["pipe", "device", "loop", "link", "hard link", "folder"])
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_what_is_written_goes_through_no_link(tmp_path, output, what):
+    store, path, theirs = tmp_path / "f.db", tmp_path / "x.out", tmp_path / "theirs"
+    SQLiteTraceStore(store).close()
+    theirs.mkdir()
+    (theirs / "file").write_text("theirs")
+    makers = {
+        "link": lambda: os.symlink(theirs / "file", path),
+        "hard link": lambda: os.link(theirs / "file", path),
+        "folder": lambda: os.symlink(theirs, path),
+    }
+    makers.get(what, lambda: special(path, what))()
+    result = run("-s", store, *OUTPUTS[output], path)
+    assert result.returncode in (0, 1, 2, 3), result.stderr
+    assert [each.read_text() for each in theirs.iterdir()] == ["theirs"]
+
+
+@pytest.mark.parametrize("part", ["-wal", "-shm", "-journal"])
+def test_a_hard_link_beside_a_database_is_not_written_over(tmp_path, part):
+    path, theirs = tmp_path / "f.db", tmp_path / "theirs"
+    SQLiteTraceStore(path).close()
+    theirs.write_text("theirs")
+    os.link(theirs, f"{path}{part}")
+    with pytest.raises(StorageError, match="hard link"):
+        SQLiteTraceStore(path)
+    assert theirs.read_text() == "theirs"
 
 
 def record(run_id: str = "theirs") -> bytes:
@@ -220,7 +273,6 @@ class TestJournals:
         assert victim.read_bytes() == content
         assert (folder / NAME).exists()
 
-    @pytest.mark.timeout(60)
     def test_a_pipe_does_not_hang(self, folder, store):
         os.mkfifo(folder / NAME)
         os.mkfifo(folder / "0123456789abcdef.new")
@@ -331,7 +383,6 @@ class TestSpanJournals:
         assert left.stat().st_size
         assert (spans / SPANS).exists()
 
-    @pytest.mark.timeout(60)
     @pytest.mark.parametrize("name", [SPANS, "x.spans"])
     def test_a_pipe_does_not_hang(self, spans, left, name):
         os.mkfifo(spans / name)

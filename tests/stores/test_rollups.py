@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -16,13 +18,14 @@ import pytest
 
 from selectools_observe import (
     AgentTrace,
+    Annotation,
     AsyncSQLiteTraceStore,
     InMemoryTraceStore,
     JSONLTraceStore,
     SQLiteTraceStore,
     TraceStep,
 )
-from selectools_observe.backends.sqlite.rollups import aggregation, latest_groups
+from selectools_observe.backends.sqlite.rollups import aggregation, latest_groups, totals
 from selectools_observe.model.clock import time_of
 from selectools_observe.model.facets import facts_of
 from selectools_observe.model.filters import TraceFilter
@@ -73,6 +76,9 @@ def filters_to_try() -> list[TraceFilter]:
         TraceFilter(started_until=moment, min_steps=1),
         TraceFilter(model="gpt-4o", tool_name="search"),
         TraceFilter(where="score=1 tool:book!error"),
+        TraceFilter(where="user:u1* -has:cost OR tags:b tool:se*"),
+        TraceFilter(where="-label:good latency<10ms (score.quality>0.5 OR -has:annotation)"),
+        TraceFilter(where="tokens>1 -started<2026-03-02 model:gpt-4o*", limit=200),
         TraceFilter(limit=300, min_steps=1),
         TraceFilter(order_by="-total_ms", limit=30),
         TraceFilter(min_steps=99),
@@ -91,7 +97,15 @@ def check(
     facets, groups = FacetCollector(), GroupCollector("user")
     if traces is None:
         traces = {trace.run_id: trace for trace in store.iter_traces(filters)}
-    for summary in store.iter_summaries(filters):
+    summaries = list(store.iter_summaries(filters))
+    assert store.count(filters) == len(summaries)
+    if filters.limit is None:
+        for time_ in ("started_at", "created_at"):
+            counted = store.histogram(filters, buckets=7, time=time_)
+            assert (counted.total, sum(counted.errors)) == (
+                len(summaries), sum(one.has_error for one in summaries),
+            )  # fmt: skip
+    for summary in summaries:
         trace = traces[summary.run_id]
         for each in (collector, others):
             each.add_summary(summary)
@@ -120,28 +134,46 @@ def _no_work_in_idle_time(monkeypatch):
 
 @pytest.fixture
 def chance():
-    return random.Random(13)
+    return random.Random(14)
+
+
+@pytest.fixture(scope="session")
+def file_of_600(tmp_path_factory):
+    path, chance = tmp_path_factory.mktemp("rollups") / "runs.db", random.Random(13)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(IdleThread, "wake", lambda _: None)
+        with SQLiteTraceStore(path) as store:
+            store.save_many([a_run(chance, number) for number in range(600)])
+    return path
 
 
 @pytest.fixture
-def store(tmp_path, chance):
-    with SQLiteTraceStore(tmp_path / "runs.db", durability="normal") as store:
-        store.save_many([a_run(chance, number) for number in range(600)])
+def store(tmp_path, file_of_600):
+    path = shutil.copy(file_of_600, tmp_path / "runs.db")
+    with SQLiteTraceStore(path, durability="normal") as store:
         yield store
 
 
-def everything(store):
-    traces = {trace.run_id: trace for trace in store.iter_traces()}
-    for filters in filters_to_try():
-        check(store, filters, traces)
+@pytest.fixture(
+    params=[0, *(pytest.param(share, marks=pytest.mark.slow) for share in (1, 2, 3, 4))]
+)
+def everything(request):
+    """A check of a fifth of the filters; the slow forms of a test check the others."""
+
+    def checked(store):
+        traces = {trace.run_id: trace for trace in store.iter_traces()}
+        for filters in filters_to_try()[request.param :: 5]:
+            check(store, filters, traces)
+
+    return checked
 
 
 def kept(store, table="trace_rollups"):
-    with sqlite3.connect(store.path) as connection:
+    with closing(sqlite3.connect(store.path)) as connection, connection:
         return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
-def test_they_are_made_when_asked_for_and_kept(store):
+def test_they_are_made_when_asked_for_and_kept(store, everything):
     assert kept(store) == 0
     everything(store)
     assert (kept(store), kept(store, "trace_rollup_sums")) == (2, 2)
@@ -159,7 +191,7 @@ def test_they_are_made_in_idle_time(tmp_path, chance, monkeypatch):
         check(store, TraceFilter())
 
 
-def test_runs_that_come_and_go(store, chance):
+def test_runs_that_come_and_go(store, chance, everything):
     everything(store)
     store.save_many([a_run(chance, number) for number in range(0, 600, 13)])
     store.delete_many([f"run-{number}" for number in range(5, 400, 3)])
@@ -171,11 +203,11 @@ def test_runs_that_come_and_go(store, chance):
     everything(store)
 
 
-def test_another_program_writes(store, chance):
+def test_another_program_writes(store, chance, everything):
     everything(store)
     with SQLiteTraceStore(store.path + ".other") as other:
         other.save_many([a_run(chance, number) for number in range(1300, 1310)])
-    with sqlite3.connect(store.path) as connection:
+    with closing(sqlite3.connect(store.path)) as connection, connection:
         connection.execute("ATTACH ? AS other", (store.path + ".other",))
         named = "run_id, steps, total_ms, created_at, metadata, trace_json"
         connection.execute(f"INSERT INTO traces ({named}) SELECT {named} FROM other.traces")
@@ -191,7 +223,7 @@ def test_another_program_writes(store, chance):
     everything(store)
 
 
-def test_annotations_are_counted_with_their_runs(store):
+def test_annotations_are_counted_with_their_runs(store, everything):
     for number in range(0, 600, 50):
         store.annotate(f"run-{number}", "quality", score=number / 600, label="good")
     everything(store)
@@ -199,11 +231,12 @@ def test_annotations_are_counted_with_their_runs(store):
     everything(store)
 
 
+@pytest.mark.slow
 def test_many_blocks_add_up_in_larger_parts(tmp_path, chance):
     with SQLiteTraceStore(tmp_path / "runs.db", durability="normal") as store:
         store.save_many([a_run(chance, number) for number in range(17 * 256)])
         check(store, TraceFilter())
-        with sqlite3.connect(store.path) as connection:
+        with closing(sqlite3.connect(store.path)) as connection, connection:
             rows = connection.execute("SELECT level, part FROM trace_rollup_sums").fetchall()
         assert (1, 0) in rows
         store.delete("run-1000")
@@ -212,10 +245,10 @@ def test_many_blocks_add_up_in_larger_parts(tmp_path, chance):
         check(store, TraceFilter(started_since=START + timedelta(seconds=400 * 1500)))
 
 
-@pytest.mark.parametrize("column", ["runs", "calls", "crc"])
-def test_damaged_ones_are_none(store, column):
+@pytest.mark.parametrize("column", ["runs", "calls", "runs_crc"])
+def test_damaged_ones_are_none(store, column, everything):
     everything(store)
-    with sqlite3.connect(store.path) as connection:
+    with closing(sqlite3.connect(store.path)) as connection, connection:
         connection.execute(f"UPDATE trace_rollups SET {column} = zeroblob(9) WHERE block = 1")
         connection.execute("UPDATE trace_rollup_sums SET sums = 'x' WHERE part = 0")
     everything(store)
@@ -229,7 +262,7 @@ def test_names_beyond_the_limit_are_others(store, monkeypatch):
 
 
 def test_a_file_that_others_keep_locked_is_read(store):
-    with sqlite3.connect(store.path, isolation_level=None) as connection:
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")
         check(store, TraceFilter())
         connection.execute("ROLLBACK")
@@ -247,7 +280,7 @@ def test_async_stores_say_the_same(store):
         same_but_for_errors(each, store.statistics())
 
 
-def test_long_metadata_is_read_from_the_runs(store, monkeypatch):
+def test_long_metadata_is_read_from_the_runs(store, monkeypatch, everything):
     monkeypatch.setattr("selectools_observe.backends.sqlite.rollups.columns._MOST_METADATA", 100)
     store.annotate("run-9", "quality", label="good")
     everything(store)
@@ -258,7 +291,7 @@ def rewritten(path, chance):
     with SQLiteTraceStore(path + ".other", durability="normal") as other:
         other.save_many([a_run(chance, number + 5000) for number in range(300)])
         other.statistics()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("ATTACH ? AS other", (path + ".other",))
         connection.execute("DELETE FROM trace_rollups WHERE block = 0")
         connection.execute(
@@ -289,7 +322,7 @@ def test_verify_names_what_contradicts_the_runs_and_compact_makes_it_again(
     if callable(damage):
         damage(store.path, chance)
     else:
-        with sqlite3.connect(store.path) as connection:
+        with closing(sqlite3.connect(store.path)) as connection, connection:
             connection.execute(damage)
     problems = [problem.problem for problem in store.verify().problems]
     assert len(problems) == 1
@@ -299,12 +332,13 @@ def test_verify_names_what_contradicts_the_runs_and_compact_makes_it_again(
     check(store, TraceFilter())
 
 
+@pytest.mark.slow
 def test_sums_of_many_blocks_are_verified(tmp_path, chance):
     with SQLiteTraceStore(tmp_path / "runs.db", durability="normal") as store:
         store.save_many([a_run(chance, number) for number in range(16 * 256 + 10)])
         store.statistics()
         assert store.verify().ok
-        with sqlite3.connect(store.path) as connection:
+        with closing(sqlite3.connect(store.path)) as connection, connection:
             connection.execute(
                 "UPDATE trace_rollup_sums SET (sums, crc) = (SELECT sums, crc FROM "
                 "trace_rollup_sums WHERE level = 0 AND part = 1) WHERE level = 1"
@@ -330,7 +364,7 @@ def test_backups_and_repaired_files_say_the_same(store, tmp_path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_programs_killed_while_they_make_them(store, chance):
     expected = store.statistics(by=("day", "model", "tool"))
-    with sqlite3.connect(store.path) as connection:
+    with closing(sqlite3.connect(store.path)) as connection, connection:
         connection.execute("DELETE FROM trace_rollups")
         connection.execute("DELETE FROM trace_rollup_sums")
     code = (
@@ -425,7 +459,7 @@ def test_tables_that_cannot_be_read_harm_nothing(tmp_path, chance, table):
     with SQLiteTraceStore(path, durability="normal") as store:
         store.save_many([a_run(chance, number) for number in range(600)])
         expected = store.statistics()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         (root,) = connection.execute(
             "SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)
@@ -443,3 +477,58 @@ def test_tables_that_cannot_be_read_harm_nothing(tmp_path, chance, table):
         assert (report.saved, report.lost) == (600, ())
     with SQLiteTraceStore(tmp_path / "repaired.db") as store:
         same_but_for_errors(store.statistics(), expected)
+
+
+def test_names_and_values_with_lone_surrogates(store):
+    step = TraceStep("tool_execution", tool_name="\ud800", model="m\udc00", error="\udfff")
+    told = {"\ud800": "\udc00", "user_id": "\ud801", "tags": ["\ud802"]}
+    store.save_many([AgentTrace([step], run_id=f"odd-{n}", metadata=told) for n in range(300)])
+    for where in (None, "tool:*!error", "user:\ud801"):
+        check(store, TraceFilter(where=where))
+
+
+def test_more_tokens_than_64_bits_hold(store):
+    steps = [TraceStep("llm_call", model="m", prompt_tokens=2**62)]
+    store.save_many([AgentTrace(steps, run_id=f"many-{number}") for number in range(600)])
+    for filters in (TraceFilter(), TraceFilter(model="m")):
+        check(store, filters)
+    assert store.statistics().total.prompt_tokens == 2**63 - 1
+
+
+def test_a_page_of_many_groups_is_what_all_groups_add_up_to(tmp_path, monkeypatch):
+    chance = random.Random(5)
+    with SQLiteTraceStore(tmp_path / "runs.db") as store:
+        runs = [a_run(chance, number) for number in range(900)]
+        for number, run in enumerate(runs):
+            value = chance.choice([chance.randrange(200), [1, "x"], None, f"alone-{number}"])
+            run.metadata = {"g": value, "user_id": f"u{number % 90}"}
+        store.save_many(runs)
+        store.annotate_many(Annotation(run.run_id, "q", score=1) for run in runs[::40])
+        for run in runs[::9]:
+            store.delete(run.run_id)
+        ranked, told = totals.ranked_page, []
+
+        def noted(*asked):
+            page = ranked(*asked)
+            told.append(page is not None)
+            return page
+
+        for by in ("g", "user"):
+            for order_by in ("-last", "first", "-runs", "key", "-cost_usd"):
+                for filters in (None, TraceFilter(min_steps=2), TraceFilter(limit=300)):
+                    found = []
+                    for page in (noted, lambda *_: None):
+                        monkeypatch.setattr(totals, "ranked_page", page)
+                        found.append(all_groups(store, by, filters, order_by))
+                    same_but_for_errors(*found)
+        assert told.count(True) > len(told) / 2
+
+
+def all_groups(store, by, filters, order_by):
+    groups, cursor = [], None
+    while True:
+        page = store.groups(by, filters, order_by=order_by, limit=40, cursor=cursor)
+        groups += page
+        cursor = page.next_cursor
+        if cursor is None:
+            return groups

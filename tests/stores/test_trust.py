@@ -23,7 +23,7 @@ from selectools_observe import (
     TraceFilter,
     TraceStep,
 )
-from selectools_observe.backends.paging import PageRequest
+from selectools_observe.backends.queries.paging import PageRequest
 from selectools_observe.backends.sqlite.index.candidates import in_order
 from selectools_observe.model.pagination import Position
 from selectools_observe.stores import maintenance as trust

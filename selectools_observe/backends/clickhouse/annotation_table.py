@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from struct import Struct
-from uuid import UUID
 
 import msgspec
 
+from ...model import timestamps
 from ...model.annotations import Annotation, annotation_to_bytes, stamped
 from ...model.checksum import checksum
-from .. import timestamps
-from ..server_rows import annotations_of
+from ..sql.row import Row
+from ..sql.server_rows import annotations_of
 from . import row_binary
-from .driver import Row
-from .rows import uuid_of
+from .rows import packed_key
 
 COLUMNS = (
     "key", "id", "version", "removed", "created_us", "name", "label", "score", "crc", "annotation",
@@ -43,7 +42,7 @@ class AnnotationTable:
         self,
         where: str,
         table: str,
-        ask: Callable[[Callable[[str], str], Sequence[UUID]], Awaitable[Sequence[Row]]],
+        ask: Callable[[Callable[[str], str], Sequence[bytes]], Awaitable[Sequence[Row]]],
         insert: Callable[[bytes], Awaitable[None]],
     ) -> None:
         self._where = where
@@ -51,14 +50,14 @@ class AnnotationTable:
         self._ask = ask
         self._insert = insert
 
-    async def of(self, keys: Sequence[UUID]) -> dict[str, list[Annotation]]:
+    async def of(self, keys: Sequence[bytes]) -> dict[str, list[Annotation]]:
         """The annotations of runs, by run id."""
         rows = await self._rows("created_us, crc, annotation", keys)
         return annotations_of(self._where, rows)
 
     async def put(self, annotations: Sequence[Annotation]) -> Sequence[Annotation]:
         """Add annotations, each `stamped`, in place of those with their ids."""
-        keys = list(dict.fromkeys(uuid_of(one.run_id) for one in annotations))
+        keys = list(dict.fromkeys(packed_key(one.run_id) for one in annotations))
         rows = await self._rows("created_us, crc, annotation, version", keys)
         there = annotations_of(self._where, (row[:3] for row in rows))
         now = timestamps.now()
@@ -75,7 +74,7 @@ class AnnotationTable:
         return made
 
     async def remove(
-        self, keys: Sequence[UUID], name: str | None = None, annotation_id: str | None = None
+        self, keys: Sequence[bytes], name: str | None = None, annotation_id: str | None = None
     ) -> int:
         """Remove annotations of runs, as far as given only those with this name or id; how many."""
         rows = [
@@ -86,10 +85,14 @@ class AnnotationTable:
         ]
         if rows:
             version = self._version_after(row[3] for row in rows)
-            await self._insert(b"".join(_packed_removal(row[0], row[1], version) for row in rows))
+            await self._insert(
+                b"".join(
+                    _packed_removal(row_binary.uuid(row[0].bytes), row[1], version) for row in rows
+                )
+            )
         return len(rows)
 
-    async def _rows(self, columns: str, keys: Sequence[UUID]) -> Sequence[Row]:
+    async def _rows(self, columns: str, keys: Sequence[bytes]) -> Sequence[Row]:
         return await self._ask(
             lambda wanted: f"SELECT {columns} FROM {self._table} FINAL WHERE key IN {wanted}", keys
         )
@@ -105,7 +108,7 @@ def _packed(one: Annotation, version: int) -> bytes:
     assert one.created_at is not None  # noqa: S101 - it is stamped
     return b"".join(
         (
-            row_binary.uuid(uuid_of(one.run_id)),
+            packed_key(one.run_id),
             row_binary.text(one.id.encode()),
             _pack_version(version, 0),
             row_binary.pack_integer(timestamps.to_microseconds(one.created_at)),
@@ -118,10 +121,10 @@ def _packed(one: Annotation, version: int) -> bytes:
     )
 
 
-def _packed_removal(key: UUID, annotation_id: bytes, version: int) -> bytes:
+def _packed_removal(key: bytes, annotation_id: bytes, version: int) -> bytes:
     return b"".join(
         (
-            row_binary.uuid(key),
+            key,
             row_binary.text(annotation_id),
             _pack_version(version, 1),
             row_binary.pack_integer(0),

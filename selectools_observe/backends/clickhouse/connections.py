@@ -18,19 +18,19 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TypeAlias, TypeVar
-from uuid import UUID
 
 from ...errors import StorageError
+from ...model import timestamps
 from ...model.annotations import Annotation
 from ...runtime.batching import AwaitedBatcher
 from ...runtime.interface import Runtime
-from .. import timestamps
+from ..sql.row import Row
 from . import annotation_table, queries, row_binary, schema
 from .address import Address
 from .annotation_table import AnnotationTable
-from .driver import ClickHouseError, Row
+from .driver import ClickHouseError
 from .driver_errors import is_passing
-from .rows import COLUMNS, KEY_COLUMNS, WRITER_BITS, RowBlock, TraceRow, place_of, uuid_of
+from .rows import COLUMNS, KEY_COLUMNS, WRITER_BITS, RowBlock, TraceRow, packed_key, place_of
 from .servers import Servers
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class Connections:
         self._saves: AwaitedBatcher[Unit, None] = AwaitedBatcher(
             runtime, self._save_units, largest=_UNITS_AT_ONCE
         )
-        self._loads: AwaitedBatcher[UUID, Row | None] = AwaitedBatcher(
+        self._loads: AwaitedBatcher[bytes, Row | None] = AwaitedBatcher(
             runtime, self.load, largest=_UNITS_AT_ONCE
         )
 
@@ -87,11 +87,11 @@ class Connections:
         """Save rows in their order, together with others that come meanwhile."""
         await self._saves.submit(rows)
 
-    async def update(self, key: UUID, change: Callable[[Row | None], TraceRow | None]) -> bool:
+    async def update(self, key: bytes, change: Callable[[Row | None], TraceRow | None]) -> bool:
         """Save what is made of a stored row, if something is; whether it was."""
         return await self._to_the_end(partial(self._update, key, change))
 
-    async def delete(self, keys: Sequence[UUID]) -> int:
+    async def delete(self, keys: Sequence[bytes]) -> int:
         """Remove runs; how many there were."""
         return await self._to_the_end(partial(self._delete, keys))
 
@@ -123,7 +123,7 @@ class Connections:
         await self._runtime.with_lock(self._writing, partial(self._save_rows, rows))
 
     async def _save_rows(self, rows: Sequence[TraceRow]) -> None:
-        newest: dict[UUID, TraceRow] = {}
+        newest: dict[bytes, TraceRow] = {}
         for row in rows:  # of one run that is there twice, the later counts, in its own place
             newest.pop(row.key, None)
             newest[row.key] = row
@@ -136,7 +136,6 @@ class Connections:
         """Insert rows in place of those that are stored; the place of the first."""
         first_us = await self._next_us(len(rows))
         keys = [row.key for row in rows]
-        packed = [row_binary.uuid(key) for key in keys]
         places = [
             row_binary.place(place_of(first_us + number, self._writer))
             for number in range(len(rows))
@@ -144,18 +143,25 @@ class Connections:
         created_us = timestamps.to_microseconds(self._now)
         token = token or f"{self._writer:x}-{first_us}"
         if stored:
-            noted = b"".join(row_binary.uuid(key) for key, _ in stored)
+            noted = b"".join(key for key, _ in stored)
             await self._insert_into("replacing", KEY_COLUMNS[:1], [noted], token)
-        pairs = b"".join(map(bytes.__add__, packed, places))
+        pairs = b"".join(map(bytes.__add__, keys, places))
         await self._insert_into("keys", KEY_COLUMNS, [pairs], f"{token}-{first_us}")
         await self._insert_into("traces", COLUMNS, RowBlock(rows, places, created_us), token)
-        since = place_of(max(0, first_us - _MARGIN), 0)
-        again = list(dict.fromkeys(key for key, _ in stored))
-        if await self._servers.query(queries.row_of_others(self._database, since, self._writer)):
-            again = keys  # another may have saved any of them meanwhile
+        again = [key for key, _ in stored]
+        again += await self._saved_by_others(keys, place_of(max(0, first_us - _MARGIN), 0))
         if again:
-            await self._delete_older([*stored, *await self._places_of(again)])
+            await self._delete_older([*stored, *await self._places_of(list(dict.fromkeys(again)))])
         return place_of(first_us, self._writer)
+
+    async def _saved_by_others(self, keys: Sequence[bytes], since: int) -> Sequence[bytes]:
+        """Those of the runs that another writer saved from that place on, perhaps just now."""
+        if not await self._servers.query(
+            queries.row_of_others(self._database, since, self._writer)
+        ):
+            return []
+        ask = partial(queries.keys_of_others, self._database, since, self._writer)
+        return [row_binary.uuid(key.bytes) for (key,) in await self._about(ask, keys)]
 
     async def _insert_into(
         self, table: str, columns: Sequence[str], block: Iterable[bytes], token: str
@@ -177,7 +183,7 @@ class Connections:
 
     async def _delete_older(self, rows: Iterable[Row]) -> None:
         """Delete all but the newest row of each run."""
-        places: dict[UUID, set[int]] = {}
+        places: dict[bytes, set[int]] = {}
         for key, place in rows:
             places.setdefault(key, set()).add(place)
         older = [place for found in places.values() for place in found - {max(found)}]
@@ -201,7 +207,7 @@ class Connections:
         return await self._to_the_end(partial(self._delete_at, rows))
 
     async def _delete_at(self, rows: Sequence[Row]) -> set[int]:
-        newest: dict[UUID, int] = {}
+        newest: dict[bytes, int] = {}
         for key, place in await self._places_of([row[0] for row in rows]):
             newest[key] = max(place, newest.get(key, place))
         places = {row[1] for row in rows if newest.get(row[0]) == row[1]}
@@ -211,21 +217,21 @@ class Connections:
             await self._annotations.remove(gone)
         return places
 
-    async def _delete(self, keys: Sequence[UUID]) -> int:
+    async def _delete(self, keys: Sequence[bytes]) -> int:
         stored = await self._places_of(keys)
         if stored:
             await self._delete_places([place for _, place in stored])
         await self._annotations.remove(keys)  # also if somebody was killed before this
         return len({key for key, _ in stored})
 
-    async def _update(self, key: UUID, change: Callable[[Row | None], TraceRow | None]) -> bool:
+    async def _update(self, key: bytes, change: Callable[[Row | None], TraceRow | None]) -> bool:
         while True:
-            rows = await self._rows_of_keys("key, place, trace, crc", [key])
+            rows = await self._rows_of_keys("place, trace, crc", [key])
             changed = change(rows[0] if rows else None)
             if changed is None:
                 return False
             # Of two updates of one version, the server takes the first that has this token.
-            token = f"update-{key}-{rows[0][1] if rows else 0}"
+            token = f"update-{key.hex()}-{rows[0][1] if rows else 0}"
             place = await self._insert([changed], [row[:2] for row in rows], token)
             if await self._is_there(place):
                 return True
@@ -240,7 +246,7 @@ class Connections:
 
     # Annotations.
 
-    async def annotations(self, keys: Sequence[UUID]) -> dict[str, list[Annotation]]:
+    async def annotations(self, keys: Sequence[bytes]) -> dict[str, list[Annotation]]:
         """The annotations of runs, by run id."""
         await self._ready()
         work = partial(self._annotations.of, keys)
@@ -251,29 +257,29 @@ class Connections:
         return await self._to_the_end(partial(self._annotate, annotations))
 
     async def remove_annotations(
-        self, key: UUID, name: str | None, annotation_id: str | None
+        self, key: bytes, name: str | None, annotation_id: str | None
     ) -> int:
         """Remove annotations of a run; how many."""
         return await self._to_the_end(partial(self._annotations.remove, [key], name, annotation_id))
 
-    async def present(self, keys: Sequence[UUID]) -> set[UUID]:
+    async def present(self, keys: Sequence[bytes]) -> set[bytes]:
         """Which of the runs are there."""
         await self._ready()
         return {row[0] for row in await self._places_of(keys)}
 
     async def _annotate(self, annotations: Sequence[Annotation]) -> Sequence[Annotation] | str:
-        asked = {uuid_of(one.run_id): one.run_id for one in annotations}
+        asked = {packed_key(one.run_id): one.run_id for one in annotations}
         missing = await self._missing(asked)
         if missing is not None:
             return missing
         made = await self._annotations.put(annotations)
         missing = await self._missing(asked)  # deleted meanwhile
         if missing is not None:
-            await self._annotations.remove([uuid_of(missing)])
+            await self._annotations.remove([packed_key(missing)])
             return missing
         return made
 
-    async def _missing(self, asked: dict[UUID, str]) -> str | None:
+    async def _missing(self, asked: dict[bytes, str]) -> str | None:
         """The first of the runs that is not there."""
         present = {row[0] for row in await self._places_of(list(asked))}
         return next((run_id for key, run_id in asked.items() if key not in present), None)
@@ -284,14 +290,14 @@ class Connections:
 
     # Reading.
 
-    async def load_one(self, key: UUID) -> Row | None:
+    async def load_one(self, key: bytes) -> Row | None:
         """The key, the JSON and the checksum of a trace, read together with others."""
         return await self._loads.submit(key)
 
-    async def load(self, keys: Sequence[UUID]) -> Sequence[Row | None]:
+    async def load(self, keys: Sequence[bytes]) -> Sequence[Row | None]:
         """The key, the JSON and the checksum of each trace, in this order; None where it is not."""
         await self._ready()
-        work = partial(self._rows_of_keys, "key, trace, crc", list(dict.fromkeys(keys)))
+        work = partial(self._rows_of_keys, "trace, crc", list(dict.fromkeys(keys)))
         rows = await self._runtime.with_lock(self._loading, work)
         found = {row[0]: row for row in reversed(rows)}  # of two, the newer is kept
         return [found.get(key) for key in keys]
@@ -310,26 +316,26 @@ class Connections:
         """Execute a statement that keeps what may be all of the table's sums."""
         await self._runtime.with_lock(self._counting, partial(self._servers.command, sql))
 
-    async def _rows_of_keys(self, columns: str, keys: Sequence[UUID]) -> Sequence[Row]:
-        """Columns of the rows of these runs, newest first."""
-        return await self._about(partial(queries.rows_of_keys, self._database, columns), keys)
+    async def _rows_of_keys(self, columns: str, keys: Sequence[bytes]) -> Sequence[Row]:
+        """The key and columns of the rows of these runs, newest first."""
+        ask = partial(queries.rows_of_keys, self._database, f"key, {columns}")
+        return [(row_binary.uuid(row[0].bytes), *row[1:]) for row in await self._about(ask, keys)]
 
-    async def _about(self, sql: Callable[[str], str], keys: Sequence[UUID]) -> Sequence[Row]:
+    async def _about(self, sql: Callable[[str], str], keys: Sequence[bytes]) -> Sequence[Row]:
         """The rows of a question about keys, which the SQL is made with."""
         if len(keys) <= _FEW_KEYS:
             return await self._servers.query(sql(queries.literal_keys(keys)))
         found: list[Row] = []
         for some in _parts(keys):
-            packed = b"".join(map(row_binary.uuid, some))
-            found += await self._servers.query(sql("asked"), packed)
+            found += await self._servers.query(sql("asked"), b"".join(some))
         return found
 
-    async def _places_of(self, keys: Sequence[UUID]) -> Sequence[Row]:
+    async def _places_of(self, keys: Sequence[bytes]) -> Sequence[Row]:
         """The key and the place of each row of these runs."""
         if len(keys) > _FEW_KEYS:  # most are new, and `keys` alone tells
             found = await self._about(partial(queries.known_keys, self._database), keys)
-            keys = [key for (key,) in found]
-        return await self._rows_of_keys("key, place", keys) if keys else []
+            keys = [row_binary.uuid(key.bytes) for (key,) in found]
+        return await self._rows_of_keys("place", keys) if keys else []
 
     # Opening and closing.
 
@@ -347,7 +353,7 @@ class Connections:
         """Delete the older rows that a program which was killed left."""
         noted = await self._servers.query(f"SELECT DISTINCT key FROM {self._database}.replacing")
         if noted:
-            rows = await self._places_of([row[0] for row in noted])
+            rows = await self._places_of([row_binary.uuid(key.bytes) for (key,) in noted])
             await self._delete_older(rows)
             old = f"noted < now() - {_NOTES_KEPT}"
             await self._servers.command_on_all(

@@ -10,23 +10,20 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
+from ...extras import needs
 from ...runtime.interface import Runtime
+from ..sql.row import Row
 from .address import Address, Host
 
-try:
+with needs("clickhouse", "A ClickHouse store"):
     import clickhouse_connect
     import zstandard  # the driver's own dependency
     from clickhouse_connect.driver.client import Client
     from clickhouse_connect.driver.exceptions import ClickHouseError
     from clickhouse_connect.driver.external import ExternalData
-except ImportError as missing:  # pragma: no cover - CI has it
-    raise ImportError(
-        'ClickHouse stores need clickhouse-connect: pip install "selectools-observe[clickhouse]"'
-    ) from missing
 
-__all__ = ["ClickHouseError", "Driver", "Row", "Settings"]
+__all__ = ["ClickHouseError", "Driver", "Settings"]
 
-Row: TypeAlias = Sequence[Any]
 Settings: TypeAlias = Mapping[str, Any]
 
 _FORMAT = "RowBinary"

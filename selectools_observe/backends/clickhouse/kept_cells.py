@@ -16,11 +16,11 @@ from itertools import groupby
 import msgspec
 
 from ...errors import StorageError
+from ...model import timestamps
 from ...model.filters import TraceFilter
-from .. import timestamps
+from ..sql.row import Row
 from . import queries, run_sums
 from .cell_columns import CELL_NAMES
-from .driver import Row
 from .rows import place_of
 
 log = logging.getLogger(__name__)

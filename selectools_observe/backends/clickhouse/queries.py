@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
+from ...model import timestamps
+from ...model.amounts import Number
 from ...model.clock import Clock
 from ...model.conditions import (
     Bound,
@@ -26,12 +28,11 @@ from ...model.histogram import Tally
 from ...model.ordering import Order
 from ...model.pagination import Position
 from ...model.text_query import FOLDABLE_CHARACTERS, HIDING, JSONSieve
-from ...model.trace import Number
-from .. import timestamps
-from ..paging import PageRequest
-from ..ranges import Ranges
-from ..terms import alternatives_of_condition, terms_of_condition, wanted_terms
-from .rows import uuid_of
+from ..queries.paging import PageRequest
+from ..sql.ranges import Ranges
+from ..sql.terms import alternatives_of_condition, terms_of_condition, wanted_terms
+from . import row_binary
+from .rows import packed_key
 
 _MOMENTS: dict[Clock, str] = {
     "created_at": "created_us",
@@ -59,9 +60,10 @@ def literal_place(place: int) -> str:
     return f"toUInt128('{place}')"
 
 
-def literal_keys(keys: Iterable[UUID]) -> str:
+def literal_keys(keys: Iterable[bytes]) -> str:
     """Keys as SQL, to be asked for with ``IN``."""
-    return "(" + (", ".join(f"'{key}'" for key in keys) or "generateUUIDv4()") + ")"
+    every = (UUID(bytes=row_binary.uuid(key)) for key in keys)
+    return "(" + (", ".join(f"'{key}'" for key in every) or "generateUUIDv4()") + ")"
 
 
 def rows_of_keys(database: str, columns: str, wanted: str) -> str:
@@ -79,6 +81,15 @@ def rows_of_keys(database: str, columns: str, wanted: str) -> str:
 def known_keys(database: str, wanted: str) -> str:
     """SQL for those of the keys that may be there."""
     return f"SELECT DISTINCT key FROM {database}.keys WHERE key IN {wanted}"
+
+
+def keys_of_others(database: str, since: int, writer: int, wanted: str) -> str:
+    """SQL for those of the keys whose runs another writer saved from that place on."""
+    places = f"place >= {literal_place(since)} AND toUInt64(place) != {writer}"
+    return (
+        f"SELECT DISTINCT key FROM {database}.traces WHERE {places} AND place IN "
+        f"(SELECT place FROM {database}.keys WHERE key IN {wanted} AND {places})"
+    )
 
 
 def row_of_others(database: str, since: int, writer: int) -> str:
@@ -117,7 +128,7 @@ def matching(database: str, filters: TraceFilter) -> list[str]:
         sql = sql.replace("?", repr(value), 1)
     conditions = [sql]
     if filters.run_ids is not None:
-        conditions.append(f"key IN {literal_keys(map(uuid_of, filters.run_ids))}")
+        conditions.append(f"key IN {literal_keys(map(packed_key, filters.run_ids))}")
     terms = list(dict.fromkeys([*wanted_terms(filters), *terms_of_condition(filters)]))
     if terms:
         conditions.append(f"hasAll(terms, {terms})")
@@ -167,14 +178,22 @@ def is_annotated(database: str) -> str:
     return f"key IN (SELECT key FROM {database}.annotations FINAL)"
 
 
-def page(database: str, request: PageRequest, limit: int | None, *, only: str = "") -> str:
-    """SQL for the summaries of a page.
+def page(
+    database: str,
+    request: PageRequest,
+    limit: int | None,
+    *,
+    only: str = "",
+    columns: str = "place, created_us, summary",
+) -> str:
+    """SQL for the rows of a page, whatever its offset.
 
     Args:
         database: The store's.
         request: The page.
         limit: How many rows at most.
         only: A condition more.
+        columns: What of them is wanted.
     """
     conditions = matching(database, request.filters)
     if only:
@@ -187,9 +206,14 @@ def page(database: str, request: PageRequest, limit: int | None, *, only: str = 
     order = "ASC" if request.oldest_first else "DESC"
     most = "" if limit is None else f" LIMIT {limit}"
     return (
-        f"SELECT place, created_us, summary FROM {database}.traces "
+        f"SELECT {columns} FROM {database}.traces "
         f"WHERE {' AND '.join(conditions)} ORDER BY place {order}{most}"
     )
+
+
+def place_before(database: str, request: PageRequest) -> str:
+    """SQL for the place of the last row that a page's offset leaves out."""
+    return f"{page(database, request, 1, columns='place')} OFFSET {request.offset - 1}"
 
 
 def ordered_page(database: str, request: PageRequest, order: Order, offset: int) -> str:

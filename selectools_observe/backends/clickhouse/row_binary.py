@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from uuid import UUID
 
 _NULL = b"\1"
 _PLACE_SIZE = 16
@@ -31,9 +30,8 @@ def text(data: bytes) -> bytes:
     return size_of(len(data)) + data
 
 
-def uuid(key: UUID) -> bytes:
-    """A ``UUID``: two numbers of 64 bits."""
-    data = key.bytes
+def uuid(data: bytes) -> bytes:
+    """A ``UUID`` of its 16 bytes, or these of it: two numbers of 64 bits."""
     return data[7::-1] + data[:7:-1]
 
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from struct import Struct
-from uuid import UUID
 
 import msgspec
 
+from ...model import timestamps
 from ...model.checksum import checksum
 from ...model.codec import encode
 from ...model.details import cost_of
 from ...model.groups import FIELD_KEYS
 from ...model.json_values import loads
-from .. import timestamps
-from ..server_rows import kept_summary, key_of, readable_id
-from ..terms import terms_of
+from ..sql.server_rows import kept_summary, key_of, readable_id
+from ..sql.terms import terms_of
 from . import row_binary
-from .run_fields import packed_fields
+from .run_fields import packed_fields, packed_metadata
 from .step_columns import fields_of_steps, packed_steps
 
 WRITER_BITS = 64
@@ -35,6 +34,7 @@ KEY_COLUMNS = ("key", "place")
 
 _pack_sizes = Struct("<qddBqqB").pack  # `steps` to `has_error`
 _pack_crc = Struct("<I").pack
+_KEY_SIZE = 16
 _TERM_SIZE = 8
 _PARTS_AT_ONCE = 3 * 256  # three a row
 
@@ -44,16 +44,19 @@ class TraceRow(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         run_id: The run's id.
-        key: Its key.
         packed: The values of `COLUMNS` but for the first two, as ``RowBinary``: ten thousand rows
             of objects would keep the garbage collector busy.
         created_at: When it is to have been saved; None: when it is.
     """
 
     run_id: str
-    key: UUID
     packed: bytes
     created_at: datetime | None = None
+
+    @property
+    def key(self) -> bytes:
+        """The key of the run."""
+        return self.packed[:_KEY_SIZE]
 
 
 def row_of(trace: object) -> TraceRow:
@@ -63,12 +66,13 @@ def row_of(trace: object) -> TraceRow:
         InvalidTraceError: It cannot be stored.
     """
     encoded = encode(trace)
-    usage, details, key = encoded.usage, encoded.details, uuid_of(encoded.run_id)
+    usage, details = encoded.usage, encoded.details
     metadata = loads(encoded.metadata)
-    terms = terms_of(metadata, encoded.facts, details)
+    terms, pairs = packed_metadata(metadata)
+    terms += terms_of(b"{}", encoded.facts, details)
     packed = b"".join(
         (
-            row_binary.uuid(key),
+            packed_key(encoded.run_id),
             row_binary.text(readable_id(encoded.run_id).encode()),
             _pack_sizes(
                 encoded.steps,
@@ -83,20 +87,20 @@ def row_of(trace: object) -> TraceRow:
             row_binary.nullable_float(details.wall_ms),
             row_binary.size_of(len(terms) // _TERM_SIZE),
             terms,
-            packed_fields(encoded, metadata),
+            packed_fields(encoded, pairs, len(metadata)),
             row_binary.text(kept_summary(encoded)),
             _pack_crc(checksum(encoded.trace)),
             row_binary.size_of(len(encoded.trace)),
             encoded.trace,
-            *packed_steps(fields_of_steps(trace, encoded)),
+            packed_steps(fields_of_steps(trace, encoded)),
         )
     )
-    return TraceRow(encoded.run_id, key, packed)
+    return TraceRow(encoded.run_id, packed)
 
 
-def uuid_of(run_id: str) -> UUID:
-    """The key of a run."""
-    return UUID(bytes=key_of(run_id))
+def packed_key(run_id: str) -> bytes:
+    """The key of a run: a ``UUID`` as ``RowBinary`` has it."""
+    return row_binary.uuid(key_of(run_id))
 
 
 class RowBlock(msgspec.Struct, frozen=True):

@@ -13,10 +13,12 @@ from ...model.codec import EncodedTrace
 from ...model.group_sums import GroupSums
 from ...model.groups import FIELD_KEYS, GroupCollector, texts_of
 from ...model.percentiles import EXACT_UP_TO, Sketch
+from ..sql.row import Row
+from ..sql.terms import pack, terms_of_pair
 from . import row_binary, run_sums
-from .driver import Row
 
-_SCALARS = frozenset({str, int, bool, type(None)})  # 0.0 and -0.0 are one key of a dictionary
+_SCALARS = frozenset({str, int, bool, type(None)})
+# Other numbers are remembered by their texts: 0.0 and -0.0 are one key of a dictionary.
 _LONG = 200  # characters; what is longer is not remembered
 MOST_VALUES = 100_000
 """So many values of one key are counted."""
@@ -42,27 +44,42 @@ _SUMS = (
 _DURATION = run_sums.clamped("total_ms")
 
 
-def packed_fields(encoded: EncodedTrace, metadata: Mapping[str, Any]) -> bytes:
+def packed_fields(encoded: EncodedTrace, pairs: bytes, size: int) -> bytes:
     """The texts of a run, as ``RowBinary``: those of each of `FIELD_KEYS`, and by key those of its
-    models, tools and types, and of all its metadata.
+    models, tools and types, and of all its metadata, as `packed_metadata` gives so many.
     """
     details, facts = encoded.details, encoded.facts
-    parts = [
-        _packed_texts(texts_of(value))
-        for value in (
-            details.session_id, details.user_id, details.agent, details.name, list(details.tags),
-            details.outcome,
-        )
-    ]  # fmt: skip
     of_steps, packed = _packed_names(facts.models, facts.tool_names, facts.step_types)
-    parts += (row_binary.size_of(of_steps + len(metadata)), packed)
-    for key, value in metadata.items():
-        is_short = len(key) < _LONG and (value.__class__ is not str or len(value) < _LONG)
-        if is_short and value.__class__ in _SCALARS:
-            parts.append(_remembered_pair(key, value))
-        else:
-            parts.append(_packed_pair(key, value))
-    return b"".join(parts)
+    return b"".join(
+        (
+            *map(
+                _packed_text,
+                (details.session_id, details.user_id, details.agent, details.name),
+            ),
+            _packed_texts(list(details.tags)),
+            _packed_text(details.outcome),
+            row_binary.size_of(of_steps + size),
+            packed,
+            pairs,
+        )
+    )
+
+
+def packed_metadata(metadata: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """The terms of metadata, and its texts by key as ``RowBinary``."""
+    found = [_pair(key, value) for key, value in metadata.items()]
+    return b"".join([terms for terms, _ in found]), b"".join([texts for _, texts in found])
+
+
+def _pair(key: str, value: Any) -> tuple[bytes, bytes]:
+    kind = value.__class__
+    if len(key) >= _LONG:
+        return _packed_pair(key, value)
+    if kind is float:
+        return _remembered_number(key, repr(value))
+    if kind in _SCALARS and (kind is not str or len(value) < _LONG):
+        return _remembered_pair(key, value)
+    return _packed_pair(key, value)
 
 
 @lru_cache(maxsize=4096)  # most runs of an agent have the same
@@ -75,11 +92,21 @@ def _packed_names(
     return len(parts), b"".join(parts)
 
 
-def _packed_pair(key: str, value: object) -> bytes:
-    return _packed(f"metadata.{key}") + _packed_texts(texts_of(value))
+def _packed_pair(key: str, value: object) -> tuple[bytes, bytes]:
+    texts = _packed(f"metadata.{key}") + _packed_texts(texts_of(value))
+    return pack(terms_of_pair(key, value)), texts
 
 
 _remembered_pair = lru_cache(maxsize=16384, typed=True)(_packed_pair)
+
+
+@lru_cache(maxsize=4096)
+def _remembered_number(key: str, text: str) -> tuple[bytes, bytes]:
+    return _packed_pair(key, float(text))
+
+
+def _packed_text(text: str | None) -> bytes:
+    return b"\0" if text is None else b"\1" + _packed(text)
 
 
 def _packed_texts(texts: list[str]) -> bytes:

@@ -13,9 +13,9 @@ from ...model.clock import Clock
 from ...model.group_sums import CallSums, GroupBuilder, GroupSums
 from ...model.percentiles import LOG_FACTOR, SMALLEST, ZERO_BUCKET, Sketch
 from ...model.statistics import QUARTER_US, RunSums
-from ..zone_offsets import Offset
+from ..sql.row import Row
+from ..sql.zone_offsets import Offset
 from .cell_columns import CELL_NAMES
-from .driver import Row
 from .step_columns import name_of
 
 _LARGEST = sys.float_info.max

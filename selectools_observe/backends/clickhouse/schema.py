@@ -79,6 +79,7 @@ _SPREAD_BY = {
     "replacing": "key", "cells": "made", "blocks": "made", "annotations": "key", "keys": "key",
     "traces": "key",
 }  # fmt: skip
+_LARGE_PART = 2**27  # bytes before compression: from then on each column has files of its own
 _SYNCS = ("fsync_after_insert", "fsync_part_directory")
 _DAY_OF_PLACE = "toDateTime(toUInt32(intDiv(toUInt64(bitShiftRight(place, 64)), 1000000)))"
 _DAY_SAVED = "toDateTime(toUInt32(intDiv(created_us, 1000000)))"
@@ -109,6 +110,8 @@ def ddl(
             keep = f"\nTTL noted + INTERVAL {KEPT_DAYS} DAY"
         settings = [
             f"index_granularity = {granularity}",
+            # An insert of ten thousand runs is one file to sync, and not ninety.
+            f"min_bytes_for_wide_part = {_LARGE_PART}",
             # No block outlives its cells.
             *[f"{each} = {int(syncs or name in {'cells', 'blocks'})}" for each in _SYNCS],
             *([] if replicated else ["non_replicated_deduplication_window = 10000"]),

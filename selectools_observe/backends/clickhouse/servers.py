@@ -12,8 +12,9 @@ import msgspec
 
 from ...errors import StoreClosedError
 from ...runtime.interface import Runtime
+from ..sql.row import Row
 from .address import Address
-from .driver import ClickHouseError, Driver, Row, Settings
+from .driver import ClickHouseError, Driver, Settings
 from .driver_errors import explained, is_passing
 
 T = TypeVar("T")

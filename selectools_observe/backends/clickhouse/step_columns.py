@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -29,6 +28,7 @@ _NAMES = frozenset({str, type(None)})
 _NUMBERS = frozenset({int, float})
 _COUNTS = frozenset({int, type(None)})
 _NOTHING = frozenset({type(None)})
+_NULL = b"\1"
 _LARGEST = 2**63 - 1
 _LONG = 200  # characters; what is longer is not remembered
 _MOST_NAMES = 4096
@@ -49,7 +49,8 @@ _packed_name = _Packed().__getitem__
 
 def named(name: str) -> bytes:
     """A model's or a tool's name as its column has it: nothing is for a step without one."""
-    text = f"\0{name}" if not name or name.startswith("\0") else name
+    # Not by a format, which for the type of a step would write the name of its class.
+    text = "\0" + name if not name or name.startswith("\0") else name
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -63,22 +64,22 @@ def fields_of_steps(trace: object, encoded: EncodedTrace) -> StepFields:
     return _columns_at_hand(trace) or _columns_stored(encoded)
 
 
-def packed_steps(fields: StepFields) -> Iterator[bytes]:
+def packed_steps(fields: StepFields) -> bytes:
     """The columns of a run's steps as ``RowBinary``."""
     kinds, models, tools, durations, prompts, completions, costs, errors = fields
     size = row_binary.size_of(len(kinds))
-    for column in (
-        b"".join(map(_packed_name, kinds)),
-        b"".join(map(_packed_name, models)),
-        b"".join(map(_packed_name, tools)),
-        row_binary.floats(_numbers(durations)),
-        row_binary.integers(_counts(prompts)),
-        row_binary.integers(_counts(completions)),
-        _costs(costs),
-        _failures(kinds, errors),
-    ):
-        yield size
-        yield column
+    return b"".join(
+        (
+            size, *map(_packed_name, kinds),
+            size, *map(_packed_name, models),
+            size, *map(_packed_name, tools),
+            size, row_binary.floats(_numbers(durations)),
+            size, row_binary.integers(_counts(prompts)),
+            size, row_binary.integers(_counts(completions)),
+            size, _costs(costs),
+            size, _failures(kinds, errors),
+        )
+    )  # fmt: skip
 
 
 def rollup_of_columns(
@@ -145,9 +146,11 @@ def _failures(kinds: Sequence[str], errors: Sequence[object]) -> bytes:
 def _numbers(values: Sequence[Any]) -> Sequence[float]:
     """The values as finite numbers: at once where they are, as most are."""
     if _NUMBERS.issuperset(map(type, values)):
-        with contextlib.suppress(OverflowError, ValueError):
+        try:
             if math.isfinite(math.fsum(values)):
                 return values
+        except (OverflowError, ValueError):
+            pass
     return [number(value) for value in values]
 
 
@@ -160,8 +163,8 @@ def _counts(values: Sequence[Any]) -> Sequence[int]:
 
 
 def _costs(values: Sequence[Any]) -> bytes:
-    if _NOTHING.issuperset(map(type, values)):
-        return b"\1" * len(values)
-    known = iter(_numbers([value for value in values if value is not None]))
-    costs = (None if value is None else next(known) for value in values)
-    return b"".join(map(row_binary.nullable_float, costs))
+    known = _numbers([value for value in values if value is not None])
+    if len(known) == len(values):
+        return b"".join(map(row_binary.nullable_float, known))
+    costs = iter(map(row_binary.nullable_float, known))
+    return b"".join([_NULL if value is None else next(costs) for value in values])

@@ -21,17 +21,17 @@ from ...model.rollups import Rollup
 from ...model.statistics import Collector
 from ...model.trace import TraceSummary
 from ...runtime.interface import Runtime
-from ..paging import PageRequest, PageRow
-from ..ranges import is_exact
-from ..server_base import ServerStore, SummaryRow
-from ..server_rows import read_summary
-from ..zone_offsets import Offset, offsets_of
+from ..queries.paging import PageRequest, PageRow
+from ..sql.ranges import is_exact
+from ..sql.row import Row
+from ..sql.server_base import LARGEST, ServerStore, SummaryRow
+from ..sql.server_rows import read_summary
+from ..sql.zone_offsets import Offset, offsets_of
 from . import queries, run_fields, run_sums
 from .address import parse_address
 from .connections import Connections
-from .driver import Row
 from .kept_cells import KeptCells, can_keep
-from .rows import TraceRow, row_of, uuid_of
+from .rows import TraceRow, packed_key, row_of
 from .step_columns import STEP_COLUMNS, rollup_of_columns
 
 _FEW_RUNS = 1000  # whose percentiles are exact
@@ -45,7 +45,7 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
     the newest run that it sees.
     """
 
-    _key_of = staticmethod(uuid_of)
+    _key_of = staticmethod(packed_key)
     _kind = "clickhouse"
     _largest_key = 2**127
 
@@ -67,20 +67,20 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
                 raise trace
             return change(trace)
 
-        return await self._connections.current().update(uuid_of(run_id), changed)
+        return await self._connections.current().update(packed_key(run_id), changed)
 
     async def _delete(self, run_id: str) -> bool:
         return bool(await self._delete_many([run_id]))
 
     async def _delete_many(self, run_ids: Sequence[str]) -> int:
-        keys = [uuid_of(run_id) for run_id in dict.fromkeys(run_ids)]
+        keys = [packed_key(run_id) for run_id in dict.fromkeys(run_ids)]
         return await self._connections.current().delete(keys)
 
     async def _delete_rows(
         self, rows: Sequence[PageRow], *, spare_annotated: bool
     ) -> Sequence[str]:
         # By place: a run that was saved again meanwhile has another one, and stays.
-        wanted = [(uuid_of(row.summary.run_id), row.key) for row in rows]
+        wanted = [(packed_key(row.summary.run_id), row.key) for row in rows]
         connections = self._connections.current()
         if spare_annotated:
             spared = await connections.annotations([key for key, _ in wanted])
@@ -97,7 +97,7 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
 
     async def _annotations(self, run_ids: Sequence[str]) -> Sequence[list[Annotation] | None]:
         connections = self._connections.current()
-        keys = [uuid_of(run_id) for run_id in run_ids]
+        keys = [packed_key(run_id) for run_id in run_ids]
         present = await connections.present(keys)
         found = await connections.annotations(keys)
         return [
@@ -108,11 +108,11 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
     async def _remove_annotations(
         self, run_id: str, name: str | None, annotation_id: str | None
     ) -> int:
-        key = uuid_of(run_id)
+        key = packed_key(run_id)
         return await self._connections.current().remove_annotations(key, name, annotation_id)
 
     async def _latest(self, run_ids: Sequence[str]) -> dict[str, Latest]:
-        found = await self._connections.current().annotations(list(map(uuid_of, run_ids)))
+        found = await self._connections.current().annotations(list(map(packed_key, run_ids)))
         return {run_id: latest_of(those) for run_id, those in found.items()}
 
     async def _rows_of(self, ask: PageRequest, size: int | None) -> Sequence[SummaryRow]:
@@ -125,7 +125,7 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
         order = order_of(ask.filters)
         if order is None:
-            return await super()._page(ask)
+            return await self._page_as_saved(ask)
         ask = msgspec.structs.replace(ask, filters=replace(ask.filters, order_by=None))
         found: list[PageRow] = []
         offset = ask.offset
@@ -136,6 +136,17 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
             if ask.limit is None or len(found) >= ask.limit or len(rows) < ask.limit:
                 return found[: ask.limit]
             offset += len(rows)
+
+    async def _page_as_saved(self, ask: PageRequest) -> Sequence[PageRow]:
+        if 0 < ask.offset < LARGEST and is_exact(ask.filters):
+            # What the offset leaves out is counted by the server, and not sent.
+            sql = queries.place_before(self._database, ask)
+            before = await self._connections.current().count(sql)
+            if not before:
+                return []
+            after = Position(self._kind, before[0][0])
+            ask = msgspec.structs.replace(ask, after=after, offset=0)
+        return await super()._page(ask)
 
     async def _count_rows(self, filters: TraceFilter) -> int:
         ((found,),) = await self._connections.current().count(

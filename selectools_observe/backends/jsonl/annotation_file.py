@@ -19,9 +19,9 @@ from typing import BinaryIO
 from ...model.annotations import Annotation
 from ...model.json_values import dumps, loads
 from ...model.reports import Problem
-from ..annotation_index import AnnotationIndex
-from ..atomic_file import sync_folder, write_all
-from ..private_files import FILE_MODE, check_regular
+from ..files.atomic_file import sync_folder, write_all
+from ..files.private_files import FILE_MODE, check_regular
+from ..queries.annotation_index import AnnotationIndex
 from .file_io import clear_away, take_back
 from .line_format import check_checksum, resealed
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from ...errors import StorageError
 from ...model.reports import BackupReport
-from ..atomic_file import new_file_for, refuse_damaged
-from ..progress import Steps
+from ..files.atomic_file import new_file_for, refuse_damaged
+from ..files.progress import Steps
 from .annotation_file import path_for
 from .file_io import pread
 from .verify import COPY_BYTES, verifying

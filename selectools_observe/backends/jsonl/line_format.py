@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ...model import timestamps
 from ...model.checksum import checksum
 from ...model.codec import EncodedTrace, decode
 from ...model.details import details_of, make_summary
 from ...model.facets import facts_of, has_error, usage_of
 from ...model.json_values import dumps, loads
 from ...model.trace import AgentTrace, TraceFacts, TraceSummary
-from .. import timestamps
 
 _RUN_ID = re.compile(rb'\s*\{\s*"run_id"\s*:\s*("(?:[^"\\]|\\.)*")')
 

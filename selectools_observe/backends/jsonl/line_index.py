@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from ...model.reports import Progress
 from ...model.trace import TraceFacts, TraceSummary
-from ..ordered_index import Entry, OrderedIndex
+from ..queries.ordered_index import Entry, OrderedIndex
 from .file_io import ByteRange, pread
 from .line_format import Group, goes_on, group_of, has_checksum, read_line, run_id_of
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from ...model import timestamps
 from ...model.codec import EncodedTrace, decode
 from ...model.details import details_of
 from ...model.facets import facts_of, usage_of
 from ...model.json_values import dumps
 from ...model.trace import AgentTrace
-from .. import timestamps
-from ..summary_check import wrong_in_summary
+from ..files.summary_check import wrong_in_summary
 from .line_format import WrongChecksumError, has_checksum, parse_line, resealed, to_line
 
 BEGINNING = re.compile(rb'\{\s*"run_id"\s*:')

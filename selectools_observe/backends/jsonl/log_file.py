@@ -17,19 +17,19 @@ from datetime import datetime
 from typing import TypeAlias, TypeVar
 
 from ...errors import CorruptTraceError, StoreClosedError
+from ...model import timestamps
 from ...model.annotations import Annotation
 from ...model.codec import EncodedTrace
 from ...model.pagination import Position
 from ...model.reports import Progress
 from ...model.trace import TraceFacts
 from ...runtime.fork import rest_during_forks
-from .. import timestamps
-from ..atomic_file import sync_folder, write_all
-from ..filelock import lock, unlock
-from ..ordered_index import OrderedIndex, ScanRequest, ScanResult
-from ..paging import PageRow
-from ..private_files import FILE_MODE, check_regular, make_folder
-from ..row_queries import Loaded
+from ..files.atomic_file import sync_folder, write_all
+from ..files.filelock import lock, unlock
+from ..files.private_files import FILE_MODE, check_regular, make_folder
+from ..queries.ordered_index import OrderedIndex, ScanRequest, ScanResult
+from ..queries.paging import PageRow
+from ..queries.row_queries import Loaded
 from .annotation_file import AnnotationFile, Change
 from .file_io import ByteRange, Drop, clear_away, copy_lines, is_at, read_at, take_back
 from .line_format import (

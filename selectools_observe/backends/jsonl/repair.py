@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from ...model.reports import Problem, RepairReport
-from ..atomic_file import new_file_for
-from ..private_files import check_regular
-from ..progress import Problems, Steps
+from ..files.atomic_file import new_file_for
+from ..files.private_files import check_regular
+from ..files.progress import Problems, Steps
 from .annotation_file import path_for, sound_lines
 from .line_format import Group, goes_on, group_of, run_id_of
 from .line_repair import BEGINNING, restored_line

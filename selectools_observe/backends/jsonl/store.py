@@ -21,20 +21,20 @@ from ...runtime.batching import Batcher
 from ...runtime.interface import Runtime
 from ...runtime.loop_local import LoopLocal
 from ...runtime.worker import CallWorker
-from .. import error_mapping
 from ..base import checked_path
 from ..file_base import FileCore
-from ..ordered_index import (
+from ..files import error_mapping
+from ..files.progress import Done, Steps, take
+from ..queries.ordered_index import (
     ScanRequest,
     ScanResult,
     count_in_slices,
     histogram_in_slices,
     page_in_slices,
 )
-from ..paging import PageRequest, PageRow
-from ..progress import Done, Steps, take
-from ..rollup_memory import RollupMemory
-from ..row_queries import Loaded
+from ..queries.paging import PageRequest, PageRow
+from ..queries.rollup_memory import RollupMemory
+from ..queries.row_queries import Loaded
 from .log_file import JSONLFile, Unit
 
 T = TypeVar("T")

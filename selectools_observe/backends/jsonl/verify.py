@@ -10,10 +10,10 @@ from typing import BinaryIO
 
 from ...model.reports import VerifyReport
 from ...runtime.gil import GilYielder
-from ..filelock import lock, unlock
-from ..private_files import check_regular
-from ..progress import Problems, Steps
-from ..summary_check import wrong_in_summary
+from ..files.filelock import lock, unlock
+from ..files.private_files import check_regular
+from ..files.progress import Problems, Steps
+from ..files.summary_check import wrong_in_summary
 from .annotation_file import problems_in
 from .line_format import Group, goes_on, group_of, parse_line, run_id_of
 from .line_repair import restored_line

@@ -6,10 +6,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from ...model import timestamps
 from ...model.annotations import Annotation, annotation_to_bytes
 from ...model.checksum import checksum
-from .. import timestamps
-from ..server_rows import key_of
+from ..sql.server_rows import key_of
 from .session import Values
 
 # Without a time of its own, the server's, or the microsecond after the newest of the run.

@@ -9,14 +9,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias, TypeVar
 
 from ...errors import StorageError
+from ...model import timestamps
 from ...runtime.batching import AwaitedBatcher
 from ...runtime.interface import Runtime
-from .. import timestamps
-from ..server_base import SummaryRow
+from ..sql.row import Row
+from ..sql.server_base import SummaryRow
 from . import schema
 from .address import Address
 from .rows import COLUMNS, PLACES, TraceRow
-from .session import CheckedStatement, Row, Session, Statement, Values, psycopg
+from .session import CheckedStatement, Session, Statement, Values, psycopg
 from .slot import SessionSlot
 
 T = TypeVar("T")

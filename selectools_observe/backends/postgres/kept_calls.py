@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from math import nan
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -11,15 +12,17 @@ from ...model.codec import EncodedTrace, decode
 from ...model.details import cost_of
 from ...model.group_sums import CallColumns, RunColumns
 from ...model.rollups import CallRollup, Rollup
-from ...model.statistics import Collector
+from ...model.statistics import Collector, RunSums
 from ...model.stored_calls import Call, stored_calls
-from .session import Row
+from ..queries.rollup_sums import NamedColumns, sums_of_runs
+from ..sql.row import Row
 
 COLUMNS = (
-    "seq, created_us, coalesce(started_us, created_us), steps, has_error::int, prompt_tokens, "
-    "completion_tokens, total_ms, cost_usd, calls, CASE WHEN calls IS NULL THEN trace END"
+    "seq, created_us, coalesce(started_us, created_us), started_us, steps, has_error::int, "
+    "prompt_tokens, completion_tokens, total_ms, cost_usd, calls, "
+    "CASE WHEN calls IS NULL THEN trace END"
 )
-"""What `add_runs` takes of each row."""
+"""What `runs_of_rows` takes of each row."""
 
 
 class KeptCalls(msgspec.Struct, array_like=True, gc=False):
@@ -35,6 +38,11 @@ class KeptCalls(msgspec.Struct, array_like=True, gc=False):
     models: list[tuple[str, list[Call]]]
     tools: list[tuple[str, list[Call]]]
 
+
+# As objects, so that the garbage collector need not look at those of thousands of runs.
+_DECODED_AT_ONCE = 64
+_Found: TypeAlias = dict[str, tuple[list[int], tuple[list[Any], ...]]]
+"""By name, the place of the run of each call, and the columns of the calls, as `Call` has them."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(KeptCalls)
@@ -74,47 +82,97 @@ def _named(calls: Iterable[tuple[str, Call]]) -> list[tuple[str, list[Call]]]:
     return list(found.items())
 
 
+class KeptRuns(msgspec.Struct, gc=False):
+    """What rows tell of their runs, newest first; calls have the place of their run here.
+
+    Attributes:
+        runs: What statistics ask of them.
+        created_us: When each was saved.
+        began_us: When each began, or else was saved.
+        models: By the name of the model, the place of the run of each call, and the calls.
+        tools: The same of tools.
+    """
+
+    runs: RunColumns
+    created_us: Sequence[int]
+    began_us: Sequence[int]
+    models: NamedColumns
+    tools: NamedColumns
+
+
+def runs_of_rows(rows: Sequence[Row], *, models: bool = True, tools: bool = True) -> KeptRuns:
+    """What rows tell, at least one; of models and of tools if asked."""
+    _, created, began, _, steps, errors, prompts, written, took, *_ = zip(*rows, strict=True)
+    known: list[float] = []
+    of_models: _Found = {}
+    of_tools: _Found = {}
+    for first in range(0, len(rows), _DECODED_AT_ONCE):
+        some = rows[first : first + _DECODED_AT_ONCE]
+        kept = [calls_of(row[10], row[11]) for row in some]
+        known += [
+            row[9] if one is not None and one.has_cost else nan
+            for row, one in zip(some, kept, strict=True)
+        ]
+        if models:
+            _add_calls(of_models, first, [one.models if one else [] for one in kept])
+        if tools:
+            _add_calls(of_tools, first, [one.tools if one else [] for one in kept])
+    return KeptRuns(
+        RunColumns(steps, errors, prompts, written, took, known),
+        created,
+        began,
+        _columns(of_models),
+        _columns(of_tools),
+    )
+
+
+def sums_of_rows(rows: Sequence[Row]) -> RunSums:
+    """What runs add up to, newest first and at least one, without their annotations."""
+    told = runs_of_rows(rows)
+    return sums_of_runs(told.runs, dict(enumerate(told.began_us)), told.models, told.tools)
+
+
 def add_runs(collector: Collector, rows: Sequence[Row]) -> None:
     """Count runs, newest first, without their annotations."""
     if not rows:
         return
-    kept = [calls_of(row[9], row[10]) for row in rows]
-    _, created, began, steps, errors, prompts, written, took, costs, *_ = zip(*rows, strict=True)
-    known = [
-        cost if one is not None and one.has_cost else nan
-        for cost, one in zip(costs, kept, strict=True)
-    ]
-    moments = began if collector.time == "started_at" else created
-    collector.add_runs(
-        RunColumns(steps, errors, prompts, written, took, known),
-        moments,
-        {},
-    )
+    of_models, of_tools = ("model" in collector.by, "tool" in collector.by)
+    told = runs_of_rows(rows, models=of_models, tools=of_tools)
+    moments = told.began_us if collector.time == "started_at" else told.created_us
+    collector.add_runs(told.runs, moments, {})
     at = dict(enumerate(moments))
-    if "model" in collector.by:
-        collector.add_calls("model", _columns([one.models if one else [] for one in kept]), at)
-    if "tool" in collector.by:
-        collector.add_calls("tool", _columns([one.tools if one else [] for one in kept]), at)
+    if of_models:
+        collector.add_calls("model", told.models, at)
+    if of_tools:
+        collector.add_calls("tool", told.tools, at)
 
 
-def _columns(
-    runs: Sequence[list[tuple[str, list[Call]]]],
-) -> Iterator[tuple[str, list[int], CallColumns]]:
-    """By name, the place of the run of each call, and the calls."""
+def _add_calls(found: _Found, first: int, runs: Sequence[list[tuple[str, list[Call]]]]) -> None:
+    """Note the calls of runs, the first of which has this place."""
     places: dict[str, list[int]] = {}
     calls: dict[str, list[Call]] = {}
-    for place, named in enumerate(runs):
+    for place, named in enumerate(runs, first):
         for name, those in named:
             places.setdefault(name, []).extend([place] * len(those))
             calls.setdefault(name, []).extend(those)
     for name, those in calls.items():
-        failed, took, sent, written, costs = zip(*those, strict=True)
-        yield name, places[name], CallColumns(failed, sent, written, took, costs)
+        here, columns = found.setdefault(name, ([], ([], [], [], [], [])))
+        here += places[name]
+        for column, values in zip(columns, zip(*those, strict=True), strict=True):
+            column.extend(values)
+
+
+def _columns(found: _Found) -> NamedColumns:
+    """By name, the place of the run of each call, and the calls."""
+    return [
+        (name, places, CallColumns(failed, sent, written, took, costs))
+        for name, (places, (failed, took, sent, written, costs)) in found.items()
+    ]
 
 
 def rollup_of_row(row: Row | None) -> Rollup | None:
     """What the calls of a run add up to; None if it is gone, or cannot be read."""
-    kept = None if row is None else calls_of(row[9], row[10])
+    kept = None if row is None else calls_of(row[10], row[11])
     if kept is None:
         return None
     return Rollup(

@@ -7,18 +7,21 @@ terms is asked by itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from ...model.clock import Clock
-from ...model.filters import TraceFilter, needed_annotations
+from ...model.conditions import RunIs, StepHas, conjuncts
+from ...model.filters import TraceFilter, condition_of, needed_annotations
 from ...model.histogram import Tally
-from ..paging import PageRequest
-from ..ranges import Ranges
-from ..server_rows import key_of
-from ..terms import alternatives_of_condition, terms_of_condition, wanted_terms
+from ..queries.paging import PageRequest
+from ..sql.ranges import Ranges
+from ..sql.server_rows import key_of
+from ..sql.terms import alternatives_of_condition, terms_of_condition, wanted_terms
 from .session import Values
+from .where_sql import needed
 
 NEAREST = 2000
 """Rows that are looked through before the index of terms is asked."""
@@ -26,6 +29,7 @@ NEAREST = 2000
 _MOMENTS: dict[Clock, str] = {
     "created_at": "created_us", "started_at": "coalesce(started_us, created_us)",
 }  # fmt: skip
+_BY_TERMS = (StepHas, RunIs)  # without a pattern
 _SUMMARIES = "SELECT seq, created_us, summary FROM {traces}"
 
 
@@ -40,15 +44,19 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 def ranges_of(filters: TraceFilter) -> Condition:
-    """The filter's ranges, those that its ``where`` implies among them."""
+    """The filter's ranges, and what its ``where`` needs, but for what the index of terms finds."""
     sql, values = Ranges(filters, of_condition=True).of_facets()
     # Two counts of 64 bits may add up to more.
     sql = sql.replace("prompt_tokens + ", "prompt_tokens::numeric + ")
-    sql = sql.replace("has_error >= ?", "has_error >= (? = 1)")
-    sql = sql.replace("has_error <= ?", "has_error <= (? = 1)")
+    sql = sql.replace("has_error = ?", "has_error = (? = 1)")
     if sql.startswith("1"):
         sql = f"true{sql[1:]}"
-    return Condition(sql.replace("?", "%s"), values)
+    condition = Condition(sql.replace("?", "%s"), values)
+    for part in conjuncts(condition_of(filters)):
+        if not isinstance(part, _BY_TERMS) or "*" in getattr(part, "name", ""):
+            asked = needed(part)
+            condition = condition if asked is None else condition.and_(Condition(*asked))
+    return condition
 
 
 def runs_of(filters: TraceFilter) -> Condition:
@@ -149,6 +157,16 @@ def nearest_with_terms(
     return sql.format(traces=traces), [*place.values, *rest.values, limit]
 
 
+def at(traces: str, request: PageRequest, places: Sequence[int]) -> tuple[str, Values]:
+    """SQL for the rows that match, at these places."""
+    condition = _matching(request.filters)
+    sql = (
+        f"{_SUMMARIES} WHERE seq = ANY(%s) AND {condition.sql} ORDER BY seq + 0 "
+        f"{direction(request)}"
+    )
+    return sql.format(traces=traces), [list(places), *condition.values]
+
+
 def by_terms(
     traces: str, request: PageRequest, terms: Condition, limit: int | None
 ) -> tuple[str, Values]:
@@ -190,10 +208,22 @@ def over_time(traces: str, filters: TraceFilter, tally: Tally) -> tuple[str, Val
     return sql, [tally.since, tally.width, *condition.values]
 
 
-def places(traces: str, filters: TraceFilter) -> tuple[str, Values]:
-    """SQL for the places of all runs that match, in any order."""
+def places(traces: str, filters: TraceFilter, only: str = "true") -> tuple[str, Values]:
+    """SQL for the places of all runs that match, and a condition, in any order."""
     condition = _matching(filters)
-    return f"SELECT seq FROM {traces} WHERE {condition.sql}", condition.values
+    return f"SELECT seq FROM {traces} WHERE {condition.sql} AND {only}", condition.values
+
+
+def between(
+    traces: str, columns: str, filters: TraceFilter, first: int, end: int
+) -> tuple[str, Values]:
+    """SQL for the rows that match, of places from one to before another, newest first."""
+    condition = _matching(filters)
+    sql = (
+        f"SELECT {columns} FROM {traces} WHERE seq >= %s AND seq < %s AND {condition.sql} "
+        "ORDER BY seq DESC"
+    )
+    return sql, [first, end, *condition.values]
 
 
 def first_and_last(traces: str, filters: TraceFilter, time: Clock) -> tuple[str, Values]:

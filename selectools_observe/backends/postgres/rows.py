@@ -9,9 +9,8 @@ import msgspec
 
 from ...model.checksum import checksum
 from ...model.codec import EncodedTrace
-from ...model.json_values import loads
-from ..server_rows import kept_summary, key_of, readable_id
-from ..terms import terms_of, unpack
+from ..sql.server_rows import kept_summary, key_of, readable_id
+from ..sql.terms import terms_of, unpack
 from .kept_calls import packed_calls
 
 COLUMNS = (
@@ -31,7 +30,7 @@ class TraceRow(msgspec.Struct, frozen=True, gc=False):
 
 def row_of(encoded: EncodedTrace) -> TraceRow:
     """The row of a trace."""
-    terms = list(unpack(terms_of(loads(encoded.metadata), encoded.facts, encoded.details)))
+    terms = unpack(terms_of(encoded.metadata, encoded.facts, encoded.details))
     usage = encoded.usage
     return TraceRow(
         encoded.run_id,
@@ -46,7 +45,7 @@ def row_of(encoded: EncodedTrace) -> TraceRow:
             encoded.facts.has_error,
             encoded.details.started_us,
             encoded.details.wall_ms,
-            terms,
+            f"{{{','.join(map(str, terms))}}}",  # a list would be looked through by the driver
             kept_summary(encoded),
             checksum(encoded.trace),
             encoded.trace,

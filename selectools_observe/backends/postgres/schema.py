@@ -15,7 +15,7 @@ from .address import Address
 if TYPE_CHECKING:  # it needs the driver, and the SQL alone does not
     from .session import Session
 
-VERSION = 2
+VERSION = 3
 
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS {schema};
@@ -41,7 +41,7 @@ CREATE TABLE {schema}.traces (
 CREATE UNIQUE INDEX traces_seq ON {schema}.traces (seq);
 CREATE INDEX traces_created ON {schema}.traces (created_us);
 CREATE INDEX traces_terms ON {schema}.traces USING gin (terms);
-{annotations}CREATE TABLE {schema}.store (version integer NOT NULL, epoch text NOT NULL);
+{others}CREATE TABLE {schema}.store (version integer NOT NULL, epoch text NOT NULL);
 CREATE VIEW {schema}.runs AS
   SELECT run_id, to_timestamp(created_us / 1000000.0) AS created_at, steps, total_ms, cost_usd,
     prompt_tokens, completion_tokens, has_error,
@@ -49,7 +49,7 @@ CREATE VIEW {schema}.runs AS
     convert_from(trace, 'UTF8')::json AS trace
   FROM {schema}.traces;
 """
-_ANNOTATIONS = """
+_OTHERS = """
 CREATE TABLE IF NOT EXISTS {schema}.annotations (
   key bytea NOT NULL REFERENCES {schema}.traces ON DELETE CASCADE,
   id text COLLATE "C" NOT NULL,
@@ -62,6 +62,34 @@ CREATE TABLE IF NOT EXISTS {schema}.annotations (
   PRIMARY KEY (key, id)
 );
 CREATE INDEX IF NOT EXISTS annotations_name ON {schema}.annotations (name);
+CREATE TABLE IF NOT EXISTS {schema}.kept_parts ( -- what parts add up to; may be emptied
+  kind text NOT NULL,                        -- sums or facets
+  level smallint NOT NULL,                   -- 0: 4,096 places in the order of saving; 1: 65,536
+  part bigint NOT NULL,                      -- the first of them, divided by so many
+  row_count bigint NOT NULL,                 -- as long as there are so many rows, they are the same
+  created_first bigint NOT NULL,             -- microseconds since 1970, as the three that follow
+  created_last bigint NOT NULL,
+  started_first bigint,
+  started_last bigint,
+  unstarted bigint NOT NULL,                 -- of how many runs nothing tells when they began
+  crc bigint NOT NULL,                       -- CRC-32 of the data
+  data bytea NOT NULL,                       -- MessagePack
+  PRIMARY KEY (kind, level, part)
+);
+CREATE TABLE IF NOT EXISTS {schema}.journals ( -- what runs under way did so far
+  record text COLLATE "C" NOT NULL,          -- who writes; as long as an advisory lock is held
+  run bigint NOT NULL,                       -- the number of a run in it
+  line bigint NOT NULL,
+  written_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  data bytea NOT NULL,                       -- a line as in a journal that is a file
+  PRIMARY KEY (record, run, line)
+);
+CREATE TABLE IF NOT EXISTS {schema}.words (  -- the words of runs, made later; may be emptied
+  seq bigint PRIMARY KEY,
+  words tsvector                             -- null: they are too many
+);
+CREATE INDEX IF NOT EXISTS words_words ON {schema}.words USING gin (words);
+CREATE INDEX IF NOT EXISTS words_many ON {schema}.words (seq) WHERE words IS NULL;
 """
 # Where the server can, LZ4: half of what the default costs a save, for a tenth more room.
 _COMPRESS = """
@@ -83,7 +111,7 @@ def ddl(schema: str) -> str:
         schema: The schema's name.
     """
     text = _TABLES + _COMPRESS + _RECORD
-    text = text.replace("{annotations}", _ANNOTATIONS.lstrip())
+    text = text.replace("{others}", _OTHERS.lstrip())
     return text.format(schema=schema, version=VERSION, epoch=uuid.uuid4().hex).strip() + "\n"
 
 
@@ -131,11 +159,11 @@ def _once(schema: str) -> str:
 
 async def _migrate(session: Session, address: Address) -> None:
     """Bring older tables to this version, in one transaction; who comes second does nothing."""
-    name = address.schema
+    name, added = address.schema, _OTHERS
     await session.transaction(
         [
             (f"SELECT pg_advisory_xact_lock({lock_key(name)})", [()]),
-            *((one, [()]) for one in _ANNOTATIONS.format(schema=name).split(";\n") if one.strip()),
+            *((one, [()]) for one in added.format(schema=name).split(";\n") if one.strip()),
             (f"ALTER TABLE {name}.traces ADD COLUMN IF NOT EXISTS calls bytea", [()]),
             (f"UPDATE {name}.store SET version = {VERSION} WHERE version < {VERSION}", [()]),
         ]

@@ -11,19 +11,16 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
+from ...extras import needs
+from ..sql.row import Row
 from .address import Address
 
-try:
+with needs("postgres", "A PostgreSQL store"):
     import psycopg
-except ImportError as missing:  # pragma: no cover - CI has it
-    raise ImportError(
-        'PostgreSQL stores need psycopg: pip install "selectools-observe[postgres]"'
-    ) from missing
 
-__all__ = ["AsyncSession", "BlockingSession", "Row", "Session", "Statement", "Values", "psycopg"]
+__all__ = ["AsyncSession", "BlockingSession", "Session", "Statement", "Values", "psycopg"]
 
 Values: TypeAlias = Sequence[Any]
-Row: TypeAlias = tuple[Any, ...]
 Statement: TypeAlias = tuple[str, Sequence[Values]]
 """SQL, and the values of each of its executions."""
 
@@ -44,6 +41,12 @@ class Session(Protocol):
 
     async def checked(self, before: Sequence[Statement], last: CheckedStatement) -> bool:
         """Execute statements in one transaction; whether the last of them did something."""
+
+    async def is_direct(self) -> bool:
+        """Whether the server itself is at the other end, and no pooler that lends its connections.
+
+        A pooler announces a process id of its own making, not that of the server which answers.
+        """
 
     @property
     def is_usable(self) -> bool:
@@ -69,7 +72,7 @@ class BlockingSession:
     async def open(cls, address: Address) -> BlockingSession:
         connection = psycopg.connect(address.conninfo, autocommit=True, prepare_threshold=None)
         session = cls(connection)
-        if await _may_prepare(address, session, connection.pgconn.backend_pid):
+        if await _may_prepare(address, session):
             connection.prepare_threshold = _PREPARE_AFTER
         return session
 
@@ -90,6 +93,10 @@ class BlockingSession:
                 cursor.executemany(_query(sql), values)
             cursor.execute(_query(last[0]), last[1])
             return cursor.fetchone() is not None
+
+    async def is_direct(self) -> bool:
+        ((pid,),) = await self.rows("SELECT pg_backend_pid()")
+        return bool(pid == self._connection.pgconn.backend_pid)
 
     @property
     def is_usable(self) -> bool:
@@ -118,8 +125,12 @@ class AsyncSession:
             address.conninfo, autocommit=True, prepare_threshold=None
         )
         session = cls(connection)
-        if await _may_prepare(address, session, connection.pgconn.backend_pid):
-            connection.prepare_threshold = _PREPARE_AFTER
+        try:
+            if await _may_prepare(address, session):
+                connection.prepare_threshold = _PREPARE_AFTER
+        except BaseException:  # cancelled
+            session.abandon()
+            raise
         return session
 
     async def rows(self, sql: str, values: Values = ()) -> list[Row]:
@@ -141,6 +152,10 @@ class AsyncSession:
             await cursor.execute(_query(last[0]), last[1])
             return await cursor.fetchone() is not None
 
+    async def is_direct(self) -> bool:
+        ((pid,),) = await self.rows("SELECT pg_backend_pid()")
+        return bool(pid == self._connection.pgconn.backend_pid)
+
     @property
     def is_usable(self) -> bool:
         return not self._connection.closed
@@ -157,15 +172,9 @@ class AsyncSession:
         await asyncio.sleep(seconds)
 
 
-async def _may_prepare(address: Address, session: Session, announced_pid: int) -> bool:
-    """Whether statements may be prepared: not where a pooler changes the server between them.
-
-    A pooler announces a process id of its own making, not that of the server which answers.
-    """
-    if address.prepares is not None:
-        return address.prepares
-    ((pid,),) = await session.rows("SELECT pg_backend_pid()")
-    return bool(pid == announced_pid)
+async def _may_prepare(address: Address, session: Session) -> bool:
+    """Whether statements may be prepared: not where a pooler changes the server between them."""
+    return await session.is_direct() if address.prepares is None else address.prepares
 
 
 def _query(sql: str) -> bytes:

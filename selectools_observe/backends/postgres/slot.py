@@ -88,8 +88,13 @@ class SessionSlot:
         if self._is_closed:
             raise StoreClosedError(self._address.shown)
         if self._session is None or not self._session.is_usable:
-            self._session = await self._kind.open(self._address)
-            await self._prepare(self._session)
+            session = await self._kind.open(self._address)
+            try:
+                await self._prepare(session)
+            except BaseException:  # cancelled, or refused: the next begins anew
+                session.abandon()
+                raise
+            self._session = session
             self._was_open = True
         return self._session
 

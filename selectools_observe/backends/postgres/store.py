@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from operator import itemgetter
 from typing import TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from ...errors import CorruptTraceError, StorageError
 from ...model.annotations import Annotation, Latest, in_order, latest_of
 from ...model.clock import Clock
 from ...model.codec import TraceType, encode
-from ...model.filters import TraceFilter
+from ...model.filters import TraceFilter, needed_text
+from ...model.groups import FacetCollector, GroupCollector, GroupPage
 from ...model.histogram import Tally
 from ...model.pagination import Position
 from ...model.rollups import Rollup
 from ...model.statistics import Collector
-from ...runtime.interface import Runtime
-from ..paging import PageRequest, PageRow
-from ..ranges import is_exact
-from ..server_base import LARGEST, ServerStore, SummaryRow
-from ..server_rows import annotations_of, key_of
-from . import annotation_rows, kept_calls, queries
+from ...model.text_query import TextQuery
+from ...runtime.interface import Runtime, run_sync
+from ..files.journal_file import RecoveryTarget
+from ..queries.latest_keys import ORDER, has_latest
+from ..queries.paging import PageRequest, PageRow
+from ..queries.rollup_sums import unpack_sums
+from ..queries.text_scan import MOST_AT_ONCE
+from ..sql.ranges import is_exact
+from ..sql.row import Row
+from ..sql.server_base import LARGEST, ServerStore, SummaryRow
+from ..sql.server_rows import annotations_of, key_of
+from . import annotation_rows, kept_calls, kept_parts, queries
 from .address import Address, parse_address
 from .connections import Connections
+from .direct import DirectConnection
+from .journal_table import JournalTable, recover
+from .kept_kinds import FacetsOfParts, SumsOfParts
+from .latest_groups import LatestGroups
 from .rows import TraceRow, row_of
-from .session import Row, psycopg
+from .session import Values, psycopg
+from .word_index import MANY_WAITING, MOST_NAMED, WordKeeper, WordLookup, WordTable
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 _EVERYTHING = TraceFilter()
 _RUNS_AT_ONCE = 4096  # of which statistics are made
+_NEWEST = 512  # runs that are read, whatever the index of words knows
 
 
 class PostgresStore(ServerStore[TraceRow, Connections]):
@@ -50,11 +68,40 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         self._address: Address = parse_address(url)
         self._traces = f"{self._address.schema}.traces"
         self._notes = f"{self._address.schema}.annotations"
+        self._word_table = WordTable(self._address.schema)
         super().__init__(runtime, self._address.shown, trace_type)
         self._numbering = ""
+        self._journals = JournalTable(self._address)
+        self._words = WordKeeper(self._address, self._make_parts)
 
     def _new_connections(self) -> Connections:
         return Connections(self._runtime, self._address, self._note_epoch)
+
+    @property
+    def journals(self) -> JournalTable:
+        return self._journals
+
+    async def _recover_into(self, keeper: RecoveryTarget) -> list[str]:
+        connections = self._connections.current()
+        try:
+            return await recover(self._address.schema, connections.write, keeper)
+        except StorageError as error:  # a user who may not see them
+            log.warning("the journals of runs are left as they are: %s", error)
+            return []
+
+    async def _close(self) -> None:
+        self._journals.close()
+        if self._words.is_working:
+            await self._compute(self._words.close)
+        await super()._close()
+
+    def _abandon(self) -> None:
+        self._words.abandon()
+        super()._abandon()
+
+    async def _save(self, traces: Sequence[TraceRow]) -> None:
+        await super()._save(traces)
+        self._words.used(len(traces))
 
     def _note_epoch(self, epoch: str) -> None:
         self._numbering = epoch
@@ -173,6 +220,54 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
             ask = replace(ask, after=Position(self._kind, before[0][0]), offset=0)
         return await super()._page(ask)
 
+    async def _likely_rows(self, ask: PageRequest) -> AsyncIterator[Sequence[PageRow]]:
+        query = needed_text(ask.filters)
+        words = None if query is None or not query.terms else await self._lookup(query)
+        if words is None or not words.done:
+            async for rows in super()._likely_rows(ask):
+                yield rows
+            return
+        if ask.oldest_first:
+            async for rows in self._named(words, ask):
+                yield rows
+            after = max(words.done, ask.after.key if ask.after is not None else 0)
+            async for rows in super()._likely_rows(_from(ask, Position(self._kind, after))):
+                yield rows
+            return
+        # What is common is found at once; what is newer than the index is read anyway.
+        seen = 0
+        async for rows in super()._likely_rows(ask):
+            yield rows
+            seen += len(rows)
+            if rows and seen >= _NEWEST and rows[-1].key <= words.done + 1:
+                async for named in self._named(words, _from(ask, self._position(rows[-1]))):
+                    yield named
+                return
+
+    async def _lookup(self, query: TextQuery) -> WordLookup | None:
+        try:
+            ((done, newest),) = await self._connections.current().scan(self._word_table.marks)
+        except StorageError as error:  # a user who may not read it
+            log.warning("the index of words is not used: %s", error)
+            return None
+        if newest - done > MANY_WAITING:
+            self._words.wake()
+        return WordLookup(query, done)
+
+    async def _named(self, words: WordLookup, ask: PageRequest) -> AsyncIterator[Sequence[PageRow]]:
+        """The rows that match the rest, of those that the index of words names."""
+        while True:
+            sql, values = self._word_table.named(words, ask)
+            places = [row[0] for row in await self._connections.current().count(sql, values)]
+            for start in range(0, len(places), MOST_AT_ONCE):
+                some = places[start : start + MOST_AT_ONCE]
+                found = queries.at(self._traces, ask, some)
+                rows = await self._connections.current().scan_summaries(*found)
+                yield await self._chosen(ask.filters, rows)
+            if len(places) < MOST_NAMED:
+                return
+            ask = _from(ask, Position(self._kind, places[-1]))
+
     def _narrowing(self, filters: TraceFilter) -> queries.Condition | None:
         return queries.narrowing(self._notes, filters)
 
@@ -190,14 +285,124 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
     async def _statistics(self, filters: TraceFilter, collector: Collector) -> None:
         if collector.other_keys or not is_exact(filters):
             return await super()._statistics(filters, collector)
-        places = await self._places(filters)
-        for some in _in_parts(places):
-            rows = await self._kept(some)
-            await self._compute(partial(kept_calls.add_runs, collector, rows))
-        for some in _in_parts(await self._annotated(places)):
+        places: Sequence[int] | None = None
+        is_by_start = collector.time == "started_at" or not collector.counts_times
+        if is_by_start and kept_parts.can_use(filters):
+            await self._add_sums(filters, collector)
+        else:
+            places = await self._places(filters)
+            left = await self._without_sums(places, collector) if is_by_start else places
+            for some in _in_parts(left):
+                rows = await self._kept(some)
+                await self._compute(partial(kept_calls.add_runs, collector, rows))
+        for some in _in_parts(await self._annotated(filters, places)):
             annotated = await self._chosen(_EVERYTHING, await self._summaries_at(some))
             await self._add_annotations(collector, annotated)
         return None
+
+    async def _without_sums(self, places: Sequence[int], collector: Collector) -> Sequence[int]:
+        """Count the runs of whole parts by what these add up to; the places of the others."""
+        counted: set[int] = set()
+        for part in await self._kept_parts(SumsOfParts()).whole(places):
+            if await self._has_added(part, collector):
+                counted.update(part.blocks)
+        return [place for place in places if place >> kept_parts.BLOCK_BITS not in counted]
+
+    async def _add_sums(self, filters: TraceFilter, collector: Collector) -> None:
+        """Count the runs of some time by what parts of the table add up to."""
+        kind = SumsOfParts()
+        for part in await self._parts(kind, filters):
+            if await self._has_added(part, collector):
+                continue
+            async for rows in self._rows_within(kind, filters, part):
+                await self._compute(partial(kept_calls.add_runs, collector, rows))
+
+    async def _has_added(self, part: kept_parts.Part, collector: Collector) -> bool:
+        """Count the runs of a part by what it adds up to; False if that is not kept or enough."""
+        sums = None if part.data is None else unpack_sums(part.data)
+        if sums is None or not collector.can_add(sums):
+            return False
+        await self._compute(partial(collector.add_sums, sums))
+        return True
+
+    async def _facets(self, filters: TraceFilter, collector: FacetCollector) -> None:
+        if not kept_parts.can_use(filters):
+            return await super()._facets(filters, collector)
+        kind = FacetsOfParts(self._where)
+        for part in await self._parts(kind, filters):
+            if part.data is not None:
+                with suppress(msgspec.MsgspecError):
+                    await self._compute(partial(kind.add_part, collector, part.data))
+                    continue
+            async for rows in self._rows_within(kind, filters, part):
+                await self._compute(partial(kind.add_rows, collector, rows))
+        for some in _in_parts(await self._annotated(filters, None)):
+            for row in await self._chosen(_EVERYTHING, await self._summaries_at(some)):
+                collector.add_labels(row.summary)
+        return None
+
+    async def _group_page(
+        self,
+        filters: TraceFilter,
+        collector: GroupCollector,
+        order_by: str,
+        limit: int,
+        cursor: str | None,
+    ) -> GroupPage:
+        if order_by == ORDER and has_latest(filters, collector.by):
+            blocks = await self._kept_parts(SumsOfParts()).blocks()
+            groups = LatestGroups(self._traces, collector.by, self._read_rows)
+            page = None if blocks is None else await groups.page(blocks, limit, cursor)
+            if page is not None:
+                return page
+        return await super()._group_page(filters, collector, order_by, limit, cursor)
+
+    async def _read_rows(self, sql: str, values: Values) -> Sequence[PageRow]:
+        rows = await self._connections.current().scan_summaries(sql, values)
+        return await self._chosen(_EVERYTHING, rows)
+
+    async def _parts(self, kind: kept_parts.Kind, filters: TraceFilter) -> list[kept_parts.Part]:
+        """All rows that may match a filter of times, with what is kept of them."""
+        return await self._kept_parts(kind).parts(filters)
+
+    def _make_parts(self, connection: DirectConnection) -> bool:
+        """Make some of what is kept of parts, in idle time; whether there is more."""
+
+        async def ask(sql: str, values: Values) -> list[Row]:
+            return connection.rows(sql, *values)
+
+        async def compute(work: Callable[[], T]) -> T:
+            return work()
+
+        for kind in (SumsOfParts(), FacetsOfParts(self._where)):
+
+            async def read(first: int, end: int, columns: str = kind.columns) -> list[Row]:
+                return await ask(*queries.between(self._traces, columns, _EVERYTHING, first, end))
+
+            kept = kept_parts.KeptParts(kind, self._address.schema, ask, read, compute)
+            if run_sync(kept.make_some()):
+                return True
+        return False
+
+    def _kept_parts(self, kind: kept_parts.Kind) -> kept_parts.KeptParts:
+        read = partial(self._rows_between, kind, _EVERYTHING)
+        ask = self._connections.current().count
+        return kept_parts.KeptParts(kind, self._address.schema, ask, read, self._compute)
+
+    async def _rows_within(
+        self, kind: kept_parts.Kind, filters: TraceFilter, part: kept_parts.Part
+    ) -> AsyncIterator[list[Row]]:
+        """The rows of a part that match, some at a time, newest first."""
+        for end in range(part.end, part.first, -_RUNS_AT_ONCE):
+            first = max(part.first, end - _RUNS_AT_ONCE)
+            yield await self._rows_between(kind, filters, first, end)
+
+    async def _rows_between(
+        self, kind: kept_parts.Kind, filters: TraceFilter, first: int, end: int
+    ) -> list[Row]:
+        """The rows that match, of places from one to before another, newest first."""
+        sql, values = queries.between(self._traces, kind.columns, filters, first, end)
+        return await self._connections.current().count(sql, values)
 
     async def _places(self, filters: TraceFilter) -> Sequence[int]:
         """The places of all runs that match, newest first."""
@@ -205,11 +410,14 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         places = sorted((place for (place,) in found), reverse=True)
         return places if filters.limit is None else places[: filters.limit]
 
-    async def _annotated(self, places: Sequence[int]) -> Sequence[int]:
-        """Those of these places whose runs have annotations."""
-        sql = f"SELECT seq FROM {self._traces} WHERE key IN (SELECT key FROM {self._notes})"
-        found = {row[0] for row in await self._connections.current().count(sql)}
-        return [place for place in places if place in found] if found else []
+    async def _annotated(self, filters: TraceFilter, places: Sequence[int] | None) -> Sequence[int]:
+        """The places of runs that match and have annotations, among these if given."""
+        only = f"key IN (SELECT key FROM {self._notes})"
+        sql, values = queries.places(self._traces, filters, only)
+        found = {row[0] for row in await self._connections.current().count(sql, values)}
+        if places is None or not found:
+            return sorted(found, reverse=True)
+        return [place for place in places if place in found]
 
     async def _kept(self, places: Sequence[int]) -> list[Row]:
         """What `kept_calls` takes of the runs at these places, newest first."""
@@ -254,6 +462,11 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
 
     def _place_of(self, run_id: str) -> str:
         return f"{self._where}, table {self._traces}, run_id {run_id!r}"
+
+
+def _from(ask: PageRequest, after: Position) -> PageRequest:
+    """The page that begins after a place."""
+    return replace(ask, after=after, limit=None, offset=0)
 
 
 def _in_parts(places: Sequence[int]) -> Iterator[Sequence[int]]:

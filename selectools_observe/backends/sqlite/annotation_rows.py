@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ...model import timestamps
 from ...model.annotations import (
     Annotation,
     Latest,
@@ -16,7 +17,6 @@ from ...model.annotations import (
     stamped,
 )
 from ...model.checksum import checksum
-from .. import timestamps
 from .rows import stored_bytes, warn_once
 from .transaction import transaction
 

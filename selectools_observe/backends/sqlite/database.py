@@ -13,8 +13,8 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 from ...errors import StorageError
 from ...protocols import Durability
 from ...runtime.fork import ForkSafeLock
-from .. import error_mapping
-from ..private_files import check_regular, create, make_folder
+from ..files import error_mapping
+from ..files.private_files import check_regular, create, make_folder
 from . import wal
 from .connection import Connection, SharedConnection, identity_of
 from .foreign_objects import refuse_foreign_objects
@@ -87,7 +87,7 @@ class Database:
                     self._shared = SharedConnection(":memory:", **options)
                 return self._shared
         for part in ("", "-wal", "-shm", "-journal"):
-            check_regular(file + part)
+            check_regular(file + part, one_name=part != "")
         make_folder(os.path.dirname(file))
         create(file)
         before = identity_of(file)

@@ -37,6 +37,8 @@ _INDEXES = """
     FROM pragma_index_list(?) AS i JOIN pragma_index_xinfo(i.name) AS k WHERE k.key
     GROUP BY i.name HAVING i."unique" OR i.partial OR min(k.cid) < -1
 """
+LAST_ROW = 2**62
+"""A row's number that no store reaches; each save takes the next one."""
 _QUOTED = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/""", re.DOTALL
 )
@@ -68,6 +70,7 @@ def foreign_objects(connection: sqlite3.Connection) -> list[str]:
         *(f"a check of {name!r}" for name, sql in tables.items() if _has_check(sql)),
         *_foreign_columns(connection, tables),
         *_foreign_indexes(connection, tables),
+        *_last_rows(connection, tables),
     ]
 
 
@@ -90,6 +93,19 @@ def _foreign_indexes(connection: sqlite3.Connection, tables: Collection[str]) ->
             yield f"index {index!r} on {name!r}" if index else f"a unique column of {name!r}"
         if any(not index for index, *_ in own - found):
             yield f"{name!r} without its key"
+
+
+def _last_rows(connection: sqlite3.Connection, tables: Collection[str]) -> Iterator[str]:
+    """Rows after which there is none: each save takes the next number."""
+    for name in {"traces", "trace_newest"}.intersection(map(str.lower, tables)):
+        of = "max(rowid)" if name == "traces" else "max(deleted)"
+        try:
+            (last,) = connection.execute(f"SELECT {of} FROM {name}").fetchone()
+        except sqlite3.OperationalError:  # WITHOUT ROWID, or other columns than ours
+            yield f"{name!r} of another form"
+            continue
+        if last is not None and not (isinstance(last, int) and last < LAST_ROW):
+            yield f"row {_text(last)} of {name!r}"
 
 
 def _indexes(connection: sqlite3.Connection, table: str) -> set[tuple[str, ...]]:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import starmap
 from typing import Any, TypeAlias, cast
 from zlib import crc32
 
 import msgspec
 
+from ...model import timestamps
 from ...model.checksum import checksum
 from ...model.codec import EncodedTrace
 from ...model.details import cost_of
 from ...model.json_values import dumps_slowly, loads, replace_foreign
 from ...model.trace import TraceSummary
-from .. import timestamps
 
 LONG = 1024
 """Bytes of metadata that are not written a second time."""
@@ -44,48 +45,67 @@ _encoder = msgspec.json.Encoder(enc_hook=replace_foreign)
 _page_decoder = msgspec.json.Decoder(list[_Array])
 
 
-def to_bytes(trace: EncodedTrace, created_at: datetime, readable: bytes | None = None) -> bytes:
+class SummaryParts(msgspec.Struct, frozen=True, gc=False):
+    """The JSON of a run's summary, before and after the one field that is not known before it is
+    saved.
+    """
+
+    before: bytes
+    after: bytes
+
+    def saved_at(self, moment: bytes) -> bytes:
+        """The whole summary, with the time of the save as `moment_of` gives it."""
+        return b"".join((self.before, moment, self.after))
+
+
+def moment_of(created_at: datetime) -> bytes:
+    """The time of a save as it is written in summaries."""
+    return _encoder.encode(created_at)
+
+
+def summary_parts(trace: EncodedTrace, readable: bytes | None = None) -> SummaryParts:
     """The JSON of a run's summary.
 
     Args:
         trace: The run; its ``metadata`` is what ``traces`` holds.
-        created_at: When it was saved.
         readable: What its metadata counts as, if that cannot be read.
     """
     metadata = trace.metadata if readable is None else readable
     usage, details = trace.usage, trace.details
     is_long = len(metadata) > LONG
-    fields = (
-        trace.run_id, trace.steps, trace.total_ms, created_at,
+    after = (
         None if is_long else msgspec.Raw(metadata), usage.prompt_tokens, usage.completion_tokens,
         cost_of(usage, details), trace.facts.has_error, details.name, details.input,
         details.output, details.session_id, details.user_id, details.agent, details.tags,
         details.outcome, details.started_at, details.wall_ms, checksum(trace.metadata),
         *((True,) if is_long else ()),
     )  # fmt: skip
+    before = _encoder.encode((trace.run_id, trace.steps, trace.total_ms))
     try:
-        return _encoder.encode(fields)
+        written = _encoder.encode(after)
     except Exception:  # noqa: BLE001 - lone surrogates, which are written in another way
-        slow = list[Any](fields)
-        slow[_METADATA] = None if is_long else loads(metadata)
-        return dumps_slowly(slow)
+        written = dumps_slowly([None if is_long else loads(metadata), *after[1:]])
+    return SummaryParts(before[:-1] + b",", b"," + written[1:])
 
 
-def summaries_of_page(stored: Sequence[bytes], checksums: Sequence[int]) -> list[TraceSummary]:
+def summaries_of_page(stored: Sequence[bytes], checksums: tuple[int, ...]) -> list[TraceSummary]:
     """The summaries of rows that are as we wrote them, as most are.
 
     Raises:
         ValueError: Some are not, or hold what only `summary_of` can read.
         TypeError: Likewise.
     """
-    if [*map(crc32, stored)] != checksums:  # `checksum` is for what is long
+    if tuple(map(crc32, stored)) != checksums:  # `checksum` is for what is long
         raise ValueError(WRONG_CHECKSUM)
     page = b"[%b]" % b",".join(stored)
     found: Sequence[tuple[Any, ...]] = _page_decoder.decode(page)
     if len(found) != len(stored):
         raise ValueError("not an array each")
     if len(page) <= _SHARED:
-        return [_make(*fields[:_FIELDS]) for fields in found]
+        summaries = list(starmap(_make, found))
+        for summary in summaries:  # the checksum stands where annotations do
+            summary.annotations = {}
+        return summaries
     return [
         _make(*fields[:_METADATA], fields[_METADATA].copy(), *fields[_METADATA + 1 : _FIELDS])
         for fields in found

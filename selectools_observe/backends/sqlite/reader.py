@@ -7,14 +7,18 @@ import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
+
+import msgspec
 
 from ...errors import CorruptTraceError
 from ...model.checksum import checksum
 from ...model.codec import LARGE
 from ...model.filters import (
     TraceFilter,
+    are_within_bounds,
     asks_for_facts,
     needed_annotations,
     order_of,
@@ -25,18 +29,19 @@ from ...model.ordering import Order, SortKey
 from ...model.trace import TraceSummary
 from ...model.validation import is_storable_id
 from ...runtime.gil import GilYielder
-from ..paging import PageRequest, PageRow
-from ..row_queries import Loaded
+from ..queries.paging import PageRequest, PageRow, PlacedSummaries
+from ..queries.row_queries import EVERYTHING, Loaded
+from ..sql.ranges import Ranges, is_told_by_ranges
+from ..sql.row import Row
 from . import annotation_rows
 from .index.candidates import CandidateQuery, bounds_of, check_order
 from .index.index_upkeep import index_everything
 from .index.ordered import first_ids
-from .kept_summary import WRONG_CHECKSUM
+from .kept_summary import WRONG_CHECKSUM, summaries_of_page
 from .rows import SUMMARIES, column, facets_from_json, stored_bytes, summaries_of_rows
-from .transaction import one_moment
+from .transaction import one_moment, undo
 
 ItemT = TypeVar("ItemT")
-Row: TypeAlias = tuple[Any, ...]
 
 # Counting keys is faster than counting facets; what nobody can read stays pending for ever.
 _COUNT_INDEXED = "SELECT (SELECT count(*) FROM traces) - (SELECT count(*) FROM trace_pending)"
@@ -49,6 +54,7 @@ _COUNT_FOREIGN = """
 
 # Rows read at once, between two moments in which other threads may run.
 ROWS_AT_ONCE = 256
+_FEWEST_AT_ONCE = 8
 
 
 _LOAD = """
@@ -58,6 +64,19 @@ _LOAD = """
 _BY_FACETS = """
     SELECT id, summary, summary_crc
     FROM (SELECT * FROM trace_facets f WHERE EXISTS (SELECT 1 FROM traces WHERE rowid = f.id))
+"""
+_NEWEST = f"""
+    {SUMMARIES} WHERE t.rowid < ? AND NOT EXISTS (SELECT 1 FROM trace_annotations)
+    ORDER BY t.rowid DESC LIMIT ?
+"""
+# Of the newest rows alone: where few match, blocks are to be left out first.
+_NEWEST_IN_RANGES = """
+    SELECT id, summary, summary_crc
+    FROM trace_facets CROSS JOIN (SELECT rowid AS there FROM traces) ON there = id
+    WHERE id < ? AND id > ifnull(?, (SELECT max(id) FROM trace_facets)) - ? AND {condition}
+    AND NOT EXISTS (SELECT 1 FROM trace_annotations)
+    AND NOT EXISTS (SELECT 1 FROM trace_pending WHERE NOT unreadable)
+    ORDER BY id DESC LIMIT ?
 """
 LOAD_ONE = f"{_LOAD} = ?"
 NEWEST_ID = "SELECT max(rowid) FROM traces"
@@ -111,18 +130,60 @@ def place_of(where: str, run_id: str) -> str:
     return f"{where}, table traces, run_id {run_id!r}"
 
 
-def page(connection: sqlite3.Connection, where: str, ask: PageRequest) -> list[PageRow]:
+def page(connection: sqlite3.Connection, where: str, ask: PageRequest) -> Sequence[PageRow]:
     """The summaries of a page, read at one moment; unreadable rows are skipped."""
     if ask.limit == 0:
         return []
+    if (found := _newest(connection, ask)) is not None:
+        return found
     catch_up(connection, where)
     order = None if ask.filters.order_by is None else order_of(ask.filters)
     if order is not None:
         with one_moment(connection):
             return _ordered(connection, where, ask, order)
-    with one_moment(connection), closing(rows_found(connection, where, ask)) as found:
+    with one_moment(connection), closing(rows_found(connection, where, ask)) as matches:
         stop = None if ask.limit is None else min(ask.offset + ask.limit, sys.maxsize)
-        return list(islice(found, min(ask.offset, sys.maxsize), stop))
+        return list(islice(matches, min(ask.offset, sys.maxsize), stop))
+
+
+def _newest(connection: sqlite3.Connection, ask: PageRequest) -> Sequence[PageRow] | None:
+    """A small page of all runs, or of a range of them, by one statement, as most are asked for.
+
+    None if it takes more: where runs have annotations, some are of another program or damaged, or
+    few of the newest are in the range.
+    """
+    limit = ROWS_AT_ONCE + 1 if ask.limit is None else ask.limit
+    if ask.offset or ask.oldest_first or ask.newest is not None or limit > ROWS_AT_ONCE:
+        return None
+    is_every = ask.filters is EVERYTHING
+    if not is_every and not is_told_by_ranges(ask.filters):
+        return None
+    undo(connection)
+    last = () if ask.after is None else (ask.after.key,)
+    before = last[0] if last else sys.maxsize
+    if is_every:
+        rows = connection.execute(_NEWEST, (before, limit)).fetchall()
+    else:
+        condition, values = Ranges(ask.filters).of_facets()
+        question = _newest_in_ranges(condition)
+        among = [before, ask.after and before, ROWS_AT_ONCE, *values, limit]
+        rows = connection.execute(question, among).fetchall()
+    if len(rows) < (1 if is_every else limit):
+        return None
+    ids, stored, checksums = zip(*rows, strict=True)
+    check_order((*last, *ids), ask)
+    try:
+        summaries = summaries_of_page(stored, checksums)
+        if not is_every and not are_within_bounds(ask.filters, summaries):
+            return None  # the index is damaged
+    except (TypeError, ValueError, msgspec.MsgspecError):
+        return None
+    return PlacedSummaries(ids, summaries)
+
+
+@lru_cache(maxsize=64)
+def _newest_in_ranges(condition: str) -> str:
+    return _NEWEST_IN_RANGES.format(condition=condition)
 
 
 def _ordered(
@@ -236,14 +297,17 @@ def _in_order(
     order = "ASC" if ask.oldest_first else "DESC"
     yielder, may_match = GilYielder(), summary_test(ask.filters)
     last = () if ask.after is None else (ask.after.key,)
+    given = 0
     for condition, values in parts:
         rows = connection.execute(f"{select} WHERE {condition} ORDER BY 1 {order}", values)
-        while some := rows.fetchmany(_at_once(ask)):
+        while some := rows.fetchmany(_at_once(ask, given)):
             ids = [row[0] for row in some]
             check_order((*last, *ids), ask)
             last = (ids[-1],)
-            found = zip(ids, _summaries_of(connection, where, some), strict=True)
-            yield from [PageRow(row_id, s) for row_id, s in found if s is not None and may_match(s)]
+            summaries = zip(ids, _summaries_of(connection, where, some), strict=True)
+            found = [PageRow(key, s) for key, s in summaries if s is not None and may_match(s)]
+            given += len(found)
+            yield from found
             yielder.maybe_yield()
 
 
@@ -257,10 +321,11 @@ def _matching(
             yield found
 
 
-def _at_once(ask: PageRequest) -> int:
+def _at_once(ask: PageRequest, given: int = 0) -> int:
     """A small page should not read many rows to give few; a large one should not ask often."""
-    wanted = ROWS_AT_ONCE if ask.limit is None else ask.offset + ask.limit
-    return min(wanted, ROWS_AT_ONCE)
+    if ask.limit is None:
+        return ROWS_AT_ONCE
+    return min(max(ask.offset + ask.limit - given, _FEWEST_AT_ONCE), ROWS_AT_ONCE)
 
 
 def _summaries(
@@ -373,7 +438,7 @@ def _most(limit: int | None) -> int:
     return sys.maxsize if limit is None else min(limit, sys.maxsize)
 
 
-def fetch_all(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
+def fetch_all(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> Sequence[Row]:
     """The rows of one statement."""
     return connection.execute(sql, parameters).fetchall()
 

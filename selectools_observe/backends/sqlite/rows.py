@@ -7,10 +7,11 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
+from ...model import timestamps
 from ...model.checksum import checksum
 from ...model.codec import LARGE, EncodedTrace, decode
 from ...model.details import RunDetails, details_of, make_summary
@@ -18,10 +19,15 @@ from ...model.facets import facts_of, usage_of
 from ...model.json_values import loads
 from ...model.text_query import may_fold, may_hide
 from ...model.trace import AgentTrace, TraceFacts, TraceSummary, TraceUsage
-from .. import timestamps
-from ..terms import terms_of
-from . import kept_summary
-from .kept_summary import summaries_of_page, summary_of
+from ..sql.row import Row
+from ..sql.terms import terms_of
+from .kept_summary import (
+    SummaryParts,
+    moment_of,
+    summaries_of_page,
+    summary_of,
+    summary_parts,
+)
 
 _NO_FACTS = TraceFacts(None, has_error=False)
 
@@ -64,41 +70,85 @@ class StepFacts(NamedTuple):
 
 
 class WrittenTrace(msgspec.Struct, frozen=True, gc=False):
-    """A trace on its way into the database."""
+    """A trace on its way into the database.
 
-    encoded: EncodedTrace
-    terms: bytes
+    Attributes:
+        columns: What is known of its row before it is saved.
+        summary: What is kept of it as a summary.
+        trace: Its JSON.
+        known_crc: The checksum of that, if it is known yet.
+        created_at: When it is to have been saved; None: when it is.
+    """
+
+    columns: tuple[Any, ...]
+    summary: SummaryParts
+    trace: bytes
     known_crc: int | None
-    hides_words: bool
     created_at: datetime | None = None
 
     @property
     def run_id(self) -> str:
-        return self.encoded.run_id
+        run_id: str = self.columns[0]
+        return run_id
 
-    @property
-    def trace_crc(self) -> int:
-        """The checksum of the trace's JSON."""
-        return checksum(self.encoded.trace) if self.known_crc is None else self.known_crc
+    def row(self, saved: Moment) -> tuple[Any, ...]:
+        """What goes into ``incoming_traces`` when it is saved."""
+        if self.created_at is not None:
+            saved = Moment.of(self.created_at)
+        summary = self.summary.saved_at(saved.in_summaries)
+        trace_crc = checksum(self.trace) if self.known_crc is None else self.known_crc
+        return (*self.columns, trace_crc, saved.text, saved.us, summary, checksum(summary))
+
+
+class Moment(NamedTuple):
+    """A time of saving in the three forms in which it is kept."""
+
+    text: str
+    us: int
+    in_summaries: bytes
+
+    @classmethod
+    def of(cls, moment: datetime) -> Self:
+        return cls(
+            timestamps.to_text(moment), timestamps.to_microseconds(moment), moment_of(moment)
+        )
+
+
+WRITTEN_COLUMNS = (
+    "run_id", "steps", "total_ms", "metadata", "trace_json", "has_error", "prompt_tokens",
+    "completion_tokens", "cost_usd", "started_us", "wall_ms", "hides_words", "terms", "trace_crc",
+    "created_at", "created_us", "summary", "summary_crc",
+)  # fmt: skip
+"""The columns of `WrittenTrace.row`."""
 
 
 def to_write(encoded: EncodedTrace) -> WrittenTrace:
-    """The trace with its index terms, which are those of what is stored, not of what was given."""
-    terms = terms_of(loads(encoded.metadata), encoded.facts, encoded.details)
-    trace = encoded.trace
+    """The trace with all of its row that is known before it is saved.
+
+    Its index terms are those of what is stored, not of what was given.
+    """
+    trace, usage, facts, details = encoded.trace, encoded.usage, encoded.facts, encoded.details
     # What takes milliseconds for a large one, an event loop can spend better.
     if len(trace) > LARGE:
-        return WrittenTrace(encoded, terms, None, not (encoded.shows_words and trace.isascii()))
-    hides = may_fold(trace) if encoded.shows_words else may_hide(trace)
-    return WrittenTrace(encoded, terms, checksum(trace), hides)
+        hides = not (encoded.shows_words and trace.isascii())
+    else:
+        hides = may_fold(trace) if encoded.shows_words else may_hide(trace)
+    columns = (
+        encoded.run_id, encoded.steps, encoded.total_ms, encoded.metadata, trace, facts.has_error,
+        usage.prompt_tokens, usage.completion_tokens, usage.cost_usd, details.started_us,
+        details.wall_ms, hides, terms_of(encoded.metadata, facts, details),
+    )  # fmt: skip
+    crc = None if len(trace) > LARGE else checksum(trace)
+    return WrittenTrace(columns, summary_parts(encoded), trace, crc)
 
 
 def summaries_of_rows(
-    connection: sqlite3.Connection, where: str, rows: Sequence[tuple[Any, ...]]
+    connection: sqlite3.Connection, where: str, rows: Sequence[Row]
 ) -> Sequence[TraceSummary | None]:
     """The summaries of rows of `SUMMARIES`, None for each that is damaged."""
     try:
-        return summaries_of_page([row[1] for row in rows], [row[2] for row in rows])
+        _, stored, checksums = zip(*rows, strict=True) if rows else ((), (), ())
+        return summaries_of_page(stored, checksums)
     except (TypeError, ValueError, msgspec.MsgspecError):
         return [_unusual_summary(connection, where, *row) for row in rows]
 
@@ -209,7 +259,7 @@ def facets_of(
         reported.usage, reported.details,
     )  # fmt: skip
     readable = None if _object(metadata) is not None else b"{}"
-    kept = kept_summary.to_bytes(encoded, summary.created_at, readable)
+    kept = summary_parts(encoded, readable).saved_at(moment_of(summary.created_at))
     return FacetsRow(
         row_id,
         timestamps.to_microseconds(summary.created_at),
@@ -224,7 +274,7 @@ def facets_of(
         int(may_hide(trace_json)),
         checksum(kept),
         checksum(trace_json),
-        terms_of(summary.metadata, reported.facts, reported.details),
+        terms_of(readable or metadata, reported.facts, reported.details),
         kept,
     )
 

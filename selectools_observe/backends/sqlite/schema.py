@@ -97,13 +97,15 @@ _ROLLUPS = (
         block INTEGER PRIMARY KEY,
         runs BLOB NOT NULL,
         calls BLOB NOT NULL,
-        crc INTEGER NOT NULL
+        runs_crc INTEGER NOT NULL,
+        calls_crc INTEGER NOT NULL
     )
     """,
     """
     CREATE TABLE trace_rollup_sums (
         level INTEGER NOT NULL,
         part INTEGER NOT NULL,
+        runs INTEGER NOT NULL,
         sums BLOB NOT NULL,
         crc INTEGER NOT NULL,
         PRIMARY KEY (level, part)
@@ -241,8 +243,8 @@ INDEX = (
 
 # What came to be within this version: a file may lack it.
 _ADDED = {
-    "trace_annotations": _ANNOTATIONS, "trace_rollup_sums": _ROLLUPS,
-    "trace_words_missed": _WORD_MARKS,
+    ("trace_annotations", "crc"): _ANNOTATIONS, ("trace_rollups", "runs_crc"): _ROLLUPS,
+    ("trace_words_missed", "id"): _WORD_MARKS,
 }  # fmt: skip
 _HAS_ALL_COLUMNS = """
     SELECT 1 WHERE EXISTS (
@@ -316,9 +318,19 @@ def _has_index(connection: sqlite3.Connection) -> bool:
     )
 
 
+def _lacking(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
+    """The statements that make what came to be within this version, as far as it is lacking."""
+    question = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
+    return [
+        statements
+        for names, statements in _ADDED.items()
+        if connection.execute(question, names).fetchone() is None
+    ]
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the file to this version, in one transaction."""
-    if _has_index(connection) and has_tables(connection, *_ADDED):
+    if _has_index(connection) and not _lacking(connection):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -330,10 +342,9 @@ def migrate(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
             make_index(connection)
             connection.execute(f"PRAGMA user_version = {VERSION}")
-        for table, statements in _ADDED.items():
-            if not has_tables(connection, table):
-                for statement in statements:
-                    connection.execute(statement)
+        for statements in _lacking(connection):
+            for statement in statements:
+                connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

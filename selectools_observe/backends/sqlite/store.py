@@ -27,18 +27,19 @@ from ...runtime.loop_local import LoopLocal
 from ...runtime.worker import Worker
 from ..base import checked_path
 from ..file_base import FileCore
-from ..paging import PageRequest, PageRow
-from ..progress import Done, Steps, take
-from ..row_queries import Loaded
+from ..files.progress import Done, Steps, take
+from ..queries.latest_keys import ORDER, has_latest
+from ..queries.paging import PageRequest, PageRow
+from ..queries.row_queries import Loaded
+from ..sql.row import Row
 from . import reader, wal
 from .annotation_rows import annotations_of_runs
 from .connection import Connection
 from .database import FAULTS, Database, Purpose
-from .index import counter
 from .index.ordered import can_order
 from .index.text_search import TextSearch
 from .index.word_keeper import WordKeeper
-from .rollups import latest_groups
+from .rollups import counts, latest_groups
 from .rollups.aggregation import can_aggregate
 from .rollups.rollup_upkeep import make_rollups
 from .rollups.totals import add_facets, add_up, can_add_up, group_page
@@ -121,10 +122,10 @@ class SQLiteStore(FileCore[WrittenTrace]):
         return search.page
 
     async def _count(self, filters: TraceFilter) -> int:
-        return await self._loop_local.current().count(counter.count, self._where, filters)
+        return await self._loop_local.current().count(counts.count, self._where, filters)
 
     async def _histogram(self, filters: TraceFilter, buckets: int, time: Clock) -> TraceHistogram:
-        work = counter.histogram
+        work = counts.histogram
         return await self._loop_local.current().count(work, self._where, filters, buckets, time)
 
     async def _statistics(self, filters: TraceFilter, collector: Collector) -> None:
@@ -145,17 +146,16 @@ class SQLiteStore(FileCore[WrittenTrace]):
     ) -> GroupPage:
         if can_aggregate(filters) and stored_key(collector.by) is not None:
             await self._make_rollups(sums=False)
-            if order_by == latest_groups.ORDER and latest_groups.has_latest(filters, collector.by):
+            if order_by == ORDER and has_latest(filters, collector.by):
                 work = latest_groups.latest_page
                 told = await self._loop_local.current().count(
                     work, self._where, collector.by, limit, cursor
                 )
                 if told is not None:
                     return told
-            page = partial(collector.page, order_by, limit, cursor)
             state = self._loop_local.current()
             found = await state.count(
-                partial(group_page, page=page), self._where, filters, collector
+                group_page, self._where, filters, collector, order_by, limit, cursor
             )
             if found is not None:
                 return found
@@ -308,7 +308,12 @@ class _LoopState:
         self._runtime = runtime
         to_write = Purpose(
             database,
-            lambda connection: Writer(connection, database.where, lambda: database.log_limit),
+            lambda connection: Writer(
+                connection,
+                database.where,
+                lambda: database.log_limit,
+                has_idle_thread=not database.is_private,
+            ),
             lambda writer: writer.connection.is_current(),
         )
         to_read = Purpose(database, lambda connection: connection, Connection.seems_current)
@@ -357,7 +362,7 @@ class _LoopState:
 
     async def _fetch(
         self, worker: Worker[Any], sql: str, parameters: Sequence[Any] = ()
-    ) -> list[tuple[Any, ...]]:
+    ) -> Sequence[Row]:
         """The rows of one statement that reads."""
         if self._database.is_private:  # others may be within a transaction, on the same connection
             return await self._do(worker, reader.fetch_all, sql, parameters)

@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from functools import cache
 from typing import Any, TypeAlias
 
 from ...errors import StorageError
+from ...model import timestamps
 from ...model.annotations import Annotation
-from ...model.checksum import checksum
-from .. import timestamps
-from . import annotation_rows, kept_summary, space
+from . import annotation_rows, space
 from .connection import Connection
 from .foreign_objects import refuse_foreign_objects, schema_cookie
 from .index import words
 from .index.index_upkeep import FOREIGN_ROWS_AT_ONCE, keep_up
 from .reader import load_one
-from .rows import WrittenTrace
+from .rows import WRITTEN_COLUMNS, Moment, WrittenTrace
 from .transaction import transaction, undo
 from .wal import LARGE_STEP, Log
 
@@ -34,6 +32,9 @@ _BYTES_PER_STATEMENT = 16 * 1024 * 1024
 _SAVES_BETWEEN_UPKEEP = 256, 1024
 _BATCHES_BETWEEN_UPKEEP = 8
 _DELETES_BETWEEN_UPKEEP = 4096
+# Full blocks that a file's saves leave to the idle thread, so that a burst of saves makes none.
+# Until it has made them a query reads their facets, 4096 in less than a millisecond.
+_BLOCKS_FOR_IDLE_TIME = 16
 
 # Saves go through a view, so that a batch is one statement and thereby one transaction: one call
 # into SQLite, during all of which other threads run. Each further call would have to win the
@@ -41,12 +42,9 @@ _DELETES_BETWEEN_UPKEEP = 4096
 #
 # The facets come first: by them the triggers on `traces` know our rows from other programs'.
 INTAKE = (
-    """
+    f"""
     CREATE TEMP VIEW IF NOT EXISTS incoming_traces AS SELECT
-        '' AS run_id, 0 AS steps, 0.0 AS total_ms, '' AS created_at, '' AS metadata,
-        '' AS trace_json, 0 AS created_us, 0 AS has_error, 0 AS prompt_tokens,
-        0 AS completion_tokens, 0.0 AS cost_usd, 0 AS started_us, 0.0 AS wall_ms,
-        0 AS hides_words, 0 AS summary_crc, 0 AS trace_crc, '' AS terms, '' AS summary
+        {", ".join(f"0 AS {name}" for name in WRITTEN_COLUMNS)}
     """,
     """
     CREATE TEMP TRIGGER IF NOT EXISTS incoming_traces_insert INSTEAD OF INSERT ON incoming_traces
@@ -68,15 +66,23 @@ INTAKE = (
     END
     """,
 )
-_COLUMNS = 18
+_COLUMNS = len(WRITTEN_COLUMNS)
 
 
 class Writer:
     """A connection for writing, and how much was written since the index was last looked after."""
 
-    def __init__(self, connection: Connection, where: str, log_limit: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        where: str,
+        log_limit: Callable[[], int],
+        *,
+        has_idle_thread: bool = True,
+    ) -> None:
         self.connection = connection
         self._where = where
+        self._spared = _BLOCKS_FOR_IDLE_TIME if has_idle_thread else 0
         self._log = Log(connection, where, log_limit)
         self._saved = 0
         self._deleted = 0
@@ -93,7 +99,7 @@ class Writer:
             StorageError: The file was taken away meanwhile.
         """
         rows = units[0] if len(units) == 1 else [row for unit in units for row in unit]
-        self._log.grows(sum([len(row.encoded.trace) for row in rows]))
+        self._log.grows(sum([len(row.trace) for row in rows]))
         self._keep_up(len(rows))
         answers: list[Exception | None] = [None] * len(units)
         try:
@@ -130,10 +136,10 @@ class Writer:
         self._saved += len(rows)
 
     def _insert(self, rows: Sequence[WrittenTrace]) -> None:
-        now = timestamps.now()
+        now = Moment.of(timestamps.now())
         values: list[Any] = []
         for row in rows:
-            values += columns_of(row, now)
+            values += row.row(now)
         # Sizes are powers of two, so that few statements are prepared; empty rows do nothing.
         size = 1 << (len(rows) - 1).bit_length()
         values += [None] * (_COLUMNS * (size - len(rows)))
@@ -148,7 +154,8 @@ class Writer:
             return
         # No fewer of another program's rows than of ours.
         self._log.look(LARGE_STEP)
-        keep_up(self.connection, self._where, 1 + self._saved // FOREIGN_ROWS_AT_ONCE)
+        rounds = 1 + self._saved // FOREIGN_ROWS_AT_ONCE
+        keep_up(self.connection, self._where, rounds, self._spared)
         self._saved = 0
 
     def update(self, run_id: str, change: Callable[[bytes | None], WrittenTrace | None]) -> bool:
@@ -161,7 +168,7 @@ class Writer:
         if changed is None:
             return False
         self._saved += 1
-        self._log.grows(len(changed.encoded.trace))
+        self._log.grows(len(changed.trace))
         self._check_place()
         return True
 
@@ -237,20 +244,6 @@ def _is_about_a_row(error: sqlite3.Error) -> bool:
     return code is None or code & 0xFF in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM)
 
 
-def columns_of(row: WrittenTrace, now: datetime) -> tuple[Any, ...]:
-    """What goes into ``incoming_traces`` for a trace; the first six are those of ``traces``."""
-    trace, usage = row.encoded, row.encoded.usage
-    created_at = now if row.created_at is None else row.created_at
-    summary = kept_summary.to_bytes(trace, created_at)
-    return (
-        trace.run_id, trace.steps, trace.total_ms, timestamps.to_text(created_at),
-        trace.metadata, trace.trace, timestamps.to_microseconds(created_at),
-        trace.facts.has_error, usage.prompt_tokens, usage.completion_tokens,
-        usage.cost_usd, trace.details.started_us, trace.details.wall_ms,
-        row.hides_words, checksum(summary), row.trace_crc, row.terms, summary,
-    )  # fmt: skip
-
-
 @cache
 def insert_sql(rows: int) -> str:
     """The statement that takes so many rows in."""
@@ -262,10 +255,10 @@ def _chunks(rows: Sequence[WrittenTrace]) -> Iterator[Sequence[WrittenTrace]]:
     """The rows, so many at once as one statement should hold."""
     start = size = 0
     for number, row in enumerate(rows):
-        size += len(row.encoded.trace)
+        size += len(row.trace)
         full = number - start >= _TRACES_PER_STATEMENT or size > _BYTES_PER_STATEMENT
         if full and number > start:
             yield rows[start:number]
-            start, size = number, len(row.encoded.trace)
+            start, size = number, len(row.trace)
     if rows:
         yield rows[start:]

@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from ...backends.timestamps import stated
 from ...model.snapshot import snapshot
+from ...model.timestamps import stated
 from ...protocols import AsyncTraceStore, RunIds, TraceStore
 from ...stores.delegating import WrappingCore
 from .queue import BackgroundCounts, Item, RunQueue, Settled

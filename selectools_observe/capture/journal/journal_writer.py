@@ -1,4 +1,4 @@
-"""Writing a live record; see `selectools_observe.backends.journal_file` for what it is."""
+"""Writing a live record; see `selectools_observe.backends.files.journal_file` for what it is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import secrets
 import threading
 import weakref
 
-from ...backends.atomic_file import write_all
-from ...backends.journal_file import (
+from ...backends.files.atomic_file import write_all
+from ...backends.files.journal_file import (
     BEGIN,
     DOING,
     END,
@@ -55,6 +55,8 @@ class LiveRecord:
     Raises:
         OSError: Any method, when the disk refuses. The next may be tried all the same.
     """
+
+    is_shared = False
 
     def __init__(self, folder: str) -> None:
         self._folder = folder

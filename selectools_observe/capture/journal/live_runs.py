@@ -7,12 +7,15 @@ import os
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from ...backends import journal_file
 from ...backends.base import StoreCore
+from ...backends.files import journal_file
+from ...backends.files.journals import Journals
+from ...errors import TraceStoreError
 from ...model.rollups import number
 from ...model.trace import AgentTrace
 from ...stores.blocking import BlockingStore
 from ...stores.delegating import innermost
+from .recovery import journals_of
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +37,12 @@ class RunningRuns:
 
     Args:
         store: The store, or one in front of it. Of a store that is in no file nothing is known.
-        folder: Where the journals are; next to the store's file unless given.
+        folder: Where the journals are; next to the store's file, or in it, unless given.
     """
 
     def __init__(self, store: object, folder: str | os.PathLike[str] | None = None) -> None:
         self._path = _path_of(store)
+        self._journals = None if folder is not None else journals_of(store)
         self._folder = os.fspath(folder) if folder is not None else None
         if self._folder is None and self._path is not None:
             self._folder = journal_file.folder_of(self._path)
@@ -51,6 +55,8 @@ class RunningRuns:
         has ``"unfinished": true`` in its metadata. Runs that were killed are among them until the
         store is reopened, which recovers them.
         """
+        if self._journals is not None:
+            return self._in_store(self._journals)
         if self._folder is None:
             return []
         try:
@@ -65,6 +71,14 @@ class RunningRuns:
         finally:
             folder.close()
         return sorted(found, key=_beginning, reverse=True)
+
+    def _in_store(self, journals: Journals) -> list[RunningRun]:
+        try:
+            runs = [RunningRun(run.trace(), moment) for run, moment in journals.running()]
+        except TraceStoreError as error:
+            log.warning("The run journals of the store cannot be read: %s", error)
+            return []
+        return sorted(runs, key=_beginning, reverse=True)
 
     def get(self, run_id: str) -> RunningRun | None:
         """One of them, by its id."""

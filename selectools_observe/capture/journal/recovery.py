@@ -7,15 +7,17 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from ...backends import journal_file
 from ...backends.base import StoreCore
 from ...backends.derived import given
+from ...backends.files import journal_file
+from ...backends.files.journals import JournalRecord, Journals
 from ...errors import CorruptTraceError, TraceNotFoundError
 from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, RunIds, TraceStore
 from ...runtime.interface import run_sync
 from ...stores.blocking import BlockingStore
 from ...stores.delegating import AnyStore, check_kind, innermost
+from .journal_writer import LiveRecord
 
 T = TypeVar("T")
 
@@ -60,10 +62,10 @@ def recover(store: TraceStore, folder: str | os.PathLike[str] | None = None) -> 
         ValueError: The store is in no file, and no folder is given.
     """
     check_kind(store, "recover", is_async=False)
-    records = folder_of(store, folder)
     target = innermost(store)
-    if folder is None and isinstance(target, BlockingStore):
+    if folder is None and isinstance(target, BlockingStore) and _keeps_journals(target):
         return target.recover()
+    records = folder_of(store, folder)
 
     async def here(work: Callable[[], T]) -> T:
         return work()
@@ -76,12 +78,32 @@ def recover(store: TraceStore, folder: str | os.PathLike[str] | None = None) -> 
 async def arecover(store: AsyncTraceStore, folder: str | os.PathLike[str] | None = None) -> RunIds:
     """`recover` for an async store."""
     check_kind(store, "arecover", is_async=True)
-    records = folder_of(store, folder)
     target = innermost(store)
-    if folder is None and isinstance(target, StoreCore):
+    if folder is None and isinstance(target, StoreCore) and _keeps_journals(target):
         return await target.recover()
+    records = folder_of(store, folder)
     keeper = _StoreRecoveryTarget(cast("AsyncTraceStore", target))
     return await journal_file.recover(records, keeper, asyncio.to_thread)
+
+
+def journals_of(store: object) -> Journals | None:
+    """The journals that a store keeps itself; None where they are in a folder."""
+    target = innermost(store)
+    return target.journals if isinstance(target, StoreCore | BlockingStore) else None
+
+
+def new_record(store: object, folder: str | os.PathLike[str] | None) -> JournalRecord:
+    """A record for the runs of this process that will be saved to a store.
+
+    Raises:
+        ValueError: The store is in no file, and no folder is given.
+    """
+    journals = None if folder is not None else journals_of(store)
+    return LiveRecord(folder_of(store, folder)) if journals is None else journals.writer()
+
+
+def _keeps_journals(store: StoreCore[Any] | BlockingStore[Any]) -> bool:
+    return store.path is not None or store.journals is not None
 
 
 def folder_of(store: object, folder: str | os.PathLike[str] | None) -> str:

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from msgspec import structs
 
-from ...backends.journal_file import UNFINISHED
+from ...backends.files.journal_file import UNFINISHED
+from ...backends.files.journals import JournalRecord
 from ...errors import InvalidTraceError
 from ...model.codec import encode, encode_step
 from ...model.json_values import UnstorableValueError
@@ -21,7 +22,6 @@ from ...runtime.loop_local import LoopLocal
 from ...runtime.worker import CallWorker
 from ..processing.processor import TraceProcessor
 from ..processing.sanitize import salvaged, salvaged_step
-from .journal_writer import LiveRecord
 
 T = TypeVar("T")
 
@@ -33,18 +33,18 @@ class RunJournal:
 
     def __init__(
         self,
-        folder: str,
+        record: JournalRecord,
         durability: Durability,
         processors: Sequence[TraceProcessor],
         trouble: Trouble,
     ) -> None:
-        self.record = LiveRecord(folder)
-        self.is_full = durability == "full"
+        self.record = record
+        self.is_full = durability == "full" or record.is_shared
         self._processors = processors
         self.trouble = trouble
         runtime = AsyncioRuntime()
         worker = CallWorker(runtime, self.record)
-        self._syncs: LoopLocal[Batcher[LiveRecord, int, None]] = LoopLocal(
+        self._syncs: LoopLocal[Batcher[JournalRecord, int, None]] = LoopLocal(
             runtime, lambda: Batcher(runtime, worker, _sync), _nothing
         )
 
@@ -94,7 +94,7 @@ class RunJournal:
         await self._syncs.current().submit(upto)
 
 
-def _sync(record: LiveRecord, upto: Sequence[int]) -> Sequence[None]:
+def _sync(record: JournalRecord, upto: Sequence[int]) -> Sequence[None]:
     record.sync(max(upto))
     return [None] * len(upto)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from ...analytics.prices import PriceTable
 from ...backends.base import StoreCore
-from ...backends.timestamps import stated
 from ...model.annotations import Annotation, check_annotation
 from ...model.codec import EncodedTrace, encode
+from ...model.timestamps import stated
 from ...model.trace import AgentTrace
 from ...protocols import Annotations, AsyncTraceStore, Change, RunIds, TraceStore, is_async_store
 from ...stores.delegating import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
@@ -11,9 +12,10 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ...analytics.prices import PriceTable
-from ...backends.journal_file import UNFINISHED
+from ...backends.files.journal_file import UNFINISHED
 from ...model.annotations import Annotation
 from ...model.codec import EncodedTrace, decode, decode_step, encode, encode_step
+from ...model.text import truncated
 from ...model.trace import DETAIL_FIELDS, STEP_FIELDS, AgentTrace, StepType, TraceStep
 from ..redaction import Redactor
 from ..redaction.traversal import Walk, fuse_redactors
@@ -132,7 +134,7 @@ class TraceProcessor:
         if isinstance(own.parent_run_id, str):  # a file may say anything
             own.parent_run_id = self.run_id(own.parent_run_id)
         own.steps = [self._prepared_step(step) for step in own.steps]
-        own.metadata = self._cut_but_ids(self._prepared_metadata(own.metadata))
+        own.metadata = self._cut(self._prepared_metadata(own.metadata))
         if own.extra:
             own.extra = self._cut(self._prepared_metadata(own.extra))
         self._prepare_details(own)
@@ -144,8 +146,7 @@ class TraceProcessor:
         details = {name: value for name, value in details.items() if value is not None}
         if not details:
             return
-        prepared = self._prepared_metadata(details)
-        prepared = self._cut_but_ids(prepared)
+        prepared = self._cut(self._prepared_metadata(details))
         for name in details:
             setattr(own, name, prepared.get(name))
 
@@ -177,12 +178,6 @@ class TraceProcessor:
 
     def _cut(self, value: Any) -> Any:
         return value if self._truncate is None else _truncated(value, self._truncate)
-
-    def _cut_but_ids(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Texts cut, but for those by which runs are found and belong together."""
-        ids = {name: value for name, value in values.items() if name.lower().endswith("id")}
-        cut: dict[str, Any] = self._cut(values)
-        return cut | ids
 
     def may_be_wanted(self, trace: AgentTrace) -> bool:
         """Whether a run that has only begun may be stored in the end."""
@@ -268,10 +263,25 @@ def _truncated_step(step: TraceStep, longest: int) -> TraceStep:
 
 
 def _truncated(value: Any, longest: int) -> Any:
-    if isinstance(value, str) and len(value) > longest:
-        return f"{value[:longest]}… [{len(value) - longest:,} characters more]"
+    if isinstance(value, str):
+        return truncated(value, longest)
     if isinstance(value, dict):
-        return {key: _truncated(item, longest) for key, item in value.items()}
+        return {
+            key: item if _is_id(key, item) else _truncated(item, longest)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
         return [_truncated(item, longest) for item in value]
     return value
+
+
+def _is_id(name: str, value: object) -> bool:
+    """Whether runs, spans or calls are found by it and belong together."""
+    return isinstance(value, str) and len(value) <= _LONGEST_ID and _ID.search(name) is not None
+
+
+_LONGEST_ID = 1024  # a text that is longer is not one, whatever it is called
+_ID = re.compile(
+    r"(?i:(?:^|[._\-])id)$|[a-z0-9]I[dD]$"
+    r"|(?i:(?:user|session|thread|trace|span|run|call|conversation|group|request)id)$"
+)

@@ -8,13 +8,13 @@ from typing import cast
 
 import msgspec
 
-from ...backends.journal_file import UNFINISHED
+from ...backends.files.journal_file import UNFINISHED
 from ...model.trace import AgentTrace, TraceStep
 from ...protocols import AsyncTraceStore, Durability, TraceStore
 from ...stores.delegating import AnyStore, behind
 from ..background.background_store import AsyncBackgroundTraceStore, BackgroundTraceStore
 from ..background.queue import Outcome, Settled
-from ..journal.recovery import arecover, folder_of, recover
+from ..journal.recovery import arecover, new_record, recover
 from ..journal.run_journal import LiveRun, RunJournal
 from ..processing.processing_store import AsyncProcessingTraceStore, ProcessingTraceStore
 from ..processing.processor import TraceProcessor
@@ -42,11 +42,12 @@ class RunLifecycle:
 
     def keep_journal(self, store: AnyStore, durability: Durability) -> None:
         """Keep a journal of the runs, and take in what it holds of killed programs."""
-        records = folder_of(store, self._folder)
         processors = _processors(store)
         # Where some runs may be left out in the end, their beginnings must not stay in the store.
         self._shows_beginnings = not any(processor.samples for processor in processors)
-        self._journal = RunJournal(records, durability, processors, self._saver.note_unwritten)
+        self._journal = RunJournal(
+            new_record(store, self._folder), durability, processors, self._saver.note_unwritten
+        )
         if self._saver.is_async:
             self._to_recover = True  # at the first run: that needs an event loop
         else:

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, Self, TypeVar
 
-from ...model.json_values import SCALARS, UnstorableValueError, dumps, replace_foreign
+from ...model.json_values import SCALARS, replace_foreign
 from ...model.trace import AgentTrace, StepType, TraceStep, step_type
 from ...runtime.interface import run_sync
 from ..error_text import error_text
-from ..foreign_values import plain_of
+from ..foreign_values import as_text, plain_of
 from ..journal.run_journal import LiveRun
 from ..processing.processor import ROOT_RUN_ID
 from .lifecycle import RunLifecycle
@@ -33,16 +33,6 @@ class Scope(NamedTuple):
 current_scope: contextvars.ContextVar[Scope | None] = contextvars.ContextVar(
     "selectools_observe_run", default=None
 )
-
-
-def as_text(value: object) -> str:
-    """A tool's result as text: text as it is, anything else as JSON."""
-    if issubclass(type(value), str):  # isinstance() would look at the value too
-        return str.__str__(value)
-    try:
-        return dumps(value).decode("utf-8", "surrogatepass")
-    except UnstorableValueError:
-        return dumps(plain_of(value, replace_foreign)).decode("utf-8", "surrogatepass")
 
 
 def as_it_is(value: Any) -> Any:

@@ -6,22 +6,25 @@ import functools
 import re
 from collections.abc import Callable, Collection
 
+from .tables import redact_columns
 from .traversal import REDACTED, Redactor, Walk
 
 SECRET_KEYS = (
-    "api_key",
-    "api_keys",
-    "api_token",
     "access_key",
     "access_token",
     "account_key",
+    "api_key",
+    "api_keys",
+    "api_token",
     "auth",
     "auth_token",
     "authorization",
+    "backup_code",
     "bearer",
     "bearer_token",
     "client_secret",
     "connection_string",
+    "contrase\u00f1a",
     "cookie",
     "cookies",
     "credential",
@@ -29,30 +32,55 @@ SECRET_KEYS = (
     "csrf_token",
     "dsn",
     "encryption_key",
+    "has\u0142o",
     "id_token",
     "jwt",
+    "kennwort",
+    "keypass",
+    "mot_de_passe",
     "otp",
     "pass",
+    "passcode",
     "passphrase",
     "passwd",
     "password",
     "password_confirmation",
     "password_hash",
     "passwords",
+    "passwort",
+    "pgpassword",
     "pin",
     "private_key",
     "private_key_pem",
+    "pre_shared_key",
+    "psk",
+    "psw",
+    "pw",
     "pwd",
+    "recovery_code",
     "refresh_token",
     "sas",
     "secret",
     "secret_access_key",
     "secret_key",
+    "secret_key_base",
+    "secret_phrase",
     "secrets",
+    "seed_phrase",
+    "senha",
     "session_token",
     "sessionid",
     "signing_key",
+    "sshpass",
+    "storepass",
     "token",
+    "wachtwoord",
+    "\u015fifre",
+    "\u043f\u0430\u0440\u043e\u043b\u044c",
+    "\u30d1\u30b9\u30ef\u30fc\u30c9",
+    "\u5bc6\u7801",
+    "\u5bc6\u78bc",
+    "\ube44\ubc00\ubc88\ud638",
 )
 """The names that `redact_keys` looks for unless it is given others."""
 
@@ -60,7 +88,7 @@ SECRET_KEYS = (
 _ONE_WORD = frozenset({"sessionid", "phpsessid", "jsessionid"})
 # Words that are often no names of secrets: in text they count only where a value is assigned to
 # them, or, if their values are numbers, where one follows.
-_WEAK = frozenset({"pass", "auth", "pin", "otp", "dsn", "sas"})
+_WEAK = frozenset({"pass", "auth", "pin", "otp", "dsn", "sas", "pw", "psw"})
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _COOKIES = re.compile(
@@ -77,8 +105,9 @@ _LOOK_ALIKE = re.compile(f"[{''.join(map(chr, _LOOK_ALIKES))}]")
 # What stands between a name and its value; a blank only after a flag of a command line, a comma
 # only in a pair or after a flag. Also as URLs write it.
 _JOINT = (
-    r"""(?P<joint>\\*+["']?\]?\s{0,4}(?:=>|:=|[:=](?![=:])|(?<!-)>)\s{0,4}"""
-    r"""|(?:%22|%27)?(?:%20|\+)?%3[ad](?:%20|\+)?(?:%22|%27)?"""
+    r"""(?P<joint>\\*+(?:["']|&quot;)?\]?(?:\*\*)?\s{0,4}(?:=>|:=|[:=](?![=:])|(?<!-)>)(?:\*\*)?\s{0,4}"""
+    r"""(?:&(?:quot|apos|\#3[49]);)?"""
+    r"""|(?:%22|%27)?(?:%20|\+)?%(?:25)?3[ad](?:%20|\+)?(?:%22|%27)?"""
     r"""|(?P<comma>\\*+["']\s{0,4},\s{0,4}b?(?=\\*+["']))|[ ]+)"""
 )
 _LONGEST_NAME = 64
@@ -90,7 +119,7 @@ _VALUE = re.compile(
     r"""|(?:(?:bearer|basic|digest|token)\s+)?[^\s"',;&<>(){}\[\]\\]++""",
     re.IGNORECASE,
 )
-_URL_VALUE = re.compile(r"(?:(?!%2[26c7]|%7d|%0[ad])[^\s\"'&;<>])++", re.IGNORECASE)
+_URL_VALUE = re.compile(r"(?:(?!%(?:25)?(?:2[26c7]|7d|0[ad]))[^\s\"'&;<>])++", re.IGNORECASE)
 _BLOCK = re.compile(r"[|>][+-]?\d?[ \t]*\r?\n((?:[ \t]+[^\n]*\n?)++)")
 _OPENING_QUOTE = re.compile(r"""b?\\*["']""")
 # ``"name": "api_key", "value": "x"``, in JSON, Python or YAML.
@@ -161,7 +190,7 @@ def redact_keys(*names: str, replacement: str = REDACTED) -> Redactor:
             return text
         if "cookie" in joined and "cookie" in lowered:
             text = _COOKIES.sub(lambda found: f"{found[1]}{replacement}", text)
-        return in_text.redacted(text)
+        return in_text.redacted(redact_columns(text, is_secret, replacement))
 
     return Walk(change, secret=is_secret, replacement=replacement, is_pure=True)
 
@@ -255,7 +284,7 @@ class _InText:
         block = _BLOCK.match(text, found.end()) if ":" in joint else None
         if block is not None:
             return block.start(1), block.end(), "  "
-        in_url = "%3" in joint
+        in_url = "%" in joint
         value = (_URL_VALUE if in_url else _VALUE).match(text, found.end())
         if value is None or value[0].startswith(self._replacement):
             return None
@@ -272,7 +301,7 @@ class _InText:
         """The secret's name that what ends before the joint is."""
         end = found.start("joint")
         before = text[max(0, end - _LONGEST_NAME) : end]
-        if not found["joint"].strip() and not before.split(" ")[-1].startswith("-"):
+        if not found["joint"].strip() and not before.split()[-1].startswith("-"):
             return None
         backwards = _OF_A_NAME.match(before[::-1])
         return None if backwards is None else self._name_in(backwards[0][::-1])

@@ -1,251 +1,38 @@
-"""How the tokens of providers look. Made by ``.ci/update_token_rules.py``.
+"""How the tokens of providers look, by ``provider_rules.json``.
 
-Facts from the rules of gitleaks 8.30.1 (https://github.com/gitleaks/gitleaks, MIT), taken on
-2026-11-28. For each rule: its name there, what a text must hold in lower case for it to be worth
-trying, the form, and how many bits of information each character must bear at least.
+Facts from the rules of gitleaks (https://github.com/gitleaks/gitleaks, MIT); the file says of which
+version, and when they were taken. ``.ci/update_token_rules.py`` makes it.
 """
 
-VERSION = "8.30.1"
-TAKEN_ON = "2026-11-28"
+from __future__ import annotations
 
-RULES: tuple[tuple[str, tuple[str, ...], str, float], ...] = (
-    (
-        "1password-secret-key",
-        ("a3-",),
-        "\\bA3-[A-Z0-9]{6}-(?:(?:[A-Z0-9]{11})|(?:[A-Z0-9]{6}-[A-Z0-9]{5}))-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}\\b",
-        3.8,
-    ),
-    ("1password-service-account-token", ("ops_",), "ops_eyJ[a-zA-Z0-9+/]{250,400}={0,3}", 4.0),
-    ("adobe-client-secret", ("p8e-",), "\\b(?:p8e-(?i:[a-z0-9]{32}))", 2.0),
-    (
-        "age-secret-key",
-        ("age-secret-key-1",),
-        "AGE-SECRET-KEY-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}",
-        0.0,
-    ),
-    (
-        "airtable-personnal-access-token",
-        ("airtable",),
-        "\\b(?:pat[A-Za-z0-9]{14}\\.[a-f0-9]{64})\\b",
-        0.0,
-    ),
-    ("alibaba-access-key-id", ("ltai",), "\\b(?:LTAI(?i:[a-z0-9]{20}))", 2.0),
-    (
-        "anthropic-admin-api-key",
-        ("sk-ant-admin01",),
-        "\\b(?:sk-ant-admin01-[a-zA-Z0-9_\\-]{93}AA)",
-        0.0,
-    ),
-    ("anthropic-api-key", ("sk-ant-api03",), "\\b(?:sk-ant-api03-[a-zA-Z0-9_\\-]{93}AA)", 0.0),
-    ("artifactory-api-key", ("akcp",), "\\bAKCp[A-Za-z0-9]{69}\\b", 4.5),
-    ("artifactory-reference-token", ("cmvmd",), "\\bcmVmd[A-Za-z0-9]{59}\\b", 4.5),
-    (
-        "authress-service-client-access-key",
-        ("sc_", "ext_", "scauth_", "authress_"),
-        "\\b(?:(?:sc|ext|scauth|authress)_(?i:[a-z0-9]{5,30}\\.[a-z0-9]{4,6}\\.(?-i:acc)[_-][a-z0-9-]{10,32}\\.[a-z0-9+/_=-]{30,120}))",
-        2.0,
-    ),
-    (
-        "aws-access-token",
-        ("a3t", "akia", "asia", "abia", "acca"),
-        "\\b(?:(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16})\\b",
-        3.0,
-    ),
-    (
-        "aws-amazon-bedrock-api-key-long-lived",
-        ("absk",),
-        "\\b(?:ABSK[A-Za-z0-9+/]{109,269}={0,2})",
-        3.0,
-    ),
-    (
-        "aws-amazon-bedrock-api-key-short-lived",
-        ("bedrock-api-key-",),
-        "bedrock-api-key-YmVkcm9jay5hbWF6b25hd3MuY29t",
-        3.0,
-    ),
-    (
-        "azure-ad-client-secret",
-        ("q~",),
-        "(?<![\\w~.-])(?:[a-zA-Z0-9_~.]{3}\\dQ~[a-zA-Z0-9_~.-]{31,34})(?![\\w~-])",
-        3.0,
-    ),
-    ("clickhouse-cloud-api-secret-key", ("4b1d",), "\\b(?:4b1d[A-Za-z0-9]{38})\\b", 3.0),
-    ("clojars-api-token", ("clojars_",), "(?i:CLOJARS_[a-z0-9]{60})", 2.0),
-    (
-        "cloudflare-origin-ca-key",
-        ("cloudflare", "v1.0-"),
-        "\\b(?:v1\\.0-[a-f0-9]{24}-[a-f0-9]{146})",
-        2.0,
-    ),
-    ("databricks-api-token", ("dapi",), "\\b(?:dapi[a-f0-9]{32}(?:-\\d)?)", 3.0),
-    ("digitalocean-access-token", ("doo_v1_",), "\\b(?:doo_v1_[a-f0-9]{64})", 3.0),
-    ("digitalocean-pat", ("dop_v1_",), "\\b(?:dop_v1_[a-f0-9]{64})", 3.0),
-    ("digitalocean-refresh-token", ("dor_v1_",), "(?i:\\b(?:dor_v1_[a-f0-9]{64}))", 0.0),
-    ("doppler-api-token", ("dp.pt.",), "dp\\.pt\\.(?i:[a-z0-9]{43})", 2.0),
-    ("duffel-api-token", ("duffel_",), "duffel_(?:test|live)_(?i:[a-z0-9_\\-=]{43})", 2.0),
-    ("dynatrace-api-token", ("dt0c01.",), "dt0c01\\.(?i:[a-z0-9]{24}\\.[a-z0-9]{64})", 4.0),
-    ("easypost-api-token", ("ezak",), "\\bEZAK(?i:[a-z0-9]{54}\\b)", 2.0),
-    ("easypost-test-api-token", ("eztk",), "\\bEZTK(?i:[a-z0-9]{54}\\b)", 2.0),
-    ("facebook-page-access-token", ("eaam", "eaac"), "\\b(?:EAA[MC](?i:[a-z0-9]{100,400}))", 4.0),
-    ("flutterwave-encryption-key", ("flwseck_test",), "FLWSECK_TEST-(?i:[a-h0-9]{12})", 2.0),
-    ("flutterwave-public-key", ("flwpubk_test",), "FLWPUBK_TEST-(?i:[a-h0-9]{32}-X)", 2.0),
-    ("flutterwave-secret-key", ("flwseck_test",), "FLWSECK_TEST-(?i:[a-h0-9]{32}-X)", 2.0),
-    (
-        "flyio-access-token",
-        ("fo1_", "fm1", "fm2_"),
-        "\\b(?:(?:fo1_[\\w-]{43}|fm1[ar]_[a-zA-Z0-9+\\/]{100,400}={0,3}|fm2_[a-zA-Z0-9+\\/]{100,400}={0,3}))",
-        4.0,
-    ),
-    ("frameio-api-token", ("fio-u-",), "fio-u-(?i:[a-z0-9\\-_=]{64})", 0.0),
-    ("gcp-api-key", ("aiza",), "\\b(?:AIza[\\w-]{35})", 4.0),
-    ("github-app-token", ("ghu_", "ghs_"), "(?:ghu|ghs)_[0-9a-zA-Z]{36}", 3.0),
-    ("github-fine-grained-pat", ("github_pat_",), "github_pat_\\w{82}", 3.0),
-    ("github-oauth", ("gho_",), "gho_[0-9a-zA-Z]{36}", 3.0),
-    ("github-pat", ("ghp_",), "ghp_[0-9a-zA-Z]{36}", 3.0),
-    ("github-refresh-token", ("ghr_",), "ghr_[0-9a-zA-Z]{36}", 3.0),
-    ("gitlab-cicd-job-token", ("glcbt-",), "glcbt-[0-9a-zA-Z]{1,5}_[0-9a-zA-Z_-]{20}", 3.0),
-    ("gitlab-deploy-token", ("gldt-",), "gldt-[0-9a-zA-Z_\\-]{20}", 3.0),
-    ("gitlab-feature-flag-client-token", ("glffct-",), "glffct-[0-9a-zA-Z_\\-]{20}", 3.0),
-    ("gitlab-feed-token", ("glft-",), "glft-[0-9a-zA-Z_\\-]{20}", 3.0),
-    ("gitlab-incoming-mail-token", ("glimt-",), "glimt-[0-9a-zA-Z_\\-]{25}", 3.0),
-    ("gitlab-kubernetes-agent-token", ("glagent-",), "glagent-[0-9a-zA-Z_\\-]{50}", 3.0),
-    ("gitlab-oauth-app-secret", ("gloas-",), "gloas-[0-9a-zA-Z_\\-]{64}", 3.0),
-    ("gitlab-pat", ("glpat-",), "glpat-[\\w-]{20}", 3.0),
-    (
-        "gitlab-pat-routable",
-        ("glpat-",),
-        "\\bglpat-[0-9a-zA-Z_-]{27,300}\\.[0-9a-z]{2}[0-9a-z]{7}\\b",
-        4.0,
-    ),
-    ("gitlab-ptt", ("glptt-",), "glptt-[0-9a-f]{40}", 3.0),
-    ("gitlab-rrt", ("gr1348941",), "GR1348941[\\w-]{20}", 3.0),
-    ("gitlab-runner-authentication-token", ("glrt-",), "glrt-[0-9a-zA-Z_\\-]{20}", 3.0),
-    (
-        "gitlab-runner-authentication-token-routable",
-        ("glrt-",),
-        "\\bglrt-t\\d_[0-9a-zA-Z_\\-]{27,300}\\.[0-9a-z]{2}[0-9a-z]{7}\\b",
-        4.0,
-    ),
-    ("gitlab-scim-token", ("glsoat-",), "glsoat-[0-9a-zA-Z_\\-]{20}", 3.0),
-    ("gitlab-session-cookie", ("_gitlab_session=",), "_gitlab_session=[0-9a-z]{32}", 3.0),
-    ("grafana-api-key", ("eyjrijoi",), "(?i:\\b(?:eyJrIjoi[A-Za-z0-9]{70,400}={0,3}))", 3.0),
-    ("grafana-cloud-api-token", ("glc_",), "(?i:\\b(?:glc_[A-Za-z0-9+/]{32,400}={0,3}))", 3.0),
-    (
-        "grafana-service-account-token",
-        ("glsa_",),
-        "(?i:\\b(?:glsa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}))",
-        3.0,
-    ),
-    (
-        "harness-api-key",
-        ("pat.", "sat."),
-        "(?:pat|sat)\\.[a-zA-Z0-9_-]{22}\\.[a-zA-Z0-9]{24}\\.[a-zA-Z0-9]{20}",
-        0.0,
-    ),
-    (
-        "hashicorp-tf-api-token",
-        ("atlasv1",),
-        "(?i:[a-z0-9]{14}\\.(?-i:atlasv1)\\.[a-z0-9\\-_=]{60,70})",
-        3.5,
-    ),
-    ("heroku-api-key-v2", ("hrku-aa",), "\\b(?:(?:HRKU-AA[0-9a-zA-Z_-]{58}))", 4.0),
-    ("huggingface-access-token", ("hf_",), "\\b(?:hf_(?i:[a-z]{34}))", 2.0),
-    ("huggingface-organization-api-token", ("api_org_",), "\\b(?:api_org_(?i:[a-z]{34}))", 2.0),
-    ("infracost-api-token", ("ico-",), "\\b(?:ico-[a-zA-Z0-9]{32})", 3.0),
-    (
-        "intra42-client-secret",
-        ("intra", "s-s4t2ud-", "s-s4t2af-"),
-        "\\b(?:s-s4t2(?:ud|af)-(?i:[abcdef0123456789]{64}))",
-        3.0,
-    ),
-    ("linear-api-key", ("lin_api_",), "lin_api_(?i:[a-z0-9]{40})", 2.0),
-    ("maxmind-license-key", ("_mmk",), "\\b(?:[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk)", 4.0),
-    (
-        "microsoft-teams-webhook",
-        ("webhook.office.com", "webhookb2", "incomingwebhook"),
-        "https://[a-z0-9]{1,400}\\.webhook\\.office\\.com/webhookb2/[a-z0-9]{8}-(?:[a-z0-9]{4}-){3}[a-z0-9]{12}@[a-z0-9]{8}-(?:[a-z0-9]{4}-){3}[a-z0-9]{12}/IncomingWebhook/[a-z0-9]{32}/[a-z0-9]{8}-(?:[a-z0-9]{4}-){3}[a-z0-9]{12}",
-        0.0,
-    ),
-    ("notion-api-token", ("ntn_",), "\\b(?:ntn_[0-9]{11}[A-Za-z0-9]{32}[A-Za-z0-9]{3})", 4.0),
-    ("npm-access-token", ("npm_",), "(?i:\\b(?:npm_[a-z0-9]{36}))", 2.0),
-    ("octopus-deploy-api-key", ("api-",), "\\b(?:API-[A-Z0-9]{26})", 3.0),
-    (
-        "openai-api-key",
-        ("t3blbkfj",),
-        "\\b(?:sk-(?:proj|svcacct|admin)-(?:[A-Za-z0-9_-]{74}|[A-Za-z0-9_-]{58})T3BlbkFJ(?:[A-Za-z0-9_-]{74}|[A-Za-z0-9_-]{58})\\b|sk-[a-zA-Z0-9]{20}T3BlbkFJ[a-zA-Z0-9]{20})",
-        3.0,
-    ),
-    ("openshift-user-token", ("sha256~",), "\\b(?:sha256~[\\w-]{43})(?![\\w-])", 3.5),
-    ("perplexity-api-key", ("pplx-",), "\\b(?:pplx-[a-zA-Z0-9]{48})", 4.0),
-    ("planetscale-api-token", ("pscale_tkn_",), "\\b(?:pscale_tkn_(?i:[\\w=\\.-]{32,64}))", 3.0),
-    ("planetscale-oauth-token", ("pscale_oauth_",), "\\b(?:pscale_oauth_[\\w=\\.-]{32,64})", 3.0),
-    ("planetscale-password", ("pscale_pw_",), "(?i:\\b(?:pscale_pw_(?i:[\\w=\\.-]{32,64})))", 3.0),
-    ("postman-api-token", ("pmak-",), "\\b(?:PMAK-(?i:[a-f0-9]{24}\\-[a-f0-9]{34}))", 3.0),
-    ("prefect-api-token", ("pnu_",), "\\b(?:pnu_[a-zA-Z0-9]{36})", 2.0),
-    ("pulumi-api-token", ("pul-",), "\\b(?:pul-[a-f0-9]{40})", 2.0),
-    ("pypi-upload-token", ("pypi-ageichlwas5vcmc",), "pypi-AgEIcHlwaS5vcmc[\\w-]{50,1000}", 3.0),
-    ("readme-api-token", ("rdme_",), "\\b(?:rdme_[a-z0-9]{70})", 2.0),
-    ("rubygems-api-token", ("rubygems_",), "\\b(?:rubygems_[a-f0-9]{48})", 2.0),
-    ("scalingo-api-token", ("tk-us-",), "\\b(?:tk-us-[\\w-]{48})", 2.0),
-    ("sendgrid-api-token", ("sg.",), "\\b(?:SG\\.(?i:[a-z0-9=_\\-\\.]{66}))", 2.0),
-    ("sendinblue-api-token", ("xkeysib-",), "\\b(?:xkeysib-[a-f0-9]{64}\\-(?i:[a-z0-9]{16}))", 2.0),
-    (
-        "sentry-org-token",
-        ("sntrys_eyjpyxqio",),
-        "\\bsntrys_eyJpYXQiO[a-zA-Z0-9+/]{10,200}(?:LCJyZWdpb25fdXJs|InJlZ2lvbl91cmwi|cmVnaW9uX3VybCI6)[a-zA-Z0-9+/]{10,200}={0,2}_[a-zA-Z0-9+/]{43}(?![a-zA-Z0-9+/])",
-        4.5,
-    ),
-    ("sentry-user-token", ("sntryu_",), "\\b(?:sntryu_[a-f0-9]{64})", 3.5),
-    ("settlemint-application-access-token", ("sm_aat",), "\\b(?:sm_aat_[a-zA-Z0-9]{16})", 3.0),
-    ("settlemint-personal-access-token", ("sm_pat",), "\\b(?:sm_pat_[a-zA-Z0-9]{16})", 3.0),
-    ("settlemint-service-access-token", ("sm_sat",), "\\b(?:sm_sat_[a-zA-Z0-9]{16})", 3.0),
-    ("shippo-api-token", ("shippo_",), "\\b(?:shippo_(?:live|test)_[a-fA-F0-9]{40})", 2.0),
-    ("shopify-access-token", ("shpat_",), "shpat_[a-fA-F0-9]{32}", 2.0),
-    ("shopify-custom-access-token", ("shpca_",), "shpca_[a-fA-F0-9]{32}", 2.0),
-    ("shopify-private-app-access-token", ("shppa_",), "shppa_[a-fA-F0-9]{32}", 2.0),
-    ("shopify-shared-secret", ("shpss_",), "shpss_[a-fA-F0-9]{32}", 2.0),
-    ("slack-app-token", ("xapp",), "(?i:xapp-\\d-[A-Z0-9]{1,400}-\\d{1,400}-[a-z0-9]{1,400})", 2.0),
-    ("slack-bot-token", ("xoxb",), "xoxb-[0-9]{10,13}-[0-9]{10,13}[a-zA-Z0-9-]{0,400}", 3.0),
-    (
-        "slack-config-access-token",
-        ("xoxe.xoxb-", "xoxe.xoxp-"),
-        "(?i:xoxe.xox[bp]-\\d-[A-Z0-9]{163,166})",
-        2.0,
-    ),
-    ("slack-config-refresh-token", ("xoxe-",), "(?i:xoxe-\\d-[A-Z0-9]{146})", 2.0),
-    ("slack-legacy-bot-token", ("xoxb",), "xoxb-[0-9]{8,14}-[a-zA-Z0-9]{18,26}", 2.0),
-    (
-        "slack-legacy-token",
-        ("xoxo", "xoxs"),
-        "xox[os]-\\d{1,400}-\\d{1,400}-\\d{1,400}-[a-fA-F\\d]{1,400}",
-        2.0,
-    ),
-    ("slack-legacy-workspace-token", ("xoxa", "xoxr"), "xox[ar]-(?:\\d-)?[0-9a-zA-Z]{8,48}", 2.0),
-    (
-        "slack-user-token",
-        ("xoxp-", "xoxe-"),
-        "xox[pe](?:-[0-9]{10,13}){3}-[a-zA-Z0-9-]{28,34}",
-        2.0,
-    ),
-    (
-        "slack-webhook-url",
-        ("hooks.slack.com",),
-        "(?:https?://)?hooks.slack.com/(?:services|workflows|triggers)/[A-Za-z0-9+/]{43,56}",
-        0.0,
-    ),
-    ("square-access-token", ("sq0atp-", "eaaa"), "\\b(?:(?:EAAA|sq0atp-)[\\w-]{22,60})", 2.0),
-    (
-        "stripe-access-token",
-        ("sk_test", "sk_live", "sk_prod", "rk_test", "rk_live", "rk_prod"),
-        "\\b(?:(?:sk|rk)_(?:test|live|prod)_[a-zA-Z0-9]{10,99})",
-        2.0,
-    ),
-    ("twilio-api-key", ("sk",), "SK[0-9a-fA-F]{32}", 3.0),
-    ("vault-batch-token", ("hvb.",), "\\b(?:hvb\\.[\\w-]{138,300})", 4.0),
-    (
-        "vault-service-token",
-        ("hvs.", "s."),
-        "\\b(?:(?:hvs\\.[\\w-]{90,120}|s\\.(?i:[a-z0-9]{24})))",
-        3.5,
-    ),
-)
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+
+class Rule(NamedTuple):
+    """A form of token.
+
+    Attributes:
+        name: The rule's name at gitleaks.
+        keywords: What a text must hold in lower case, one of these, for it to be worth trying.
+        form: The regular expression.
+        bits: How many bits of information each character must bear at least.
+    """
+
+    name: str
+    keywords: tuple[str, ...]
+    form: str
+    bits: float
+
+
+class _File(msgspec.Struct):
+    version: str
+    taken_on: str
+    rules: tuple[Rule, ...]
+
+
+_FILE = msgspec.json.decode(Path(__file__).with_suffix(".json").read_bytes(), type=_File)
+VERSION, TAKEN_ON, RULES = _FILE.version, _FILE.taken_on, _FILE.rules

@@ -36,7 +36,7 @@ _FORMS: list[tuple[tuple[str, ...], str]] = [
     (("SG.",), r"SG\.[\w-]{16,100}\.[\w-]{16,}"),  # SendGrid
     (("AC", "SK"), r"(?:AC|SK)[0-9a-f]{32}(?![0-9a-f])"),  # Twilio
     (("key-",), r"key-[0-9a-z]{32}(?![0-9a-z])"),  # Mailgun
-    ((":AA",), r"\d{8,10}:AA[\w-]{30,}"),  # Telegram
+    ((":AA",), r"(?:bot)?\d{8,10}:AA[\w-]{30,}"),  # Telegram
     (("npm_",), r"npm_[A-Za-z0-9]{30,}"),
     (("pypi-",), r"pypi-[\w-]{50,}"),
     (("_v1_",), r"do[opr]_v1_[0-9a-f]{60,}"),  # DigitalOcean
@@ -58,9 +58,16 @@ _FORMS: list[tuple[tuple[str, ...], str]] = [
     (("ATATT3", "ATCTT3"), r"AT[AC]TT3[\w=-]{50,}"),  # Atlassian
     (("EAA",), r"EAA[A-Za-z0-9]{60,}"),  # Meta
     (("AccountKey=", "SharedAccessKey="), r"(?:Account|SharedAccess)Key=[A-Za-z0-9+/=]{20,}"),
-    (("sig=",), r"sig=[A-Za-z0-9%+/=_-]{30,}"),  # signed URLs
-    (("Signature=",), r"X-Amz-Signature=[0-9a-f]{32,}"),
+    (("sig=",), r"sig=(?=[\w%+/=-]{0,24}\d)[\w%+/=-]{16,}"),  # signed URLs
+    (
+        ("Signature=", "signature="),
+        r"(?:X-\w{1,5}-)?[Ss]ignature=(?=[\w%+/=~.-]{0,24}\d)[\w%+/=~.-]{16,}",
+    ),
 ]
+_NAME = (
+    r"(?:password|passphrase|passwort|kennwort|mot\sde\spasse|contrase\u00f1a|wachtwoord|senha|pw|secret|token"
+    r"|api[ _]key)"
+)
 # What follows such a word, unless it is a plain word itself.
 _SCHEMES = re.compile(
     r"\b((?i:bearer|basic))\s{1,8}(?![A-Za-z][a-z]{1,40}(?![\w~+/=-]|\.\w))[\w.~+/=-]{8,}"
@@ -78,6 +85,170 @@ _IN_COMMANDS = [
     (
         ("mysql", "mariadb"),
         re.compile(r"(?i)((?:mysql|mariadb)[\w-]{0,16}\s(?:[^\n|;&]{0,200}?\s)?-p)[^\s|;&]{1,256}"),
+    ),
+    (
+        ("smbclient", "smbget", "rpcclient"),
+        re.compile(
+            r"((?:smbclient|smbget|rpcclient)\s[^\n|;&]{0,200}?-U\s{0,4}[^\s%]{1,64}%)\S{1,256}"
+        ),
+    ),
+    (
+        ("zip", "7z"),
+        re.compile(r"(\b(?:unzip|zip|7z[ar]?)\s(?:[^\n|;&]{0,99}?\s)?-[Pp]\s?)[^\s|;&]{4,256}"),
+    ),
+    (("ldap",), re.compile(r"(\bldap\w{1,12}\s(?:[^\n|;&]{0,200}?\s)?-w\s{1,4})[^\s|;&]{1,256}")),
+    (
+        ("htpasswd",),
+        re.compile(r"(htpasswd\s-\w{0,4}b\w{0,4}\s\S{1,128}\s\S{1,64}\s)[^\s|;&]{1,256}"),
+    ),
+    (
+        ("gh secret",),
+        re.compile(r"(gh secret set\s[^\n|;&]{1,99}?(?:-b|--body)[\s=]{1,4})[^\s|;&]{1,256}"),
+    ),
+    (
+        ("set -", "configure set", "setenv", "env "),
+        re.compile(
+            r"(?i)(\b(?:set\s-[xgU]{1,3}|aws\sconfigure\sset|setenv|(?-i:ENV))\s{1,4}\w{0,64}"
+            r"(?:token|secret|password|key)\w{0,32}\s{1,4})[^\s|;&]{1,256}"
+        ),
+    ),
+    (  # SQL
+        ("create", "alter"),
+        re.compile(
+            r"(?i)(\b(?:create|alter)\s{1,4}(?:user|role|login)\s[^\n;]{0,200}?"
+            r"\b(?:password|identified\s{1,4}by)\s{0,4}=?\s{0,4}')[^'\n]{1,256}"
+        ),
+    ),
+    (  # Calls: a secret that is given to a setter or to a type that hides it.
+        ("setpassword", "set_password", "secretstr", "secretbytes", "securestring"),
+        re.compile(
+            r"(?i)((?:\bset_?password\(|\bsecret(?:str|bytes)\(|\bConvertTo-SecureString)"
+            r"\s{0,4}b?[\"'])[^\"'\n]{1,256}"
+        ),
+    ),
+    (
+        ("form-data",),
+        re.compile(
+            r"(?i)(form-data;\s{0,4}name=\"\w{0,64}(?:password|passwd|secret|token|api_?key)\""
+            r"(?:\r?\n[^\r\n]{1,200}){0,4}\r?\n\r?\n)[^\r\n]{1,4096}"
+        ),
+    ),
+    (  # Terraform
+        ("variable",),
+        re.compile(
+            r"(?i)(\bvariable\s{1,4}\"\w{0,64}(?:password|secret|token|key)\"\s{0,4}\{"
+            r"[^{}]{0,400}?\bdefault\s{0,4}=\s{0,4}\")[^\"\n]{1,256}"
+        ),
+    ),
+    (  # A cell of a table, and a sentence: what is no word of a language.
+        ("pass", "secret", "token", "key", "contrase", "kennwort", "wachtw", "senha", "pw"),
+        re.compile(
+            rf"((?i:\|\s{{0,8}}{_NAME}\s{{0,8}}\|\s{{0,8}}[`\"']?"
+            rf"|\b{_NAME}\s{{1,4}}->\s{{1,4}}[`\"']?"
+            rf"|(?:\A|\n)[ \t]{{0,40}}-\s{_NAME}\r?\n[ \t]{{0,40}}-\s[`\"']?"
+            rf"|\b{_NAME}(?:\s\w{{1,12}}){{0,3}}\s{{1,4}}(?:is|was|ist|lautet|es|est|\u00e8|\u00e9)(?:\snow)?:?"
+            rf"\s{{1,4}}[`\"']?|\b(?:use|enter|type)\s{{1,4}}[`\"']?"
+            rf"(?=\S{{8,99}}\s{{1,4}}as\s(?:the|your|my)\s{_NAME})))"
+            r"(?=[^\s|]{0,64}[a-z])(?=[^\s|]{0,64}[A-Z])(?=[^\s|]{0,64}\d)[^\s|`\"',;]{8,256}"
+        ),
+    ),
+    (  # A browser's cookies: https://curl.se/docs/http-cookies.html
+        ("\ttrue\t", "\tfalse\t"),
+        re.compile(
+            r"(?m)(^[^\t\n]{1,256}\t(?:TRUE|FALSE)\t/[^\t\n]{0,256}\t(?:TRUE|FALSE)\t\d{1,20}"
+            r"\t[^\t\n]{1,256}\t)[^\t\r\n]{1,4096}"
+        ),
+    ),
+    (  # What asks for one.
+        ("pass",),
+        re.compile(
+            r"(?i)(\bpass(?:word|phrase|code)\s(?:prompt|(?:for|of)\s[^\s:]{1,64})\s{0,4}:\s{1,4})"
+            r"(?=\S{0,64}\d)\S{1,256}"
+        ),
+    ),
+    (
+        ("-u", "-p", "-n ", "signtool"),
+        re.compile(
+            r"((?:\s-(?:u|U|user|username)\s{1,4}[^\s-]\S{0,63}\s[^\n|;&]{0,99}?-[pP]"
+            r"|\bssh-keygen\s[^\n|;&]{0,200}?-[NP]|\b(?:certutil|signtool)\s[^\n|;&]{0,200}?[-/][pP])\s{1,4})"
+            r"(?!\d{1,5}(?:[\s:]|\Z)|-)[^\s|;&]{1,256}"
+        ),
+    ),
+    (
+        ("--user",),
+        re.compile(
+            r"(--user[\s=]{1,4}[^\s:=]{1,64}:)(?=\S{0,64}\d)(?=\S{0,64}[A-Z])[^\s|;&]{6,256}"
+        ),
+    ),
+    (
+        ("nmcli", "http-basic", "ftp>", "password-command"),
+        re.compile(
+            r"(\bnmcli\s[^\n|;&]{0,200}?\bpassword\s{1,4}|\bconfig\shttp-basic\.\S{1,64}\s\S{1,64}\s{1,4}"
+            r"|\bftp>\s{0,4}user\s\S{1,64}\s{1,4}|--password-command[\s=]{1,4}[\"']?echo\s{1,4})"
+            r"[^\s|;&\"']{1,256}"
+        ),
+    ),
+    (  # IMAP and POP, settings of servers, what somebody writes down for a colleague.
+        ("login", "pass", "cred"),
+        re.compile(
+            r"((?m:(?:^|\()(?:[A-Za-z]?\d{1,6}\sLOGIN\s{1,4}[^\s]{1,64}\s{1,4}|PASS\s{1,4}"
+            r"|[ \t]{0,40}\w{0,40}(?:password|passwd)\s{1,4}))"
+            r"|(?i:\b(?:creds?|credentials|login)\s{0,4}:\s{1,4}\S{1,64}\s/\s"
+            r"|\b(?:changed?|re-?set|set)\s(?:\w{1,12}\s){1,2}password\sto\s)[\"'`]?)"
+            r"(?=\S{0,64}[a-z])(?=\S{0,64}[A-Z])(?=\S{0,64}\d)[^\s|\"'`;,]{8,256}"
+        ),
+    ),
+    (
+        ("auth",),
+        re.compile(
+            r"(\bauth\s{0,4}=\s{0,4}[(\[]\s{0,4}[\"'][^\"'\n]{1,128}[\"']\s{0,4},\s{0,4}[\"'])[^\"'\n]{1,256}"
+        ),
+    ),
+    (  # Declarations that name a type.
+        ("password", "secret", "token", "apikey", "api_key"),
+        re.compile(
+            r"(?i)(\b\w{0,40}(?:password|secret|token|api_?key)\s{0,4}:\s{0,4}&?[\w<>\[\]?]{1,40}"
+            r"\s{0,4}=\s{0,4}b?[\"'])(?=[^\"'\n]{0,64}\d)[^\"'\n]{6,256}"
+        ),
+    ),
+    (
+        ("<input", "<key>"),
+        re.compile(
+            r"(?i)(<input\s[^<>]{0,300}?type=[\"']?password\b[^<>]{0,300}?value=[\"']"
+            r"|<key>\w{0,40}(?:password|secret|token|api_?key)</key>\s{0,8}<string>)[^\"'<>]{1,256}"
+        ),
+    ),
+    (
+        ("http ", "https "),
+        re.compile(
+            r"(\bhttps?\s(?:[^\n|;&]{0,99}?\s)?(?:-a|--auth)[\s=]{1,4}[^\s:]{1,64}:)[^\s|;&]{1,256}"
+        ),
+    ),
+    (
+        ("snmp",),
+        re.compile(r"(\bsnmp\w{1,12}\s(?:[^\n|;&]{0,200}?\s)?-[cAX]\s{1,4})[^\s|;&]{1,256}"),
+    ),
+    (
+        ("rdp", "net use"),
+        re.compile(
+            r"(?i)(\b(?:[xw]freerdp\s[^\n|;&]{0,200}?/p:"
+            r"|net\suse\s(?:\w:\s{1,4})?\S{1,128}\s{1,4}(?=\S{1,256}\s{1,4}/user)))[^\s|;&]{1,256}"
+        ),
+    ),
+    (
+        (" login ",),
+        re.compile(r"(\b(?:az|docker|podman|helm)\s[^\n|;&]{0,200}?-p\s{1,4})[^\s|;&]{1,256}"),
+    ),
+    (  # Given to the standard input of what asks for one.
+        ("-stdin", "sudo -s", "passwd <"),
+        re.compile(
+            r"(\becho\s(?:-n\s)?[\"']?(?=[^\n|]{1,256}\|[^\n|;&]{0,99}?(?:--password-stdin|sudo\s-S))"
+            r"|\b(?:passwd|--password-stdin|sudo\s-S)[^\n|;&]{0,60}?<<<\s{0,4}[\"']?)[^\s|\"']{1,256}"
+        ),
+    ),
+    (
+        ("jdbc:oracle", "sqlplus"),
+        re.compile(r"((?:jdbc:oracle:\w{1,8}:|\bsqlplus\s)[^\s/@:]{1,64}/)[^\s@]{1,256}(?=@)"),
     ),
     (("sshpass",), re.compile(r"(sshpass\s(?:[^\n|;&]{0,60}?\s)?-p\s{0,4})[^\s|;&]{1,256}")),
     (("redis-cli",), re.compile(r"(redis-cli\s(?:[^\n|;&]{0,99}?\s)?-a\s{1,4})[^\s|;&]{1,256}")),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeAlias
 
-from ...model.json_values import dumps
+from ...model.json_values import json_text
 from ...model.trace import STEP_FIELDS, TraceStep
 
 REDACTED = "[redacted]"
@@ -191,7 +191,7 @@ class Walk:
         except (ValueError, RecursionError):
             return None
         redacted = self._value(value, inside + 1)
-        return text if redacted == value else dumps(redacted).decode("utf-8", "surrogatepass")
+        return text if redacted == value else json_text(redacted)
 
     def _inside_base64(self, text: str, inside: int) -> str | None:
         """The text with what it holds as base64 redacted; None if there is nothing to redact."""

@@ -9,7 +9,6 @@ from ..annotation_text import line_of
 from ..command_session import Session
 from ..completers import complete_run_ids
 from ..exit_codes import NOTHING, OK
-from ..json_output import as_json
 from ..options import store_option, with_session
 from ..run_lookup import find_run
 
@@ -42,7 +41,7 @@ def list_annotations(
             return OK if removed else NOTHING
         found = store.annotations(run_id)
     if as_data:
-        session.terminal.json(as_json({"annotations": [one.to_dict() for one in found]}))
+        session.terminal.json({"annotations": [one.to_dict() for one in found]})
     else:
         session.terminal.lines(line_of(one, with_id=True) for one in found)
     if not found:

@@ -12,13 +12,12 @@ from rich.text import Text
 from ...analytics import Comparison, Delta, Difference, StepPair, differences, tabulate, word_diff
 from ...analytics import compare as compare_traces
 from ...analytics.similar_runs import candidate_queries
-from ...model.text import one_line, printable_lines
+from ...model import figures
+from ...model.text import counted, one_line, printable_lines
 from ...model.trace import AgentTrace, TraceSummary
-from .. import formatting
 from ..command_session import Session
 from ..completers import complete_run_ids
 from ..exit_codes import NOTHING, OK
-from ..json_output import as_json
 from ..options import store_option, with_session
 from ..run_columns import value_text
 from ..run_lookup import find_run
@@ -75,7 +74,7 @@ def compare(
     found = compare_traces(left, right, scores=(judged.scores, rest[0][0].scores))
     if as_data:
         fields = {"left": left.run_id, "right": right.run_id, "comparison": found}
-        session.terminal.json(as_json(fields))
+        session.terminal.json(fields)
     else:
         session.terminal.lines(
             _lines(left, right, found, session.terminal.width, everything=everything)
@@ -99,7 +98,7 @@ def _candidates(session: Session, name: str, *, as_data: bool) -> int:
              "runs": [one.to_dict() for one in found]}
             for query, found in groups
         ]  # fmt: skip
-        session.terminal.json(as_json({"run": run.run_id, "candidates": reported}))
+        session.terminal.json({"run": run.run_id, "candidates": reported})
     else:
         table = RunTable(session.terminal.width, [one for _, found in groups for one in found])
         for query, found in groups:
@@ -120,7 +119,7 @@ def _table(
     table = tabulate(traces, scores=[summary.scores for summary, _ in runs])
     differ = any(row.differing_steps for row in table.rows)
     if as_data:
-        session.terminal.json(as_json({"table": table}))
+        session.terminal.json({"table": table})
         return NOTHING if differ else OK
     width = max(9, min(26, (session.terminal.width - 20) // len(table.rows) - 1))
     columns = [Column("", 18, "dim", right=False), *[
@@ -169,17 +168,21 @@ def _lines(
             skipped += 1
             continue
         if skipped:
-            yield styled(f"    … {skipped:,} equal steps", "dim")
+            yield _equal(skipped)
             skipped = 0
         yield _pair(left, right, pair, half)
         if place == found.first_difference:
             yield from _difference(left, right, pair)
     if skipped:
-        yield styled(f"    … {skipped:,} equal steps", "dim")
+        yield _equal(skipped)
     if found.is_same:
         yield styled("The runs are the same.", "green")
     elif found.first_difference is None:
         yield styled(f"The steps are the same; not {' and '.join(found.run_fields)}.", "yellow")
+
+
+def _equal(steps: int) -> Text:
+    return styled(f"    … {counted(steps, 'equal step')}", "dim")
 
 
 _ALWAYS = frozenset({"steps", "cost_usd", "duration_ms"})
@@ -196,7 +199,7 @@ def _deltas(deltas: Sequence[Delta]) -> Iterator[Text]:
 
 
 def _label(name: str) -> str:
-    names = {"cost_usd": "cost", "duration_ms": "duration of steps", "wall_ms": "duration"}
+    names = {"cost_usd": "cost", "duration_ms": "active time", "wall_ms": "duration"}
     return names.get(name) or one_line(name.replace("_", " "), 18)
 
 
@@ -204,10 +207,10 @@ def _amount(name: str, value: float | None) -> str:
     if value is None:
         return "-"
     if name == "cost_usd":
-        return formatting.dollars(value)
+        return figures.dollars(value)
     if name.endswith("_ms"):
-        return formatting.duration(value)
-    return f"{value:.4g}" if name.startswith("score.") else formatting.count(value)
+        return figures.duration(value)
+    return f"{value:.4g}" if name.startswith("score.") else figures.count(value)
 
 
 def _change(delta: Delta) -> str:

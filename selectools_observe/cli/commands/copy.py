@@ -10,11 +10,12 @@ import click
 from ...interchange.form import SavedRun
 from ...interchange.store_copy import StoreCopy
 from ...model.filters import TraceFilter
+from ...model.text import counted
 from ..command_session import Session, parsed
 from ..exit_codes import NOTHING
 from ..options import filter_options, no_runs_match, store_option, with_session
 from ..run_lookup import with_whole_ids
-from ..transfer import RunSaver, Skipped, count_of_runs, report_saved
+from ..transfer import RunSaver, Skipped, report_saved
 
 _MOST_SHOWN = 20
 
@@ -70,7 +71,7 @@ def copy(
         saver.left_alone = work.left_alone
         code = report_saved(session, saver, skipped, target)
         if work.annotated:
-            session.terminal.note(f"annotations of {count_of_runs(work.annotated)} added")
+            session.terminal.note(f"annotations of {counted(work.annotated, 'run')} added")
         if verify and not _is_equal(session, work, total):
             return NOTHING
         return code
@@ -84,7 +85,7 @@ def _is_equal(session: Session, work: StoreCopy, total: int) -> bool:
             if found <= _MOST_SHOWN:
                 session.terminal.warn(str(difference))
     verdict = f"{found:,} differ" if found else "all are equal"
-    session.terminal.note(f"{count_of_runs(total)} compared: {verdict}")
+    session.terminal.note(f"{counted(total, 'run')} compared: {verdict}")
     return not found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 
@@ -66,5 +67,5 @@ def _program() -> str:
     called = sys.argv[0]
     name = os.path.basename(called)
     if name == "__main__.py":
-        return f"{os.path.basename(sys.executable)} -m selectools_observe.cli"
+        return f"{shlex.quote(sys.orig_argv[0])} -m selectools_observe"
     return name if shutil.which(name) == os.path.abspath(called) else one_line(called)

@@ -12,12 +12,13 @@ import click
 from ...interchange import write_parquet
 from ...interchange.exports import saved_runs, send, whole_file
 from ...model.filters import TraceFilter
+from ...model.text import counted
 from ..command_session import Session
 from ..exit_codes import NOTHING, OK
 from ..export_formats import FORMATS, Format, write
 from ..options import filter_options, no_runs_match, store_option, with_session
 from ..run_lookup import with_whole_ids
-from ..transfer import Skipped, count_of_runs, with_progress
+from ..transfer import Skipped, with_progress
 
 
 @click.command(short_help="Write runs to a file: JSON lines, CSV or HTML.")
@@ -92,7 +93,7 @@ def export(
                     write(form, runs, file)
     if endpoint or folder or output != "-":
         done = f"sent to {endpoint}" if endpoint else f"written to {folder or output}"
-        session.terminal.note(f"{count_of_runs(total - skipped.count)} {done}")
+        session.terminal.note(f"{counted(total - skipped.count, 'run')} {done}")
     return NOTHING if skipped.count else OK
 
 

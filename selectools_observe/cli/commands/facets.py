@@ -13,7 +13,6 @@ from ...model.groups import FacetValues, TraceFacets
 from ...model.text import one_line
 from ..command_session import Session
 from ..exit_codes import NOTHING, OK
-from ..json_output import as_json
 from ..options import filter_options, no_runs_match, store_argument, store_option, with_session
 from ..run_lookup import with_whole_ids
 from ..terminal import styled
@@ -49,7 +48,7 @@ def facets(
     if keys:
         found = _only(found, keys)
     if as_data:
-        session.terminal.json(as_json(msgspec.to_builtins(found)))
+        session.terminal.json(msgspec.to_builtins(found))
     elif found.fields or found.metadata:
         session.terminal.lines(_lines(found))
     elif found.runs:

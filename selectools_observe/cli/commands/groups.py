@@ -10,13 +10,12 @@ import click
 import msgspec
 from rich.text import Text
 
+from ...model import figures
 from ...model.filters import TraceFilter
 from ...model.groups import GROUP_ORDERS, TraceGroup
 from ...model.text import one_line
-from .. import formatting
 from ..command_session import Session
 from ..exit_codes import NOTHING, OK, usage_errors
-from ..json_output import as_json
 from ..options import filter_options, store_option, with_session, zone_option
 from ..run_lookup import with_whole_ids
 from ..run_table import Column, lines_of_table
@@ -75,7 +74,7 @@ def groups(  # noqa: PLR0917 - click's
             page = store.groups(by, filters, order_by=order_by, limit=limit, cursor=cursor)
     if as_data:
         fields = {"groups": msgspec.to_builtins(list(page)), "next_cursor": page.next_cursor}
-        session.terminal.json(as_json(fields))
+        session.terminal.json(fields)
     elif page:
         session.terminal.lines(_lines(by, page, zone, session.terminal.width))
     else:
@@ -102,10 +101,10 @@ def _row(group: TraceGroup, zone: tzinfo, room: int) -> list[str | Text]:
         f"{group.runs:,}",
         Text(f"{group.errors:,}", "red") if group.errors else Text("-", "dim"),
         _moment(group.last_at, zone),
-        formatting.duration(group.total_ms.p50),
-        formatting.duration(group.total_ms.p99),
-        formatting.count(group.prompt_tokens + group.completion_tokens),
-        formatting.dollars(group.cost_usd),
+        figures.duration(group.total_ms.p50),
+        figures.duration(group.total_ms.p99),
+        figures.count(group.prompt_tokens + group.completion_tokens),
+        figures.dollars(group.cost_usd),
         one_line(group.first_input or "", max(room, 1)),
     ]
 

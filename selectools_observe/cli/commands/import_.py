@@ -10,8 +10,7 @@ import click
 from ...analytics.prices import PriceTable
 from ...interchange import JudgementSaver, UnknownFormError, forms, read_saved_runs
 from ...interchange.form import SavedRun
-from ...interchange.json_documents import IMPORT_LIMITS
-from ...interchange.source import files_in
+from ...interchange.source import IMPORT_LIMITS, files_in
 from ...model.limits import NO_LIMITS
 from ..command_session import Session
 from ..options import store_option, with_session
@@ -81,7 +80,7 @@ def import_(
                         path, skipped=skipped, progress=progress, limits=limits, judged=judged
                     )
                     saver.save_all(runs if prices is None else _priced(runs, prices))
-                except (UnknownFormError, ModuleNotFoundError) as error:
+                except (UnknownFormError, ImportError) as error:
                     skipped(path, getattr(error, "reason", str(error)))
         judged.finish()
     if judged.saved:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import click
 
 from ...model.conditions import AllOf
-from ...model.filter_language import parse_condition
+from ...model.filter_language import KEYS, parse_condition
 from ...model.filters import TraceFilter, condition_of
 from ..command_session import Session
 from ..exit_codes import usage_errors
@@ -19,8 +19,35 @@ from ..run_listing import PAGE_SIZE, list_matching, list_options
 
 _PAIR = re.compile(r"[^\s:<>=!()\"]+=(?!=)", re.DOTALL)
 
+_NEGATED = re.compile(r"-(?:([\w.]+)[:<>=!]|[\"(]|([^\W\d_]{3,})$)")
 
-@click.command(short_help="List runs by a filter such as 'reward<1 -tool:think'.")
+
+class _QueryCommand(click.Command):
+    """Takes a filter that begins with a negation, such as ``-status:error``, for no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        letters = {name[1] for option in self.params for name in option.opts if len(name) == 2}
+        return super().parse_args(ctx, [_spaced(arg, letters) for arg in args])
+
+
+def _spaced(argument: str, letters: Collection[str]) -> str:
+    """A filter that begins with a negation with a space before it, which means nothing to it.
+
+    What may be an option with its value (``-sruns.db``) stays, unless the filter has that field or
+    it is letters alone, a word.
+    """
+    found = _NEGATED.match(argument)
+    if found is None:
+        return argument
+    field = found[1]
+    if field and field not in KEYS and field[0] in letters:
+        return argument
+    return f" {argument}"
+
+
+@click.command(
+    cls=_QueryCommand, short_help="List runs by a filter such as 'reward<1 -tool:think'."
+)
 @click.argument("filters_given", nargs=-1, metavar="[FILTER | KEY=VALUE]...")
 @store_option
 @filter_options(limit=PAGE_SIZE)

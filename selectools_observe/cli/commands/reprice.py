@@ -10,7 +10,6 @@ from ...model.filters import TraceFilter
 from ...model.text import one_line
 from ..command_session import Session
 from ..exit_codes import OK
-from ..json_output import as_json
 from ..options import filter_options, store_option, with_session
 from ..price_option import price_table, prices_option
 from ..run_lookup import with_whole_ids
@@ -42,7 +41,7 @@ def reprice(
     with session.store() as store:
         report = estimate(store, with_whole_ids(store, filters), prices=table, again=again)
     if json:
-        session.terminal.json(as_json(msgspec.to_builtins(report)))
+        session.terminal.json(msgspec.to_builtins(report))
         return OK
     session.terminal.note(
         f"{report.steps:,} calls in {report.repriced:,} of {report.runs:,} runs have an estimated "

@@ -15,7 +15,6 @@ from ...model.text import one_line, printable
 from ...model.text_query import SearchHit, SearchPage
 from ..command_session import Session
 from ..exit_codes import NOTHING, OK, usage_errors
-from ..json_output import as_json
 from ..options import filter_options, no_runs_match, store_option, with_session
 from ..run_lookup import with_whole_ids
 
@@ -65,7 +64,7 @@ def search(
             )
         nothing = "" if page else no_runs_match(store, filters)
     if as_one:
-        session.terminal.json(as_json(_as_fields(page)))
+        session.terminal.json(_as_fields(page))
     elif page:
         session.terminal.lines(_lines(page))
     if not page:

@@ -44,6 +44,14 @@ _TOKEN = "SELECTOOLS_OBSERVE_TOKEN"  # noqa: S105 - the name of a variable
     help="Estimate the cost of model calls that come in with tokens and no cost.",
 )
 @prices_option
+@click.option(
+    "--max-body",
+    type=click.IntRange(1, 1024),
+    default=20,
+    show_default=True,
+    metavar="MIB",
+    help="The largest body that is taken, or line of one, unpacked.",
+)
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in a browser.")
 @with_session
 def serve(
@@ -53,6 +61,7 @@ def serve(
     token: str | None,
     own: str | None,
     *,
+    max_body: int,
     read_only: bool,
     estimate_costs: bool,
     open_browser: bool,
@@ -80,6 +89,7 @@ def serve(
             token=token or os.environ.get(_TOKEN),
             read_only=read_only,
             open_browser=open_browser,
+            max_body=max_body << 20,
             prices=prices,
             on_ready=lambda url: _announce(session, url, is_new=is_new),
         )

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
+import msgspec
 
+from ...analytics.capture_gaps import gaps_of
 from ...analytics.conversation import conversation_of
+from ...model.codec import encode
+from ...model.references import expanded_json
 from ...model.trace import AgentTrace
 from ..command_session import Session
 from ..completers import complete_run_ids
 from ..conversation_text import lines_of
 from ..exit_codes import OK
-from ..json_output import trace_json
 from ..options import store_option, with_session
 from ..run_lookup import find_run, runs_started_by
 from ..running_steps import follow_run
 from ..step_details import heading_of
+from ..terminal import styled
 from ..waterfall import draw, rows_of
 
 _MOST_ROWS = 1000
@@ -66,12 +70,16 @@ def show(
         summary = find_run(store, run, session.name)
         trace = store.load(summary.run_id)
         if as_data:
-            session.terminal.json(trace_json(trace))
+            session.terminal.json(msgspec.Raw(expanded_json(encode(trace).trace)))
             return OK
         started = runs_started_by(store, trace) if children and not steps else {}
     session.terminal.lines(heading_of(trace, summary, with_texts=not chat))
+    turns = conversation_of(trace)
+    gaps = msgspec.structs.replace(gaps_of(trace, turns), lost_events=0)  # the heading says them
+    if gaps:
+        session.terminal.line(styled(f"    {gaps}: not stored", "yellow"))
     if chat:
-        session.terminal.lines(lines_of(conversation_of(trace), full=full))
+        session.terminal.lines(lines_of(turns, full=full))
         return OK
     if steps:
         return _show_steps(session, trace, steps)

@@ -10,14 +10,13 @@ import click
 from rich.text import Text
 
 from ...analytics import Group, Statistics, collect
+from ...model import figures
 from ...model.annotation_statistics import AnnotationStatistics
 from ...model.clock import Clock
 from ...model.filters import TraceFilter
 from ...model.text import one_line
-from .. import formatting
 from ..command_session import Session
 from ..exit_codes import NOTHING, OK
-from ..json_output import as_json
 from ..options import (
     filter_options,
     no_runs_match,
@@ -85,7 +84,7 @@ def stats(
         found = collect(store, with_whole_ids(store, filters), by=by, zone=zone, time=time)
         nothing = "" if found.total.runs else no_runs_match(store, filters)
     if as_data:
-        session.terminal.json(as_json(found))
+        session.terminal.json(found)
     elif found.total.runs:
         session.terminal.lines(_lines(found, by, session.terminal.width))
     else:
@@ -136,7 +135,7 @@ def _total(total: Group) -> Iterator[Text]:
     line.append(
         f" · {total.calls:,} steps"
         f" · {total.prompt_tokens:,} in / {total.completion_tokens:,} out tokens"
-        f" · {formatting.dollars(total.cost_usd.total)}",
+        f" · {figures.dollars(total.cost_usd.total)}",
         "",
     )
     yield line
@@ -146,9 +145,9 @@ def _total(total: Group) -> Iterator[Text]:
     )
     rows = []
     for name, spread, words in (
-        ("time", total.duration_ms, formatting.duration),
-        ("tokens", total.tokens, formatting.count),
-        ("cost", total.cost_usd, formatting.dollars),
+        ("time", total.duration_ms, figures.duration),
+        ("tokens", total.tokens, figures.count),
+        ("cost", total.cost_usd, figures.dollars),
     ):
         values = (spread.p50, spread.p90, spread.p95, spread.p99, spread.max, spread.mean)
         rows.append([name, *map(words, values)])
@@ -186,9 +185,9 @@ def _models_over(dimension: str, shown: Sequence[Group]) -> Iterator[Text]:
     for group in shown:
         costs = [group.models[name].cost_usd if name in group.models else None for name in names]
         known = [use.cost_usd for use in group.models.values() if use.cost_usd is not None]
-        told = [formatting.dollars(cost) for cost in costs]
+        told = [figures.dollars(cost) for cost in costs]
         if len(heads) > len(names):
-            told.append(formatting.dollars(sum(known) - sum(cost or 0.0 for cost in costs)))
+            told.append(figures.dollars(sum(known) - sum(cost or 0.0 for cost in costs)))
         rows.append([one_line(group.key, 16), *told])
     yield Text()
     yield from lines_of_table((first, *columns), rows)
@@ -200,9 +199,9 @@ def _row(group: Group, *, counts_runs: bool) -> list[str | Text]:
         one_line(group.key, 80),
         f"{group.runs if counts_runs else group.calls:,}",
         Text(f"{group.errors:,}", "red") if group.errors else Text("-", "dim"),
-        formatting.duration(spread.p50),
-        formatting.duration(spread.p90),
-        formatting.duration(spread.p99),
-        formatting.count(group.prompt_tokens + group.completion_tokens),
-        formatting.dollars(group.cost_usd.total),
+        figures.duration(spread.p50),
+        figures.duration(spread.p90),
+        figures.duration(spread.p99),
+        figures.count(group.prompt_tokens + group.completion_tokens),
+        figures.dollars(group.cost_usd.total),
     ]

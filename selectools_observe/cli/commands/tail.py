@@ -18,7 +18,6 @@ from ...model.trace import TraceSummary
 from ...protocols import QueryableTraceStore
 from ..command_session import Session, parsed
 from ..exit_codes import NOTHING, OK
-from ..json_output import as_json
 from ..options import filter_options, store_argument, store_option, with_session
 from ..run_lookup import with_whole_ids
 from ..run_table import RunTable
@@ -90,7 +89,7 @@ class _Printer:
             self._terminal.line(self._table.heading())
         for run in runs:
             if self._table is None:
-                self._terminal.json(as_json(run.to_dict()))
+                self._terminal.json(run.to_dict())
             else:
                 self._terminal.line(self._table.line(run))
         self._terminal.flush()

@@ -8,7 +8,6 @@ from msgspec import structs
 from ...stores import maintenance
 from ..command_session import Session
 from ..exit_codes import NOTHING, OK
-from ..json_output import as_json
 from ..options import store_argument, store_option, with_session
 from ..store_file import print_report, store_file
 
@@ -27,7 +26,7 @@ def verify(session: Session, *, as_data: bool) -> int:
     with session.terminal.progress("Verifying") as progress:
         report = maintenance.verify(file.path, kind=file.kind, progress=progress)
     if as_data:
-        session.terminal.json(as_json({"ok": report.ok, **structs.asdict(report)}))
+        session.terminal.json({"ok": report.ok, **structs.asdict(report)})
     else:
         print_report(session, report, damaged=not report.ok)
     return OK if report.ok else NOTHING

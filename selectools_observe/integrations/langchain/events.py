@@ -13,11 +13,13 @@ from uuid import UUID
 from ...capture.error_text import error_text
 from ...capture.saver import SafeSaver, WatchesRuns
 from ...capture.saver_thread import saver_thread
+from ...extras import needs
 from ...model.trace import AgentTrace, StepType, TraceStep
-from .._requires import needs
-from .runs import Kind, Run, Runs
+from .runs import Kind, Run, Runs, route
 from .values import (
     candidates,
+    goes_on_to,
+    input_of,
     messages_in,
     plain,
     reasoning,
@@ -122,14 +124,16 @@ class Watching(WatchesRuns):
         step.prompt_tokens = reported.pop("prompt_tokens", None)
         step.completion_tokens = reported.pop("completion_tokens", None)
         step.cost_usd = reported.pop("cost_usd", None)
-        step.reasoning = reasoning(answer)
+        told = messages_in(answer, "assistant")
+        step.reasoning = reasoning(told)
         asked, answered = step.model, reported.pop("response_model", None)
         if isinstance(answered, str) and answered:
             step.model = answered
             if asked and asked != answered:
                 reported["request_model"] = asked
         run.keep(**reported)
-        self._keep_messages(run, "output", answer, "assistant")
+        if self._contents:
+            run.keep(output=told)
         others = candidates(result)
         if others:
             self._keep(run, "candidates", others)
@@ -189,18 +193,19 @@ class Watching(WatchesRuns):
     def _root_begins(self, run: Run, inputs: Any) -> None:
         trace = run.root.trace
         if self._contents:
-            trace.input = plain(inputs)
-        answer = resumed_with(inputs)
-        paused = self._paused.pop(trace.session_id or "", None)
-        if answer is not None:
+            trace.input = input_of(inputs)
+        answers = resumed_with(inputs)
+        before, asked = self._paused.pop(trace.session_id or "", (None, None))
+        if answers and before is not None:
+            trace.metadata.setdefault("resumes_run_id", before)
+        for key, answer in answers:
             step = TraceStep(StepType.GRAPH_RESUME, timestamp=run.began_at)
+            step.interrupt_key = key or asked
             step.extra = {"run_id": str(run.run_id)}
+            if before is not None:
+                step.extra["resumes"] = before
             if self._contents:
                 step.output = plain(answer)
-            if paused is not None:
-                before, step.interrupt_key = paused
-                step.extra["resumes"] = before
-                trace.metadata.setdefault("resumes_run_id", before)
             trace.steps.append(step)
 
     def _note_pause(self, trace: AgentTrace) -> AgentTrace:
@@ -220,6 +225,7 @@ class Watching(WatchesRuns):
             return None
         if run.kind == "node":
             self._keep(run, "output", outputs)
+            route(run, goes_on_to(outputs))
         if not is_root:
             return None
         if self._contents:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from ...extras import needs
 from ...model.trace import AgentTrace
-from .._requires import needs
 from .events import Watching
 
 with needs("langchain", "The LangChain callback handlers"):

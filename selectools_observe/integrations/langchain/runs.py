@@ -305,8 +305,9 @@ def _fail(run: Run, error: BaseException) -> None:
             run.keep(interrupts=new)
             run.root.paused_by |= {each["id"] for each in new}
     elif goes_to(error) is not None:
-        if run.kind == "node":
-            _route(run, goes_to(error) or [], error)
+        if run.kind == "node" and id(error) not in run.root.reported:
+            run.root.reported.add(id(error))  # the nodes around it hand on the same
+            route(run, goes_to(error) or [])
     elif run.step is not None:
         run.step.error = error_text(error)
         run.root.reported.add(id(error))
@@ -314,14 +315,13 @@ def _fail(run: Run, error: BaseException) -> None:
         run.keep(error=error_text(error))
 
 
-def _route(run: Run, places: list[str], error: BaseException) -> None:
-    """Have the trace say that a node handed on, once: the nodes around it hand on the same."""
-    if run.step is None or id(error) in run.root.reported:
+def route(run: Run, places: list[str]) -> None:
+    """Have the trace say where a node that has ended hands on."""
+    if (ended := run.step) is None:
         return
-    run.root.reported.add(id(error))
     for place in places:
-        step = TraceStep(StepType.GRAPH_ROUTING, from_node=run.step.node_name, to_node=place)
-        step.node_name, step.step_number = run.step.node_name, run.step.step_number
+        step = TraceStep(StepType.GRAPH_ROUTING, from_node=ended.node_name, to_node=place)
+        step.node_name, step.step_number = ended.node_name, ended.step_number
         run.root.trace.steps.append(step)
 
 

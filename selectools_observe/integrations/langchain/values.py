@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...capture.foreign_values import plain_of
+from ...extras import needs
 from ...model.json_values import readable, replace_foreign
 from ...model.messages import messages_from, normalised
-from .._requires import needs
 
 with needs("langchain", "The LangChain callback handlers"):
     from langchain_core.messages import BaseMessage
@@ -73,18 +74,19 @@ def _message(message: BaseMessage) -> dict[str, Any]:
     if (
         type(content) is str
         and message.type in _SPOKEN
-        and not message.additional_kwargs
+        and not any(message.additional_kwargs.values())
+        and not message.response_metadata.get("refusal")
         and not getattr(message, "invalid_tool_calls", None)
     ):
         return _spoken(message, content)
-    beside = getattr(message, "additional_kwargs", None) or {}
     reported = {
         "role": message.type,
         "content": content if isinstance(content, str) else plain(content),
         "name": message.name,
         "tool_calls": plain(getattr(message, "tool_calls", None)),
         "invalid_tool_calls": plain(getattr(message, "invalid_tool_calls", None)),
-        **{name: plain(beside.get(name)) for name in ("refusal", "audio", "function_call")},
+        "additional_kwargs": plain(message.additional_kwargs),
+        "response_metadata": {"refusal": message.response_metadata.get("refusal")},
         "tool_call_id": getattr(message, "tool_call_id", None),
         "status": getattr(message, "status", None),
         "artifact": plain(getattr(message, "artifact", None)),
@@ -161,19 +163,17 @@ def _info(result: LLMResult) -> Mapping[str, Any]:
     return {}
 
 
-def reasoning(message: Any) -> str | None:
-    """What the model says of its thinking, where the provider gives it."""
-    reported = (getattr(message, "additional_kwargs", None) or {}).get("reasoning_content")
-    if isinstance(reported, str) and reported:
-        return reported
-    content = getattr(message, "content", None)
-    blocks = content if isinstance(content, list) else []
-    parts = [
-        block.get("reasoning") or block.get("thinking")
-        for block in blocks
-        if isinstance(block, dict) and block.get("type") in {"reasoning", "thinking"}
-    ]
-    return "\n".join(part for part in parts if isinstance(part, str)) or None
+def reasoning(messages: Any) -> str | None:
+    """What the model says of its thinking, in messages of the one shape."""
+    parts = [part for each in messages for part in each["parts"]] if _is_told(messages) else []
+    thoughts = [part["content"] for part in parts if part["type"] == "reasoning"]
+    return "\n".join([thought for thought in thoughts if thought]) or None
+
+
+def _is_told(messages: Any) -> bool:
+    return isinstance(messages, list) and all(
+        isinstance(each, dict) and "parts" in each for each in messages
+    )
 
 
 def tool_calls(message: Any) -> list[tuple[str, dict[str, Any], str | None]]:
@@ -195,20 +195,50 @@ def interrupts(error: BaseException) -> list[dict[str, Any]] | None:
 
 def goes_to(error: BaseException) -> list[str] | None:
     """Where a LangGraph node sends its parent graph; None if it does not."""
-    if not _is_of(error, "ParentCommand"):
-        return None
-    goto = getattr(_first_argument(error), "goto", None) or ()
+    return _places(_first_argument(error)) if _is_of(error, "ParentCommand") else None
+
+
+def goes_on_to(outputs: Any) -> list[str]:
+    """Where the commands that a LangGraph node gave back send its own graph."""
+    given = outputs if isinstance(outputs, list | tuple) else [outputs]
+    commands = [each for each in given if type(each).__name__ == "Command"]
+    return [place for command in commands for place in _places(command)]
+
+
+def _places(command: Any) -> list[str]:
+    goto = getattr(command, "goto", None) or ()
     places = list(goto) if isinstance(goto, list | tuple) else [goto]
     return [str(getattr(place, "node", place)) for place in places]
+
+
+def input_of(inputs: Any) -> Any:
+    """What a graph is given; of a command, as one that brings an answer, what it says."""
+    given = plain(inputs)
+    if type(inputs).__name__ == "Command" and isinstance(given, dict):
+        return {name: value for name, value in given.items() if value not in (None, [], ())}
+    return given
 
 
 def _first_argument(error: BaseException) -> Any:
     return error.args[0] if error.args else None
 
 
-def resumed_with(inputs: Any) -> Any:
-    """The answer by which a paused graph goes on; None if it does not begin with one."""
-    return getattr(inputs, "resume", None) if type(inputs).__name__ == "Command" else None
+def resumed_with(inputs: Any) -> list[tuple[str | None, Any]]:
+    """The answers by which a paused graph goes on, each with the id of what asked, if that is told.
+
+    LangGraph takes a dictionary for answers by id if all of its keys have an id's form.
+    """
+    answer = getattr(inputs, "resume", None) if type(inputs).__name__ == "Command" else None
+    if type(answer) is dict and answer and all(map(_is_interrupt_id, answer)):
+        return list(answer.items())
+    return [] if answer is None else [(None, answer)]
+
+
+_INTERRUPT_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def _is_interrupt_id(key: object) -> bool:
+    return isinstance(key, str) and _INTERRUPT_ID.fullmatch(key) is not None
 
 
 def _is_of(error: BaseException, name: str) -> bool:

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from ...capture.error_text import error_text
-from ...capture.foreign_values import plain_attribute
-from ...model.json_values import dumps, is_nested_deeply, loads
+from ...capture.foreign_values import as_text, plain_attribute
+from ...model.json_values import is_nested_deeply, json_text, loads
 from ...model.messages import normalised
 from ...model.trace import StepType, TraceStep
 
@@ -310,7 +310,7 @@ def _function(data: dict[str, Any]) -> _Fields:
         fields["tool_args"] = args if isinstance(args, dict) else {"input": args}
     if data.get("output") is not None:
         output = data["output"]
-        fields["tool_result"] = output if isinstance(output, str) else _text(output)
+        fields["tool_result"] = as_text(output)
     return fields, {"name", "input", "output"}
 
 
@@ -406,15 +406,11 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
 
 def _error_text(error: Any) -> str:
     if not isinstance(error, dict):
-        return _text(error)
-    message = _text(error.get("message") or "error")
+        return as_text(error)
+    message = as_text(error.get("message") or "error")
     data = error.get("data") or {}
     detail = data.get("error") if isinstance(data, dict) else None
-    return f"{message}: {_text(detail)}" if detail else message
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else dumps(value).decode("utf-8", "surrogatepass")
+    return f"{message}: {as_text(detail)}" if detail else message
 
 
 def _parsed(text: Any) -> Any:
@@ -425,7 +421,7 @@ def _parsed(text: Any) -> Any:
     if not is_nested_deeply([value]):
         return value
     # More deeply than a store takes: a text.
-    return text if isinstance(text, str) else dumps(text).decode()
+    return text if isinstance(text, str) else json_text(text)
 
 
 def _seconds(time: str | None) -> float:

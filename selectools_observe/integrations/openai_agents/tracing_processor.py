@@ -16,11 +16,11 @@ from ...capture.error_text import CANCELLATIONS, error_text
 from ...capture.foreign_values import plain_attribute
 from ...capture.saver import OnError, SafeSaver
 from ...errors import TraceNotFoundError
+from ...extras import needs
 from ...model.trace import DETAIL_FIELDS, AgentTrace, StepType, TraceStep
 from ...protocols import AsyncTraceStore, TraceStore
 from ...runtime.fork import rest_during_forks
 from ...stores.adapters import as_blocking
-from .._requires import needs
 from .steps import KEPT, EndedSpan, asked_and_answered, ended_span, key_of, steps_of
 
 with needs("openai-agents", "TraceStoreProcessor"):

@@ -16,7 +16,7 @@ import logging
 import math
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -29,8 +29,10 @@ from ...errors import (
     TraceNotFoundError,
     TraceStoreError,
 )
-from ...model.codec import decode, encode
+from ...model.annotations import Annotation
+from ...model.codec import EncodedTrace
 from ...model.filters import TraceFilter
+from ...model.limits import LimitError
 from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, TraceStore
 from ...runtime.fork import rest_during_forks
@@ -44,13 +46,13 @@ from .from_spans import (
     is_run,
     run_header,
     run_id_reported,
-    run_of,
 )
+from .joined_run import MOST_SPANS, Join, JoinedRun, JoinsElsewhere, RunChange, as_trace
 from .span_journal import SpanJournal
 from .span_tree import Group, begins_a_run, grouped
 from .spans import SpanRecord
 from .timer import Clock
-from .to_spans import Additions, spans_to_join
+from .to_spans import spans_to_join
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +117,7 @@ class SpanAssembler:
         other_spans: What becomes of spans that are not of the GenAI conventions.
         journal: Where spans that wait are written down, so that none is lost with the process.
         on_error: Called with the error and the run after a save that failed.
+        elsewhere: What puts large runs together, if that is not to be done here.
 
     Attributes:
         unread: Spans of which no run could be made.
@@ -135,6 +138,7 @@ class SpanAssembler:
         other_spans: OtherSpans = "beside",
         journal: SpanJournal | None = None,
         on_error: OnError | None = None,
+        elsewhere: JoinsElsewhere | None = None,
     ) -> None:
         if max_wait <= 0 or max_idle <= 0 or max_spans <= 0:
             raise ValueError("max_wait, max_idle and max_spans must be greater than 0")
@@ -149,9 +153,12 @@ class SpanAssembler:
         self._max_spans = max_spans
         self._other_spans = other_spans
         self._journal = journal
+        self._elsewhere = elsewhere
         self._looked = -math.inf
         self._waiting: dict[str, _Waiting] = {}
         self._count = 0
+        # Traces whose spans are being saved: they do not wait any more, and are not stored yet.
+        self._in_hand: Counter[str] = Counter()
         self._known: dict[str, _Known] = {}  # by trace id, the oldest first
         # Never taken one inside the other, so that who only brings spans waits for no save.
         self._lock = threading.RLock()
@@ -226,7 +233,7 @@ class SpanAssembler:
     def after_fork_in_child(self) -> None:
         """Forget what waits: the parent saves it."""
         self._lock, self._saving = threading.RLock(), threading.RLock()
-        self._waiting, self._count = {}, 0
+        self._waiting, self._count, self._in_hand = {}, 0, Counter()
         if self._journal is not None:
             self._journal.after_fork_in_child()
         self._clock = Clock(self.save_overdue)
@@ -244,6 +251,7 @@ class SpanAssembler:
                 ready += self._sorted_out(trace_id, new)
             while self._count > self._max_spans:
                 ready += grouped(self._pop(self._least_wanted()))
+            self._in_hand.update(group.trace_id for group in ready)
             return ready, bool(self._waiting)
 
     def _least_wanted(self) -> str:
@@ -310,7 +318,8 @@ class SpanAssembler:
             with self._lock:
                 due = {name: each for name, each in self._waiting.items() if each.deadline <= now}
                 ready = [group for trace_id in due for group in grouped(self._pop(trace_id))]
-            return all([self._save_one(group, due[group.trace_id].latest) for group in ready])
+                self._in_hand.update(group.trace_id for group in ready)
+            return self._save_each((group, due[group.trace_id].latest) for group in ready)
 
     # The journal.
 
@@ -319,7 +328,7 @@ class SpanAssembler:
         if self._journal is None:
             return True
         with self._lock:
-            waits = trace_ids & self._waiting.keys()
+            waits = trace_ids & (self._waiting.keys() | self._in_hand.keys())
         left = [record for record in records if record.trace_id in waits]
         try:
             if left:
@@ -366,18 +375,36 @@ class SpanAssembler:
         if not ready:
             return True
         with self._saving:
-            return all([self._save_one(group, self._latest_of(group)) for group in ready])
+            return self._save_each((group, self._latest_of(group)) for group in ready)
+
+    def _save_each(self, ready: Iterable[tuple[Group, float]]) -> bool:
+        parted: set[str] = set()  # a trace may have thousands of parts
+        good = all([self._save_one(group, deadline, parted) for group, deadline in ready])
+        for trace_id in parted:
+            try:
+                self._bring_home(trace_id)
+            except Exception:
+                log.exception("the parts of trace %s are not told apart", trace_id)
+                good = False
+        return good
 
     def _latest_of(self, group: Group) -> float:
         """Until when what came just now waits for its run, if that is not there."""
         return time.monotonic() + self._max_wait if _judges(group) else 0.0
 
-    def _save_one(self, group: Group, deadline: float = 0.0) -> bool:
+    def _save_one(self, group: Group, deadline: float, parted: set[str]) -> bool:
+        try:
+            return self._saved_or_waits(group, deadline, parted)
+        finally:
+            with self._lock:
+                self._in_hand -= Counter([group.trace_id])
+
+    def _saved_or_waits(self, group: Group, deadline: float, parted: set[str]) -> bool:
         try:
             judges = _judges(group)
             saved = self._judge(group) if judges else self._join(group)
             if saved and not judges and (group.root is None or begins_a_run(group.root)):
-                self._bring_home(group.trace_id)
+                parted.add(group.trace_id)
         except Exception as error:
             self.unread += len(group.records)
             log.exception("the spans of trace %s make no run", group.trace_id)
@@ -393,7 +420,7 @@ class SpanAssembler:
             log.info(
                 "%d spans of trace %s are not stored: %s", len(group.records), group.trace_id,
                 "what they evaluate is not there" if judges
-                else "none is of the GenAI conventions",
+                else f"none is of the GenAI conventions, or the run has {MOST_SPANS} already",
             )  # fmt: skip
         elif not saved:
             self._try_again_later(group)
@@ -405,28 +432,45 @@ class SpanAssembler:
         run_id = self._name_of(group)
         # Of a run that we sent, spans may have come before the one that tells its id.
         before = self._spans_of(group.run_id) if run_id != group.run_id else []
-        sizes: list[int] = []
-        made: list[AgentTrace] = []
-
-        def change(stored: object) -> AgentTrace | None:
-            if stored is None and not is_run(group):
-                return None
-            records, additions = self._stored_spans(stored)
-            sizes.append(len(records) + len(group.records))
-            made.append(self._run_with(run_id, [*before, *records, *group.records], additions))
-            return made[-1]
-
         moment = created_at_reported(group) or self._moment_of(group.trace_id, run_id)
-        saved = self.saver.update(_shown(group, run_id), change, moment)
-        if saved:
-            saved = self._annotate(made[-1], group.records)
-        if saved:
+        join = Join(run_id, group.records, self._other_spans, is_run(group), before)
+        saved, joined = self._update(join, moment, lambda: _shown(group, run_id))
+        if joined is not None and saved:
+            if joined.unread:
+                count, first = len(joined.unread), joined.unread[0]
+                log.warning("%d evaluations cannot be read, the first: %s", count, first)
+            saved = self._annotate(joined.run, joined.said)
+        if joined is not None and saved:
             if before:
                 self._store.delete(group.run_id)
-            self._remember(group, run_id, sizes[-1], began)
+            self._remember(group, run_id, joined.spans, began)
             if moment is not None:
                 self._known[group.trace_id].created_at[run_id] = moment
         return saved
+
+    def _update(
+        self,
+        join: Join,
+        moment: datetime | None = None,
+        shown: Callable[[], AgentTrace] | None = None,
+    ) -> tuple[bool | None, JoinedRun | None]:
+        """Whether a run is stored now, None if nothing was to do; and the run.
+
+        What is put together elsewhere is put together between two looks at what is stored: nobody
+        who saves something else waits for it.
+        """
+        change = RunChange(join, self._elsewhere)
+        while True:
+            saved = self.saver.update(join.run_id, change, moment, shown)
+            if saved is not None or not change.is_behind:
+                return saved, change.joined
+            try:
+                change.catch_up()
+            except LimitError as error:
+                log.warning("run %r cannot take more spans: %s", join.run_id, error)
+                return None, None
+            except TraceStoreError as error:
+                return self.saver.lost(error, (shown and shown()) or AgentTrace()), None
 
     def _moment_of(self, trace_id: str, run_id: str) -> datetime | None:
         known = self._known.get(trace_id)
@@ -444,11 +488,15 @@ class SpanAssembler:
         for record in group.records:
             home = next((name for name in spans if record.span_id in spans[name]), runs[0].run_id)
             by_run[home].append(record)
-        return all([self._annotate(run, by_run[run.run_id]) for run in runs])
+        return all(
+            [
+                self._annotate(run, evaluations_of(by_run[run.run_id], run, log.warning))
+                for run in runs
+            ]
+        )
 
-    def _annotate(self, run: AgentTrace, records: list[SpanRecord]) -> bool:
+    def _annotate(self, run: AgentTrace | EncodedTrace, said: list[Annotation]) -> bool:
         """Keep what spans say of their run; whether that is stored now."""
-        said = evaluations_of(records, run, log.warning)
         if not said:
             return True
         try:
@@ -456,7 +504,7 @@ class SpanAssembler:
         except AnnotationsNotKeptError as error:
             log.warning("%d evaluations of run %r are left out: %s", len(said), run.run_id, error)
         except TraceStoreError as error:
-            return self.saver.lost(error, run)
+            return self.saver.lost(error, AgentTrace(run_id=run.run_id))
         return True
 
     def _name_of(self, group: Group) -> str:
@@ -466,21 +514,6 @@ class SpanAssembler:
         if reported is None and known is not None:
             return known.names.get(group.run_id, group.run_id)
         return reported or group.run_id
-
-    def _run_with(self, run_id: str, records: list[SpanRecord], additions: Additions) -> AgentTrace:
-        """The run that these spans are; of two with one id, the later counts."""
-        groups = grouped(records)
-        whole = next((each for each in groups if each.run_id == run_id), groups[-1])
-        if len(groups) > 1:
-            # Spans that were in this run before it was known where they belong stay until then.
-            others = [r for each in groups if each is not whole for r in each.records]
-            whole = Group(whole.trace_id, [*whole.records, *others], whole.root)
-        return additions.added_to(run_of(whole, other_spans=self._other_spans))
-
-    def _stored_spans(self, stored: object) -> tuple[list[SpanRecord], Additions]:
-        if stored is None:
-            return [], Additions({}, {})
-        return spans_to_join(_as_trace(stored))
 
     def _try_again_later(self, group: Group) -> None:
         """What was acknowledged is not given up because the store refused it once."""
@@ -512,35 +545,25 @@ class SpanAssembler:
         Whoever saves a part, and whoever saves spans without their root, looks afterwards: so one
         of two that do it at the same time sees both.
         """
-        parts = self._parts(trace_id)
-        if not parts:
-            return
         home = self._spans_of(trace_id)
-        for run_id in parts:
+        there = {record.span_id for record in home}
+        if all(record.parent_span_id in there or not record.parent_span_id for record in home):
+            return
+        for run_id in self._parts(trace_id):
             here = {record.span_id for record in self._spans_of(run_id)}
             astray = _inside(home, here)
             if astray:
                 self._move(trace_id, run_id, astray)
 
     def _move(self, trace_id: str, run_id: str, astray: list[SpanRecord]) -> None:
-        ids = {record.span_id for record in astray}
-
-        def with_them(stored: object) -> AgentTrace | None:
-            records, additions = self._stored_spans(stored)
-            return self._run_with(run_id, [*records, *astray], additions) if records else None
-
-        def without_them(stored: object) -> AgentTrace | None:
-            records, additions = self._stored_spans(stored)
-            left = [record for record in records if record.span_id not in ids]
-            return self._run_with(trace_id, left, additions) if left and records != left else None
-
-        shown = AgentTrace(run_id=run_id)
-        if self.saver.update(shown, with_them):
-            left = [r for r in self._spans_of(trace_id) if r.span_id not in ids]
-            if left:
-                self.saver.update(AgentTrace(run_id=trace_id), without_them)
-            else:
-                self._store.delete(trace_id)
+        saved, _ = self._update(Join(run_id, astray, self._other_spans))
+        if not saved:
+            return
+        ids = frozenset(record.span_id for record in astray)
+        if all(record.span_id in ids for record in self._spans_of(trace_id)):
+            self._store.delete(trace_id)
+        else:
+            self._update(Join(trace_id, [], self._other_spans, gone=ids))
 
     def _parts(self, trace_id: str) -> list[str]:
         """The runs of a trace next to the one that is named by it."""
@@ -558,18 +581,13 @@ class SpanAssembler:
         return [] if run is None else self._records_of(run)
 
     def _records_of(self, run: AgentTrace) -> list[SpanRecord]:
-        return self._stored_spans(run)[0]
+        return spans_to_join(run)[0]
 
     def _stored(self, run_id: str) -> AgentTrace | None:
         try:
-            return _as_trace(self._store.load(run_id))
+            return as_trace(self._store.load(run_id))
         except (TraceNotFoundError, CorruptTraceError):
             return None
-
-
-def _as_trace(stored: object) -> AgentTrace:
-    """A loaded run; a store with `trace_type` gives another class."""
-    return stored if isinstance(stored, AgentTrace) else decode(encode(stored).trace)
 
 
 def _judges(group: Group) -> bool:

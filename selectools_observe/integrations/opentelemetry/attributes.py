@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from ...model.json_values import DEEPEST, SCALARS, dumps, is_nested_deeply
+from ...model.amounts import is_finite
+from ...model.json_values import DEEPEST, SCALARS, is_nested_deeply, json_text
 from ...model.limits import loads_limited
-from ...model.trace import is_finite
-from .semconv import FIELDS, SECONDS, TEXT_LISTS, Kind
+from .flattened import flat, unflattened
+from .semconv import FIELDS, QUOTED, SECONDS, TEXT_LISTS, Kind
 
 _COUNTS = frozenset(
     {
@@ -23,6 +25,7 @@ _COUNTS = frozenset(
     }
 )
 _NUMBERS = frozenset({"time_to_first_token_ms"})
+_LISTS = frozenset({"input", "output"})
 _JSON_TEXTS = frozenset({"input", "output", "tool_args"})
 _TEXTS = frozenset({"model", "tool_name", "tool_result", "tool_call_id"})
 
@@ -52,17 +55,20 @@ class Attributes:
         left = self.left
         for name in names:
             if (raw := left.get(name)) is not None:
-                here = {name: raw}
-            elif name[-1] == ".":
-                here = {key: value for key, value in left.items() if key.startswith(name)}
-                raw = nested(here, name) if here else None
-            value = None if raw is None else read(meaning, raw, name)
-            if value is not None:
-                if _says(meaning, name, value, raw, here):
+                value = read(meaning, raw, name)
+                if value is not None:
+                    if _says(meaning, name, value, raw):
+                        self.found[meaning] = name
+                        del left[name]
+                    return value
+            elif name[-1] == "." and (found := unflattened(left, name)) is not None:
+                if found.says_all and not found.is_deep:
                     self.found[meaning] = name
-                    for key in here:
+                    for key in [key for key in left if key.startswith(name)]:
                         del left[key]
-                return value
+                if meaning in _LISTS and not found.is_deep:
+                    return found.value
+                return read(meaning, found.value, name)
         return None
 
     def take_all(self, kind: Kind) -> dict[str, Any]:
@@ -86,15 +92,14 @@ class Attributes:
             }
 
 
-def _says(meaning: str, name: str, value: Any, raw: Any, here: dict[str, Any]) -> bool:
-    """Whether the value alone tells what the attributes were."""
-    if value is raw and name[-1] != "." and name not in TEXT_LISTS:
+def _says(meaning: str, name: str, value: Any, raw: Any) -> bool:
+    """Whether the value alone tells what the attribute was."""
+    if value is raw and name not in TEXT_LISTS and name not in QUOTED:
         return True
     if meaning in _JSON_TEXTS and isinstance(raw, str) and not isinstance(value, str):
         # What was read from a JSON text says it, unless it was put into another object.
         return isinstance(value, list) or raw[:1] == "{"
-    written = write(name, value)
-    return written == here if name[-1] == "." else _same(raw, written[name])
+    return _same(raw, write(name, value)[name])
 
 
 def _meanings(kind: Kind, attributes: Mapping[str, Any]) -> Iterable[str]:
@@ -129,10 +134,18 @@ def read(meaning: str, raw: Any, name: str = "") -> Any:
         value = number(raw)
         return value * 1000 if value is not None and name in SECONDS else value
     if meaning in _TEXTS:
-        return raw if isinstance(raw, str) else dumps(raw).decode()
+        return raw if isinstance(raw, str) else json_text(raw)
     parsed = parsed_text(raw)
     if meaning == "tool_args":
         return _arguments(parsed)
+    return _unquoted(parsed) if name in QUOTED else parsed
+
+
+def _unquoted(parsed: Any) -> Any:
+    if isinstance(parsed, str) and parsed[:1] == '"':
+        with suppress(ValueError):
+            value = loads_limited(parsed)
+            return value if isinstance(value, str) else parsed
     return parsed
 
 
@@ -144,7 +157,9 @@ def write(name: str, value: Any) -> dict[str, Any]:
         return {name: value / 1000}
     if name in TEXT_LISTS:
         return {name: value if isinstance(value, list) else [value]}
-    return {name: value if isinstance(value, str | bool | int | float) else dumps(value).decode()}
+    if name in QUOTED:
+        return {name: json_text(value)}
+    return {name: value if isinstance(value, str | bool | int | float) else json_text(value)}
 
 
 def parsed_text(raw: Any) -> Any:
@@ -164,7 +179,7 @@ def parsed_text(raw: Any) -> Any:
         return raw if is_nested_deeply([value]) else value
     if type(raw) in SCALARS:
         return raw
-    return dumps(raw).decode() if is_nested_deeply([raw]) else raw
+    return json_text(raw) if is_nested_deeply([raw]) else raw
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -228,49 +243,3 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 
 def _arguments(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"input": value}
-
-
-def nested(attributes: dict[str, Any], prefix: str) -> Any:
-    """The list that was flattened into names with dots and indices under this prefix.
-
-    Gaps in the numbers are closed: an SDK's limit drops the attributes that were set first. None
-    if there is no list.
-    """
-    tree: dict[str, Any] = {}
-    for name, value in attributes.items():
-        if not name.startswith(prefix):
-            continue
-        at = tree
-        *way, last = name[len(prefix) :].split(".")
-        for part in way:
-            if not isinstance(at.get(part), dict):
-                at[part] = {}
-            at = at[part]
-        if not isinstance(at.get(last), dict):
-            at[last] = value
-    value = _lists(tree)
-    return value if isinstance(value, list) else None
-
-
-def flat(prefix: str, value: Any) -> dict[str, Any]:
-    """The attributes that a nested value is flattened into."""
-    if isinstance(value, list) and value and all(isinstance(item, dict | list) for item in value):
-        parts: Any = enumerate(value)
-    elif isinstance(value, dict) and value:
-        parts = value.items()
-    else:
-        return {prefix.removesuffix("."): value}
-    return {
-        name: leaf
-        for part, child in parts
-        for name, leaf in flat(f"{prefix}{part}.", child).items()
-    }
-
-
-def _lists(tree: Any) -> Any:
-    if not isinstance(tree, dict):
-        return tree
-    children = {name: _lists(child) for name, child in tree.items()}
-    if children and all(name.isdecimal() for name in children):
-        return [children[name] for name in sorted(children, key=int)]
-    return children

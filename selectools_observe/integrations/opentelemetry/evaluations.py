@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from ...model.annotations import Annotation
-from ...model.json_values import dumps
+from ...model.json_values import dumps, json_text
 from ...model.limits import loads_limited
 from ...model.trace import EPOCH, MICROSECOND, AgentTrace
 from .otlp_values import sendable, sendable_value
@@ -92,7 +92,7 @@ def event_of(one: Annotation, *, has_place: bool = True) -> SpanEvent:
     ours.pop("run_id")
     if has_place:
         ours["step"] = one.step
-    said[_OURS] = dumps(ours).decode()
+    said[_OURS] = json_text(ours)
     return event
 
 

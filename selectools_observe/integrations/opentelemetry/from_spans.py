@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from ...backends import timestamps
+from ...model import timestamps
 from ...model.annotations import Annotation
 from ...model.trace import AgentTrace, StepType, TraceStep
 from .attributes import Attributes
@@ -119,7 +119,7 @@ def run_of(group: Group, *, other_spans: OtherSpans = "beside") -> AgentTrace:
         marked=[span_id for span_id, mark in marks.items() if mark.steps],
         bare=[span_id for span_id, mark in marks.items() if not mark.steps],
     )
-    run = run_header(clean)
+    run = run_header(clean, outline.kinds)
     run.steps, beside = _steps(clean, outline, other_spans, marks)
     run.extra = {KEPT: _kept(clean, outline, beside)}
     fix = next((mark.run for mark in marks.values() if mark.run is not None), None)
@@ -155,9 +155,9 @@ def _mark_of_run(group: Group) -> Mark | None:
     return next((mark for mark in marks if mark is not None and mark.run is not None), None)
 
 
-def run_header(group: Group) -> AgentTrace:
-    """The run that these spans are, without its steps."""
-    kinds = {record.span_id: kind_of(record) for record in group.records}
+def run_header(group: Group, kinds: Mapping[str, Kind] | None = None) -> AgentTrace:
+    """The run that these spans are, without its steps; ``kinds`` of spans if they are known."""
+    kinds = kinds or {record.span_id: kind_of(record) for record in group.records}
     metadata = _metadata(group, kinds)
     run = AgentTrace(
         start_time=min(map(_began_ns, group.records)) / 10**9,

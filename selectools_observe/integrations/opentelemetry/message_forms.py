@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 import string
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ...model.json_values import dumps, is_nested_deeply
-from ...model.limits import loads_limited
+from ...model.json_values import is_nested_deeply, json_text, loads
+from ...model.limits import check_json
 from ...model.messages import (
     Message,
     TextPart,
@@ -26,6 +27,7 @@ from ...model.messages import (
     normalised,
 )
 from .attributes import Attributes
+from .remembered import Packed, PackedList, Remembered, pack, unpack
 
 _ROLES = {"input": "user", "output": "assistant"}
 _ANY = ""
@@ -68,11 +70,12 @@ class _Form(NamedTuple):
         return _Form(*fields)
 
 
-class _Known(NamedTuple):
-    """What came of a message: in the one shape, and the form that gives it back."""
+class _Told(NamedTuple):
+    """Messages in the one shape, the form that gives them back, and each packed, where known."""
 
-    message: dict[str, Any]
-    form: _Form | None
+    messages: Any
+    form: str | None
+    packed: list[bytes] | None = None
 
 
 def normalise(found: dict[str, Any], attributes: Attributes) -> dict[str, Any]:
@@ -87,10 +90,13 @@ def normalise(found: dict[str, Any], attributes: Attributes) -> dict[str, Any]:
         raw = found.get(meaning)
         if raw is None:
             continue
-        messages, form = _normalised(raw, role)
-        if messages is raw or messages == raw:
+        told = _normalised(raw, role)
+        if told.messages is raw or told.messages == raw:
             continue
-        found[meaning] = messages
+        found[meaning], form = told.messages, told.form
+        if told.packed is not None:
+            found[meaning] = PackedList(told.messages)
+            found[meaning].packed = told.packed
         if meaning in attributes.found:
             if form is None:
                 attributes.keep(meaning)
@@ -109,13 +115,7 @@ def take_requests(found: dict[str, Any], attributes: Attributes) -> dict[str, An
         text = attributes.left.get(name)
         if not (isinstance(text, str) and text[:1] == "{" and '"messages"' in text):
             continue
-        try:
-            request = loads_limited(text)
-        except ValueError:
-            continue
-        if not isinstance(request, dict) or not isinstance(request.get("messages"), list):
-            continue
-        told = _request_in(request, found.get("input"))
+        told = _request_in(text, found.get("input"))
         if told is not None:
             requests[name] = told
             del attributes.left[name]
@@ -125,25 +125,41 @@ def take_requests(found: dict[str, Any], attributes: Attributes) -> dict[str, An
 _REQUESTS = ("input.value",)
 
 
-def _request_in(request: dict[str, Any], kept: Any) -> dict[str, Any] | None:
+_fields_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_items_of = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def _request_in(text: str, kept: Any) -> dict[str, Any] | None:
     """What a request says beside messages that are kept; None if that does not give it back."""
-    messages, form = _normalised(request["messages"], _ROLES["input"])
-    rest = {key: value for key, value in request.items() if key != "messages"}
-    if form is None or is_nested_deeply(rest) or not isinstance(kept, list):
+    try:
+        check_json(text)
+        fields = _fields_of(text)
+        said = _items_of(fields.pop("messages"))
+        rest = {name: loads(bytes(value)) for name, value in fields.items()}
+    except (ValueError, KeyError, RecursionError):
         return None
-    if messages == kept:
-        return {"form": form, "rest": rest}
-    if len(messages) != len(kept):
+    known = [told for told in map(_known_text, said) if told is not None]
+    if not known or not isinstance(kept, list) or not len(known) == len(said) == len(kept):
         return None
+    form = _common([told.note for told in known])
+    if form is None or is_nested_deeply(rest):
+        return None
+    own = kept.packed if isinstance(kept, PackedList) else [pack(each) for each in kept]
     # Attributes leave out what is empty: a few messages are kept as the request says them.
-    pairs = zip(messages, kept, request["messages"], strict=True)
-    other = {str(n): said for n, (one, own, said) in enumerate(pairs) if one != own}
-    told = {"form": form, "rest": rest, "other": other}
-    is_told = (
-        len(other) <= max(1, len(kept) // _FEW)
-        and loads_limited(request_of(told, kept) or "null") == request
-    )
-    return told if is_told else None
+    others = [n for n, told in enumerate(known) if told.packed != own[n]]
+    if not others:
+        return {"form": form, "rest": rest}
+    forms = _forms_named(form, len(kept))
+    if len(others) > max(1, len(kept) // _FEW) or not all(
+        _can_be_said(kept[n], forms[n]) for n in others
+    ):
+        return None
+    return {"form": form, "rest": rest, "other": {str(n): loads(bytes(said[n])) for n in others}}
+
+
+def _can_be_said(message: Any, form: Any) -> bool:
+    messages = [message]
+    return in_form(form, messages) is not messages
 
 
 _FEW = 4
@@ -158,7 +174,7 @@ def request_of(told: Any, messages: Any) -> str | None:
     if isinstance(said, list) and isinstance(other, dict):
         said = [other.get(str(n), each) for n, each in enumerate(said)]
     whole = {"messages": said, **told["rest"]}
-    return dumps(whole).decode("utf-8", "surrogatepass")
+    return json_text(whole)
 
 
 def in_form(name: object, messages: Any) -> Any:
@@ -180,16 +196,19 @@ def in_form(name: object, messages: Any) -> Any:
     return messages if any(each is None for each in written) else written
 
 
-def _normalised(raw: Any, role: str) -> tuple[Any, Any]:
-    """Messages in the one shape, and what gives them back; None if nothing does."""
+def _normalised(raw: Any, role: str) -> _Told:
+    """Messages in the one shape, and what gives them back."""
     if isinstance(raw, list) and raw:
-        known = [_known_message(each, role) for each in raw]
-        if None not in known:
-            found = [each for each in known if each is not None]
-            return [each.message for each in found], _common([each.form for each in found])
+        packed = raw.packed if isinstance(raw, PackedList) else map(pack, raw)
+        known = [_known_message(each, one, role) for each, one in zip(raw, packed, strict=True)]
+        found = [told for told in known if told is not None]
+        if len(found) == len(raw):
+            messages = [unpack(told.packed) for told in found]
+            form = _common([told.note for told in found])
+            return _Told(messages, form, [told.packed for told in found])
     messages = normalised(raw, role)
     form = "text" if isinstance(raw, str) and _only_text(messages_from(messages)) == raw else None
-    return messages, form
+    return _Told(messages, form)
 
 
 def _common(forms: list[_Form | None]) -> str | None:
@@ -225,42 +244,51 @@ def _forms_named(name: object, messages: int) -> list[Any]:
     return [forms.get(digit) for digit in each]
 
 
-_remembered: dict[tuple[str, bytes], _Known] = {}
-_MOST_REMEMBERED = 2048
+_remembered = Remembered()
 _LONGEST_REMEMBERED = 4096  # bytes
-_packer = msgspec.msgpack.Encoder()
 
 
-def _known_message(raw: Any, role: str) -> _Known | None:
-    """What comes of one of a list's messages; None if it is not one message."""
-    if not isinstance(raw, dict) or raw.keys().isdisjoint(_MESSAGE_KEYS):
+def _known_message(raw: Any, packed: bytes | None, role: str) -> Packed | None:
+    """One of a list's messages in the one shape, with its form; None if it is not one message."""
+    if not isinstance(raw, dict) or raw.keys().isdisjoint(_MESSAGE_KEYS) or packed is None:
         return None
-    try:
-        packed = _packer.encode(raw)
-    except Exception:  # noqa: BLE001 - a surrogate, a large integer: rare
-        return _read_message(raw, role)
-    if len(packed) > _LONGEST_REMEMBERED:
-        return _read_message(raw, role)
-    known = _remembered.get((role, packed))
-    if known is None:
-        known = _read_message(raw, role)
-        if known is not None:
-            if len(_remembered) >= _MOST_REMEMBERED:
-                _remembered.clear()
-            _remembered[role, packed] = known
-    return known
+    key = "" if _says_role(raw) else role, packed
+    if (found := _remembered.get(key)) is not None:
+        return found
+    return _noted(key, packed, _read_message(raw, role))
+
+
+def _known_text(text: msgspec.Raw) -> Packed | None:
+    """`_known_message` of a message of a request, as JSON."""
+    key = bytes(text)
+    if (found := _remembered.get(key)) is not None:
+        return found
+    raw = loads(key)
+    return _noted(key, key, _known_message(raw, pack(raw), _ROLES["input"]))
+
+
+def _noted(key: Hashable, source: bytes, told: Packed | None) -> Packed | None:
+    if told is not None and len(source) <= _LONGEST_REMEMBERED:
+        _remembered.keep(key, told)
+    return told
 
 
 _MESSAGE_KEYS = frozenset({"role", "message"})
 
 
-def _read_message(raw: dict[str, Any], role: str) -> _Known | None:
+def _says_role(raw: dict[str, Any]) -> bool:
+    """Whether a message itself says whose it is."""
+    own = raw.get("message", raw)
+    return isinstance(own, dict) and type(own.get("role")) is str
+
+
+def _read_message(raw: dict[str, Any], role: str) -> Packed | None:
     told = messages_from(raw, role)
-    if len(told) != 1:
+    packed = pack(told[0].to_dict()) if len(told) == 1 else None
+    if packed is None:
         return None
-    message = told[0].to_dict()
     form = _form_of(raw, told[0])
-    return _Known(message, form if form is not None and _written(told[0], form) == raw else None)
+    return Packed(packed, form if form is not None and _written(told[0], form) == raw else None)
 
 
 def _form_of(raw: dict[str, Any], message: Message) -> _Form | None:

@@ -11,7 +11,7 @@ from ...model.json_values import loads
 from ...model.limits import DEFAULT_LIMITS, Limits
 from ...model.trace import AgentTrace
 from .from_spans import OtherSpans, runs_of_spans
-from .otlp_json import spans_of_json
+from .otlp_json import is_object, spans_of_json
 from .otlp_limits import check_otlp
 from .spans import SpanRecord
 from .to_spans import as_many, spans_of_run
@@ -23,12 +23,14 @@ class OtlpRequest(msgspec.Struct):
     """What a request says.
 
     Attributes:
-        spans: Its spans.
-        rejected: Why other spans of it could not be read, one text a span.
+        spans: Its spans, or of log records what is known of the spans that they belong to.
+        rejected: Why others of it could not be read, one text a span or record.
+        unused: How many log records or metrics there are that say nothing of a span.
     """
 
     spans: list[SpanRecord]
     rejected: list[str]
+    unused: int = 0
 
 
 def read_otlp(
@@ -45,7 +47,7 @@ def read_otlp(
         ImportError: It is protobuf and opentelemetry-proto is not installed.
     """
     rejected: list[str] = []
-    is_json = not isinstance(body, bytes) or body.lstrip()[:1] == b"{"
+    is_json = not isinstance(body, bytes) or is_object(body)
     if isinstance(body, str):
         body = body.encode("utf-8", "surrogatepass")
     if isinstance(body, bytes):

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from anyio.to_thread import run_sync
 
 from ...errors import TraceStoreError
-from .._requires import needs
+from ...extras import needs
 from .otlp_proto import protobuf_of_spans, rejected_by
 from .spans import SpanRecord
 from .to_spans import as_many, spans_of_run

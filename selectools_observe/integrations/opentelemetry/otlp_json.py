@@ -18,6 +18,14 @@ _SPAN_ID = re.compile(r"(?!0{16})[0-9a-f]{16}")
 KNOWS_REMOTE, IS_REMOTE = 0x100, 0x200
 
 
+def is_object(body: bytes) -> bool:
+    """Whether a body begins as a JSON object does; none of it is copied."""
+    return _OBJECT.match(body) is not None
+
+
+_OBJECT = re.compile(rb"\s*\{")
+
+
 def spans_of_json(body: Any, reject: Callable[[str], None]) -> Iterator[SpanRecord]:
     """The spans of a request; what cannot be read is told to ``reject`` and left out.
 

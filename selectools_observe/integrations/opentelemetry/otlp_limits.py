@@ -70,8 +70,28 @@ def _check_protobuf(body: bytes, limits: Limits, root: str) -> None:
                 yielder.maybe_yield()
             if fields > limits.values:
                 raise LimitError("values", limits.values)
-            if number in inner:
+            if number not in inner:
+                continue
+            if inner[number] == "pair" and _is_text(body, at, at + size):
+                fields += _OF_TEXT
+            else:
                 unread.append((inner[number], at, at + size, depth + 1))
+
+
+def _is_text(body: bytes, at: int, end: int) -> bool:
+    """Whether a pair is a name and a text, as most are: `_OF_TEXT` fields, none in another."""
+    at += 2 + body[at + 1] if end - at > 2 and body[at] == _FIRST and body[at + 1] < 128 else end
+    for tag in (_SECOND, _FIRST):  # the value, and the text in it
+        if at >= end or body[at] != tag:
+            return False
+        size, at = _varint(body, at + 1, end)
+        if at + size != end:
+            return False
+    return True
+
+
+_OF_TEXT = 3
+_FIRST, _SECOND = 1 << 3 | 2, 2 << 3 | 2  # fields with a length
 
 
 def _fields(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:

@@ -11,41 +11,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from ...model.json_values import loads
 from ...model.limits import DEFAULT_LIMITS, Limits
 from .evaluations import EVALUATION
-from .otlp_json import attributes_of, is_span_id, is_trace_id, list_in, number_in, value_of
+from .otlp import OtlpRequest
+from .otlp_json import (
+    attributes_of,
+    is_object,
+    is_span_id,
+    is_trace_id,
+    list_in,
+    number_in,
+    value_of,
+)
 from .otlp_limits import check_otlp
 from .semconv import DETAIL_EVENTS, MESSAGE_EVENTS
 from .spans import LOG_MARK, LogEvent, SpanEvent, SpanRecord
 
 
-class LogsRequest(msgspec.Struct):
-    """What a request says.
-
-    Attributes:
-        spans: What is known of the spans that its log records belong to: events of theirs.
-        unused: How many other log records there are.
-        rejected: Why others could not be read, one text a record.
-    """
-
-    spans: list[SpanRecord]
-    unused: int
-    rejected: list[str]
-
-
 def read_logs(
     body: bytes | str | dict[str, Any], *, limits: Limits = DEFAULT_LIMITS
-) -> LogsRequest:
+) -> OtlpRequest:
     """The events of an ``ExportLogsServiceRequest`` that belong to model calls or tools.
 
     Raises:
         ValueError: It is no such request, or would become too much (`LimitError`).
         ImportError: It is protobuf and opentelemetry-proto is not installed.
     """
-    is_json = not isinstance(body, bytes) or body.lstrip()[:1] == b"{"
+    is_json = not isinstance(body, bytes) or is_object(body)
     if isinstance(body, str):
         body = body.encode("utf-8", "surrogatepass")
     if isinstance(body, bytes):
@@ -63,7 +56,7 @@ def read_logs(
     return _sorted_out(_logs_of_json(body, rejected), rejected)
 
 
-def _sorted_out(logs: Iterator[LogEvent], rejected: list[str]) -> LogsRequest:
+def _sorted_out(logs: Iterator[LogEvent], rejected: list[str]) -> OtlpRequest:
     spans: dict[tuple[str, str], SpanRecord] = {}
     unused = 0
     for log in logs:
@@ -75,7 +68,7 @@ def _sorted_out(logs: Iterator[LogEvent], rejected: list[str]) -> LogsRequest:
         key = log.trace_id, log.span_id
         record = spans.setdefault(key, SpanRecord(*key, partial=True, events=[]))
         record.events.append(SpanEvent(name, log.time_ns, _said(log)))
-    return LogsRequest(list(spans.values()), unused, rejected)
+    return OtlpRequest(list(spans.values()), rejected, unused)
 
 
 def _is_genai(name: str) -> bool:

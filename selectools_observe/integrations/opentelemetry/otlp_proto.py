@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from ...extras import needs
 from ...model.json_values import dumps
-from .._requires import needs
 from .otlp_json import IS_REMOTE, KNOWS_REMOTE
 from .spans import SPAN_KINDS, STATUSES, LogEvent, SpanEvent, SpanLink, SpanRecord
 

@@ -8,21 +8,19 @@ import os
 import threading
 import zlib
 from collections.abc import Callable
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 import msgspec
 
 from ...capture.saver import OnError
-from ...model.json_values import loads
 from ...model.limits import DEFAULT_LIMITS, LimitError, Limits
 from ...protocols import AsyncTraceStore, TraceStore
 from ...stores.delegating import innermost
 from .assembler import SpanAssembler
 from .from_spans import OtherSpans
-from .otlp import log_rejected, read_otlp
-from .otlp_json import metrics_in_json
-from .otlp_limits import check_otlp
-from .otlp_logs import read_logs
+from .joined_run import JoinsElsewhere
+from .otlp import OtlpRequest, log_rejected
+from .otlp_request import Signal, read_request
 from .span_journal import SpanJournal
 
 _JSON = "application/json"
@@ -30,9 +28,16 @@ _PROTOBUF = "application/x-protobuf"
 
 log = logging.getLogger(__name__)
 
-Signal: TypeAlias = Literal["traces", "logs", "metrics"]
 Told: TypeAlias = tuple[int, str]
 """How much of a request was refused, and what to say."""
+
+
+class ReadsRequests(Protocol):
+    """`read_request`, or what does the same elsewhere."""
+
+    def __call__(
+        self, signal: Signal, body: bytes, limits: Limits, *, is_json: bool
+    ) -> OtlpRequest: ...
 
 
 class OtlpReply(msgspec.Struct, frozen=True):
@@ -71,6 +76,8 @@ class OtlpReceiver:
             acknowledged outlives the process. True: in a folder ``<store>.spans``, if the store is
             in a file; False: nowhere; or a folder of your own, one for all receivers of a store.
         on_error: Called with the error and the run after a save that failed.
+        read: Reads a body; a service has another process do it, as it may take long.
+        elsewhere: Likewise, what puts large runs together.
     """
 
     def __init__(
@@ -85,6 +92,8 @@ class OtlpReceiver:
         other_spans: OtherSpans = "beside",
         journal: bool | str | os.PathLike[str] = True,
         on_error: OnError | None = None,
+        read: ReadsRequests = read_request,
+        elsewhere: JoinsElsewhere | None = None,
     ) -> None:
         path = _file_of(store)
         folder = (path and f"{path}.spans") if journal is True else journal
@@ -96,9 +105,11 @@ class OtlpReceiver:
             other_spans=other_spans,
             journal=SpanJournal(os.fspath(folder), path) if folder else None,
             on_error=on_error,
+            elsewhere=elsewhere,
         )
         self._max_bytes = max_bytes
         self._limits = limits
+        self._read = read
         self._unused = {"log_records": 0, "metrics": 0}
         self._counting = threading.Lock()
         # Threads that read bodies at once only compete for the interpreter.
@@ -134,19 +145,20 @@ class OtlpReceiver:
             unpacked = self._unpacked(body, content_encoding.lower())
             if unpacked is None:
                 return _error(413, f"the body is larger than {self._max_bytes} bytes")
-            text = unpacked.decode() if kind == _JSON else unpacked
-            taken = self._take[signal](self, text)
+            with self._reading:
+                request = self._read(signal, unpacked, self._limits, is_json=kind == _JSON)
+            del body, unpacked  # the spans are as large
+            taken = self._take[signal](self, request)
         except LimitError as error:
             return _error(422, str(error))
         except (ValueError, zlib.error) as error:
             return _error(400, str(error))
         if taken is None:
-            return _error(503, "a run could not be saved")
+            message = "not kept: a run could not be saved, or spans that wait not written down"
+            return _error(503, f"{message}; the receiver's log says why")
         return OtlpReply(200, kind, _answer(kind, signal, *taken))
 
-    def _take_spans(self, text: bytes | str) -> Told | None:
-        with self._reading:
-            request = read_otlp(text, limits=self._limits)
+    def _take_spans(self, request: OtlpRequest) -> Told | None:
         log_rejected(request.rejected)
         if not self._gatherer.add(request.spans):
             return None
@@ -162,9 +174,7 @@ class OtlpReceiver:
         log.info("%s", message)
         return 0, message
 
-    def _take_logs(self, text: bytes | str) -> Told | None:
-        with self._reading:
-            request = read_logs(text, limits=self._limits)
+    def _take_logs(self, request: OtlpRequest) -> Told | None:
         if not self._gatherer.add(request.spans):
             return None
         self._count("log_records", request.unused)
@@ -175,22 +185,11 @@ class OtlpReceiver:
         message = f"{request.unused} log records are not stored: only messages of model calls are"
         return 0, message
 
-    def _take_metrics(self, text: bytes | str) -> Told | None:
-        is_json = isinstance(text, str)
-        body = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-        with self._reading:
-            self._count("metrics", self._metrics_in(body, is_json=is_json))
+    def _take_metrics(self, request: OtlpRequest) -> Told | None:
+        self._count("metrics", request.unused)
         return 0, ""
 
-    def _metrics_in(self, body: bytes, *, is_json: bool) -> int:
-        check_otlp(body, self._limits, is_json=is_json, message="other")
-        if is_json:
-            return metrics_in_json(loads(body))
-        from .otlp_proto import metrics_in_protobuf  # noqa: PLC0415 - JSON needs no protobuf
-
-        return metrics_in_protobuf(body)
-
-    _take: ClassVar[dict[str, Callable[[OtlpReceiver, bytes | str], Told | None]]] = {
+    _take: ClassVar[dict[str, Callable[[OtlpReceiver, OtlpRequest], Told | None]]] = {
         "traces": _take_spans,
         "logs": _take_logs,
         "metrics": _take_metrics,

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ...model.json_values import dumps
+from ...model.json_values import json_text
 from .spans import SpanEvent, SpanLink, SpanRecord
 
 
@@ -50,7 +50,7 @@ def sendable_value(value: Any) -> Any:
     if isinstance(value, dict):
         return _attributes(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return dumps(value).decode()
+        return json_text(value)
     return value
 
 

@@ -11,21 +11,23 @@ _RESPONSES = ("output.value", "gcp.vertex.agent.llm_response")
 _ANSWERED = ("gen_ai.response.model", "llm.response.model_name", "ai.response.model")
 _MODELS = ("model", "model_version", "modelVersion")
 _USAGE = ("usage", "usage_metadata", "usageMetadata")
-# Where responses of OpenAI, Anthropic and Gemini count, the first that is there.
+# Where responses of OpenAI, Anthropic, Gemini and Genkit count, the first that is there.
 _COUNTS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "prompt_tokens": (("prompt_tokens",), ("prompt_token_count",)),
-    "completion_tokens": (("completion_tokens",),),
+    "prompt_tokens": (("prompt_tokens",), ("prompt_token_count",), ("inputTokens",)),
+    "completion_tokens": (("completion_tokens",), ("outputTokens",)),
     "cache_read_tokens": (
         ("prompt_tokens_details", "cached_tokens"),
         ("input_tokens_details", "cached_tokens"),
         ("cache_read_input_tokens",),
         ("cached_content_token_count",),
+        ("cachedContentTokens",),
     ),
     "cache_write_tokens": (("cache_creation_input_tokens",),),
     "reasoning_tokens": (
         ("completion_tokens_details", "reasoning_tokens"),
         ("output_tokens_details", "reasoning_tokens"),
         ("thoughts_token_count",),
+        ("thoughtsTokens",),
     ),
 }
 
@@ -40,6 +42,8 @@ def complete_call(found: dict[str, Any], attributes: Attributes) -> None:
         if found.get("model") not in (None, model):
             attributes.keep("model")
         found["model"] = model
+    if isinstance(reason := response.get("finish_reason"), str):
+        found.setdefault("finish_reason", reason)
     usage = next((response[name] for name in _USAGE if response.get(name)), None)
     if isinstance(usage, Mapping):
         for name, places in _COUNTS.items():
@@ -52,6 +56,8 @@ def complete_call(found: dict[str, Any], attributes: Attributes) -> None:
 def _response(attributes: Mapping[str, Any], output: Any) -> Mapping[str, Any] | None:
     if isinstance(output, Mapping) and any(key in output for key in _USAGE):
         return output
+    if isinstance(output, Mapping) and isinstance(output.get("replies"), list):
+        return _of_haystack(output)
     for name in _RESPONSES:
         raw = attributes.get(name)
         if isinstance(raw, str) and ('"model' in raw or '"usage' in raw):
@@ -59,6 +65,15 @@ def _response(attributes: Mapping[str, Any], output: Any) -> Mapping[str, Any] |
             if isinstance(response, Mapping) and any(key in response for key in _USAGE):
                 return response
     return None
+
+
+def _of_haystack(output: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What is told beside Haystack's first reply: in the message, or where replies are texts."""
+    told = output.get("meta") or [
+        reply.get("meta") for reply in output["replies"] if isinstance(reply, Mapping)
+    ]
+    first = told[0] if isinstance(told, list) and told else None
+    return first if isinstance(first, Mapping) else None
 
 
 def _at(usage: Mapping[str, Any], place: tuple[str, ...]) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ...model.json_values import dumps
+from ...model.json_values import dumps, json_text
 from ...model.limits import loads_limited
 from ...model.trace import STEP_FIELDS
 from .spans import SpanRecord
@@ -73,7 +73,7 @@ class Mark(msgspec.Struct, omit_defaults=True):
 
 def marked(record: SpanRecord, mark: Mark) -> SpanRecord:
     """The span with its mark."""
-    text = dumps(msgspec.to_builtins(mark)).decode()
+    text = json_text(msgspec.to_builtins(mark))
     return msgspec.structs.replace(record, attributes=record.attributes | {MARK: text})
 
 

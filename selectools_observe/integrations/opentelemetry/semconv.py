@@ -2,7 +2,8 @@
 
 Data only. Sources: the GenAI semantic conventions up to 1.41 and their repository after that, with
 the names deprecated on the way; OpenInference's specification; what pydantic-ai, Google ADK, the
-Vercel AI SDK and OpenLLMetry (``traceloop``) write next to them.
+Vercel AI SDK and OpenLLMetry (``traceloop``) write next to them; the own names of Laminar
+(``lmnr``), LiveKit (``lk``), Haystack, Braintrust, AgentOps, Mastra, Genkit and Spring AI.
 """
 
 from __future__ import annotations
@@ -76,6 +77,35 @@ KIND_BY_VALUE: dict[str, dict[str, Kind]] = {
     "langfuse.observation.type": _WORDS | {"generation": Kind.MODEL},
     "mlflow.spanType": _WORDS | {"chat_model": Kind.MODEL},
     "langsmith.span.kind": _WORDS | {"parser": Kind.NODE},
+    "lmnr.span.type": _WORDS
+    | dict.fromkeys(("default", "pipeline", "executor", "evaluation"), Kind.NODE),
+    "braintrust.span_attributes": _WORDS | {"function": Kind.TOOL, "eval": Kind.NODE},
+    "agentops.span.kind": _WORDS
+    | dict.fromkeys(("session", "operation", "workflow.step"), Kind.NODE)
+    | {f"agentopsspankindvalues.{word}": kind for word, kind in _WORDS.items()},
+    "mastra.span.type": {
+        "model_generation": Kind.MODEL,
+        "tool_call": Kind.TOOL,
+        "mcp_tool_call": Kind.TOOL,
+        # Parts of a generation, which has all that they say.
+        "model_step": Kind.OTHER,
+        "model_inference": Kind.OTHER,
+        "model_chunk": Kind.OTHER,
+        "agent_run": Kind.NODE,
+        "processor_run": Kind.NODE,
+        "workflow_run": Kind.NODE,
+        "workflow_step": Kind.NODE,
+    },
+    "genkit:metadata:subtype": {
+        "model": Kind.MODEL,
+        "embedder": Kind.MODEL,
+        "tool": Kind.TOOL,
+        "tool.v2": Kind.TOOL,
+        "retriever": Kind.TOOL,
+        "agent": Kind.NODE,
+        "flow": Kind.NODE,
+    },
+    "spring.ai.kind": {"tool_call": Kind.TOOL, "chat_client": Kind.NODE, "advisor": Kind.NODE},
 }
 
 # Spans known by their name: Claude Code's own, and steps of a framework's inner loop.
@@ -88,6 +118,16 @@ KIND_BY_NAME: dict[str, Kind] = {
     "claude_code.hook": Kind.OTHER,
     "execute_event_loop_cycle": Kind.OTHER,  # Strands: one turn of an agent
     "Cycle": Kind.OTHER,
+    "haystack.agent.step": Kind.OTHER,
+    "haystack.agent.step.llm": Kind.MODEL,
+    "haystack.agent.step.tool": Kind.TOOL,
+}
+# Haystack's components, by the end of the names of their classes.
+KIND_BY_COMPONENT: dict[str, Kind] = {
+    "Generator": Kind.MODEL,
+    "Embedder": Kind.MODEL,
+    "Retriever": Kind.TOOL,
+    "Ranker": Kind.TOOL,
 }
 # Spans without attributes, as of calls that failed before those were set: the conventions' names
 # say it, and Google ADK's.
@@ -97,6 +137,8 @@ KIND_BY_NAME_START: tuple[tuple[str, Kind], ...] = (
     ("invoke_workflow ", Kind.NODE),
     ("agent_run [", Kind.NODE),
 )
+# A call that a model asks for, which AgentOps reports inside of the model's own; no execution.
+ASKED_FOR = "tool_call."
 # Tools that are none: Google ADK reports calls that it made at once as one more.
 NO_TOOLS = frozenset({"(merged tools)"})
 # Spans inside a tool's that report its execution, under a name of their own.
@@ -107,9 +149,12 @@ NAMELESS_TOOLS = frozenset({"claude_code.tool.execution"})
 KIND_BY_PRESENCE: tuple[tuple[str, Kind], ...] = (
     ("gen_ai.tool.name", Kind.TOOL),
     ("tool.name", Kind.TOOL),
+    ("lk.function_tool.name", Kind.TOOL),
     ("gen_ai.request.model", Kind.MODEL),
     ("llm.model_name", Kind.MODEL),
     ("gen_ai.", Kind.NODE),
+    ("haystack.", Kind.NODE),
+    ("lk.", Kind.NODE),
 )
 
 COSTS = (
@@ -146,7 +191,11 @@ CALL_PARAMETERS = (
     "gen_ai.request.parameters",
     "model_parameters",
     "langfuse.observation.model.parameters",
+    "braintrust.metadata",
 )
+
+# What AgentOps' decorators are called, where the names of attributes say it.
+_AGENTOPS_PARTS = ("agent", "task", "operation", "workflow", "session")
 
 # Where a field of a step, or an entry of its `extra`, comes from. The first that is there counts;
 # the first is also what we write.
@@ -161,6 +210,7 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "ai.response.model",
             "ai.model.id",
             "langfuse.observation.model.name",
+            "genkit:name",
             "model_name",
             "model",
         ),
@@ -171,6 +221,7 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "ai.usage.inputTokens",
             "ai.usage.promptTokens",
             "llm.usage.prompt_tokens",
+            "gen_ai.response.prompt_tokens",
             "input_tokens",
         ),
         "completion_tokens": (
@@ -180,6 +231,7 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "ai.usage.outputTokens",
             "ai.usage.completionTokens",
             "llm.usage.completion_tokens",
+            "gen_ai.response.completion_tokens",
             "output_tokens",
         ),
         "cost_usd": COSTS,
@@ -227,10 +279,12 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "gen_ai.client.operation.time_to_first_chunk",
             "llm.time_to_first_token_ms",
             "ai.response.msToFirstChunk",
+            "lk.response.ttft",
             "ttft_ms",
         ),
         "finish_reason": (
             "gen_ai.response.finish_reasons",
+            "gen_ai.response.finish_reason",
             "llm.finish_reason",
             "llm.response.finish_reason",
             "ai.response.finishReason",
@@ -243,10 +297,21 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "ai.prompt.messages",
             "gen_ai.prompt.",
             "gen_ai.prompt",
+            "gen_ai.content.prompt",
+            "llm.prompts",
+            "request_data",
             "traceloop.entity.input",
             "embedding.embeddings.",
             "langfuse.observation.input",
             "mlflow.spanInputs",
+            "lmnr.span.input",
+            "braintrust.input_json",
+            "agentops.entity.input",
+            "mastra.model_generation.input",
+            "genkit:input",
+            "lk.chat_ctx",
+            "haystack.agent.step.llm.input",
+            "haystack.component.input",
             "input.value",
         ),
         "output": (
@@ -257,9 +322,21 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "ai.response.object",
             "gen_ai.completion.",
             "gen_ai.completion",
+            "gen_ai.content.completion",
+            "llm.completions",
+            "llm.responses",
+            "response_data",
             "traceloop.entity.output",
             "langfuse.observation.output",
             "mlflow.spanOutputs",
+            "lmnr.span.output",
+            "braintrust.output_json",
+            "agentops.entity.output",
+            "mastra.model_generation.output",
+            "genkit:output",
+            "lk.response.text",
+            "haystack.agent.step.llm.output",
+            "haystack.component.output",
             "output.value",
         ),
     },
@@ -269,6 +346,11 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "tool.name",
             "ai.toolCall.name",
             "traceloop.entity.name",
+            "lk.function_tool.name",
+            "spring.ai.tool.definition.name",
+            "genkit:name",
+            "haystack.tool.name",
+            "haystack.component.name",
             "tool_name",
         ),
         "tool_args": (
@@ -281,10 +363,23 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "reranker.query",
             "langfuse.observation.input",
             "mlflow.spanInputs",
+            "lmnr.span.input",
+            "braintrust.input_json",
+            "lk.function_tool.arguments",
+            "gen_ai.tool.args",
+            "spring.ai.tool.call.arguments",
+            "mastra.tool_call.input",
+            "mastra.mcp_tool_call.input",
+            "genkit:input",
+            "haystack.agent.step.tool.input",
+            "haystack.component.input",
             "input.value",
             "tool.parameters",
+            "agentops.tool.input",
+            "agentops.entity.input",
             "tool_input",
             "gen_ai.input.messages",
+            "gen_ai.prompt",
         ),
         "tool_result": (
             "gen_ai.tool.call.result",
@@ -297,12 +392,32 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "reranker.output_documents.",
             "langfuse.observation.output",
             "mlflow.spanOutputs",
+            "lmnr.span.output",
+            "braintrust.output_json",
+            "lk.function_tool.output",
+            "gen_ai.tool.output",
+            "spring.ai.tool.call.result",
+            "mastra.tool_call.output",
+            "mastra.mcp_tool_call.output",
+            "genkit:output",
+            "haystack.agent.step.tool.output",
+            "haystack.component.output",
             "output.value",
+            "tool.result",
+            "agentops.tool.output",
+            "agentops.entity.output",
             "gen_ai.output.messages",
+            "gen_ai.completion",
         ),
         "model": ("reranker.model_name",),
         "cost_usd": COSTS,
-        "tool_call_id": ("gen_ai.tool.call.id", "tool.id", "tool_call.id", "ai.toolCall.id"),
+        "tool_call_id": (
+            "gen_ai.tool.call.id",
+            "tool.id",
+            "tool_call.id",
+            "ai.toolCall.id",
+            "lk.function_tool.id",
+        ),
     },
     Kind.GUARDRAIL: {
         "input": ("input.value",),
@@ -316,8 +431,23 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "langfuse.observation.input",
             "langfuse.trace.input",
             "mlflow.spanInputs",
+            "lmnr.span.input",
+            "braintrust.input_json",
+            "haystack.agent.input",
+            "haystack.component.input",
+            "haystack.pipeline.input_data",
+            "lk.user_input",
+            "lk.chat_ctx",
+            "agentops.entity.input",
+            *(f"agentops.{part}.input" for part in _AGENTOPS_PARTS),
+            "mastra.agent_run.input",
+            "mastra.workflow_run.input",
+            "mastra.workflow_step.input",
+            "mastra.processor_run.input",
+            "genkit:input",
             "input.value",
             "user_prompt",
+            "gen_ai.prompt",
         ),
         "output": (
             "gen_ai.output.messages",
@@ -327,8 +457,22 @@ FIELDS: dict[Kind, dict[str, tuple[str, ...]]] = {
             "langfuse.observation.output",
             "langfuse.trace.output",
             "mlflow.spanOutputs",
+            "lmnr.span.output",
+            "braintrust.output_json",
+            "haystack.agent.output",
+            "haystack.component.output",
+            "haystack.pipeline.output_data",
+            "lk.response.text",
+            "agentops.entity.output",
+            *(f"agentops.{part}.output" for part in _AGENTOPS_PARTS),
+            "mastra.agent_run.output",
+            "mastra.workflow_run.output",
+            "mastra.workflow_step.output",
+            "mastra.processor_run.output",
+            "genkit:output",
             "final_result",
             "output.value",
+            "gen_ai.completion",
         ),
     },
     Kind.OTHER: {},
@@ -340,12 +484,29 @@ TOOL_CALLS = "ai.response.toolCalls"
 # Attributes of an agent's span that hold messages, and nothing else.
 MESSAGE_NAMES = frozenset({"gen_ai.input.messages", "gen_ai.output.messages"})
 
+# Attributes whose texts are JSON, quotes and all.
+QUOTED = frozenset(
+    {
+        "mlflow.spanInputs",
+        "mlflow.spanOutputs",
+        "genkit:input",
+        "genkit:output",
+        "lmnr.span.input",
+        "lmnr.span.output",
+        "braintrust.input_json",
+        "braintrust.output_json",
+        "traceloop.entity.input",
+        "traceloop.entity.output",
+    }
+)
+
 # Attributes in seconds whose field is in milliseconds.
 SECONDS = frozenset(
     {
         "gen_ai.response.time_to_first_chunk",
         "gen_ai.server.time_to_first_token",
         "gen_ai.client.operation.time_to_first_chunk",
+        "lk.response.ttft",
     }
 )
 # Attributes that hold a list of texts, mostly of one.
@@ -375,6 +536,9 @@ NODE_NAMES: tuple[str, ...] = (
     "graph.node.name",
     "graph.node.id",
     "traceloop.entity.name",
+    "haystack.component.name",
+    "lk.agent_name",
+    "lk.agent_label",
     "agent_name",
 )
 # Entries of OpenInference's `metadata` attribute, a JSON object, as LangGraph fills it.
@@ -399,6 +563,7 @@ IDENTITY: dict[str, tuple[str, ...]] = {
 _GIVEN = (
     "", "gen_ai.", "langfuse.", "langfuse.trace.", "langfuse.trace.metadata.", "langsmith.trace.",
     "langsmith.metadata.", "mlflow.trace.", "traceloop.association.properties.",
+    "lmnr.association.properties.", "mastra.metadata.", "genkit:", "genkit:metadata:",
     "ai.telemetry.metadata.", "metadata.",
 )  # fmt: skip
 _OF = {

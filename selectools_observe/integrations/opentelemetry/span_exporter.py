@@ -8,18 +8,25 @@ from typing import Any
 
 from ...capture.foreign_values import plain_of
 from ...capture.saver import OnError
+from ...extras import needs
 from ...model.json_values import plain
 from ...model.trace import AgentTrace
 from ...protocols import AsyncTraceStore, TraceStore
-from .._requires import needs
 from .assembler import SpanAssembler
 from .from_spans import OtherSpans
 from .spans import SpanEvent, SpanLink, SpanRecord
 
 with needs("otel", "TraceStoreSpanExporter"):
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-    from opentelemetry.trace import SpanContext, format_span_id, format_trace_id
+    from opentelemetry.trace import (
+        SpanContext,
+        SpanKind,
+        StatusCode,
+        format_span_id,
+        format_trace_id,
+    )
 
 log = logging.getLogger(__name__)
 
@@ -145,10 +152,10 @@ def record_of(span: ReadableSpan) -> SpanRecord:
         parent_span_id=None if parent is None else format_span_id(parent.span_id),
         remote_parent=parent is not None and parent.is_remote,
         name=span.name,
-        kind=span.kind.name.lower(),
+        kind=_KINDS[span.kind],
         start_ns=span.start_time or 0,
         end_ns=span.end_time or 0,
-        status=span.status.status_code.name.lower(),
+        status=_STATUSES[span.status.status_code],
         status_message=span.status.description or "",
         attributes=_values(span.attributes),
         events=[
@@ -165,8 +172,8 @@ def record_of(span: ReadableSpan) -> SpanRecord:
         ],
         scope=scope.name if scope is not None else "",
         scope_version=(scope.version or "") if scope is not None else "",
-        resource=_values(span.resource.attributes),
-        trace_state=span.context.trace_state.to_header(),
+        resource=_resource_values(span.resource),
+        trace_state=span.context.trace_state.to_header() if span.context.trace_state else "",
     )
 
 
@@ -176,6 +183,21 @@ def _values(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
         name: value if type(value) in _PLAIN else _plain(value)
         for name, value in (attributes or {}).items()
     }
+
+
+def _resource_values(resource: Resource) -> dict[str, Any]:
+    """The attributes of a resource, which all spans of a provider share."""
+    global _last_resource  # noqa: PLW0603 - the provider's own, as long as there is one
+    known, values = _last_resource
+    if known is not resource:
+        values = _values(resource.attributes)
+        _last_resource = resource, values
+    return values
+
+
+_last_resource: tuple[Resource | None, dict[str, Any]] = (None, {})
+_KINDS = {kind: kind.name.lower() for kind in SpanKind}
+_STATUSES = {status: status.name.lower() for status in StatusCode}
 
 
 def _plain(value: Any) -> Any:

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from ...backends.atomic_file import write_all
-from ...backends.journal_file import (
+from ...backends.files.atomic_file import write_all
+from ...backends.files.journal_file import (
     JournalFolder,
     RecordForm,
     checked_line,

@@ -25,7 +25,7 @@ def tool_name_of(record: SpanRecord) -> str | None:
         value = record.attributes.get(name)
         if isinstance(value, str) and value:
             return value.removesuffix(_CALL) or value
-    return name_of_tool_span(record.name)
+    return name_of_tool_span(_without_kind(record))
 
 
 def name_of_tool_span(name: str) -> str:
@@ -53,12 +53,18 @@ def node_name_of(record: SpanRecord, kind: Kind) -> str | None:
     if named:
         return named[1]
     is_agent = record.attributes.get("openinference.span.kind") == "AGENT"
-    return (_RUN.sub("", record.name) if is_agent else record.name) or None
+    return (_RUN.sub("", record.name) if is_agent else _without_kind(record)) or None
+
+
+def _without_kind(record: SpanRecord) -> str:
+    """A span's name without the kind that AgentOps puts behind it: ``clerk.agent``."""
+    return record.name.removesuffix(f".{record.attributes.get('agentops.span.kind')}")
 
 
 def agent_of(record: SpanRecord) -> str | None:
     """The name of a span that is an agent without saying more of it than its name."""
-    if record.attributes.get("openinference.span.kind") != "AGENT":
+    kinds = map(record.attributes.get, ("openinference.span.kind", "haystack.component.type"))
+    if not any(isinstance(kind, str) and kind in {"AGENT", "Agent"} for kind in kinds):
         return None
     return node_name_of(record, Kind.NODE)
 

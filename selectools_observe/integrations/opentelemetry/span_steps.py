@@ -19,12 +19,15 @@ from ...model.trace import STEP_FIELDS, StepType, TraceStep
 from .attributes import Attributes, count, number, parsed_text
 from .message_forms import normalise, take_requests
 from .raw_responses import complete_call
+from .remembered import PackedList
 from .semconv import (
+    ASKED_FOR,
     CACHE_WRITE_PARTS,
     CALL_PARAMETERS,
     COST_PARTS,
     DETAIL_EVENTS,
     FIELDS,
+    KIND_BY_COMPONENT,
     KIND_BY_NAME,
     KIND_BY_NAME_START,
     KIND_BY_PRESENCE,
@@ -94,7 +97,10 @@ def kind_of(record: SpanRecord) -> Kind:
     kind = KIND_BY_NAME.get(record.name) or _kind_reported(attributes)
     if kind is Kind.OTHER and "gen_ai.operation.name" not in attributes:
         kind = _kind_named(record.name)
-    if kind is Kind.TOOL and tool_name_of(record) in NO_TOOLS:
+    if kind is Kind.TOOL and (
+        tool_name_of(record) in NO_TOOLS
+        or (record.name.startswith(ASKED_FOR) and "agentops.span.kind" in attributes)
+    ):
         return Kind.OTHER
     if kind is Kind.MODEL and "." in record.name and _HELPER.search(record.name):
         names = FIELDS[Kind.MODEL]["prompt_tokens"]
@@ -106,15 +112,26 @@ def _kind_reported(attributes: dict[str, Any]) -> Kind:
     for name, kinds in KIND_BY_VALUE.items():
         value = attributes.get(name)
         if isinstance(value, str):
-            kind = kinds.get(value) or kinds.get(value.strip('"').lower())
+            kind = kinds.get(value) or kinds.get(_word(value))
             if kind is not None:
                 return kind
+    component = attributes.get("haystack.component.type")
+    if isinstance(component, str):
+        return next(
+            (k for end, k in KIND_BY_COMPONENT.items() if component.endswith(end)), Kind.NODE
+        )
     for name, kind in KIND_BY_PRESENCE:
         if name in attributes:
             return kind
         if name.endswith(".") and any(key.startswith(name) for key in attributes):
             return kind
     return Kind.OTHER
+
+
+def _word(value: str) -> str:
+    """The word that a value is, or that JSON in it says as its type: Braintrust."""
+    told = parsed_text(value) if value[:1] == "{" else value
+    return str(told.get("type") if isinstance(told, dict) else told).strip('"').lower()
 
 
 def _kind_named(name: str) -> Kind:
@@ -177,7 +194,11 @@ def _reports_failure(record: SpanRecord) -> bool:
     return (
         attributes.get("otel.status_code") == "ERROR"
         or attributes.get("langfuse.observation.level") == "ERROR"
+        or any(attributes.get(name) is True for name in _FAILED_TOOLS)
     )
+
+
+_FAILED_TOOLS = ("lk.function_tool.is_error", "haystack.tool.error")
 
 
 def steps_of(record: SpanRecord, kind: Kind, place: Place) -> dict[str, TraceStep]:
@@ -256,6 +277,9 @@ def _taken(record: SpanRecord, kind: Kind) -> tuple[dict[str, Any], Attributes, 
             attributes.forms = normalise(found, attributes)
         if kind is Kind.MODEL:
             attributes.requests = take_requests(found, attributes)
+    for name, value in found.items():
+        if type(value) is PackedList:
+            found[name] = [*value]
     return found, attributes, events
 
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ...analytics.prices import ESTIMATE
-from ...backends import timestamps
-from ...backends.journal_file import UNFINISHED
+from ...backends.files.journal_file import UNFINISHED
+from ...model import timestamps
 from ...model.codec import decode, encode
-from ...model.json_values import dumps
+from ...model.json_values import json_text
 from ...model.saved_trace import as_saved
 from ...model.trace import AgentTrace, StepType, TraceStep
 from .attributes import write
@@ -208,7 +208,7 @@ def _made(run: AgentTrace) -> list[SpanRecord]:
         attributes={
             _SPAN_KIND: "AGENT",
             "gen_ai.operation.name": "invoke_agent",
-            "metadata": dumps(run.metadata).decode(),
+            "metadata": json_text(run.metadata),
         },
         links=links,
         scope=SCOPE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ...model.json_values import dumps
+from ...capture.foreign_values import as_text
 from .attributes import parsed_text
 
 _ANSWERS = ("content", "output", "raw_output", "text", "result", "response", "message", "blocks")
@@ -45,13 +45,13 @@ def result_of(value: Any, *, is_wrapped: bool = False) -> ToolResult:
     if isinstance(reported, list) and reported and all(map(_is_text_part, reported)):
         return ToolResult(_texts_of(reported), wrapped=True)
     if not isinstance(reported, Mapping):
-        return ToolResult(_as_text(value))
+        return ToolResult(as_text(value))
     if is_wrapped and reported.keys() == {"result"}:
-        return ToolResult(_as_text(reported["result"]), wrapped=True)
+        return ToolResult(as_text(reported["result"]), wrapped=True)
     inner = reported.get("kwargs") if reported.get("lc") is not None else None
     reported = inner if isinstance(inner, Mapping) else reported
     if not any(names <= reported.keys() for names in _WRAPPERS):
-        return ToolResult(_as_text(value))
+        return ToolResult(as_text(value))
     found = next(
         (reported[name] for name in _ANSWERS if reported.get(name) not in (None, "", [])), ""
     )
@@ -134,10 +134,6 @@ def _texts_of(value: Any) -> str:
     for part in parts:
         text = part.get("text") if isinstance(part, Mapping) else part
         if not isinstance(text, str):
-            return _as_text(value)
+            return as_text(value)
         texts.append(text)
     return "\n".join(texts)
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else dumps(value).decode()

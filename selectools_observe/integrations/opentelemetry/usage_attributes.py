@@ -16,7 +16,7 @@ from .semconv import FIELDS, Kind
 
 _BEGINNINGS = (
     "gen_ai.usage", "gen_ai.response.usage", "llm.usage", "llm.token_count", "ai.usage", "usage",
-    "langfuse.observation.usage_details", "mlflow.chat.tokenUsage",
+    "langfuse.observation.usage_details", "mlflow.chat.tokenUsage", "braintrust.metrics",
 )  # fmt: skip
 _COSTS = (
     "gen_ai.cost", "gen_ai.usage.cost", "gen_ai.client.cost", "llm.cost", "llm.total_cost",

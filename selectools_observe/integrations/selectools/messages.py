@@ -58,7 +58,7 @@ def _is_text(message: Any) -> bool:
 
 
 def _role(message: Any) -> str:
-    return str(getattr(message.role, "value", message.role))
+    return str(getattr(message.role, "_value_", message.role))  # of an enumeration
 
 
 def said(role: str, text: str) -> dict[str, Any]:
@@ -71,10 +71,16 @@ def _whole(message: Any) -> dict[str, Any]:
     """A message with calls of tools, a result, or pictures."""
     role = _role(message)
     if role == "tool":
-        result = {"response": plain_of(message.content), "id": message.tool_call_id}
-        named = {**result, "name": message.tool_name}
-        given = {name: value for name, value in named.items() if value is not None}
-        return {"role": role, "parts": [{"type": "tool_call_response", **given}]}
+        result: dict[str, Any] = {"type": "tool_call_response"}
+        named = (
+            ("response", message.content),
+            ("id", message.tool_call_id),
+            ("name", message.tool_name),
+        )
+        for name, value in named:
+            if value is not None:
+                result[name] = value if type(value) is str else plain_of(value)
+        return {"role": role, "parts": [result]}
     parts: list[dict[str, Any]] = [_part(part) for part in message.content_parts or ()]
     if message.content and not any(part.get("type") == "text" for part in parts):
         parts.insert(0, {"type": "text", "content": plain_of(message.content)})
@@ -97,11 +103,13 @@ def _part(part: Any) -> dict[str, Any]:
 
 
 def _call(call: Any) -> dict[str, Any]:
-    found = {"name": str(call.tool_name), "arguments": plain_of(call.parameters)}
-    found |= {"id": str(call.id)} if call.id else {}
-    signature = getattr(call, "thought_signature", None)
-    extra = {"extra": {"thought_signature": plain_of(signature)}} if signature else {}
-    return {"type": "tool_call", **found, **extra}
+    found: dict[str, Any] = {"type": "tool_call", "name": str(call.tool_name)}
+    found["arguments"] = plain_of(call.parameters)
+    if call.id:
+        found["id"] = str(call.id)
+    if signature := getattr(call, "thought_signature", None):
+        found["extra"] = {"thought_signature": plain_of(signature)}
+    return found
 
 
 def _unknown(message: Any) -> dict[str, Any]:

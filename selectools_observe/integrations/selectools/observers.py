@@ -10,13 +10,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from ...capture.error_text import error_text
 from ...capture.saver import WatchesRuns
 from ...capture.saver_thread import is_ending, saver_thread
+from ...extras import needs
 from ...model.trace import AgentTrace
-from .._requires import needs
 from .runs import WatchedRun, caller_variables, own_trace, runs_begun
 
 with needs("selectools", "The selectools observers"):
@@ -25,6 +25,8 @@ with needs("selectools", "The selectools observers"):
 __all__ = ["AsyncTraceSavingObserver", "TraceSavingObserver"]
 
 log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
 
 
 class _Watching(WatchesRuns):
@@ -41,11 +43,11 @@ class _Watching(WatchesRuns):
 
     def on_run_start(self, run_id: str, messages: Any, system_prompt: str) -> None:
         self._begin(run_id)
-        self._tell(run_id, lambda run: run.is_requested(self._kept(messages), system_prompt))
+        self._tell(run_id, WatchedRun.is_requested, self._kept(messages), system_prompt)
 
     def on_graph_start(self, run_id: str, graph_name: str, entry_node: str, state: Any) -> None:
         self._begin(run_id)
-        self._tell(run_id, lambda run: run.is_graph(graph_name, self._kept(state)))
+        self._tell(run_id, WatchedRun.is_graph, graph_name, self._kept(state))
 
     def on_graph_error(
         self,
@@ -54,7 +56,7 @@ class _Watching(WatchesRuns):
         node_name: str,
         error: Exception,
     ) -> None:
-        self._tell(run_id, lambda run: run.fails(error, node_name))
+        self._tell(run_id, WatchedRun.fails, error, node_name)
         run = self._open.get(run_id)
         if run is not None:  # the last that is told of a run that breaks off
             trace = self._trace_of(run)
@@ -64,19 +66,19 @@ class _Watching(WatchesRuns):
     def on_graph_end(self, run_id: str, *what: Any) -> None:
         if self._contents:
             variables = caller_variables(run_id)
-            self._tell(run_id, lambda run: run.graph_answers(variables.get("state")))
+            self._tell(run_id, WatchedRun.graph_answers, variables.get("state"))
         self._save_graph(self._end(run_id))
 
     def on_llm_start(self, run_id: str, messages: Any, model: str, system_prompt: str) -> None:
         given = self._kept(messages)
-        self._tell(run_id, lambda run: run.model_call_begins(model, given, system_prompt))
+        self._tell(run_id, WatchedRun.model_call_begins, model, given, system_prompt)
 
     def on_llm_end(self, run_id: str, response: str, usage: Any) -> None:
         answer = response if self._contents else None
-        self._tell(run_id, lambda run: run.model_call_ends(answer))
+        self._tell(run_id, WatchedRun.model_call_ends, answer)
 
     def on_usage(self, run_id: str, usage: Any) -> None:
-        self._tell(run_id, lambda run: setattr(run.model_calls[-1], "usage", usage))
+        self._tell(run_id, WatchedRun.is_used, usage)
 
     def on_llm_retry(
         self,
@@ -86,16 +88,15 @@ class _Watching(WatchesRuns):
         error: Exception,
         backoff: float,
     ) -> None:
-        self._tell(run_id, lambda run: run.model_call_fails(attempt, error, backoff))
+        self._tell(run_id, WatchedRun.model_call_fails, attempt, error, backoff)
 
     def on_provider_fallback(
         self, run_id: str, failed: str, next_provider: str, error: Exception
     ) -> None:
-        fallback = {"from": failed, "to": next_provider, "error": error_text(error)}
-        self._tell(run_id, lambda run: run.model_calls[-1].fallbacks.append(fallback))
+        self._tell(run_id, WatchedRun.falls_back, failed, next_provider, error)
 
     def on_tool_start(self, run_id: str, call_id: str, tool_name: str, tool_args: Any) -> None:
-        self._tell(run_id, lambda run: run.tool_begins(call_id, tool_name, tool_args))
+        self._tell(run_id, WatchedRun.tool_begins, call_id, tool_name, tool_args)
 
     def on_tool_end(
         self,
@@ -105,7 +106,7 @@ class _Watching(WatchesRuns):
         result: str,
         duration_ms: float,
     ) -> None:
-        self._tell(run_id, lambda run: run.tool_ends(call_id, duration_ms, tool_result=result))
+        self._tell(run_id, WatchedRun.tool_ends, call_id, duration_ms, result)
 
     def on_tool_error(
         self,
@@ -116,8 +117,7 @@ class _Watching(WatchesRuns):
         tool_args: Any,
         duration_ms: float,
     ) -> None:
-        text = error_text(error)
-        self._tell(run_id, lambda run: run.tool_ends(call_id, duration_ms, error=text))
+        self._tell(run_id, WatchedRun.tool_ends, call_id, duration_ms, None, error_text(error))
 
     # What becomes of it
 
@@ -139,11 +139,17 @@ class _Watching(WatchesRuns):
         if len(self._open) > self._max_open_runs:
             self._give_up_oldest()
 
-    def _tell(self, run_id: str, event: Callable[[WatchedRun], object]) -> None:
+    def _tell(
+        self,
+        run_id: str,
+        event: Callable[Concatenate[WatchedRun, P], object],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
         run = self._open.get(run_id)
         if run is not None:
             try:
-                event(run)
+                event(run, *args, **kwargs)
             except Exception as error:
                 log.exception("run %r: an event is lost", run_id)
                 run.lost.append(error_text(error))
@@ -167,7 +173,7 @@ class _Watching(WatchesRuns):
 
     def _answered(self, run_id: str, result: Any) -> None:
         if self._contents:
-            self._tell(run_id, lambda run: run.answers(result))
+            self._tell(run_id, WatchedRun.answers, result)
 
     def _trace_of(self, run: WatchedRun, trace: object | None = None) -> Any:
         try:
@@ -244,7 +250,7 @@ class TraceSavingObserver(_Watching, AgentObserver):
         self._save(self._end(run_id, result))
 
     def on_error(self, run_id: str, error: Exception, context: Any) -> None:
-        self._tell(run_id, lambda run: run.fails(error))
+        self._tell(run_id, WatchedRun.fails, error)
         self._save(self._end(run_id))
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -273,12 +279,12 @@ class AsyncTraceSavingObserver(_Watching, AsyncAgentObserver):
             self._save(self._end(run_id, result))
 
     def on_error(self, run_id: str, error: Exception, context: Any) -> None:
-        self._tell(run_id, lambda run: run.fails(error))
+        self._tell(run_id, WatchedRun.fails, error)
         if not self._calls_coroutines(run_id):
             self._save(self._end(run_id))
 
     async def a_on_run_start(self, run_id: str, messages: Any, system_prompt: str) -> None:
-        self._tell(run_id, lambda run: setattr(run, "is_async", True))
+        self._tell(run_id, WatchedRun.is_awaited)
 
     async def a_on_run_end(
         self,

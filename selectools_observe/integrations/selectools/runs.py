@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from functools import partial
 from operator import itemgetter
-from types import SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import Any, NamedTuple, TypeGuard
+
+import msgspec
 
 from ...capture.error_text import error_text
 from ...capture.foreign_values import plain_of
-from ...model.trace import AgentTrace, StepType, TraceStep
+from ...model.trace import AgentTrace, StepType, TraceStep, step_type
 from ...model.validation import as_agent_trace
 from .messages import Conversation, said
 
@@ -35,20 +37,33 @@ runs_begun: ContextVar[list[str] | None] = ContextVar("runs_begun", default=None
 _UNNAMED = "agent"
 """What selectools calls agents that nobody named."""
 
-_FRAMES = 10
-"""How many callers up selectools keeps a run's trace: two or three above our own five or six, and
-room for subclasses."""
+_FRAMES = 6
+"""How many callers up selectools keeps a run's trace: two or three, and room for subclasses."""
+
+_OUR_CALLERS = 4
+"""Between selectools and the one that looks: the observer's methods."""
 
 
-def caller_variables(run_id: str) -> dict[str, Any]:
-    """The variables of that of our callers, of selectools' own code, that keeps the run's trace."""
+def caller_variables(run_id: str, ours: int = 1) -> dict[str, Any]:
+    """The variables of that of our callers, of selectools' own code, that keeps the run's trace.
+
+    Args:
+        run_id: The run's id.
+        ours: How many callers are our own.
+    """
     frame = inspect.currentframe()
-    for _ in range(_FRAMES):
+    for depth in range(ours + _FRAMES):
         frame = frame.f_back if frame else None
-        variables = frame.f_locals if frame else {}
-        if _is_trace(variables.get("trace"), run_id):
-            return dict(variables)
+        # To look at a frame's variables is to copy them.
+        if depth >= ours and frame and _may_keep_a_trace(frame.f_code):
+            variables = frame.f_locals
+            if _is_trace(variables.get("trace"), run_id):
+                return variables
     return {}
+
+
+def _may_keep_a_trace(code: CodeType) -> bool:
+    return "trace" in code.co_varnames or "trace" in code.co_cellvars + code.co_freevars
 
 
 def _is_trace(found: Any, run_id: str) -> bool:
@@ -64,24 +79,23 @@ def _agent_name(variables: dict[str, Any]) -> str | None:
     return name if isinstance(name, str) and name not in {"", _UNNAMED} else None
 
 
-class ModelCall:
+class ModelCall(msgspec.Struct, eq=False):
     """A call of a model: its attempts, and what they used.
 
     Attributes:
         after: How many steps selectools' trace had when it began.
     """
 
-    def __init__(self, model: str, after: int) -> None:
-        self.model = model
-        self.after = after
-        self.began = time.time()
-        self.ended: float | None = None
-        self.usage: Any | None = None
-        self.retries: list[dict[str, Any]] = []
-        self.fallbacks: list[dict[str, Any]] = []
-        self.is_trying_again = False
-        self.input: list[Any] | None = None
-        self.output: Any = None
+    model: str
+    after: int
+    began: float = msgspec.field(default_factory=time.time)
+    ended: float | None = None
+    usage: Any | None = None
+    retries: list[dict[str, Any]] = []
+    fallbacks: list[dict[str, Any]] = []
+    is_trying_again: bool = False
+    input: list[Any] | None = None
+    output: Any = None
 
     def answered_before(self, next_call: ModelCall, called: Iterable[_ToolCall]) -> None:
         """Take the whole answer from what the next call is given: the tools that it asks for."""
@@ -93,19 +107,22 @@ class ModelCall:
 
     def complete(self, step: TraceStep) -> None:
         """Add to selectools' own step what it lacks."""
+        extra: dict[str, Any] = {}
         # An answer from the cache used nothing, though selectools repeats what it used once.
-        usage = self.usage if step.type == StepType.LLM_CALL else None
-        if usage is not None and step.prompt_tokens is None:
-            step.prompt_tokens = usage.prompt_tokens
-            step.completion_tokens = usage.completion_tokens
-            step.cost_usd = usage.cost_usd
-        extra = {
-            "cache_read_tokens": getattr(usage, "cache_read_input_tokens", None),
-            "cache_write_tokens": getattr(usage, "cache_creation_input_tokens", None),
-            "retries": self.retries or None,
-            "fallbacks": self.fallbacks or None,
-        }
-        step.extra = {name: value for name, value in extra.items() if value is not None} or None
+        usage = self.usage if step.type is _LLM_CALL else None
+        if usage is not None:
+            if step.prompt_tokens is None:
+                step.prompt_tokens = usage.prompt_tokens
+                step.completion_tokens = usage.completion_tokens
+                step.cost_usd = usage.cost_usd
+            for name, theirs in _CACHED:
+                if (tokens := getattr(usage, theirs, None)) is not None:
+                    extra[name] = tokens
+        if self.retries:
+            extra["retries"] = self.retries
+        if self.fallbacks:
+            extra["fallbacks"] = self.fallbacks
+        step.extra = extra or None
         step.input, step.output = self.input, self.output
 
     def as_step(self, failure: str | None) -> TraceStep:
@@ -150,7 +167,7 @@ class WatchedRun:
         self.graph: str | None = None
         self._outer = outer_run.get()
         outer_run.set(run_id)
-        variables = caller_variables(run_id)  # before there is a variable `trace` here
+        variables = caller_variables(run_id, _OUR_CALLERS)
         self._agent = _agent_name(variables)
         trace = variables.get("trace")
         # Not the trace itself: that it goes is how we learn of a run that ends without a word.
@@ -174,12 +191,24 @@ class WatchedRun:
             self._task.remove_done_callback(self._task_ended)
 
     def _task_ended(self, task: asyncio.Task[Any]) -> None:
+        self._task = None  # it holds on to its error, and that to the trace
         # Sooner than the trace goes, which the error may hold on to. But a stream may be begun in
         # one task and read on in another.
         if task.cancelled():
             self._abandoned()
+            return
+        # Not `exception()`: asyncio would no longer say that nobody asked for it.
+        error = getattr(task, "_exception", None)
+        if isinstance(error, Exception) and type(error).__name__ == "GraphExecutionError":
+            # Of a graph that failed between its nodes, selectools tells nobody else.
+            if not any(_is_error(what) for _, what in self._noted):
+                self.fails(getattr(error, "error", error), getattr(error, "node_name", None))
+            self._abandoned()
 
     # Events
+
+    def is_awaited(self) -> None:
+        self.is_async = True
 
     def is_requested(self, messages: Any, system_prompt: Any) -> None:
         self.given = self._conversation.messages(messages, system_prompt)
@@ -215,6 +244,13 @@ class WatchedRun:
                 {"attempt": attempt, "error": error_text(error), "backoff_seconds": backoff}
             )
 
+    def is_used(self, usage: Any) -> None:
+        self.model_calls[-1].usage = usage
+
+    def falls_back(self, failed: str, following: str, error: Exception) -> None:
+        fallback = {"from": failed, "to": following, "error": error_text(error)}
+        self.model_calls[-1].fallbacks.append(fallback)
+
     def model_call_ends(self, answer: Any = None) -> None:
         if self.model_calls:
             self.model_calls[-1].ended = time.time()
@@ -230,12 +266,12 @@ class WatchedRun:
         if not self._sees_all:
             self._noted.append(_Noted(0, step))
 
-    def tool_ends(self, call_id: str, milliseconds: float, **outcome: Any) -> None:
+    def tool_ends(
+        self, call_id: str, milliseconds: float, result: Any = None, error: str | None = None
+    ) -> None:
         step = self._open_tools.pop(call_id, None)
         if step is not None:
-            step.duration_ms = milliseconds
-            for name, value in outcome.items():
-                setattr(step, name, value)
+            step.duration_ms, step.tool_result, step.error = milliseconds, result, error
 
     def fails(self, error: BaseException, node: str | None = None) -> None:
         step = TraceStep(StepType.ERROR, error=error_text(error), node_name=node)
@@ -262,7 +298,7 @@ class WatchedRun:
         own = own_trace(self._seen if given is None else given)
         self._describe(own)
         reported = self._complete_model_calls(own.steps)
-        failures = [noted.what for noted in self._noted if _is_error(noted.what)]
+        failures = [what for _, what in self._noted if _is_error(what)]
         missing = []
         for after, what in self._noted:
             if isinstance(what, ModelCall):
@@ -274,10 +310,12 @@ class WatchedRun:
         for after, step in reversed(missing):
             own.steps.insert(after, step)
         _tell_calls(own.steps, self._tool_calls)
+        _tell_what_was_asked_last(own.steps)
         for step in list(self._open_tools.values()):
             step.extra = {"unfinished": True}
             if self._sees_all:
                 own.steps.append(step)
+        _time_what_has_no_end(own.steps)
         return own
 
     def _describe(self, own: AgentTrace) -> None:
@@ -287,9 +325,9 @@ class WatchedRun:
         own.agent = own.agent or self._agent
         own.name = own.name or self.graph or self._agent
         own.parent_run_id = own.parent_run_id or self._outer
-        whose = own.metadata
-        own.session_id = own.session_id or _text(whose, "session_id", "thread_id")
-        own.user_id = own.user_id or _text(whose, "user_id", "user.id")
+        if whose := own.metadata:
+            own.session_id = own.session_id or _text(whose, "session_id", "thread_id")
+            own.user_id = own.user_id or _text(whose, "user_id", "user.id")
         if self.lost:
             own.extra = {**(own.extra or {}), "lost_events": self.lost}
 
@@ -301,6 +339,7 @@ class WatchedRun:
         if not self.is_over and not any(step.error for step in own.steps[-1:]):
             summary = "Ended early: cancelled, its stream closed, or refused"
             own.steps.append(TraceStep(StepType.CANCELLED, summary=summary))
+            _time_what_has_no_end(own.steps)
         return own
 
     def unfinished_trace(self) -> AgentTrace | None:
@@ -341,12 +380,12 @@ def own_trace(given: object) -> AgentTrace:
         InvalidTraceError: It is not a trace.
     """
     own = as_agent_trace(given)
-    _begin_when_they_began(own.steps)
-    _take_their_own_time(own.steps)
+    if _begin_when_they_began(own.steps):
+        _take_their_own_time(own.steps)
     return own
 
 
-class _ToolCall(NamedTuple):
+class _ToolCall(msgspec.Struct, eq=False):
     """A call of a tool, as selectools tells it when it begins."""
 
     id: str
@@ -357,31 +396,75 @@ class _ToolCall(NamedTuple):
 
 def _tell_calls(steps: list[TraceStep], calls: Iterable[_ToolCall]) -> None:
     """Give steps of tools what selectools leaves out: ids, and the arguments of failed ones."""
-    called = list(calls)
-    for types in ({StepType.TOOL_SELECTION}, {StepType.TOOL_EXECUTION, StepType.ERROR}):
-        _match([step for step in steps if step.type in types and step.tool_name], list(called))
+    selected = list(calls)
+    executed = selected.copy()
+    for step in steps if selected else ():
+        if step.tool_name:
+            if step.type is _TOOL_SELECTION:
+                _match(step, selected)
+            elif step.type is _TOOL_EXECUTION or step.type is _ERROR:
+                _match(step, executed)
+
+
+def _tell_what_was_asked_last(steps: list[TraceStep]) -> None:
+    """Give the last model call, which no other repeats, the tools that it asks for."""
+    asked: list[dict[str, Any]] = []
+    for step in reversed(steps):
+        if step.type is _TOOL_SELECTION:
+            call = {"type": "tool_call", "name": step.tool_name, "arguments": step.tool_args}
+            call_id = (step.extra or {}).get("tool_call_id")
+            asked.insert(0, call | ({"id": call_id} if call_id else {}))
+        elif step.type is _LLM_CALL:
+            if asked and step.input is not None:
+                said_first = [part for message in step.output or () for part in message["parts"]]
+                if not any([part["type"] == "tool_call" for part in said_first]):
+                    step.output = [{"role": "assistant", "parts": [*said_first, *asked]}]
+            return
+
+
+_BREAKS_OFF = frozenset({StepType.ERROR, StepType.CANCELLED, StepType.GRAPH_INTERRUPT})
+
+
+def _time_what_has_no_end(steps: list[TraceStep]) -> None:
+    """Give the time of a graph's node that did not end to the step that says so."""
+    last = steps[-1] if steps else None
+    if last is None or last.type not in _BREAKS_OFF or last.duration_ms:
+        return
+    begun: list[int] = []
+    for at, step in enumerate(steps):
+        if step.type is StepType.GRAPH_NODE_START:
+            begun.append(at)
+        elif step.type is StepType.GRAPH_NODE_END and begun:
+            begun.pop()
+    if begun:
+        inside = steps[begun[-1] :]
+        whole = (last.timestamp - inside[0].timestamp) * 1000
+        last.duration_ms = max(0.0, whole - sum([step.duration_ms or 0.0 for step in inside]))
+        last.timestamp -= last.duration_ms / 1000  # stamps are beginnings
 
 
 def _as_called(message: dict[str, Any], calls: Iterable[_ToolCall]) -> dict[str, Any]:
     """A message with the arguments that tools were called with, which they may have changed."""
     known = {str(call.id): call.arguments for call in calls}
-    parts = [
-        part
-        if part.get("type") != "tool_call"
-        else {**part, "arguments": known.get(part.get("id"), part.get("arguments"))}
-        for part in message["parts"]
-    ]
-    return message if parts == message["parts"] else {**message, "parts": parts}
+    parts = [_with_arguments(part, known) for part in message["parts"]]
+    return {**message, "parts": parts}
 
 
-def _match(steps: list[TraceStep], left: list[_ToolCall]) -> None:
-    for step in steps:
-        fits = (each for each in left if each.name == step.tool_name)
-        call = next((c for c in fits if _may_be(step.tool_args, c)), None)
-        if call is not None:
-            left[:] = [each for each in left if each is not call]
+def _with_arguments(part: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    arguments = known.get(part.get("id", "")) if part.get("type") == "tool_call" else None
+    if arguments is None or arguments == part.get("arguments"):
+        return part
+    return {**part, "arguments": arguments}
+
+
+def _match(step: TraceStep, left: list[_ToolCall]) -> None:
+    for at, call in enumerate(left):
+        if call.name == step.tool_name and _may_be(step.tool_args, call):
+            del left[at]
             step.tool_args = call.arguments
-            step.extra = {**(step.extra or {}), "tool_call_id": str(call.id)}
+            told = {"tool_call_id": str(call.id)}
+            step.extra = {**step.extra, **told} if step.extra else told
+            break
 
 
 def _may_be(known: object, call: _ToolCall) -> bool:
@@ -392,11 +475,33 @@ def _may_be(known: object, call: _ToolCall) -> bool:
         return False
 
 
-def _begin_when_they_began(steps: list[TraceStep]) -> None:
-    """Selectools stamps a step when it is over; a step's time is when it began."""
+def _begin_when_they_began(steps: list[TraceStep]) -> bool:
+    """Selectools stamps a step when it is over; a step's time is when it began.
+
+    Returns whether a node of a graph ended.
+    """
+    nodes = False
     for step in steps:
-        if step.type != StepType.GRAPH_NODE_END and step.duration_ms > 0:
+        kind: object = step.type
+        if kind.__class__ is not StepType and isinstance(kind, str):
+            step.type = step_type(kind)  # theirs takes longer to compare
+        if step.type is _NODE_END:
+            nodes = True
+        elif step.duration_ms > 0:
             step.timestamp -= step.duration_ms / 1000
+    return nodes
+
+
+# An enumeration takes long to look up a member of its own, and to look one up in a set.
+_NODE_END = StepType.GRAPH_NODE_END
+_LLM_CALL = StepType.LLM_CALL
+_TOOL_SELECTION = StepType.TOOL_SELECTION
+_TOOL_EXECUTION = StepType.TOOL_EXECUTION
+_ERROR = StepType.ERROR
+_CACHED = (
+    ("cache_read_tokens", "cache_read_input_tokens"),
+    ("cache_write_tokens", "cache_creation_input_tokens"),
+)
 
 
 def _take_their_own_time(steps: list[TraceStep]) -> None:
@@ -440,15 +545,14 @@ class _Noted(NamedTuple):
     what: ModelCall | TraceStep
 
 
-_MODEL_STEPS = {StepType.LLM_CALL, StepType.CACHE_HIT}
+_MODEL_STEPS = (StepType.LLM_CALL, StepType.CACHE_HIT)
 
 
 def _is_error(what: ModelCall | TraceStep) -> TypeGuard[TraceStep]:
-    return isinstance(what, TraceStep) and what.type == StepType.ERROR
+    return isinstance(what, TraceStep) and what.type is _ERROR
 
 
 def _current_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # no event loop here
+    if asyncio._get_running_loop() is None:  # noqa: SLF001 - the public one raises, which takes long
         return None
+    return asyncio.current_task()

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
 
 from ...capture.saver import OnError
+from ...extras import needs
 from ...protocols import AsyncTraceStore, TraceStore
-from .._requires import needs
 from .observers import AsyncTraceSavingObserver, TraceSavingObserver
 from .runs import runs_begun
 

@@ -18,7 +18,7 @@ from .message import (
     ToolCallPart,
     ToolResultPart,
 )
-from .parts import Block, arguments_of, medium_of, nested, parts_of, tool_call_of
+from .parts import Block, arguments_of, medium_of, nested, parts_of, reasoning_of, tool_call_of
 
 _ROLES = {
     "human": "user",
@@ -53,11 +53,21 @@ _ITEMS = {
     "custom_tool_call_output": "tool",
     "tool_result": "tool",
 }
+
+
+def _item_role(kind: str) -> str | None:
+    """Who says an item of OpenAI's responses; its own tools each have a kind of call."""
+    said = _ITEMS.get(kind)
+    if said is None and kind.endswith(("_call", "_call_output")) and kind != "tool_call":
+        return "assistant" if kind.endswith("_call") else "tool"
+    return said
+
+
 _KNOWN = frozenset(
     {
         "role", "type", "content", "parts", "contents", "name", "id", "finish_reason", "tool_calls",
-        "toolCalls", "invalid_tool_calls", "function_call", "tool_call_id", "refusal", "reasoning",
-        "reasoning_content", "status", "additional_kwargs", "response_metadata", "index", "object",
+        "toolCalls", "invalid_tool_calls", "function_call", "tool_call_id", "refusal", "status",
+        "tool_outputs", "additional_kwargs", "response_metadata", "index", "object",
         "audio",
     }
 )  # fmt: skip
@@ -75,7 +85,10 @@ def messages_from(value: object, role: str = "user") -> list[Message]:
         value: JSON values.
         role: Who says what does not tell it.
     """
-    return list(_messages(value, role))
+    try:
+        return list(_messages(value, role))
+    except RecursionError:  # it contains itself, or is nested more deeply than a store takes
+        return [Message(role, [RawPart(value=value)])]
 
 
 def _messages(value: object, role: str) -> Iterator[Message]:
@@ -213,7 +226,10 @@ def _is_message(item: object) -> bool:
         or "message" in item
         or "choices" in item
         or _word(item, "kind") in {"request", "response"}
-        or (isinstance(kind, str) and (kind in _ITEMS or kind in _SPOKEN or kind == "message"))
+        or (
+            isinstance(kind, str)
+            and (kind in _SPOKEN or kind == "message" or _item_role(kind) is not None)
+        )
         or item.get("type") == "constructor"
     )
 
@@ -238,8 +254,8 @@ def _of_mapping(value: Block, role: str) -> Iterator[Message]:
         yield _message({"role": _CLASSES.get(str(name), role), **value["kwargs"]}, role)
     elif _word(value, "kind") in {"request", "response"} and isinstance(value.get("parts"), list):
         yield from _of_pydantic_ai(value)
-    elif _word(value, "type") in _ITEMS and not isinstance(value.get("role"), str):
-        yield Message(_ITEMS[value["type"]], parts_of(value))
+    elif (sayer := _item_role(_word(value, "type"))) and not isinstance(value.get("role"), str):
+        yield Message(sayer, parts_of(value))
     elif _is_message(value) or any(name in value for name in _CONTENTS):
         yield _message(value, role)
     else:
@@ -292,7 +308,10 @@ def _holder(value: Block) -> str | None:
         if isinstance(value.get(name), list):
             return name
     for name in ("output", "input", "contents"):  # OpenAI's responses, Gemini
-        if isinstance(value.get(name), list) and _word(value, "type") not in _ITEMS:
+        if isinstance(value.get(name), list) and _item_role(_word(value, "type")) is None:
+            return name
+    for name in ("items", "replies"):  # a context of LiveKit's, what Haystack's models answer
+        if isinstance(value.get(name), list) and any(map(_is_message, value[name])):
             return name
     return None
 
@@ -360,16 +379,38 @@ def _retry(part: Block) -> Message:
 
 
 def _message(value: Block, role: str) -> Message:
+    value = _with_beside(value)
     said = _role_of(value, role)
-    parts = [*_thoughts(value), *_content(value, said), *_calls(value)]
+    content = _content(value, said)
+    thoughts, source = _thoughts(value)
+    parts = [*[each for each in thoughts if each not in content], *content, *_calls(value)]
     return Message(
         said,
         parts,
         _string(value.get("name")) if said != "tool" else None,
         _string(value.get("id")) if said != "tool" or value.get("tool_call_id") else None,
-        _string(value.get("finish_reason") or value.get("stop_reason")),
-        _extra(value),
+        _string(value.get("finish_reason") or value.get("stop_reason") or _in_meta(value)),
+        _extra(value, source),
     )
+
+
+def _in_meta(value: Block) -> object:
+    """Why a model stopped, as Haystack says it."""
+    meta = value.get("meta")
+    return meta.get("finish_reason") if isinstance(meta, Mapping) else None
+
+
+def _with_beside(value: Block) -> Block:
+    """A message with what LangChain keeps beside it as its own."""
+    beside, response = value.get("additional_kwargs"), value.get("response_metadata")
+    found = {**beside} if isinstance(beside, Mapping) else {}
+    if isinstance(response, Mapping) and response.get("refusal"):
+        found["refusal"] = response["refusal"]
+    if value.get("tool_calls") or value.get("invalid_tool_calls"):
+        found.pop("tool_calls", None)
+        found.pop("function_call", None)
+    own = {name: kept for name, kept in value.items() if kept not in (None, "", [])}
+    return {**value, **found, **own} if found else value
 
 
 def _role_of(value: Block, role: str) -> str:
@@ -394,9 +435,10 @@ def _content(value: Block, role: str) -> list[Part]:
             )
         ]
     parts = parts_of(content)
-    refusal = value.get("refusal") or _within(value, "additional_kwargs", "refusal")
+    refusal = value.get("refusal")
     if isinstance(refusal, str) and refusal:
-        parts.append(TextPart(content=refusal, extra={"refusal": True}))
+        refused = TextPart(content=refusal, extra={"refusal": True})
+        parts += [] if refused in parts else [refused]
     return parts + _spoken(value.get("audio"))
 
 
@@ -418,15 +460,28 @@ def _has_results(content: object) -> bool:
     )
 
 
-def _thoughts(value: Block) -> Iterator[Part]:
-    for thought in (
-        value.get("reasoning_content"),
-        value.get("reasoning"),
-        _within(value, "additional_kwargs", "reasoning_content"),
-    ):
-        if isinstance(thought, str) and thought:
-            yield ReasoningPart(content=thought)
-            return
+# By whom: DeepSeek and most others, OpenAI (text, or an item with summaries), Ollama, LiteLLM,
+# OpenRouter.
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thinking_blocks", "reasoning_details")
+
+
+def _thoughts(value: Block) -> tuple[list[Part], str | None]:
+    """What a model thought, where that is told beside the content, and the key it stands under."""
+    for name in _THOUGHTS:
+        found = [*_thoughts_in(value.get(name))]
+        if found:
+            return found, name
+    return [], None
+
+
+def _thoughts_in(told: object) -> Iterator[Part]:
+    if isinstance(told, str) and told:
+        yield ReasoningPart(content=told)
+    elif isinstance(told, Mapping) and told:
+        yield reasoning_of(told)
+    elif isinstance(told, list):
+        for each in told:
+            yield from _thoughts_in(each)
 
 
 def _calls(value: Block) -> Iterator[Part]:
@@ -441,20 +496,16 @@ def _calls(value: Block) -> Iterator[Part]:
                 yield RawPart(value=call)
             elif part.id is None or part.id not in seen:
                 yield part
+    if isinstance(ran := value.get("tool_outputs"), list):  # by OpenAI itself, as LangChain has it
+        yield from parts_of(ran)
     single = value.get("function_call")
     if isinstance(single, Mapping) and (part := tool_call_of(single)) is not None:
         yield part
 
 
-def _within(value: Block, *path: str) -> object:
-    at: object = value
-    for name in path:
-        at = at.get(name) if isinstance(at, Mapping) else None
-    return at
-
-
-def _extra(value: Block) -> dict[str, Json] | None:
-    return {key: kept for key, kept in value.items() if key not in _KNOWN and kept} or None
+def _extra(value: Block, thoughts: str | None) -> dict[str, Json] | None:
+    known = _KNOWN if thoughts is None else {*_KNOWN, thoughts}
+    return {key: kept for key, kept in value.items() if key not in known and kept} or None
 
 
 def _word(value: Block, name: str) -> str:

@@ -54,9 +54,12 @@ def _block_parts(block: Block) -> Iterator[Part]:
 
 
 def _reader_of(kind: str) -> Reader | None:
-    reader = _BY_TYPE.get(kind)
-    # Anthropic's own tools each have a kind of result: web_search_tool_result.
-    return _tool_result if reader is None and kind.endswith("_tool_result") else reader
+    if (reader := _BY_TYPE.get(kind)) is not None:
+        return reader
+    # Anthropic's own tools each have a kind of result, OpenAI's each a kind of call.
+    if kind.endswith(("_tool_result", "_call_output")):
+        return _tool_result
+    return _own_tool if kind.endswith("_call") else None
 
 
 def nested(block: Block) -> Block:
@@ -129,13 +132,16 @@ def _said(block: Block) -> Part | None:
     if block.get("thought") is True:  # Gemini
         return ReasoningPart(content=text)
     left = {key: value for key, value in block.items() if key not in _SAID and value}
+    if block.get("type") == "refusal":
+        left["refusal"] = True
     return TextPart(content=text, extra=left or None)
 
 
 _SAID = frozenset({"type", "text", "content", "refusal", "part_kind", "kind"})
 
 
-def _reasoning(block: Block) -> Part | None:
+def reasoning_of(block: Block) -> Part:
+    """What a model thought, by whatever name the block has it; empty where it is withheld."""
     for name in ("thinking", "reasoning", "content", "text", "summary"):
         text = _joined(block.get(name))
         if text is not None:
@@ -190,6 +196,9 @@ def _image(block: Block) -> Part | None:
     return medium_of(image, "image")
 
 
+_BASE64 = ("base64_image", "base64_data")  # Haystack
+
+
 def medium_of(value: object, modality: Modality) -> Part | None:
     """A picture, a sound or a file, by address, by content, or by the provider's id."""
     if isinstance(value, str):
@@ -200,7 +209,9 @@ def medium_of(value: object, modality: Modality) -> Part | None:
     name = _text(value, "filename", "file_name", "name", "title", "displayName")
     if (address := _text(value, "url", "uri", "file_uri", "fileUri")) is not None:
         return media(address, modality, mime_type)
-    if (data := _text(value, "data", "base64", "content", "file_data", "bytes")) is not None:
+    if (
+        data := _text(value, "data", "base64", "content", "file_data", "bytes", *_BASE64)
+    ) is not None:
         if match := _DATA_URI.fullmatch(data):
             data, mime_type = match[2], match[1] or mime_type
         kind = _modality(mime_type, modality)
@@ -224,16 +235,63 @@ def _typed_medium(block: Block) -> Part | None:
     return medium_of(block, modality)
 
 
+def _own_tool(block: Block) -> Part | None:
+    """A call of a tool that OpenAI runs itself, named by its kind: ``web_search_call``."""
+    name = _text(block, "name") or str(block["type"]).removesuffix("_call")
+    given = {key: kept for key, kept in block.items() if key not in _OWN_TOOL and kept}
+    told = {key: block[key] for key in _OWN_RESULTS if block.get(key)}
+    return ToolCallPart(
+        name=name, arguments=given or None, id=_text(block, "call_id", "id"), extra=told or None
+    )
+
+
+_OWN_RESULTS = ("status", "error", "outputs", "output", "results", "result")
+_OWN_TOOL = frozenset({"type", "name", "id", "call_id", *_OWN_RESULTS})
+
+
+_CODE = "code_execution"
+"""Google's tool that runs the code a model writes has no name of its own in messages."""
+
+
+def _code(block: Block) -> Part | None:
+    """Code that Gemini has Google run: an object, or in LangChain text beside its language."""
+    code = block.get("executable_code") or block.get("executableCode")
+    told = code if isinstance(code, Mapping) else {**block, "code": code}
+    if not isinstance(told.get("code"), str):
+        return None
+    arguments = {name: told[name] for name in ("language", "code") if told.get(name)}
+    return ToolCallPart(name=_CODE, arguments=arguments, id=_text(told, "id"))
+
+
+def _code_result(block: Block) -> Part | None:
+    """What came of code that Gemini had Google run: an object, or in LangChain text."""
+    result = block.get("code_execution_result") or block.get("codeExecutionResult")
+    told = result if isinstance(result, Mapping) else {**block, "output": result}
+    outcome = told.get("outcome")
+    if outcome is None and not isinstance(told.get("output"), str):
+        return None
+    return ToolResultPart(
+        response=told.get("output"),
+        id=_text(told, "tool_call_id", "id"),
+        name=_CODE,
+        is_error=outcome not in _WENT_WELL,
+        extra=None if outcome is None else {"outcome": outcome},
+    )
+
+
+_WENT_WELL = frozenset({None, "OUTCOME_OK", "OUTCOME_UNSPECIFIED", 0, 1})
+
+
 _BY_TYPE: dict[str, Reader] = {
     # OpenAI's chat and responses, Anthropic, LangChain, and the GenAI conventions.
     **dict.fromkeys(("text", "input_text", "output_text", "refusal", "summary_text"), _said),
     **dict.fromkeys(
-        ("reasoning", "thinking", "redacted_thinking", "reasoning_content"), _reasoning
+        ("reasoning", "thinking", "redacted_thinking", "reasoning_content"), reasoning_of
     ),
     **dict.fromkeys(
         (
             "tool_call", "tool_use", "function_call", "server_tool_use", "tool-call",
-            "invalid_tool_call", "custom_tool_call", "mcp_tool_use",
+            "invalid_tool_call", "custom_tool_call", "mcp_tool_use", "server_tool_call",
         ),
         tool_call_of,
     ),
@@ -251,6 +309,8 @@ _BY_TYPE: dict[str, Reader] = {
     **dict.fromkeys(("file", "input_file"), _of("file", "file")),
     "document": _of("source", "file"),
     **dict.fromkeys(("blob", "uri"), _typed_medium),
+    "executable_code": _code,
+    "code_execution_result": _code_result,
 }  # fmt: skip
 
 
@@ -261,8 +321,11 @@ def _named(*names: str) -> Callable[[Block], Block | None]:
     return find
 
 
-_CALL = _named("function_call", "functionCall", "toolUse")
+_CALL = _named("function_call", "functionCall", "toolUse", "tool_call")
 _RESULT = _named("function_response", "functionResponse", "toolResult")
+_HAYSTACK_RESULT = _named("tool_call_result")
+_HAYSTACK_THOUGHT = _named("reasoning")
+_HAYSTACK_MEDIUM = _named("image", "file")
 _INLINE = _named("inline_data", "inlineData", "file_data", "fileData")
 
 
@@ -276,6 +339,29 @@ def _gemini_result(block: Block) -> Part | None:
     return None if result is None else _tool_result(result)
 
 
+def _haystack_result(block: Block) -> Part | None:
+    told = _HAYSTACK_RESULT(block)
+    if told is None:
+        return None
+    call = tool_call_of(told["origin"]) if isinstance(told.get("origin"), Mapping) else None
+    return ToolResultPart(
+        response=told.get("result"),
+        id=None if call is None else call.id,
+        name=None if call is None else call.name,
+        is_error=told.get("error") is True,
+    )
+
+
+def _haystack_thought(block: Block) -> Part | None:
+    told = _HAYSTACK_THOUGHT(block)
+    return None if told is None else reasoning_of({**told, "text": told.get("reasoning_text")})
+
+
+def _haystack_medium(block: Block) -> Part | None:
+    told = _HAYSTACK_MEDIUM(block)
+    return None if told is None else medium_of(told, "image" if "image" in block else "file")
+
+
 def _gemini_data(block: Block) -> Part | None:
     data = _INLINE(block)
     if data is None:
@@ -283,4 +369,7 @@ def _gemini_data(block: Block) -> Part | None:
     return medium_of(data, _modality(data.get("mime_type") or data.get("mimeType")))
 
 
-_BY_KEY: tuple[Reader, ...] = (_gemini_call, _gemini_result, _gemini_data, _said)
+_BY_KEY: tuple[Reader, ...] = (
+    _gemini_call, _gemini_result, _gemini_data, _code, _code_result,
+    _haystack_result, _haystack_thought, _haystack_medium, _said,
+)  # fmt: skip

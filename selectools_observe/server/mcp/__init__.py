@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...integrations._requires import needs
+from ...extras import needs
 
 if TYPE_CHECKING:
     from .mcp_server import create_mcp_server, run_http, run_stdio

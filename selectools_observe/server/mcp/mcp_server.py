@@ -6,13 +6,18 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Collection
+from difflib import get_close_matches
+from typing import Any
 
 import anyio
 from mcp.server.fastmcp import FastMCP
+from mcp.server.fastmcp.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import ToolAnnotations
+from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ... import __version__
 from ...protocols import AsyncQueryableTraceStore, AsyncTraceStore, TraceStore
 from ...stores.adapters import as_async
 from ...stores.open import open_async_store
@@ -30,6 +35,37 @@ _INSTRUCTIONS = (
 )
 
 
+class _RunServer(FastMCP[None]):
+    """The SDK's server, which lets no argument pass unread and says in a line what is wrong."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any]) -> Any:
+        for tool in await self.list_tools():
+            if tool.name == name:
+                _refuse_unknown(name, arguments, tool.inputSchema.get("properties", {}))
+        try:
+            return await super().call_tool(name, arguments)
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise ToolError(f"{name}: {_in_words(error.__cause__)}") from error
+            raise
+
+
+def _refuse_unknown(name: str, arguments: Collection[str], known: Collection[str]) -> None:
+    for argument in arguments:
+        if argument not in known:
+            near = get_close_matches(argument, known, 1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+            raise ToolError(f"{name} has no argument {argument!r:.80}: {remedy}")
+
+
+def _in_words(error: ValidationError) -> str:
+    """What is wrong with arguments: their names, and what each should be."""
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc']))}: {one['msg'][:1].lower()}{one['msg'][1:]}"
+        for one in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
 def create_mcp_server(
     store: AsyncTraceStore | TraceStore, *, allow_annotations: bool = False
 ) -> FastMCP[None]:
@@ -39,7 +75,7 @@ def create_mcp_server(
         store: Any store, async or blocking; an async one is better.
         allow_annotations: Offer the tool that adds annotations; else all tools only read.
     """
-    server: FastMCP[None] = FastMCP(
+    server = _RunServer(
         "selectools-observe",
         _INSTRUCTIONS,
         streamable_http_path=PATH,
@@ -51,6 +87,8 @@ def create_mcp_server(
         # The guard in front of it checks hosts and origins, for all that this package serves.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
+    # Without it clients are told the version of the SDK.
+    server._mcp_server.version = __version__  # noqa: SLF001 - there is no public way
     reads = ToolAnnotations(readOnlyHint=True, openWorldHint=False)
     tools = RunTools(as_async(store, close=False))
     for tool in tools.reading():

@@ -15,9 +15,11 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from ...analytics import compare
+from ...analytics.capture_gaps import gaps_of
 from ...analytics.conversation import Turn, conversation_of
 from ...errors import TraceStoreError
 from ...model.annotations import Annotation
+from ...model.details import details_of
 from ...model.filters import TraceFilter
 from ...model.group_sums import Group
 from ...model.json_values import dumps, plain
@@ -35,6 +37,7 @@ Tool = Callable[P, Awaitable[CallToolResult]]
 
 _AUTHOR = "MCP client"
 _IN_A_LIST = 300  # characters of a text in a list
+_OF_AN_ERROR = 2000
 _IN_A_STATISTIC = 30  # groups of each kind
 _MODELS_OF_A_TIME = 5
 
@@ -72,7 +75,8 @@ def _explained(tool: Tool[P]) -> Tool[P]:
         try:
             return await tool(*args, **kwargs)
         except (TraceStoreError, ValueError) as error:
-            raise ToolError(str(error)) from error
+            # It may quote what was given, and a run.
+            raise ToolError(shortened(str(error), _OF_AN_ERROR)) from error
 
     return call
 
@@ -166,8 +170,9 @@ class RunTools:
         end = offset + len(shown)
         return recorded(
             run_id=run_id,
-            outcome=shortened(trace.outcome, _IN_A_LIST),
+            outcome=shortened(details_of(trace).outcome, _IN_A_LIST),
             steps=len(trace.steps),
+            **({"capture_gaps": str(gaps)} if (gaps := gaps_of(trace, turns)) else {}),
             turns=shown,
             total_turns=len(turns),
             next_offset=end if end < len(turns) else None,
@@ -262,7 +267,7 @@ class RunTools:
     ) -> CallToolResult:
         """Sum up the runs of a filter: how many, errors, tokens, cost, latency percentiles."""
         zone = _zone(timezone)
-        found = await self._store.statistics(_parsed(where), by=by or BY_DEFAULT, zone=zone)
+        found = await self._store.statistics(_parsed(where, zone), by=by or BY_DEFAULT, zone=zone)
         if not found.total.runs:
             await self._check_keys(where)
         tables = {"hour": found.hours, "day": found.days, "model": found.models}
@@ -341,8 +346,10 @@ class RunTools:
         return as_agent_trace(await self._store.load(run_id))
 
 
-def _parsed(text: str | None) -> TraceFilter:
-    return TraceFilter() if text is None or not text.strip() else TraceFilter.parse(text)
+def _parsed(text: str | None, zone: ZoneInfo | None = None) -> TraceFilter:
+    if text is None or not text.strip():
+        return TraceFilter()
+    return TraceFilter.parse(text, zone=zone)
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -411,6 +418,6 @@ def _group(group: Group) -> dict[str, Any]:
         "prompt_tokens": group.prompt_tokens,
         "completion_tokens": group.completion_tokens,
         "cost_usd": cost.total if cost.count else None,
-        "latency_ms": {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99},
+        "latency_ms": {"p50": latency.p50, "p95": latency.p95, "p99": latency.p99},
         **({"models": models} if models else {}),
     }

@@ -20,7 +20,6 @@ from ..routes.stats import (
     MAX_RUNS,
     MOST_VALUES,
     TIME,
-    ZONE,
 )
 from ..routes.traces import CONVERSATION, COUNT_LIMIT, HITS, SEARCH_FILTERS, WINDOW, WORDS
 from .schemas import SCHEMAS
@@ -126,7 +125,7 @@ def _paths() -> Json:
             "get": _operation(
                 "Totals and percentiles.",
                 "Statistics",
-                _query(BY, ZONE, TIME, MAX_RUNS, *FILTERS),
+                _query(BY, TIME, MAX_RUNS, *FILTERS),
             )
         },
         "/api/groups": {

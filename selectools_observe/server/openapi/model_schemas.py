@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 from datetime import datetime
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -15,9 +16,10 @@ from ..param_types import AWARE, Schema, documented_attributes
 _PLACE = "#/components/schemas/{name}"
 
 
-def fields_of(model: type[msgspec.Struct]) -> dict[str, Schema]:
-    """The schema of each field of a model, by the field's name."""
-    types = {field.name: _shown(field.type) for field in msgspec.structs.fields(model)}
+def fields_of(model: type) -> dict[str, Schema]:
+    """The schema of each field of a model, a struct or a dataclass, by the field's name."""
+    names = inspect.signature(model).parameters
+    types = {name: _shown(kind) for name, kind in get_type_hints(model).items() if name in names}
     made, _ = msgspec.json.schema_components(types.values(), ref_template=_PLACE)
     about = documented_attributes(model)
     return {

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...analytics.conversation import Turn
+from ...analytics.run_metrics import Delta
 from ...model.annotations import LONGEST_NAME, SOURCES
+from ...model.group_sums import Group, ModelUse
 from ...model.groups import FacetValues, TraceFacets, TraceGroup
+from ...model.percentiles import Percentiles
 from ...model.retention import PruneReport
 from ...model.text_query import SearchHit
 from ...model.trace import TraceSummary
@@ -75,18 +79,7 @@ _ANNOTATION: dict[str, Any] = {
 }
 
 _SUM = _or_null(_REAL)  # what is beyond any number is null
-_SPREAD = _exactly(
-    count=_COUNT,
-    total=_SUM,
-    mean=_SUM,
-    min=_REAL,
-    p50=_REAL,
-    p90=_REAL,
-    p95=_REAL,
-    p99=_REAL,
-    max=_REAL,
-    error=_REAL,
-)
+_SPREAD = _exactly(**{**fields_of(Percentiles), "total": _SUM, "mean": _SUM})
 _FILTER = {"type": "string", "format": "trace-filter"}
 _JUDGED = {"type": "object", "additionalProperties": _ref("AnnotationStatistics")}
 
@@ -151,25 +144,16 @@ SCHEMAS: dict[str, Any] = {
         labels={"type": "object", "additionalProperties": _COUNT},
     ),
     "Group": _exactly(
-        key=_TEXT,
-        start=_or_null(_WHEN),
-        runs=_COUNT,
-        calls=_COUNT,
-        errors=_COUNT,
-        prompt_tokens=_WHOLE,
-        completion_tokens=_WHOLE,
-        cost_usd=_ref("Spread"),
-        duration_ms=_ref("Spread"),
-        tokens=_ref("Spread"),
-        annotations=_JUDGED,
-        models={"type": "object", "additionalProperties": _ref("ModelUse")},
+        **{
+            **fields_of(Group),
+            "cost_usd": _ref("Spread"),
+            "duration_ms": _ref("Spread"),
+            "tokens": _ref("Spread"),
+            "annotations": _JUDGED,
+            "models": {"type": "object", "additionalProperties": _ref("ModelUse")},
+        }
     ),
-    "ModelUse": _exactly(
-        calls=_COUNT,
-        prompt_tokens=_WHOLE,
-        completion_tokens=_WHOLE,
-        cost_usd=_SUM,
-    ),
+    "ModelUse": _exactly(**{**fields_of(ModelUse), "cost_usd": _SUM}),
     "SearchHit": _exactly(**fields_of(SearchHit)),
     "SearchPage": _found(hits=_list(_ref("SearchHit")), next_cursor=_or_null(_TEXT)),
     "Statistics": _with_all(
@@ -203,6 +187,7 @@ SCHEMAS: dict[str, Any] = {
             "total_duration_ms": _REAL,
             "step_count": _COUNT,
             "step_offset": _COUNT,
+            "cut": {"type": "object", "additionalProperties": _COUNT},
         },
     ),
     "Conversation": _at_least(
@@ -211,22 +196,19 @@ SCHEMAS: dict[str, Any] = {
         total=_COUNT,
         offset=_COUNT,
         turns=_list(_ref("Turn")),
+        steps=_list(_COUNT),
+        errors=_list(_COUNT),
+        found=_list(_COUNT),
+        gaps=_at_least(
+            ["texts", "characters", "lost_events", "message"],
+            texts=_COUNT,
+            characters=_COUNT,
+            lost_events=_COUNT,
+            message=_TEXT,
+        ),
     ),
     "Turn": _at_least(
-        ["kind", "step"],
-        kind={"enum": ["message", "tool", "event"]},
-        step=_COUNT,
-        role=_TEXT,
-        parts=_list(_OBJECT),
-        name=_TEXT,
-        error=_TEXT,
-        call_id=_TEXT,
-        timestamp=_REAL,
-        duration_ms=_REAL,
-        cost_usd=_REAL,
-        prompt_tokens=_COUNT,
-        completion_tokens=_COUNT,
-        cut=_COUNT,
+        ["kind", "step"], **{**fields_of(Turn), "parts": _list(_OBJECT), "cut": _COUNT}
     ),
     "SentStep": _at_least(["type"], **_STEP),
     "SentTrace": _at_least(["steps"], **{**_TRACE, "run_id": {"type": "string", "minLength": 1}}),
@@ -245,13 +227,7 @@ SCHEMAS: dict[str, Any] = {
         deltas=_list(_ref("Delta")),
         pairs=_list(_ref("Pair")),
     ),
-    "Delta": _with_all(
-        name=_TEXT,
-        left=_or_null(_REAL),
-        right=_or_null(_REAL),
-        change=_or_null(_REAL),
-        ratio=_or_null(_REAL),
-    ),
+    "Delta": _with_all(**fields_of(Delta)),
     "RunningPage": _with_all(traces=_list(_ref("Summary"))),
     "Differences": _with_all(differences=_list(_ref("Difference"))),
     "Difference": _at_least(["field"], field=_TEXT, path=_TEXT, left={}, right={}),

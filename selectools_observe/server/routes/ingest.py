@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from itertools import repeat
 from typing import IO, Any, TypeVar, cast
 
 from starlette.requests import Request
@@ -13,13 +15,14 @@ from starlette.responses import Response
 
 from ...backends.base import StoreCore
 from ...errors import InvalidTraceError, TraceStoreError
-from ...model.codec import LARGE, encode
+from ...model.codec import EncodedTrace, decode_in_pieces
 from ...model.json_values import dumps, loads
-from ...model.limits import JsonScanner, LimitError, check_json, check_run
+from ...model.limits import JsonScanner, LimitError
 from ...model.trace import AgentTrace
+from ..body_work import Encode, Split
 from ..query_params import parse
 from ..request_body import media_type, too_much
-from ..request_trace import trace_of, trace_of_value
+from ..request_trace import TEXT
 from ..responses import JSON, NDJSON, Problem, Streamed, answer, problem_of, trace_not_found
 from ..state import State, state_of
 from .traces import run_id_of
@@ -29,6 +32,7 @@ _BYTES_AT_ONCE = 4 * 1024 * 1024
 _REPORT_IN_MEMORY = 1024 * 1024  # bytes; a longer one waits on the disk
 _PIECE = 64 * 1024
 _QUICK = 32 * 1024  # bytes of JSON that an event loop can spare the time to decode
+_BLANKS = b" \t\r\n"
 
 T = TypeVar("T")
 
@@ -61,18 +65,40 @@ async def save_traces(request: Request) -> Response:
     hint = f"Send {JSON}: one run or an array; or {NDJSON}: a run a line"
     if media_type(request, {JSON, *_LINES}, hint) in _LINES:
         lines = state.bodies.lines(request, state.max_body)
-        return await _save_each(state, lines, _Lines(state))
+        return await _save_each(state, lines)
     return await _save_body(state, request)
 
 
 async def _save_body(state: State, request: Request) -> Response:
-    async with json_body(state, request) as (value, size):
-        if isinstance(value, list):
-            return await _save_each(state, _items(value), _Values(state))
-        run = await _beside(state, lambda: _taken(state, trace_of_value(value)), size)
-        run_id = await state.store.save(run)
-    state.hub.hurry()
-    return answer({"run_id": run_id}, 201)
+    scanner = JsonScanner(state.limits)
+    async with (
+        state.bodies.body(request, state.max_body, scanner) as body,
+        state.bodies.decoding(scanner.values, len(body)),
+    ):
+        is_array = body.lstrip(_BLANKS)[:1] == b"["
+        if not is_array:
+            (run,) = await _runs_of(state, [body])
+            del body  # the run is as large
+            if isinstance(run, Exception):
+                raise run
+            run_id = await state.store.save(run)
+            state.hub.hurry()
+            return answer({"run_id": run_id}, 201)
+        items = await _beside(state, partial(_items_of, state, body), len(body))
+    return await _save_each(state, _numbered(items))
+
+
+def _items_of(state: State, body: bytes) -> list[bytes]:
+    try:
+        return [item for lot in state.bodies.answers(Split(), body) for item in lot]
+    except LimitError as error:
+        raise too_much(error) from None
+    except ValueError as error:
+        raise _not_json(error) from None
+
+
+def _not_json(error: object) -> Problem:
+    return Problem(400, "invalid_request", f"The body is not JSON: {error!s:.200}")
 
 
 @contextlib.asynccontextmanager
@@ -94,14 +120,7 @@ def _json_of(body: bytes) -> Any:
     try:
         return loads(body)
     except ValueError as error:
-        raise Problem(400, "invalid_request", f"The body is not JSON: {error!s:.200}") from None
-
-
-def _taken(state: State, trace: AgentTrace) -> AgentTrace:
-    """The run as the store takes it. One of ours would encode it on the event loop."""
-    check_run(trace, state.limits)
-    is_ours = isinstance(state.store, StoreCore)
-    return cast("AgentTrace", encode(trace)) if is_ours else trace
+        raise _not_json(error) from None
 
 
 async def _beside(state: State, work: Callable[[], T], size: int) -> T:
@@ -109,58 +128,19 @@ async def _beside(state: State, work: Callable[[], T], size: int) -> T:
     return await state.bodies.working(work) if size > _QUICK else work()
 
 
-async def _items(values: list[Any]) -> AsyncIterator[tuple[int, Any]]:
-    for number, value in enumerate(values, 1):
-        yield number, value
-
-
-class _Lines:
-    """Runs of lines, decoded when it is their turn."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-    def trace_of(self, line: bytes | LimitError) -> AgentTrace:
-        if isinstance(line, LimitError):
-            raise line
-        check_json(line, self._state.limits)
-        return trace_of(line)
-
-    def size_of(self, line: bytes | LimitError) -> int:
-        return len(line) if isinstance(line, bytes) else 0
-
-    def turn(
-        self, lines: Sequence[bytes | LimitError]
-    ) -> contextlib.AbstractAsyncContextManager[None]:
-        texts = [line for line in lines if isinstance(line, bytes)]
-        values = sum(text.count(mark) for text in texts for mark in (b",", b"[", b"{"))
-        return self._state.bodies.decoding(values, sum(map(len, texts)))
-
-
-class _Values:
-    """Runs of an array, which is decoded already."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-    def trace_of(self, value: Any) -> AgentTrace:
-        return trace_of_value(value)
-
-    def size_of(self, value: object) -> int:  # noqa: ARG002 - nobody knows, so it may be large
-        return LARGE
-
-    def turn(self, values: Sequence[Any]) -> contextlib.AbstractAsyncContextManager[None]:  # noqa: ARG002
-        return contextlib.nullcontext()
+async def _numbered(items: Sequence[bytes]) -> AsyncIterator[tuple[int, bytes]]:
+    for number, item in enumerate(items, 1):
+        yield number, item
 
 
 async def _save_each(
-    state: State, items: AsyncIterator[tuple[int, Any]], kind: _Lines | _Values
+    state: State, lines: AsyncIterator[tuple[int, bytes | LimitError]]
 ) -> Response:
-    """Save item by item. The report is sent when all is read: clients read nothing before."""
+    """Save line by line. The report is sent when all is read: clients read nothing before."""
     file: IO[bytes] = tempfile.SpooledTemporaryFile(_REPORT_IN_MEMORY)  # noqa: SIM115 - sent later
     report = _Report(file)
     try:
-        await _take_all(state, items, kind, report)
+        await _take_all(state, lines, report)
     except BaseException:
         file.close()
         raise
@@ -171,51 +151,72 @@ async def _save_each(
 
 
 async def _take_all(
-    state: State,
-    items: AsyncIterator[tuple[int, Any]],
-    kind: _Lines | _Values,
-    report: _Report,
+    state: State, lines: AsyncIterator[tuple[int, bytes | LimitError]], report: _Report
 ) -> None:
-    batch: list[tuple[int, Any]] = []
+    batch: list[tuple[int, bytes | LimitError]] = []
     size = number = 0
     try:
-        async for number, item in items:
-            batch.append((number, item))
-            size += kind.size_of(item)
+        async for number, line in lines:
+            batch.append((number, line))
+            size += len(line) if isinstance(line, bytes) else 0
             if len(batch) >= _AT_ONCE or size >= _BYTES_AT_ONCE:
-                await _take_batch(state, batch, size, kind, report)
+                await _take_batch(state, batch, report)
                 batch, size = [], 0
+                if report.refusals > state.limits.refused:
+                    raise too_much(LimitError("refused", state.limits.refused))
     except Problem as problem:
         if number == 0:  # nothing was taken, and there is nothing to report
             raise
-        await _take_batch(state, batch, size, kind, report)
+        await _take_batch(state, batch, report)
         report.stopped(number + 1, problem)
     else:
-        await _take_batch(state, batch, size, kind, report)
+        await _take_batch(state, batch, report)
 
 
 async def _take_batch(
-    state: State,
-    batch: Sequence[tuple[int, Any]],
-    size: int,
-    kind: _Lines | _Values,
-    report: _Report,
+    state: State, batch: Sequence[tuple[int, bytes | LimitError]], report: _Report
 ) -> None:
-    def decoded() -> list[tuple[int, AgentTrace | Problem]]:
-        return [(number, _run_or_problem(state, kind, item)) for number, item in batch]
-
     if batch:
-        async with kind.turn([item for _, item in batch]):
-            await _save_batch(state, await _beside(state, decoded, size), report)
+        lines = [line for _, line in batch]
+        texts = [line for line in lines if isinstance(line, bytes)]
+        values = sum(text.count(mark) for text in texts for mark in (b",", b"[", b"{"))
+        async with state.bodies.decoding(values, sum(map(len, texts))):
+            runs = await _runs_of(state, lines)
+            numbered = [(number, run) for (number, _), run in zip(batch, runs, strict=True)]
+            await _save_batch(state, numbered, report)
+        await asyncio.sleep(0)  # thousands may have come at once, and wait for no store
 
 
-def _run_or_problem(state: State, kind: _Lines | _Values, item: Any) -> AgentTrace | Problem:
-    try:
-        return _taken(state, kind.trace_of(item))
-    except LimitError as error:
-        return too_much(error)
-    except InvalidTraceError as error:
-        return problem_of(error)
+async def _runs_of(state: State, lines: Sequence[bytes | LimitError]) -> list[AgentTrace | Problem]:
+    """The run of each line, or why it is none."""
+    size = sum(len(line) for line in lines if isinstance(line, bytes))
+    return await _beside(state, partial(_decoded, state, lines), size)
+
+
+def _decoded(state: State, lines: Sequence[bytes | LimitError]) -> list[AgentTrace | Problem]:
+    texts = [line for line in lines if isinstance(line, bytes)]
+    asked = Encode([len(text) for text in texts], state.limits)
+    answers: Iterator[EncodedTrace | Exception] = state.bodies.answers(asked, b"".join(texts))
+    runs: list[AgentTrace | Problem] = []
+    for line in lines:
+        try:
+            run = next(answers) if isinstance(line, bytes) else line
+        except LimitError as error:  # of what follows nothing is known
+            answers, run = repeat(error), error
+        runs.append(_run_or_problem(state, run))
+    return runs
+
+
+def _run_or_problem(state: State, run: EncodedTrace | Exception) -> AgentTrace | Problem:
+    if isinstance(run, EncodedTrace):
+        # A store of ours takes it as it is: to encode it again would take as long again.
+        is_ours = isinstance(state.store, StoreCore)
+        return cast("AgentTrace", run) if is_ours else decode_in_pieces(run.trace)
+    if isinstance(run, LimitError):
+        return too_much(run)
+    if isinstance(run, InvalidTraceError) and run.path == TEXT:
+        return _not_json(run.reason)
+    return problem_of(run)
 
 
 async def _save_batch(
@@ -255,7 +256,7 @@ class _Report:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._saved = self._refused = 0
+        self._saved = self.refusals = 0
         self._stopped = False
 
     def saved(self, number: int, run_id: str) -> None:
@@ -263,7 +264,7 @@ class _Report:
         self._write({"line": number, "run_id": run_id, "saved": True})
 
     def refused(self, number: int, problem: Problem) -> None:
-        self._refused += 1
+        self.refusals += 1
         self._write({"line": number, "saved": False, "error": problem.as_dict()})
 
     def stopped(self, number: int, problem: Problem) -> None:
@@ -272,7 +273,7 @@ class _Report:
 
     def end(self) -> None:
         self._write(
-            {"saved": self._saved, "refused": self._refused, "is_complete": not self._stopped}
+            {"saved": self._saved, "refused": self.refusals, "is_complete": not self._stopped}
         )
 
     def _write(self, line: dict[str, Any]) -> None:

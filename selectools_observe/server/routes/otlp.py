@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
@@ -16,7 +15,7 @@ from ..responses import JSON, Problem
 from ..state import state_of
 
 if TYPE_CHECKING:
-    from ...integrations.opentelemetry.otlp_receiver import Signal
+    from ...integrations.opentelemetry.otlp_request import Signal
 
 PROTOBUF = "application/x-protobuf"
 
@@ -51,8 +50,11 @@ async def _take(request: Request, signal: Signal) -> Response:
         state.bodies.decoding(min(len(body), state.limits.values), len(body)),
     ):
         try:
-            take = partial(receiver.receive, body, kind, signal=signal)
-            reply = await anyio.to_thread.run_sync(take)
+            whole = [body]
+            del body  # the receiver lets go of it early
+            reply = await anyio.to_thread.run_sync(
+                lambda: receiver.receive(whole.pop(), kind, signal=signal)
+            )
         except ImportError as error:
             raise not_installed(error) from error
     state.hub.hurry()

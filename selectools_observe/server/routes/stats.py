@@ -15,7 +15,6 @@ from ...model.filters import asks_for_annotations
 from ...model.groups import GROUP_ORDERS, check_group_order
 from ...model.histogram import TraceHistogram
 from ...model.statistics import BY_DEFAULT, Statistics
-from ...model.zones import parse_zone
 from ..key_warning import key_warning
 from ..param_types import Reader, Schema, bounded, typed
 from ..query_params import CURSOR, DEFAULT_LIMIT, FILTERS, Parameter, filter_of, parse
@@ -61,10 +60,6 @@ BY = Parameter(
     "metadata key; by default day, model and tool. May be repeated.",
     many=True,
 )  # fmt: skip
-ZONE = Parameter(
-    "tz", parse_zone, {"type": "string", "format": "time-zone", "default": "UTC"},
-    "Time zone of days and hours: UTC, +05:30 or Europe/Berlin.",
-)  # fmt: skip
 TIME = Parameter(
     "time",
     *_one_of("started_at", "created_at"),
@@ -87,7 +82,7 @@ _MOST_KEYS = 10
 
 
 async def stats(request: Request) -> Response:
-    values = parse(_query(request), (BY, ZONE, TIME, MAX_RUNS, *FILTERS))
+    values = parse(_query(request), (BY, TIME, MAX_RUNS, *FILTERS))
     by = tuple(dict.fromkeys(values.get("by", BY_DEFAULT)))
     if len(by) > _MOST_KEYS:
         raise Problem(400, "invalid_parameter", f"by is given more than {_MOST_KEYS} times")

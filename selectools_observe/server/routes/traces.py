@@ -13,7 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ... import __version__
-from ...analytics.conversation import conversation_of, turns_as_json
+from ...analytics.capture_gaps import gaps_as_json, gaps_of
+from ...analytics.conversation import Turn, conversation_of, turns_as_json, turns_with
+from ...analytics.step_tree import parents
 from ...capture.journal.live_runs import RunningRun
 from ...model.codec import encode
 from ...model.filters import TraceFilter
@@ -21,7 +23,7 @@ from ...model.trace import AgentTrace, TraceSummary
 from ...model.validation import as_agent_trace
 from ...protocols import AsyncQueryableTraceStore
 from ..key_warning import key_warning
-from ..param_types import bounded, from_nought
+from ..param_types import bounded, from_nought, typed
 from ..query_params import (
     CURSOR,
     DEFAULT_LIMIT,
@@ -51,6 +53,13 @@ WORDS = Parameter(
 )  # fmt: skip
 HITS = Parameter("hits", *bounded(1, 100, 3), "Maximum number of places of each run.")
 SEARCH_FILTERS = tuple(parameter for parameter in FILTERS if parameter.name != "text")
+
+
+def _names(value: str) -> frozenset[str]:
+    """Names separated by commas."""
+    return frozenset(name.strip() for name in value.split(","))
+
+
 WINDOW = (
     Parameter(
         "text_limit", *from_nought(),
@@ -63,6 +72,16 @@ WINDOW = (
     ),
     Parameter(
         "step_limit", *from_nought(), "Maximum number of steps."
+    ),
+    Parameter(
+        "step_fields", _names, {"type": "string"},
+        "Only these fields of the steps, separated by commas: the calls of a long conversation "
+        "each repeat all of it in their input.",
+    ),
+    Parameter(
+        "with_parents", *typed(bool),
+        "Say under parents of each step of the run the index of the one that it is inside of, null "
+        "at the top.",
     ),
 )  # fmt: skip
 
@@ -80,6 +99,14 @@ CONVERSATION = (
     Parameter(
         "text_limit", *from_nought(),
         "Cut texts longer than this number of characters.",
+    ),
+    Parameter(
+        "find", any_text, {"type": "string"},
+        "Say under found in which turns these words are said, whole texts looked through.",
+    ),
+    Parameter(
+        "with_index", *typed(bool),
+        "Say of all turns of which step they are, and which have an error.",
     ),
 )  # fmt: skip
 
@@ -166,10 +193,15 @@ async def get_trace(request: Request) -> Response:
     headers = {"ETag": etag, "Cache-Control": "no-store"}
     if etag in [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers=headers)
-    window = Window(
-        values.get("text_limit"), values.get("step_offset", 0), values.get("step_limit")
-    )
     trace = await load(state, run_id, etag)
+    wanted = values.get("with_parents") and request.method != "HEAD"
+    window = Window(
+        values.get("text_limit"),
+        values.get("step_offset", 0),
+        values.get("step_limit"),
+        values.get("step_fields"),
+        await anyio.to_thread.run_sync(parents, trace) if wanted else None,
+    )
     if request.method == "HEAD":
         return Response(None, 200, headers, JSON)
     return Streamed(pieces(trace, window), JSON, headers=headers)
@@ -191,13 +223,28 @@ async def conversation(request: Request) -> Response:
     values = parse(_query(request), CONVERSATION)
     state, run_id = state_of(request), run_id_of(request)
     etag = version_tag(await summary_of(state, run_id))
-    trace = await load(state, run_id, etag)
-    turns = await anyio.to_thread.run_sync(conversation_of, trace)
+    turns = await _turns_of(state, run_id, etag)
     first = values.get("offset", 0)
     some = turns[first : first + values.get("limit", TURNS)]
     shown = list(turns_as_json(some, values.get("text_limit")))
-    body = {"run_id": run_id, "total": len(turns), "offset": first, "turns": shown}
+    body: dict[str, Any] = {"run_id": run_id, "total": len(turns), "offset": first, "turns": shown}
+    if values.get("with_index"):
+        body["steps"] = [turn.step for turn in turns]
+        body["errors"] = [at for at, turn in enumerate(turns) if turn.error is not None]
+        if gaps := gaps_of(await load(state, run_id, etag), turns):
+            body["gaps"] = gaps_as_json(gaps)
+    if values.get("find"):
+        body["found"] = await anyio.to_thread.run_sync(turns_with, turns, values["find"])
     return answer(body, headers={"ETag": etag})
+
+
+async def _turns_of(state: State, run_id: str, etag: str) -> list[Turn]:
+    kept = state.talks.get(run_id, etag)
+    if kept is None:
+        trace = await load(state, run_id, etag)
+        kept = await anyio.to_thread.run_sync(conversation_of, trace)
+        state.talks.keep(run_id, etag, kept, len(kept))
+    return kept
 
 
 def _index(text: str) -> int | None:
@@ -211,7 +258,7 @@ async def load(state: State, run_id: str, etag: str) -> AgentTrace:
         # Under way, the journal says more than the store.
         kept = await _running_or_none(state, run_id, etag)
         kept = kept or as_agent_trace(await state.store.load(run_id))
-        state.recent.keep(run_id, etag, kept)
+        state.recent.keep(run_id, etag, kept, len(kept.steps))
     return kept
 
 

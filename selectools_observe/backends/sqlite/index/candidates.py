@@ -14,10 +14,10 @@ from itertools import chain
 from operator import gt, lt
 from typing import Any, TypeAlias, TypeVar
 
-from ... import error_mapping
-from ...paging import PageRequest
-from ...ranges import Ranges, is_decided_by_index
-from ...terms import (
+from ...files import error_mapping
+from ...queries.paging import PageRequest
+from ...sql.ranges import Ranges, is_decided_by_index
+from ...sql.terms import (
     alternatives_of_condition,
     holds_all,
     pack,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from ...terms import unpack
+from ...sql.terms import unpack
 from ..rows import FacetsRow
 from .index_upkeep import BLOCK, first_open_id
 

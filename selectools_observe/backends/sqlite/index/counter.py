@@ -14,8 +14,8 @@ from ....model.clock import Clock, moment_of
 from ....model.filters import TraceFilter
 from ....model.histogram import Tally, TraceHistogram, bounds_of, only_times
 from ....runtime.gil import GilYielder
-from ...paging import PageRequest
-from ...ranges import is_decided_by_index
+from ...queries.paging import PageRequest
+from ...sql.ranges import is_decided_by_index
 from ..reader import catch_up, matching, rows_found
 from ..reader import count as count_by_reading
 from ..transaction import one_moment
@@ -45,7 +45,7 @@ def histogram(
     """How many runs match, over time, read at one moment."""
     catch_up(connection, where)
     with one_moment(connection):
-        bounds = _bounds(connection, where, filters, time)
+        bounds = span_of(connection, where, filters, time)
         if bounds is None:
             return TraceHistogram()
         tally = Tally(*bounds, buckets, time)
@@ -80,10 +80,10 @@ def count(connection: sqlite3.Connection, where: str, filters: TraceFilter) -> i
     return total if limit is None else min(limit, total)
 
 
-def _bounds(
+def span_of(
     connection: sqlite3.Connection, where: str, filters: TraceFilter, time: Clock
 ) -> tuple[int, int] | None:
-    """The first and the last microsecond of the histogram; None if nothing tells them."""
+    """The first and the last microsecond of a histogram; None if nothing tells them."""
     since, until = bounds_of(filters, time)
     if since is not None and until is not None:
         return since, until

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from ...terms import unpack
+from ...sql.terms import unpack
 from ..rows import TRACE_COLUMNS, facets_from_json, facets_of, stored_bytes, to_summary
 from ..transaction import transaction
 from .words import note_changed
@@ -91,10 +91,15 @@ def _index_foreign(connection: sqlite3.Connection, where: str, ids: Sequence[int
     index_blocks(connection, {row[0] // BLOCK for row in facets if row[0] < first_open})
 
 
-def fill_blocks(connection: sqlite3.Connection) -> None:
-    """Make the postings of blocks that are full and have no pending rows."""
+def fill_blocks(connection: sqlite3.Connection, spared: int = 0) -> None:
+    """Make the postings of blocks that are full and have no pending rows.
+
+    Args:
+        connection: One that writes.
+        spared: How many of the newest are left to be made in idle time.
+    """
     newest, pending, last_block = connection.execute(_STATE).fetchone()
-    end = (newest or 0) // BLOCK
+    end = (newest or 0) // BLOCK - spared
     if pending is not None:
         end = min(end, pending // BLOCK)
     begin = 0 if last_block is None else last_block + 1
@@ -169,11 +174,11 @@ def index_everything(connection: sqlite3.Connection, where: str) -> None:
         keep_up(connection, where, sys.maxsize)
 
 
-def keep_up(connection: sqlite3.Connection, where: str, rounds: int) -> None:
+def keep_up(connection: sqlite3.Connection, where: str, rounds: int, spared: int = 0) -> None:
     """Index what other programs wrote, some rows a round, and the blocks that became full."""
     for _ in range(rounds):
         with transaction(connection):
             found = index_pending(connection, where, FOREIGN_ROWS_AT_ONCE)
-            fill_blocks(connection)
+            fill_blocks(connection, spared)
         if found < FOREIGN_ROWS_AT_ONCE:
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from heapq import nlargest, nsmallest
 from typing import TypeAlias
@@ -17,8 +17,8 @@ from typing import TypeAlias
 from ....model.filters import TraceFilter
 from ....model.ordering import Order, SortKey
 from ....runtime.gil import GilYielder
-from ...paging import PageRequest
-from ...ranges import is_decided_by_index
+from ...queries.paging import PageRequest
+from ...sql.ranges import is_decided_by_index
 from .candidates import CandidateQuery
 from .index_upkeep import BLOCK, first_open_id
 
@@ -32,7 +32,9 @@ _COLUMNS = {
     "tokens": "prompt_tokens + completion_tokens",
 }
 _NEVER_NULL = {"created_at", "total_ms", "cost_usd", "steps", "tokens"}
+_BLOCKS_FIRST = 64
 _BLOCKS_AT_ONCE = 16
+_MORE_AT_ONCE = 8  # when enough rows are known: each may tell that the next is not needed
 
 Keyed: TypeAlias = tuple[SortKey, int]
 
@@ -91,30 +93,32 @@ class OrderedQuery:
             if least is not None and not self._order.is_after(least, key):
                 break
             waiting.append((block * BLOCK, block * BLOCK + BLOCK - 1))
-            if len(waiting) == _BLOCKS_AT_ONCE or least is not None:
+            if len(waiting) == (_BLOCKS_AT_ONCE if least is None else _MORE_AT_ONCE):
                 least = yield self._rows(waiting, least)
                 waiting = []
                 yielder.maybe_yield()
         yield self._rows(waiting, least)
 
-    def _blocks(self, first_open: int) -> Iterable[tuple[SortKey, int]]:
+    def _blocks(self, first_open: int) -> Iterator[tuple[SortKey, int]]:
         """Blocks and the best key that a row of each can have, the best first."""
         column = "tokens" if self._order.field == "tokens" else _COLUMNS[self._order.field]
         descending = self._order.descending
         best, other = ("max", "min") if descending else ("min", "max")
-        bounds = f"{best}_{column}, {other}_{column}"
         condition, values = self._narrowing.of_blocks()
-        rows = self._connection.execute(
-            f"SELECT block, {bounds} FROM trace_blocks WHERE block < ? AND {condition}",
-            [first_open // BLOCK, *values],
-        ).fetchall()
-        keyed = [
-            (self._order.key(bound, (self._edge(block, descending),)), block)
-            for block, bound, far in rows
-            if not self._is_passed(block, far)
-        ]
-        keyed.sort(reverse=descending)
-        return keyed
+        direction = "DESC" if descending else "ASC"
+        question = (
+            f"SELECT block, {best}_{column} AS best, {other}_{column} FROM trace_blocks "
+            f"WHERE block < ? AND {condition} "
+            f"ORDER BY best IS NULL, best {direction}, block {direction} LIMIT ? OFFSET ?"
+        )
+        # Few are enough mostly, and to sort out a few costs a third of sorting all.
+        for limit, offset in ((_BLOCKS_FIRST, 0), (-1, _BLOCKS_FIRST)):
+            rows = self._connection.execute(
+                question, [first_open // BLOCK, *values, limit, offset]
+            ).fetchall()
+            for block, bound, far in rows:
+                if not self._is_passed(block, far):
+                    yield self._order.key(bound, (self._edge(block, descending),)), block
 
     def _edge(self, block: int, last: bool) -> int:  # noqa: FBT001
         return block * BLOCK + (BLOCK - 1 if last else 0)
@@ -141,20 +145,22 @@ class OrderedQuery:
             direction = "DESC" if self._order.descending else "ASC"
             limit = f"ORDER BY {column} IS NULL, {column} {direction}, id {direction} LIMIT ?"
             values = [*values, min(self._most, sys.maxsize)]
-        found: list[Keyed] = []
-        for first, last in spans:
-            rows = self._connection.execute(
-                f"SELECT id, {column} FROM trace_facets "
-                f"WHERE id BETWEEN ? AND ? AND {condition} {limit}",
-                [first, min(last, self._newest), *values],
-            ).fetchall()
-            keyed = ((self._order.key(value, (row_id,)), row_id) for row_id, value in rows)
-            found += [
-                pair
-                for pair in keyed
-                if self._after is None or self._order.is_after(pair[0], self._after)
-            ]
-        return found
+        if not spans:
+            return []
+        marks = ",".join(["(?, ?)"] * len(spans))
+        ends = [end for first, last in spans for end in (first, min(last, self._newest))]
+        rows = self._connection.execute(
+            f"WITH spans (first, last) AS (VALUES {marks}) SELECT id, {column} "
+            "FROM spans CROSS JOIN trace_facets ON id BETWEEN first AND last "
+            f"WHERE {condition} {limit}",
+            [*ends, *values],
+        ).fetchall()
+        keyed = ((self._order.key(value, (row_id,)), row_id) for row_id, value in rows)
+        return [
+            pair
+            for pair in keyed
+            if self._after is None or self._order.is_after(pair[0], self._after)
+        ]
 
     @property
     def _sure_after(self) -> SortKey | None:

@@ -20,8 +20,8 @@ from ....model.filters import needed_text
 from ....model.pagination import Position
 from ....model.text_query import JSONSieve, TextQuery
 from ....runtime.gil import GilYielder
-from ...paging import PageRequest, PageRow
-from ...text_scan import TextScan
+from ...queries.paging import PageRequest, PageRow
+from ...queries.text_scan import TextScan
 from .. import reader
 from ..transaction import one_moment
 from .candidates import CandidateQuery, bounds_of, in_order
@@ -45,13 +45,17 @@ class TextSearch:
     """One page of runs whose texts match.
 
     Attributes:
-        found: The rows found, in the page's order, from the page's beginning on.
+        found: The rows found, in the order of looking, from its beginning on.
         is_behind: Whether many runs are not in the index of words.
         is_damaged: Whether the index could not be read; then the runs were.
     """
 
     def __init__(self, where: str, ask: PageRequest) -> None:
         self._where = where
+        # SQLite goes from a row to its facets soonest where both are read from their beginning on.
+        self._is_turned = ask.limit is None and ask.after is None and not ask.oldest_first
+        if self._is_turned:
+            ask = msgspec.structs.replace(ask, oldest_first=True)
         self._ask = ask
         self._after = ask.after
         self._scan = TextScan(ask.filters)
@@ -73,13 +77,16 @@ class TextSearch:
     @property
     def page(self) -> list[PageRow]:
         """What the page holds."""
-        return self.found[self._ask.offset : self._wanted]
+        found = self.found[::-1] if self._is_turned else self.found
+        return found[self._ask.offset : self._wanted]
 
     def step(self, connection: sqlite3.Connection) -> bool:
         """Look at some more rows; whether that was all of them."""
         if self._told is None:
             reader.catch_up(connection, self._where)
             self.is_behind = _are_many_waiting(connection)
+            if self._is_turned and self._ask.newest is None:
+                self._ask = _up_to_now(connection, self._ask)
         with one_moment(connection):
             try:
                 return self._step(connection)
@@ -246,6 +253,12 @@ def _next_of(candidates: Iterator[int], most: int) -> list[int]:
         if len(some) == most or not row_id % _LOOK_UP:
             break
     return some
+
+
+def _up_to_now(connection: sqlite3.Connection, ask: PageRequest) -> PageRequest:
+    """The same without what is saved from now on: a run that is saved again would come twice."""
+    (newest,) = connection.execute(reader.NEWEST_ID).fetchone()
+    return msgspec.structs.replace(ask, newest=Position("", newest or 0))
 
 
 def _vouched(narrowing: CandidateQuery, ids: Iterable[int]) -> Iterator[int]:

@@ -7,8 +7,8 @@ import os
 import sqlite3
 
 from ....model.reports import BackupReport
-from ...atomic_file import new_file_for, refuse_damaged
-from ...progress import Steps
+from ...files.atomic_file import new_file_for, refuse_damaged
+from ...files.progress import Steps
 from .read_only import connect_as_it_is
 from .verify import verifying
 

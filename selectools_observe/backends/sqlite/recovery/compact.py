@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from ....model.reports import CompactReport, Problem
-from ...progress import Steps
+from ...files.progress import Steps
 from ..index import words
 from ..index.drift import mend_drift
 from ..index.index_upkeep import fill_blocks, index_blocks, index_everything

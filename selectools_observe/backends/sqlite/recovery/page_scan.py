@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 
-from ...progress import Steps
+from ...files.progress import Steps
 from ..rows import FacetsRow
 from .page_format import Data, Pages, Record
 from .row_scan import StoredRow

@@ -8,8 +8,8 @@ import sqlite3
 
 from ....errors import StorageError
 from ....model.reports import Problem, VerifyReport
-from ...private_files import check_regular
-from ...progress import Steps
+from ...files.private_files import check_regular
+from ...files.progress import Steps
 from ..connection import guard
 from ..schema import ForeignTableError, NewerVersionError, check, has_tables
 from .row_scan import DATABASE_ERRORS, is_damage

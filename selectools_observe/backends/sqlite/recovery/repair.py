@@ -12,13 +12,14 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
+from ....model import timestamps
 from ....model.json_values import dumps
 from ....model.reports import RepairReport
-from ... import timestamps
-from ...atomic_file import new_file_for
-from ...private_files import check_regular, create
-from ...progress import Problems, Steps
+from ...files.atomic_file import new_file_for
+from ...files.private_files import check_regular, create
+from ...files.progress import Problems, Steps
 from ..database import Database
+from ..foreign_objects import LAST_ROW
 from ..index.check import ROW_IS_GONE, facets_at, ids_without_row
 from ..index.index_upkeep import index_everything
 from ..rows import FacetsRow, stored_bytes
@@ -115,7 +116,7 @@ class _Repair:
         self._lost, self._doubtful = Problems(), Problems()
         self._saved = 0
         self._gaps: list[tuple[str | None, Gap]] = []
-        self._newest = 0
+        self._newest = self._last_id = 0
         self._last_created_us = 0
         self._batch: list[StoredRow] = []
         self.is_incomplete = True
@@ -156,7 +157,8 @@ class _Repair:
                 self._take_found(row, found)
                 if not number % _ROWS_AT_ONCE:
                     yield found.count, found.count
-            self._newest = max(self._newest, found.newest)
+            if found.newest < LAST_ROW:
+                self._newest = max(self._newest, found.newest)
 
     def _take_found(self, row: StoredRow, found: FoundRows) -> None:
         if self._holds(row):
@@ -191,7 +193,11 @@ class _Repair:
             self._saved += 1
         if not doubts or self._keep_doubtful:
             as_it_is = facets is None and is_readable(row)
-            self._batch.append(row if as_it_is else self._restored(row, found))
+            kept = row if as_it_is else self._restored(row, found)
+            # After the last number that there is, no run could be saved.
+            row_id = row.row_id if row.row_id < LAST_ROW else self._last_id + 1
+            self._last_id = max(self._last_id, row_id)
+            self._batch.append(kept._replace(row_id=row_id))
         if len(self._batch) >= _ROWS_AT_ONCE:
             self._flush()
 
@@ -228,11 +234,11 @@ class _Repair:
                 self._lost.add(run_id, f"{self._where}, table trace_annotations", problem)
 
     def _note_newest(self, source: sqlite3.Connection, newest: int) -> None:
-        self._newest = newest
+        self._newest = newest if newest < LAST_ROW else self._last_id
         with contextlib.suppress(*DATABASE_ERRORS):
             (deleted,) = source.execute("SELECT max(deleted) FROM trace_newest").fetchone()
-            if isinstance(deleted, int) and deleted < _LARGEST_ID:
-                self._newest = max(newest, deleted)
+            if isinstance(deleted, int) and deleted < LAST_ROW:
+                self._newest = max(self._newest, deleted)
 
     def finish(self) -> RepairReport:
         """The report, when all is written."""

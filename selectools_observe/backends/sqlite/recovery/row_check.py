@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ....model import timestamps
 from ....model.checksum import checksum
 from ....model.codec import decode
 from ....model.details import make_summary
 from ....model.text_query import all_words_stand
 from ....model.trace import AgentTrace
-from ... import timestamps
-from ...summary_check import wrong_in_summary
-from ...terms import unpack
+from ...files.summary_check import wrong_in_summary
+from ...sql.terms import unpack
 from ..kept_summary import WRONG_CHECKSUM, is_summary_of
 from ..rows import FacetsRow, facets_of, read_from, stored_bytes, to_metadata
 from .row_scan import StoredRow

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ... import error_mapping
+from ...files import error_mapping
 
 _COLUMNS = "rowid, run_id, steps, total_ms, created_at, metadata, trace_json"
 _READ = f"SELECT {_COLUMNS} FROM traces NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid"
@@ -17,7 +17,6 @@ _READ_ONE = f"SELECT {_COLUMNS} FROM traces NOT INDEXED WHERE rowid IN (?, ?)"
 DATABASE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 """What SQLite raises; of a damaged schema, it cannot even say it in text."""
 _ATTEMPTS = 200_000  # that fail, within one range: some seconds
-_LARGEST_ID = 2**63 - 1
 
 
 class StoredRow(NamedTuple):
@@ -73,8 +72,8 @@ def rows_and_gaps(
         yield gap
 
 
-def _check_order(row_id: int, at_least: int) -> None:
-    if row_id < at_least:
+def _check_order(row_id: object, at_least: int) -> None:
+    if not isinstance(row_id, int) or row_id < at_least:  # a column may have that name
         raise error_mapping.malformed("a page is in the wrong place")
 
 
@@ -98,7 +97,7 @@ def ids_known(connection: sqlite3.Connection) -> tuple[int, int]:
                 (found,) = connection.execute(f"SELECT {edge}({source}").fetchone()
             except DATABASE_ERRORS:
                 continue
-            if isinstance(found, int) and abs(found) < _LARGEST_ID:
+            if isinstance(found, int):
                 oldest, newest = min(oldest, found), max(newest, found)
     return oldest, newest
 
@@ -127,7 +126,7 @@ def _names_in_index(connection: sqlite3.Connection) -> Iterator[tuple[int, str]]
         for row_id, run_id in connection.execute(
             "SELECT rowid, run_id FROM traces INDEXED BY sqlite_autoindex_traces_1"
         ):
-            if isinstance(run_id, bytes):
+            if isinstance(run_id, bytes) and isinstance(row_id, int):
                 yield row_id, run_id.decode(errors="replace")
     except DATABASE_ERRORS:
         return

@@ -11,7 +11,7 @@ from typing import TypeVar
 from ....model.reports import VerifyReport
 from ....model.trace import AgentTrace
 from ....runtime.gil import GilYielder
-from ...progress import Problems, Steps
+from ...files.progress import Problems, Steps
 from ..foreign_objects import foreign_objects, problem_of
 from ..index import words
 from ..index.check import ROW_IS_GONE, facets_at, faults_of_block, ids_without_row, is_pending

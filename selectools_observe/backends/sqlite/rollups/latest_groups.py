@@ -14,7 +14,8 @@ from ....model.clock import moment_of
 from ....model.filters import TraceFilter
 from ....model.groups import GroupCollector, GroupPage, group_values, stored_key
 from ....runtime.gil import GilYielder
-from ...paging import PageRequest
+from ...queries.latest_keys import MOST_RUNS, ORDER, filter_of, first_keys
+from ...queries.paging import PageRequest
 from ..index.candidates import CandidateQuery
 from ..index.index_upkeep import BLOCK, first_open_id
 from ..reader import catch_up, matching
@@ -22,22 +23,14 @@ from ..transaction import reading
 from .columns import Selection, chosen_runs, values_of
 from .stored_blocks import block_of_rows, ids_of, kept_block
 
-_KEYS = ("session", "user")  # of which a run has one, and for which the index has a term
 # Runs that do not tell when they began count with their save.
 _UNSTARTED = f"""
     SELECT id / {BLOCK} AS block, max(created_us) FROM trace_facets
     WHERE started_us IS NULL GROUP BY block
 """
 _LONG_AGO = -(2**63)
-ORDER = "-last"
 _MOST_BLOCKS = 64
-_MOST_RUNS = 10_000
 _LAST_ID = 2**63 - 1
-
-
-def has_latest(filters: TraceFilter, by: str) -> bool:
-    """Whether such groups of all runs are asked for, by what a run has one of."""
-    return filters == TraceFilter() and stored_key(by) in _KEYS
 
 
 def latest_page(
@@ -65,14 +58,9 @@ class _Search:
     def keys(self, is_after: Callable[[float | str, str], bool], most: int) -> list[str] | None:
         """The first so many groups after the page before; None if they are not soon found."""
         for looked_at, bound in enumerate(self._blocks()):
-            found = [
-                key
-                for key, last in self._last.items()
-                if (bound is None or last > bound) and is_after(last / 1e6, key)
-            ]
-            if bound is None or len(found) >= most:
-                found.sort(key=lambda key: (self._last[key] / 1e6, key), reverse=True)
-                return found[:most]
+            found = first_keys(self._last, bound, is_after, most)
+            if found is not None:
+                return found
             if looked_at >= _MOST_BLOCKS:
                 return None
         return None
@@ -106,12 +94,12 @@ class _Search:
         told = kept_block(self._connection, block)
         if told is None:
             told = block_of_rows(self._connection, self._where, ids)
-        if told.runs.fields is None:  # too long to be kept
+        if not told.runs.is_told:  # too long to be kept
             for row in matching(self._connection, self._where, ids, TraceFilter()):
                 for key in group_values(row.summary, self._key):
                     self._note(key, moment_of(row.summary, "started_at"))
             return
-        chosen = chosen_runs(told.runs, Selection([row_id % BLOCK for row_id in ids]))
+        chosen = chosen_runs(told.runs, Selection(bytes([row_id % BLOCK for row_id in ids])))
         for key, places in values_of(told.runs, chosen, self._key).items():
             self._note(key, max([chosen.began_us[place] for place in places]))
 
@@ -121,10 +109,9 @@ class _Search:
     def added_up(self, keys: list[str]) -> GroupCollector | None:
         """What the runs of these groups add up to; None if they are many."""
         collector = GroupCollector(self._by)
-        left = _MOST_RUNS
+        left = MOST_RUNS
         for key in keys:
-            is_session = self._key == "session"
-            filters = TraceFilter(session_id=key) if is_session else TraceFilter(user_id=key)
+            filters = filter_of(self._by, key)
             query = CandidateQuery(self._connection, PageRequest(filters))
             ids: list[int] = []
             for row_id, _ in query.candidates():

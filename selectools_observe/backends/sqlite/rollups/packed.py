@@ -1,4 +1,4 @@
-"""Columns of numbers as bytes, in the byte order of small machines everywhere."""
+"""Columns of numbers and names as bytes, in the byte order of small machines everywhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from array import array
 from collections.abc import Sequence
 
 _FITS_SMALL = 2**31
+
+
+def pack_text(text: str) -> bytes:
+    """A name or a value; of lone surrogates too, which have no UTF-8 form."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def unpack_text(packed: bytes) -> str:
+    """What `pack_text` packed."""
+    return packed.decode("utf-8", "surrogatepass")
 
 
 def pack_floats(values: Sequence[float]) -> bytes:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import compress
 from typing import TypeAlias
 
 from ....model.statistics import RunSums
+from ...queries.rollup_sums import sums_of_parts
 from ..index.index_upkeep import BLOCK
 from ..schema import has_tables
 from .columns import BlockRuns, Selection, Values, chosen_runs
+from .packed import unpack_floats, unpack_text
 from .rollup_upkeep import LEVELS, parts_of
 from .stored_blocks import (
     Block,
@@ -18,14 +21,13 @@ from .stored_blocks import (
     kept_block,
     kept_sums,
     sums_of_block,
-    sums_of_parts,
 )
 
 _DAMAGED = "what is kept of its runs is damaged"
 _CONTRADICTS = "what is kept of its runs contradicts them"
 _WRONG_SUMS = "what its runs are kept to add up to is wrong"
 
-_Told: TypeAlias = tuple[RunSums, Sequence[int], Sequence[int], list[dict[str, Values]]]
+_Told: TypeAlias = tuple[RunSums, list[Sequence[float]], bytes, dict[str, Values]]
 
 
 def faults_of_rollups(
@@ -51,37 +53,51 @@ def faults_of_rollups(
     here = set(ids_of(connection, block))
     ids = [row_id for row_id in whole_ids if row_id // BLOCK == block and row_id in here]
     made = block_of_rows(connection, where, ids)
-    if _told(made, ids) != _told(kept, ids):
+    metadata = made.runs.is_told and kept.runs.is_told
+    if _told(made, ids, metadata=metadata) != _told(kept, ids, metadata=metadata):
         yield _CONTRADICTS
     elif not _are_right(connection, 0, block, sums_of_block(kept, sorted(here, reverse=True))):
         yield _WRONG_SUMS
 
 
-def _told(block: Block, ids: Sequence[int]) -> _Told:
-    """All that a block tells of some of its runs."""
-    selection = Selection([row_id % BLOCK for row_id in ids])
+def _told(block: Block, ids: Sequence[int], *, metadata: bool) -> _Told:
+    """All that a block tells of some of its runs, with their metadata or without."""
+    selection = Selection(bytes([row_id % BLOCK for row_id in ids]))
     chosen = chosen_runs(block.runs, selection)
+    runs = block.runs
+    marks = selection.of(runs.places)
+    wall_ms = unpack_floats(runs.wall_ms)
+    wall = [-1.0 if took != took else took for took in wall_ms]  # noqa: PLR0124 - no number
     return (
         sums_of_block(block, ids),
-        list(chosen.created_us),
-        list(chosen.began_us),
-        [_restricted(values, selection) for values in _values(block.runs)],
+        [
+            chosen.created_us,
+            chosen.began_us,
+            wall if marks is None else list(compress(wall, marks)),
+        ],
+        selection.among(runs.unstarted),
+        {
+            name: those
+            for name, values in _values(runs, metadata=metadata)
+            if (those := _restricted(values, selection))
+        },
     )
 
 
-def _values(runs: BlockRuns) -> list[dict[str, Values]]:
-    return [runs.fields or {}, {"": runs.present}, runs.facts]
+def _values(runs: BlockRuns, *, metadata: bool) -> Iterator[tuple[str, Values]]:
+    for key in runs.fields:
+        yield key, runs.values_of_field(key)
+    for name in runs.facts:
+        yield f"facts.{name}", runs.values_of_facts(name)
+    for packed in runs.metadata or () if metadata else ():
+        key = unpack_text(packed)
+        yield f"metadata.{key}", runs.values_of_key(key)
 
 
-def _restricted(values: dict[str, Values], selection: Selection) -> dict[str, Values]:
+def _restricted(values: Values, selection: Selection) -> Values:
     """The values that the chosen runs have."""
-    found: dict[str, Values] = {}
-    for key, places_of in values.items():
-        for value, places in places_of.items():
-            those = selection.among(places)
-            if those:
-                found.setdefault(key, {})[value] = those
-    return found
+    found = {value: selection.among(places) for value, places in values.items()}
+    return {value: places for value, places in found.items() if places}
 
 
 def _are_right(connection: sqlite3.Connection, level: int, part: int, sums: RunSums) -> bool:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from ....model.statistics import RunSums
+from ...queries.rollup_sums import sums_of_parts
 from ..index.index_upkeep import BLOCK, fill_blocks, first_open_id
 from ..transaction import transaction, undo
 from .stored_blocks import (
-    FIRST_BYTE,
     block_of_rows,
     ids_of,
     keep_block,
@@ -19,7 +19,6 @@ from .stored_blocks import (
     kept_block,
     kept_sums,
     sums_of_block,
-    sums_of_parts,
 )
 
 LEVELS = 3
@@ -105,8 +104,7 @@ def _missing_sums(connection: sqlite3.Connection, _where: str) -> Iterator[Calla
         kept = {
             row[0]
             for row in connection.execute(
-                "SELECT part FROM trace_rollup_sums WHERE level = ? AND substr(sums, 1, 1) = ?",
-                (level, FIRST_BYTE),
+                "SELECT part FROM trace_rollup_sums WHERE level = ?", (level,)
             ).fetchall()
         }
         for part in sorted(parts.keys() - kept, reverse=True):

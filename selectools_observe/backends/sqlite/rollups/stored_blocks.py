@@ -7,30 +7,25 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from ....model.checksum import checksum
-from ....model.group_sums import CallSums, GroupBuilder, GroupSums, sums_by
-from ....model.statistics import QUARTER_US, RunSums
+from ....model.statistics import RunSums
 from ....model.stored_calls import StoredCalls, stored_calls
+from ...queries.rollup_sums import pack_sums, sums_of_runs, unpack_sums
 from ..index.index_upkeep import BLOCK
 from ..rows import SUMMARIES, stored_bytes, summaries_of_rows
 from .columns import BlockBuilder, BlockCalls, BlockRuns, Selection, chosen_calls, chosen_runs
 
-_VALUES_OF_QUARTER = 16  # that are kept as they are: there are many quarters
 _ROWS_AT_ONCE = 32  # of traces: some are large
 
 _runs = msgspec.msgpack.Decoder(BlockRuns)
 _calls = msgspec.msgpack.Decoder(BlockCalls)
-_sums = msgspec.msgpack.Decoder(RunSums)
 _encode = msgspec.msgpack.Encoder().encode
-FIRST_BYTE = bytes([0x90 | len(RunSums.__struct_fields__)])
-"""Of packed sums, which say how many fields they have: those with fewer are made again."""
 
-KeyT = TypeVar("KeyT", int, str)
-_ModelsAt: TypeAlias = dict[int, dict[str, CallSums]]
+T = TypeVar("T")
 
 
 class Block(NamedTuple):
@@ -89,16 +84,26 @@ def keep_block(connection: sqlite3.Connection, block: int, told: Block) -> None:
     """Keep what is told of a block, in the caller's transaction."""
     runs, calls = _encode(told.runs), _encode(told.calls)
     connection.execute(
-        "INSERT OR REPLACE INTO trace_rollups VALUES (?, ?, ?, ?)",
-        (block, runs, calls, checksum(calls, checksum(runs))),
+        "INSERT OR REPLACE INTO trace_rollups VALUES (?, ?, ?, ?, ?)",
+        (block, runs, calls, checksum(runs), checksum(calls)),
     )
 
 
 def kept_block(connection: sqlite3.Connection, block: int) -> Block | None:
     """What is told of a block; None if that is not kept, or damaged."""
-    question = "SELECT runs, calls, crc FROM trace_rollups WHERE block = ?"
+    question = "SELECT runs, runs_crc, calls, calls_crc FROM trace_rollups WHERE block = ?"
     row = _row(connection, question, block)
-    return None if row is None else block_of_columns(*row)
+    if row is None:
+        return None
+    runs, calls = _decoded(_runs, *row[:2]), _decoded(_calls, *row[2:])
+    return None if runs is None or calls is None else Block(runs, calls)
+
+
+def kept_runs(connection: sqlite3.Connection, block: int) -> BlockRuns | None:
+    """The same, but of their calls."""
+    question = "SELECT runs, runs_crc FROM trace_rollups WHERE block = ?"
+    row = _row(connection, question, block)
+    return None if row is None else _decoded(_runs, *row)
 
 
 def _row(connection: sqlite3.Connection, question: str, *values: int) -> tuple[Any, ...] | None:
@@ -110,24 +115,22 @@ def _row(connection: sqlite3.Connection, question: str, *values: int) -> tuple[A
     return row
 
 
-def block_of_columns(runs: object, calls: object, crc: object) -> Block | None:
-    """What is told of a block by its row; None if that is damaged."""
-    if not isinstance(runs, bytes) or not isinstance(calls, bytes):
-        return None
-    if checksum(calls, checksum(runs)) != crc:
+def _decoded(decoder: msgspec.msgpack.Decoder[T], data: object, crc: object) -> T | None:
+    """What was kept; None if it is damaged."""
+    if not isinstance(data, bytes) or checksum(data) != crc:
         return None
     try:
-        return Block(_runs.decode(runs), _calls.decode(calls))
+        return decoder.decode(data)
     except msgspec.MsgspecError:
         return None
 
 
 def keep_sums(connection: sqlite3.Connection, level: int, part: int, sums: RunSums) -> None:
     """Keep what the runs of a part add up to, in the caller's transaction."""
-    data = _encode(sums)
+    data = pack_sums(sums)
     connection.execute(
-        "INSERT OR REPLACE INTO trace_rollup_sums VALUES (?, ?, ?, ?)",
-        (level, part, data, checksum(data)),
+        "INSERT OR REPLACE INTO trace_rollup_sums VALUES (?, ?, ?, ?, ?)",
+        (level, part, sums.total.runs, data, checksum(data)),
     )
 
 
@@ -137,82 +140,24 @@ def kept_sums(connection: sqlite3.Connection, level: int, part: int) -> RunSums 
     row = _row(connection, question, level, part)
     if row is None or not isinstance(row[0], bytes) or checksum(row[0]) != row[1]:
         return None
+    return unpack_sums(row[0])
+
+
+def runs_summed(connection: sqlite3.Connection) -> dict[int, int]:
+    """Of each block whose sums are kept, how many runs it has: they go with the first of these."""
+    question = "SELECT part, runs FROM trace_rollup_sums WHERE level = 0"
     try:
-        return _sums.decode(row[0])
-    except msgspec.MsgspecError:
-        return None
+        return dict(connection.execute(question).fetchall())
+    except sqlite3.DatabaseError:  # the table is damaged: then rows tell
+        return {}
 
 
 def sums_of_block(told: Block, ids: Sequence[int]) -> RunSums:
     """What those rows of a block add up to that are there."""
-    selection = Selection([row_id % BLOCK for row_id in ids])
+    selection = Selection(bytes([row_id % BLOCK for row_id in ids]))
     chosen = chosen_runs(told.runs, selection)
-    total = GroupBuilder("")
-    total.take_runs(chosen.columns)
-    by_quarter: dict[int, list[int]] = {}
-    for number, moment in enumerate(chosen.began_us):
-        by_quarter.setdefault(moment // QUARTER_US, []).append(number)
-    quarters: dict[int, GroupBuilder] = {}
-    for quarter, numbers in by_quarter.items():
-        quarters[quarter] = GroupBuilder("")
-        quarters[quarter].take_runs(chosen.columns.at(numbers))
-    named = []
-    quarter_of = {
-        place: moment // QUARTER_US
-        for place, moment in zip(chosen.places, chosen.began_us, strict=True)
-    }
-    models_at: _ModelsAt = {}
-    for calls in (told.calls.models, told.calls.tools):
-        groups: dict[str, GroupBuilder] = {}
-        for name, places, columns in chosen_calls(calls, selection):
-            groups[name] = GroupBuilder("")
-            groups[name].take_many_calls(columns, len(set(places)))
-            if calls is told.calls.models:
-                keys = map(quarter_of.__getitem__, places)
-                for quarter, use in sums_by(keys, columns).items():
-                    models_at.setdefault(quarter, {})[name] = use
-        named.append(groups)
-    models, tools = named
-    return _sums_of(total, quarters, models, tools, models_at)
-
-
-def sums_of_parts(parts: Sequence[RunSums]) -> RunSums:
-    """What parts add up to together, the newest first."""
-    total = GroupBuilder("")
-    quarters: dict[int, GroupBuilder] = {}
-    models: dict[str, GroupBuilder] = {}
-    tools: dict[str, GroupBuilder] = {}
-    models_at: _ModelsAt = {}
-    for part in parts:
-        total.take_sums(part.total)
-        _add_sums(quarters, part.quarters)
-        _add_sums(models, part.models)
-        _add_sums(tools, part.tools)
-        for quarter, by_model in part.models_at.items():
-            there = models_at.setdefault(quarter, {})
-            for name, use in by_model.items():
-                there.setdefault(name, CallSums()).add(use)
-    return _sums_of(total, quarters, models, tools, models_at)
-
-
-def _add_sums(groups: dict[KeyT, GroupBuilder], sums: dict[KeyT, GroupSums]) -> None:
-    for key, those in sums.items():
-        if key not in groups:
-            groups[key] = GroupBuilder("")
-        groups[key].take_sums(those)
-
-
-def _sums_of(
-    total: GroupBuilder,
-    quarters: dict[int, GroupBuilder],
-    models: dict[str, GroupBuilder],
-    tools: dict[str, GroupBuilder],
-    models_at: _ModelsAt,
-) -> RunSums:
-    return RunSums(
-        total.sums(),
-        {quarter: group.sums(_VALUES_OF_QUARTER) for quarter, group in quarters.items()},
-        {name: group.sums() for name, group in models.items()},
-        {name: group.sums() for name, group in tools.items()},
-        models_at,
+    began = dict(zip(chosen.places, chosen.began_us, strict=True))
+    models, tools = (
+        list(chosen_calls(calls, selection)) for calls in (told.calls.models, told.calls.tools)
     )
+    return sums_of_runs(chosen.columns, began, models, tools)

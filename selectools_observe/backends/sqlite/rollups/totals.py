@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 
 import msgspec
 
@@ -17,6 +16,7 @@ from ..reader import catch_up
 from ..transaction import reading
 from .aggregation import Aggregation, add_part, can_aggregate
 from .columns import chosen_runs, facet_counts, values_of
+from .ranked_groups import ranked_page
 
 
 def can_add_up(filters: TraceFilter, collector: Collector) -> bool:
@@ -36,7 +36,7 @@ def add_up(
     catch_up(connection, where)
     keys = [key for name in collector.other_keys if (key := stored_key(name)) is not None]
     with reading(connection):
-        aggregation = Aggregation(connection, where, filters)
+        aggregation = Aggregation(connection, where, filters, calls=collector.needs_traces)
         if not aggregation.can_be_told:
             return False
         for row in aggregation.read_rows():
@@ -55,14 +55,16 @@ def add_up(
     return True
 
 
-def group_page(
+def group_page(  # noqa: PLR0917 - a method's arguments, handed on
     connection: sqlite3.Connection,
     where: str,
     filters: TraceFilter,
     collector: GroupCollector,
-    page: Callable[[Callable[[list[int]], dict[int, TraceSummary]]], GroupPage],
+    order_by: str,
+    limit: int,
+    cursor: str | None,
 ) -> GroupPage | None:
-    """Hand all runs that match to the collector, and give its page; None as in `add_up`."""
+    """A page of the groups of all runs that match; None as in `add_up`."""
     catch_up(connection, where)
     key = stored_key(collector.by)
     assert key is not None  # noqa: S101 - who asks has looked
@@ -70,11 +72,14 @@ def group_page(
         aggregation = Aggregation(connection, where, filters)
         if not aggregation.can_be_told:
             return None
+        ranked = ranked_page(aggregation, collector.by, order_by, limit, cursor)
+        if ranked is not None:
+            return ranked
         for row in aggregation.read_rows():
             collector.add(row.summary, row.key)
         for part in aggregation.parts():
             runs = part.told.runs
-            if runs.fields is None:
+            if not runs.is_told:
                 for row in aggregation.rows_of(part.ids):
                     collector.add(msgspec.structs.replace(row.summary, annotations={}), row.key)
                 continue
@@ -85,7 +90,11 @@ def group_page(
             collector.add_runs(chosen.columns, chosen.began_us, ids, values)
         for summary, _ in aggregation.annotated():
             collector.add_annotations(summary)
-        return page(lambda ids: {row.key: row.summary for row in aggregation.rows_of(ids)})
+
+        def summaries_of(ids: list[int]) -> dict[int, TraceSummary]:
+            return {row.key: row.summary for row in aggregation.rows_of(ids)}
+
+        return collector.page(order_by, limit, cursor, summaries_of)
 
 
 def add_facets(
@@ -101,12 +110,12 @@ def add_facets(
             collector.add(row.summary, aggregation.facts_of_row(row))
         for part in aggregation.parts():
             runs = part.told.runs
-            if runs.fields is None:
+            if not runs.is_told:
                 for row in aggregation.rows_of(part.ids):
                     bare = msgspec.structs.replace(row.summary, annotations={})
                     collector.add(bare, aggregation.facts_of_row(row))
             else:
-                count = len(part.selection.among(runs.places))
+                count = len(part.selection.places)
                 collector.add_counts(count, facet_counts(runs, part.selection))
         for summary, _ in aggregation.annotated():
             collector.add_labels(summary)

@@ -1,7 +1,9 @@
 /** The frame around the views: where one is, live or not, light or dark, help. */
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { value } from "./format";
 import { Help } from "./parts/help";
+import { keep, recall } from "./parts/remembered";
 import { useKeys, useLoaded } from "./parts/hooks";
 import type { Known } from "./parts/filterbar";
 import { go, useRoute, write, type Route } from "./route";
@@ -65,7 +67,7 @@ export function App({ source, title }: { source: Source; title: string }) {
               onClick={() => setFollowing(!following)}
             >
               <i aria-hidden="true" />
-              {following && live === "lost" ? "Reconnecting" : "Live"}
+              <span class="narrows">{following && live === "lost" ? "Reconnecting" : "Live"}</span>
             </button>
           )}
           <button
@@ -100,12 +102,12 @@ export function App({ source, title }: { source: Source; title: string }) {
 }
 
 function titleOf(route: Route, title: string): string {
-  if (route.view === "run") return `${route.run.slice(0, 60)} – ${title}`;
+  if (route.view === "run") return `${value(route.run)} – ${title}`;
   if (route.view === "compare") return `Comparison – ${title}`;
   if (route.view === "groups") return `Groups – ${title}`;
-  if (route.view === "thread") return `${route.run.slice(0, 60)} – ${title}`;
+  if (route.view === "thread") return `${value(route.run)} – ${title}`;
   if (route.view === "stats") return `Statistics – ${title}`;
-  return route.q ? `${route.q.slice(0, 60)} – ${title}` : title;
+  return route.q ? `${value(route.q)} – ${title}` : title;
 }
 
 const NONE: Known = { models: [], tools: [], metadata: new Map() };
@@ -136,23 +138,13 @@ function shortOnes(values: [string, number][]): string[] {
 }
 
 function useTheme(): [Theme, (theme: Theme) => void] {
-  const [theme, setTheme] = useState<Theme>(() => remembered("theme"));
+  const [theme, setTheme] = useState<Theme>(() => {
+    const kept = recall<Theme>("theme", "auto");
+    return THEMES.includes(kept) ? kept : "auto";
+  });
   useEffect(() => {
     document.documentElement.dataset.theme = theme;
-    try {
-      localStorage.setItem("selectools-observe-theme", theme);
-    } catch {
-      // Files and private windows may have no storage: the choice lasts as long as the page.
-    }
+    keep("theme", theme);
   }, [theme]);
   return [theme, setTheme];
-}
-
-function remembered(name: string): Theme {
-  try {
-    const kept = localStorage.getItem(`selectools-observe-${name}`) as Theme;
-    return THEMES.includes(kept) ? kept : "auto";
-  } catch {
-    return "auto";
-  }
 }

@@ -1,5 +1,7 @@
 /** Numbers, times and sizes as people read them. */
 
+import { seen } from "./unseen";
+
 const integers = new Intl.NumberFormat("en");
 
 export function count(value: number): string {
@@ -10,23 +12,26 @@ export function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
+/** A figure in few characters, in the same words as the command's. */
 export function short(value: number): string {
-  if (value < 10_000) return count(value);
-  if (value < 1e6) return `${trim(value / 1e3)}k`;
-  return value < 1e9 ? `${trim(value / 1e6)}M` : `${trim(value / 1e9)}B`;
+  if (value < 9_999.5) return count(Math.round(value));
+  const found = [[1e3, "k"] as const, [1e6, "M"] as const, [1e9, "B"] as const].find(([size]) => value < size * 999.5);
+  if (!found) return value.toExponential(1).replace(".0e", "e");
+  const some = value / found[0];
+  return Number(some.toFixed(some < 9.995 ? 2 : some < 99.95 ? 1 : 0)) + found[1];
 }
 
+/** In the same words as the command's; a dash for nothing, or what is no time. */
 export function duration(ms: number | null): string {
-  if (ms === null || !Number.isFinite(ms)) return "–";
-  if (ms === 0) return "0 ms";
-  if (ms < 1) return `${ms.toPrecision(2)} ms`;
-  if (ms < 999.5) return `${Math.round(ms)} ms`;
-  if (ms < 59_950) return `${(ms / 1e3).toFixed(ms < 9_995 ? 2 : 1)} s`;
+  if (ms === null || !Number.isFinite(ms) || ms <= 0) return "-";
+  if (ms < 999.5) return `${ms.toFixed(ms < 99.95 ? 1 : 0)} ms`;
+  if (ms / 1e3 < 59.995) return `${(ms / 1e3).toFixed(2)} s`;
+  if (ms / 1e3 >= 1e12) return `${short(ms / 1e3 / 86_400)}d`;
   const seconds = Math.round(ms / 1e3);
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes}m ${pad(seconds % 60)}s`;
   const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours}h ${pad(minutes % 60)}m` : `${Math.floor(hours / 24)}d ${hours % 24}h`;
+  return hours < 48 ? `${hours}h ${pad(minutes % 60)}m` : `${short(Math.floor(hours / 24))}d ${hours % 24}h`;
 }
 
 /** US dollars, in the same words as the command's; a dash where none are known. */
@@ -43,8 +48,7 @@ export function dollars(value: number | null | undefined): string {
 }
 
 export function size(characters: number): string {
-  if (characters < 1e3) return `${characters} chars`;
-  return characters < 1e6 ? `${trim(characters / 1e3)}k chars` : `${trim(characters / 1e6)}M chars`;
+  return `${short(characters)} chars`;
 }
 
 /** Today's runs by their time, older ones by day and time. */
@@ -94,20 +98,16 @@ function zone(date: Date): string {
   return minutes === 0 ? "UTC" : `UTC${minutes < 0 ? "-" : "+"}${pad(Math.floor(size / 60))}:${pad(size % 60)}`;
 }
 
-/** A scalar of metadata on one line; what is larger, as JSON. */
+/** A scalar of metadata on one line, what is larger as JSON; characters that cannot be seen are named. */
 export function value(of: unknown, longest = 60): string {
   const text = typeof of === "string" ? of : (JSON.stringify(of) ?? "");
   const line = text.length > longest * 4 ? text.slice(0, longest * 4) : text;
   const flat = line.replace(/\s+/g, " ");
-  return flat.length > longest ? `${flat.slice(0, longest - 1)}…` : flat;
+  return seen(flat.length > longest ? `${flat.slice(0, longest - 1)}…` : flat);
 }
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 function pad(number: number): string {
   return String(number).padStart(2, "0");
-}
-
-function trim(number: number): string {
-  return number < 9.95 ? number.toFixed(1).replace(/\.0$/, "") : String(Math.round(number));
 }

@@ -15,6 +15,23 @@ export async function getJson<Answer>(base: string, path: string, query: Query =
   }
 }
 
+/** An answer as text; null if it is larger than so many bytes. */
+export async function getText(base: string, path: string, most: number): Promise<string | null> {
+  const reader = (await get(base, path, {})).body!.getReader();
+  const decoder = new TextDecoder();
+  const pieces: string[] = [];
+  let bytes = 0;
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    bytes += next.value.length;
+    if (bytes > most) {
+      await reader.cancel();
+      return null;
+    }
+    pieces.push(decoder.decode(next.value, { stream: true }));
+  }
+  return pieces.join("");
+}
+
 export async function remove(base: string, path: string): Promise<void> {
   await check(await reach(base + path, { method: "DELETE" }));
 }
@@ -24,8 +41,11 @@ export async function post(base: string, path: string, body: unknown): Promise<v
   await check(await reach(base + path, { method: "POST", headers, body: JSON.stringify(body) }));
 }
 
+/** The reader's zone: days are those of the clock beside the page, in what is typed too. */
+export const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+
 export function address(path: string, query: Query): string {
-  const parameters = new URLSearchParams();
+  const parameters = new URLSearchParams(query.filter && !query.tz ? { tz: ZONE } : {});
   for (const [name, value] of Object.entries(query)) {
     for (const one of Array.isArray(value) ? value : [value]) {
       if (one !== undefined) parameters.append(name, String(one));

@@ -24,16 +24,6 @@ const FAMILIES: Record<string, Family> = {
   graph_loop_detected: "error",
 };
 
-export const FAMILY_NAMES: Record<Family, string> = {
-  model: "model",
-  tool: "tool",
-  graph: "graph",
-  memory: "memory and sessions",
-  guard: "guardrails",
-  error: "error",
-  other: "other",
-};
-
 export function familyOf(type: string): Family {
   if (Object.hasOwn(FAMILIES, type)) return FAMILIES[type]!;
   return type.startsWith("graph_") ? "graph" : "other";

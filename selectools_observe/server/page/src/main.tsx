@@ -6,7 +6,7 @@ import type { Block, Facts } from "./reader/embedded";
 import { answer } from "./reader/remote";
 import { embedded, served } from "./source";
 import type { Summary } from "./types";
-import { seen } from "./parts/highlight";
+import { seen } from "./unseen";
 import { write } from "./route";
 import "./app.css";
 
@@ -39,7 +39,7 @@ function blocks(): Block[] {
   const found: Block[] = [];
   for (let at = 0; at + 2 < texts.length; at += 3) {
     const summary = JSON.parse(texts[at]!) as Summary & Facts;
-    found.push({ summary, trace: texts[at + 1]!, talk: texts[at + 2]! });
+    found.push({ summary, trace: texts[at + 1]!, reading: texts[at + 2]! });
   }
   return found;
 }

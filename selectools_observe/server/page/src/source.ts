@@ -67,11 +67,13 @@ export interface Source {
   groups(query: Query, signal?: AbortSignal): Promise<GroupPage>;
   /** Which keys and values runs have. */
   facets(): Promise<Facets>;
-  /** Turns of a run's conversation; texts are cut unless the limit is null. */
-  conversation(runId: string, offset: number, limit: number, textLimit: number | null): Promise<Talk>;
+  /** Turns of a run's conversation; texts are cut unless the limit is null. The index tells of all turns. */
+  conversation(runId: string, offset: number, limit: number, textLimit: number | null, index?: boolean): Promise<Talk>;
+  /** In which turns words are said. */
+  findInRun(runId: string, words: string, signal: AbortSignal): Promise<number[]>;
   children(runId: string): Promise<Summary[]>;
   candidates(runId: string): Promise<Candidates[]>;
-  /** Where in these runs words were said; a file does not tell. */
+  /** Where in these runs words were said. */
   search(words: string, runIds: string[], hits: number, signal: AbortSignal): Promise<Hit[]>;
   /** Runs that are under way, the one that began last first. */
   running(): Promise<Summary[]>;
@@ -108,12 +110,15 @@ export function served(base: string, script: string | null): Source {
     stats: (query, signal) => getJson<Statistics>(base, "api/stats", query, signal),
     groups: (query, signal) => getJson<GroupPage>(base, "api/groups", query, signal),
     facets: () => getJson<Facets>(base, "api/facets", { most: 100, max_runs: NEWEST }),
-    conversation: (runId, offset, limit, textLimit) =>
+    conversation: (runId, offset, limit, textLimit, index = false) =>
       getJson<Talk>(base, `${tracePath(runId)}/conversation`, {
         offset,
         limit,
         ...(textLimit === null ? {} : { text_limit: textLimit }),
+        ...(index ? { with_index: true } : {}),
       }),
+    findInRun: async (runId, find, signal) =>
+      (await getJson<{ found: number[] }>(base, `${tracePath(runId)}/conversation`, { limit: 0, find }, signal)).found,
     children: async (runId) =>
       (await getJson<Page>(base, `${tracePath(runId)}/children`, { limit: 1000 })).traces,
     running: async () => (await getJson<{ traces: Summary[] }>(base, "api/running")).traces,
@@ -157,10 +162,12 @@ export function embedded(blocks: Block[], script: string | null): Source {
     stats: (query) => ask("stats", query),
     groups: (query) => ask("groups", query),
     facets: () => ask("facets"),
-    conversation: (runId, offset, limit) => ask("conversation", runId, offset, limit),
+    conversation: (runId, offset, limit, textLimit, index = false) =>
+      ask("conversation", runId, offset, limit, textLimit, index),
+    findInRun: (runId, words) => ask("findInRun", runId, words),
     children: async (runId) => (await ask("children", runId)).traces,
     candidates: (runId) => ask("candidates", runId),
-    search: () => Promise.resolve([]),
+    search: (words, runIds, hits) => ask("search", words, runIds, hits),
     running: () => Promise.resolve([]),
     summary: async (runId) => (await ask("summary", runId)).traces[0] ?? null,
     about: () => Promise.resolve({ version: "", read_only: true, runs: blocks.length }),

@@ -14,8 +14,12 @@ export interface Trace {
   parent_run_id?: string | null;
   metadata?: JsonObject;
   steps: Step[];
+  parents?: Parents;
   [field: string]: unknown;
 }
+
+/** The step that each step stands inside of; null at the top. */
+export type Parents = (number | null)[];
 
 export interface Summary {
   run_id: string;
@@ -136,6 +140,8 @@ export interface Turn {
   completion_tokens?: number;
   /** How long the longest text was before it was cut. */
   cut?: number;
+  /** How many characters capture cut off: they are stored nowhere. */
+  not_kept?: number;
 }
 
 export interface Talk {
@@ -143,6 +149,12 @@ export interface Talk {
   total: number;
   offset: number;
   turns: Turn[];
+  /** Of all turns, if asked for: of which step each is, from 0. */
+  steps?: number[];
+  /** Which of all turns have an error. */
+  errors?: number[];
+  /** What capture did not keep. */
+  gaps?: { message: string };
 }
 
 /** One field of a step: the beginning of its text, and how long the whole is. */
@@ -164,7 +176,6 @@ export interface StepDetail {
   fields: Field[];
 }
 
-export type RowState = 0 | 1 | 2 | 3;
 
 /** Rows of two runs beside each other: step numbers, -1 for none. */
 export interface Comparison {

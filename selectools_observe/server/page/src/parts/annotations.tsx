@@ -7,7 +7,7 @@ import { exact } from "../format";
 import type { Said, Source } from "../source";
 import type { Annotation } from "../types";
 import { judged } from "./columns";
-import { seen } from "./highlight";
+import { seen } from "../unseen";
 import { keep, recall } from "./remembered";
 
 /** What `+` and `-` say. */
@@ -34,7 +34,7 @@ export function AnnotationChips({ of, onRemove }: ChipsProps) {
           <span class="sr">: </span> <bdi>{seen(judged(one))}</bdi>
           {one.note && <q>{seen(one.note)}</q>}
           {onRemove && (
-            <button type="button" class="quiet" aria-label={`Remove ${one.name}`} onClick={() => onRemove(one)}>
+            <button type="button" class="quiet" aria-label={`Remove ${seen(one.name)}`} onClick={() => onRemove(one)}>
               ×
             </button>
           )}
@@ -54,7 +54,7 @@ function moodOf({ label, score }: Annotation): string {
 }
 
 function aboutOf({ author, source, created_at: at }: Annotation): string {
-  return [author, source, at && exact(at)].filter(Boolean).join(", ");
+  return seen([author, source, at && exact(at)].filter(Boolean).join(", "));
 }
 
 export interface Annotator {

@@ -4,7 +4,7 @@ import { duration, moment, value } from "../format";
 import { write } from "../route";
 import type { Source } from "../source";
 import { Drop } from "./drop";
-import { seen } from "./highlight";
+import { seen } from "../unseen";
 import { useLoaded } from "./hooks";
 
 const WORDS: Record<string, string> = { input: "Same input", session: "Same session", user: "Same user" };
@@ -31,13 +31,13 @@ function Offered({ source, run, q }: Props) {
       )}
       {(groups ?? []).map((group) => (
         <section key={group.reason + group.key}>
-          <h3>{group.key ? `Same ${seen(group.key)}: ${seen(value(group.value, 40))}` : WORDS[group.reason]}</h3>
+          <h3>{group.key ? `Same ${seen(group.key)}: ${value(group.value, 40)}` : WORDS[group.reason]}</h3>
           <ul>
             {group.traces.map((one) => (
               <li key={one.run_id}>
                 <a href={write({ view: "compare", run, other: one.run_id })}>
                   <span>{moment(one.started_at ?? one.created_at)}</span>
-                  <bdi>{seen(value(one.output ?? one.name ?? one.run_id, 60))}</bdi>
+                  <bdi>{value(one.output ?? one.name ?? one.run_id, 60)}</bdi>
                   <span>{one.outcome === "ok" ? "" : seen(one.outcome ?? "")}</span>
                   <span>{duration(one.wall_ms ?? one.total_ms)}</span>
                 </a>

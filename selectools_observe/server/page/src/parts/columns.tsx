@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import { count, dollars, duration, exact, moment, short, value } from "../format";
 import type { Annotation, Summary } from "../types";
 import { Drop } from "./drop";
-import { seen } from "./highlight";
+import { seen } from "../unseen";
 import { keep, recall } from "./remembered";
 
 export interface Column {
@@ -19,7 +19,7 @@ export interface Column {
   cell: (run: Summary) => ComponentChildren;
 }
 
-const text = (of: string | null | undefined) => <bdi>{seen(value(of ?? "", 120))}</bdi>;
+const text = (of: string | null | undefined) => <bdi>{value(of ?? "", 120)}</bdi>;
 
 const FIXED: Column[] = [
   {
@@ -32,11 +32,11 @@ const FIXED: Column[] = [
     id: "text", head: "Input → output", width: "minmax(0, 2.4fr)", kind: "text",
     cell: (run) => (
       <>
-        <bdi>{seen(value(run.input ?? "", 90))}</bdi>
+        <bdi>{value(run.input ?? "", 90)}</bdi>
         {run.output && (
           <>
             {" "}
-            <i aria-hidden="true">→</i> <bdi class="output">{seen(value(run.output, 120))}</bdi>
+            <i aria-hidden="true">→</i> <bdi class="output">{value(run.output, 120)}</bdi>
           </>
         )}
       </>
@@ -78,7 +78,7 @@ export function judged(one: Annotation | undefined): string {
 function scoreColumn(name: string): Column {
   return {
     id: `score:${name}`, head: seen(name), sort: `score.${name}`, width: "minmax(60px, 0.5fr)", kind: "score extra",
-    title: (run) => run.annotations?.[name]?.note ?? "",
+    title: (run) => seen(run.annotations?.[name]?.note ?? ""),
     cell: (run) => text(judged(run.annotations?.[name])),
   };
 }
@@ -86,7 +86,7 @@ function scoreColumn(name: string): Column {
 function metadataColumn(key: string): Column {
   return {
     id: `meta:${key}`, head: seen(key), width: "minmax(60px, 0.7fr)", kind: "extra",
-    cell: (run) => (Object.hasOwn(run.metadata, key) ? <bdi>{seen(value(run.metadata[key], 60))}</bdi> : ""),
+    cell: (run) => (Object.hasOwn(run.metadata, key) ? <bdi>{value(run.metadata[key], 60)}</bdi> : ""),
   };
 }
 

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
-import { seen } from "./highlight";
+import { seen } from "../unseen";
 import { groupTerm, KEYS, metadataTerm, parse, termOf, withTerm, withOperators } from "../query";
 
 export interface Known {
@@ -127,10 +127,10 @@ function Menu(props: MenuProps) {
         }}
       >
         <option value="">{current ? `Any ${name.toLowerCase()}` : name}</option>
-        {current && !isListed && <option value={current}>{current}</option>}
+        {current && !isListed && <option value={current}>{seen(current)}</option>}
         {terms.map(([text, term]) => (
           <option value={term} key={term}>
-            {name === "Model" || name === "Tool" ? text : `${name}: ${text}`}
+            {name === "Model" || name === "Tool" ? seen(text) : `${name}: ${text}`}
           </option>
         ))}
       </select>

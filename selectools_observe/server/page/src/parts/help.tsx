@@ -16,6 +16,7 @@ const KEYBOARD: [string, string][] = [
   ["[ ]", "previous, next run of the list"],
   ["c", "compare this run with another, or the marked ones"],
   ["x", "mark a run; swap the two that are compared"],
+  ["Del", "delete the marked runs, once you say so"],
   ["+ - a", "good, bad, annotate: a run, or the step that is open"],
   ["n p f", "next, previous, first difference"],
   ["1 2 3", "runs, groups, statistics"],
@@ -28,7 +29,8 @@ export function Help({ dialog }: { dialog: Ref<HTMLDialogElement> }) {
     <dialog ref={dialog} class="help" aria-label="Help">
       <div class="both">
         <section>
-          <h2>Keys</h2>
+          {/* What is focused is scrolled to: the button to close it stands at the end. */}
+          <h2 tabIndex={-1} autofocus>Keys</h2>
           <dl>
             {KEYBOARD.map(([keys, about]) => (
               <div key={keys}>

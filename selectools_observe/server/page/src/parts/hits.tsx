@@ -3,11 +3,11 @@
 import type { Hit } from "../types";
 import type { Source } from "../source";
 import { useLoaded } from "./hooks";
-import { seen } from "./highlight";
+import { seen } from "../unseen";
 
 const HITS_OF_A_RUN = 3;
 /** Characters before the first mark. */
-const BEFORE = 16;
+const BEFORE = 8;
 
 /** By run id, of the runs that are in sight; empty while nothing is searched for. */
 export function useHits(source: Source, searches: string[], runs: string[]): ReadonlyMap<string, Hit> {

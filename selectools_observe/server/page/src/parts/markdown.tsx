@@ -6,13 +6,17 @@
 import { marked, type Token, type Tokens } from "marked";
 import type { ComponentChildren } from "preact";
 import { highlight, visible } from "./highlight";
+import { seen } from "../unseen";
 
 /** Longer texts are shown as they are: nobody reads them as markdown. */
-const LONGEST = 40_000;
+const LONGEST = 20_000;
+/** What pairing the emphasis of a text may cost: within a paragraph each mark is held against all others. */
+const MOST_PAIRS = 1_000_000;
+const PARAGRAPHS = /\n\s*\n|\n(?=\s*(?:[-*+]|\d+[.)]|#{1,6})\s)/;
 const DEEPEST = 12;
 
 export function Markdown({ text }: { text: string }) {
-  if (text.length > LONGEST) return <pre class="text">{visible(text)}</pre>;
+  if (text.length > LONGEST || emphasisPairs(text) > MOST_PAIRS) return <pre class="text">{visible(text)}</pre>;
   let tokens: Token[];
   try {
     tokens = marked.lexer(text, { gfm: true, breaks: true });
@@ -20,6 +24,10 @@ export function Markdown({ text }: { text: string }) {
     return <pre class="text">{visible(text)}</pre>;
   }
   return <div class="markdown">{drawn(tokens, 0)}</div>;
+}
+
+function emphasisPairs(text: string): number {
+  return text.split(PARAGRAPHS).reduce((all, one) => all + (one.match(/[*_~`[!]+/g)?.length ?? 0) ** 2, 0);
 }
 
 function drawn(tokens: Token[] | undefined, depth: number): ComponentChildren {
@@ -103,7 +111,7 @@ function tabled(table: Tokens.Table, depth: number): ComponentChildren {
 function linked(link: Tokens.Link, inner: ComponentChildren): ComponentChildren {
   if (!/^(https?:|mailto:)/i.test(link.href)) return <span>{inner}</span>;
   return (
-    <a href={link.href} title={link.href} target="_blank" rel="noreferrer noopener nofollow">
+    <a href={link.href} title={seen(link.href)} target="_blank" rel="noreferrer noopener nofollow">
       {inner}
     </a>
   );

@@ -3,26 +3,42 @@
 import { useRef, useState } from "preact/hooks";
 import { asPageError } from "../errors";
 import { plural } from "../format";
-import { go } from "../route";
+import { go, type Route } from "../route";
 import type { Source } from "../source";
+import { useKeys } from "./hooks";
 
 interface Props {
   source: Source;
   marked: string[];
+  q: string;
   readOnly: boolean;
   onAnnotate: () => void;
   onClear: () => void;
   onDeleted: () => void;
 }
 
-export function compareRuns([run, other, ...more]: string[]): void {
-  if (run !== undefined && other !== undefined) go({ view: "compare", run, other, more });
+let kept: ReadonlySet<string> = new Set();
+
+/** The runs that are marked in the list; whoever comes back to it finds them so. */
+export function useMarks(): [ReadonlySet<string>, (marks: ReadonlySet<string>) => void] {
+  const [marks, setMarks] = useState(kept);
+  return [marks, (next) => setMarks((kept = next))];
 }
 
-export function Marked({ source, marked, readOnly, onAnnotate, onClear, onDeleted }: Props) {
+export function compareRuns([run, other, ...more]: string[], q: string): void {
+  if (run !== undefined && other !== undefined) go({ view: "compare", run, other, more, q });
+}
+
+/** Where a comparison leads back to: the list in which both were marked, or the run. */
+export function beforeComparing({ run, other, q }: Route): Partial<Route> {
+  return kept.has(run) && kept.has(other) ? { view: "runs", q } : { view: "run", run, q };
+}
+
+export function Marked({ source, marked, q, readOnly, onAnnotate, onClear, onDeleted }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState("");
+  useKeys({ Delete: () => !readOnly && dialog.current?.showModal() });
   const work = async (what: string, each: (run: string) => Promise<void>) => {
     setProblem("");
     let done = 0;
@@ -52,7 +68,7 @@ export function Marked({ source, marked, readOnly, onAnnotate, onClear, onDelete
   return (
     <div class="marked" role="region" aria-label="Marked runs">
       <b role="status">{busy || `${plural(marked.length, "run")} marked`}</b>
-      <button type="button" disabled={marked.length < 2} onClick={() => compareRuns(marked)}>
+      <button type="button" disabled={marked.length < 2} onClick={() => compareRuns(marked, q)}>
         Compare <kbd>c</kbd>
       </button>
       <button type="button" onClick={() => void download()}>
@@ -64,7 +80,7 @@ export function Marked({ source, marked, readOnly, onAnnotate, onClear, onDelete
             Annotate <kbd>a</kbd>
           </button>
           <button type="button" class="bad" onClick={() => dialog.current?.showModal()}>
-            Delete…
+            Delete… <kbd>Del</kbd>
           </button>
         </>
       )}

@@ -5,7 +5,6 @@ import { duration, plural, value } from "../format";
 import { write } from "../route";
 import type { Source } from "../source";
 import type { Summary } from "../types";
-import { seen } from "./highlight";
 
 const LOOK_MS = 2_000;
 const MOST = 8;
@@ -37,7 +36,7 @@ export function Running({ source, following }: { source: Source; following: bool
       {runs.slice(0, MOST).map((run) => (
         <li key={run.run_id}>
           <a href={write({ view: "run", run: run.run_id })}>
-            <i aria-hidden="true" /> {value(seen(run.name || run.run_id), 40)}
+            <i aria-hidden="true" /> {value(run.name || run.run_id, 40)}
           </a>{" "}
           <small>
             {plural(run.steps, "step")}

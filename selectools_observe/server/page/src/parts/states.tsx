@@ -1,7 +1,7 @@
 /** What is said when there is nothing to show, or something went wrong. */
 
 import type { PageError } from "../errors";
-import { seen } from "./highlight";
+import { seen } from "../unseen";
 
 interface ProblemProps {
   problem: PageError;

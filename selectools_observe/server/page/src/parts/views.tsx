@@ -1,6 +1,7 @@
 /** Views of the list that this browser keeps: a filter, an order and columns under a name. */
 
 import { useState } from "preact/hooks";
+import { value } from "../format";
 import { go, write, type Route } from "../route";
 import { Drop } from "./drop";
 import { keep, recall } from "./remembered";
@@ -44,9 +45,9 @@ function Kept({ route, close }: { route: Route; close: () => void }) {
                   close();
                 }}
               >
-                <b>{view.name}</b> <code>{view.q}</code>
+                <b>{value(view.name)}</b> <code>{value(view.q, 120)}</code>
               </a>
-              <button type="button" class="quiet" aria-label={`Forget ${view.name}`} onClick={() => change(views.filter((one) => one !== view))}>
+              <button type="button" class="quiet" aria-label={`Forget ${value(view.name)}`} onClick={() => change(views.filter((one) => one !== view))}>
                 ×
               </button>
             </li>

@@ -4,7 +4,7 @@ import type { Ref } from "preact";
 import { count, duration } from "../format";
 import { familyOf } from "../kinds";
 import type { Outline } from "../types";
-import { seen } from "./highlight";
+import { seen } from "../unseen";
 import { Virtual, type Scroller } from "./virtual";
 
 interface Props {
@@ -134,6 +134,13 @@ function StepRow({ outline, row, place, chosen, folded, start, length, onChoose,
       </span>
     </div>
   );
+}
+
+/** The row of each step. */
+export function rowsOfSteps(outline: Outline): Int32Array {
+  const rows = new Int32Array(outline.count);
+  outline.step.forEach((step, row) => (rows[step] = row));
+  return rows;
 }
 
 /** The rows that are not inside a folded one. */

@@ -11,6 +11,11 @@ const COMPARED = [
   "type", "tool_name", "tool_args", "tool_result", "model", "input", "output", "reasoning", "error",
   "node_name", "step_number", "interrupt_key", "from_node", "to_node", "children",
 ];
+// What only `step_contents.py` of the package says at length: a summary counts where it is all there is, and
+// fields of other programs count by their own names.
+const CONTENT = ["tool_args", "tool_result", "input", "output", "reasoning", "error", "children"];
+const OF_CAPTURE = new Set([...COMPARED, "summary", "otel", "cost_estimate"]);
+const OF_THE_RUN = /(?:^|[._-])(?:id|ids|uuid|time|timestamp|at|date|duration|latency)$/i;
 const KIND = ["type", "tool_name", "node_name", "from_node", "to_node"];
 const LONGEST_TO_MARK = 20_000;
 const MOST_CELLS = 500_000;
@@ -20,8 +25,7 @@ type Place = [number, number];
 
 /** Steps as `contentsOf` gives them. */
 export function compareSteps(left: Step[], right: Step[]): Omit<Comparison, "runFields" | "deltas"> {
-  const ours = left.map((step) => contentOf(step, COMPARED));
-  const theirs = right.map((step) => contentOf(step, COMPARED));
+  const [ours, theirs] = [left, right].map((steps) => steps.map((step) => JSON.stringify(ordered(step)))) as [string[], string[]];
   const places = aligned(left, right, ours, theirs);
   return rowsOf(places, ([one, other]) => {
     if (one < 0) return 3;
@@ -49,6 +53,11 @@ export function contentsOf(steps: Step[], turns: Turn[]): Step[] {
       const messages = isSaid ? said[at]![name] : [];
       const value = isSaid && messages.length ? messages : isSaid && step.type !== "tool_execution" ? null : decoded(step[name]);
       if (value !== null) content[name] = value;
+    }
+    if (step.summary && !CONTENT.some((name) => Object.hasOwn(content, name))) content.summary = step.summary;
+    for (const [name, value] of Object.entries(step)) {
+      if (OF_CAPTURE.has(name) || OF_THE_RUN.test(name) || typeof value === "number" || value === null) continue;
+      content[name] = decoded(value);
     }
     return content;
   });
@@ -234,7 +243,7 @@ export function differencesOf(left: Step, right: Step): Difference[] {
       found.push({ field, path, ...(one === undefined ? {} : { left: one }), ...(other === undefined ? {} : { right: other }) });
     }
   };
-  for (const name of COMPARED) between(name, "", left[name], right[name]);
+  for (const name of new Set([...COMPARED, ...Object.keys(left), ...Object.keys(right)])) between(name, "", left[name], right[name]);
   return found;
 }
 

@@ -21,8 +21,8 @@ export interface Facts {
 export interface Block {
   summary: Summary & Facts;
   trace: string;
-  /** The turns of its conversation, as JSON. */
-  talk: string;
+  /** The turns of its conversation, and how its steps nest, as JSON. */
+  reading: string;
 }
 
 export class Embedded {

@@ -135,9 +135,9 @@ function tokensOfText(text: string): Token[] {
 function keyed({ key, sign, value: given, failed: mark }: Record<string, string>): Token {
   const quoted = given!.startsWith('"');
   let [value, failed] = [given!, mark];
-  const found = quoted || failed !== undefined ? null : /^(.*)!(error|failed)$/s.exec(value);
-  if (found) [value, failed] = [found[1]!, `!${found[2]}`];
-  if (failed !== undefined && failed !== "!error" && failed !== "!failed") throw new Error(`${failed} is not known here: write !error`);
+  const found = quoted || failed !== undefined ? null : /^(.*)(!(?:er+o*r[\p{L}\p{N}_]*|fail[\p{L}\p{N}_]*))$/sui.exec(value);
+  if (found) [value, failed] = [found[1]!, found[2]];
+  if (failed !== undefined && failed !== "!error" && failed !== "!failed") throw new Error(`${failed} is not known here: write !error, or quote the whole value`);
   if (quoted) value = unquoted(value);
   return { kind: "key", text: "", key: key!.replace(/^"|"$/g, ""), sign: sign!, value, quoted, failed: failed !== undefined };
 }
@@ -183,7 +183,7 @@ function compared(token: Token, wordsOf: WordsOf, now: number): Holds {
   if (isComparison) {
     if (metadata === undefined && OWN_KEYS.includes(key)) throw new Error(`${token.key} cannot be compared: write ${token.key}:value`);
     const name = metadata ?? token.key;
-    const number = numberOf(name, token.value);
+    const number = numberOf(name, token.value, nearest(name, [...Object.keys(NUMBER_KEYS), ...Object.keys(TIME_KEYS)]));
     return bound((run) => (typeof own(run.metadata, name) === "number" ? (run.metadata[name] as number) : null), sign, number);
   }
   if (Object.hasOwn(STEP_KEYS, key)) {
@@ -219,8 +219,9 @@ function withUnit(text: string, kind: "time" | "count" | "dollars"): number {
   return Number(found[1]) * unit;
 }
 
-function numberOf(key: string, text: string): number {
-  if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(text)) throw new Error(`${key} is compared with a number, not with '${text}'`);
+function numberOf(key: string, text: string, near: string | null = null): number {
+  const hint = near === null ? "" : `: did you mean '${near}'?`;
+  if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(text)) throw new Error(`${key} is compared with a number, not with '${text}'${hint}`);
   return Number(text);
 }
 
@@ -334,7 +335,7 @@ function metadataIs(key: string, { value, quoted }: Token): Holds {
 }
 
 const ALONE = "\\p{Script=Thai}\\p{Script=Lao}\\p{Script=Myanmar}\\p{Script=Khmer}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Han}\\p{Extended_Pictographic}";
-const WORD = new RegExp(`(?![0-9])[${ALONE}]|(?:(?!(?![0-9])[${ALONE}])[\\p{L}\\p{N}\\p{M}])+`, "gu");
+export const WORD = new RegExp(`(?![0-9])[${ALONE}]|(?:(?!(?![0-9])[${ALONE}])[\\p{L}\\p{N}\\p{M}])+`, "gu");
 const PLAIN: Record<string, string> = { ø: "o", ł: "l", đ: "d", ħ: "h", ŧ: "t", æ: "ae", œ: "oe", ı: "i", ð: "d", ß: "ss" };
 
 /** The words of a text, small and without accents, a space around each. */
@@ -352,6 +353,15 @@ export function joined(text: string): string {
 export const textCondition = contains;
 
 function contains(text: string, wordsOf: WordsOf): Holds {
+  const patterns = patternsOf(text);
+  return (run) => {
+    const words = wordsOf(run);
+    return patterns.every((pattern) => words.includes(pattern));
+  };
+}
+
+/** What each term of a query is in joined words: with a space behind it, its last word is whole. */
+export function patternsOf(text: string): string[] {
   const patterns: string[] = [];
   for (const [whole, phrase] of text.matchAll(/"([^"]*)(?:"|$)|[^\s"]+/g)) {
     const words = joined(phrase ?? whole);
@@ -359,10 +369,7 @@ function contains(text: string, wordsOf: WordsOf): Holds {
     if (words.trim()) patterns.push(isBare ? words.trimEnd() : words);
   }
   if (!patterns.length) throw new Error(`no word to search for: '${text}'`);
-  return (run) => {
-    const words = wordsOf(run);
-    return patterns.every((pattern) => words.includes(pattern));
-  };
+  return patterns;
 }
 
 // Of messages, what only programs read.
@@ -372,19 +379,35 @@ const NOT_SAID = new Set([
 ]);
 const STEP_FIELDS = ["summary", "reasoning", "tool_name", "tool_args", "tool_result", "error", "input", "output"];
 
-/** The words of all texts of a run that a person can read. */
-export function wordsOfTrace(trace: { steps: Record<string, unknown>[]; [field: string]: unknown }): string {
-  const texts: string[] = [];
-  const take = (value: unknown, isMessage: boolean, numbers: boolean): void => {
-    if (typeof value === "string") texts.push(value);
-    else if (numbers && typeof value === "number") texts.push(String(value));
-    else if (Array.isArray(value)) value.forEach((one) => take(one, isMessage, numbers));
+type Stored = { steps: Record<string, unknown>[]; [field: string]: unknown };
+
+/** A text of a run, and where it stands: the number of the step, from 1, or null. */
+export interface FieldText {
+  step: number | null;
+  field: string;
+  text: string;
+}
+
+/** All texts of a run that a person can read. */
+export function textsOfTrace(trace: Stored): FieldText[] {
+  const found: FieldText[] = [];
+  const take = (step: number | null, field: string, value: unknown, numbers = true): void => {
+    const isMessage = field === "input" || field === "output";
+    if (typeof value === "string") found.push({ step, field, text: value });
+    else if (numbers && typeof value === "number") found.push({ step, field, text: String(value) });
+    else if (Array.isArray(value)) value.forEach((one) => take(step, field, one, numbers));
     else if (value && typeof value === "object")
-      for (const [key, one] of Object.entries(value)) if (!isMessage || !NOT_SAID.has(key)) take(one, isMessage, numbers);
+      for (const [key, one] of Object.entries(value)) if (!isMessage || !NOT_SAID.has(key)) take(step, field, one, numbers);
   };
-  for (const name of ["name", "input", "output"]) take(trace[name] ?? (trace.extra as Record<string, unknown>)?.[name], name !== "name", true);
-  for (const value of Object.values(trace.metadata ?? {})) take(value, false, false);
-  for (const step of trace.steps)
-    for (const name of STEP_FIELDS) take(step[name] ?? (step.extra as Record<string, unknown>)?.[name], name === "input" || name === "output", true);
-  return texts.map(joined).join("|");
+  for (const name of ["name", "input", "output"]) take(null, name, trace[name] ?? (trace.extra as Record<string, unknown>)?.[name]);
+  for (const [key, value] of Object.entries(trace.metadata ?? {})) take(null, `metadata.${key}`, value, false);
+  trace.steps.forEach((step, at) => {
+    for (const name of STEP_FIELDS) take(at + 1, name, step[name] ?? (step.extra as Record<string, unknown>)?.[name]);
+  });
+  return found;
+}
+
+/** The words of all of them. */
+export function wordsOfTrace(trace: Stored): string {
+  return textsOfTrace(trace).map(({ text }) => joined(text)).join("|");
 }

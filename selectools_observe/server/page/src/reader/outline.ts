@@ -1,12 +1,13 @@
 /** From a run to its rows: which step stands inside which, and when each began. */
 
-import type { Json, JsonObject, Outline, Step, Totals, Trace } from "../types";
+import type { Json, JsonObject, Outline, Parents, Step, Totals, Trace } from "../types";
 
 const LONGEST_LABEL = 160;
 
-export function outlineOf(trace: Trace, characters: number): Outline {
+/** The parents are the steps that each one stands inside of, as the package finds them. */
+export function outlineOf(trace: Trace, characters: number, parents: Parents): Outline {
   const steps = trace.steps;
-  const rows = rowsOf(parentsOf(steps));
+  const rows = rowsOf(steps, parents);
   const begins = beginningsOf(trace);
   const started = startOf(trace, begins);
   const start = Float64Array.from(rows.step, (index) => {
@@ -121,104 +122,10 @@ function routing(step: Step): string | undefined {
   return from || to ? `${String(from ?? "?")} → ${String(to ?? "?")}` : undefined;
 }
 
-interface Open {
-  index: number;
-  node: string | null;
-  branches: Set<string>;
-}
-
-/** The step that each step stands inside, or -1. */
-export function parentsOf(steps: Step[]): Int32Array {
-  const parents = new Int32Array(steps.length).fill(-1);
-  const bySpan = spanIndex(steps);
-  const open: Open[] = [];
-  steps.forEach((step, index) => {
-    const type = typeOf(step);
-    const named = bySpan?.get(spanOf(step)?.parent ?? "") ?? outerStep(step, index);
-    parents[index] = named !== undefined && named !== index ? named : groupOf(open, step, type);
-    if (type === "graph_node_start" || type === "graph_parallel_start") {
-      open.push({ index, node: textOrNull(step.node_name), branches: branchesOf(step) });
-    } else if (type === "graph_node_end") {
-      close(open, (group) => group.node === textOrNull(step.node_name));
-    } else if (type === "graph_parallel_end") {
-      close(open, (group) => group.branches.size > 0 || group.node === textOrNull(step.node_name));
-    }
-  });
-  if (bySpan) breakCycles(parents);
-  return parents;
-}
-
-/** Where spans are named, the names say what stands inside what. */
-function spanIndex(steps: Step[]): Map<string, number> | null {
-  const found = new Map<string, number>();
-  steps.forEach((step, index) => {
-    const span = spanOf(step);
-    if (span && !span.isEnd) found.set(span.id, index);
-  });
-  return found.size ? found : null;
-}
-
-/** The step that the recorder says this one happened in: its number, from 1. */
-function outerStep(step: Step, index: number): number | undefined {
-  const number = step.parent_step;
-  return typeof number === "number" && Number.isInteger(number) && number > 0 && number <= index
-    ? number - 1
-    : undefined;
-}
-
-/** What the OpenTelemetry and OpenAI Agents integrations keep of a step's span. */
-function spanOf(step: Step): { id: string; parent: string | null; isEnd: boolean } | null {
-  for (const kept of [step.otel, step.openai]) {
-    if (!isObject(kept) || typeof kept.span_id !== "string") continue;
-    const isEnd = kept.end === true;
-    // An end stands inside its start.
-    const parent = isEnd ? kept.span_id : (kept.parent_span_id ?? kept.parent_id);
-    return { id: kept.span_id, parent: typeof parent === "string" ? parent : null, isEnd };
-  }
-  return null;
-}
-
-function groupOf(open: Open[], step: Step, type: string): number {
-  const node = textOrNull(step.node_name);
-  if (node !== null) {
-    for (let at = open.length - 1; at >= 0; at--) {
-      const group = open[at]!;
-      const inside = type === "graph_node_start" ? group.branches.has(node) : group.node === node;
-      if (inside) return group.index;
-    }
-  }
-  return open.at(-1)?.index ?? -1;
-}
-
-function close(open: Open[], isIt: (group: Open) => boolean): void {
-  const at = open.findLastIndex(isIt);
-  if (at >= 0) open.splice(at, 1);
-}
-
-function branchesOf(step: Step): Set<string> {
-  return new Set(Array.isArray(step.children) ? step.children.map(String) : []);
-}
-
-function textOrNull(value: Json | undefined): string | null {
-  return typeof value === "string" ? value : null;
-}
-
-/** A span that names itself as its own ancestor stands at the top. */
-function breakCycles(parents: Int32Array): void {
-  const seen = new Int32Array(parents.length).fill(-1);
-  for (let first = 0; first < parents.length; first++) {
-    for (let at = first; at >= 0 && seen[at]! < 0; at = parents[at]!) {
-      seen[at] = first;
-      const next = parents[at]!;
-      if (next >= 0 && seen[next] === first) parents[at] = -1;
-    }
-  }
-}
-
-function rowsOf(parents: Int32Array): { step: number[]; depth: number[]; beyond: number[] } {
+function rowsOf(steps: Step[], parents: Parents): { step: number[]; depth: number[]; beyond: number[] } {
   const children: number[][] = [];
   const tops: number[] = [];
-  parents.forEach((parent, index) => (parent < 0 ? tops : (children[parent] ??= [])).push(index));
+  steps.forEach((_, index) => (parents[index] == null ? tops : (children[parents[index]] ??= [])).push(index));
   const step: number[] = [];
   const depth: number[] = [];
   const beyond: number[] = [];

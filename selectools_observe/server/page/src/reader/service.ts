@@ -1,6 +1,6 @@
 /** What the views ask of runs. It runs in a worker, so that no run is too large to be opened. */
 
-import type { Candidates, Comparison, FieldDifference, Outline, RunTable, Step, StepDetail, Talk, Turn } from "../types";
+import type { Candidates, Comparison, FieldDifference, Hit, Outline, Parents, RunTable, Step, StepDetail, Talk } from "../types";
 import {
   compareSteps,
   comparisonOf,
@@ -15,8 +15,17 @@ import {
 import { detailOf, textOf } from "./details";
 import { Embedded, type Block } from "./embedded";
 import { outlineOf } from "./outline";
+import { hitsIn } from "./snippets";
+import { isError, says, shortened, turnsThat } from "./turns";
 import { EmbeddedTraces, ServedTraces, type Traces } from "./traces";
 import { getJson, type Query } from "../http";
+
+/** What the package found out about a run when it wrote the file. */
+interface Reading extends Pick<Talk, "turns" | "gaps"> {
+  parents: Parents;
+}
+
+const NOTHING = '{"turns": [], "parents": []}';
 
 /** Which text: a field of a step, a step as JSON, or a run as JSON. */
 export interface TextName {
@@ -33,18 +42,20 @@ export interface Piece {
 
 export class Reader {
   private latest: { name: string; text: Promise<string> } | null = null;
+  private reading: { runId: string; found: Reading } | null = null;
 
   constructor(
     private readonly traces: Traces,
     private readonly embedded: Embedded | null,
     private readonly base: string,
-    private readonly talks: Map<string, string> | null = null,
+    private readonly readings: Map<string, string> | null = null,
   ) {}
 
   async outline(runId: string): Promise<Outline> {
     const opened = await this.traces.refresh(runId);
     this.latest = null;
-    return outlineOf(opened.trace, opened.characters);
+    const parents = this.embedded ? this.readingOf(runId).parents : opened.trace.parents;
+    return outlineOf(opened.trace, opened.characters, parents ?? []);
   }
 
   async detail(runId: string, index: number): Promise<StepDetail> {
@@ -125,9 +136,30 @@ export class Reader {
     return this.embedded!.list({ parent_run_id: runId, limit: 1000 });
   }
 
-  conversation(runId: string, offset: number, limit: number): Talk {
-    const turns = JSON.parse(this.talks?.get(runId) ?? "[]") as Turn[];
-    return { run_id: runId, total: turns.length, offset, turns: turns.slice(offset, offset + limit) };
+  conversation(runId: string, offset: number, limit: number, textLimit: number | null, index: boolean): Talk {
+    const { turns, gaps } = this.readingOf(runId);
+    const some = turns.slice(offset, offset + limit);
+    const shown = textLimit === null ? some : some.map((turn) => shortened(turn, textLimit));
+    const talk = { run_id: runId, total: turns.length, offset, turns: shown };
+    if (!index) return talk;
+    return { ...talk, steps: turns.map(({ step }) => step), errors: turnsThat(turns, isError), gaps };
+  }
+
+  search(words: string, runIds: string[], hits: number): Hit[] {
+    return runIds.flatMap((runId) => hitsIn(this.traces.stored!(runId), words, hits));
+  }
+
+  findInRun(runId: string, words: string): number[] {
+    return turnsThat(this.readingOf(runId).turns, (turn) => says(turn, words.toLowerCase()));
+  }
+
+  /** What the file says of a run beside its steps; that of the run that was asked for last is kept. */
+  private readingOf(runId: string): Reading {
+    if (this.reading?.runId !== runId) {
+      const text = this.readings?.get(runId) ?? NOTHING;
+      this.reading = { runId, found: JSON.parse(text) as Reading };
+    }
+    return this.reading.found;
   }
 
   summary(runId: string) {
@@ -135,7 +167,7 @@ export class Reader {
   }
 
   private async contents(runId: string): Promise<Step[]> {
-    return contentsOf((await this.traces.full(runId)).steps, this.conversation(runId, 0, Infinity).turns);
+    return contentsOf((await this.traces.full(runId)).steps, this.readingOf(runId).turns);
   }
 
   private async pairs(outlines: [Outline, Outline]): Promise<Comparison> {
@@ -160,6 +192,6 @@ export class Reader {
 export function makeReader(base: string, blocks: Block[] | null): Reader {
   if (!blocks) return new Reader(new ServedTraces(base), null, base);
   const traces = new EmbeddedTraces(new Map(blocks.map((block) => [block.summary.run_id, block.trace])));
-  const talks = new Map(blocks.map((block) => [block.summary.run_id, block.talk]));
-  return new Reader(traces, new Embedded(blocks, traces), base, talks);
+  const readings = new Map(blocks.map((block) => [block.summary.run_id, block.reading]));
+  return new Reader(traces, new Embedded(blocks, traces), base, readings);
 }

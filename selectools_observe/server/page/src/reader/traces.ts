@@ -1,11 +1,17 @@
 /** Runs that are open: fetched from the service, or cut out of the file the page is written in. */
 
 import { PageError } from "../errors";
-import { getJson, tracePath } from "../http";
+import { getJson, getText, tracePath } from "../http";
 import type { Step, Trace } from "../types";
 
-/** Longer texts stay with the service until somebody looks at the step. */
-const TEXT_LIMIT = 8_000;
+/** What the outline of a run says of its steps; the rest stays with the service until somebody looks at a step. */
+const OUTLINED = [
+  "type", "timestamp", "duration_ms", "model", "tool_name", "node_name", "from_node", "to_node", "step_number",
+  "prompt_tokens", "completion_tokens", "cost_usd", "cost_estimate", "summary", "error",
+].join(",");
+const TEXT_LIMIT = 1_000;
+/** A larger run is no text that a browser can show. */
+const MOST_BYTES = 200e6;
 const KEPT = 6;
 
 export interface OpenTrace {
@@ -23,6 +29,8 @@ export interface Traces {
   step(runId: string, index: number): Promise<Step>;
   /** The whole run, with nothing cut. */
   full(runId: string): Promise<Trace>;
+  /** The run as a file has it, without keeping it. */
+  stored?(runId: string): Trace;
 }
 
 abstract class Kept implements Traces {
@@ -58,19 +66,22 @@ export class ServedTraces extends Kept {
 
   async step(runId: string, index: number): Promise<Step> {
     const opened = await this.open(runId);
-    const step = stepAt(opened, index);
-    if (step.cut === undefined) return step;
+    stepAt(opened, index);
+    const known = opened.whole.get(index);
+    if (known) return known;
     const whole = await getJson<Step>(this.base, `${tracePath(runId)}/steps/${index}`);
     opened.whole.set(index, whole);
     return whole;
   }
 
   async full(runId: string): Promise<Trace> {
-    return checked(await getJson<Trace>(this.base, tracePath(runId)));
+    const text = await getText(this.base, tracePath(runId), MOST_BYTES);
+    if (text !== null) return checked(JSON.parse(text) as Trace);
+    throw new PageError("refused", `This run is more than ${MOST_BYTES / 1e6} MB of JSON: export it with the command.`);
   }
 
   protected async fetch(runId: string): Promise<OpenTrace> {
-    const query = { text_limit: TEXT_LIMIT };
+    const query = { text_limit: TEXT_LIMIT, step_fields: OUTLINED, with_parents: true };
     const trace = checked(await getJson<Trace>(this.base, tracePath(runId), query));
     return { trace, characters: 0, whole: new Map(), raw: null };
   }
@@ -93,7 +104,6 @@ export class EmbeddedTraces extends Kept {
     return (await this.open(runId)).trace;
   }
 
-  /** The run as the file has it, without keeping it. */
   stored(runId: string): Trace {
     return checked(JSON.parse(this.texts.get(runId) ?? "{}") as Trace);
   }

@@ -2,10 +2,13 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import { visible, seen } from "../parts/highlight";
+import { visible } from "../parts/highlight";
+import { seen } from "../unseen";
 import { useKeys, useLoaded } from "../parts/hooks";
+import { beforeComparing } from "../parts/marked";
 import { Problem, Waiting } from "../parts/states";
 import { Virtual, type Scroller } from "../parts/virtual";
+import { rowsOfSteps } from "../parts/waterfall";
 import { count, dollars, duration, plural, value } from "../format";
 import { familyOf } from "../kinds";
 import { go, write, type Route } from "../route";
@@ -23,7 +26,7 @@ export function Compare({ source, route }: { source: Source; route: Route }) {
 
 function Two({ source, route, run, other }: { source: Source; route: Route; run: string; other: string }) {
   const { value: found, problem } = useLoaded(() => source.ask("compare", run, other), [source, run, other]);
-  useKeys({ Escape: () => (route.step ? go({ ...route, step: null }) : go({ view: "run", run })) });
+  useKeys({ Escape: () => (route.step ? go({ ...route, step: null }) : go(beforeComparing(route))) });
   if (problem) return <Problem problem={problem} whole />;
   if (!found || found[0].run_id !== run || found[1].run_id !== other) {
     return <Waiting whole>Comparing…</Waiting>;
@@ -39,7 +42,7 @@ interface Props {
 
 function Compared({ source, route, found: [left, right, comparison] }: Props) {
   const scroller = useRef<Scroller>(null);
-  const places = useMemo(() => [rowsOf(left), rowsOf(right)] as const, [left, right]);
+  const places = useMemo(() => [rowsOfSteps(left), rowsOfSteps(right)] as const, [left, right]);
   const { state, first } = comparison;
   const rows = state.length;
   const at = route.step && route.step <= rows ? route.step - 1 : -1;
@@ -69,11 +72,12 @@ function Compared({ source, route, found: [left, right, comparison] }: Props) {
     x: () => go({ ...route, run: route.other, other: route.run, step: null }),
   });
   const [same, changed, gone, come] = comparison.counts;
+  const back = beforeComparing(route);
   return (
     <main class={at >= 0 ? "compare with-panel" : "compare"}>
       <header class="about">
         <div class="title">
-          <a class="back" href={write({ view: "run", run: route.run })}>Run</a>
+          <a class="back" href={write(back)}>{back.view === "run" ? "Run" : "Runs"}</a>
           <h1>Compare</h1>
           <div class="actions">
             <button type="button" class="quiet" onClick={() => go({ ...route, run: route.other, other: route.run, step: null })}>
@@ -145,12 +149,6 @@ function Compared({ source, route, found: [left, right, comparison] }: Props) {
       </div>
     </main>
   );
-}
-
-function rowsOf(outline: Outline): Int32Array {
-  const places = new Int32Array(outline.count);
-  outline.step.forEach((step, row) => (places[step] = row));
-  return places;
 }
 
 const LABELS: Record<string, string> = {
@@ -230,7 +228,8 @@ function Table({ source, route }: { source: Source; route: Route }) {
               <td />
               {rows.map(({ summary }, at) => (
                 <th scope="col" key={summary.run_id}>
-                  <a href={write({ view: "run", run: summary.run_id })}>{value(seen(summary.run_id), 28)}</a>
+                  <a href={write({ view: "run", run: summary.run_id })}>{value(summary.name || summary.run_id, 28)}</a>
+                  {summary.name && <small>{value(summary.run_id, 28)}</small>}
                   {at > 0 && (
                     <a class="button quiet" href={write({ view: "compare", run: first.summary.run_id, other: summary.run_id })}>
                       Compare with the first
@@ -261,8 +260,8 @@ function Table({ source, route }: { source: Source; route: Route }) {
             {line("Steps that differ", rows.map((row) => count(row.differing_steps)))}
             {table.metadata.map((key) =>
               line(
-                value(seen(key), 30),
-                rows.map(({ summary }) => (Object.hasOwn(summary.metadata, key) ? seen(value(summary.metadata[key], 40)) : "-")),
+                value(key, 30),
+                rows.map(({ summary }) => (Object.hasOwn(summary.metadata, key) ? value(summary.metadata[key], 40) : "-")),
                 `metadata ${key}`,
               ),
             )}
@@ -280,8 +279,8 @@ function Side({ outline, name }: { outline: Outline; name: string }) {
   return (
     <p>
       <b>{name}</b>{" "}
-      <a href={write({ view: "run", run: outline.run_id })}>{value(seen(outline.run_id), 60)}</a>
-      {outline.name && <small>{value(seen(outline.name), 60)}</small>}
+      <a href={write({ view: "run", run: outline.run_id })}>{value(outline.run_id, 60)}</a>
+      {outline.name && <small>{value(outline.name, 60)}</small>}
       {totals.errors > 0 && <b class="bad">{plural(totals.errors, "error")}</b>}
     </p>
   );
@@ -296,12 +295,12 @@ function MetadataDifferences({ left, right }: { left: Outline; right: Outline })
   const differing = keys.filter((key) => text(left, key) !== text(right, key)).slice(0, MOST_KEYS);
   if (!differing.length) return null;
   const told = (outline: Outline, key: string) =>
-    Object.hasOwn(outline.metadata, key) ? seen(value(outline.metadata[key], 40)) : "none";
+    Object.hasOwn(outline.metadata, key) ? value(outline.metadata[key], 40) : "none";
   return (
     <ul class="chips" aria-label="Metadata that differs">
       {differing.map((key) => (
         <li class="pair" key={key}>
-          <i>{value(seen(key), 30)}</i> <del>{told(left, key)}</del> <ins>{told(right, key)}</ins>
+          <i>{value(key, 30)}</i> <del>{told(left, key)}</del> <ins>{told(right, key)}</ins>
         </li>
       ))}
     </ul>
@@ -309,7 +308,7 @@ function MetadataDifferences({ left, right }: { left: Outline; right: Outline })
 }
 
 function Cell({ outline, row, isFirst }: { outline: Outline; row: number; isFirst?: boolean }) {
-  const mark = isFirst && <b class="first-mark">first difference</b>;
+  const mark = isFirst && <b class="first-mark">first<span class="narrows"> difference</span></b>;
   if (row < 0) {
     return (
       <span role="gridcell" class="cell none">

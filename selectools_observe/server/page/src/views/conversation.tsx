@@ -3,98 +3,77 @@
 import { Fragment, type ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Code, looksLikeDiff, Markdown } from "../parts/markdown";
-import { seen, highlight, visible } from "../parts/highlight";
-import { useKeys, useLater } from "../parts/hooks";
-import { Problem } from "../parts/states";
-import { asPageError, type PageError } from "../errors";
+import { highlight, visible } from "../parts/highlight";
+import { seen } from "../unseen";
+import { useKeys, useLater, useLoaded } from "../parts/hooks";
+import { LongText } from "../parts/longtext";
+import { Stretches, type Target } from "../parts/stretches";
+import { says } from "../reader/turns";
+import { asPageError } from "../errors";
 import { count, dollars, duration, exact, plural, short, size, value } from "../format";
 import { go, write } from "../route";
 import type { Source } from "../source";
-import type { Json, Part, Summary, Turn } from "../types";
+import type { Json, Part, Summary, Talk, Turn } from "../types";
 
 interface Props {
   source: Source;
   run: string;
-  total: number;
-  first: Turn[];
+  /** The first turns, and the index of all. */
+  talk: Talk;
   /** The step that is chosen, from 0; -1 for none. */
   chosen: number;
   onChoose: (step: number) => void;
   /** What the run was found by; it is searched for at once. */
   find: string;
-  /** The runs that it started: each stands where it began. */
-  children: Summary[];
+  /** The runs that it started, each with the step during or after which it began. */
+  children: [number, Summary][];
 }
 
 /** So many turns are fetched at a time, their texts cut to so many characters. */
 export const TURNS_AT_ONCE = 200;
 export const TEXT_LIMIT = 6_000;
-const MOST_HITS_MARKED = 2_000;
+/** Whoever is so near to the end reads the end, pixels. */
+const END = 80;
 
-export function Conversation({ source, run, total, first, chosen, onChoose, find, children }: Props) {
-  const [turns, setTurns] = useState(first);
-  const [problem, setProblem] = useState<PageError | null>(null);
+export function Conversation({ source, run, talk, chosen, onChoose, find, children }: Props) {
+  const { total } = talk;
+  const steps = talk.steps ?? [];
+  const errors = talk.errors ?? [];
   const [words, setWords] = useState(find);
   const [hit, setHit] = useState(0);
-  const asked = useLater(words.trim().toLowerCase(), 150);
+  const asked = useLater(words.trim(), 150);
   const list = useRef<HTMLDivElement>(null);
-  const end = useRef<HTMLDivElement>(null);
-  const loading = useRef(false);
-  useEffect(() => setTurns(first), [first]);
-
-  const more = async () => {
-    if (loading.current || turns.length >= total) return;
-    loading.current = true;
-    try {
-      const next = await source.conversation(run, turns.length, TURNS_AT_ONCE, TEXT_LIMIT);
-      setTurns((old) => [...old, ...next.turns]);
-    } catch (error) {
-      setProblem(asPageError(error));
-    }
-    loading.current = false;
-  };
-  // More comes when the end is near, and all of it for whoever searches.
+  const found = useLoaded(
+    (signal) => (asked ? source.findInRun(run, asked, signal) : Promise.resolve([])),
+    [source, run, asked, talk],
+  );
+  const hits = (asked && found.value) || [];
+  const [target, setTarget] = useState<Target | null>(null);
+  const goTo = (turn: number, block: ScrollLogicalPosition = "center", isFound = false) => setTarget({ turn, block, isFound });
   useEffect(() => {
-    const watcher = new IntersectionObserver(
-      (found) => found.some((one) => one.isIntersecting) && void more(),
-      { root: list.current, rootMargin: "1200px" },
-    );
-    if (end.current) watcher.observe(end.current);
-    return () => watcher.disconnect();
-  }, [turns.length, total]);
-  useEffect(() => {
-    if (asked) void more();
-  }, [asked, turns.length]);
-
-  const hits = useMemo(() => (asked ? matching(turns, asked) : []), [turns, asked]);
-  useEffect(() => setHit(0), [asked]);
-  const goTo = (index: number) => {
-    document.getElementById(`turn-${index}`)?.scrollIntoView({ block: "center" });
-  };
+    setHit(0);
+    if (asked && found.value?.length) goTo(found.value[0]!, "center", true);
+  }, [asked, found.value]);
   const nextHit = (by: 1 | -1) => {
     if (!hits.length) return;
     const at = (hit + by + hits.length) % hits.length;
     setHit(at);
-    goTo(hits[at]!);
+    goTo(hits[at]!, "center", true);
   };
-  useEffect(() => {
-    if (hits.length) goTo(hits[0]!);
-  }, [asked, hits.length > 0]);
 
-  const place = turns.findLastIndex((turn) => turn.step <= chosen);
+  const place = chosen < 0 ? -1 : steps.findLastIndex((step) => step <= chosen);
   const [mark, setMark] = useState(-1);
-  const at = mark >= 0 && turns[mark]?.step === chosen ? mark : chosen >= 0 ? place : -1;
+  const at = mark >= 0 && steps[mark] === chosen ? mark : place;
   const move = (to: number) => {
-    const bounded = Math.max(0, Math.min(turns.length - 1, to));
-    if (!turns[bounded]) return;
+    const bounded = Math.max(0, Math.min(total - 1, to));
+    if (steps[bounded] === undefined) return;
     setMark(bounded);
-    onChoose(turns[bounded]!.step);
-    document.getElementById(`turn-${bounded}`)?.scrollIntoView({ block: "nearest" });
+    onChoose(steps[bounded]);
+    goTo(bounded, "nearest");
   };
   const nextError = (by: 1 | -1) => {
-    for (let next = at + by; next >= 0 && next < turns.length; next += by) {
-      if (turns[next]!.error) return move(next);
-    }
+    const next = by > 0 ? errors.find((turn) => turn > at) : errors.findLast((turn) => turn < at);
+    if (next !== undefined) move(next);
   };
   useKeys({
     j: () => move(at + 1),
@@ -103,8 +82,8 @@ export function Conversation({ source, run, total, first, chosen, onChoose, find
     ArrowUp: () => move(at < 0 ? 0 : at - 1),
     Home: () => move(0),
     g: () => move(0),
-    End: () => move(turns.length - 1),
-    G: () => move(turns.length - 1),
+    End: () => move(total - 1),
+    G: () => move(total - 1),
     e: () => nextError(1),
     E: () => nextError(-1),
     n: () => nextHit(1),
@@ -112,11 +91,29 @@ export function Conversation({ source, run, total, first, chosen, onChoose, find
     "/": () => document.getElementById("find-words")?.focus(),
   });
   useEffect(() => {
-    if (chosen >= 0 && place >= 0) goTo(place);
+    if (place >= 0) goTo(place);
     list.current?.focus({ preventScroll: true });
   }, []);
-  const errors = turns.filter((turn) => turn.error).length;
-  const childrenAt = useMemo(() => placesOf(children, turns), [children, turns]);
+  // Whoever reads the end of a run under way goes on reading it, as in a terminal.
+  const isAtEnd = useRef(false);
+  useEffect(() => {
+    const element = list.current!;
+    const look = () => (isAtEnd.current = element.scrollTop + element.clientHeight > element.scrollHeight - END);
+    look();
+    element.addEventListener("scroll", look);
+    return () => element.removeEventListener("scroll", look);
+  }, []);
+  const shown = useRef(total);
+  useEffect(() => {
+    if (total > shown.current && isAtEnd.current) goTo(total - 1, "end");
+    shown.current = total;
+  }, [total]);
+  const childrenAt = useMemo(() => placesOf(children, steps), [children, talk]);
+  const told = () => {
+    if (!asked) return plural(total, "message");
+    if (hits.length) return `${count(hit + 1)} of ${count(hits.length)}`;
+    return found.loading ? "Searching…" : "Nothing found";
+  };
   return (
     <div class="talk">
       <div class="tools">
@@ -137,50 +134,55 @@ export function Conversation({ source, run, total, first, chosen, onChoose, find
           }}
         />
         <span class="told" role="status">
-          {asked ? (hits.length ? `${hit + 1} of ${count(hits.length)}` : "Nothing found") : plural(total, "message")}
+          {told()}
         </span>
-        {errors > 0 && (
+        {talk.gaps && <span class="gap">{talk.gaps.message.replace(/^./, (letter) => letter.toUpperCase())}: not stored</span>}
+        {found.problem && <span class="problem">{found.problem.message}</span>}
+        {errors.length > 0 && (
           <button type="button" onClick={() => nextError(1)}>
             Next error <kbd>e</kbd>
           </button>
         )}
       </div>
-      <div class="turns" ref={list} tabIndex={0} role="feed" aria-label="Conversation" aria-busy={turns.length < total}>
-        {turns.map((turn, index) => (
+      <Stretches
+        load={(from, most) => source.conversation(run, from, most, TEXT_LIMIT)}
+        talk={talk}
+        scroller={list}
+        target={target}
+        onThere={() => setTarget(null)}
+        attributes={{ role: "feed", "aria-label": "Conversation" }}
+        render={(turn, index) => (
           <Fragment key={index}>
-          <OneTurn
-            source={source}
-            run={run}
-            turn={turn}
-            index={index}
-            total={total}
-            chosen={index === at}
-            hit={asked !== "" && hits[hit] === index}
-            words={asked && hits.length < MOST_HITS_MARKED ? asked : ""}
-            onChoose={() => {
-              setMark(index);
-              onChoose(turn.step);
-            }}
-          />
-          {(childrenAt.get(index) ?? []).map((child) => (
-            <ChildRun source={source} run={child} key={child.run_id} />
-          ))}
+            <OneTurn
+              source={source}
+              run={run}
+              turn={turn}
+              index={index}
+              total={total}
+              chosen={index === at}
+              hit={hits[hit] === index}
+              words={asked.toLowerCase()}
+              onChoose={() => {
+                setMark(index);
+                onChoose(turn.step);
+              }}
+            />
+            {(childrenAt.get(index) ?? []).map((child) => (
+              <ChildRun source={source} run={child} key={child.run_id} />
+            ))}
           </Fragment>
-        ))}
-        {problem && <Problem problem={problem} retry={() => void more()} />}
-        <div ref={end} class="note">{turns.length < total ? "Loading…" : ""}</div>
-      </div>
+        )}
+      />
     </div>
   );
 }
 
-/** After which turn each child run stands: the last that had begun before it did. */
-function placesOf(children: Summary[], turns: Turn[]): Map<number, Summary[]> {
+/** After which turn each child run stands: the last of the steps until it began. */
+function placesOf(children: [number, Summary][], steps: number[]): Map<number, Summary[]> {
   const places = new Map<number, Summary[]>();
-  for (const child of [...children].reverse()) {
-    const began = Date.parse(child.started_at ?? child.created_at) / 1000;
-    const before = turns.findLastIndex(({ timestamp }) => timestamp !== undefined && timestamp <= began);
-    const at = before < 0 ? turns.length - 1 : before;
+  for (const [step, child] of children) {
+    const before = steps.findLastIndex((one) => one <= step);
+    const at = before < 0 ? steps.length - 1 : before;
     places.set(at, [...(places.get(at) ?? []), child]);
   }
   return places;
@@ -199,10 +201,10 @@ function ChildRun({ source, run }: { source: Source; run: Summary }) {
     }
   };
   return (
-    <article class="child-run" aria-label={`Child run ${run.name || run.run_id}`}>
+    <article class="child-run" aria-label={`Child run ${seen(run.name || run.run_id)}`}>
       <details onToggle={(event) => event.currentTarget.open && void open()}>
         <summary>
-          <b>{value(seen(run.name || run.run_id), 60)}</b>{" "}
+          <b>{value(run.name || run.run_id, 60)}</b>{" "}
           <small>
             child run · {plural(run.steps, "step")} · {duration(run.wall_ms ?? run.total_ms)} · {dollars(run.cost_usd)}
           </small>
@@ -228,18 +230,6 @@ function ChildRun({ source, run }: { source: Source; run: Summary }) {
       </details>
     </article>
   );
-}
-
-function matching(turns: Turn[], words: string): number[] {
-  return turns.flatMap((turn, index) => (textOf(turn).toLowerCase().includes(words) ? [index] : []));
-}
-
-function textOf(turn: Turn): string {
-  const texts = (turn.parts ?? []).map((part) => part.content ?? JSON.stringify(part));
-  for (const one of [turn.name, turn.arguments, turn.result, turn.error]) {
-    if (one !== undefined && one !== null) texts.push(typeof one === "string" ? one : JSON.stringify(one));
-  }
-  return texts.join("\n");
 }
 
 interface TurnProps {
@@ -269,6 +259,13 @@ export function OneTurn({ source, run, turn: given, index, total, place = String
       setProblem(asPageError(error).message);
     }
   };
+  // What was searched for may stand beyond where the texts are cut.
+  const isBeyond = hit && !whole && given.cut !== undefined && !says(given, words);
+  // Half a picture is none.
+  const isHalf = given.cut !== undefined && given.cut <= LARGEST_PICTURE && (given.parts ?? []).some(isPicture);
+  useEffect(() => {
+    if (isBeyond || isHalf) void showAll();
+  }, [isBeyond, isHalf]);
   const role = turn.kind === "message" ? (turn.role ?? "assistant") : turn.kind;
   const name = turn.kind === "message" ? (ROLES[role] ?? role) : turn.kind === "tool" ? "Tool" : "Error";
   const classes = ["turn", turn.kind, `of-${ROLES[role] ? role : "other"}`];
@@ -290,6 +287,7 @@ export function OneTurn({ source, run, turn: given, index, total, place = String
       <header>
         <b>{visible(name)}</b>
         {turn.name && turn.kind === "message" && <small>{seen(turn.name)}</small>}
+        {turn.not_kept ? <small class="gap">cut at capture: {count(turn.not_kept)} characters not stored</small> : null}
         <span class="cost">
           {turn.timestamp ? <time title={exact(turn.timestamp)}>{exact(turn.timestamp).slice(11, 19)}</time> : null}
           {turn.duration_ms ? <span>{duration(turn.duration_ms)}</span> : null}
@@ -304,16 +302,16 @@ export function OneTurn({ source, run, turn: given, index, total, place = String
       </header>
       <div class="said">
         {turn.kind === "tool" ? (
-          <Tool turn={turn} />
+          <Tool turn={turn} words={words} />
         ) : role === "system" ? (
-          <details>
-            <summary>{value(seen(turn.parts?.[0]?.content ?? ""), 140)}</summary>
+          <details open={words !== "" && says(turn, words)}>
+            <summary>{value(turn.parts?.[0]?.content ?? "", 140)}</summary>
             <Parts parts={turn.parts ?? []} words={words} />
           </details>
         ) : (
           <Parts parts={turn.parts ?? []} words={words} />
         )}
-        {turn.error && <pre class="text bad">{visible(turn.error)}</pre>}
+        {turn.error && <Long text={turn.error} words={words} class="bad" />}
       </div>
       {given.cut !== undefined && !whole && (
         <p class="more">
@@ -332,24 +330,32 @@ function Parts({ parts, words }: { parts: Part[]; words: string }) {
 }
 
 const PICTURES = /^image\/(png|jpe?g|gif|webp|avif|bmp)$/i;
+/** Characters of what is said with a picture, up to which it is loaded as soon as it is seen. */
+const LARGEST_PICTURE = 4_000_000;
+
+function isPicture({ type, modality, mime_type }: Part): boolean {
+  return type === "blob" && modality === "image" && PICTURES.test(mime_type ?? "");
+}
 
 function OnePart({ part, words }: { part: Part; words: string }): ComponentChildren {
   const text = part.content ?? "";
   switch (part.type) {
     case "text":
       // What was searched for is marked in the text as it stands.
-      if (words && text.toLowerCase().includes(words)) return <pre class="plain">{marked(text, words)}</pre>;
+      if (text.length > LONGEST_AT_ONCE || (words && text.toLowerCase().includes(words))) {
+        return <Long text={text} words={words} class="plain" />;
+      }
       if (looksLikeDiff(text)) return <Code text={text} lang="diff" />;
       return <Markdown text={text} />;
     case "reasoning":
       return (
-        <details class="reasoning">
+        <details class="reasoning" open={words !== "" && text.toLowerCase().includes(words)}>
           <summary>Reasoning{text ? "" : " (withheld by the provider)"}</summary>
-          <Markdown text={text} />
+          {words || text.length > LONGEST_AT_ONCE ? <Long text={text} words={words} class="plain" /> : <Markdown text={text} />}
         </details>
       );
     case "blob":
-      if (part.modality === "image" && PICTURES.test(part.mime_type ?? "")) {
+      if (isPicture(part)) {
         return <img class="thumb" alt="Picture of the message" src={`data:${part.mime_type};base64,${text}`} />;
       }
       return <p class="note">[{part.mime_type ?? part.modality ?? "file"}, {size(text.length)}]</p>;
@@ -377,45 +383,79 @@ function marked(text: string, words: string): ComponentChildren {
   return found;
 }
 
+/** Longer texts are drawn piece by piece. */
+const LONGEST_AT_ONCE = 40_000;
+const AROUND = 600;
+
+/** A text as it is, with what was searched for marked; of a long one the beginning, and where the words stand. */
+function Long({ text, words, class: kind }: { text: string; words: string; class: string }) {
+  if (text.length <= LONGEST_AT_ONCE) return <pre class={kind === "bad" ? "text bad" : kind}>{words ? marked(text, words) : visible(text)}</pre>;
+  const at = words ? text.toLowerCase().indexOf(words) : -1;
+  return (
+    <>
+      {at >= 0 && (
+        <>
+          <p class="note">At character {count(at + 1)} of {size(text.length)}:</p>
+          <pre class="plain">{marked(text.slice(Math.max(0, at - AROUND), at + words.length + AROUND), words)}</pre>
+        </>
+      )}
+      <LongText
+        head={text.slice(0, TEXT_LIMIT)}
+        length={text.length}
+        json={false}
+        piece={(from, to) => Promise.resolve({ text: text.slice(from, to), length: text.length })}
+      />
+    </>
+  );
+}
+
 const PREVIEW_LINES = 6;
 const PREVIEW = 600;
 
-function Tool({ turn }: { turn: Turn }) {
+function Tool({ turn, words }: { turn: Turn; words: string }) {
   const result = turn.result;
-  const text = typeof result === "string" ? result : result === undefined || result === null ? "" : JSON.stringify(result, null, 2);
+  const text = result === undefined || result === null ? "" : asText(result);
   const preview = text.split("\n", PREVIEW_LINES).join("\n").slice(0, PREVIEW);
   const isLong = preview.length < text.length;
+  const isSaid = (of: string) => words !== "" && of.toLowerCase().includes(words);
+  const given = asText(turn.arguments);
   return (
     <div class="call">
-      <details>
+      <details open={isSaid(given)}>
         <summary>
           <code>
             {seen(turn.name ?? "tool")}({seen(argumentsOf(turn.arguments))})
           </code>
         </summary>
-        <pre class="text">{shown(turn.arguments)}</pre>
+        {isSaid(given) || given.length > LONGEST_AT_ONCE ? (
+          <Long text={given} words={words} class="text" />
+        ) : (
+          <pre class="text">{typeof turn.arguments === "object" ? highlight(given) : visible(given)}</pre>
+        )}
       </details>
-      {text && !isLong && <Result text={text} />}
+      {text && !isLong && <Result text={text} words={isSaid(text) ? words : ""} />}
       {text && isLong && (
-        <details class="result">
+        <details class="result" open={isSaid(text)}>
           <summary>
+            <small class="opened">Result, {size(text.length)}</small>
             <pre class="text">{visible(preview)}…</pre>
           </summary>
-          <Result text={text} />
+          <Result text={text} words={isSaid(text) ? words : ""} />
         </details>
       )}
     </div>
   );
 }
 
-function Result({ text }: { text: string }) {
+function Result({ text, words }: { text: string; words: string }) {
+  if (words || text.length > LONGEST_AT_ONCE) return <Long text={text} words={words} class="text" />;
   if (looksLikeDiff(text)) return <Code text={text} lang="diff" />;
   return <pre class="text">{/^\s*[[{]/.test(text) ? highlight(text) : visible(text)}</pre>;
 }
 
-function shown(of: Json | undefined): ComponentChildren {
+function asText(of: Json | undefined): string {
   if (of === undefined || of === null) return "none";
-  return typeof of === "string" ? visible(of) : highlight(JSON.stringify(of, null, 2));
+  return typeof of === "string" ? of : JSON.stringify(of, null, 2);
 }
 
 /** `user_id="ada", flights=[2]` */

@@ -3,7 +3,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { count, dollars, duration, exact, moment, plural, short, value } from "../format";
 import { FilterBar, type Known } from "../parts/filterbar";
-import { seen } from "../parts/highlight";
 import { useKeys, useLater, useLoaded } from "../parts/hooks";
 import { Problem, Waiting, Warning } from "../parts/states";
 import { asPageError } from "../errors";
@@ -46,7 +45,7 @@ export function ByMenu({ by, first = [], known, onBy }: {
             {text}
           </option>
         ))}
-        {!isListed && <option value={by}>{by}</option>}
+        {!isListed && <option value={by}>{value(by, 40)}</option>}
         {keys.length > 0 && (
           <optgroup label="Metadata">
             {keys.map((key) => (
@@ -114,7 +113,7 @@ export function Groups({ source, route, known }: Props) {
         <div class="state">
           <h2>No groups</h2>
           {first.warning && <Warning text={first.warning} q={q} onChange={(text) => go({ ...route, q: text }, true)} />}
-          <p>None of these runs says its {value(seen(by), 40)}. Choose another key.</p>
+          <p>None of these runs says its {value(by, 40)}. Choose another key.</p>
         </div>
       )}
       {groups.length > 0 && (
@@ -137,7 +136,7 @@ export function Groups({ source, route, known }: Props) {
               {groups.map((group) => (
                 <tr key={group.key}>
                   <th scope="row">
-                    <a href={write({ view: "thread", by, run: group.key, q: asked })}>{value(seen(group.key), 48)}</a>
+                    <a href={write({ view: "thread", by, run: group.key, q: asked })}>{value(group.key, 48)}</a>
                   </th>
                   <td class="n">
                     <a href={write({ view: "runs", q: `${asked} ${groupTerm(by, group.key)}`.trim() })}>{count(group.runs)}</a>
@@ -155,11 +154,11 @@ export function Groups({ source, route, known }: Props) {
                   <td class="n">{dollars(group.cost_usd)}</td>
                   <td class="n">{duration(group.total_ms.p50)}</td>
                   <td class="text">
-                    <bdi>{seen(value(group.first_input ?? "", 70))}</bdi>
+                    <bdi>{value(group.first_input ?? "", 70)}</bdi>
                     {group.last_output && (
                       <>
                         {" "}
-                        → <bdi>{seen(value(group.last_output, 90))}</bdi>
+                        → <bdi>{value(group.last_output, 90)}</bdi>
                       </>
                     )}
                   </td>

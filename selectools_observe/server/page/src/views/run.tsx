@@ -5,18 +5,20 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { AnnotationChips, AnnotationDialog, THUMBS, type Annotator } from "../parts/annotations";
 import { CompareWith } from "../parts/candidates";
 import { Copy } from "../parts/copy";
-import { seen } from "../parts/highlight";
+import { seen } from "../unseen";
 import { useKeys, useLater, useLoaded } from "../parts/hooks";
+import { keep, recall } from "../parts/remembered";
 import { Problem, Waiting } from "../parts/states";
+import { STRETCH } from "../parts/stretches";
 import type { Scroller } from "../parts/virtual";
-import { unfolded, Waterfall } from "../parts/waterfall";
+import { rowsOfSteps, unfolded, Waterfall } from "../parts/waterfall";
 import { asPageError } from "../errors";
 import { count, dollars, duration, plural, second, short, value } from "../format";
 import { canBeTerm, metadataTerm, searchedWords, termOf } from "../query";
 import { go, write, type Route, type Tab } from "../route";
 import type { Source } from "../source";
 import type { Annotation, Outline, Summary, Talk } from "../types";
-import { Conversation, TEXT_LIMIT, TURNS_AT_ONCE } from "./conversation";
+import { Conversation, TEXT_LIMIT } from "./conversation";
 import { besideInList, placeInList } from "./runs";
 import { JsonText, StepPanel } from "./step";
 import { runsOf } from "./thread";
@@ -34,7 +36,7 @@ export function Run({ source, route, readOnly }: Props) {
   const run = route.run;
   const { value: outline, problem } = useLoaded(() => source.ask("outline", run), [source, run, turn]);
   const talk = useLoaded(
-    () => source.conversation(run, 0, TURNS_AT_ONCE, TEXT_LIMIT),
+    () => source.conversation(run, 0, 2 * STRETCH, TEXT_LIMIT, true),
     [source, run, turn],
   );
   const beside = (by: 1 | -1) => {
@@ -64,6 +66,16 @@ function leave(route: Route): void {
 
 interface OpenProps extends Props {
   outline: Outline;
+  /** The runs that it started. */
+  family: Summary[];
+}
+
+/** Each child run with the last step that had begun before it did. */
+function stepsBefore(children: Summary[], { started, start, step }: Outline): [number, Summary][] {
+  return [...children].reverse().map((child) => {
+    const began = Date.parse(child.started_at ?? child.created_at) - started * 1000;
+    return [step[start.findLastIndex((at) => at <= began)] ?? -1, child];
+  });
 }
 
 const NONE: Summary[] = [];
@@ -73,13 +85,16 @@ const TABS: [Tab, string, string][] = [
   ["timeline", "Timeline", "t"],
 ];
 
-function OpenRun(props: OpenProps & { talk: Talk | null }) {
-  const { source, route, outline, talk, readOnly } = props;
-  const family = useLoaded(() => source.children(outline.run_id), [source, outline.run_id]);
+function OpenRun(given: Omit<OpenProps, "family"> & { talk: Talk | null }) {
+  const { source, route, outline, talk } = given;
+  const children = useLoaded(() => source.children(outline.run_id), [source, outline.run_id]);
+  const family = children.value ?? NONE;
+  const props = { ...given, family };
   const hasTalk = talk?.turns.some((turn) => turn.kind !== "event") ?? false;
-  const tab = hasTalk ? (route.tab ?? remembered()) : "timeline";
+  const placed = useMemo(() => stepsBefore(family, outline), [family, outline]);
+  const tab = hasTalk ? (route.tab ?? recall<Tab>("tab", "conversation")) : "timeline";
   const show = (wanted: Tab) => {
-    remember(wanted);
+    keep("tab", wanted);
     go({ ...route, tab: wanted }, true);
   };
   const shortcuts = {
@@ -103,41 +118,22 @@ function OpenRun(props: OpenProps & { talk: Talk | null }) {
   const panel = route.show === "json" || chosen >= 0;
   return (
     <main class={panel ? "run with-panel" : "run"}>
-      <Head source={source} route={route} outline={outline} readOnly={readOnly} />
+      <Head {...props} />
       {tabs}
       <div class="columns">
         <Conversation
           source={source}
           run={outline.run_id}
-          total={talk!.total}
-          first={talk!.turns}
+          talk={talk!}
           chosen={chosen}
           onChoose={(step) => go({ ...route, tab, step: step + 1, show: "step" }, true)}
           find={searchedWords(route.q)[0] ?? ""}
-          children={family.value ?? NONE}
+          children={placed}
         />
         <Beside source={source} route={route} outline={outline} chosen={chosen} />
       </div>
     </main>
   );
-}
-
-const TAB = "selectools-observe-tab";
-
-function remembered(): Tab {
-  try {
-    return localStorage.getItem(TAB) === "timeline" ? "timeline" : "conversation";
-  } catch {
-    return "conversation";
-  }
-}
-
-function remember(tab: Tab): void {
-  try {
-    localStorage.setItem(TAB, tab);
-  } catch {
-    // Files and private windows may have no storage.
-  }
 }
 
 interface BesideProps {
@@ -171,14 +167,15 @@ function Beside({ source, route, outline, chosen }: BesideProps) {
   );
 }
 
-function Timeline({ source, route, outline, readOnly, tabs }: OpenProps & { tabs: ComponentChildren }) {
+function Timeline({ tabs, ...props }: OpenProps & { tabs: ComponentChildren }) {
+  const { source, route, outline } = props;
   const scroller = useRef<Scroller>(null);
   const [folded, setFolded] = useState<ReadonlySet<number>>(new Set());
   const [words, setWords] = useState("");
   const asked = useLater(words.toLowerCase(), 120);
   const isShown = useMemo(() => matching(outline, asked), [outline, asked]);
   const rows = useMemo(() => unfolded(outline, folded, isShown), [outline, folded, isShown]);
-  const rowOfStep = useMemo(() => placesOf(outline), [outline]);
+  const rowOfStep = useMemo(() => rowsOfSteps(outline), [outline]);
   const chosen = route.step && route.step <= outline.count ? rowOfStep[route.step - 1]! : -1;
   const axis = route.axis ?? (outline.workLength < outline.clockLength * 0.5 ? "work" : "clock");
 
@@ -224,7 +221,7 @@ function Timeline({ source, route, outline, readOnly, tabs }: OpenProps & { tabs
   const panel = route.show === "json" || chosen >= 0;
   return (
     <main class={panel ? "run with-panel" : "run"}>
-      <Head source={source} route={route} outline={outline} readOnly={readOnly} />
+      <Head {...props} />
       {tabs}
       <div class="tools">
         <input
@@ -296,26 +293,20 @@ function matching(outline: Outline, words: string): (row: number) => boolean {
     outline.kinds[outline.kind[row]!]!.includes(words);
 }
 
-function placesOf(outline: Outline): Int32Array {
-  const places = new Int32Array(outline.count);
-  outline.step.forEach((step, row) => (places[step] = row));
-  return places;
-}
-
-function Head({ source, route, outline, readOnly }: OpenProps) {
+function Head({ source, route, outline, family, readOnly }: OpenProps) {
   const { totals } = outline;
+  const [isOpen, setOpen] = useState(false);
   const place = placeInList(outline.run_id);
   const beside = (by: 1 | -1) => {
     const found = besideInList(outline.run_id, by);
     if (found) go({ ...route, run: found.run_id, step: null }, true);
   };
-  const family = useLoaded(() => source.children(outline.run_id), [source, outline.run_id]);
   const whole = async () => (await source.ask("piece", { run: outline.run_id }, 0, Infinity)).text;
   return (
-    <header class="about">
+    <header class={isOpen ? "about open" : "about"}>
       <div class="title">
         <a class="back" href={write({ view: "runs", q: route.q })}>Runs</a>
-        <h1 dir="ltr" title={seen(outline.run_id)}>{value(seen(outline.name || outline.run_id), 120)}</h1>
+        <h1 dir="ltr" title={seen(outline.run_id)}>{value(outline.name || outline.run_id, 120)}</h1>
         {place && (
           <span class="told place">
             <button type="button" aria-label="Previous run of the list" disabled={place.at === 0} onClick={() => beside(-1)}>
@@ -328,6 +319,9 @@ function Head({ source, route, outline, readOnly }: OpenProps) {
             </button>
           </span>
         )}
+        <button type="button" class="unfold" aria-expanded={isOpen} aria-label="More of the run" onClick={() => setOpen(!isOpen)}>
+          ⋯
+        </button>
         <div class="actions">
           <Copy label="Copy link" text={() => location.href} />
           <Copy label="Copy id" text={() => outline.run_id} />
@@ -353,20 +347,20 @@ function Head({ source, route, outline, readOnly }: OpenProps) {
             </dd>
           </div>
         )}
-        <Total name="Started">{outline.started > 0 ? second(outline.started) : "–"}</Total>
-        <Total name="Steps">{count(outline.count)}</Total>
-        <Total name="Active time">{duration(totals.duration_ms)}</Total>
+        <Total name="Started" class="folds">{outline.started > 0 ? second(outline.started) : "–"}</Total>
+        <Total name="Steps" class="folds">{count(outline.count)}</Total>
+        <Total name="Active time" class="folds">{duration(totals.duration_ms)}</Total>
         <Total name="Duration">{duration(outline.clockLength)}</Total>
         <Total name="Tokens">
           {short(totals.prompt_tokens)} in / {short(totals.completion_tokens)} out
         </Total>
         <Total name={totals.isEstimate ? "Cost, estimated" : "Cost"}>{dollars(totals.cost_usd)}</Total>
-        <Total name="Errors" bad={totals.errors > 0}>{count(totals.errors)}</Total>
+        <Total name="Errors" class={totals.errors > 0 ? "bad" : undefined}>{count(totals.errors)}</Total>
       </dl>
       <Judged source={source} run={outline.run_id} step={route.step} count={outline.count} readOnly={readOnly} />
       <Chips metadata={outline.metadata} />
       <InSession source={source} run={outline.run_id} />
-      <Related run={outline.run_id} parent={outline.parent_run_id} children={family.value ?? []} q={route.q} />
+      <Related run={outline.run_id} parent={outline.parent_run_id} children={family} q={route.q} />
     </header>
   );
 }
@@ -386,7 +380,7 @@ function InSession({ source, run }: { source: Source; run: string }) {
   return (
     <p class="related">
       Run {count(at + 1)} of {count(runs.length)} in session{" "}
-      <a href={write({ view: "thread", by: "session", run: session })}>{value(seen(session), 60)}</a>.{" "}
+      <a href={write({ view: "thread", by: "session", run: session })}>{value(session, 60)}</a>.{" "}
       {link(runs[at - 1], "Previous")} {link(runs[at + 1], "Next")}
     </p>
   );
@@ -444,9 +438,9 @@ function Judged({ source, run, step, count: steps, readOnly }: JudgedProps) {
   );
 }
 
-function Total({ name, children, bad }: { name: string; children: unknown; bad?: boolean }) {
+function Total({ name, children, class: kind }: { name: string; children: unknown; class?: string }) {
   return (
-    <div class={bad ? "bad" : undefined}>
+    <div class={kind}>
       <dt>{name}</dt>
       <dd>{children as string}</dd>
     </div>
@@ -479,8 +473,8 @@ function Chips({ metadata }: { metadata: Outline["metadata"] }) {
 function MetadataChip({ name, inner }: { name: string; inner: unknown }) {
   const text = (
     <>
-      <i>{value(seen(name), 40)}</i>
-      <span class="sr">: </span> <bdi>{seen(value(inner, 80))}</bdi>
+      <i>{value(name, 40)}</i>
+      <span class="sr">: </span> <bdi>{value(inner, 80)}</bdi>
     </>
   );
   const tall = JSON.stringify(inner)?.length ?? 0;
@@ -509,7 +503,7 @@ function Related({ run, parent, children, q }: RelatedProps) {
     <p class="related">
       {parent && (
         <>
-          Parent run: <a href={write({ view: "run", run: parent, q })}>{value(seen(parent), 60)}</a>.{" "}
+          Parent run: <a href={write({ view: "run", run: parent, q })}>{value(parent, 60)}</a>.{" "}
         </>
       )}
       {children.length > 0 && (
@@ -517,7 +511,7 @@ function Related({ run, parent, children, q }: RelatedProps) {
           {plural(children.length, "child run")}:{" "}
           {children.slice(0, MOST_RELATED).map((child) => (
             <span class="child" key={child.run_id}>
-              <a href={write({ view: "run", run: child.run_id, q })}>{value(seen(child.run_id), 40)}</a>{" "}
+              <a href={write({ view: "run", run: child.run_id, q })}>{value(child.run_id, 40)}</a>{" "}
               <small>
                 {duration(child.total_ms)}
                 {child.has_error ? ", error" : ""}

@@ -7,11 +7,11 @@ import { Snippet, useHits } from "../parts/hits";
 import { AnnotationDialog, THUMBS, type Annotator } from "../parts/annotations";
 import { chosenColumns, ColumnMenu, columnsOf, scoresIn, type Column } from "../parts/columns";
 import { FilterBar, type Known } from "../parts/filterbar";
-import { seen } from "../parts/highlight";
+import { seen } from "../unseen";
 import { TimeLine } from "../parts/histogram";
 import { useKeys, useLater, useLoaded, useMedia } from "../parts/hooks";
 import { FoundRuns, RunPages, type Rows } from "../parts/pages";
-import { compareRuns, Marked } from "../parts/marked";
+import { compareRuns, Marked, useMarks } from "../parts/marked";
 import { Running } from "../parts/running";
 import { NoRuns, Problem, Waiting, Warning } from "../parts/states";
 import { Views } from "../parts/views";
@@ -57,7 +57,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
   }, [isNowhere]);
   const phone = useMedia("(max-width: 720px)");
   const scroller = useRef<Scroller>(null);
-  const [marks, setMarks] = useState<ReadonlySet<string>>(new Set());
+  const [marks, setMarks] = useMarks();
   const about = useLoaded(async () => (marks.size ? source.about() : null), [source, marks.size > 0]);
   const annotator = useRef<Annotator>(null);
   const [at, setAt] = useState(left?.rows === rows ? left.at : -1);
@@ -125,7 +125,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
   const open = (run: Summary | undefined) => {
     if (!run) return;
     if (route.other === run.run_id) return;
-    if (route.other) go({ view: "compare", run: route.other, other: run.run_id });
+    if (route.other) go({ view: "compare", run: route.other, other: run.run_id, q });
     else go({ view: "run", run: run.run_id, q });
   };
   const visible = () => Math.max(1, Math.floor((scroller.current?.element()?.clientHeight ?? 300) / 32) - 1);
@@ -160,7 +160,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
     Enter: () => open(rows.row(at)),
     o: () => open(rows.row(at)),
     c: () =>
-      marks.size > 1 ? compareRuns([...marks]) : rows.row(at) && go({ ...route, other: rows.row(at)!.run_id }),
+      marks.size > 1 ? compareRuns([...marks], q) : rows.row(at) && go({ ...route, other: rows.row(at)!.run_id }),
     "/": () => document.getElementById("search")?.focus(),
     Escape: () =>
       route.other ? go({ ...route, other: "" }) : marks.size ? setMarks(new Set()) : setAt(-1),
@@ -240,7 +240,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
         </p>
       )}
       <Running source={source} following={following} />
-      <Told rows={rows} fresh={fresh} onRefresh={refresh} />
+      {!rows.problem && <Told rows={rows} fresh={fresh} onRefresh={refresh} />}
       {refused ? (
         <div class="state">
           <h2>The filter cannot be read</h2>
@@ -300,6 +300,7 @@ export function Runs({ source, route, known, following, onLive }: Props) {
         <Marked
           source={source}
           marked={[...marks]}
+          q={q}
           readOnly={about.value?.read_only ?? true}
           onAnnotate={() => annotator.current?.open([...marks])}
           onClear={() => setMarks(new Set())}
@@ -488,6 +489,7 @@ function Nothing({ source, q, known, onChange }: NothingProps) {
   return (
     <div class="state">
       <h2>No run matches</h2>
+      {askedOf(q).words.length > 0 && <p>The words were looked for in what was said, in the ids of runs and in their metadata.</p>}
       {parts.length > 1 && !helps.length && <p>Every part of the filter must hold. Take one out, or clear it all.</p>}
       {helps.map(({ part, rest, runs }) => (
         <p key={part}>
@@ -629,14 +631,21 @@ function RunRow({ run, hit, row, chosen, q, onOpen, onChoose, constant, columns,
     onChoose();
     if (!String(getSelection())) onOpen(run);
   };
-  const name = value(seen(run.name || run.run_id), 48);
+  const name = value(run.name || run.run_id, 48);
   const shown = ({ id, cell }: Column) =>
     id === "run" ? (
       <a href={write({ view: "run", run: run.run_id, q })} tabIndex={-1} dir="ltr" title={seen(run.run_id)}>
         {name}
       </a>
     ) : id === "metadata" ? (
-      <Pairs of={run.metadata} constant={constant} />
+      // A phone has one line for all that is said of a run.
+      template === undefined && hit ? (
+        <Snippet hit={hit} />
+      ) : template === undefined && run.input ? (
+        <bdi>{value(run.input, 120)}</bdi>
+      ) : (
+        <Pairs of={run.metadata} constant={constant} />
+      )
     ) : id === "text" && hit ? (
       <Snippet hit={hit} />
     ) : (
@@ -676,15 +685,18 @@ function Status({ run }: { run: Summary }) {
 }
 
 const MOST_PAIRS = 8;
+// The session, the user and the agent have columns of their own; a span says where it came from.
+const SAID_ELSEWHERE = /^(otel\.|gen_ai\.(conversation\.id|agent\.name)$|(user|session|enduser)[._]id$)/;
 
 /** What tells runs apart comes first; what all have in common, last. */
 function Pairs({ of, constant }: { of: Summary["metadata"]; constant: ReadonlySet<string> }) {
   const keys = Object.keys(of);
-  const ordered = [...keys.filter((key) => !constant.has(key)), ...keys.filter((key) => constant.has(key))];
+  const isLast = (key: string) => constant.has(key) || SAID_ELSEWHERE.test(key);
+  const ordered = [...keys.filter((key) => !isLast(key)), ...keys.filter(isLast)];
   return ordered.slice(0, MOST_PAIRS).map((key) => (
     <span class={constant.has(key) ? "pair common" : "pair"} key={key}>
-      <i>{value(seen(key), 30)}</i>
-      <span class="sr">: </span> <bdi>{seen(value(of[key], 40))}</bdi>
+      <i>{value(key, 30)}</i>
+      <span class="sr">: </span> <bdi>{value(of[key], 40)}</bdi>
       <span class="sr">, </span>
     </span>
   ));

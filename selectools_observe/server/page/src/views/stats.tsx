@@ -3,7 +3,8 @@
 import { useEffect, useMemo } from "preact/hooks";
 import { count, dollars, duration, plural, short, value } from "../format";
 import { FilterBar, type Known } from "../parts/filterbar";
-import { seen } from "../parts/highlight";
+import { ZONE } from "../http";
+import { seen } from "../unseen";
 import { useLater, useLoaded } from "../parts/hooks";
 import { Problem, Waiting, Warning } from "../parts/states";
 import { askedOf, groupTerm, termOf } from "../query";
@@ -21,7 +22,6 @@ interface Props {
 const STEP_KEYS: [string, string][] = [["model", "Model"], ["tool", "Tool"], ["day", "Day"], ["hour", "Hour"]];
 /** What is asked first, as long as some run began then. */
 export const RECENT = "started>7d";
-const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
 export function Stats({ source, route, known }: Props) {
   const { q } = route;

@@ -3,7 +3,8 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Copy } from "../parts/copy";
-import { seen, visible } from "../parts/highlight";
+import { visible } from "../parts/highlight";
+import { seen } from "../unseen";
 import { useLoaded } from "../parts/hooks";
 import { LongText } from "../parts/longtext";
 import { Problem, Waiting } from "../parts/states";
@@ -156,7 +157,7 @@ function FactValue({ name, text }: { name: string; text: string }) {
   if (name !== "model" && name !== "tool_name") return <bdi>{visible(text)}</bdi>;
   const q = termOf(name === "model" ? "model" : "tool", text);
   return (
-    <a href={write({ view: "runs", q })} title={`Runs with ${q}`}>
+    <a href={write({ view: "runs", q })} title={`Runs with ${seen(q)}`}>
       <bdi>{visible(text)}</bdi>
     </a>
   );

@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { asPageError, type PageError } from "../errors";
 import { dollars, duration, exact, plural, value } from "../format";
-import { seen } from "../parts/highlight";
+import { seen } from "../unseen";
 import { useKeys, useLoaded } from "../parts/hooks";
 import { Problem, Waiting } from "../parts/states";
 import { groupQueries, groupTerm } from "../query";
@@ -80,7 +80,7 @@ function Read({ source, route, by, runs }: ReadProps) {
         <div class="title">
           <a class="back" href={write({ view: "groups", by, q: route.q })}>Groups</a>
           <h1>
-            {value(seen(by), 30)} {value(seen(route.run), 80)}
+            {value(by, 30)} {value(route.run, 80)}
           </h1>
           <div class="actions">
             <a class="button quiet" href={write({ view: "runs", q: groupTerm(by, route.run), sort: "started_at" })}>
@@ -135,7 +135,7 @@ function Read({ source, route, by, runs }: ReadProps) {
 function Rule({ run, at, of }: { run: Summary; at: number; of: number }) {
   return (
     <h2 class="rule">
-      <a href={write({ view: "run", run: run.run_id })}>{value(seen(run.name || run.run_id), 60)}</a>
+      <a href={write({ view: "run", run: run.run_id })}>{value(run.name || run.run_id, 60)}</a>
       <small>
         {at + 1} of {of} · {exact(run.started_at ?? run.created_at).slice(0, 19)} · {duration(run.wall_ms ?? run.total_ms)} ·{" "}
         {dollars(run.cost_usd)}

@@ -1,0 +1,5 @@
+"""``python -m selectools_observe`` is ``selectools-observe``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,42 @@
+"""Collections of cyclic garbage at moments when nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncIterator, Callable
+
+EVERY = 20.0  # seconds between two looks for a quiet moment
+PATIENCE = 30  # looks, after which it is done all the same
+_NEVER = 1 << 30
+
+
+@contextlib.asynccontextmanager
+async def full_collections_when(is_quiet: Callable[[], bool]) -> AsyncIterator[None]:
+    """While it lasts, go through all objects only at moments that are quiet.
+
+    It holds the interpreter for 50 ms and more when a large body has become many objects, and by
+    itself it happens just then, again and again. Young objects are looked at as always.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*before[:2], _NEVER)
+    task = asyncio.create_task(_collect(is_quiet))
+    try:
+        yield
+    finally:
+        task.cancel()
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+async def _collect(is_quiet: Callable[[], bool]) -> None:
+    waited = 0
+    while True:
+        await asyncio.sleep(EVERY)
+        waited += 1
+        if is_quiet() or waited >= PATIENCE:
+            gc.collect()
+            waited = 0

@@ -1,0 +1,50 @@
+"""Full collections wait for a quiet moment, but not for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+
+from selectools_observe.runtime import garbage
+
+
+@pytest.fixture
+def collections(monkeypatch):
+    """How often all objects were looked at."""
+    seen: list[int] = []
+    monkeypatch.setattr(garbage, "EVERY", 0.001)
+    monkeypatch.setattr(garbage, "PATIENCE", 5)
+
+    def told(phase, info):
+        if phase == "stop" and info["generation"] == 2:
+            seen.append(1)
+
+    gc.callbacks.append(told)
+    yield seen
+    gc.callbacks.remove(told)
+
+
+async def until(seen, number):
+    for _ in range(30_000):
+        if len(seen) >= number:
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError(f"{len(seen)} collections")
+
+
+async def test_quiet_moments_are_used(collections):
+    before = gc.get_threshold()
+    async with garbage.full_collections_when(lambda: True):
+        assert gc.get_threshold() != before
+        await until(collections, 4)
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0
+
+
+async def test_others_after_a_while(collections):
+    looks = []
+    async with garbage.full_collections_when(lambda: bool(looks.append(1))):
+        await until(collections, 3)
+    assert len(looks) >= 10
