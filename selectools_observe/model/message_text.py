@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .json_values import DEEPEST, UnstorableValueError, dumps
+from .json_values import DEEPEST, UnstorableValueError, dumps, is_nested_deeply
 
 _ENOUGH = 400  # characters: no summary shows more
 _DEEPEST = 8
@@ -116,7 +116,10 @@ def _texts(value: Any, depth: int) -> Iterator[str]:
 
 
 def _as_json(value: Any) -> str | None:
+    """The value as JSON; None for one that is empty, or that no store takes."""
+    if value in ({}, []) or is_nested_deeply(value):  # what still fits the stack differs by Python
+        return None
     try:
-        return None if value in ({}, []) else dumps(value).decode("utf-8", "replace")
-    except (UnstorableValueError, RecursionError):
+        return dumps(value).decode("utf-8", "replace")
+    except UnstorableValueError:
         return None
