@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, tzinfo
-from itertools import compress, repeat
-from operator import attrgetter, is_not
-from typing import Any, Self, TypeAlias
+from functools import wraps
+from operator import attrgetter
+from typing import Any, Self, TypeAlias, TypeVar
 
 from .amounts import Number
 from .conditions import (
@@ -40,16 +40,36 @@ from .text_query import TextQuery, parse_text, trace_matches
 from .trace import AgentTrace, StepType, TraceFacts, TraceSummary
 
 SummaryTest: TypeAlias = Callable[[TraceSummary], bool]
+FilterT = TypeVar("FilterT", bound="TraceFilter")
 
 
 class _Noted:
     """What a filter notes of itself when it is made."""
 
-    __slots__ = ("_fields_set",)
     _fields_set: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+def _filled_at_once(made: type[FilterT]) -> type[FilterT]:
+    """The same frozen dataclass, of which a new one sets what is given and nothing else.
+
+    The method that dataclasses write sets each field in a call of its own.
+    """
+    one_by_one: Callable[..., None] = made.__init__
+
+    @wraps(one_by_one)
+    def fill(self: FilterT, *values: object, **given: object) -> None:
+        if values or not given.keys() <= _CHECKS.keys():
+            one_by_one(self, *values, **given)
+            return
+        self.__dict__.update(given)
+        self.__post_init__()
+
+    type.__setattr__(made, "__init__", fill)
+    return made
+
+
+@_filled_at_once
+@dataclass(frozen=True)
 class TraceFilter(_Noted):
     """Which traces `query`, `count` and the iterators are to give.
 
@@ -160,12 +180,13 @@ class TraceFilter(_Noted):
         return cls(where=parse_condition(text, keys=keys, now=now, zone=zone), **fields)
 
     def __post_init__(self) -> None:
-        names, set_field = _given(self), object.__setattr__
+        given = self.__dict__
+        names = sorted(given.keys() & _CHECKS.keys(), key=_PLACES.__getitem__)
         for name in names:
-            set_field(self, name, _CHECKS[name](name, getattr(self, name)))
-        if self.text is None and "text" in names:  # an empty one asks nothing
-            names = _given(self)
-        set_field(self, "_fields_set", names)
+            if given[name] is not None:
+                given[name] = _CHECKS[name](name, given[name])
+        # Once more: an empty text asks nothing.
+        given["_fields_set"] = tuple([name for name in names if given[name] is not None])
 
 
 def matches(
@@ -424,14 +445,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 def fields_set(filters: TraceFilter) -> tuple[str, ...]:
     """The names of the fields that ask something."""
-    try:
-        return filters._fields_set  # noqa: SLF001 - its own module's
-    except AttributeError:  # it was not made but unpickled
-        return _given(filters)
-
-
-def _given(filters: TraceFilter) -> tuple[str, ...]:
-    return tuple(compress(_NAMES, map(is_not, _values_of(filters), repeat(None))))
+    return filters._fields_set  # noqa: SLF001 - its own module's
 
 
 def check_page(limit: int, offset: int) -> None:
@@ -555,7 +569,7 @@ _CHECKS = {
     field.name: _CHECKS_OF_TYPES[str(field.type).removesuffix(" | None")]
     for field in fields(TraceFilter)
 } | {"limit": _count, "text": _text_query, "order_by": _order}
-_NAMES, _values_of = tuple(_CHECKS), attrgetter(*_CHECKS)
+_PLACES = {name: place for place, name in enumerate(_CHECKS)}
 
 KEYS_OF = TraceFilter(limit=1000)
 """The runs whose metadata keys are looked at when a filter finds nothing: the newest."""
