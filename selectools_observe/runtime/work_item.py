@@ -13,10 +13,15 @@ _LOOK_AGAIN = 0.005  # seconds after which a cancelled task looks again whether 
 
 
 class WorkItem(Generic[T]):
-    """A function that another thread runs, for a task that waits for the end of what it began."""
+    """A function that another thread runs, for a task that waits for the end of what it began.
+
+    It lets go of the function, and of what that returned, as soon as they are not needed: a thread
+    keeps its last item until the next one comes.
+    """
 
     __slots__ = ("_begun", "_error", "_function", "_is_over", "_result")
 
+    _function: Callable[[], T]
     _result: T
 
     def __init__(self, function: Callable[[], T]) -> None:
@@ -33,6 +38,8 @@ class WorkItem(Generic[T]):
             self._result = self._function()
         except BaseException as error:  # noqa: BLE001 - all of it belongs to the caller
             self._error = error
+        finally:
+            del self._function
         self._is_over = True
 
     async def outcome(self, over: Awaitable[None]) -> T:
@@ -45,7 +52,9 @@ class WorkItem(Generic[T]):
         try:
             await over
         except asyncio.CancelledError:
-            if not self._begun.acquire(blocking=False):
+            if self._begun.acquire(blocking=False):
+                del self._function
+            else:
                 await look_until(lambda: self._is_over)
             raise
         if not self._is_over:
@@ -55,7 +64,9 @@ class WorkItem(Generic[T]):
                 raise self._error
             finally:
                 self._error = None  # its traceback leads here
-        return self._result
+        result = self._result
+        del self._result
+        return result
 
 
 async def look_until(is_over: Callable[[], bool]) -> None:

@@ -16,6 +16,7 @@ from selectools_observe.analytics import PriceTable, reprice
 from selectools_observe.capture import ProcessingTraceStore
 from selectools_observe.integrations.opentelemetry import OtlpReceiver, runs_of_spans
 from selectools_observe.integrations.opentelemetry.assembler import SpanAssembler
+from selectools_observe.integrations.opentelemetry.joined_run import Join, RunChange
 from selectools_observe.integrations.opentelemetry.otlp_proto import protobuf_of_spans
 from selectools_observe.integrations.opentelemetry.span_journal import SpanJournal
 from selectools_observe.integrations.opentelemetry.spans import SpanRecord
@@ -377,3 +378,27 @@ def test_many_parts_of_a_trace_are_looked_at_once(store):
     assert gatherer.close()
     assert store.count() == 30
     assert len(loads) <= 3 * len(spans)
+
+
+def test_a_trace_without_parts_is_not_loaded_again(store):
+    loads: list[str] = []
+    load = store.load
+    store.load = lambda run_id: loads.append(run_id) or load(run_id)
+    with_root_elsewhere = [span(f"m{n}", n, n + 0.5, MODEL) for n in range(9)]
+    gatherer = SpanAssembler(store)
+    gatherer.add(with_root_elsewhere)
+    assert gatherer.flush()
+    assert loads == []
+    gatherer.close()
+
+
+def test_spans_are_given_away_with_the_run_and_can_be_had_again():
+    """The two forms of a long run took 60 MB more than one."""
+    spans = [root(), *(span(f"m{n}", n, n + 0.5, MODEL) for n in range(9))]
+    join = Join(TRACE, spans, "beside", begins=True, earlier=spans[:2])
+    change = RunChange(join)
+    first = change(None)
+    assert first == change(None)
+    assert len(spans_of_run(first)) == len(spans)
+    assert join.joined(None).run == first
+    assert (join.spans, join.earlier) == ([], [])

@@ -87,8 +87,11 @@ def _pair(key: str, value: str, number: int = 9) -> bytes:
 _GENAI = _pair("gen_ai.operation.name", "chat")
 
 
-def _spans(count: int, attributes: bytes = b"", more: bytes = b"", resource: bytes = b"") -> bytes:
-    spans = b"".join(_span(n + 1, _GENAI + attributes, more) for n in range(count))
+def _spans(
+    count: int, attributes: bytes = b"", more: bytes = b"", resource: bytes = b"", first: int = 1
+) -> bytes:
+    numbers = range(first, first + count)
+    spans = b"".join(_span(number, _GENAI + attributes, more) for number in numbers)
     return field(1, (field(1, resource) if resource else b"") + field(2, spans))
 
 
@@ -153,6 +156,7 @@ TAKEN_LINES = {
 }
 TAKEN_SPANS = {
     "spans": ("/v1/traces", _spans(45_000)),
+    "as many spans of the same trace": ("/v1/traces", _spans(45_000, first=45_001)),
     "attributes": ("/v1/traces", _spans(1, b"".join(_pair(f"k{n}", "v") for n in range(99_000)))),
     "an array": ("/v1/traces", protobuf(field(5, field(1, field(1, b"x")) * (_FEWER // 2)))),
     "events": ("/v1/traces", _spans(1, b"", field(11, field(2, b"e")) * (_FEWER // 2))),

@@ -545,11 +545,12 @@ class SpanAssembler:
         Whoever saves a part, and whoever saves spans without their root, looks afterwards: so one
         of two that do it at the same time sees both.
         """
-        home = self._spans_of(trace_id)
+        parts = self._parts(trace_id)  # most traces have none, and to load a run may take long
+        home = self._spans_of(trace_id) if parts else []
         there = {record.span_id for record in home}
         if all(record.parent_span_id in there or not record.parent_span_id for record in home):
             return
-        for run_id in self._parts(trace_id):
+        for run_id in parts:
             here = {record.span_id for record in self._spans_of(run_id)}
             astray = _inside(home, here)
             if astray:

@@ -113,11 +113,16 @@ def evaluations_of(
     found: list[Annotation] = []
     places: dict[str, int] | None = None
     for record in records:
-        if any(event.name == EVALUATION for event in record.events):
+        if evaluates(record):
             places = places_of(run) if places is None else places
             step = places.get(record.span_id)
             found += _reported_by(record, run.run_id, step, rejected)
     return found
+
+
+def evaluates(record: SpanRecord) -> bool:
+    """Whether evaluations are among a span's events."""
+    return any(event.name == EVALUATION for event in record.events)
 
 
 def places_of(run: AgentTrace) -> dict[str, int]:

@@ -102,8 +102,17 @@ def has_genai(records: Iterable[SpanRecord]) -> bool:
     )
 
 
-def run_of(group: Group, *, other_spans: OtherSpans = "beside") -> AgentTrace:
-    """The run that these spans are."""
+def run_of(
+    group: Group, *, other_spans: OtherSpans = "beside", is_given_away: bool = False
+) -> AgentTrace:
+    """The run that these spans are.
+
+    Args:
+        group: The spans.
+        other_spans: See `OtherSpans`.
+        is_given_away: Nobody needs the group any more. It is emptied: the steps of a span take as
+            much memory as it did.
+    """
     marks = {}
     records = []
     for marked in filter(None, map(without_evaluations, group.records)):
@@ -112,6 +121,8 @@ def run_of(group: Group, *, other_spans: OtherSpans = "beside") -> AgentTrace:
         if mark is not None:
             marks[record.span_id] = mark
     root = records[0] if group.root is not None else None
+    if is_given_away:
+        group.records.clear()
     clean = Group(group.trace_id, records, root)
     outline = Outline(
         clean,
@@ -120,8 +131,10 @@ def run_of(group: Group, *, other_spans: OtherSpans = "beside") -> AgentTrace:
         bare=[span_id for span_id, mark in marks.items() if not mark.steps],
     )
     run = run_header(clean, outline.kinds)
+    run.extra = {KEPT: _kept(clean, outline)}
     run.steps, beside = _steps(clean, outline, other_spans, marks)
-    run.extra = {KEPT: _kept(clean, outline, beside)}
+    if beside:
+        run.extra[KEPT]["spans"] = beside
     fix = next((mark.run for mark in marks.values() if mark.run is not None), None)
     return run if fix is None else _fixed_run(run, fix)
 
@@ -202,25 +215,25 @@ def _fixed_run(run: AgentTrace, fix: Fix) -> AgentTrace:
     return fixed
 
 
-def _kept(group: Group, outline: Outline, beside: list[dict[str, Any]]) -> dict[str, Any]:
+def _kept(group: Group, outline: Outline) -> dict[str, Any]:
     first = group.records[0]
     kept: dict[str, Any] = {"trace_id": group.trace_id}
     if first.resource:
         kept["resource"] = first.resource
     if group.root is not None and outline.is_the_run(group.root):
         kept["root"] = without_run(group.root)
-    if beside:
-        kept["spans"] = beside
     return kept
 
 
 def _steps(
     group: Group, outline: Outline, other_spans: OtherSpans, marks: dict[str, Mark]
 ) -> tuple[list[TraceStep], list[dict[str, Any]]]:
-    """The steps by their time, and the spans that are kept next to them."""
+    """The steps by their time, and the spans that are kept next to them; the group is emptied."""
     placed: list[_Placed] = []
     beside = []
-    for depth, record in enumerate(group.records):
+    group.records.reverse()
+    for depth in range(len(group.records)):
+        record = group.records.pop()  # the outline has no other
         mark = marks.get(record.span_id)
         if record is group.root or record.span_id in outline.steps:
             steps = _steps_of(record, outline, group.root)

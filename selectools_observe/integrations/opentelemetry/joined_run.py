@@ -13,7 +13,7 @@ from ...model.annotations import Annotation
 from ...model.codec import LARGE, EncodedTrace, JSONChange, decode, encode
 from ...model.limits import LimitError
 from ...model.trace import AgentTrace
-from .evaluations import evaluations_of
+from .evaluations import evaluates, evaluations_of
 from .from_spans import OtherSpans, run_of
 from .span_lots import lots_of, spans_of
 from .span_tree import Group, grouped
@@ -62,6 +62,8 @@ class Join(msgspec.Struct):
     def joined(self, stored: AgentTrace | None) -> JoinedRun | None:
         """The run; None if there is nothing to change, or it would have too many spans.
 
+        All spans are given away with it: not two forms of a long run are to be in memory.
+
         Args:
             stored: What is stored of it, the caller's to give away.
         """
@@ -78,19 +80,29 @@ class Join(msgspec.Struct):
         if left and len({span.span_id for span in [*left, *self.spans]}) > MOST_SPANS:
             return None
         count = len(left) + len(self.spans)
-        run = additions.added_to(self._whole([*self.earlier, *left, *self.spans]))
+        together = [*self.earlier, *left, *self.spans]
+        judging = [span for span in self.spans if evaluates(span)]
+        self.earlier, self.spans = [], []
+        del records, left
+        run = additions.added_to(self._whole(together))
         unread: list[str] = []
-        return JoinedRun(run, count, evaluations_of(self.spans, run, unread.append), unread)
+        return JoinedRun(run, count, evaluations_of(judging, run, unread.append), unread)
 
     def _whole(self, records: list[SpanRecord]) -> AgentTrace:
-        """The run that these spans are; of two with one id, the later counts."""
+        """The run that these spans are; of two with one id, the later counts.
+
+        Args:
+            records: The spans; emptied, as the earlier of two take as much memory as the later.
+        """
         groups = grouped(records)
+        records.clear()
         whole = next((each for each in groups if each.run_id == self.run_id), groups[-1])
         if len(groups) > 1:
             # Spans that were in this run before it was known where they belong stay until then.
             others = [r for each in groups if each is not whole for r in each.records]
             whole = Group(whole.trace_id, [*whole.records, *others], whole.root)
-        return run_of(whole, other_spans=self.other_spans)
+            del groups, others
+        return run_of(whole, other_spans=self.other_spans, is_given_away=True)
 
 
 class PackedJoin(msgspec.Struct, frozen=True):
@@ -154,7 +166,8 @@ class RunChange(JSONChange):
         self._attempts = 0
 
     def __call__(self, stored: object) -> AgentTrace | EncodedTrace | None:
-        self.joined = self._join.joined(None if stored is None else as_trace(stored))
+        join = msgspec.structs.replace(self._join)  # it may be asked for again
+        self.joined = join.joined(None if stored is None else as_trace(stored))
         return None if self.joined is None else self.joined.run
 
     def takes_json(self, stored: bytes | None) -> bool:

@@ -56,6 +56,8 @@ class Outline:
         self._find_usage()
         for span_id, also in self._reports.also().items():
             self.places[span_id].also = also
+        # Whoever makes steps of the spans lets go of one after the other.
+        del self._group, self._reports, self._around
 
     def is_the_run(self, root: SpanRecord) -> bool:
         """Whether a root is the run itself and no step of it, as a lone model call is."""

@@ -9,8 +9,8 @@ that differs from the span's, ``extra["wall_ms"]`` is the whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ...model.limits import loads_limited
@@ -68,7 +68,7 @@ _USAGE_FIELDS = tuple(
 )
 
 
-@dataclass
+@dataclass(slots=True)
 class Place:
     """Where a span is in its run.
 
@@ -83,7 +83,7 @@ class Place:
 
     node_name: str | None = None
     own_ns: int = 0
-    also: list[SpanRecord] = field(default_factory=list)
+    also: Sequence[SpanRecord] = ()
     tokens: bool = False
     cost: bool = False
     calls: bool = False
@@ -305,7 +305,7 @@ def _step(
     )
 
 
-def _error_of_last(also: list[SpanRecord]) -> str | None:
+def _error_of_last(also: Sequence[SpanRecord]) -> str | None:
     """The error of the span that ended last: an earlier attempt may have failed."""
     return error_of(max(also, key=lambda each: each.end_ns)) if also else None
 

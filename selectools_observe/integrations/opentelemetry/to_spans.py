@@ -148,7 +148,7 @@ def _as_they_came(run: AgentTrace) -> list[SpanRecord] | None:
     kept = (run.extra or {}).get(KEPT)
     if not isinstance(kept, dict) or "trace_id" not in kept:
         return None
-    common = {"trace_id": kept["trace_id"], "resource": kept.get("resource", {})}
+    common = {"trace_id": kept["trace_id"]}
     try:
         records = [from_plain(root | common) for root in [kept.get("root")] if root]
         records += [from_plain(span | common) for span in kept.get("spans", ())]
@@ -158,8 +158,11 @@ def _as_they_came(run: AgentTrace) -> list[SpanRecord] | None:
             for step, (_, part) in zip(run.steps, keys, strict=True)
             if step.extra is not None and part == "start"
         ]
+        resource = msgspec.convert(kept.get("resource", {}), dict[str, Any])
     except (KeyError, TypeError, msgspec.ValidationError):
         return None  # somebody has changed it since
+    for record in records:
+        record.resource = resource  # one of many spans
     ids = {record.span_id for record in records}
     whole = len(ids) == len(records) and all(span_id in ids for span_id, _ in keys)
     return records if records and whole and len(grouped(records)) == 1 else None
