@@ -330,11 +330,13 @@ def _is_row(term: TextTerm, words: Sequence[str]) -> bool:
 
 
 # UTF-8 beginnings of characters that may fold to ASCII: Latin letters, accents and other marks,
-# letters in other shapes (superscript, in circles, full width, mathematical) and ligatures.
+# letters in other shapes (superscript, in circles, full width, mathematical) and ligatures. What
+# chooses the shape of a picture, and pictures themselves, are none of these.
 _FOLDABLE = re.compile(
     rb"[\xc2-\xcd]|\xd6[\x91-\xbf]|\xd7[\x81-\x87]|\xd8[\x90-\x9a]|\xd9[\x8b-\x9f\xb0]"
     rb"|\xe1[\xaa\xab\xb4-\xbb]|\xe2[\x81-\x85\x91-\x93\xb1]|\xe2\x86\x89|\xe3[\x88-\x8f]"
-    rb"|\xea[\x9c-\xad]|\xef[\xac\xb8\xbc\xbd]|\xf0[\x9d\x9e\x9f]|\xf0\x90\x9e"
+    rb"|\xea[\x9c-\xad]|\xef[\xac\xbc\xbd]|\xef\xb8[\xa0-\xaf]|\xf0[\x9d\x9e]|\xf0\x90\x9e"
+    rb"|\xf0\x9f[\x84-\x89\xaf]"
 )
 
 FOLDABLE_CHARACTERS = (
@@ -370,9 +372,9 @@ class JSONSieve:
     def may_match(self, data: bytes) -> bool:
         """False if the run certainly does not match."""
         lower = data.lower()
-        for word in self._words:
-            if word not in lower:
-                return may_hide(data)
+        hidden = [word for word in self._words if word not in lower]
+        if hidden:
+            return may_hide(data) and _may_have_folded(hidden, data)
         return not self._needs_others or not data.isascii() or b"\\u" in data
 
 
@@ -393,6 +395,18 @@ HIDING = (b"\\u", b"$text")
 def may_hide(data: bytes) -> bool:
     """Whether a run may have a word of ASCII letters that its JSON does not show as such."""
     return may_fold(data) or any([mark in data for mark in HIDING])
+
+
+def _may_have_folded(words: Iterable[bytes], data: bytes) -> bool:
+    """Whether words that do not stand in it may be there in letters that fold to theirs."""
+    if any([mark in data for mark in HIDING]):
+        return True
+    # No word reaches beyond a quote or a space.
+    texts = [text for text in data.split(b'"') if not text.isascii()]
+    pieces = {piece for text in texts for piece in text.split(b" ") if not piece.isascii()}
+    beyond = b" ".join(pieces)
+    found = " ".join(words_of(beyond.decode(errors="replace")))
+    return all([word.decode() in found for word in words])
 
 
 def all_words_stand(trace: AgentTrace, data: bytes) -> bool:

@@ -196,6 +196,21 @@ def test_no_character_that_folds_to_ascii_is_overlooked() -> None:
     assert [text for text in texts if _hidden(text) and not may_fold(text.encode())] == []
 
 
+@pytest.mark.parametrize(("text", "passes"), [
+    ("naïve\nréfunds", True), ('\\ré"fund', False), ("a réturn of a function", False),
+    ("refu\u0301nded", True), ("a déjà-vu", False), ("\u2708\ufe0f is done \U0001f642", False),
+])  # fmt: skip
+def test_a_run_with_accents_is_read_only_where_a_word_may_be_among_them(
+    text: str,
+    passes: bool,  # noqa: FBT001
+) -> None:
+    assert JSONSieve(parse_text("refund")).may_match(encode(saying(text)).trace) is passes
+
+
+def test_pictures_hide_no_words() -> None:
+    assert not may_fold("\u2708\ufe0f done \U0001f642".encode())
+
+
 def _hidden(text: str) -> list[str]:
     lower = text.lower()
     return [word for word in words_of(text) if word.isascii() and word not in lower]

@@ -35,8 +35,9 @@ _NEWEST = 512  # runs in which what is common is found at once, whatever the ind
 _FEW = 2000  # runs that are read sooner than words are looked up
 _FEWEST_NAMED, _MOST_NAMED = 4096, 1024 * 1024  # ids at once
 _MANY_WAITING = 256  # runs that the index should take in
-# Whoever waits for the end of a step, waits for so many rows in which nothing was found.
-_LOOK_UP = 512
+# Whoever waits for the end of a step, waits for so many rows in which nothing was found; and so
+# many are looked through for nothing then, since Python's cursors are one row ahead.
+_LOOK_UP = 128
 _MOST_WORDS = 8  # of a query that SQLite looks for
 _ROWS = "FROM traces t NOT INDEXED LEFT JOIN trace_facets f ON f.id = t.rowid"
 
@@ -64,13 +65,15 @@ class TextSearch:
         self._sieve = JSONSieve(self._query)
         # SQLite itself looks for words in no time, and other threads run meanwhile.
         self._patterns = [f"%{word[:1000]}%" for word in self._sieve.words[:_MOST_WORDS]]
-        stand = " AND ".join(["t.trace_json LIKE ?"] * len(self._patterns)) or "1"
+        # A pattern that is no bare parameter: SQLite would make the statement anew for each.
+        stand = " AND ".join(["t.trace_json LIKE ? || ''"] * len(self._patterns)) or "1"
         self._likely = f"({stand} OR ifnull(f.hides_words, 1))"
         self._wanted = None if ask.limit is None else ask.offset + ask.limit
         self._told: int | None = None
         self._named: list[int] = []
         self._most_named = _FEWEST_NAMED
         self._read_at_once = 8
+        self._passed: set[int] = set()  # rows that tell how far it is, and nothing else
         self.found: list[PageRow] = []
         self.is_behind = self.is_damaged = False
 
@@ -101,8 +104,10 @@ class TextSearch:
     def _step(self, connection: sqlite3.Connection) -> bool:
         deadline, yielder = time.monotonic() + _AT_A_STRETCH, GilYielder()
         candidates = self._candidates(connection)
-        while some := _next_of(candidates, self._at_once()):
-            self.found += self._matching(connection, some)
+        while some := self._next_of(candidates):
+            likely = [row_id for row_id in some if row_id not in self._passed]
+            self.found += self._matching(connection, likely) if likely else ()
+            self._passed.clear()
             self._after = Position("", some[-1])
             if self._wanted is not None and len(self.found) >= self._wanted:
                 return True
@@ -110,6 +115,16 @@ class TextSearch:
                 return False
             yielder.maybe_yield()
         return True
+
+    def _next_of(self, candidates: Iterator[int]) -> list[int]:
+        """The next candidates: so many, or fewer where there are few for many rows."""
+        some: list[int] = []
+        most = self._at_once()
+        for row_id in candidates:
+            some.append(row_id)
+            if len(some) == most or row_id in self._passed:
+                break
+        return some
 
     def _at_once(self) -> int:
         """Where most match, no more are read than are wanted."""
@@ -150,11 +165,17 @@ class TextSearch:
             condition, values = f"{condition} AND t.rowid > ?", [*values, above]
         order = "ASC" if ask.oldest_first else "DESC"
         rows = connection.execute(
-            f"SELECT t.rowid {_ROWS} WHERE {condition} "
+            f"SELECT t.rowid, {self._likely} {_ROWS} WHERE {condition} "
             f"AND (t.rowid % {_LOOK_UP} = 0 OR {self._likely}) ORDER BY t.rowid {order}",
-            [*values, *self._patterns],
+            [*self._patterns, *values, *self._patterns],
         )
-        return (row_id for (row_id,) in in_order(rows, ask))
+        return map(self._noted, in_order(rows, ask))
+
+    def _noted(self, row: tuple[int, int]) -> int:
+        row_id, is_likely = row
+        if not is_likely:
+            self._passed.add(row_id)
+        return row_id
 
     def _told_up_to(self, connection: sqlite3.Connection, words: WordLookup) -> int:
         """Up to which id the index tells which rows are worth reading."""
@@ -243,16 +264,6 @@ class TextSearch:
                 and self._sieve.may_match(trace_json)
                 and (crc is None or checksum(trace_json) == crc)
             }
-
-
-def _next_of(candidates: Iterator[int], most: int) -> list[int]:
-    """The next candidates: so many, or fewer where there are few for many rows."""
-    some: list[int] = []
-    for row_id in candidates:
-        some.append(row_id)
-        if len(some) == most or not row_id % _LOOK_UP:
-            break
-    return some
 
 
 def _up_to_now(connection: sqlite3.Connection, ask: PageRequest) -> PageRequest:
