@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from ..errors import InvalidTraceError
-from ..model.codec import EncodedTrace, decode, encode
+from ..model.codec import EncodedTrace, encode
 from ..model.json_values import dumps, loads
 from ..model.limits import LimitError, Limits, check_json, check_run
 from .request_trace import trace_of
@@ -128,7 +128,7 @@ def request_of(parts: Iterator[SpanLot | LeftOut]) -> OtlpRequest:
 
 
 def _put_together(message: PutTogether, text: bytes) -> Iterator[JoinedRun | None]:
-    joined = message.join.unpacked().joined(decode(text) if message.is_stored else None)
+    joined = message.join.joined(text if message.is_stored else None)
     yield None if joined is None else joined._replace(run=encode(joined.run))
 
 

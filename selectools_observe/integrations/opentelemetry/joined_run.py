@@ -59,21 +59,17 @@ class Join(msgspec.Struct):
     earlier: list[SpanRecord] = []
     gone: frozenset[str] = frozenset()
 
-    def joined(self, stored: AgentTrace | None) -> JoinedRun | None:
+    def joined(self, stored: StoredSpans | None) -> JoinedRun | None:
         """The run; None if there is nothing to change, or it would have too many spans.
 
         All spans are given away with it: not two forms of a long run are to be in memory.
 
         Args:
-            stored: What is stored of it, the caller's to give away.
+            stored: What is stored of it; likewise.
         """
         if stored is None and not self.begins:
             return None
-        records: list[SpanRecord] = []
-        additions = Additions({}, {})
-        if stored is not None:
-            records, additions = spans_to_join(stored)
-            stored.steps = []  # they take as much memory again as their spans
+        records, additions = ([], Additions({}, {})) if stored is None else stored
         left = [record for record in records if record.span_id not in self.gone]
         if self.gone and len(left) in {0, len(records)}:
             return None
@@ -83,7 +79,8 @@ class Join(msgspec.Struct):
         together = [*self.earlier, *left, *self.spans]
         judging = [span for span in self.spans if evaluates(span)]
         self.earlier, self.spans = [], []
-        del records, left
+        for others in (records, left):
+            others.clear()
         run = additions.added_to(self._whole(together))
         unread: list[str] = []
         return JoinedRun(run, count, evaluations_of(judging, run, unread.append), unread)
@@ -103,6 +100,17 @@ class Join(msgspec.Struct):
             whole = Group(whole.trace_id, [*whole.records, *others], whole.root)
             del groups, others
         return run_of(whole, other_spans=self.other_spans, is_given_away=True)
+
+
+StoredSpans: TypeAlias = tuple[list[SpanRecord], Additions]
+"""The spans of a stored run, and what else it has."""
+
+
+def _spans_in(stored: AgentTrace) -> StoredSpans:
+    """What is stored, which is given away: its steps take as much memory as its spans."""
+    found = spans_to_join(stored)
+    stored.steps = []
+    return found
 
 
 class PackedJoin(msgspec.Struct, frozen=True):
@@ -129,8 +137,17 @@ class PackedJoin(msgspec.Struct, frozen=True):
         """The bytes of its spans."""
         return sum(map(len, self.lots))
 
-    def unpacked(self) -> Join:
-        """What was packed."""
+    def joined(self, stored: bytes | None) -> JoinedRun | None:
+        """`Join.joined` with the JSON of a run.
+
+        Raises:
+            ValueError: It is none.
+        """
+        there = None if stored is None else _spans_in(decode(stored))
+        return self._unpacked().joined(there)
+
+    def _unpacked(self) -> Join:
+        """What was packed; not before it is needed, as a long run is read meanwhile."""
         spans = list(spans_of(pickle.loads(lot) for lot in self.lots))  # noqa: S301 - our own
         earlier, new = spans[: self.earlier], spans[self.earlier :]
         return msgspec.structs.replace(self.rest, earlier=earlier, spans=new)
@@ -167,7 +184,7 @@ class RunChange(JSONChange):
 
     def __call__(self, stored: object) -> AgentTrace | EncodedTrace | None:
         join = msgspec.structs.replace(self._join)  # it may be asked for again
-        self.joined = join.joined(None if stored is None else as_trace(stored))
+        self.joined = join.joined(None if stored is None else _spans_in(as_trace(stored)))
         return None if self.joined is None else self.joined.run
 
     def takes_json(self, stored: bytes | None) -> bool:
