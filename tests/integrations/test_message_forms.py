@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from span_records import root, span
 
+from selectools_observe.integrations.opentelemetry.attributes import parsed_text
 from selectools_observe.integrations.opentelemetry.flattened import flat, unflattened
 from selectools_observe.integrations.opentelemetry.from_spans import runs_of_spans
+from selectools_observe.integrations.opentelemetry.message_memory import Conversation
 from selectools_observe.integrations.opentelemetry.to_spans import spans_of_run
-from selectools_observe.model.messages import messages_from, messages_of, normalised
+from selectools_observe.model.messages import Message, messages_from, messages_of, normalised
 
 LLM = {"openinference.span.kind": "LLM", "llm.model_name": "m"}
 
@@ -258,3 +260,48 @@ def test_a_message_that_is_changed_changes_no_other_step():
     before = json.dumps(calls[1].input)
     _spoil(calls[0].input)
     assert json.dumps(calls[1].input) == before
+
+
+ARRAYS = st.lists(st.sampled_from(["1", '"a,b"', '{"a": "]"}', "[[]]", '"x"', "nul"]), max_size=4)
+JOINTS = st.sampled_from([",", ", ", " ,\n", ",,", "\xa0,"])
+ENDS = st.sampled_from(["]", "\n]", "] ", ",]", "", "]]"])
+GROWING = st.lists(
+    st.builds(lambda items, joint, end: f"[{joint.join(items)}{end}", ARRAYS, JOINTS, ENDS),
+    max_size=6,
+)
+
+
+@profile(300)
+@given(GROWING)
+def test_an_array_that_goes_on_is_read_as_any_other(texts):
+    conversation = Conversation()
+    for text in texts:
+        assert conversation.array("input", text, parsed_text) == parsed_text(text)
+
+
+@profile(300)
+@given(st.lists(st.dictionaries(WAYS.map("p.".__add__), LEAVES, max_size=5), max_size=4))
+def test_a_flattened_list_that_goes_on_is_read_as_any_other(calls):
+    conversation = Conversation()
+    attributes = {}
+    for more in calls:
+        attributes = attributes | more
+        for said in (attributes, more):
+            found = unflattened(said, "p.", conversation)
+            assert repr(found) == repr(unflattened(said, "p."))
+
+
+def test_a_conversation_that_goes_on_is_read_once(monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        f"{messages_from.__module__}.Message.to_dict",
+        lambda self, to_dict=Message.to_dict: read.append(self) or to_dict(self),
+    )
+    said = [{"role": "user", "content": f"{n}?", "name": "u"} for n in range(20)]
+    calls = [
+        span(f"{n:02}", n, n + 1, LLM | flat("llm.input_messages.", [{"message": m} for m in all_]))
+        for n, all_ in enumerate([said[:n] for n in range(1, 21)])
+    ]
+    (run,) = runs_of_spans([root(30), *calls])
+    assert [len(step.input) for step in run.steps if step.type == "llm_call"] == [*range(1, 21)]
+    assert len(read) == len(said)

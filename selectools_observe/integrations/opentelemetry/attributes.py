@@ -10,7 +10,8 @@ from typing import Any
 from ...model.amounts import is_finite
 from ...model.json_values import DEEPEST, SCALARS, is_nested_deeply, json_text
 from ...model.limits import loads_limited
-from .flattened import flat, unflattened
+from .flattened import Unflattened, flat, unflattened
+from .message_memory import Conversation
 from .semconv import FIELDS, QUOTED, SECONDS, TEXT_LISTS, Kind
 
 _COUNTS = frozenset(
@@ -40,8 +41,11 @@ class Attributes:
         requests: What attributes that held the messages once more said beside them, by name.
     """
 
-    def __init__(self, attributes: dict[str, Any]) -> None:
+    def __init__(
+        self, attributes: dict[str, Any], conversation: Conversation | None = None
+    ) -> None:
         self._all = attributes
+        self._conversation = conversation or Conversation()
         self.left = dict(attributes)
         self.found: dict[str, str] = {}
         self.forms: dict[str, Any] = {}
@@ -55,13 +59,13 @@ class Attributes:
         left = self.left
         for name in names:
             if (raw := left.get(name)) is not None:
-                value = read(meaning, raw, name)
+                value = self._read(meaning, raw, name)
                 if value is not None:
                     if _says(meaning, name, value, raw):
                         self.found[meaning] = name
                         del left[name]
                     return value
-            elif name[-1] == "." and (found := unflattened(left, name)) is not None:
+            elif name[-1] == "." and (found := self._unflattened(name)) is not None:
                 if found.says_all and not found.is_deep:
                     self.found[meaning] = name
                     for key in [key for key in left if key.startswith(name)]:
@@ -70,6 +74,14 @@ class Attributes:
                     return found.value
                 return read(meaning, found.value, name)
         return None
+
+    def _read(self, meaning: str, raw: Any, name: str) -> Any:
+        if meaning in _LISTS and name not in QUOTED and isinstance(raw, str) and raw[:1] == "[":
+            return self._conversation.array(name, raw, parsed_text)
+        return read(meaning, raw, name)
+
+    def _unflattened(self, prefix: str) -> Unflattened | None:
+        return unflattened(self.left, prefix, self._conversation)
 
     def take_all(self, kind: Kind) -> dict[str, Any]:
         """`take` of all that a span of this kind may say."""

@@ -1,6 +1,6 @@
 """Lists that were flattened into attributes, one a leaf, whose names say the way to it.
 
-An agent sends the whole conversation with every call, so what came of an item is remembered.
+An agent sends the whole conversation with every call: what the call before said is not read again.
 """
 
 from __future__ import annotations
@@ -10,51 +10,73 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...model.json_values import is_nested_deeply
-from .remembered import Packed, PackedList, Remembered, pack, unpack
+from .message_memory import Conversation, FlatList
 
 
 class Unflattened(NamedTuple):
     """What was flattened.
 
     Attributes:
-        value: The list, or an item of it; a `PackedList` if all items can be packed.
+        value: The list, or an item of it.
         says_all: Whether `flat` makes the same attributes of it.
         is_deep: It is nested more deeply than a store takes.
-        packed: An item, packed.
     """
 
     value: Any
     says_all: bool
     is_deep: bool
-    packed: bytes | None = None
 
 
-def unflattened(attributes: Mapping[str, Any], prefix: str) -> Unflattened | None:
+def unflattened(
+    attributes: Mapping[str, Any], prefix: str, conversation: Conversation | None = None
+) -> Unflattened | None:
     """The list that was flattened into names with dots and indices under this prefix.
 
     Gaps in the numbers are closed: an SDK's limit drops the attributes that were set first. None
     if there is no list.
     """
+    leaves = [leaf for leaf in attributes.items() if leaf[0].startswith(prefix)]
+    if not leaves:
+        return None
+    conversation = conversation or Conversation()
+    key = prefix, "".join([leaf[:_BEGINNING] for _, leaf in leaves[:2] if type(leaf) is str])
+    known = conversation.flat.get(key)
+    found = (known and _continued(known, leaves, prefix)) or _items(leaves, prefix)
+    if not all([number.isdecimal() for number in found]):
+        return None
+    if _TEXTS.issuperset([type(leaf) for _, leaf in leaves]):  # 1, 1.0 and true are equal
+        conversation.flat[key] = FlatList(leaves, found)
+    numbers = sorted(found, key=int)
+    items = [found[number] for number in numbers]
+    return Unflattened(
+        [item.value for item in items],
+        numbers == [*map(str, range(len(numbers)))] and all([item.says_all for item in items]),
+        any([item.is_deep for item in items]),
+    )
+
+
+_BEGINNING = 256
+_TEXTS = frozenset({str})
+
+
+def _continued(
+    known: FlatList, leaves: list[tuple[str, Any]], prefix: str
+) -> dict[str, Unflattened] | None:
+    """The items of a list that begins as a known one does; None if it does not."""
+    length = len(known.leaves)
+    if leaves[:length] != known.leaves:
+        return None
+    more = _items(leaves[length:], prefix)
+    return known.items | more if more.keys().isdisjoint(known.items) else None
+
+
+def _items(leaves: list[tuple[str, Any]], prefix: str) -> dict[str, Unflattened]:
     items: dict[str, dict[str, Any]] = defaultdict(dict)
     start = len(prefix)
-    for name, value in attributes.items():
-        if name.startswith(prefix):
-            number, dot, way = name[start:].partition(".")
-            items[number][dot + way] = value
-    if not items or not all([number.isdecimal() for number in items]):
-        return None
-    numbers = sorted(items, key=int)
-    found = [_item(items[number]) for number in numbers]
-    values: list[Any] = [each.value for each in found]
-    packed = [each.packed for each in found if each.packed is not None]
-    if len(packed) == len(found):
-        values = PackedList(values)
-        values.packed = packed
-    return Unflattened(
-        values,
-        numbers == [*map(str, range(len(numbers)))] and all([each.says_all for each in found]),
-        any([each.is_deep for each in found]),
-    )
+    for name, value in leaves:
+        number, dot, way = name[start:].partition(".")
+        items[number][dot + way] = value
+    return {number: _made(item) for number, item in items.items()}
 
 
 def flat(prefix: str, value: Any) -> dict[str, Any]:
@@ -72,32 +94,29 @@ def flat(prefix: str, value: Any) -> dict[str, Any]:
     }
 
 
-_remembered = Remembered()
-_LONGEST_REMEMBERED = 4096  # bytes
-_TEXTS = frozenset({str})
-
-
-def _item(leaves: dict[str, Any]) -> Unflattened:
-    """What one item's leaves, by the ways to them, are."""
-    if not _TEXTS.issuperset(map(type, leaves.values())):  # 1, 1.0 and true are one key
-        return _made(leaves)
-    key = (*leaves.items(),)
-    if (known := _remembered.get(key)) is not None:
-        return Unflattened(unpack(known.packed), known.note, is_deep=False, packed=known.packed)
-    made = _made(leaves)
-    packed = None if made.is_deep else pack(made.value)
-    if packed is not None and len(packed) <= _LONGEST_REMEMBERED:
-        _remembered.keep(key, Packed(packed, made.says_all))
-    return made._replace(packed=packed)
-
-
 def _made(leaves: dict[str, Any]) -> Unflattened:
+    if _says_texts(leaves):
+        message = {way[len(_MESSAGE) :]: leaf for way, leaf in leaves.items()}
+        return Unflattened({"message": message}, says_all=True, is_deep=False)
     item = _tree(leaves)
     value = _lists(item)
     says_all = isinstance(value, dict | list) and flat("", value) == {
         way.removeprefix("."): leaf for way, leaf in leaves.items()
     }
     return Unflattened(value, says_all, is_nested_deeply([value]))
+
+
+_MESSAGE = ".message."
+
+
+def _says_texts(leaves: dict[str, Any]) -> bool:
+    """Whether it is a message of OpenInference that says nothing nested, as most do."""
+    return _TEXTS.issuperset(map(type, leaves.values())) and all(
+        [way.startswith(_MESSAGE) and way.count(".") == _DOTS and way[-1] > "9" for way in leaves]
+    )
+
+
+_DOTS = _MESSAGE.count(".")
 
 
 def _tree(leaves: dict[str, Any]) -> Any:

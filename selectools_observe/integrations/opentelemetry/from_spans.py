@@ -14,6 +14,7 @@ from ...model.annotations import Annotation
 from ...model.trace import AgentTrace, StepType, TraceStep
 from .attributes import Attributes
 from .evaluations import Rejected, evaluations_of, only_evaluates, without_evaluations
+from .message_memory import Conversation
 from .outline import Outline
 from .round_trip import Fix, Mark, unmarked, without_additions
 from .semconv import FIELDS, IDENTITY, IDENTITY_NAMES, RESOURCE_METADATA, Kind
@@ -231,12 +232,13 @@ def _steps(
     """The steps by their time, and the spans that are kept next to them; the group is emptied."""
     placed: list[_Placed] = []
     beside = []
+    conversation = Conversation()
     group.records.reverse()
     for depth in range(len(group.records)):
         record = group.records.pop()  # the outline has no other
         mark = marks.get(record.span_id)
         if record is group.root or record.span_id in outline.steps:
-            steps = _steps_of(record, outline, group.root)
+            steps = _steps_of(record, outline, group.root, conversation)
             placed += _placed(record, depth, steps, mark)
         elif (
             mark is not None
@@ -257,15 +259,15 @@ def _is_other(record: SpanRecord, outline: Outline) -> bool:
 
 
 def _steps_of(
-    record: SpanRecord, outline: Outline, root: SpanRecord | None
+    record: SpanRecord, outline: Outline, root: SpanRecord | None, conversation: Conversation
 ) -> dict[str, TraceStep]:
     """The steps of a span, by the part of it that they tell."""
     place = outline.places[record.span_id]
     if record is not root or not outline.is_the_run(record):
-        return steps_of(record, outline.kinds[record.span_id], place)
+        return steps_of(record, outline.kinds[record.span_id], place, conversation)
     # The run itself; what went wrong with it is a step, or nothing would show it.
     failed = {"end": _failure(record)} if error_of(record) is not None else {}
-    return usage_of_node(record, place) | failed
+    return usage_of_node(record, place, conversation) | failed
 
 
 def _placed(

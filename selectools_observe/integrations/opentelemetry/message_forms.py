@@ -3,20 +3,17 @@
 The attributes that messages were read from are left out of a step if the messages alone say what
 they were: if they can be written in the same form again, which is tried with each message. Else the
 attributes stay beside the messages, as they came.
-
-An agent sends the whole conversation with every call, so what came of a message is remembered.
 """
 
 from __future__ import annotations
 
 import json
 import string
-from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ...model.json_values import is_nested_deeply, json_text, loads
+from ...model.json_values import copied, is_nested_deeply, json_text, loads
 from ...model.limits import check_json
 from ...model.messages import (
     Message,
@@ -27,7 +24,7 @@ from ...model.messages import (
     normalised,
 )
 from .attributes import Attributes
-from .remembered import Packed, PackedList, Remembered, pack, unpack
+from .message_memory import Conversation, ReadMessage, exactly
 
 _ROLES = {"input": "user", "output": "assistant"}
 _ANY = ""
@@ -71,32 +68,31 @@ class _Form(NamedTuple):
 
 
 class _Told(NamedTuple):
-    """Messages in the one shape, the form that gives them back, and each packed, where known."""
+    """Messages in the one shape, and the form that gives them back."""
 
     messages: Any
     form: str | None
-    packed: list[bytes] | None = None
 
 
-def normalise(found: dict[str, Any], attributes: Attributes) -> dict[str, Any]:
+def normalise(
+    found: dict[str, Any], attributes: Attributes, conversation: Conversation
+) -> dict[str, Any]:
     """Put the messages of a call into the one shape; the forms of those whose attributes can go.
 
     Args:
         found: What was read by meaning; its ``input`` and ``output`` are replaced.
         attributes: Where they were read from: what they cannot say again is left there.
+        conversation: What is known of the run's messages.
     """
     forms = {}
     for meaning, role in _ROLES.items():
         raw = found.get(meaning)
         if raw is None:
             continue
-        told = _normalised(raw, role)
+        told = _normalised(raw, role, conversation)
         if told.messages is raw or told.messages == raw:
             continue
         found[meaning], form = told.messages, told.form
-        if told.packed is not None:
-            found[meaning] = PackedList(told.messages)
-            found[meaning].packed = told.packed
         if meaning in attributes.found:
             if form is None:
                 attributes.keep(meaning)
@@ -105,7 +101,9 @@ def normalise(found: dict[str, Any], attributes: Attributes) -> dict[str, Any]:
     return forms
 
 
-def take_requests(found: dict[str, Any], attributes: Attributes) -> dict[str, Any]:
+def take_requests(
+    found: dict[str, Any], attributes: Attributes, conversation: Conversation
+) -> dict[str, Any]:
     """What whole requests say beside the messages of a call, which are taken out of them.
 
     OpenInference tells messages twice: one by one, and in the request that was sent.
@@ -115,7 +113,7 @@ def take_requests(found: dict[str, Any], attributes: Attributes) -> dict[str, An
         text = attributes.left.get(name)
         if not (isinstance(text, str) and text[:1] == "{" and '"messages"' in text):
             continue
-        told = _request_in(text, found.get("input"))
+        told = _request_in(text, found.get("input"), conversation)
         if told is not None:
             requests[name] = told
             del attributes.left[name]
@@ -126,27 +124,26 @@ _REQUESTS = ("input.value",)
 
 
 _fields_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_items_of = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-def _request_in(text: str, kept: Any) -> dict[str, Any] | None:
+def _request_in(text: str, kept: Any, conversation: Conversation) -> dict[str, Any] | None:
     """What a request says beside messages that are kept; None if that does not give it back."""
     try:
         check_json(text)
         fields = _fields_of(text)
-        said = _items_of(fields.pop("messages"))
+        said = conversation.array("messages", bytes(fields.pop("messages")).decode(), loads)
         rest = {name: loads(bytes(value)) for name, value in fields.items()}
     except (ValueError, KeyError, RecursionError):
         return None
-    known = [told for told in map(_known_text, said) if told is not None]
-    if not known or not isinstance(kept, list) or not len(known) == len(said) == len(kept):
+    if not isinstance(said, list) or not isinstance(kept, list) or not len(said) == len(kept) > 0:
         return None
-    form = _common([told.note for told in known])
+    found = [conversation.message(each, _ROLES["input"], _read_message) for each in said]
+    known = [told for told in found if told is not None]
+    form = _common([told.form for told in known]) if len(known) == len(kept) else None
     if form is None or is_nested_deeply(rest):
         return None
-    own = kept.packed if isinstance(kept, PackedList) else [pack(each) for each in kept]
     # Attributes leave out what is empty: a few messages are kept as the request says them.
-    others = [n for n, told in enumerate(known) if told.packed != own[n]]
+    others = [n for n, told in enumerate(known) if not _is_same(told.message, kept[n])]
     if not others:
         return {"form": form, "rest": rest}
     forms = _forms_named(form, len(kept))
@@ -154,7 +151,11 @@ def _request_in(text: str, kept: Any) -> dict[str, Any] | None:
         _can_be_said(kept[n], forms[n]) for n in others
     ):
         return None
-    return {"form": form, "rest": rest, "other": {str(n): loads(bytes(said[n])) for n in others}}
+    return {"form": form, "rest": rest, "other": {str(n): copied(said[n]) for n in others}}
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or exactly(one) == exactly(other)
 
 
 def _can_be_said(message: Any, form: Any) -> bool:
@@ -196,16 +197,13 @@ def in_form(name: object, messages: Any) -> Any:
     return messages if any(each is None for each in written) else written
 
 
-def _normalised(raw: Any, role: str) -> _Told:
+def _normalised(raw: Any, role: str, conversation: Conversation) -> _Told:
     """Messages in the one shape, and what gives them back."""
     if isinstance(raw, list) and raw:
-        packed = raw.packed if isinstance(raw, PackedList) else map(pack, raw)
-        known = [_known_message(each, one, role) for each, one in zip(raw, packed, strict=True)]
+        known = [conversation.message(each, role, _read_message) for each in raw]
         found = [told for told in known if told is not None]
         if len(found) == len(raw):
-            messages = [unpack(told.packed) for told in found]
-            form = _common([told.note for told in found])
-            return _Told(messages, form, [told.packed for told in found])
+            return _Told([told.message for told in found], _common([told.form for told in found]))
     messages = normalised(raw, role)
     form = "text" if isinstance(raw, str) and _only_text(messages_from(messages)) == raw else None
     return _Told(messages, form)
@@ -223,11 +221,11 @@ def _common(forms: list[_Form | None]) -> str | None:
     for form in set(known):  # a few, whatever the number of messages
         both = common.with_what(form)
         if both is None:
-            names = ["/".join(each) for each in known]
-            kinds = list(dict.fromkeys(names))
-            digits = {name: _DIGITS[n % len(_DIGITS)] for n, name in enumerate(kinds)}
-            each = "".join([digits[name] for name in names])
-            return f"{'|'.join(kinds)}#{each}" if len(kinds) <= len(_DIGITS) else None
+            kinds = list(dict.fromkeys(known))
+            digits = {kind: _DIGITS[n % len(_DIGITS)] for n, kind in enumerate(kinds)}
+            each = "".join([digits[form] for form in known])
+            names = "|".join(map("/".join, kinds))
+            return f"{names}#{each}" if len(kinds) <= len(_DIGITS) else None
         common = both
     return "/".join(common)
 
@@ -244,51 +242,32 @@ def _forms_named(name: object, messages: int) -> list[Any]:
     return [forms.get(digit) for digit in each]
 
 
-_remembered = Remembered()
-_LONGEST_REMEMBERED = 4096  # bytes
-
-
-def _known_message(raw: Any, packed: bytes | None, role: str) -> Packed | None:
-    """One of a list's messages in the one shape, with its form; None if it is not one message."""
-    if not isinstance(raw, dict) or raw.keys().isdisjoint(_MESSAGE_KEYS) or packed is None:
-        return None
-    key = "" if _says_role(raw) else role, packed
-    if (found := _remembered.get(key)) is not None:
-        return found
-    return _noted(key, packed, _read_message(raw, role))
-
-
-def _known_text(text: msgspec.Raw) -> Packed | None:
-    """`_known_message` of a message of a request, as JSON."""
-    key = bytes(text)
-    if (found := _remembered.get(key)) is not None:
-        return found
-    raw = loads(key)
-    return _noted(key, key, _known_message(raw, pack(raw), _ROLES["input"]))
-
-
-def _noted(key: Hashable, source: bytes, told: Packed | None) -> Packed | None:
-    if told is not None and len(source) <= _LONGEST_REMEMBERED:
-        _remembered.keep(key, told)
-    return told
-
-
 _MESSAGE_KEYS = frozenset({"role", "message"})
 
 
-def _says_role(raw: dict[str, Any]) -> bool:
-    """Whether a message itself says whose it is."""
-    own = raw.get("message", raw)
-    return isinstance(own, dict) and type(own.get("role")) is str
-
-
-def _read_message(raw: dict[str, Any], role: str) -> Packed | None:
-    told = messages_from(raw, role)
-    packed = pack(told[0].to_dict()) if len(told) == 1 else None
-    if packed is None:
+def _read_message(raw: Any, role: str, conversation: Conversation) -> ReadMessage | None:
+    """One of a list's messages in the one shape, with its form; None if it is not one message."""
+    if not isinstance(raw, dict) or raw.keys().isdisjoint(_MESSAGE_KEYS):
         return None
-    form = _form_of(raw, told[0])
-    return Packed(packed, form if form is not None and _written(told[0], form) == raw else None)
+    inner = raw.get("message")
+    if len(raw) == 1 and isinstance(inner, dict) and _is_wrapped_only(inner):
+        told = conversation.message(inner, role, _read_message)
+        return told and ReadMessage(told.message, told.form and told.form._replace(shape=_WRAPPED))
+    messages = messages_from(raw, role)
+    if len(messages) != 1:
+        return None
+    message = messages[0]
+    form = _form_of(raw, message)
+    says_all = form is not None and _written(message, form) == raw
+    return ReadMessage(message.to_dict(), form if says_all else None)
+
+
+_WRAPPED = "openinference"
+
+
+def _is_wrapped_only(inner: dict[str, Any]) -> bool:
+    """Whether a message that is wrapped in another object says what it would say alone."""
+    return type(inner.get("role")) is str and inner.keys().isdisjoint(("message", "tool_calls"))
 
 
 def _form_of(raw: dict[str, Any], message: Message) -> _Form | None:
@@ -296,7 +275,7 @@ def _form_of(raw: dict[str, Any], message: Message) -> _Form | None:
     inner = raw.get("message", raw)
     if not isinstance(inner, dict):
         return None
-    shape = "openinference" if inner is not raw else "plain"
+    shape = _WRAPPED if inner is not raw else "plain"
     if any(isinstance(part, ToolResultPart) for part in message.parts):
         return _Form(shape)
     parts = next(
@@ -373,7 +352,7 @@ def _written(message: Message, form: _Form) -> dict[str, Any] | None:
         written |= said
         if calls:
             written["tool_calls"] = [_call(call, form) for call in calls]
-    return {"message": written} if form.shape == "openinference" else written
+    return {"message": written} if form.shape == _WRAPPED else written
 
 
 def _is_plain_text(part: object) -> bool:
@@ -408,7 +387,7 @@ def _call(part: ToolCallPart, form: _Form) -> dict[str, Any]:
     if arguments is not None:
         said["arguments"] = arguments
     call: dict[str, Any] = ({} if part.id is None else {"id": part.id}) | (part.extra or {})
-    if form.shape == "openinference":
+    if form.shape == _WRAPPED:
         return {"tool_call": {**call, "function": said}}
     if kind == "chat":
         return {**call, "type": "function", "function": said}

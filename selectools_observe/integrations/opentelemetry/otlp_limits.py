@@ -32,7 +32,7 @@ _MESSAGES: dict[str, dict[int, str]] = {
 # Attributes hold JSON as text, which is decoded too. What could be a value there is counted all
 # over the body, also in prose with many commas.
 _IN_TEXT = 4
-_VARINT_BITS = 70
+_SHIFTS = range(0, 70, 7)  # of the bits of a number
 _SLICE = 64 * 1024  # bytes
 _AT_A_STRETCH = 500  # fields
 
@@ -80,16 +80,22 @@ def _check_protobuf(body: bytes, limits: Limits, root: str) -> None:
 
 def _is_text(body: bytes, at: int, end: int) -> bool:
     """Whether a pair is a name and a text, as most are: `_OF_TEXT` fields, none in another."""
-    at += 2 + body[at + 1] if end - at > 2 and body[at] == _FIRST and body[at + 1] < 128 else end
+    if end - at < _SHORTEST or body[at] != _FIRST or body[at + 1] >= 128:
+        return False
+    at += 2 + body[at + 1]
     for tag in (_SECOND, _FIRST):  # the value, and the text in it
-        if at >= end or body[at] != tag:
+        if end - at < 2 or body[at] != tag:
             return False
-        size, at = _varint(body, at + 1, end)
+        size = body[at + 1]
+        at += 2
+        if size >= 128:
+            size, at = _varint(body, at - 1, end)
         if at + size != end:
             return False
     return True
 
 
+_SHORTEST = 6  # bytes
 _OF_TEXT = 3
 _FIRST, _SECOND = 1 << 3 | 2, 2 << 3 | 2  # fields with a length
 
@@ -115,7 +121,7 @@ def _fields(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
 
 def _varint(body: bytes, at: int, end: int) -> tuple[int, int]:
     value = 0
-    for shift in range(0, _VARINT_BITS, 7):
+    for shift in _SHIFTS:
         if at >= end:
             break
         byte = body[at]

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...model.json_values import copied
 from ...model.limits import loads_limited
 from ...model.messages import normalised
 from ...model.trace import STEP_FIELDS, StepType, TraceStep
 from .attributes import Attributes, count, number, parsed_text
 from .message_forms import normalise, take_requests
+from .message_memory import Conversation
 from .raw_responses import complete_call
-from .remembered import PackedList
 from .semconv import (
     ASKED_FOR,
     CACHE_WRITE_PARTS,
@@ -201,12 +202,14 @@ def _reports_failure(record: SpanRecord) -> bool:
 _FAILED_TOOLS = ("lk.function_tool.is_error", "haystack.tool.error")
 
 
-def steps_of(record: SpanRecord, kind: Kind, place: Place) -> dict[str, TraceStep]:
+def steps_of(
+    record: SpanRecord, kind: Kind, place: Place, conversation: Conversation
+) -> dict[str, TraceStep]:
     """The steps of one span, by which part of it each tells: its ``start`` or its ``end``."""
-    found, attributes, events = _taken(record, kind)
+    found, attributes, events = _taken(record, kind, conversation)
     errors = [error_of(record), found.pop("error", None)]
     for other in place.also:
-        reported, _, _ = _taken(other, kind)
+        reported, _, _ = _taken(other, kind, conversation)
         reported.pop("error", None)
         found |= {
             name: reported[name] for name in _SHARED[kind] if name in reported and name not in found
@@ -223,11 +226,15 @@ def steps_of(record: SpanRecord, kind: Kind, place: Place) -> dict[str, TraceSte
     step.extra[KEPT] = _kept(record, attributes, events)
     if kind is not Kind.NODE:
         return {"start": step}
-    return {"start": step, "end": _end(record, step, place)} | usage_of_node(record, place, step)
+    usage = usage_of_node(record, place, conversation, step)
+    return {"start": step, "end": _end(record, step, place)} | usage
 
 
 def usage_of_node(
-    record: SpanRecord, place: Place, start: TraceStep | None = None
+    record: SpanRecord,
+    place: Place,
+    conversation: Conversation,
+    start: TraceStep | None = None,
 ) -> dict[str, TraceStep]:
     """The step, if there is one, for tokens and costs that nothing inside a span reports."""
     if not (place.tokens or place.cost):
@@ -253,16 +260,18 @@ def usage_of_node(
         # Of an agent inside, its end has the time.
         step.duration_ms = place.own_ns / 10**6 if start is None else 0.0
         step.extra |= {"wall_ms": whole_ns / 10**6} if whole_ns != place.own_ns else {}
-        reported, _, _ = _taken(record, Kind.NODE)
+        reported, _, _ = _taken(record, Kind.NODE, conversation)
         step.input = normalised(reported.get("input"), "user")
         step.output = normalised(reported.get("output"), "assistant")
     step.extra[KEPT] = {"span_id": record.span_id, "usage": True}
     return {"usage": step}
 
 
-def _taken(record: SpanRecord, kind: Kind) -> tuple[dict[str, Any], Attributes, list[SpanEvent]]:
+def _taken(
+    record: SpanRecord, kind: Kind, conversation: Conversation
+) -> tuple[dict[str, Any], Attributes, list[SpanEvent]]:
     """What a span says by meaning, what is left of its attributes, and of its events."""
-    attributes = Attributes(record.attributes)
+    attributes = Attributes(record.attributes, conversation)
     events = _take_details(record.events, attributes.left)
     found = attributes.take_all(kind)
     messages, events = _take_messages(events, found, kind)
@@ -274,12 +283,12 @@ def _taken(record: SpanRecord, kind: Kind) -> tuple[dict[str, Any], Attributes, 
     if kind in {Kind.MODEL, Kind.NODE}:
         _put_system_first(found, attributes)
         if kind is Kind.MODEL or MESSAGE_NAMES.issuperset(attributes.found.values()):
-            attributes.forms = normalise(found, attributes)
+            attributes.forms = normalise(found, attributes, conversation)
         if kind is Kind.MODEL:
-            attributes.requests = take_requests(found, attributes)
-    for name, value in found.items():
-        if type(value) is PackedList:
-            found[name] = [*value]
+            attributes.requests = take_requests(found, attributes, conversation)
+    for name in ("input", "output"):
+        if isinstance(found.get(name), list):
+            found[name] = copied(found[name])
     return found, attributes, events
 
 
