@@ -61,6 +61,11 @@ def stored_key(by: str) -> str | None:
     return f"metadata.{_metadata_key(by)}"
 
 
+def field_of(key: str) -> str | None:
+    """The field of a summary that has one of `FIELD_KEYS`; None of a key of the metadata."""
+    return _FIELDS.get(key)
+
+
 def _metadata_key(by: str) -> str:
     if by.startswith("metadata."):
         return by.removeprefix("metadata.")

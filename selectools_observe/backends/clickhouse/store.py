@@ -19,13 +19,11 @@ from ...model.ordering import Order
 from ...model.pagination import Position
 from ...model.rollups import Rollup
 from ...model.statistics import Collector
-from ...model.trace import TraceSummary
 from ...runtime.interface import Runtime
 from ..queries.paging import PageRequest, PageRow
 from ..sql.ranges import is_exact
 from ..sql.row import Row
 from ..sql.server_base import LARGEST, ServerStore, SummaryRow
-from ..sql.server_rows import read_summary
 from ..sql.zone_offsets import Offset, offsets_of
 from . import queries, run_fields, run_sums
 from .address import parse_address
@@ -228,17 +226,7 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         run_fields.add_sums(collector, sums, await ask(run_fields.spreads(rows)) if many else [])
         for row in await self._annotated(filters):
             collector.add_annotations(row.summary)
-        edges: list[int] = []
-
-        def note(ids: list[int]) -> dict[int, TraceSummary]:
-            edges.extend(ids)
-            return {}
-
-        collector.page(order_by, limit, cursor, note)
-        found = await self._summaries_at(edges) if edges else []
-        read = {row[0]: read_summary(self._where, *row) for row in found}
-        summaries = {place: one[0] for place, one in read.items() if one is not None}
-        return collector.page(order_by, limit, cursor, lambda _: summaries)
+        return await self._page_of_groups(collector, order_by, limit, cursor)
 
     async def _facets(self, filters: TraceFilter, collector: FacetCollector) -> None:
         if filters.limit is not None or not is_exact(filters):

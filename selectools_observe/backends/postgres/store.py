@@ -18,7 +18,7 @@ from ...model.annotations import Annotation, Latest, in_order, latest_of
 from ...model.clock import Clock
 from ...model.codec import TraceType, encode
 from ...model.filters import TraceFilter, needed_text
-from ...model.groups import FacetCollector, GroupCollector, GroupPage
+from ...model.groups import FacetCollector, GroupCollector, GroupPage, stored_key
 from ...model.histogram import Tally
 from ...model.pagination import Position
 from ...model.rollups import Rollup
@@ -34,7 +34,7 @@ from ..sql.ranges import is_exact
 from ..sql.row import Row
 from ..sql.server_base import LARGEST, ServerStore, SummaryRow
 from ..sql.server_rows import annotations_of, key_of
-from . import annotation_rows, kept_calls, kept_parts, queries
+from . import annotation_rows, group_columns, kept_calls, kept_parts, queries
 from .address import Address, parse_address
 from .connections import Connections
 from .direct import DirectConnection
@@ -355,7 +355,17 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
             page = None if blocks is None else await groups.page(blocks, limit, cursor)
             if page is not None:
                 return page
-        return await super()._group_page(filters, collector, order_by, limit, cursor)
+        if stored_key(collector.by) is None or not is_exact(filters):
+            return await super()._group_page(filters, collector, order_by, limit, cursor)
+        places = await self._places(filters)
+        for some in _in_parts(places):
+            rows = await self._kept(some, group_columns.COLUMNS)
+            if rows:
+                await self._compute(partial(group_columns.add_rows, collector, self._where, rows))
+        for some in _in_parts(await self._annotated(filters, places)):
+            for row in await self._chosen(_EVERYTHING, await self._summaries_at(some)):
+                collector.add_annotations(row.summary)
+        return await self._page_of_groups(collector, order_by, limit, cursor)
 
     async def _read_rows(self, sql: str, values: Values) -> Sequence[PageRow]:
         rows = await self._connections.current().scan_summaries(sql, values)
@@ -419,9 +429,9 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
             return sorted(found, reverse=True)
         return [place for place in places if place in found]
 
-    async def _kept(self, places: Sequence[int]) -> list[Row]:
-        """What `kept_calls` takes of the runs at these places, newest first."""
-        sql = f"SELECT {kept_calls.COLUMNS} FROM {self._traces} WHERE seq = ANY(%s)"
+    async def _kept(self, places: Sequence[int], columns: str = kept_calls.COLUMNS) -> list[Row]:
+        """These columns of the rows at these places, newest first."""
+        sql = f"SELECT {columns} FROM {self._traces} WHERE seq = ANY(%s)"
         rows = await self._connections.current().count(sql, [list(places)])
         return sorted(rows, key=itemgetter(0), reverse=True)
 

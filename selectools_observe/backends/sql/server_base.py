@@ -14,11 +14,12 @@ from ...model.annotations import Latest
 from ...model.clock import Clock
 from ...model.codec import TraceType
 from ...model.filters import TraceFilter, verdict
+from ...model.groups import GroupCollector, GroupPage
 from ...model.histogram import Tally, TraceHistogram, bounds_of, only_times
 from ...model.pagination import Position
 from ...model.rollups import Rollup
 from ...model.statistics import Collector
-from ...model.trace import TraceFacts
+from ...model.trace import TraceFacts, TraceSummary
 from ...runtime.interface import Runtime
 from ...runtime.loop_local import LoopLocal
 from ..base import PreparedT, StoreCore
@@ -136,6 +137,22 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
             rollups = await self._rollups(annotated)
         for row, rollup in zip(annotated, rollups, strict=True):
             collector.add_annotations(row.summary, rollup)
+
+    async def _page_of_groups(
+        self, collector: GroupCollector, order_by: str, limit: int, cursor: str | None
+    ) -> GroupPage:
+        """A page of groups whose runs were counted by columns: summaries are read of their ends."""
+        edges: list[int] = []
+
+        def note(ids: list[int]) -> dict[int, TraceSummary]:
+            edges.extend(ids)
+            return {}
+
+        collector.page(order_by, limit, cursor, note)
+        found = await self._summaries_at(edges) if edges else []
+        read = {row[0]: read_summary(self._where, *row) for row in found}
+        summaries = {place: one[0] for place, one in read.items() if one is not None}
+        return collector.page(order_by, limit, cursor, lambda _: summaries)
 
     async def _stored(self, run_ids: Sequence[str]) -> Sequence[Stored | None]:
         """What is stored of each run, in this order."""
