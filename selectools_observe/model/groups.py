@@ -17,10 +17,10 @@ import msgspec
 from .amounts import added
 from .annotation_statistics import AnnotationCollector, AnnotationStatistics
 from .clock import moment_of
-from .group_sums import GroupSums, RunColumns, chosen, limited
+from .group_sums import MOST_VALUES, GroupSums, RunColumns, chosen, limited
 from .json_values import dumps, json_text, loads
 from .page import Page
-from .percentiles import PercentileBuilder, Percentiles
+from .percentiles import PercentileBuilder, Percentiles, Sketch
 from .trace import EPOCH, MICROSECOND, TraceFacts, TraceSummary
 
 _FIELDS = {
@@ -216,6 +216,18 @@ class _GroupBuilder:
         assert self.last is not None  # noqa: S101
         return self.first, self.last
 
+    def sums(self) -> GroupSums:
+        return GroupSums(
+            self.runs,
+            0,
+            self.errors,
+            limited(self.prompt_tokens),
+            limited(self.completion_tokens),
+            Sketch(self.runs, self.cost_usd),
+            self.total_ms.sketch(MOST_VALUES),
+            Sketch(),
+        )
+
     def built(self, summaries: Mapping[int, TraceSummary]) -> TraceGroup:
         first, last = self.edges
         first_run, last_run = _summary_of(first[2], summaries), _summary_of(last[2], summaries)
@@ -292,6 +304,12 @@ class GroupCollector:
             last: The same of the last.
         """
         self._group(key).add_sums(sums, first, last)
+
+    def sums(self) -> Iterator[tuple[str, GroupSums, tuple[int, int], tuple[int, int]]]:
+        """What `add_sums` takes of each group."""
+        for key, group in self._groups.items():
+            first, last = group.edges
+            yield key, group.sums(), first[:2], last[:2]
 
     def add_annotations(self, summary: TraceSummary) -> None:
         """Count what was said of a run, as far as its groups were counted among many."""

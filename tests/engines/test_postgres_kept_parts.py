@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from noted_reads import noted
@@ -226,3 +226,50 @@ def test_sessions_of_many_runs_are_added_up_by_all(stores, monkeypatch):
         one.delete_many([run.run_id for run in RUNS])
         one.save_many(sessions(200))
     assert store.groups("session", limit=4) == told.groups("session", limit=4)
+
+
+def groups_of(store, by: str, order: str, filters=None) -> tuple[list[object], list[float]]:
+    """All groups: what is to be equal, and what may differ in the last bit."""
+    found, cursor = [], None
+    while True:
+        page = store.groups(by, filters, order_by=order, limit=7, cursor=cursor)
+        found += page
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    told = [
+        (
+            one.key, one.runs, one.errors, one.first_at, one.last_at, one.prompt_tokens,
+            one.completion_tokens, one.first_input, one.last_output, one.annotations,
+        )
+        for one in found
+    ]  # fmt: skip
+    return told, [n for g in found for n in (g.cost_usd, g.total_ms.total, g.total_ms.p50)]
+
+
+def check_groups(stores, *asked) -> None:
+    (found, about), (wanted, wanted_about) = (groups_of(one, *asked) for one in stores)
+    assert found == wanted, asked
+    assert about == pytest.approx(wanted_about, rel=0.0101), asked
+
+
+@pytest.mark.parametrize("by", ["session", "user", "outcome", "tag", "metadata.key"])
+def test_groups_are_added_up_by_parts(stores, read, by):
+    store, _ = stores
+    times = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=place) for place in range(300)]
+    for one in stores:
+        one.save_many(RUNS, created_at=times)  # when some began
+        one.save_many(sessions(200))
+        one.annotate("s3", "quality", score=1.0)
+        one.annotate("s9", "quality", score=0.5)
+    some = TraceFilter(started_since=times[0], started_until=times[150])
+    for order in ("-runs", "first", "-errors", "score.quality", "key"):
+        for filters in (None, some, TraceFilter(has_error=True), TraceFilter(limit=40)):
+            check_groups(stores, by, order, filters)
+    for one in stores:
+        one.delete_many([f"s{place}" for place in range(30, 90, 7)])
+        one.save_many(sessions(20))
+    check_groups(stores, by, "-runs")
+    read.clear()
+    store.groups(by, order_by="-runs")
+    assert len(read) < 8  # the part that the newest row is in

@@ -13,8 +13,8 @@ from ..sql.row import Row
 from ..sql.server_rows import read_summary
 
 COLUMNS = (
-    "seq, created_us, summary, coalesce(started_us, created_us), steps, has_error::int, "
-    "prompt_tokens, completion_tokens, total_ms, cost_usd"
+    "seq, created_us, summary, started_us, steps, has_error::int, prompt_tokens, "
+    "completion_tokens, total_ms, cost_usd"
 )
 """What `add_rows` takes of each row."""
 
@@ -43,14 +43,18 @@ _metadata = msgspec.json.Decoder(_WithMetadata)
 
 
 def add_rows(collector: GroupCollector, where: str, rows: Sequence[Row]) -> None:
-    """Count runs, newest first and at least one, without their annotations."""
+    """Count runs, newest first, without their annotations."""
+    if not rows:
+        return
     key = stored_key(collector.by)
     assert key is not None  # noqa: S101 - who asks has looked
     places: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
         for text in _texts(key, where, row):
             places.setdefault(text, []).append(place)
-    seqs, _, _, began, *numbers = zip(*rows, strict=True)
+    seqs, created, _, started, *numbers = zip(*rows, strict=True)
+    pairs = zip(started, created, strict=True)
+    began = [saved if start is None else start for start, saved in pairs]
     # A cost that is not known is 0 in its column, which adds nothing either.
     collector.add_runs(RunColumns(*numbers), began, seqs, places)
 

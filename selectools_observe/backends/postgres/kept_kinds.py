@@ -1,4 +1,4 @@
-"""What is kept of parts of the table: what statistics ask of runs, and what facets do."""
+"""What is kept of parts of the table: what statistics ask of runs, what facets do, and groups."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from ...model.groups import FacetCollector
+from ...model.group_sums import GroupSums
+from ...model.groups import FacetCollector, GroupCollector
 from ...model.trace import TraceFacts, TraceSummary
 from ..queries.rollup_sums import FIRST_BYTE, pack_sums, sums_of_parts, unpack_sums
 from ..sql.row import Row
 from ..sql.server_rows import read_summary
-from . import kept_calls
+from . import group_columns, kept_calls
 
 
 class SumsOfParts:
@@ -90,3 +91,68 @@ class FacetsOfParts:
     def _read(self, rows: Iterable[Row]) -> Iterable[tuple[TraceSummary, TraceFacts]]:
         found = (read_summary(self._where, row[0], row[1], row[2]) for row in rows)
         return (one for one in found if one is not None)
+
+
+class _KeptGroup(msgspec.Struct, array_like=True, gc=False):
+    """What `GroupCollector.add_sums` takes of a group; its name as bytes, as it may be no UTF-8."""
+
+    key: bytes
+    sums: GroupSums
+    first: tuple[int, int]
+    last: tuple[int, int]
+
+
+class _KeptGroups(msgspec.Struct, array_like=True, gc=False):
+    form: int
+    groups: list[_KeptGroup]
+
+
+_groups_decoder = msgspec.msgpack.Decoder(_KeptGroups)
+
+
+class GroupsOfParts:
+    """What the runs of a part add up to, by one of `FIELD_KEYS`, without their annotations."""
+
+    columns = group_columns.COLUMNS
+    first_byte = bytes([0x90 | len(_KeptGroups.__struct_fields__)])
+
+    def __init__(self, key: str, where: str) -> None:
+        self.name = f"groups by {key}"
+        self._key = key
+        self._where = where
+
+    def of_rows(self, rows: Sequence[Row]) -> bytes:
+        """The groups of rows."""
+        collector = GroupCollector(self._key)
+        self.add_rows(collector, rows)
+        return _packed(collector)
+
+    def of_parts(self, parts: Sequence[bytes]) -> bytes | None:
+        """The groups of parts together."""
+        collector = GroupCollector(self._key)
+        return (
+            _packed(collector) if all([self.has_added(collector, one) for one in parts]) else None
+        )
+
+    def add_rows(self, collector: GroupCollector, rows: Sequence[Row]) -> None:
+        """Count the runs of rows."""
+        group_columns.add_rows(collector, self._where, rows)
+
+    def has_added(self, collector: GroupCollector, data: bytes) -> bool:
+        """Count the runs of a part; False if it is damaged."""
+        try:
+            told = _groups_decoder.decode(data)
+        except msgspec.MsgspecError:
+            return False
+        for one in told.groups:
+            key = one.key.decode("utf-8", "surrogatepass")
+            collector.add_sums(key, one.sums, one.first, one.last)
+        return True
+
+
+def _packed(collector: GroupCollector) -> bytes:
+    found = [
+        _KeptGroup(key.encode("utf-8", "surrogatepass"), sums, first, last)
+        for key, sums, first, last in collector.sums()
+    ]
+    return _encode(_KeptGroups(1, found))

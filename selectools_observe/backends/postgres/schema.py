@@ -63,7 +63,7 @@ CREATE TABLE IF NOT EXISTS {schema}.annotations (
 );
 CREATE INDEX IF NOT EXISTS annotations_name ON {schema}.annotations (name);
 CREATE TABLE IF NOT EXISTS {schema}.kept_parts ( -- what parts add up to; may be emptied
-  kind text NOT NULL,                        -- sums or facets
+  kind text NOT NULL,                        -- sums, facets, or groups by a field
   level smallint NOT NULL,                   -- 0: 4,096 places in the order of saving; 1: 65,536
   part bigint NOT NULL,                      -- the first of them, divided by so many
   row_count bigint NOT NULL,                 -- as long as there are so many rows, they are the same

@@ -18,7 +18,7 @@ from ...model.annotations import Annotation, Latest, in_order, latest_of
 from ...model.clock import Clock
 from ...model.codec import TraceType, encode
 from ...model.filters import TraceFilter, needed_text
-from ...model.groups import FacetCollector, GroupCollector, GroupPage, stored_key
+from ...model.groups import FIELD_KEYS, FacetCollector, GroupCollector, GroupPage, stored_key
 from ...model.histogram import Tally
 from ...model.pagination import Position
 from ...model.rollups import Rollup
@@ -34,12 +34,12 @@ from ..sql.ranges import is_exact
 from ..sql.row import Row
 from ..sql.server_base import LARGEST, ServerStore, SummaryRow
 from ..sql.server_rows import annotations_of, key_of
-from . import annotation_rows, group_columns, kept_calls, kept_parts, queries
+from . import annotation_rows, kept_calls, kept_parts, queries
 from .address import Address, parse_address
 from .connections import Connections
 from .direct import DirectConnection
 from .journal_table import JournalTable, recover
-from .kept_kinds import FacetsOfParts, SumsOfParts
+from .kept_kinds import FacetsOfParts, GroupsOfParts, SumsOfParts
 from .latest_groups import LatestGroups
 from .rows import TraceRow, row_of
 from .session import Values, psycopg
@@ -355,17 +355,34 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
             page = None if blocks is None else await groups.page(blocks, limit, cursor)
             if page is not None:
                 return page
-        if stored_key(collector.by) is None or not is_exact(filters):
+        key = stored_key(collector.by)
+        if key is None or not is_exact(filters):
             return await super()._group_page(filters, collector, order_by, limit, cursor)
-        places = await self._places(filters)
-        for some in _in_parts(places):
-            rows = await self._kept(some, group_columns.COLUMNS)
-            if rows:
-                await self._compute(partial(group_columns.add_rows, collector, self._where, rows))
+        kind = GroupsOfParts(key, self._where)
+        places: Sequence[int] | None = None
+        if key in FIELD_KEYS and kept_parts.can_use(filters):
+            await self._add_groups(kind, filters, collector)
+        else:
+            places = await self._places(filters)
+            for some in _in_parts(places):
+                rows = await self._kept(some, kind.columns)
+                await self._compute(partial(kind.add_rows, collector, rows))
         for some in _in_parts(await self._annotated(filters, places)):
             for row in await self._chosen(_EVERYTHING, await self._summaries_at(some)):
                 collector.add_annotations(row.summary)
         return await self._page_of_groups(collector, order_by, limit, cursor)
+
+    async def _add_groups(
+        self, kind: GroupsOfParts, filters: TraceFilter, collector: GroupCollector
+    ) -> None:
+        """Count the runs of some time by what is kept of the groups of parts."""
+        for part in await self._parts(kind, filters):
+            if part.data is not None:
+                work = partial(kind.has_added, collector, part.data)
+                if await self._compute(work):
+                    continue
+            async for rows in self._rows_within(kind, filters, part):
+                await self._compute(partial(kind.add_rows, collector, rows))
 
     async def _read_rows(self, sql: str, values: Values) -> Sequence[PageRow]:
         rows = await self._connections.current().scan_summaries(sql, values)
