@@ -101,14 +101,15 @@ def _fields(value: object) -> dict[str, Any]:
         return {}
     if isinstance(value, dict):
         return {str(name): field for name, field in value.items()}
-    slots = [name for kind in type(value).__mro__ for name in _names(vars(kind).get("__slots__"))]
+    slotted = [named for kind in type(value).__mro__ if (named := vars(kind).get("__slots__"))]
+    slots = [name for named in slotted for name in _names(named)]
     fields = {name: getattr(value, name) for name in slots if hasattr(value, name)}
     fields |= getattr(value, "__dict__", {})
     return {name: field for name, field in fields.items() if name[:1] != "_"}
 
 
 def _names(slots: object) -> Iterable[str]:
-    return (slots,) if isinstance(slots, str) else slots or ()  # type: ignore[return-value]
+    return (slots,) if isinstance(slots, str) else slots  # type: ignore[return-value]
 
 
 def validate_steps(steps: list[TraceStep], run_id: str) -> bool:

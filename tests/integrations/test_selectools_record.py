@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("selectools", reason="selectools is not installed")
 
-from selectools import ContentPart, Message, Role, tool
+from selectools import ContentPart, Message, Role, ToolCall, tool
 from selectools.exceptions import GraphExecutionError
 from selectools.orchestration import AgentGraph
 from selectools_agents import agent
@@ -18,6 +18,7 @@ from selectools_agents import agent
 from selectools_observe import InMemoryTraceStore
 from selectools_observe.capture.saver_thread import saver_thread
 from selectools_observe.integrations.selectools import AsyncTraceSavingObserver, TraceSavingObserver
+from selectools_observe.integrations.selectools.messages import Conversation
 from selectools_observe.model.messages import (
     BlobPart,
     RawPart,
@@ -87,6 +88,18 @@ def test_a_tool_that_changes_its_arguments(store, observer_type):
     assert [step.tool_args for step in run if step.tool_name] == [called, called]
     (call,) = messages_of(run.filter(type="llm_call")[0]).output[0].tool_calls
     assert call.arguments == called
+
+
+def test_a_message_that_is_changed_between_calls_is_read_again():
+    result = Message(role=Role.TOOL, content="rain", tool_call_id="c", tool_name="weather")
+    conversation = Conversation()
+    first, again = (conversation.messages([result], None) for _ in range(2))
+    assert first[0] is again[0]
+    result.content = "sun"
+    changed = conversation.messages([result], None)
+    result.tool_calls = [ToolCall("weather", {}, id="d")]
+    assert [told[0]["parts"][0]["response"] for told in (first, changed)] == ["rain", "sun"]
+    assert conversation.messages([result], None) == changed
 
 
 def test_messages_with_pictures(store, observer_type):

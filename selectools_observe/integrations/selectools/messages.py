@@ -12,8 +12,8 @@ from ...model.messages import normalised
 class Conversation:
     """The messages of a run, which selectools hands on whole with every call.
 
-    What came of a message that is only a text is remembered with the message: as long as that is
-    its text, nothing else can have changed.
+    What came of a message that is only a text, also a tool's, is remembered with the message: as
+    long as that is its text, nothing else can have changed.
     """
 
     def __init__(self) -> None:
@@ -37,23 +37,24 @@ class Conversation:
 
     def _message(self, message: Any) -> dict[str, Any]:
         try:
-            if not _is_text(message):
-                return _whole(message)
+            content = message.content
             known = self._known.get(id(message))
-            if known is None or known[1] is not message.content:
-                known = message, message.content, said(_role(message), message.content)
-                self._known[id(message)] = known
-            return known[2]
+            if known is not None and known[1] is content and _is_text(message, content):
+                return known[2]
+            if not _is_text(message, content):
+                return _whole(message)
+            role = _role(message)
+            told = _whole(message) if role == "tool" else said(role, content)
         except Exception:  # noqa: BLE001 - contents of somebody's class may do anything
             return _unknown(message)
+        self._known[id(message)] = message, content, told
+        return told
 
 
-def _is_text(message: Any) -> bool:
+def _is_text(message: Any, content: object) -> bool:
     """Whether a message says a text and nothing else, as most do."""
-    return (
-        type(message.content) is str
-        and message.role != "tool"
-        and not (message.tool_calls or message.content_parts or message.image_base64)
+    return type(content) is str and not (
+        message.tool_calls or message.content_parts or message.image_base64
     )
 
 

@@ -24,7 +24,7 @@ import msgspec
 
 from ...capture.error_text import error_text
 from ...capture.foreign_values import plain_of
-from ...model.trace import AgentTrace, StepType, TraceStep, step_type
+from ...model.trace import STEP_TYPES, AgentTrace, StepType, TraceStep, step_type
 from ...model.validation import as_agent_trace
 from .messages import Conversation, said
 
@@ -63,7 +63,17 @@ def caller_variables(run_id: str, ours: int = 1) -> dict[str, Any]:
 
 
 def _may_keep_a_trace(code: CodeType) -> bool:
-    return "trace" in code.co_varnames or "trace" in code.co_cellvars + code.co_freevars
+    known = _known_code.get(id(code))
+    if known is None:
+        if len(_known_code) >= _MOST_CODE:
+            _known_code.clear()
+        names = code.co_varnames + code.co_cellvars + code.co_freevars
+        known = _known_code[id(code)] = code, "trace" in names
+    return known[1]
+
+
+_known_code: dict[int, tuple[CodeType, bool]] = {}  # which takes long to hash, and to ask
+_MOST_CODE = 1024
 
 
 def _is_trace(found: Any, run_id: str) -> bool:
@@ -356,16 +366,20 @@ class WatchedRun:
         selectools writes a call's step when it ends, and calls follow one another. So it is the
         first such step that was not there when the call began, if there is one by the next.
         """
-        theirs = [n for n, step in enumerate(steps) if step.type in _MODEL_STEPS]
-        calls = list(self.model_calls)
+        theirs = [
+            n for n, step in enumerate(steps) if step.type is _LLM_CALL or step.type is _CACHE_HIT
+        ]
+        calls = self.model_calls.copy()
         reported = []
+        at = 0
         for n, call in enumerate(calls, 1):
             until = calls[n].after if self._sees_all and n < len(calls) else len(steps)
-            place = next((at for at in theirs if call.after <= at < until), None)
-            if place is not None:
-                theirs = [at for at in theirs if at > place]
-                call.complete(steps[place])
+            while at < len(theirs) and theirs[at] < call.after:
+                at += 1
+            if at < len(theirs) and theirs[at] < until:
+                call.complete(steps[theirs[at]])
                 reported.append(call)
+                at += 1
         return reported
 
 
@@ -482,10 +496,12 @@ def _begin_when_they_began(steps: list[TraceStep]) -> bool:
     """
     nodes = False
     for step in steps:
-        kind: object = step.type
+        kind: Any = step.type
         if kind.__class__ is not StepType and isinstance(kind, str):
-            step.type = step_type(kind)  # theirs takes longer to compare
-        if step.type is _NODE_END:
+            # Theirs takes longer to compare, and to ask for its value.
+            known = STEP_TYPES.get(getattr(kind, "_value_", kind))
+            step.type = kind = step_type(kind) if known is None else known
+        if kind is _NODE_END:
             nodes = True
         elif step.duration_ms > 0:
             step.timestamp -= step.duration_ms / 1000
@@ -495,6 +511,7 @@ def _begin_when_they_began(steps: list[TraceStep]) -> bool:
 # An enumeration takes long to look up a member of its own, and to look one up in a set.
 _NODE_END = StepType.GRAPH_NODE_END
 _LLM_CALL = StepType.LLM_CALL
+_CACHE_HIT = StepType.CACHE_HIT
 _TOOL_SELECTION = StepType.TOOL_SELECTION
 _TOOL_EXECUTION = StepType.TOOL_EXECUTION
 _ERROR = StepType.ERROR
@@ -543,9 +560,6 @@ class _Noted(NamedTuple):
 
     after: int
     what: ModelCall | TraceStep
-
-
-_MODEL_STEPS = (StepType.LLM_CALL, StepType.CACHE_HIT)
 
 
 def _is_error(what: ModelCall | TraceStep) -> TypeGuard[TraceStep]:
