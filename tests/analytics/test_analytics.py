@@ -280,6 +280,7 @@ class TestCompare:
         assert found.metadata == ("b", "c", "d")
         assert found.pairs[0].fields == ("tool_args", "tool_result")
 
+    @pytest.mark.slow
     def test_large_runs_are_compared_in_a_band(self):
         steps = [so.TraceStep(T.TOOL_EXECUTION, tool_name=f"t{n % 7}") for n in range(6000)]
         other = [

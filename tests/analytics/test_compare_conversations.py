@@ -16,6 +16,7 @@ TALKS = conversations()
 SHAPES = [openai, openinference, langchain]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_other_ids_times_and_frameworks_are_no_differences(shape):
     for talk in TALKS:
@@ -103,6 +104,7 @@ def test_another_result_is_found_at_the_tool(shape):
         assert one.steps[pair.left].tool_result == talk["messages"][results[-1]]["content"]
 
 
+@pytest.mark.slow
 def test_the_trials_of_a_task_differ_unless_they_said_the_same():
     by_task: dict = {}
     for talk in TALKS:
@@ -184,6 +186,7 @@ def test_each_graph_node_has_its_own_history():
     assert [pair.fields for pair in found.pairs] == [(), (), ("input",)]
 
 
+@pytest.mark.slow
 def test_word_diffs_hold_both_texts():
     texts = [
         one["content"] for talk in TALKS[:20] for one in talk["messages"] if one.get("content")

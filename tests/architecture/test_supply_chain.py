@@ -17,6 +17,7 @@ KNOWN, GONE, NEITHER = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tool", "offline", "status"),
     [

@@ -35,6 +35,7 @@ def holding(found: list[AgentTrace], filters: TraceFilter) -> tuple[bytes, bytes
     return BlockFilter(filters).places(builder.runs()), bytes(expected)
 
 
+@pytest.mark.slow
 @given(runs(), told_by_columns)
 @profile(400)
 def test_any_condition_on_any_runs(found: list[AgentTrace], condition: c.Condition) -> None:
@@ -42,6 +43,7 @@ def test_any_condition_on_any_runs(found: list[AgentTrace], condition: c.Conditi
     assert told == expected
 
 
+@pytest.mark.slow
 @given(runs(), st.data())
 @profile(200)
 def test_any_field_of_a_filter(found: list[AgentTrace], data: st.DataObject) -> None:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from hostile import profile
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from store_kinds import STORE_KINDS, Handle
 from selectools_observe import AgentTrace, TraceFilter
 
 
+@pytest.mark.slow
 @given(runs(most=8), st.lists(questions, min_size=3, max_size=3))
 @profile(120)
 def test_any_question_of_any_runs(

@@ -191,6 +191,7 @@ def test_what_folds_to_ascii_is_never_overlooked(text: str) -> None:
     assert may_fold(text.encode()) or not _hidden(text)
 
 
+@pytest.mark.slow
 def test_no_character_that_folds_to_ascii_is_overlooked() -> None:
     texts = [f"a{chr(n)}b {chr(n)}" for n in range(0x80, 0x20000) if not 0xD800 <= n < 0xE000]
     assert [text for text in texts if _hidden(text) and not may_fold(text.encode())] == []

@@ -99,6 +99,7 @@ class TestTenThousandRuns:
             assert counts.dropped > 0
         store.close()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("on_full", ["wait", "drop_oldest"])
     async def test_async_with_many_tasks(self, on_full, tmp_path):
         behind = AsyncSQLiteTraceStore(tmp_path / "traces.db")

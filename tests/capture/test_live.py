@@ -63,6 +63,7 @@ def fly_and_kill(store_kind: str, durability: str, path: Path, seconds: float) -
     return [line.split() for line in said.decode().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_every_acknowledged_step_survives_a_kill(number, tmp_path):
     store_kind, durability = CASES[number % len(CASES)] if LONG else CASES[number]
@@ -231,6 +232,7 @@ class TestRecovery:
             assert recover(store) == ["inner"]
             assert store.load("outer").metadata == {"tried": "again"}
 
+    @pytest.mark.slow
     def test_by_many_at_once(self, wreck):
         program = """
             import sys, selectools_observe as so

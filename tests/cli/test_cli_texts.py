@@ -43,6 +43,7 @@ class TestEscaping:
         assert is_harmless(printable(chr(code)))
         assert f"{code:x}" in printable(chr(code))
 
+    @pytest.mark.slow
     def test_the_list_is_unicodes_own(self):
         every = map(chr, range(0x110000))
         assert [c for c in every if not is_harmless(printable(c))] == []
@@ -59,6 +60,7 @@ class TestEscaping:
         assert len(one_line(text, 20)) <= 21
         assert all(is_harmless(line) for line in printable_lines(text))
 
+    @pytest.mark.slow
     @profile(300)
     @given(
         st.recursive(

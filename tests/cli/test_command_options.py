@@ -85,6 +85,7 @@ def listed(path):
     return [json.loads(line) for line in run("list", path, "--jsonl").stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_the_demo_names_the_command_as_it_was_called(tmp_path):
     program = tmp_path / "bin" / "selectools-observe"
     program.parent.mkdir()

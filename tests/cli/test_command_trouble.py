@@ -123,6 +123,7 @@ def _become_mortal() -> None:
         ctypes.CDLL(None).prctl(24, capability)  # PR_CAPBSET_DROP: holds from the next exec on
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="capabilities are Linux's")
 @pytest.mark.parametrize("arguments", [["list"], ["show"], ["export"], ["stats"]], ids=" ".join)
 @pytest.mark.parametrize("name", ["x.db", "x.jsonl"])
@@ -187,6 +188,7 @@ def test_a_trace_that_cannot_be_read_is_told_and_the_rest_is_exported(tmp_path):
     assert "2 runs saved" in copied.stderr
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full(tmp_path):
     with so.SQLiteTraceStore(tmp_path / "x.db") as store:
         store.save_many(so.AgentTrace(run_id=f"run-{n}") for n in range(2000))
@@ -303,6 +305,7 @@ class TestHostileRuns:
         assert "Traceback" not in done.stderr
         assert done.returncode in {0, 1, 2}
 
+    @pytest.mark.slow
     def test_nor_through_a_pty(self, path):
         for arguments in (["list"], ["show", "@2", "--full"], ["compare", "@2", "@3"], ["stats"]):
             out = in_terminal("--quiet", "-s", str(path), *arguments)[0]
@@ -384,6 +387,7 @@ class TestInATerminal:
         assert "\x1b[36m" in out
         assert "✗" in out
 
+    @pytest.mark.slow
     def test_no_color(self, path):
         assert "\x1b[3" not in in_terminal("list", path, NO_COLOR="1")[0]
         assert "\x1b[3" not in in_terminal("--color", "never", "list", path)[0]
@@ -401,6 +405,7 @@ class TestInATerminal:
             wide = [line for line in plain.splitlines() if cell_len(line) > max(width, 70)]
             assert wide == []
 
+    @pytest.mark.slow
     def test_yes_deletes_and_anything_else_does_not(self, path):
         out, code = in_terminal("delete", "bad", "-s", path, keys="n\n")
         assert (code, "Cancelled." in out) == (1, True)

@@ -73,6 +73,7 @@ _selectools_observe_completion
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shell", "script"), [("bash", BASH), ("zsh", ZSH), ("fish", FISH)])
 def test_what_a_shell_inserts_is_one_word_and_no_command(folder, shell, script):
     shown = in_shell(folder, shell, script).splitlines()

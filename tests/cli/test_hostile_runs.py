@@ -124,6 +124,7 @@ def check_all(path, folder, run_ids: list[str]) -> None:
         assert "internal error" not in result.stderr
 
 
+@pytest.mark.slow
 @SHARES
 def test_every_command_with_one_hostile_value(tmp_path, share):
     path = tmp_path / "runs.db"
@@ -163,6 +164,7 @@ def test_every_route_with_one_hostile_value(tmp_path, share):
                     assert client.get(path).status_code == 200, (path, client.get(path).text)
 
 
+@pytest.mark.slow
 @profile(12)
 @given(traces=st.lists(hostile_traces(), min_size=1, max_size=2, unique_by=lambda t: t.run_id))
 @pytest.mark.parametrize("ending", ["db", "jsonl"])

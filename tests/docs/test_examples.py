@@ -80,6 +80,7 @@ class TestFirstRun:
         assert archive.startswith(section(first_run, NEWEST).rstrip())
         assert "step for step: yes" in archive
 
+    @pytest.mark.slow
     def test_leaves_files_that_both_stores_open(self, tmp_path: Path):
         run(tmp_path, "first_run.py", "kept")
         with (
@@ -90,6 +91,7 @@ class TestFirstRun:
             for trace in database.iter_traces():
                 assert archive.load(trace.run_id) == trace
 
+    @pytest.mark.slow
     def test_may_run_again(self, tmp_path: Path):
         run(tmp_path, "first_run.py")
         assert "The newest 4 of 8 runs" in run(tmp_path, "first_run.py")
@@ -110,17 +112,20 @@ class TestTraceStore:
         assert "deleted: True\nand load says that it is gone" in trace_store
         assert re.search(r"4 runs copied, [1-9]\d+ tokens in all", trace_store)
 
+    @pytest.mark.slow
     def test_leaves_its_files_where_it_is_told(self, tmp_path: Path):
         run(tmp_path, "69_trace_store.py", "kept")
         (line,) = (tmp_path / "kept" / "failed.jsonl").read_text("utf-8").splitlines()
         steps = json.loads(line)["trace"]["steps"]
         assert "TimeoutError" in next(step["error"] for step in steps if "error" in step)
 
+    @pytest.mark.slow
     def test_leaves_nothing_where_it_is_told_nothing(self, tmp_path: Path):
         run(tmp_path, "69_trace_store.py")
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_importing_an_example_does_nothing(path: Path, tmp_path: Path):
     for needed in ("selectools", "redis"):

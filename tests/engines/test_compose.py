@@ -102,6 +102,7 @@ def test_the_file_is_a_compose_file():
     assert set(found.services) == {"db", "page", "retention", "backup"}
 
 
+@pytest.mark.slow
 def test_the_page_answers_whoever_has_the_token(team):
     with PostgresTraceStore(team.url) as store:
         store.save(made("run-1"))

@@ -11,12 +11,14 @@ from postgres_server import PostgresServer, find_binaries
 CHECKS = [check_annotating, check_deleting, check_pruning]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("engine", ["postgres", "clickhouse"])
 def test_killed_programs(check, engine, request):
     check(request.getfixturevalue(f"{engine}_url"), 3, random.Random(7))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_killed_server(check):
     pytest.importorskip("psycopg", reason="the package psycopg is not installed")

@@ -158,6 +158,7 @@ class TestKilledServers:
             finish(writers)
             check_all_there(server.url, writers)
 
+    @pytest.mark.slow
     def test_nothing_acknowledged_is_lost_when_a_synchronous_standby_takes_over(self):
         with primary_and_standby() as (primary, standby):
             execute(primary.url, _SYNCHRONOUS.format(standby.name))
@@ -170,6 +171,7 @@ class TestKilledServers:
             finish(writers)
             check_all_there(standby.url, writers)
 
+    @pytest.mark.slow
     def test_an_asynchronous_standby_lacks_only_the_last_saves(self):
         """Those that were not sent to it when the primary died: for each writer, its last ones."""
         with primary_and_standby() as (primary, standby):
@@ -234,6 +236,7 @@ def _wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_16_stores_save_while_4_follow(postgres_url):
     """Each follower is told of each run once, each program's runs in the order of its saves."""
     hubs = pytest.importorskip("selectools_observe.server.event_hub")
@@ -283,6 +286,7 @@ def test_clocks_apart_do_not_change_the_order(postgres_url):
         assert [found.run_id for found in recent] == names[3:]
 
 
+@pytest.mark.slow
 def test_a_follower_misses_nothing_of_many_writers(postgres_url):
     """Numbers are given out before commits; without the lock a follower would miss some."""
     writers = writers_at(postgres_url, 16, least=1)

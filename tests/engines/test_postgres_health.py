@@ -51,6 +51,7 @@ def test_a_server_that_is_gone(postgres_server, token):
         assert "s3cret" not in response.text
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_and_comes_back(postgres_url, postgres_server):
     store = AsyncPostgresTraceStore(postgres_url)
     with serving(store) as service:

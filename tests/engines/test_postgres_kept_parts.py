@@ -120,6 +120,7 @@ def test_parts_are_made_in_idle_time(stores, postgres_url, read, monkeypatch):
     assert len(read) < 8 * 9  # the part that the newest row is in, of each question
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["since", "until", "started_since", "started_until"])
 def test_times_cut_parts(stores, name, read):
     store, _ = stores

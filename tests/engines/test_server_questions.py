@@ -23,6 +23,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[QueryableTraceStore]:
         yield opened
 
 
+@pytest.mark.slow
 @given(found=runs(most=8), asked=st.lists(questions, min_size=6, max_size=6))
 @profile(60)
 def test_any_question_of_any_runs(

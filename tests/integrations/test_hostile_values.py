@@ -303,6 +303,7 @@ class TestOpenAIAgents:
 
 
 class TestOpenTelemetry:
+    @pytest.mark.slow
     @profile(40)
     @given(hostile_values, hostile_values)
     def test_attributes(self, value, other):

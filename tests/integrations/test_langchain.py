@@ -579,6 +579,7 @@ class TestRunsThatNeverEnd:
         with pytest.raises(ValueError, match="max_open_runs"):
             TraceCallbackHandler(InMemoryTraceStore(), max_open_runs=0)
 
+    @pytest.mark.slow
     def test_a_program_that_ends_in_the_midst_of_a_run(self, tmp_path):
         program = """
 import sys, threading

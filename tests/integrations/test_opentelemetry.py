@@ -466,6 +466,7 @@ class TestNesting:
         (run,) = runs_of_spans([one, two, root])
         assert len(run) == 2
 
+    @pytest.mark.slow
     def test_ten_thousand_levels(self, spans):
         parent = root = spans.start("root", AGENT)
         for _ in range(10_000):

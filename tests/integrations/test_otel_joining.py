@@ -61,6 +61,7 @@ def assert_whole(store, traces) -> None:
         assert [run] == runs_of_spans(records)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("receivers", [2, 4])
 @pytest.mark.parametrize("flushes", [True, False])
 def test_receivers_that_share_a_store(store, receivers, flushes):
@@ -153,6 +154,7 @@ def test_a_tools_server_in_another_process_is_part_of_its_clients_run(store):
     assert (summary.run_id, summary.steps) == (TRACE, 1)
 
 
+@pytest.mark.slow
 def test_late_spans_are_joined_with_few_saves(store):
     end = SpanAssembler(store, max_wait=60)
     end.add([root()])

@@ -41,6 +41,7 @@ def test_ids_are_the_same_each_time(trace):
     assert spans_of_run(trace) == spans_of_run(decode(encode(trace).trace))
 
 
+@pytest.mark.slow
 def test_real_runs_come_back(airline_jsonl):
     with JSONLTraceStore(airline_jsonl) as store:
         runs = list(store.iter_traces())

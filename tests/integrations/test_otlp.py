@@ -309,6 +309,7 @@ class TestSending:
         assert (path, headers["x-key"]) == ("/v1/traces", "k")
         assert runs_of_otlp(body) == [example()]
 
+    @pytest.mark.slow
     def test_many_runs_in_few_requests(self):
         runs = [example(f"run {number}") for number in range(1000)]
         with endpoint(OK) as (url, requests):

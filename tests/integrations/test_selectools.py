@@ -342,6 +342,7 @@ class TestRunsThatEndOtherwise:
         asyncio.run(runner.abatch(["How is it?"] * 3))
         assert observer._open == {}
 
+    @pytest.mark.slow
     def test_a_program_that_ends_in_the_midst_of_a_run(self, tmp_path):
         program = """
 import os, sys, threading

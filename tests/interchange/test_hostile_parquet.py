@@ -122,6 +122,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb(tmp_path, name, monkeypatch):
     monkeypatch.setattr("selectools_observe.interchange.parquet_files.UNPACKED", 100 << 20)
@@ -209,6 +210,7 @@ LIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lie", LIES)
 def test_a_footer_that_lies(tmp_path, lie):
     columns = {"run_id": IDS * 2, "trace_json": [GOOD] * 6}

@@ -33,6 +33,7 @@ def imported(path: Path, **options) -> tuple[list[str], list[str]]:
     return [run.run_id for run in runs], skipped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", HOSTILE)
 @pytest.mark.parametrize("layout", ["line", "spread", "only"])
 def test_what_becomes_too_much_is_skipped_and_the_rest_comes(tmp_path, bound, layout):
@@ -98,6 +99,7 @@ def test_a_parquet_file_that_unpacks_to_too_much_ends_there(tmp_path, monkeypatc
     assert len(skipped) < rows
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 def test_a_small_packed_file_takes_little_memory(tmp_path):
     path = tmp_path / "bomb.jsonl.gz"

@@ -34,6 +34,7 @@ def saved(path) -> int:
         return store.count()
 
 
+@pytest.mark.slow
 def test_killed_and_started_again(tmp_path):
     written = lines()
     (tmp_path / "runs.jsonl").write_bytes(b"".join(written))

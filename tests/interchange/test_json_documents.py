@@ -41,6 +41,7 @@ def test_values_one_after_another(objects, indent):
     assert values_of("\n".join(json.dumps(each, indent=indent) for each in objects)) == objects
 
 
+@pytest.mark.slow
 @given(OBJECTS)
 def test_elements_on_a_line_each(objects):
     text = "[\n" + ",\n".join(map(json.dumps, objects)) + "\n]\n"

@@ -123,6 +123,7 @@ def test_a_damaged_file_is_reported(folder):
             list(read_runs(path))
 
 
+@pytest.mark.slow
 def test_the_command_and_back(tmp_path):
     with so.SQLiteTraceStore(tmp_path / "x.db") as store:
         store.save_many(some_runs())

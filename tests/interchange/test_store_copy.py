@@ -71,6 +71,7 @@ class TestGoingOn:
         assert "run 'run-3': differs: the run, when it was saved" in again.stderr
         assert again.returncode == 1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("target", ["b.db", "b.jsonl"])
     def test_killed_in_the_midst_and_started_again(self, tmp_path, target):
         filled(tmp_path / "a.db", RUNS)

@@ -59,6 +59,7 @@ def test_a_loaded_trace_is_stable(trace):
     assert decode(again.trace).to_dict() == decode(encoded.trace).to_dict()
 
 
+@pytest.mark.slow
 @given(traces())
 @profile(300)
 def test_facts_are_those_of_what_is_stored(trace):

@@ -351,6 +351,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(JSON)
 @profile(1200)
 def test_nothing_raises_and_all_of_it_is_json(value):
@@ -368,6 +369,7 @@ def test_no_text_is_lost(value):
     assert "needle" in json.dumps([message.to_dict() for message in found])
 
 
+@pytest.mark.slow
 @given(JSON, st.sampled_from(["user", "assistant"]))
 @profile(2400)
 def test_what_is_normalised_stays_as_it_is(value, role):

@@ -224,6 +224,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(values, values, values), max_size=6), values)
 @profile(1200)
 def test_any_values_come_back(given_steps, extra):

@@ -81,6 +81,7 @@ def store(tmp_path_factory):
         yield opened
 
 
+@pytest.mark.slow
 def test_a_file_finds_what_the_library_finds(store, run_script):
     asked = [("filter", text) for text in FILTERS] + [("text", text) for text in TEXTS]
     found = run_script(MATCHING, {"blocks": _blocks(store), "filters": asked})

@@ -37,6 +37,7 @@ def runs() -> list[AgentTrace]:
     return [odd, *(run_of(talk) for talk in conversations()[:4])]
 
 
+@pytest.mark.slow
 def test_they_are_those_of_the_search(run_script):
     asked = [(run, words) for run in runs() for words in QUERIES]
     found = run_script(HITS, [[run.to_dict(), words] for run, words in asked])

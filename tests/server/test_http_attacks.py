@@ -214,6 +214,7 @@ class TestInAProcess:
         # What is not a store of ours gets runs, not their encoded form.
         return AsyncProcessingTraceStore(memory) if request.param == "another" else memory
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("layout", ["one", "array", "lines"])
     def test_what_is_saved_is_what_was_sent(self, taker, layout):
         runs = [run_of(f"{layout}-{n}", steps=3_000).to_dict() for n in range(3)]
@@ -232,6 +233,7 @@ class TestInAProcess:
                 kept = service.json(f"/api/traces/{run['run_id']}")
                 assert {name: kept[name] for name in run} == run
 
+    @pytest.mark.slow
     def test_runs_of_spans_are_put_together_elsewhere(self, taker, monkeypatch):
         """Of two requests; somebody changes the run just when the second is put together."""
         here: list[str] = []
@@ -320,6 +322,7 @@ def _noting(calls: list[str], joined):
     return noting
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [9, 11, 13])
 def test_a_span_of_too_many_parts_is_left_out_and_others_are_kept(number):
     parts = {

@@ -43,6 +43,7 @@ def filled(tmp_path_factory):
             yield service
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run_ids", ["any", "stored"])
 def test_schemathesis_finds_nothing(filled, run_ids):
     schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")

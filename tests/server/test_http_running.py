@@ -37,6 +37,7 @@ def test_a_signal_stops_it_while_streams_are_open(path, stop):
         assert "ResourceWarning" not in errors
 
 
+@pytest.mark.slow
 def test_answers_under_way_are_finished(path):
     with SQLiteTraceStore(path) as store:
         trace = run_of("large")
@@ -52,6 +53,7 @@ def test_answers_under_way_are_finished(path):
         assert process.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_survives_a_kill(path):
     acknowledged = []
 
@@ -100,6 +102,7 @@ def test_a_store_that_cannot_be_opened(tmp_path):
         running.run(tmp_path / "absent.db", port=0, read_only=True)
 
 
+@pytest.mark.slow
 def test_the_port_is_free_again(tmp_path):
     with pytest.raises(StorageError):
         running.run(tmp_path / "absent.db", port=0, read_only=True)

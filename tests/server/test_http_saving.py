@@ -95,6 +95,7 @@ class TestOneRun:
     def test_parameters_are_refused(self, shared):
         assert shared.client.post("/api/traces?x=1", json={"steps": []}).status_code == 400
 
+    @pytest.mark.slow
     def test_a_large_run(self, store, service):
         trace = run_of("large", steps=30_000)
         trace.steps[5].tool_result = "x" * 12_000_000
@@ -166,6 +167,7 @@ class TestManyRuns:
             assert other.json("/api/about")["runs"] == 40
             assert other.json("/api/traces/various-007") == store.load("various-007").to_dict()
 
+    @pytest.mark.slow
     def test_thirty_thousand_lines_do_not_wait_for_a_reader(self, service):
         """A client reads nothing before all is sent: the report must not fill the connection."""
         line = json.dumps({"run_id": "same", "steps": []}).encode() + b"\n"

@@ -57,6 +57,7 @@ def test_an_error_keeps_no_text(process, how):
         gc.enable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["die", "memory", "time"])
 def test_one_that_takes_too_much_is_ended_and_another_started(process, how):
     with pytest.raises(WorkProcessError):

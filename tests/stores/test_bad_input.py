@@ -579,6 +579,7 @@ class TestCorruptRows:
         with contextlib.closing(sqlite3.connect(database.path)) as raw, raw:
             raw.execute(f"UPDATE traces SET {sql} WHERE run_id = 'bad'")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("filled", [0, 600], ids=["few", "full blocks"])
     @pytest.mark.parametrize("damage", DAMAGE)
     def test_a_damaged_summary(self, database, damage, filled, caplog):

@@ -128,6 +128,7 @@ class TestRefused:
         with contextlib.closing(sqlite3.connect(path)) as raw:
             assert raw.execute("SELECT count(*) FROM traces").fetchone() == (3,)
 
+    @pytest.mark.slow
     def test_when_it_is_verified(self, path, name):
         attack(path, ATTACKS[name])
         report = maintenance.verify(path)

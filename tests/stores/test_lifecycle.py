@@ -161,6 +161,7 @@ class TestProgramsThatNeverClose:
         assert "Traceback" not in done.stderr
         assert stored(store_kind, file_of(store_kind, tmp_path)) == set("01234")
 
+    @pytest.mark.slow
     def test_a_store_that_was_closed_says_nothing(self, tmp_path):
         for store_kind in STORE_KINDS:
             path = file_of(store_kind, tmp_path) if store_kind in ON_DISK else None
@@ -216,6 +217,7 @@ class TestProgramsThatNeverClose:
 
 
 class TestManyLoops:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "store_kind", [store_kind for store_kind in STORE_KINDS if store_kind.endswith("async")]
     )
@@ -531,6 +533,7 @@ FORKING = """
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 class TestFork:
+    @pytest.mark.slow
     @pytest.mark.parametrize("threads", [0, 3], ids=["alone", "while threads save"])
     @pytest.mark.parametrize("store_kind", ["sqlite-blocking", "jsonl-blocking"])
     def test_a_child_saves_and_the_parent_goes_on(self, store_kind, threads, tmp_path):

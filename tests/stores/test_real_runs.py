@@ -185,6 +185,7 @@ class TestReadBySelectools:
         assert found == expected
         their_store._conn().close()
 
+    @pytest.mark.slow
     def test_a_jsonl_file(self, airline_db, tmp_path, theirs, lines):
         with SQLiteTraceStore(airline_db) as source, JSONLTraceStore(tmp_path / "o.jsonl") as ours:
             ours.save_many(source.load(line["run_id"]) for line in lines)
@@ -438,6 +439,7 @@ class TestBesideSelectools:
         model.check(ours)
         assert ids(ours.query(TraceFilter(run_ids=["o7", "renamed"]))) == ["renamed"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("how", ["VACUUM", "VACUUM INTO", "backup", "dump"])
     @pytest.mark.parametrize("pending", [False, True])
     def test_copies_of_the_file(self, both, how, pending, tmp_path):

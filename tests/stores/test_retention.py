@@ -79,6 +79,7 @@ class TestByItself:
             assert store.count() == 100
             assert store.count() == len(store.list(1000))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("bound", [2_000 * KB, 6_000 * KB])
     @pytest.mark.parametrize("kind", ["sqlite", "jsonl"])
     def test_a_file_stays_within_its_bound_with_its_log(self, tmp_path, kind, bound):
@@ -199,6 +200,7 @@ class TestSpace:
                 assert made.execute("PRAGMA auto_vacuum").fetchone() == (2,)
         assert sizes_of(path)[0] < before / 4
 
+    @pytest.mark.slow
     def test_the_index_forgets_what_is_gone(self, tmp_path):
         path = tmp_path / "x.db"
         with SQLiteTraceStore(path, durability="normal") as store:

@@ -191,6 +191,7 @@ def test_they_are_made_in_idle_time(tmp_path, chance, monkeypatch):
         check(store, TraceFilter())
 
 
+@pytest.mark.slow
 def test_runs_that_come_and_go(store, chance, everything):
     everything(store)
     store.save_many([a_run(chance, number) for number in range(0, 600, 13)])
@@ -203,6 +204,7 @@ def test_runs_that_come_and_go(store, chance, everything):
     everything(store)
 
 
+@pytest.mark.slow
 def test_another_program_writes(store, chance, everything):
     everything(store)
     with SQLiteTraceStore(store.path + ".other") as other:
@@ -223,6 +225,7 @@ def test_another_program_writes(store, chance, everything):
     everything(store)
 
 
+@pytest.mark.slow
 def test_annotations_are_counted_with_their_runs(store, everything):
     for number in range(0, 600, 50):
         store.annotate(f"run-{number}", "quality", score=number / 600, label="good")
@@ -245,6 +248,7 @@ def test_many_blocks_add_up_in_larger_parts(tmp_path, chance):
         check(store, TraceFilter(started_since=START + timedelta(seconds=400 * 1500)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ["runs", "calls", "runs_crc"])
 def test_damaged_ones_are_none(store, column, everything):
     everything(store)
@@ -280,6 +284,7 @@ def test_async_stores_say_the_same(store):
         same_but_for_errors(each, store.statistics())
 
 
+@pytest.mark.slow
 def test_long_metadata_is_read_from_the_runs(store, monkeypatch, everything):
     monkeypatch.setattr("selectools_observe.backends.sqlite.rollups.columns._MOST_METADATA", 100)
     store.annotate("run-9", "quality", label="good")
@@ -299,6 +304,7 @@ def rewritten(path, chance):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
@@ -361,6 +367,7 @@ def test_backups_and_repaired_files_say_the_same(store, tmp_path):
             assert other.verify().ok
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_programs_killed_while_they_make_them(store, chance):
     expected = store.statistics(by=("day", "model", "tool"))
@@ -479,6 +486,7 @@ def test_tables_that_cannot_be_read_harm_nothing(tmp_path, chance, table):
         same_but_for_errors(store.statistics(), expected)
 
 
+@pytest.mark.slow
 def test_names_and_values_with_lone_surrogates(store):
     step = TraceStep("tool_execution", tool_name="\ud800", model="m\udc00", error="\udfff")
     told = {"\ud800": "\udc00", "user_id": "\ud801", "tags": ["\ud802"]}
@@ -495,6 +503,7 @@ def test_more_tokens_than_64_bits_hold(store):
     assert store.statistics().total.prompt_tokens == 2**63 - 1
 
 
+@pytest.mark.slow
 def test_a_page_of_many_groups_is_what_all_groups_add_up_to(tmp_path, monkeypatch):
     chance = random.Random(5)
     with SQLiteTraceStore(tmp_path / "runs.db") as store:

@@ -395,7 +395,7 @@ def _few_of(fields: dict):
 
 
 TestStores = Stores.TestCase
-TestStores.settings = profile(40, stateful_step_count=100 if LONG else 25)
+TestStores.settings = profile(20, stateful_step_count=100 if LONG else 20)
 TestStores = pytest.mark.timeout(0 if LONG else 600)(TestStores)
 
 

@@ -155,6 +155,7 @@ def test_rows_of_any_number_are_looked_at(database, tmp_path):
 
 
 class TestADamagedIndex:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "damage",
         [
