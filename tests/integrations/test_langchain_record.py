@@ -17,6 +17,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langchain_models import Scripted
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.errors import ParentCommand
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send, interrupt
 
@@ -307,6 +308,27 @@ class TestGraphs:
         assert not any(step.error for step in run)
         ends = [step.node_name for step in run.filter(type="graph_node_end")]
         assert ends == ["triage", "support", "billing"]
+
+    @pytest.mark.parametrize("is_inside", [False, True])
+    def test_a_hand_off_that_leaves_the_root(self, is_inside, store, handler):
+        inner = graph_of(triage=lambda _: Command(graph=Command.PARENT, goto="billing"))
+        inner.add_edge(START, "triage")
+        given = config(handler)
+        if is_inside:  # of another graph, whose own run is not captured
+            agent = inner.compile()
+            outer = graph_of(support=lambda state: agent.invoke(state, given))
+            outer.add_node("billing", lambda _: {"said": "paid"})
+            outer.add_edge(START, "support")
+            assert outer.compile().invoke({}) == {"said": "paid"}
+        else:  # nobody takes it, and the caller has it as an error
+            with pytest.raises(ParentCommand):
+                inner.compile().invoke({}, given)
+        run = only(store)
+        (routing,) = run.filter(type="graph_routing")
+        assert (routing.from_node, routing.to_node) == ("triage", "billing")
+        (summary,) = store.list()
+        assert summary.outcome == ("ok" if is_inside else "error")
+        assert [bool(step.error) for step in run][-1] is not is_inside
 
     @pytest.mark.parametrize("goto", [Send("billing", {}), [Send("billing", {"said": "x"})]])
     def test_a_hand_off_with_something_to_take_along(self, goto, store, handler):

@@ -331,7 +331,10 @@ def _tell_error(root: Root, error: BaseException) -> None:
     if isinstance(error, CANCELLATIONS):
         summary = f"The run was ended by {type(error).__name__}"
         steps.append(TraceStep(StepType.CANCELLED, summary=summary))
-    elif id(error) not in root.reported and interrupts(error) is None and goes_to(error) is None:
+    elif goes_to(error) is not None:
+        if "langgraph_node" not in root.trace.metadata:  # no graph around it takes the hand-off
+            steps.append(TraceStep(StepType.ERROR, error=error_text(error)))
+    elif id(error) not in root.reported and interrupts(error) is None:
         steps.append(TraceStep(StepType.ERROR, error=error_text(error)))
 
 
