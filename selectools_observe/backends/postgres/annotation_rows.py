@@ -52,7 +52,7 @@ def row_of(annotation: Annotation) -> tuple[Any, ...]:
 
 def select(table: str) -> str:
     """SQL for the annotations of runs, for `annotations_of`."""
-    return f"SELECT created_us, crc, annotation FROM {table} WHERE key = ANY(%s)"
+    return f"SELECT created_us, crc, annotation FROM {table} WHERE key = ANY(%s::bytea[])"
 
 
 def removal(

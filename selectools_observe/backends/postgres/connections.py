@@ -16,7 +16,7 @@ from ..sql.row import Row
 from ..sql.server_base import SummaryRow
 from . import schema
 from .address import Address
-from .rows import COLUMNS, PLACES, TraceRow
+from .rows import COLUMNS, PLACES, TraceRow, array_of
 from .session import CheckedStatement, Session, Statement, Values, psycopg
 from .slot import SessionSlot
 
@@ -81,7 +81,7 @@ class Connections:
             f"WHERE key = %s AND seq = %s RETURNING 1"
         )
         self._load_version = f"SELECT seq, trace, crc FROM {traces} WHERE key = %s"
-        self._load = f"SELECT key, trace, crc FROM {traces} WHERE key = ANY(%s)"
+        self._load = f"SELECT key, trace, crc FROM {traces} WHERE key = ANY(%s::bytea[])"
         self._lock = f"SELECT pg_advisory_xact_lock({schema.lock_key(address.schema)})"
 
     async def _prepare(self, session: Session) -> None:
@@ -147,7 +147,7 @@ class Connections:
 
     async def load(self, keys: Sequence[bytes]) -> Sequence[Row | None]:
         """The key, the JSON and the checksum of each trace, in this order; None where it is not."""
-        asked = list(dict.fromkeys(keys))
+        asked = array_of(dict.fromkeys(keys))
         rows = await self._loader.run(lambda session: session.rows(self._load, [asked]))
         found = {row[0]: row for row in rows}
         return [found.get(key) for key in keys]

@@ -18,8 +18,8 @@ from ...model.filters import TraceFilter, condition_of, needed_annotations
 from ...model.histogram import Tally
 from ..queries.paging import PageRequest
 from ..sql.ranges import Ranges
-from ..sql.server_rows import key_of
 from ..sql.terms import alternatives_of_condition, terms_of_condition, wanted_terms
+from .rows import keys_of, numbers
 from .session import Values
 from .where_sql import needed
 
@@ -63,7 +63,7 @@ def runs_of(filters: TraceFilter) -> Condition:
     """The filter's run ids."""
     if filters.run_ids is None:
         return Condition("true", [])
-    return Condition("key = ANY(%s)", [[key_of(run_id) for run_id in filters.run_ids]])
+    return Condition("key = ANY(%s::bytea[])", [keys_of(filters.run_ids)])
 
 
 def terms_wanted(filters: TraceFilter) -> Condition | None:
@@ -161,10 +161,10 @@ def at(traces: str, request: PageRequest, places: Sequence[int]) -> tuple[str, V
     """SQL for the rows that match, at these places."""
     condition = _matching(request.filters)
     sql = (
-        f"{_SUMMARIES} WHERE seq = ANY(%s) AND {condition.sql} ORDER BY seq + 0 "
+        f"{_SUMMARIES} WHERE seq = ANY(%s::bigint[]) AND {condition.sql} ORDER BY seq + 0 "
         f"{direction(request)}"
     )
-    return sql.format(traces=traces), [list(places), *condition.values]
+    return sql.format(traces=traces), [numbers(places), *condition.values]
 
 
 def by_terms(

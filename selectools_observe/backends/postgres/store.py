@@ -41,7 +41,7 @@ from .direct import DirectConnection
 from .journal_table import JournalTable, recover
 from .kept_kinds import FacetsOfParts, GroupsOfParts, SumsOfParts
 from .latest_groups import LatestGroups
-from .rows import TraceRow, row_of
+from .rows import TraceRow, array_of, keys_of, numbers, row_of
 from .session import Values, psycopg
 from .word_index import MANY_WAITING, MOST_NAMED, WordKeeper, WordLookup, WordTable
 
@@ -136,8 +136,8 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         return bool(gone)
 
     async def _delete_many(self, run_ids: Sequence[str]) -> int:
-        sql = f"DELETE FROM {self._traces} WHERE key = ANY(%s) RETURNING 1"
-        keys = [key_of(run_id) for run_id in run_ids]
+        sql = f"DELETE FROM {self._traces} WHERE key = ANY(%s::bytea[]) RETURNING 1"
+        keys = keys_of(run_ids)
         return len(await self._connections.current().write(lambda held: held.rows(sql, [keys])))
 
     async def _delete_rows(
@@ -148,9 +148,9 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
             if spare_annotated
             else ""
         )
-        sql = f"DELETE FROM {self._traces} t WHERE seq = ANY(%s) {spared} RETURNING seq"
+        sql = f"DELETE FROM {self._traces} t WHERE seq = ANY(%s::bigint[]) {spared} RETURNING seq"
         ids = {row.key: row.summary.run_id for row in rows}
-        gone = await self._connections.current().write(lambda held: held.rows(sql, [list(ids)]))
+        gone = await self._connections.current().write(lambda held: held.rows(sql, [numbers(ids)]))
         return [ids[row[0]] for row in gone]
 
     async def _size(self) -> int:
@@ -180,21 +180,20 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
     async def _missing(self, run_ids: Sequence[str]) -> str | None:
         """The first of the runs that is not there."""
         asked = {key_of(run_id): run_id for run_id in run_ids}
-        sql = f"SELECT key FROM {self._traces} WHERE key = ANY(%s)"
-        rows = await self._connections.current().scan(sql, [list(asked)])
+        sql = f"SELECT key FROM {self._traces} WHERE key = ANY(%s::bytea[])"
+        rows = await self._connections.current().scan(sql, [array_of(asked)])
         present = {row[0] for row in rows}
         return next((run_id for key, run_id in asked.items() if key not in present), None)
 
     async def _read_annotations(self, run_ids: Sequence[str]) -> dict[str, list[Annotation]]:
-        keys = list(dict.fromkeys(key_of(run_id) for run_id in run_ids))
         sql = annotation_rows.select(self._notes)
-        rows = await self._connections.current().scan(sql, [keys])
+        rows = await self._connections.current().scan(sql, [keys_of(dict.fromkeys(run_ids))])
         return annotations_of(self._where, rows)
 
     async def _annotations(self, run_ids: Sequence[str]) -> Sequence[list[Annotation] | None]:
         asked = {key_of(run_id): run_id for run_id in run_ids}
-        sql = f"SELECT key FROM {self._traces} WHERE key = ANY(%s)"
-        rows = await self._connections.current().scan(sql, [list(asked)])
+        sql = f"SELECT key FROM {self._traces} WHERE key = ANY(%s::bytea[])"
+        rows = await self._connections.current().scan(sql, [array_of(asked)])
         present = {asked[row[0]] for row in rows}
         found = await self._read_annotations(run_ids)
         return [in_order(found.get(r, [])) if r in present else None for r in run_ids]
@@ -448,13 +447,13 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
 
     async def _kept(self, places: Sequence[int], columns: str = kept_calls.COLUMNS) -> list[Row]:
         """These columns of the rows at these places, newest first."""
-        sql = f"SELECT {columns} FROM {self._traces} WHERE seq = ANY(%s)"
-        rows = await self._connections.current().count(sql, [list(places)])
+        sql = f"SELECT {columns} FROM {self._traces} WHERE seq = ANY(%s::bigint[])"
+        rows = await self._connections.current().count(sql, [numbers(places)])
         return sorted(rows, key=itemgetter(0), reverse=True)
 
     async def _summaries_at(self, places: Sequence[int]) -> list[SummaryRow]:
-        sql = f"SELECT seq, created_us, summary FROM {self._traces} WHERE seq = ANY(%s)"
-        return await self._connections.current().scan_summaries(sql, [list(places)])
+        sql = f"SELECT seq, created_us, summary FROM {self._traces} WHERE seq = ANY(%s::bigint[])"
+        return await self._connections.current().scan_summaries(sql, [numbers(places)])
 
     async def _rollups(self, rows: Sequence[PageRow]) -> Sequence[Rollup | None]:
         kept = {row[0]: row for row in await self._kept([row.key for row in rows])}
