@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
+import io
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 from ..model.limits import Limits
+from .gzip_file import GzipFile
 
 if TYPE_CHECKING:
     from .scores import Judgement
@@ -94,8 +95,11 @@ class Source:
         with self._opened() as file:
             size = None if self.path == STANDARD_INPUT else os.fstat(file.fileno()).st_size
             if self.path != STANDARD_INPUT and self.first_bytes(2) == _GZIP:
-                unpacked = cast("IO[bytes]", gzip.GzipFile(fileobj=file))
-                yield self._watched(unpacked, lambda _: file.tell(), size)
+                unpacked = GzipFile(file, self.limits.members)
+                lines = io.BufferedReader(unpacked)
+                yield self._watched(lines, lambda _: file.tell(), size)
+                if unpacked.damage:
+                    self.skipped(f"{self.path}, the rest", unpacked.damage)
             else:
                 yield self._watched(file, lambda done: done, size)
 
@@ -105,7 +109,7 @@ class Source:
         return open(self.path, "rb")
 
     def _watched(
-        self, lines: IO[bytes], position: Callable[[int], int], size: int | None
+        self, lines: IO[bytes] | io.BufferedReader, position: Callable[[int], int], size: int | None
     ) -> Iterator[bytes]:
         done = number = 0
         while line := lines.readline(LONGEST + 1):

@@ -7,6 +7,7 @@ whatever both can write; a property test holds them to it.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -305,6 +306,34 @@ def copied(value: Any) -> Any:
         return msgspec.to_builtins(value)
     except RecursionError:
         return on_fresh_stack(lambda: msgspec.to_builtins(value))
+
+
+def deep_copy(value: Any) -> Any:
+    """`copy.deepcopy`, of lists and dictionaries also where they are nested without end.
+
+    Raises:
+        RecursionError: What is nested so deeply is in tuples or objects.
+    """
+    try:
+        return copy.deepcopy(value)
+    except RecursionError:
+        pass
+    whole: list[Any] = [None]
+    copies: dict[int, Any] = {}  # what stands twice, or contains itself, does so in the copy
+    todo: list[tuple[Any, Any, Any]] = [(whole, 0, value)]
+    while todo:
+        holder, key, item = todo.pop()
+        if id(item) in copies:
+            holder[key] = copies[id(item)]
+        elif type(item) is list:
+            holder[key] = copies[id(item)] = [None] * len(item)
+            todo += [(holder[key], place, each) for place, each in enumerate(item)]
+        elif type(item) is dict:
+            holder[key] = copies[id(item)] = dict.fromkeys(item)
+            todo += [(holder[key], name, each) for name, each in item.items()]
+        else:
+            holder[key] = copy.deepcopy(item)
+    return whole[0]
 
 
 def on_fresh_stack(function: Callable[[], T]) -> T:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from .amounts import Number, finite
+from .json_values import is_nested_deeply
 from .shapes import RunShape, StepShape
 
 SpanDict: TypeAlias = dict[str, Any]
@@ -51,8 +52,13 @@ def span_dicts(trace: RunShape) -> list[SpanDict]:
         root["parent_span_id"] = trace.parent_run_id
         root["attributes"]["selectools.parent_run_id"] = trace.parent_run_id
     for key, value in trace.metadata.items():
-        root["attributes"][f"selectools.metadata.{key}"] = str(value)
+        root["attributes"][f"selectools.metadata.{key}"] = _text(value)
     return [root, *(_step_span(trace, step, root["span_id"]) for step in trace.steps)]
+
+
+def _text(value: object) -> str:
+    """The value as text; what no store takes has none that is the same on every Python."""
+    return "..." if is_nested_deeply(value) else str(value)
 
 
 def _step_span(trace: RunShape, step: StepShape, parent: str) -> SpanDict:

@@ -6,7 +6,6 @@ other's files. What this version does not know is kept in ``extra`` and written 
 
 from __future__ import annotations
 
-import copy
 import os
 import time
 import uuid
@@ -21,7 +20,7 @@ import msgspec
 from ..errors import InvalidTraceError
 from .amounts import Number, is_finite, total_of
 from .annotations import Latest
-from .json_values import UnstorableValueError, copied, dumps, loads
+from .json_values import UnstorableValueError, copied, deep_copy, dumps, loads
 from .shapes import TimedStep
 
 # A key that no field of a file can take from us: a file that does use it goes the slow way round.
@@ -167,15 +166,22 @@ class TraceStep(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, 
         ) -> None: ...
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that are set, in their order, then what ``extra`` holds; a deep copy."""
+        """The fields that are set, in their order, then what ``extra`` holds; a deep copy.
+
+        Raises:
+            InvalidTraceError: ``extra`` is no dictionary, or a value cannot be copied.
+        """
+        return self._as_dict(None, "")
+
+    def _as_dict(self, run_id: object, path: str) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         for name in STEP_FIELDS:
             value = getattr(self, name)
             if value is not None:
-                fields[name] = _own(value)
+                fields[name] = _own(value, run_id, path, name)
         fields["type"] = getattr(self.type, "value", self.type)
         if self.extra:
-            fields |= _without(self.extra, _KNOWN_STEP_FIELDS)
+            fields |= _without(self.extra, _KNOWN_STEP_FIELDS, run_id, f"{path}extra")
         return fields
 
     @classmethod
@@ -314,12 +320,17 @@ class AgentTrace(msgspec.Struct):
         return span_dicts(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """The run as plain data, the shape that files hold; a deep copy."""
-        steps = list(self.steps)
-        data = _run_fields(self, self.run_id, [], total_ms(steps))
-        data = {name: _own(value) for name, value in data.items()}
-        data |= {"step_count": len(steps), "steps": [step.to_dict() for step in steps]}
-        return data | _without(self.extra or {}, TRACE_KEYS)
+        """The run as plain data, the shape that files hold; a deep copy.
+
+        Raises:
+            InvalidTraceError: ``extra`` is no dictionary, or a value cannot be copied.
+        """
+        steps, run_id = list(self.steps), self.run_id
+        data = _run_fields(self, run_id, [], total_ms(steps))
+        data = {name: _own(value, run_id, name) for name, value in data.items()}
+        plain = [step._as_dict(run_id, f"steps[{n}].") for n, step in enumerate(steps)]  # noqa: SLF001
+        data |= {"step_count": len(steps), "steps": plain}
+        return data | _without(self.extra or {}, TRACE_KEYS, run_id, "extra")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -619,13 +630,27 @@ def _is_time(value: Number) -> bool:
     return (value.__class__ is float or is_finite(value)) and 0 < value < _LATEST
 
 
-def _without(extra: dict[str, Any], names: Container[str]) -> dict[str, Any]:
-    return {name: copy.deepcopy(value) for name, value in extra.items() if name not in names}
+def _without(
+    extra: dict[str, Any], names: Container[str], run_id: object, path: str
+) -> dict[str, Any]:
+    if not isinstance(extra, dict):
+        raise InvalidTraceError(run_id, path, f"must be a dict, not {type(extra).__name__}")
+    return {
+        name: _own(value, run_id, path, ".", str(name))
+        for name, value in extra.items()
+        if name not in names
+    }
 
 
-def _own(value: Any) -> Any:
+def _own(value: Any, run_id: object, *place: str) -> Any:
     """The value itself if it cannot change, or else a copy."""
-    return value if isinstance(value, str | int | float) else copy.deepcopy(value)
+    if isinstance(value, str | int | float):
+        return value
+    try:
+        return deep_copy(value)
+    except RecursionError:
+        reason = "is nested too deeply to be copied"
+        raise InvalidTraceError(run_id, "".join(place), reason) from None
 
 
 def _run_fields(
@@ -653,23 +678,30 @@ def uncopied(
     """`AgentTrace.to_dict` without copying: some values cannot be copied but can be written.
 
     Raises:
-        UnstorableValueError: ``extra`` holds what has a field of its own.
+        UnstorableValueError: ``extra`` is no dictionary, or holds what has a field of its own.
     """
     plain = [uncopied_step(step, number) for number, step in enumerate(steps)]
-    _check_extra(trace.extra, TRACE_KEYS, "extra")
+    check_extra(trace.extra, TRACE_KEYS, "extra")
     return _run_fields(trace, run_id, plain, total) | (trace.extra or {})
 
 
 def uncopied_step(step: TraceStep, number: int) -> dict[str, Any]:
     """The fields of a step that are set, and those of its ``extra``; nothing is copied."""
-    if step.extra:
-        _check_extra(step.extra, STEP_FIELDS, f"steps[{number}].extra")
+    if step.extra is not None:
+        check_extra(step.extra, STEP_FIELDS, f"steps[{number}].extra")
     present = {name: v for name, v in msgspec.structs.asdict(step).items() if v is not None}
     extra: dict[str, Any] = present.pop("extra", {})
     return present | extra
 
 
-def _check_extra(extra: dict[str, Any] | None, fields: Collection[str], path: str) -> None:
+def check_extra(extra: dict[str, Any] | None, fields: Collection[str], path: str) -> None:
+    """Refuse what is no dictionary, or holds one of these fields.
+
+    Raises:
+        UnstorableValueError: It is so.
+    """
+    if extra is not None and not isinstance(extra, dict):
+        raise UnstorableValueError(path, f"must be a dict, not {type(extra).__name__}")
     if extra and not extra.keys().isdisjoint(fields):
         taken = min(extra.keys() & set(fields))
         raise UnstorableValueError(f"{path}.{taken}", "has a field of its own: set that")

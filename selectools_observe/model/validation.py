@@ -17,6 +17,7 @@ from .trace import (
     AgentTrace,
     StepType,
     TraceStep,
+    check_extra,
     step_type,
 )
 
@@ -46,7 +47,7 @@ def as_agent_trace(trace: object) -> AgentTrace:
         and type(trace.steps) is list
         and _STEPS.issuperset(map(type, trace.steps))
     ):
-        _check_metadata(trace.run_id, trace.metadata)
+        _check_dicts(trace.run_id, trace.metadata, trace.extra)
         return trace
     fields = _fields(trace)
     run_id = fields.pop("run_id", None)
@@ -56,7 +57,7 @@ def as_agent_trace(trace: object) -> AgentTrace:
             run_id, type(trace).__name__, "is not a trace: 'steps' is missing or not a list"
         )
     metadata = fields.pop("metadata", None)
-    _check_metadata(run_id, metadata)
+    _check_dicts(run_id, metadata, fields.get("extra"))
     for derived in ("total_duration_ms", "step_count"):
         fields.pop(derived, None)
     return AgentTrace(
@@ -70,10 +71,10 @@ def as_agent_trace(trace: object) -> AgentTrace:
     )
 
 
-def _check_metadata(run_id: object, metadata: object) -> None:
-    if metadata is not None and not isinstance(metadata, dict):
-        reason = f"must be a dict, not {type(metadata).__name__}"
-        raise InvalidTraceError(run_id, "metadata", reason)
+def _check_dicts(run_id: object, metadata: object, extra: object) -> None:
+    for name, value in (("metadata", metadata), ("extra", extra)):
+        if value is not None and not isinstance(value, dict):
+            raise InvalidTraceError(run_id, name, f"must be a dict, not {type(value).__name__}")
 
 
 def _as_step(step: object, number: int, run_id: object) -> TraceStep:
@@ -123,7 +124,8 @@ def validate_steps(steps: list[TraceStep], run_id: str) -> bool:
                 step.type = STEP_TYPES[kind]
             else:
                 _validate_type(step, number, run_id)
-        if step.extra:
+        if step.extra is not None:
+            check_extra(step.extra, (), f"steps[{number}].extra")
             _validate_messages(step)
             plain = plain and not step.extra
         args = step.tool_args

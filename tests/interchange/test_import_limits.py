@@ -123,3 +123,60 @@ def test_a_small_packed_file_takes_little_memory(tmp_path):
     found, peak = ran.stdout.splitlines()
     assert found == "['good']"
     assert int(peak) < 400 * 1024
+
+
+LINE = json.dumps(GOOD).encode() + b"\n"
+PACKED = gzip.compress(LINE)
+SOME = gzip.compress(
+    b"".join(json.dumps({**GOOD, "run_id": f"{n}"}).encode() + b"\n" for n in range(99))
+)
+DAMAGED = {
+    "many members": (gzip.compress(b"") * 12_000 + PACKED, "limit: members", 0),
+    "many blanks": (PACKED + gzip.compress(b" ") * 12_000, "limit: members", 1),
+    "cut": (SOME[:-30], "it is cut", 1),
+    "cut before its sum": (SOME[:-6], "it is cut", 99),
+    "its beginning alone": (PACKED[:2], "it is cut", 0),
+    "another sum": (SOME[:-8] + b"sum!" + SOME[-4:], "is damaged", 0),
+    "changed": (SOME[:200] + b"\xff\xfe\xfd" + SOME[203:], "is damaged", 0),
+    "garbage behind": (PACKED + b"garbage", "is damaged", 1),
+    "garbage of a member behind": (PACKED + PACKED[:10] + b"\xff" * 50, "is damaged", 1),
+    "another method": (PACKED[:2] + b"\7" + PACKED[3:], "is damaged", 0),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_packed_file_is_read_up_to_where_it_is_damaged(name, tmp_path):
+    """`import` ended as if it were interrupted, with an internal error, or after many seconds."""
+    content, said, least = DAMAGED[name]
+    path = tmp_path / "runs.jsonl"
+    path.write_bytes(content)
+    runs, skipped = imported(path)
+    assert len(runs) >= least
+    assert sum(said in reason for reason in skipped) == 1
+    stored = run("import", path, "--store", tmp_path / "a.db")
+    assert stored.returncode == 1, stored.stderr
+    assert "Traceback" not in stored.stderr
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PACKED * 3,
+        PACKED + b"\0" * 200_000,
+        PACKED + b"\0" * 70_000 + PACKED,
+        gzip.compress(b" " * 999_999 + LINE),
+    ],
+    ids=["members", "zeros behind", "zeros between", "blanks"],
+)
+def test_a_packed_file_that_is_whole(content, tmp_path):
+    path = tmp_path / "runs.jsonl"
+    path.write_bytes(content)
+    runs, skipped = imported(path)
+    assert set(runs) == {"good"}
+    assert skipped == []
+
+
+def test_members_are_not_counted_without_limits(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    path.write_bytes(gzip.compress(b"") * 12_000 + PACKED)
+    assert imported(path, limits=NO_LIMITS) == (["good"], [])

@@ -7,14 +7,22 @@ import copy
 import json
 import math
 import pickle
+import re
 
 import pytest
 from hostile import as_json, profile, texts, total, values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selectools_observe import AgentTrace, InvalidTraceError, StepType, TraceStep
-from selectools_observe.model.json_values import loads
+from selectools_observe import (
+    AgentTrace,
+    InMemoryTraceStore,
+    InvalidTraceError,
+    SQLiteTraceStore,
+    StepType,
+    TraceStep,
+)
+from selectools_observe.model.json_values import deep_copy, loads
 
 KNOWN_TYPES = [
     "llm_call",
@@ -433,3 +441,73 @@ class TestBesideSelectools:
         assert json.loads((tmp_path / "our.json").read_text()) == json.loads(
             (tmp_path / "their.json").read_text()
         )
+
+
+@pytest.mark.parametrize("extra", [1, 0, "x", "", [], ["ab"], ("a",), object()], ids=repr)
+@pytest.mark.parametrize("is_of_a_step", [False, True])
+@pytest.mark.parametrize("make", [InMemoryTraceStore, None])
+def test_extra_that_is_no_dictionary(extra, is_of_a_step, make, tmp_path):
+    step = TraceStep(type=StepType.ERROR)
+    run = AgentTrace(steps=[TraceStep(type=StepType.ERROR), step])
+    (step if is_of_a_step else run).extra = extra
+    place = "steps[1].extra" if is_of_a_step else "extra"
+    said = f"{re.escape(place)} must be a dict, not {type(extra).__name__}"
+    with make() if make else SQLiteTraceStore(tmp_path / "t.db") as store:
+        for save in (store.save, lambda trace: store.save_many([trace])):
+            with pytest.raises(InvalidTraceError, match=said):
+                save(run)
+        assert store.count() == 0
+    with pytest.raises(InvalidTraceError, match=said):
+        run.to_json(tmp_path / "r.json")
+    if extra:
+        with pytest.raises(InvalidTraceError, match=said):
+            run.to_dict()
+
+
+def nested(levels: int, kind=list):
+    value = kind()
+    for _ in range(levels):
+        value = {"a": value} if kind is dict else [value]
+    return value
+
+
+def levels_of(value) -> int:
+    count = 0
+    while value:
+        (value,) = value.values() if isinstance(value, dict) else value
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+def test_a_run_nested_without_end_has_its_forms(kind):
+    deep = nested(3000, kind)
+    step = TraceStep(type=StepType.ERROR, tool_args={"a": deep}, extra={"b": deep})
+    run = AgentTrace(steps=[step], metadata={"c": deep, "d": {"e": 1}})
+    said = run.to_dict()
+    places = said["metadata"]["c"], said["steps"][0]["tool_args"]["a"], said["steps"][0]["b"]
+    assert [levels_of(each) for each in places] == [3000] * 3
+    assert places[0] is not deep
+    first, *_ = run.to_otel_spans()
+    assert first["attributes"]["selectools.metadata.c"] == "..."
+    assert first["attributes"]["selectools.metadata.d"] == "{'e': 1}"
+
+
+def test_what_is_nested_too_deeply_to_be_copied_is_named():
+    value = []
+    for _ in range(3000):
+        value = (value,)
+    run = AgentTrace(steps=[TraceStep(type=StepType.ERROR, tool_args={"a": value})])
+    with pytest.raises(InvalidTraceError, match=r"steps\[0\]\.tool_args is nested too deeply"):
+        run.to_dict()
+
+
+def test_a_deep_copy_has_what_stands_twice_once():
+    shared = [1, nested(3000)]
+    value = [shared, {"again": shared}]
+    value.append(value)
+    copied = deep_copy(value)
+    assert copied[0] is copied[1]["again"]
+    assert copied[0] is not shared
+    assert copied[2] is copied
+    assert levels_of(copied[0][1]) == 3000
