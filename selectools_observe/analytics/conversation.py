@@ -162,7 +162,7 @@ class _Reading:
                 found.result = part.response
 
     def _execute(self, index: int, step: TraceStep) -> None:
-        found = self._waiting.find(step.tool_name, step.tool_args)
+        found = self._waiting.find(_named(step.tool_name), step.tool_args)
         turn = _of_step("tool", index, step, name=step.tool_name)
         turn.role = "tool"
         turn.arguments = step.tool_args if step.tool_args is not None else step.input
@@ -182,12 +182,13 @@ class _Reading:
     def _select(self, index: int, step: TraceStep) -> None:
         """A model's choice of a tool: its words, and a call that waits for its execution."""
         if step.reasoning:
-            said = Message("assistant", [TextPart(content=step.reasoning)])
+            said = Message("assistant", [TextPart(content=_as_text(step.reasoning))])
             if self._new.add(said):
                 self._say(index, step, said)
-        if step.tool_name is None or self._waiting.find(step.tool_name, step.tool_args):
+        name = _named(step.tool_name)
+        if name is None or self._waiting.find(name, step.tool_args):
             return
-        self._choose(index, step, ToolCallPart(name=step.tool_name, arguments=step.tool_args))
+        self._choose(index, step, ToolCallPart(name=name, arguments=step.tool_args))
 
     def _add_ends(self) -> None:
         """The run's own question and answer, where no step says them."""
@@ -202,11 +203,11 @@ class _Reading:
                 self._turns.append(Turn("message", last, message.role, message.parts))
 
 
-def _of_step(kind: TurnKind, index: int, step: TraceStep, *, name: str | None) -> Turn:
+def _of_step(kind: TurnKind, index: int, step: TraceStep, *, name: object) -> Turn:
     return Turn(
         kind,
         index,
-        name=name,
+        name=_named(name),
         error=None if step.error is None else str(step.error),
         timestamp=_number(step.timestamp),
         duration_ms=_number(step.duration_ms),
@@ -230,6 +231,11 @@ def _call_turn(index: int, step: TraceStep, part: ToolCallPart) -> Turn:
 
 def _is_answered(turn: Turn) -> bool:
     return turn.result is not None or turn.error is not None
+
+
+def _named(value: object) -> str | None:
+    """A name; a file may hold anything there."""
+    return None if value is None else _as_text(value)
 
 
 def _as_text(value: Any) -> str:

@@ -39,7 +39,7 @@ def parents(trace: AgentTrace) -> list[int | None]:
         ended = None
         if start is not None:
             ended = named.begun(step)
-            ended = opened.last(start, step.node_name) if ended is None else ended
+            ended = opened.last(start, _name_of(step)) if ended is None else ended
         outer = named.around(step, place) if ended is None else ended
         if outer is None:
             found.append(opened.around(step))
@@ -84,8 +84,11 @@ class _Opened:
         self._inner[place] = []
         if holder in self._inner:
             self._inner[holder].append(place)
-        branches = [("branch", name) for name in step.children or ()]
-        for key in ((), (step.type, step.node_name), ("named", step.node_name), *branches):
+        named: object = step.children
+        names = named if isinstance(named, list) else []
+        branches = [("branch", name) for name in names if isinstance(name, str)]
+        node = _name_of(step)
+        for key in ((), (step.type, node), ("named", node), *branches):
             self._latest.setdefault(key, []).append(place)
 
     def end(self, place: int) -> None:
@@ -97,8 +100,9 @@ class _Opened:
     def around(self, step: TraceStep) -> int | None:
         """The one that a step is inside of, which names none itself."""
         by_name = None
-        if step.node_name is not None:
-            by_name = self.last("branch" if step.type in _STARTS else "named", step.node_name)
+        node = _name_of(step)
+        if node is not None:
+            by_name = self.last("branch" if step.type in _STARTS else "named", node)
         return self.last() if by_name is None else by_name
 
     def last(self, *key: str | None) -> int | None:
@@ -107,6 +111,11 @@ class _Opened:
         while places and places[-1] not in self._inner:
             places.pop()
         return places[-1] if places else None
+
+
+def _name_of(step: TraceStep) -> str | None:
+    """The node; a file may hold anything in the place of its name."""
+    return step.node_name if isinstance(step.node_name, str) else None
 
 
 class _Named:

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..model.json_values import is_one_of
 from ..model.trace import AgentTrace, TraceStep
 from .builders import run, seconds, short, step, text_of, total
 from .form import JSONForm, JSONObject
 from .source import Source
 
 _SYNTHETIC = "<synthetic>"  # the model of messages that Claude Code writes itself
+_ENDS = frozenset({"end_turn", "stop_sequence"})
 _INTERRUPTED = "[Request interrupted by user"
 _TITLE_KEYS = {"custom-title": "customTitle", "ai-title": "aiTitle", "summary": "summary"}
 _FILE_KEYS = ("sessionId", "leafUuid", "messageId", "parentUuid")
@@ -99,9 +101,7 @@ class _Session:
             if isinstance(block, dict) and block.get("type") == "tool_use":
                 self._begin_tool(block, when)
         self._output = text_of(call.content) or self._output
-        self._outcome = (
-            "ok" if message.get("stop_reason") in {"end_turn", "stop_sequence"} else None
-        )
+        self._outcome = "ok" if is_one_of(message.get("stop_reason"), _ENDS) else None
 
     def _begin_tool(self, block: JSONObject, when: float) -> None:
         arguments = block.get("input")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..model.json_values import is_one_of
 from ..model.limits import loads_limited
 from ..model.trace import AgentTrace, TraceStep
 from .builders import run, seconds, short, step, text_of, total
@@ -258,7 +259,7 @@ class _RolloutReader:
 
 
 def _recognises(value: JSONObject) -> bool:
-    return value.get("type") in _LINES and isinstance(value.get("payload"), dict)
+    return is_one_of(value.get("type"), _LINES) and isinstance(value.get("payload"), dict)
 
 
 FORM = JSONForm(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..integrations.opentelemetry.spans import SPAN_KINDS, SpanEvent, SpanLink, SpanRecord
+from ..model.json_values import is_one_of
 from ..model.limits import loads_limited
 from .builders import an_object, objects
 from .form import JSONForm, JSONObject
@@ -82,7 +83,7 @@ def _tags(tags: Any) -> JSONObject:
 def _value(tag: JSONObject) -> Any:
     """A tag's value; lists of OpenTelemetry's are JSON text in Jaeger."""
     value = tag.get("value")
-    if tag.get("type") in {"int64", "float64"} and isinstance(value, str):
+    if is_one_of(tag.get("type"), {"int64", "float64"}) and isinstance(value, str):
         return int(value) if tag["type"] == "int64" else float(value)
     if isinstance(value, str) and value[:1] == "[":
         try:

@@ -11,7 +11,7 @@ import copy
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from enum import Enum
 from typing import Any, TypeAlias, TypeGuard, TypeVar
 
@@ -279,6 +279,11 @@ def _children(value: Any) -> Iterable[Any]:
     if issubclass(kind, list):
         return list.__iter__(value)
     return value if issubclass(kind, tuple | set | frozenset) else ()
+
+
+def is_one_of(value: object, words: Container[str]) -> bool:
+    """Whether it is one of these texts; what others wrote there may be anything, lists too."""
+    return isinstance(value, str) and value in words
 
 
 def is_nested_deeply(value: object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .json_values import DEEPEST, UnstorableValueError, dumps, is_nested_deeply
+from .json_values import DEEPEST, UnstorableValueError, dumps, is_nested_deeply, is_one_of
 
 _ENOUGH = 400  # characters: no summary shows more
 _DEEPEST = 8
@@ -83,7 +83,7 @@ def _role(message: Any) -> str | None:
         if isinstance(inner, dict) and isinstance(inner.get("role") or inner.get("type"), str):
             return str(inner.get("role") or inner.get("type"))
     kind = message.get("type")
-    return str(kind) if kind in _PEOPLE | _MODELS | {"system", "tool"} else None
+    return str(kind) if is_one_of(kind, _PEOPLE | _MODELS | {"system", "tool"}) else None
 
 
 def _joined(value: Any) -> str:
@@ -106,13 +106,17 @@ def _texts(value: Any, depth: int) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _texts(item, depth + 1)
-    elif isinstance(value, dict) and value.get("type") not in _NO_TEXT and not value.get("thought"):
+    elif isinstance(value, dict) and not _is_unsaid(value):
         for name in _INSIDE:
             if name in value:
                 yield from _texts(value[name], depth + 1)
                 return
         if isinstance(value.get("message.content"), str):
             yield value["message.content"]
+
+
+def _is_unsaid(value: dict[str, Any]) -> bool:
+    return is_one_of(value.get("type"), _NO_TEXT) or bool(value.get("thought"))
 
 
 def _as_json(value: Any) -> str | None:

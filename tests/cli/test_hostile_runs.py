@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectools_observe import AgentTrace, SQLiteTraceStore, TraceStep
+from selectools_observe.model.trace import DETAIL_FIELDS, STEP_FIELDS
 from selectools_observe.stores.open import open_store
 
 HUGE = 10**5000
@@ -75,6 +76,31 @@ SHARES = pytest.mark.parametrize(
     [slice(0, None, 9), pytest.param(slice(None), marks=pytest.mark.slow)],
     ids=["some", "all"],
 )
+
+
+OTHER_KINDS = [
+    [1],
+    [["x"], {"type": [1]}],
+    {"a": [1]},
+    {"type": {"a": 1}, "role": [1]},
+    5,
+    True,
+    "",
+]
+KINDS = ["llm_call", "tool_selection", "tool_execution", "graph_node_start", "error"]
+
+
+def of_other_kinds() -> list[AgentTrace]:
+    """Runs of which one field holds what is not of its kind, as files of others may."""
+    made = []
+    for name in STEP_FIELDS:
+        steps = [
+            TraceStep(kind, **{name: v}) for v in OTHER_KINDS for kind in KINDS if name != "type"
+        ]
+        made.append(AgentTrace(steps, run_id=f"step.{name}"))
+    for name in (*DETAIL_FIELDS, "parent_run_id"):
+        made += [AgentTrace(run_id=f"{name}-{n}", **{name: v}) for n, v in enumerate(OTHER_KINDS)]
+    return made
 
 
 def each_alone(share: slice) -> list[AgentTrace]:
@@ -162,6 +188,29 @@ def test_every_route_with_one_hostile_value(tmp_path, share):
                 asked += [f"{at}/candidates"]
                 for path in asked:
                     assert client.get(path).status_code == 200, (path, client.get(path).text)
+
+
+def test_every_view_of_a_run_with_a_field_of_another_kind(tmp_path):
+    """`show` and the HTML export ended with a TypeError, and so did `save`."""
+    starlette = pytest.importorskip("starlette.testclient")
+    from selectools_observe.server import create_app
+
+    path = tmp_path / "runs.db"
+    with SQLiteTraceStore(path) as store:
+        made = of_other_kinds()
+        store.save_many(made)
+        with starlette.TestClient(create_app(store), base_url="http://localhost") as client:
+            for trace in made:
+                at = f"/api/traces/{trace.run_id}"
+                for asked in (at, f"{at}/conversation", f"{at}/candidates"):
+                    assert client.get(asked).status_code == 200, asked
+    for command in (
+        *(["show", trace.run_id] for trace in made),
+        ["list", "-n", "500"],
+        ["export", "--format", "html", "-o", tmp_path / "out.html"],
+    ):
+        shown = run("-s", path, *command)
+        assert shown.returncode == 0, (command, shown.stderr)
 
 
 @pytest.mark.slow

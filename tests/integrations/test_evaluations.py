@@ -225,6 +225,17 @@ def test_what_says_nothing_is_logged_and_left_out(store, receiver, caplog, attri
     assert "an evaluation of span" in caplog.text
 
 
+def test_many_that_say_nothing_are_one_line_of_the_log(store, receiver, caplog):
+    """9,000 of a request were 9,000 lines."""
+    receiver.receive(spans_request())
+    nothing = {"gen_ai.evaluation.name": None}
+    body = logs(*(evaluation(str(n), attributes=nothing) for n in range(90)), evaluation("tone"))
+    assert receiver.receive(body, JSON, signal="logs").status == 200
+    assert [one.name for one in store.annotations(TRACE)] == ["tone"]
+    assert len(caplog.records) == 1
+    assert "90 evaluations cannot be read, the first" in caplog.text
+
+
 def test_a_file_of_requests_is_imported_with_its_evaluations(tmp_path):
     chat = {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}}
     one = {"traceId": TRACE, "spanId": ident("m"), "name": "chat", "attributes": [chat]}

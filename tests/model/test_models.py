@@ -443,7 +443,9 @@ class TestBesideSelectools:
         )
 
 
-@pytest.mark.parametrize("extra", [1, 0, "x", "", [], ["ab"], ("a",), object()], ids=repr)
+@pytest.mark.parametrize(
+    "extra", [1, 0, "x", "", [], ["ab"], ("a",), object()], ids=lambda each: type(each).__name__
+)
 @pytest.mark.parametrize("is_of_a_step", [False, True])
 @pytest.mark.parametrize("make", [InMemoryTraceStore, None])
 def test_extra_that_is_no_dictionary(extra, is_of_a_step, make, tmp_path):

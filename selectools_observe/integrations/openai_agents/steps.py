@@ -17,7 +17,7 @@ import msgspec
 
 from ...capture.error_text import error_text
 from ...capture.foreign_values import as_text, plain_attribute
-from ...model.json_values import is_nested_deeply, json_text, loads
+from ...model.json_values import is_nested_deeply, is_one_of, json_text, loads
 from ...model.messages import normalised
 from ...model.trace import StepType, TraceStep
 
@@ -78,7 +78,7 @@ def ended_span(span: Any) -> EndedSpan:
 def _grouping(kind: str, attributes: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """A span's type and data; newer SDKs tell of turns and whole runs by custom spans."""
     inner = attributes.get("data") if kind == "custom" else None
-    if isinstance(inner, dict) and inner.get("sdk_span_type") in _GROUPING:
+    if isinstance(inner, dict) and is_one_of(inner.get("sdk_span_type"), _GROUPING):
         return inner["sdk_span_type"], {**attributes, **inner}
     return kind, attributes
 

@@ -436,9 +436,7 @@ class SpanAssembler:
         join = Join(run_id, group.records, self._other_spans, is_run(group), before)
         saved, joined = self._update(join, moment, lambda: _shown(group, run_id))
         if joined is not None and saved:
-            if joined.unread:
-                count, first = len(joined.unread), joined.unread[0]
-                log.warning("%d evaluations cannot be read, the first: %s", count, first)
+            _tell_of_unread(joined.unread)
             saved = self._annotate(joined.run, joined.said)
         if joined is not None and saved:
             if before:
@@ -488,12 +486,10 @@ class SpanAssembler:
         for record in group.records:
             home = next((name for name in spans if record.span_id in spans[name]), runs[0].run_id)
             by_run[home].append(record)
-        return all(
-            [
-                self._annotate(run, evaluations_of(by_run[run.run_id], run, log.warning))
-                for run in runs
-            ]
-        )
+        unread: list[str] = []
+        said = [(run, evaluations_of(by_run[run.run_id], run, unread.append)) for run in runs]
+        _tell_of_unread(unread)
+        return all([self._annotate(run, each) for run, each in said])
 
     def _annotate(self, run: AgentTrace | EncodedTrace, said: list[Annotation]) -> bool:
         """Keep what spans say of their run; whether that is stored now."""
@@ -599,6 +595,12 @@ def _judges(group: Group) -> bool:
 def _may_end_a_wait(record: SpanRecord) -> bool:
     """Whether it may be a root, or what is said of spans that are stored already."""
     return record.parent_span_id is None or record.remote_parent or record.partial
+
+
+def _tell_of_unread(unread: list[str]) -> None:
+    """Say once of many: they come thousands in a request."""
+    if unread:
+        log.warning("%d evaluations cannot be read, the first: %s", len(unread), unread[0])
 
 
 def _shown(group: Group, run_id: str) -> AgentTrace:

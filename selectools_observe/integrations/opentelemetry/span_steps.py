@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...model.json_values import copied
+from ...model.json_values import copied, is_one_of
 from ...model.limits import loads_limited
 from ...model.messages import normalised
 from ...model.trace import STEP_FIELDS, StepType, TraceStep
@@ -584,7 +584,7 @@ def _thoughts(value: Any, depth: int = 0) -> Iterator[str]:
         for item in value:
             yield from _thoughts(item, depth + 1)
     elif isinstance(value, dict):
-        if value.get("type") in REASONING_PARTS:
+        if is_one_of(value.get("type"), REASONING_PARTS):
             yield from _texts(value[name] for name in _THOUGHTS if name in value)
         elif value.get("thought") is True:
             yield from _texts([value.get("text")])

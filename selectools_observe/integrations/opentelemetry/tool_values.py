@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...capture.foreign_values import as_text
+from ...model.json_values import is_one_of
 from .attributes import parsed_text
 
 _ANSWERS = ("content", "output", "raw_output", "text", "result", "response", "message", "blocks")
@@ -74,7 +75,7 @@ def error_in(value: Any) -> str | None:
         details = reported.get("error_details") or reported.get("error_message")
         if isinstance(details, str) and details:
             return f"{reported['error_type']}: {details}"
-    if isinstance(reported, Mapping) and reported.get("status") in _FAILED:
+    if isinstance(reported, Mapping) and is_one_of(reported.get("status"), _FAILED):
         # As Google ADK's manual has tools say it.
         reported = {name: said for name, said in reported.items() if name != "status"}
         if len(reported) == 1 and reported.keys() <= {"error_message", "message"}:

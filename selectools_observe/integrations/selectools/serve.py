@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from ...capture.saver import OnError
 from ...extras import needs
+from ...model.json_values import is_one_of
 from ...protocols import AsyncTraceStore, TraceStore
 from .observers import AsyncTraceSavingObserver, TraceSavingObserver
 from .runs import runs_begun
@@ -126,7 +127,7 @@ class _NamingEvents:
         if not (self._run_ids and event.startswith("data: {")):
             return event
         data = _json_object(event.removeprefix("data: "))
-        if data is None or not (self._is_first or data.get("type") in {"result", "error"}):
+        if data is None or not (self._is_first or is_one_of(data.get("type"), {"result", "error"})):
             return event
         self._is_first = False
         return f"data: {json.dumps({**data, 'run_id': self._run_ids[0]})}\n\n"

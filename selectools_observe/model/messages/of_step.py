@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ..json_values import canonical
 from ..trace import StepType, TraceStep
 from .formats import messages_from, system_message
 from .message import Message, ReasoningPart, TextPart
@@ -54,13 +55,14 @@ def _instructions(given: object, extra: Mapping[str, Any]) -> Iterable[Message]:
 
 def _with_reasoning(step: TraceStep, answered: list[Message]) -> list[Message]:
     """A step's ``reasoning`` is the answer where there is no other, or what came before it."""
-    assert step.reasoning is not None  # noqa: S101 - the caller looked
+    told: object = step.reasoning  # a file may hold anything there
+    reasoning = told if isinstance(told, str) else canonical(told)
     if not answered:
         said = TextPart if step.type == StepType.LLM_CALL else ReasoningPart
-        return [Message("assistant", [said(content=step.reasoning)])]
+        return [Message("assistant", [said(content=reasoning)])]
     parts = [part for message in answered for part in message.parts]
     texts = {part.content for part in parts if isinstance(part, TextPart | ReasoningPart)}
     thoughts = [part.content for part in parts if isinstance(part, ReasoningPart) and part.content]
-    if step.reasoning not in {*texts, "\n".join(thoughts)}:
-        answered[0].parts.insert(0, ReasoningPart(content=step.reasoning))
+    if reasoning not in {*texts, "\n".join(thoughts)}:
+        answered[0].parts.insert(0, ReasoningPart(content=reasoning))
     return answered
