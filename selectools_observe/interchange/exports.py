@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import IO, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 from ..errors import CorruptTraceError
 from ..model.annotations import Annotation
@@ -157,6 +158,17 @@ def send(runs: Iterable[Saved], endpoint: str) -> int:
     from ..integrations.opentelemetry import export_otlp  # noqa: PLC0415 - an extra
 
     return export_otlp(runs, endpoint)
+
+
+def check_endpoint(endpoint: str) -> None:
+    """Refuse what is no URL of HTTP.
+
+    Raises:
+        ValueError: It is none.
+    """
+    parts = urlsplit(endpoint)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise ValueError(f"it must be a URL such as http://localhost:4318, not {endpoint!r}")
 
 
 def csv_lines(runs: Iterable[Saved]) -> Iterator[bytes]:

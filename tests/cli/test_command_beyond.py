@@ -198,6 +198,13 @@ class TestOpenTelemetry:
 
         assert [run.metadata["n"] for body in bodies for run in runs_of_otlp(body)] == [0, 1, 2]
 
+    @pytest.mark.parametrize("endpoint", ["http://[x", "http://", "ftp://x", "x", "http://\x1b[2J"])
+    def test_what_is_no_endpoint(self, path, endpoint):
+        done = run("export", "-s", path, "--otlp", endpoint)
+        assert done.returncode == 2
+        assert "--otlp" in done.stderr
+        assert "\x1b" not in done.stderr
+
     def test_an_endpoint_that_is_not_there(self, path):
         pytest.importorskip("opentelemetry.proto", reason="the extra otel is not installed")
         done = run("export", "-s", path, "--otlp", "http://127.0.0.1:9")

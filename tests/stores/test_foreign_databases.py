@@ -41,6 +41,10 @@ CONSTRAINTS = {
     "a key that takes letters for the same": other_table(
         COLUMNS.replace("run_id TEXT", "run_id TEXT COLLATE NOCASE")
     ),
+    "a key that takes texts for numbers": other_table(
+        COLUMNS.replace("run_id TEXT", "run_id NUMERIC")
+    ),
+    "a key of whole numbers": other_table(COLUMNS.replace("run_id TEXT", "run_id BIGINT")),
     "a unique column": other_table(COLUMNS.replace("steps INTEGER", "steps INTEGER UNIQUE")),
     "a column in the place of a row's number": "ALTER TABLE traces ADD COLUMN rowid DEFAULT 'x'",
     "no key": other_table(COLUMNS.replace(" PRIMARY KEY", "")),
@@ -227,6 +231,7 @@ def test_every_connection_is_guarded():
 SCHEMA = "PRAGMA writable_schema=1;"
 HARMLESS = {
     "another type of table": other_table(COLUMNS).replace("); INSERT", ") STRICT; INSERT"),
+    "a key of any bytes": other_table(COLUMNS.replace("run_id TEXT", "run_id VARCHAR(80)")),
     "a foreign key": "CREATE TABLE p(id PRIMARY KEY); "
     + other_table(f"{COLUMNS}, FOREIGN KEY(run_id) REFERENCES p(id) ON DELETE CASCADE"),
     "rows that refer to ours": "CREATE TABLE kids(r REFERENCES traces(run_id)); "

@@ -29,7 +29,7 @@ _OBJECTS = f"""
 """
 
 
-_COLUMNS = "SELECT name, hidden, dflt_value FROM pragma_table_xinfo(?)"
+_COLUMNS = "SELECT name, hidden, dflt_value, type FROM pragma_table_xinfo(?)"
 # The indexes that do more than to find rows. One that a key made has a number in its name.
 _INDEXES = """
     SELECT CASE i.origin WHEN 'c' THEN i.name ELSE '' END, i.partial,
@@ -81,9 +81,26 @@ def _has_check(sql: str) -> bool:
 
 def _foreign_columns(connection: sqlite3.Connection, tables: Collection[str]) -> Iterator[str]:
     for name in tables:
-        for column, hidden, default in connection.execute(_COLUMNS, (name,)):
-            if hidden or not _LITERAL.fullmatch(_text(default)):
+        for column, hidden, default, kind in connection.execute(_COLUMNS, (name,)):
+            is_text = _text(column).lower() in _own_texts()[name]
+            if (
+                hidden
+                or not _LITERAL.fullmatch(_text(default))
+                or (is_text and not _keeps_text(_text(kind)))
+            ):
                 yield f"column {_text(column)!r} of {name!r}"
+
+
+def _keeps_text(kind: str) -> bool:
+    """Whether a column of this type keeps texts: in others the ids 1e3 and 1000 are one number.
+
+    https://www.sqlite.org/datatype3.html#determination_of_column_affinity
+    """
+    kind = kind.upper()
+    return "INT" not in kind and (not kind or any(word in kind for word in _TEXTS))
+
+
+_TEXTS = ("CHAR", "CLOB", "TEXT", "BLOB")
 
 
 def _foreign_indexes(connection: sqlite3.Connection, tables: Collection[str]) -> Iterator[str]:
@@ -162,6 +179,20 @@ def _own_triggers() -> dict[str, str]:
 def _own_indexes() -> dict[str, set[tuple[str, ...]]]:
     with _own_database() as made:
         return {name: _indexes(made, name) for name in ("traces", *TABLES)}
+
+
+@functools.cache
+def _own_texts() -> dict[str, set[str]]:
+    """The columns of our tables that hold texts."""
+    with _own_database() as made:
+        return {
+            name: {
+                _text(column)
+                for column, _, _, kind in made.execute(_COLUMNS, (name,))
+                if _text(kind) == "TEXT"
+            }
+            for name in ("traces", *TABLES)
+        }
 
 
 @contextmanager

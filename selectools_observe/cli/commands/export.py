@@ -10,7 +10,7 @@ from typing import IO
 import click
 
 from ...interchange import write_parquet
-from ...interchange.exports import saved_runs, send, whole_file
+from ...interchange.exports import check_endpoint, saved_runs, send, whole_file
 from ...model.filters import TraceFilter
 from ...model.text import counted
 from ..command_session import Session
@@ -72,6 +72,11 @@ def export(
         raise click.UsageError(f"{output} exists: give another name or --force")
     if folder and (endpoint or output != "-" or form):
         raise click.UsageError("--parquet goes without --output, --format and --otlp")
+    if endpoint:
+        try:
+            check_endpoint(endpoint)
+        except ValueError as error:
+            raise click.UsageError(f"--otlp: {error}") from None
     if folder and os.path.exists(folder):
         raise click.UsageError(f"{folder} exists: give another name")
     form = form or ("jsonl" if endpoint else _format_of(output))
