@@ -15,10 +15,13 @@ from pathlib import Path
 
 # Whoever uses this package may use what it requires as freely.
 ALLOWED = re.compile(
-    r"MIT|BSD|Apache|ISC|PSF|Python Software Foundation|MPL|Mozilla|Unlicense|CC0|Zlib|0BSD|HPND"
-    r"|Public Domain",
+    r"\b(?:MIT|BSD|Apache\d?|ISC|PSFL?|Python Software Foundation|MPL|Mozilla|Unlicense|CC0|Zlib"
+    r"|0BSD|HPND|Public Domain)\b",
     re.IGNORECASE,
 )
+REFUSED = re.compile(r"GPL|GNU|Proprietary|Commercial|SSPL|BUSL", re.IGNORECASE)
+_MARKS = re.compile(r"(?:OSI|DFSG) approved\s*[;,]\s*", re.IGNORECASE)
+_GROUP = re.compile(r"\(([^()]*\b(?:AND|OR)\b[^()]*)\)")
 OWN = "selectools-observe"
 TOOLS = {"pip-audit", "pip-licenses", "pip", "setuptools", "wheel"}
 # What pip-audit says, in one form or another, where its database is out of reach.
@@ -29,6 +32,24 @@ _UNREACHABLE = re.compile(
 )
 
 
+def is_allowed(licence: str) -> bool:
+    """Whether one of its alternatives is free in all parts; a whole text goes by its title."""
+    text = _MARKS.sub("", licence.strip().partition("\n")[0])
+    while (group := _GROUP.search(text)) is not None:
+        inner = "MIT" if is_allowed(group[1]) else "Proprietary"
+        text = text[: group.start()] + inner + text[group.end() :]
+    return any(
+        all(map(_is_free, _PARTS.split(alternative))) for alternative in re.split(r"\bOR\b", text)
+    )
+
+
+def _is_free(name: str) -> bool:
+    return bool(ALLOWED.search(name)) and not REFUSED.search(name)
+
+
+_PARTS = re.compile(r"\bAND\b|[;,]")
+
+
 def licences() -> int:
     command = [sys.executable, "-m", "piplicenses", "--format=json", "--from=mixed"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -36,7 +57,7 @@ def licences() -> int:
     refused = [
         f"{each['Name']} {each['Version']}: {each['License']}"
         for each in packages
-        if not ALLOWED.search(each["License"])
+        if not is_allowed(each["License"])
     ]
     print(f"{len(packages)} packages, {len(refused)} under licences that are not allowed")
     print("\n".join(refused))

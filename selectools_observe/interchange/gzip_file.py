@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import io
 import zlib
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from ..model.limits import LimitError
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 _PIECE = 64 * 1024
 _GZIP = zlib.MAX_WBITS | 16
@@ -41,7 +38,7 @@ class GzipFile(io.RawIOBase):
         """It is."""
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         """Read some bytes; 0 of them at the end."""
         view = memoryview(buffer)
         piece = b""
