@@ -55,8 +55,8 @@ def _instructions(given: object, extra: Mapping[str, Any]) -> Iterable[Message]:
 
 def _with_reasoning(step: TraceStep, answered: list[Message]) -> list[Message]:
     """A step's ``reasoning`` is the answer where there is no other, or what came before it."""
-    told: object = step.reasoning  # a file may hold anything there
-    reasoning = told if isinstance(told, str) else canonical(told)
+    told = step.reasoning
+    reasoning = told if isinstance(told, str) else canonical(told)  # a file may hold anything
     if not answered:
         said = TextPart if step.type == StepType.LLM_CALL else ReasoningPart
         return [Message("assistant", [said(content=reasoning)])]
