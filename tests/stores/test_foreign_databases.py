@@ -291,3 +291,27 @@ def test_a_log_of_another_file_is_not_played(path, part, content):
         store.save(AgentTrace(run_id="r3"))
         assert store.count() == 4
         assert store.verify().ok
+
+
+def test_a_database_in_another_encoding_is_refused(tmp_path):
+    """What was saved there could not be loaded: its checksum was of other bytes."""
+    path = tmp_path / "wide.db"
+    attack(path, f"PRAGMA encoding = 'UTF-16le'; CREATE TABLE traces ({COLUMNS})")
+    with pytest.raises(StorageError, match="the encoding UTF-16le"):
+        SQLiteTraceStore(path).save(AgentTrace(run_id="a"))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "ALTER TABLE trace_facets ADD COLUMN z AS (hex(zeroblob(9)))",
+        "DELETE FROM trace_words_done; INSERT INTO trace_words_done VALUES ('a', x'00')",
+        "INSERT INTO trace_words_done VALUES (9223372036854775807, -5)",
+    ],
+)
+@pytest.mark.parametrize("command", [["verify"], ["search", "hello"], ["list"]])
+def test_an_index_that_lies_ends_no_command(path, script, command):
+    attack(path, script)
+    done = run("-s", path, *command)
+    assert done.returncode in {0, 1, 3}, done.stderr
+    assert "internal error" not in done.stderr

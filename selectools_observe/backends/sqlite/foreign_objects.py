@@ -71,7 +71,15 @@ def foreign_objects(connection: sqlite3.Connection) -> list[str]:
         *_foreign_columns(connection, tables),
         *_foreign_indexes(connection, tables),
         *_last_rows(connection, tables),
+        *_encoding(connection),
     ]
+
+
+def _encoding(connection: sqlite3.Connection) -> Iterator[str]:
+    """Another than UTF-8: what is read there are not the bytes that were saved."""
+    (name,) = connection.execute("PRAGMA encoding").fetchone()
+    if _text(name) != "UTF-8":
+        yield f"the encoding {_text(name)}"
 
 
 def _has_check(sql: str) -> bool:

@@ -24,9 +24,13 @@ _OUT_OF_BOUNDS = " OR ".join(
 )
 
 
+# By their names: there may be further columns, which a store would refuse.
+_FACETS = f"SELECT {', '.join(FacetsRow._fields)} FROM trace_facets WHERE id = ?"
+
+
 def facets_at(connection: sqlite3.Connection, row_id: int) -> FacetsRow | None:
     """The facets of a row."""
-    row = connection.execute("SELECT * FROM trace_facets WHERE id = ?", (row_id,)).fetchone()
+    row = connection.execute(_FACETS, (row_id,)).fetchone()
     return None if row is None else FacetsRow(*row)
 
 

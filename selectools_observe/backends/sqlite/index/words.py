@@ -172,9 +172,10 @@ def _tables(connection: sqlite3.Connection) -> set[str]:
 
 def _marks(connection: sqlite3.Connection) -> tuple[int, int]:
     done, runs = connection.execute(
-        "SELECT ifnull(max(last), 0), ifnull(max(runs), 0) FROM trace_words_done"
+        "SELECT ifnull(max(CAST(last AS INTEGER)), 0), ifnull(max(CAST(runs AS INTEGER)), 0) "
+        "FROM trace_words_done"
     ).fetchone()
-    return int(done), int(runs)
+    return done, runs
 
 
 def _read(connection: sqlite3.Connection) -> Part | None:
