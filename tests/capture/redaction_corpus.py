@@ -63,6 +63,7 @@ _FORMS = {
 
 
 FURTHER = {
+    "rows of JSON": '["user", "password"]\n["ada", "{s}"]',
     "cookie file": "example.org\tTRUE\t/\tFALSE\t0\tsessionid\t{s}",
     "signtool": "signtool sign /f c.pfx /p {s} x",
     "arrow": "password -> {s}",

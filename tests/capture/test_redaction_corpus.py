@@ -68,6 +68,7 @@ ORDINARY = [
     "Passwort vergessen?",
     "el campo contrase\u00f1a es obligatorio", "the api key is missing",
     "token was TokenType.IDENT",
+    '["id", "token"]\n[1, "the"]\n[2, "word"]', '["user", "password"]\nis a list of 2 names',
 ]  # fmt: skip
 
 
