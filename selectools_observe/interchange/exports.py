@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import IO, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 from ..errors import CorruptTraceError
 from ..model.annotations import Annotation
@@ -161,14 +160,15 @@ def send(runs: Iterable[Saved], endpoint: str) -> int:
 
 
 def check_endpoint(endpoint: str) -> None:
-    """Refuse what is no URL of HTTP.
+    """Refuse what `send` would refuse, before a run is read.
 
     Raises:
-        ValueError: It is none.
+        ImportError: The extra ``otel`` is not installed.
+        ValueError: It is no URL of HTTP.
     """
-    parts = urlsplit(endpoint)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise ValueError(f"it must be a URL such as http://localhost:4318, not {endpoint!r}")
+    from ..integrations.opentelemetry.otlp_exporter import endpoint_of  # noqa: PLC0415 - an extra
+
+    endpoint_of(endpoint)
 
 
 def csv_lines(runs: Iterable[Saved]) -> Iterator[bytes]:

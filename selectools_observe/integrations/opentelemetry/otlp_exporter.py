@@ -79,7 +79,7 @@ def export_otlp(
         InvalidTraceError: One of them is not a trace, or holds what cannot be stored.
         ValueError: The endpoint is no URL.
     """
-    sender = _Sender(_endpoint(endpoint), _headers(headers), timeout, retries)
+    sender = _Sender(endpoint_of(endpoint), _headers(headers), timeout, retries)
     return sender.send_all(as_many(traces))
 
 
@@ -92,7 +92,7 @@ async def aexport_otlp(
     retries: int = 5,
 ) -> int:
     """`export_otlp` for code that runs in an event loop; takes async iterables too."""
-    sender = _Sender(_endpoint(endpoint), _headers(headers), timeout, retries)
+    sender = _Sender(endpoint_of(endpoint), _headers(headers), timeout, retries)
     if not isinstance(traces, AsyncIterable):
         return await run_sync(sender.send_all, as_many(traces))
     async for trace in traces:
@@ -202,7 +202,12 @@ def _batches(spans: list[SpanRecord]) -> Iterator[list[SpanRecord]]:
         yield some
 
 
-def _endpoint(given: str | None) -> str:
+def endpoint_of(given: str | None) -> str:
+    """The URL that spans are sent to.
+
+    Raises:
+        ValueError: It is no URL of HTTP.
+    """
     if given is None:
         whole = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
         base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or "http://localhost:4318"
