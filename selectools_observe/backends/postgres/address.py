@@ -18,6 +18,7 @@ _DEFAULTS = {
     "keepalives_idle": "30",
     "tcp_user_timeout": "30000",  # milliseconds until a silent peer counts as lost
 }
+_FORCED = {"client_encoding": "UTF8"}  # so that any text can be sent
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _FORM = "postgresql://user@host:5432/database?schema=selectools_observe"
 _SECRETS = ("password", "sslpassword")
@@ -67,7 +68,10 @@ def parse_address(url: str) -> Address:
     if schema != DEFAULT_SCHEMA:
         public["schema"] = schema
     return Address(
-        _with_query(head, {**_DEFAULTS, **options}), _with_query(shown, public), schema, prepares
+        _with_query(head, {**_DEFAULTS, **options, **_FORCED}),
+        _with_query(shown, public),
+        schema,
+        prepares,
     )
 
 

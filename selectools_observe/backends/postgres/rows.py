@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ...model import timestamps
 from ...model.checksum import checksum
 from ...model.codec import EncodedTrace
 from ..sql.server_rows import kept_summary, key_of, readable_id
@@ -19,19 +20,43 @@ COLUMNS = (
     "started_us, wall_ms, terms, summary, crc, trace, calls"
 )
 PLACES = ", ".join(["%s"] * 10 + ["%s::bigint[]"] + ["%s"] * 4)
+_TERMS = 10
 
 
 class TraceRow(msgspec.Struct, frozen=True, gc=False):
-    """A trace on its way into the database: its id, and the values of `COLUMNS`."""
+    """A trace on its way into the database.
+
+    Attributes:
+        run_id: Its id.
+        columns: The values of `COLUMNS`, its terms packed.
+        created_at: When it is to have been saved; None: when it is.
+    """
 
     run_id: str
-    values: tuple[Any, ...]
+    columns: tuple[Any, ...]
     created_at: datetime | None = None
+
+    @property
+    def key(self) -> bytes:
+        """The primary key."""
+        key: bytes = self.columns[0]
+        return key
+
+    @property
+    def created_us(self) -> int | None:
+        """When it is to have been saved, microseconds since 1970; None: when it is."""
+        moment = self.created_at
+        return None if moment is None else timestamps.to_microseconds(moment)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The values of `PLACES`."""
+        columns = self.columns
+        return (*columns[:_TERMS], numbers(unpack(columns[_TERMS])), *columns[_TERMS + 1 :])
 
 
 def row_of(encoded: EncodedTrace) -> TraceRow:
     """The row of a trace."""
-    terms = unpack(terms_of(encoded.metadata, encoded.facts, encoded.details))
     usage = encoded.usage
     return TraceRow(
         encoded.run_id,
@@ -46,7 +71,7 @@ def row_of(encoded: EncodedTrace) -> TraceRow:
             encoded.facts.has_error,
             encoded.details.started_us,
             encoded.details.wall_ms,
-            numbers(terms),
+            terms_of(encoded.metadata, encoded.facts, encoded.details),
             kept_summary(encoded),
             checksum(encoded.trace),
             encoded.trace,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from ...extras import needs
@@ -27,6 +27,9 @@ Statement: TypeAlias = tuple[str, Sequence[Values]]
 CheckedStatement: TypeAlias = tuple[str, Values]
 """SQL with its values, that returns a row if it did something."""
 
+Load: TypeAlias = tuple[str, Iterable[bytes]]
+"""A ``COPY`` from the client, and its data in pieces."""
+
 _PREPARE_AFTER = 5  # executions; psycopg's own default
 
 
@@ -41,6 +44,17 @@ class Session(Protocol):
 
     async def checked(self, before: Sequence[Statement], last: CheckedStatement) -> bool:
         """Execute statements in one transaction; whether the last of them did something."""
+
+    async def load(
+        self,
+        before: Sequence[Statement],
+        asked: CheckedStatement,
+        load_of: Callable[[Row], Load | None],
+    ) -> bool:
+        """Execute statements, and load what depends on the row that the last of them gives.
+
+        All in one transaction; whether something was loaded.
+        """
 
     async def is_direct(self) -> bool:
         """Whether the server itself is at the other end, and no pooler that lends its connections.
@@ -93,6 +107,27 @@ class BlockingSession:
                 cursor.executemany(_query(sql), values)
             cursor.execute(_query(last[0]), last[1])
             return cursor.fetchone() is not None
+
+    async def load(
+        self,
+        before: Sequence[Statement],
+        asked: CheckedStatement,
+        load_of: Callable[[Row], Load | None],
+    ) -> bool:
+        connection = self._connection
+        with connection.transaction(), connection.cursor() as cursor:
+            with connection.pipeline():  # which takes no COPY
+                for sql, values in before:
+                    cursor.executemany(_query(sql), values)
+                cursor.execute(_query(asked[0]), asked[1])
+                row = cursor.fetchone()
+            load = None if row is None else load_of(row)
+            if load is None:
+                return False
+            with cursor.copy(_query(load[0])) as copy:
+                for piece in load[1]:
+                    copy.write(piece)
+            return True
 
     async def is_direct(self) -> bool:
         ((pid,),) = await self.rows("SELECT pg_backend_pid()")
@@ -151,6 +186,27 @@ class AsyncSession:
                 await cursor.executemany(_query(sql), values)
             await cursor.execute(_query(last[0]), last[1])
             return await cursor.fetchone() is not None
+
+    async def load(
+        self,
+        before: Sequence[Statement],
+        asked: CheckedStatement,
+        load_of: Callable[[Row], Load | None],
+    ) -> bool:
+        connection = self._connection
+        async with connection.transaction(), connection.cursor() as cursor:
+            async with connection.pipeline():  # which takes no COPY
+                for sql, values in before:
+                    await cursor.executemany(_query(sql), values)
+                await cursor.execute(_query(asked[0]), asked[1])
+                row = await cursor.fetchone()
+            load = None if row is None else load_of(row)
+            if load is None:
+                return False
+            async with cursor.copy(_query(load[0])) as copy:
+                for piece in load[1]:
+                    await copy.write(piece)
+            return True
 
     async def is_direct(self) -> bool:
         ((pid,),) = await self.rows("SELECT pg_backend_pid()")
