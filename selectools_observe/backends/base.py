@@ -169,6 +169,16 @@ class StoreCore(RowQueries, Generic[PreparedT]):
             traces[run_id] = loaded
         return traces
 
+    async def load_json(self, run_ids: Iterable[str]) -> dict[str, bytes]:
+        """What is stored of those of the runs that are there, and not damaged, by their ids.
+
+        For what hands runs on as they are, to another store for one.
+        """
+        await self._begin()
+        asked = [run_id for run_id in dict.fromkeys(run_ids) if is_storable_id(run_id)]
+        pairs = zip(asked, await self._load_many(asked), strict=True)
+        return {run_id: stored for run_id, stored in pairs if isinstance(stored, bytes)}
+
     async def list(
         self, limit: int = 50, offset: int = 0, *, cursor: str | None = None
     ) -> TracePage:

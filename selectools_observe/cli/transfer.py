@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from ..errors import CorruptTraceError
 from ..interchange.exports import Saved, in_batches
@@ -76,7 +77,14 @@ class Skipped:
         self(error.where, error.reason)
 
 
-def report_saved(session: Session, saver: RunSaver, skipped: Skipped, target: str) -> int:
+class Transferred(Protocol):
+    """What counts the runs that were saved, and those that were there already."""
+
+    saved: int
+    left_alone: int
+
+
+def report_saved(session: Session, saver: Transferred, skipped: Skipped, target: str) -> int:
     """Print what was saved and skipped; the exit code."""
     parts = [f"{counted(saver.saved, 'run')} saved to {target}"]
     if saver.left_alone:

@@ -1,19 +1,35 @@
-"""The copy of a store: which runs are to be copied still, and in what the copy differs."""
+"""The copy of a store: which runs are to be copied still, and in what the copy differs.
+
+Between stores of ours a run goes as the JSON that is stored: it is read for what the target's index
+needs to know, and not written again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple
 
 from ..errors import CorruptTraceError
-from ..model.codec import stored_json
+from ..model.annotations import Annotation
+from ..model.codec import EncodedTrace, decode, encode, encoded_of, stored_json
 from ..model.filters import TraceFilter
-from ..model.trace import TraceSummary
+from ..model.trace import AgentTrace, TraceSummary
 from ..protocols import QueryableTraceStore
-from .exports import Saved, in_batches, saved_runs
+from ..stores.blocking import BlockingStore
+from .exports import in_batches
 
-_RUNS_AT_ONCE = 256
-_STEPS_AT_ONCE = 2_000
+_READ_AT_ONCE, _STEPS_READ_AT_ONCE = 256, 2_000
+_SAVED_AT_ONCE, _STEPS_SAVED_AT_ONCE = 500, 20_000
+
+
+class _StoredRun(NamedTuple):
+    """A run as it is stored."""
+
+    summary: TraceSummary
+    trace: EncodedTrace
+    annotations: Sequence[Annotation]
 
 
 class Difference(NamedTuple):
@@ -45,6 +61,7 @@ class StoreCopy:
         skipped: Told of each run that cannot be read.
 
     Attributes:
+        saved: How many runs were copied.
         left_alone: How many runs were there already.
         annotated: How many of them were given annotations.
     """
@@ -60,23 +77,74 @@ class StoreCopy:
     ) -> None:
         self._source, self._target, self._filters = source, target, filters
         self._skipped, self._skip_existing = skipped, skip_existing
+        self.saved = 0
         self.left_alone = 0
         self.annotated = 0
 
-    def missing(self, looked_at: Callable[[int], None] = lambda _: None) -> Iterator[Saved]:
-        """The runs that are to be copied, oldest first.
+    def copy(self, looked_at: Callable[[int], None] = lambda _: None) -> None:
+        """Copy what is missing, oldest first, in batches: a commit for each run would take longer.
 
         Args:
             looked_at: Told how many runs are done with, those that are left alone among them.
         """
-        is_empty = self._target.count(TraceFilter(limit=1)) == 0
-        wanted = None if is_empty else self._wanted
-        runs = saved_runs(self._source, self._filters, self._skipped, wanted)
+        runs = self._missing(looked_at)
+        for some in in_batches(
+            runs, _SAVED_AT_ONCE, _STEPS_SAVED_AT_ONCE, lambda run: run.trace.steps
+        ):
+            self._save(some)
+
+    def _save(self, runs: Sequence[_StoredRun]) -> None:
+        moments = [run.summary.created_at for run in runs]
+        if isinstance(self._target, BlockingStore):
+            saved = self._target.save_many([run.trace for run in runs], created_at=moments)
+        else:
+            traces = [decode(run.trace.trace) for run in runs]
+            saved = self._target.save_many(traces, created_at=moments)
+        self.saved += len(saved)
+        said = [one for run in runs for one in run.annotations]
+        if said:
+            self._target.annotate_many(said)
+
+    def _missing(self, looked_at: Callable[[int], None]) -> Iterator[_StoredRun]:
+        wanted = None if self._target.count(TraceFilter(limit=1)) == 0 else self._wanted
         done = 0
-        for done, run in enumerate(runs, 1):
-            yield run
-            looked_at(done + self.left_alone)
+        for some in self._batches(wanted):
+            stored = _stored_of(self._source, some)
+            for run_id, summary in stored.summaries.items():
+                trace = self._encoded(run_id, stored.json.get(run_id))
+                if trace is not None:
+                    yield _StoredRun(summary, trace, stored.annotations.get(run_id, ()))
+                    done += 1
+                    looked_at(done + self.left_alone)
         looked_at(done + self.left_alone)
+
+    def _batches(
+        self, wanted: Callable[[Sequence[TraceSummary]], Sequence[TraceSummary]] | None = None
+    ) -> Iterator[list[TraceSummary]]:
+        """The source's runs, oldest first, as many at once as are read together."""
+        summaries = self._source.iter_summaries(self._filters, oldest_first=True)
+        while some := list(islice(summaries, _READ_AT_ONCE)):
+            chosen = some if wanted is None else wanted(some)
+            yield from in_batches(
+                chosen, _READ_AT_ONCE, _STEPS_READ_AT_ONCE, lambda summary: summary.steps
+            )
+
+    def _encoded(self, run_id: str, stored: bytes | None) -> EncodedTrace | None:
+        """A run of the source; None if it is gone, or cannot be read, which is told."""
+        with suppress(ValueError):
+            encoded = None if stored is None else encoded_of(stored)
+            if encoded is not None and encoded.run_id == run_id:
+                return encoded
+        found = self._loaded(run_id)
+        return None if found is None else encode(found)
+
+    def _loaded(self, run_id: str) -> AgentTrace | None:
+        """The same as an object."""
+        try:
+            return self._source.load_many([run_id]).get(run_id)
+        except CorruptTraceError as error:
+            self._skipped(error)
+            return None
 
     def _wanted(self, summaries: Sequence[TraceSummary]) -> list[TraceSummary]:
         ids = [summary.run_id for summary in summaries]
@@ -105,25 +173,58 @@ class StoreCopy:
         Args:
             compared: Told how many runs are compared.
         """
-        runs = saved_runs(self._source, self._filters, self._skipped)
         done = 0
-        for some in in_batches(runs, _RUNS_AT_ONCE, _STEPS_AT_ONCE, _steps_of):
-            damaged: list[CorruptTraceError] = []
-            ids = [run.trace.run_id for run in some]
-            copies = saved_runs(self._target, TraceFilter(run_ids=ids), damaged.append)
-            found = {copy.trace.run_id: copy for copy in copies}
-            reasons = {error.run_id: error.reason for error in damaged}
+        for some in self._batches():
+            copies = self._target.query(TraceFilter(run_ids=[run.run_id for run in some]))
+            source, target = _stored_of(self._source, some), _stored_of(self._target, copies)
             for run in some:
-                run_id = run.trace.run_id
-                what = _difference(run, found.get(run_id), reasons.get(run_id))
+                what = self._difference(run.run_id, source, target)
                 if what is not None:
-                    yield Difference(run_id, what)
+                    yield Difference(run.run_id, what)
             done += len(some)
             compared(done)
 
+    def _difference(self, run_id: str, source: _Stored, target: _Stored) -> str | None:
+        json = source.json.get(run_id)
+        is_equal = json is not None and json == target.json.get(run_id)
+        if not is_equal:  # it may be the same run all the same, written in another way
+            run = self._loaded(run_id)
+            if run is None:
+                return None
+            try:
+                copy = self._target.load_many([run_id]).get(run_id)
+            except CorruptTraceError as error:
+                return f"cannot be read: {error.reason}"
+            is_equal = copy is not None and stored_json(run) == stored_json(copy)
+        if run_id not in target.summaries:
+            return "is missing"
+        one, other = source.summaries[run_id], target.summaries[run_id]
+        said, copied = source.annotations.get(run_id), target.annotations.get(run_id)
+        parts = {
+            "the run": is_equal,
+            "when it was saved": one.created_at == other.created_at,
+            "its annotations": said == copied,
+        }
+        different = [name for name, is_same in parts.items() if not is_same]
+        return f"differs: {', '.join(different)}" if different else None
 
-def _steps_of(run: Saved) -> int:
-    return run.summary.steps
+
+class _Stored(NamedTuple):
+    """What a store has of some runs, by their ids."""
+
+    summaries: dict[str, TraceSummary]
+    json: dict[str, bytes]
+    annotations: dict[str, list[Annotation]]
+
+
+def _stored_of(store: QueryableTraceStore, summaries: Sequence[TraceSummary]) -> _Stored:
+    runs = {summary.run_id: summary for summary in summaries}
+    judged = [summary.run_id for summary in summaries if summary.annotations]
+    return _Stored(
+        runs,
+        store.load_json(runs) if isinstance(store, BlockingStore) else {},
+        store.annotations_of(judged) if judged else {},
+    )
 
 
 def _is_copied(summary: TraceSummary, copies: dict[str, TraceSummary]) -> bool:
@@ -133,15 +234,3 @@ def _is_copied(summary: TraceSummary, copies: dict[str, TraceSummary]) -> bool:
         return False
     copy.annotations = summary.annotations
     return copy == summary
-
-
-def _difference(run: Saved, copy: Saved | None, damage: str | None) -> str | None:
-    if copy is None:
-        return "is missing" if damage is None else f"cannot be read: {damage}"
-    parts = {
-        "the run": stored_json(run.trace) == stored_json(copy.trace),
-        "when it was saved": run.created_at == copy.created_at,
-        "its annotations": list(run.annotations) == list(copy.annotations),
-    }
-    different = [name for name, is_equal in parts.items() if not is_equal]
-    return f"differs: {', '.join(different)}" if different else None

@@ -225,6 +225,25 @@ def stored_json(trace: AgentTrace) -> bytes:
         raise InvalidTraceError(run_id, error.path, error.reason) from error.__cause__
 
 
+def encoded_of(stored: bytes) -> EncodedTrace:
+    """What `encode` gives for a stored trace; JSON that we wrote stays as it is.
+
+    Raises:
+        ValueError: It is not JSON, or not of a trace's shape.
+        InvalidTraceError: Another program wrote it, and it holds a value that cannot be stored.
+    """
+    is_like_ours = stored.startswith(b'{"run_id":"') and b"\n" not in stored
+    trace = _decoded_fast(stored) if is_like_ours else None
+    if trace is None:
+        trace = decode(stored)
+        marked = b'{"run_id":%b,"%b":' % (dumps(trace.run_id), KEY.encode())
+        if not is_like_ours or not stored.startswith(marked):
+            return encode(trace)
+    metadata = dumps(trace.metadata) if trace.metadata else b"{}"
+    whole = _JSON(stored, metadata, total_ms(trace.steps), shows_words=False)
+    return _told_of(trace, trace.run_id, trace.steps, whole)
+
+
 def encode_step(step: TraceStep) -> bytes:
     """A step as JSON, as it is in a trace.
 
@@ -266,18 +285,24 @@ class _JSON(NamedTuple):
 
 def _encode(trace: AgentTrace, run_id: str) -> EncodedTrace:
     steps = list(trace.steps)
-    whole, metadata, total, shows_words = _as_json(trace, run_id, steps)
+    return _told_of(trace, run_id, steps, _as_json(trace, run_id, steps))
+
+
+def _told_of(
+    trace: AgentTrace, run_id: str, steps: list[TraceStep], written: _JSON
+) -> EncodedTrace:
+    """A run as it is stored, with all that is told of it."""
     scan = StepScan(steps)
     return EncodedTrace(
         run_id,
         len(steps),
-        float(total),
-        metadata,
-        whole,
+        float(written.total),
+        written.metadata,
+        written.trace,
         scan.facts(trace.parent_run_id),
         scan.usage(),
         details_of_parts(trace, trace.metadata or {}, steps, scan),
-        shows_words=shows_words,
+        shows_words=written.shows_words,
     )
 
 
@@ -339,12 +364,18 @@ def decode(data: bytes, trace_type: TraceType = AgentTrace) -> Any:
     """
     if trace_type is not AgentTrace:
         return _from_dict(trace_type, data)
+    trace = _decoded_fast(data)
+    return _from_dict(AgentTrace, data) if trace is None else trace
+
+
+def _decoded_fast(data: bytes) -> AgentTrace | None:
+    """The trace of JSON that holds nothing but what we know; None of other JSON."""
     try:
         read = _decoder.decode(data)
     except (msgspec.MsgspecError, RecursionError):
-        return _from_dict(AgentTrace, data)
+        return None
     if any([step.extra is not None for step in read.steps]):
-        return _from_dict(AgentTrace, data)
+        return None
     return read.trace(read.steps)
 
 

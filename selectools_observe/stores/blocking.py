@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,6 +55,10 @@ class BlockingStore(BlockingMethods[CoreT]):
     def journals(self) -> Journals | None:
         """Where journals of its runs are kept; None for a folder next to the file."""
         return self._core.journals
+
+    def load_json(self, run_ids: Iterable[str]) -> dict[str, bytes]:
+        """What is stored of those of the runs that are there, and not damaged, by their ids."""
+        return run_sync(self._core.load_json(run_ids))
 
     def recover(self) -> RunIds:
         """Put runs into the store whose programs were killed while a live record was kept.

@@ -8,19 +8,19 @@ import sys
 _PROGRAM = """
 import os, signal, sys
 from selectools_observe.cli import main
-from selectools_observe.cli.transfer import RunSaver
+from selectools_observe.interchange.store_copy import StoreCopy
 
-save, batches = RunSaver._save, []
+save, batches = StoreCopy._save, []
 
-def save_and_die(saver, runs):
+def save_and_die(copy, runs):
     batches.append(runs)
     if len(batches) < 3:
-        return save(saver, runs)
-    moments = [run.created_at for run in runs]
-    saver._store.save_many([run.trace for run in runs], created_at=moments)
+        return save(copy, runs)
+    moments = [run.summary.created_at for run in runs]
+    copy._target.save_many([run.trace for run in runs], created_at=moments)
     os.kill(os.getpid(), signal.SIGKILL)
 
-RunSaver._save = save_and_die
+StoreCopy._save = save_and_die
 sys.argv[0] = "selectools-observe"
 main()
 """

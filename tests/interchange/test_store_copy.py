@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 
@@ -101,6 +102,29 @@ def order_of(path) -> list[str]:
         return [each.run_id for each in store.iter_summaries(oldest_first=True)]
 
 
+class TestRunsOfOtherPrograms:
+    @pytest.mark.parametrize("target", ["b.db", "b.jsonl"])
+    def test_json_in_lines(self, source, tmp_path, target):
+        with closing(sqlite3.connect(source)) as connection, connection:
+            text = json.dumps(some_run(9).to_dict(), indent=2)
+            connection.execute(
+                "INSERT INTO traces VALUES ('run-9', 1, 5.0, '2024-01-01T00:00:00+00:00', '{}', ?)",
+                (text,),
+            )
+        assert run("copy", source, tmp_path / target, "--verify").returncode == 0
+        with opened(tmp_path / target) as store:
+            assert store.load("run-9") == some_run(9)
+
+    def test_what_cannot_be_read_is_told_of(self, source, tmp_path):
+        with closing(sqlite3.connect(source)) as connection, connection:
+            connection.execute("UPDATE traces SET trace_json = '{}' WHERE run_id = 'run-2'")
+            other = json.dumps(some_run(8).to_dict())
+            connection.execute("UPDATE traces SET trace_json = ? WHERE run_id = 'run-4'", (other,))
+        done = run("copy", source, tmp_path / "b.db")
+        assert "4 runs saved" in done.stderr
+        assert "2 skipped" in done.stderr
+
+
 class TestComparing:
     @pytest.mark.parametrize(
         ("harm", "said"),
@@ -121,9 +145,7 @@ class TestComparing:
     def test_each_difference_is_found(self, source, harm, said):
         with so.SQLiteTraceStore(source) as store, so.InMemoryTraceStore() as target:
             work = StoreCopy(store, target, None, pytest.fail)
-            for each in work.missing():
-                target.save_many([each.trace], created_at=[each.created_at])
-                target.annotate_many(each.annotations)
+            work.copy()
             assert list(work.differences()) == []
             harm(target)
             (difference,) = work.differences()

@@ -9,6 +9,7 @@ import math
 from decimal import Decimal
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from hostile import (
     as_stored,
@@ -24,16 +25,61 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectools_observe import AgentTrace, InvalidTraceError, StepType, TraceStep
-from selectools_observe.model.codec import decode, decode_step, encode, encode_step
+from selectools_observe.model.codec import decode, decode_step, encode, encode_step, encoded_of
 from selectools_observe.model.facets import facts_of
 from selectools_observe.model.json_values import dumps_slowly, loads_slowly
 from selectools_observe.model.trace import total_ms, uncopied
+from selectools_observe.testing.samples import full_trace, various_traces
 
 
 def example_trace(**changes) -> AgentTrace:
     step = TraceStep(type="llm_call", timestamp=1.0, duration_ms=2.0, model="m", prompt_tokens=5)
     options = {"steps": [step], "start_time": 1.0, "run_id": "r", "metadata": {"a": 1}, **changes}
     return AgentTrace(**options)
+
+
+def told(encoded):
+    """All but what a store may look for in the JSON instead."""
+    return msgspec.structs.replace(encoded, shows_words=False)
+
+
+@given(traces())
+@profile(200)
+def test_what_is_told_of_a_stored_trace_is_what_was_told_when_it_was_saved(trace):
+    encoded = encode(trace)
+    assert told(encoded_of(encoded.trace)) == told(encode(decode(encoded.trace)))
+
+
+@pytest.mark.parametrize("repeated", [1, 3])
+def test_json_that_we_wrote_stays_as_it_is(repeated):
+    asked = [{"role": "user", "content": "where is my order? " * 40}]
+    steps = [TraceStep("llm_call", input=asked) for _ in range(repeated)]
+    for trace in [example_trace(steps=steps), full_trace(), *various_traces(50)]:
+        encoded = encode(trace)
+        assert encoded_of(encoded.trace).trace is encoded.trace
+        assert told(encoded_of(encoded.trace)) == told(encoded)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        json.dumps,
+        lambda fields: json.dumps(fields, indent=1),
+        lambda fields: json.dumps({**fields, "start_time": math.inf}, separators=(",", ":")),
+        lambda fields: json.dumps({**fields, "new": 1}, separators=(",", ":")),
+        lambda fields: json.dumps(fields, separators=(",", ":")).replace("[", "[\n"),
+    ],
+    ids=["spaces", "lines", "no JSON number", "unknown field", "a line break"],
+)
+def test_json_of_another_program_is_written_as_ours(change):
+    stored = change(json.loads(encode(example_trace()).trace)).encode()
+    assert encoded_of(stored) == encode(decode(stored))
+
+
+def test_what_is_no_trace_is_refused():
+    for stored in (b"", b"[]", b'{"run_id":"r","steps":[1]}'):
+        with pytest.raises(ValueError, match=r"."):
+            encoded_of(stored)
 
 
 @given(traces())

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import click
 
-from ...interchange.form import SavedRun
 from ...interchange.store_copy import StoreCopy
 from ...model.filters import TraceFilter
 from ...model.text import counted
@@ -15,7 +14,7 @@ from ..command_session import Session, parsed
 from ..exit_codes import NOTHING
 from ..options import filter_options, no_runs_match, store_option, with_session
 from ..run_lookup import with_whole_ids
-from ..transfer import RunSaver, Skipped, report_saved
+from ..transfer import Skipped, report_saved
 
 _MOST_SHOWN = 20
 
@@ -62,14 +61,9 @@ def copy(
             session.terminal.note(no_runs_match(store, filters))
             return NOTHING
         work = StoreCopy(store, other, filters, skipped.run, skip_existing=skip_existing)
-        saver = RunSaver(other, skip_existing=False)
         with session.terminal.progress("Copying") as progress:
-            saver.save_all(
-                SavedRun(run.trace, run.summary.created_at, run.annotations)
-                for run in work.missing(lambda done: progress(done, total))
-            )
-        saver.left_alone = work.left_alone
-        code = report_saved(session, saver, skipped, target)
+            work.copy(lambda done: progress(done, total))
+        code = report_saved(session, work, skipped, target)
         if work.annotated:
             session.terminal.note(f"annotations of {counted(work.annotated, 'run')} added")
         if verify and not _is_equal(session, work, total):
