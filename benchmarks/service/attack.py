@@ -47,6 +47,8 @@ def _attacks() -> Iterator[tuple[str, str, dict[str, str], bytes]]:
     sys.path.insert(0, str(_BODIES))
     import attack_bodies as bodies
 
+    from . import taken_bodies as taken
+
     for name, (text, _) in bodies.BODIES.items():
         yield name, "/api/traces", bodies.JSON, bodies.packed(text)
     for name, (text, _) in bodies.LINES.items():
@@ -55,11 +57,11 @@ def _attacks() -> Iterator[tuple[str, str, dict[str, str], bytes]]:
         yield f"spans: {name}", "/v1/traces", bodies.JSON, bodies.packed(text)
     array = bodies.protobuf(bodies.field(5, bodies.field(1, b"") * bodies.MANY))
     yield "spans: in protobuf", "/v1/traces", bodies.PROTOBUF, bodies.packed(array)
-    for name, text in bodies.TAKEN.items():
+    for name, text in taken.TAKEN.items():
         yield f"taken: {name}", "/api/traces", bodies.JSON, bodies.packed(text)
-    for name, text in bodies.TAKEN_LINES.items():
+    for name, text in taken.TAKEN_LINES.items():
         yield f"taken, lines: {name}", "/api/traces", bodies.NDJSON, bodies.packed(text)
-    for name, (path, content) in bodies.TAKEN_SPANS.items():
+    for name, (path, content) in taken.TAKEN_SPANS.items():
         yield f"taken, OTLP: {name}", path, bodies.PROTOBUF, bodies.packed(content)
 
 
