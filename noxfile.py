@@ -14,7 +14,7 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 AIOSQLITE_TESTS = ("tests/stores/test_lifecycle.py", "tests/faults/test_cancel.py")
 PARALLEL = ("-n", "auto", "--dist", "worksteal")
-REST = "faults or browser or slow"
+REST = "faults or browser or engines or slow"
 LEFT_OUT = "faults or browser or frameworks"  # of what coverage is measured by
 DOCS = ("tests/docs/test_docs.py", "tests/docs/test_examples.py")
 
@@ -47,7 +47,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def rest(session: nox.Session) -> None:
-    """Run what the default leaves out: the faults, the browser and the slow forms."""
+    """Run what the default leaves out: faults, the browser, servers and the slow forms."""
     install_wheel(session)
     session.install(*group("test"), *group("page"))
     session.run("pytest", *PARALLEL, "-m", REST, *session.posargs)
@@ -55,7 +55,7 @@ def rest(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Run default and slow tests with every example; coverage may not fall below its floor."""
+    """Run default, slow and servers' tests with every example; coverage has a floor."""
     session.install("-e", ".[selectools]", *group("test"))
     session.env["SELECTOOLS_OBSERVE_TESTS"] = "ci"
     session.run("pytest", *PARALLEL, "-m", f"not ({LEFT_OUT})", "--cov", *session.posargs)

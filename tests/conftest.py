@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import gzip
+import inspect
 import json
 import os
 import shutil
@@ -23,6 +25,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 ROOT = Path(__file__).parent.parent
+FAULTS = ROOT / "tests" / "faults"
 AIRLINE = ROOT / "tests" / "data" / "airline" / "airline.jsonl.gz"
 SELECTOOLS_SCHEMA = """
 CREATE TABLE traces (
@@ -38,7 +41,9 @@ CREATE INDEX idx_traces_created ON traces(created_at DESC);
 
 
 # What a run leaves out that says neither what to run nor which marks: it takes minutes.
-DEFAULT = "not faults and not browser and not slow and not frameworks"
+DEFAULT = "not faults and not browser and not engines and not slow and not frameworks"
+# The fixtures of servers that are no part of a developer's machine.
+ENGINES = {"clickhouse_server", "other_postgres_server", "postgres_server", "redis_socket"}
 # Bytes that their files may take, several times over.
 MEMORY = 4 << 30
 
@@ -48,6 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.markexpr = DEFAULT
         keep_files_in_memory()
     search_without_a_clock()
+    gc.disable()  # what is made now, modules and tests, stays to the end
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Else each full collection, and some tests ask for many, looks at all that is there now."""
+    gc.freeze()
+    gc.enable()
 
 
 def keep_files_in_memory() -> None:
@@ -72,14 +85,35 @@ def search_without_a_clock() -> None:
         settings.load_profile("ours")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The default does not even read what it leaves out whole."""
+    is_left_out = collection_path == FAULTS and config.option.markexpr == DEFAULT
+    return True if is_left_out else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, name: str, obj: object
+) -> list[pytest.Item] | None:
+    """Nor does it make the tests of a class that is slow."""
+    if not inspect.isclass(obj) or collector.config.option.markexpr != DEFAULT:
+        return None
+    tests = pytest.Class.from_parent(collector, name=name)
+    assert tests.obj is obj  # its marks are read with it
+    return [] if tests.get_closest_marker("slow") else None
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m` is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what stands in the fault tests' folder, and what asks for a browser."""
+    """Mark what stands in the fault tests' folder, and what asks for a browser or a server."""
     for item in items:
-        if ROOT / "tests" / "faults" in item.path.parents:
+        if FAULTS in item.path.parents:
             item.add_marker("faults")
-        if "browser" in getattr(item, "fixturenames", ()):
+        asked_for = set(getattr(item, "fixturenames", ()))
+        if "browser" in asked_for:
             item.add_marker("browser")
+        if asked_for & ENGINES:
+            item.add_marker("engines")
 
 
 @pytest.fixture

@@ -21,7 +21,10 @@ async def full_collections_when(is_quiet: Callable[[], bool]) -> AsyncIterator[N
     """
     before = gc.get_threshold()
     gc.collect()
-    gc.freeze()
+    # What an application around us froze stays so: there is one unfreeze for all.
+    is_frozen = bool(gc.get_freeze_count())
+    if not is_frozen:
+        gc.freeze()
     gc.set_threshold(*before[:2], _NEVER)
     task = asyncio.create_task(_collect(is_quiet))
     try:
@@ -29,7 +32,8 @@ async def full_collections_when(is_quiet: Callable[[], bool]) -> AsyncIterator[N
     finally:
         task.cancel()
         gc.set_threshold(*before)
-        gc.unfreeze()
+        if not is_frozen:
+            gc.unfreeze()
 
 
 async def _collect(is_quiet: Callable[[], bool]) -> None:

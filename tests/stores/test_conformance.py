@@ -112,9 +112,7 @@ class JSONLFile(File):
 class Durable:
     # What a check asks does not depend on it, and a sync for each save takes its time. What does
     # depend on it is the subject of the fault tests.
-    @pytest.fixture(params=["normal", pytest.param("full", marks=pytest.mark.slow)])
-    def durability(self, request) -> str:
-        return request.param
+    durability = "normal"
 
 
 class Async:
@@ -158,14 +156,24 @@ class TestSyncOfInMemory(Memory, Blocking, QueryableTraceStoreConformance):
 
 class TestAsyncSQLite(Durable, SQLiteFile, Async, AsyncFileTraceStoreConformance):
     @pytest.fixture
-    def open_at(self, durability):
-        return lambda path: AsyncSQLiteTraceStore(path, durability=durability)
+    def open_at(self):
+        return lambda path: AsyncSQLiteTraceStore(path, durability=self.durability)
+
+
+@pytest.mark.slow
+class TestAsyncSQLiteDurable(TestAsyncSQLite):
+    durability = "full"
 
 
 class TestSQLite(Durable, SQLiteFile, Blocking, FileTraceStoreConformance):
     @pytest.fixture
-    def open_at(self, durability):
-        return lambda path: SQLiteTraceStore(path, durability=durability)
+    def open_at(self):
+        return lambda path: SQLiteTraceStore(path, durability=self.durability)
+
+
+@pytest.mark.slow
+class TestSQLiteDurable(TestSQLite):
+    durability = "full"
 
 
 # The adapter is the same in front of every store: the default tries it in front of memory.
@@ -196,14 +204,24 @@ class TestSQLiteInMemory(OurClock, Blocking, QueryableTraceStoreConformance):
 
 class TestAsyncJSONL(Durable, JSONLFile, Async, AsyncFileTraceStoreConformance):
     @pytest.fixture
-    def open_at(self, durability):
-        return lambda path: AsyncJSONLTraceStore(path, durability=durability)
+    def open_at(self):
+        return lambda path: AsyncJSONLTraceStore(path, durability=self.durability)
+
+
+@pytest.mark.slow
+class TestAsyncJSONLDurable(TestAsyncJSONL):
+    durability = "full"
 
 
 class TestJSONL(Durable, JSONLFile, Blocking, FileTraceStoreConformance):
     @pytest.fixture
-    def open_at(self, durability):
-        return lambda path: JSONLTraceStore(path, durability=durability)
+    def open_at(self):
+        return lambda path: JSONLTraceStore(path, durability=self.durability)
+
+
+@pytest.mark.slow
+class TestJSONLDurable(TestJSONL):
+    durability = "full"
 
 
 @pytest.mark.slow
