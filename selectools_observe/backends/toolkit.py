@@ -7,11 +7,12 @@ suite that tells whether it is right.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from ..model.codec import EncodedTrace, decode, encode
-from ..model.details import details_from_bytes, details_to_bytes, make_summary
+from ..model.details import RunDetails, details_to_bytes, make_summary
 from ..model.facets import facts_of
 from ..model.filters import TraceFilter, check_filter, check_page, matches
 from ..model.json_values import dumps, loads
@@ -87,32 +88,59 @@ def _facts_to_bytes(facts: TraceFacts) -> bytes:
         return dumps({name: sorted(v) if isinstance(v, frozenset) else v for name, v in names})
 
 
-def summary_from_bytes(data: bytes) -> tuple[TraceSummary, TraceFacts]:
+class _ReadSummary(msgspec.Struct):
+    run_id: str
+    steps: int
+    total_ms: float
+    created_at: str
+    metadata: dict[str, Any]
+    facts: TraceFacts
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    details: RunDetails = RunDetails()
+    started_us: int | None = None
+    wall_ms: float | None = None
+
+
+_summary_decoder = msgspec.json.Decoder(_ReadSummary)
+
+
+def summary_from_bytes(
+    data: bytes, created_at: datetime | None = None
+) -> tuple[TraceSummary, TraceFacts]:
     """What `summary_to_bytes` wrote.
+
+    Args:
+        data: That.
+        created_at: When the run was saved, if that is kept elsewhere.
 
     Raises:
         ValueError: The data is something else.
     """
-    kept = loads(data)
+    kept = _read(data)
     try:
-        facts = msgspec.convert(kept["facts"], TraceFacts)
-        usage = TraceUsage(
-            kept.get("prompt_tokens", 0),
-            kept.get("completion_tokens", 0),
-            kept.get("cost_usd", 0.0),
-        )
         summary = make_summary(
-            kept["run_id"],
-            kept["steps"],
-            kept["total_ms"],
-            from_text(kept["created_at"]),
-            kept["metadata"],
-            usage,
-            facts.has_error,
-            details_from_bytes(
-                dumps(kept.get("details", {})), kept.get("started_us"), kept.get("wall_ms")
-            ),
+            kept.run_id,
+            kept.steps,
+            kept.total_ms,
+            from_text(kept.created_at) if created_at is None else created_at,
+            kept.metadata,
+            TraceUsage(kept.prompt_tokens, kept.completion_tokens, kept.cost_usd),
+            kept.facts.has_error,
+            msgspec.structs.replace(kept.details, started_us=kept.started_us, wall_ms=kept.wall_ms),
         )
-    except (TypeError, KeyError, msgspec.MsgspecError) as error:
+    except TypeError as error:
         raise ValueError(f"not a stored summary: {error!r}") from error
-    return summary, facts
+    return summary, kept.facts
+
+
+def _read(data: bytes) -> _ReadSummary:
+    try:
+        return _summary_decoder.decode(data)
+    except (msgspec.MsgspecError, RecursionError):
+        pass  # lone surrogates, for one
+    try:
+        return msgspec.convert(loads(data), _ReadSummary)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a stored summary: {error}") from error

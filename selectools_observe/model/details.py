@@ -23,7 +23,7 @@ import msgspec
 
 from .amounts import Number, is_finite
 from .facets import StepScan, is_free_of, is_set
-from .json_values import dumps, loads, plain
+from .json_values import dumps, plain
 from .message_text import text_of
 from .shapes import SummarizedStep
 from .text import shortened
@@ -142,35 +142,7 @@ def details_to_bytes(details: RunDetails) -> bytes:
     return b"" if bare == _NOTHING else dumps(bare)
 
 
-def details_from_bytes(
-    data: bytes | None, started_us: int | None = None, wall_ms: float | None = None
-) -> RunDetails:
-    """What `details_to_bytes` wrote, and the two numbers.
-
-    Raises:
-        ValueError: It is something else.
-    """
-    if not data:
-        return RunDetails(started_us=started_us, wall_ms=wall_ms)
-    try:
-        reported = _decoder.decode(data)
-        return msgspec.structs.replace(reported, started_us=started_us, wall_ms=wall_ms)
-    except msgspec.MsgspecError:
-        return _details_slowly(data, started_us, wall_ms)
-
-
-def _details_slowly(data: bytes, started_us: int | None, wall_ms: float | None) -> RunDetails:
-    reported = loads(data)
-    try:
-        return msgspec.convert(
-            {**reported, "started_us": started_us, "wall_ms": wall_ms}, RunDetails
-        )
-    except (msgspec.MsgspecError, TypeError) as error:
-        raise ValueError(str(error)) from error
-
-
 _NOTHING = RunDetails()
-_decoder = msgspec.json.Decoder(RunDetails)
 
 
 def make_summary(  # noqa: PLR0917 - a summary's fields, in their order

@@ -15,13 +15,9 @@ from selectools_observe import (
     SQLiteTraceStore,
     TraceStep,
 )
+from selectools_observe.backends.toolkit import summary_from_bytes, summary_to_bytes
 from selectools_observe.model.codec import decode, encode
-from selectools_observe.model.details import (
-    METADATA_NAMES,
-    details_from_bytes,
-    details_of,
-    details_to_bytes,
-)
+from selectools_observe.model.details import METADATA_NAMES, details_of
 from selectools_observe.model.snapshot import snapshot
 
 T0 = 1_700_000_000.0
@@ -148,10 +144,9 @@ def test_every_backend_tells_the_same_of_any_value(fields, metadata, value):
     encoded = encode(trace)
     # As they stand in an index, as they are told of the stored text, and as memory tells them.
     assert details_of(decode(encoded.trace)) == encoded.details
-    kept = details_to_bytes(encoded.details)
-    details = encoded.details
-    assert details_from_bytes(kept, details.started_us, details.wall_ms) == details
     moment = trace.started_at
+    kept = summary_to_bytes(encoded, moment)
+    assert summary_from_bytes(kept) == (encoded.summary(moment), encoded.facts)
     assert snapshot(trace).summary(moment) == encoded.summary(moment)
 
 

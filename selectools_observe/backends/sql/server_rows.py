@@ -46,12 +46,10 @@ def read_summary(
 ) -> tuple[TraceSummary, TraceFacts] | None:
     """The summary and the facts of a row; None, and a line in the log, if it is damaged."""
     try:
-        found, facts = summary_from_bytes(summary)
-        found.created_at = timestamps.from_microseconds(created_us)
+        return summary_from_bytes(summary, timestamps.from_microseconds(created_us))
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         log.warning("%s: row %d skipped: %s", where, row, error)
         return None
-    return found, facts
 
 
 def checked_trace(
