@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from binascii import unhexlify
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -160,11 +161,11 @@ _BLOCK_FACETS = f"""
 def _postings(
     block: int, ids: Sequence[bytes], packed_terms: Sequence[bytes]
 ) -> list[tuple[int, int, bytes]]:
-    places: dict[int, bytearray] = {}
+    places: defaultdict[int, bytearray] = defaultdict(bytearray)
     for row_id, packed in zip(ids, packed_terms, strict=True):
         place = int(row_id) - block * BLOCK
         for term in set(unpack(unhexlify(packed))):
-            places.setdefault(term, bytearray()).append(place)
+            places[term].append(place)
     return [(term, block, bytes(found)) for term, found in places.items()]
 
 
