@@ -54,6 +54,15 @@ def rest(session: nox.Session) -> None:
 
 
 @nox.session
+def examples(session: nox.Session) -> None:
+    """Run the property tests with all their examples; the default tries a few."""
+    install_wheel(session)
+    session.install(*group("test"))
+    session.env["SELECTOOLS_OBSERVE_TESTS"] = "ci"
+    session.run("pytest", *PARALLEL, "-m", "hypothesis", *session.posargs)
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Run default, slow and servers' tests with every example; coverage has a floor."""
     session.install("-e", ".[selectools]", *group("test"))

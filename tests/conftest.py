@@ -80,8 +80,14 @@ def search_without_a_clock() -> None:
     with contextlib.suppress(ImportError):  # some sessions go without
         from hypothesis import settings
 
-        is_long = os.environ.get("SELECTOOLS_OBSERVE_TESTS") == "long"
-        settings.register_profile("ours", deadline=None, derandomize=not is_long, database=None)
+        length = os.environ.get("SELECTOOLS_OBSERVE_TESTS", "default")
+        settings.register_profile(
+            "ours",
+            deadline=None,
+            derandomize=length != "long",
+            database=None,
+            max_examples=25 if length == "default" else 100,
+        )
         settings.load_profile("ours")
 
 
@@ -105,7 +111,7 @@ def pytest_pycollect_makeitem(
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what stands in the fault tests' folder, and what asks for a browser or a server."""
+    """Mark what its folder, its fixtures or its class say of a test."""
     for item in items:
         if FAULTS in item.path.parents:
             item.add_marker("faults")
@@ -114,6 +120,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser")
         if asked_for & ENGINES:
             item.add_marker("engines")
+        if name_of(item) in getattr(getattr(item, "cls", None), "slow_checks", ()):
+            item.add_marker("slow")
+
+
+def name_of(item: pytest.Item) -> str:
+    """The name of a test without its parameters."""
+    return getattr(item, "originalname", None) or item.name
 
 
 @pytest.fixture

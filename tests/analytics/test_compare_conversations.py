@@ -13,6 +13,7 @@ from selectools_observe.analytics import compare, differences, tabulate, word_di
 from selectools_observe.analytics.differences import differences_between
 
 TALKS = conversations()
+FEW = TALKS[::16]
 SHAPES = [openai, openinference, langchain]
 
 
@@ -49,7 +50,7 @@ def first_of(talk, other, shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_another_answer_is_found_where_it_was_given(shape):
-    for talk in TALKS[::4]:
+    for talk in FEW:
         at = places(talk, lambda one: one["role"] == "assistant" and one.get("content"))[-1]
         other = changed(talk, at, lambda one: one.update(content=one["content"] + " Bye."))
         one, two, pair = first_of(talk, other, shape)
@@ -62,7 +63,7 @@ def test_another_answer_is_found_where_it_was_given(shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_another_question_is_found_in_the_call_that_got_it_first(shape):
-    for talk in TALKS[::4]:
+    for talk in FEW:
         at = places(talk, lambda one: one["role"] == "user")[-2]
         other = changed(talk, at, lambda one: one.update(content="Something else."))
         one, two, pair = first_of(talk, other, shape)
@@ -79,7 +80,7 @@ def test_another_argument_is_found_by_its_key(shape):
         function = message["tool_calls"][0]["function"]
         function["arguments"] = json.dumps({**json.loads(function["arguments"]), "extra": 1})
 
-    for talk in TALKS[::4]:
+    for talk in FEW:
         calling = places(talk, lambda one: one.get("tool_calls"))
         if not calling:
             continue
@@ -94,7 +95,7 @@ def test_another_argument_is_found_by_its_key(shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_another_result_is_found_at_the_tool(shape):
-    for talk in TALKS[::4]:
+    for talk in FEW:
         results = places(talk, lambda one: one["role"] == "tool")
         if not results:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import pytest_asyncio
+from slow_checks import OF_MANY_RUNS
 
 from selectools_observe import AsyncSQLiteTraceStore, SQLiteTraceStore
 from selectools_observe.capture import (
@@ -88,6 +89,8 @@ class TestAsyncBackgroundSQLite(Background, File, Async, AsyncQueryableTraceStor
 class TestAsyncBackgroundPrepared(
     Prepared, Background, File, Async, AsyncQueryableTraceStoreConformance
 ):
+    slow_checks = OF_MANY_RUNS
+
     @pytest.fixture
     def opener(self, path):
         return lambda: AsyncBackgroundTraceStore(

@@ -93,7 +93,13 @@ class TestServe:
         assert run("serve", "no.db", "--read-only", cwd=tmp_path).returncode == 3
         assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.parametrize("name", ["new.db", "new.jsonl", "sqlite:///new.store"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "sqlite:///new.store",
+            *(pytest.param(name, marks=pytest.mark.slow) for name in ("new.db", "new.jsonl")),
+        ],
+    )
     def test_a_store_that_is_not_there_is_made(self, name, tmp_path):
         with start("serve", name, "--port", 0, cwd=tmp_path) as program:
             assert program.stdout.readline().startswith(f"{name} did not exist")

@@ -394,7 +394,7 @@ class TestInATerminal:
         assert "\x1b[36m" in run("--color", "always", "list", path).stdout
 
     @pytest.mark.parametrize(
-        "width", [40, 200, *(pytest.param(n, marks=pytest.mark.slow) for n in (80, 120))]
+        "width", [40, *(pytest.param(n, marks=pytest.mark.slow) for n in (80, 120, 200))]
     )
     def test_lines_fit(self, path, width):
         from rich.cells import cell_len

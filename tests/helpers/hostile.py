@@ -24,10 +24,10 @@ import selectools_observe as so
 from selectools_observe.model.trace import TraceFacts
 
 PROFILE = os.environ.get("SELECTOOLS_OBSERVE_TESTS", "default")
-"""Set SELECTOOLS_OBSERVE_TESTS=ci for four times the examples, as CI does; =long for a search that
+"""Set SELECTOOLS_OBSERVE_TESTS=ci for ten times the examples, as CI does; =long for a search that
 takes minutes and differs each time."""
 LONG = PROFILE == "long"
-_SHARE = {"default": 0.25, "ci": 1, "long": 20}[PROFILE]
+_SHARE = {"default": 0.1, "ci": 1, "long": 20}[PROFILE]
 
 
 def profile(examples: int, **options) -> settings:

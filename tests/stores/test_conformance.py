@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 import pytest_asyncio
 from examples_folder import ROOT, load_example
+from slow_checks import OF_MANY_RUNS
 
 from selectools_observe import (
     AsyncInMemoryTraceStore,
@@ -37,6 +38,12 @@ from selectools_observe.testing import (
     QueryableTraceStoreConformance,
     TraceStoreConformance,
 )
+
+
+def test_slow_checks_are_checks():
+    assert [
+        name for name in OF_MANY_RUNS if not hasattr(AsyncFileTraceStoreConformance, name)
+    ] == []
 
 
 @contextlib.contextmanager
@@ -133,6 +140,8 @@ class Blocking:
 
 
 class TestAsyncInMemory(Memory, Async, AsyncQueryableTraceStoreConformance):
+    slow_checks = OF_MANY_RUNS
+
     @pytest.fixture
     def opener(self):
         return AsyncInMemoryTraceStore
@@ -166,6 +175,8 @@ class TestAsyncSQLiteDurable(TestAsyncSQLite):
 
 
 class TestSQLite(Durable, SQLiteFile, Blocking, FileTraceStoreConformance):
+    slow_checks = OF_MANY_RUNS
+
     @pytest.fixture
     def open_at(self):
         return lambda path: SQLiteTraceStore(path, durability=self.durability)
@@ -203,6 +214,8 @@ class TestSQLiteInMemory(OurClock, Blocking, QueryableTraceStoreConformance):
 
 
 class TestAsyncJSONL(Durable, JSONLFile, Async, AsyncFileTraceStoreConformance):
+    slow_checks = OF_MANY_RUNS
+
     @pytest.fixture
     def open_at(self):
         return lambda path: AsyncJSONLTraceStore(path, durability=self.durability)
@@ -327,6 +340,8 @@ class Page:
 
 
 class TestAsyncPage(Page, Async, AsyncTraceStoreConformance):
+    slow_checks = OF_MANY_RUNS
+
     @pytest.fixture
     def opener(self, documented):
         return documented.DictTraceStore
@@ -406,6 +421,8 @@ class FiveMethodsOnly:
 class TestFiveMethodsAsBlocking(
     FiveMethodsOnly, OurClock, Blocking, QueryableTraceStoreConformance
 ):
+    slow_checks = OF_MANY_RUNS
+
     @pytest.fixture
     def opener(self):
         return lambda: as_blocking(FiveMethods())

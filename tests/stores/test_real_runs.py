@@ -65,7 +65,13 @@ class TestAirline:
                 loaded = handle.load(summary.run_id)
                 assert text(loaded) == json.dumps(line["trace"])
 
-    @pytest.mark.parametrize("source", ON_DISK)
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "sqlite-async",
+            *(pytest.param(k, marks=pytest.mark.slow) for k in ON_DISK if k != "sqlite-async"),
+        ],
+    )
     def test_survives_the_way_through_every_backend(self, source, request, tmp_path, lines):
         expected = {line["run_id"]: json.dumps(line["trace"]) for line in lines}
         with open_airline(source, request, tmp_path) as handle:
@@ -293,7 +299,8 @@ class Model:
         assert found == self.newest_first(holds)
 
 
-@pytest.fixture(params=["sqlite-blocking", "sqlite-async"])
+# Both faces write and read by the same coroutines.
+@pytest.fixture(params=["sqlite-blocking", pytest.param("sqlite-async", marks=pytest.mark.slow)])
 def both(request, tmp_path, theirs, their_trace):
     """Our store and selectools' on one new file."""
     with Handle(request.param, tmp_path) as ours:
