@@ -33,7 +33,7 @@ from .filter_language import (
     metadata_keys,
     parse_condition,
 )
-from .groups import TraceFacets
+from .groups import TraceFacets, stored_key
 from .json_values import UnstorableValueError, canonical, plain
 from .ordering import Order, parse_order
 from .text_query import TextQuery, parse_text, trace_matches
@@ -285,6 +285,14 @@ def scored(filters: TraceFilter, order: Order) -> TraceFilter:
     """The filter, and that a run has the score of this order besides."""
     has_score = IsAnnotated("score", order.field.removeprefix("score."))
     return replace(filters, where=AllOf((condition_of(filters), has_score)))
+
+
+def grouped(filters: TraceFilter, by: str) -> TraceFilter:
+    """The filter without runs that are in no group: few of them have a label."""
+    if filters.limit is not None or stored_key(by) is not None:
+        return filters
+    has_label = IsAnnotated("label", None if by == "label" else by.removeprefix("label."))
+    return replace(filters, where=AllOf((condition_of(filters), has_label)))
 
 
 def needed_text(filters: TraceFilter) -> TextQuery | None:

@@ -47,6 +47,32 @@ def test_statistics_are_those_of_memory(stores, filters):
         assert store.facets(filters) == told.facets(filters)
 
 
+@pytest.mark.parametrize("by", ["label", "label.tone", "label.quality", "label.nothing"])
+@pytest.mark.parametrize(
+    "filters",
+    [
+        TraceFilter(), TraceFilter(limit=30), TraceFilter.parse("steps>=2 OR outcome:error"),
+        TraceFilter.parse("score.quality<0.5"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_groups_by_label_read_runs_with_one_alone(stores, read, by, filters):
+    store, told = stores
+    for one in stores:
+        one.annotate_many(
+            Annotation(run.run_id, "tone", label=f"l-{place % 3}")
+            for place, run in enumerate(RUNS[::16])
+        )
+    read.clear()
+    found, expected = (one.groups(by, filters, order_by="key") for one in (store, told))
+    # When a run began that does not tell it is when it was saved, which differs.
+    assert [(group.key, group.runs, group.total_ms, group.annotations) for group in found] == [
+        (group.key, group.runs, group.total_ms, group.annotations) for group in expected
+    ]
+    annotated = len(JUDGED) + len(RUNS[::16])
+    assert len(read) <= (filters.limit or 2 * annotated)  # the nearest may be read twice
+
+
 def test_statistics_read_no_trace(stores, monkeypatch):
     store, told = stores
     monkeypatch.setattr(Connections, "load", None)

@@ -17,7 +17,14 @@ import msgspec
 from ...errors import CorruptTraceError
 from ...model import timestamps
 from ...model.clock import Clock, time_of
-from ...model.filters import TraceFilter, asks_for_texts, check_filter, order_of, scored
+from ...model.filters import (
+    TraceFilter,
+    asks_for_texts,
+    check_filter,
+    grouped,
+    order_of,
+    scored,
+)
 from ...model.groups import FacetCollector, GroupCollector, GroupPage
 from ...model.histogram import Tally, TraceHistogram, bounds_of, only_times
 from ...model.ordering import Order, SortKey
@@ -141,7 +148,8 @@ class RowQueries(ABC):
         cursor: str | None,
     ) -> GroupPage:
         """Hand all runs that match to the collector, and give its page."""
-        async for found in self._stream(filters, SUMMARIES_AT_ONCE, oldest_first=False):
+        asked = grouped(filters, collector.by)
+        async for found in self._stream(asked, SUMMARIES_AT_ONCE, oldest_first=False):
             for row in found:
                 collector.add(row.summary)
         return collector.page(order_by, limit, cursor)
