@@ -22,6 +22,8 @@ from .trace import (
 )
 
 _STEPS = frozenset({TraceStep})
+_DETAILS = frozenset(DETAIL_FIELDS)
+_DERIVED = frozenset({"total_duration_ms", "step_count"})
 _MESSAGES = ("input", "output")
 _COMMON_FIELDS = tuple(name for name in STEP_FIELDS if name not in _MESSAGES)  # with selectools
 
@@ -58,15 +60,15 @@ def as_agent_trace(trace: object) -> AgentTrace:
         )
     metadata = fields.pop("metadata", None)
     _check_dicts(run_id, metadata, fields.get("extra"))
-    for derived in ("total_duration_ms", "step_count"):
-        fields.pop(derived, None)
+    for derived in _DERIVED.intersection(fields):
+        del fields[derived]
     return AgentTrace(
         steps=[_as_step(step, number, run_id) for number, step in enumerate(list(steps))],
         start_time=fields.pop("start_time", 0.0),
         run_id=run_id,  # checked by `encode`, which names the run
         parent_run_id=fields.pop("parent_run_id", None),
         metadata=metadata or {},
-        **{name: fields.pop(name) for name in DETAIL_FIELDS if name in fields},
+        **{name: fields.pop(name) for name in _DETAILS.intersection(fields)},
         extra=fields.pop("extra", None) or fields or None,
     )
 

@@ -18,7 +18,7 @@ from selectools_agents import agent
 from selectools_observe import InMemoryTraceStore
 from selectools_observe.capture.saver_thread import saver_thread
 from selectools_observe.integrations.selectools import AsyncTraceSavingObserver, TraceSavingObserver
-from selectools_observe.integrations.selectools.messages import Conversation
+from selectools_observe.integrations.selectools.messages import Conversation, Given
 from selectools_observe.model.messages import (
     BlobPart,
     RawPart,
@@ -92,14 +92,16 @@ def test_a_tool_that_changes_its_arguments(store, observer_type):
 
 def test_a_message_that_is_changed_between_calls_is_read_again():
     result = Message(role=Role.TOOL, content="rain", tool_call_id="c", tool_name="weather")
-    conversation = Conversation()
-    first, again = (conversation.messages([result], None) for _ in range(2))
+    conversation = Conversation({})
+    first, again = (conversation.messages(Given.now([result])) for _ in range(2))
     assert first[0] is again[0]
+    given = Given.now([result])
     result.content = "sun"
-    changed = conversation.messages([result], None)
+    changed, before = (conversation.messages(each) for each in (Given.now([result]), given))
     result.tool_calls = [ToolCall("weather", {}, id="d")]
-    assert [told[0]["parts"][0]["response"] for told in (first, changed)] == ["rain", "sun"]
-    assert conversation.messages([result], None) == changed
+    said = [told[0]["parts"][0]["response"] for told in (first, changed, before)]
+    assert said == ["rain", "sun", "rain"]
+    assert conversation.messages(Given.now([result])) == changed
 
 
 def test_messages_with_pictures(store, observer_type):

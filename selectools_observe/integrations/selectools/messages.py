@@ -2,93 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from operator import attrgetter, is_
 from typing import Any
+
+import msgspec
 
 from ...capture.foreign_values import plain_of
 from ...model.messages import normalised
 
+_says = attrgetter("content", "tool_calls", "content_parts", "image_base64")
+
+
+class Given(msgspec.Struct, eq=False):
+    """The messages that a call is given, and what each says then."""
+
+    messages: list[Any]
+    said: list[tuple[Any, ...]]
+    system_prompt: object
+
+    @classmethod
+    def now(cls, messages: Iterable[Any], system_prompt: object = None) -> Given:
+        """These messages, which are read later: when the run is over, and all at once."""
+        given = [*messages]
+        try:
+            return cls(given, [*map(_says, given)], system_prompt)
+        except Exception:  # noqa: BLE001 - contents of somebody's class may do anything
+            return cls(given, [], system_prompt)
+
+    def goes_on(self, before: Given) -> bool:
+        """Whether it begins with all messages of a call before, which say what they said then."""
+        known = len(before.messages)
+        try:
+            same = all(map(is_, self.messages, before.messages))
+            return same and self.said[:known] == before.said and len(before.said) == known
+        except Exception:  # noqa: BLE001 - as above
+            return False
+
 
 class Conversation:
-    """The messages of a run, which selectools hands on whole with every call.
+    """Reads the messages of a run, which selectools hands on whole with every call.
 
-    What came of a message that is only a text, also a tool's, is remembered with the message: as
-    long as that is its text, nothing else can have changed.
+    Args:
+        called: The arguments that tools were called with, by the ids of the objects, and as they
+            were then: tools may change them.
     """
 
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[object, str, dict[str, Any]]] = {}
+    def __init__(self, called: Mapping[int, tuple[object, Any]]) -> None:
+        self._called = called
+        self._before = Given([], [], None)
+        self._read: list[dict[str, Any]] = []
+        self._has_system = False
         self._system: tuple[str, dict[str, Any]] | None = None
 
-    def messages(self, reported: Iterable[Any] | None, system_prompt: object) -> list[Any] | None:
-        """Messages in the one shape, the system prompt first; None if they are not to be kept."""
-        if reported is None:
-            return None
-        told = [self._message(message) for message in reported]
-        is_prompt = isinstance(system_prompt, str) and bool(system_prompt)
-        if is_prompt and not any([each.get("role") == "system" for each in told]):
-            told.insert(0, self._prompt(str(system_prompt)))
-        return told
+    def messages(self, given: Given) -> list[dict[str, Any]]:
+        """Messages in the one shape, the system prompt first."""
+        if not given.goes_on(self._before):
+            self._read, self._has_system = [], False
+        for message in given.messages[len(self._read) :]:
+            says = given.said[len(self._read)] if given.said else None
+            self._read.append(self._message(message, says))
+            self._has_system = self._has_system or self._read[-1].get("role") == "system"
+        self._before = given
+        system = given.system_prompt
+        if isinstance(system, str) and system and not self._has_system:
+            return [self._prompt(str(system)), *self._read]
+        return self._read.copy()
 
     def _prompt(self, text: str) -> dict[str, Any]:
         if self._system is None or self._system[0] != text:
             self._system = text, said("system", text)
         return self._system[1]
 
-    def _message(self, message: Any) -> dict[str, Any]:
+    def _message(self, message: Any, says: tuple[Any, ...] | None) -> dict[str, Any]:
         try:
-            content = message.content
-            known = self._known.get(id(message))
-            if known is not None and known[1] is content and _is_text(message, content):
-                return known[2]
-            if not _is_text(message, content):
-                return _whole(message)
-            role = _role(message)
-            told = _whole(message) if role == "tool" else said(role, content)
-        except Exception:  # noqa: BLE001 - contents of somebody's class may do anything
+            content, calls, parts, image = says or _says(message)
+            role = str(getattr(message.role, "_value_", message.role))  # of an enumeration
+            if role == "tool":
+                return {"role": role, "parts": [_result(message, content)]}
+            if type(content) is str and not (calls or parts or image):
+                return said(role, content)
+            told = [_part(part) for part in parts or ()]
+            if content and not any(part.get("type") == "text" for part in told):
+                told.insert(0, {"type": "text", "content": plain_of(content)})
+            if image:
+                told.append({"type": "blob", "content": image, "modality": "image"})
+            return {"role": role, "parts": told + [self._call(call) for call in calls or ()]}
+        except Exception:  # noqa: BLE001 - as above
             return _unknown(message)
-        self._known[id(message)] = message, content, told
-        return told
 
-
-def _is_text(message: Any, content: object) -> bool:
-    """Whether a message says a text and nothing else, as most do."""
-    return type(content) is str and not (
-        message.tool_calls or message.content_parts or message.image_base64
-    )
-
-
-def _role(message: Any) -> str:
-    return str(getattr(message.role, "_value_", message.role))  # of an enumeration
+    def _call(self, call: Any) -> dict[str, Any]:
+        arguments = call.parameters
+        known = self._called.get(id(arguments))
+        found: dict[str, Any] = {"type": "tool_call", "name": str(call.tool_name)}
+        found["arguments"] = plain_of(arguments) if known is None else known[1]
+        if call.id:
+            found["id"] = str(call.id)
+        if signature := getattr(call, "thought_signature", None):
+            found["extra"] = {"thought_signature": plain_of(signature)}
+        return found
 
 
 def said(role: str, text: str) -> dict[str, Any]:
     """A message that only says a text."""
-    parts = [{"type": "text", "content": text}] if text else []
-    return {"role": role, "parts": parts}
+    return {"role": role, "parts": [{"type": "text", "content": text}] if text else []}
 
 
-def _whole(message: Any) -> dict[str, Any]:
-    """A message with calls of tools, a result, or pictures."""
-    role = _role(message)
-    if role == "tool":
-        result: dict[str, Any] = {"type": "tool_call_response"}
-        named = (
-            ("response", message.content),
-            ("id", message.tool_call_id),
-            ("name", message.tool_name),
-        )
-        for name, value in named:
-            if value is not None:
-                result[name] = value if type(value) is str else plain_of(value)
-        return {"role": role, "parts": [result]}
-    parts: list[dict[str, Any]] = [_part(part) for part in message.content_parts or ()]
-    if message.content and not any(part.get("type") == "text" for part in parts):
-        parts.insert(0, {"type": "text", "content": plain_of(message.content)})
-    if message.image_base64:
-        parts.append({"type": "blob", "content": message.image_base64, "modality": "image"})
-    parts += [_call(call) for call in message.tool_calls or ()]
-    return {"role": role, "parts": parts}
+def _result(message: Any, content: object) -> dict[str, Any]:
+    result: dict[str, Any] = {"type": "tool_call_response"}
+    named = ("response", content), ("id", message.tool_call_id), ("name", message.tool_name)
+    for name, value in named:
+        if value is not None:
+            result[name] = value if type(value) is str else plain_of(value)
+    return result
 
 
 def _part(part: Any) -> dict[str, Any]:
@@ -101,16 +127,6 @@ def _part(part: Any) -> dict[str, Any]:
     media = {"mime_type": part.media_type} if part.media_type else {}
     name = "uri" if part.image_url else "content"
     return {"type": kept, name: plain_of(picture), "modality": "image", **media}
-
-
-def _call(call: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": "tool_call", "name": str(call.tool_name)}
-    found["arguments"] = plain_of(call.parameters)
-    if call.id:
-        found["id"] = str(call.id)
-    if signature := getattr(call, "thought_signature", None):
-        found["extra"] = {"thought_signature": plain_of(signature)}
-    return found
 
 
 def _unknown(message: Any) -> dict[str, Any]:

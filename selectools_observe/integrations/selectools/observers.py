@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, TypeVarTuple
 
 from ...capture.error_text import error_text
 from ...capture.saver import WatchesRuns
@@ -26,7 +26,7 @@ __all__ = ["AsyncTraceSavingObserver", "TraceSavingObserver"]
 
 log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
+Told = TypeVarTuple("Told")
 
 
 class _Watching(WatchesRuns):
@@ -142,14 +142,13 @@ class _Watching(WatchesRuns):
     def _tell(
         self,
         run_id: str,
-        event: Callable[Concatenate[WatchedRun, P], object],
-        *args: P.args,
-        **kwargs: P.kwargs,
+        event: Callable[[WatchedRun, *Told], object],
+        *args: *Told,
     ) -> None:
         run = self._open.get(run_id)
         if run is not None:
             try:
-                event(run, *args, **kwargs)
+                event(run, *args)
             except Exception as error:
                 log.exception("run %r: an event is lost", run_id)
                 run.lost.append(error_text(error))

@@ -26,7 +26,7 @@ from ...capture.error_text import error_text
 from ...capture.foreign_values import plain_of
 from ...model.trace import STEP_TYPES, AgentTrace, StepType, TraceStep, step_type
 from ...model.validation import as_agent_trace
-from .messages import Conversation, said
+from .messages import Conversation, Given, said
 
 outer_run: ContextVar[str | None] = ContextVar("selectools_observe_outer_run", default=None)
 """The run that code is part of: selectools carries the context into the threads of tools."""
@@ -104,16 +104,18 @@ class ModelCall(msgspec.Struct, eq=False):
     retries: list[dict[str, Any]] = []
     fallbacks: list[dict[str, Any]] = []
     is_trying_again: bool = False
-    input: list[Any] | None = None
-    output: Any = None
+    given: Given | None = None
+    answer: str | None = None
+    input: list[dict[str, Any]] | None = None
+    output: list[dict[str, Any]] | None = None
 
-    def answered_before(self, next_call: ModelCall, called: Iterable[_ToolCall]) -> None:
+    def answered_before(self, next_call: ModelCall) -> None:
         """Take the whole answer from what the next call is given: the tools that it asks for."""
         given, asked = next_call.input, self.input
-        if given is not None and asked is not None and given[: len(asked)] == asked:
-            answer = given[len(asked) : len(asked) + 1]
-            if answer and answer[0].get("role") == "assistant":
-                self.output = [_as_called(answer[0], called)]
+        if given is not None and asked is not None and len(given) > len(asked):
+            answer = given[len(asked)]
+            if answer.get("role") == "assistant" and given[: len(asked)] == asked:
+                self.output = [answer]
 
     def complete(self, step: TraceStep) -> None:
         """Add to selectools' own step what it lacks."""
@@ -168,11 +170,10 @@ class WatchedRun:
         self.stored_steps = -1
         self.lost: list[str] = []
         self.model_calls: list[ModelCall] = []
-        self._open_tools: dict[str, TraceStep] = {}
+        self._open_tools: dict[str, _ToolCall] = {}
         self._tool_calls: list[_ToolCall] = []
         self._noted: list[_Noted] = []
-        self._conversation = Conversation()
-        self.given: list[Any] | None = None
+        self._asked: Given | None = None
         self.answer: Any = None
         self.graph: str | None = None
         self._outer = outer_run.get()
@@ -180,13 +181,14 @@ class WatchedRun:
         variables = caller_variables(run_id, _OUR_CALLERS)
         self._agent = _agent_name(variables)
         trace = variables.get("trace")
-        # Not the trace itself: that it goes is how we learn of a run that ends without a word.
-        self._seen = SimpleNamespace(run_id=run_id, steps=[], start_time=time.time(), metadata={})
         self._sees_all = trace is not None
         self._end: weakref.finalize[..., Any] | None = None
+        seen = {"run_id": run_id, "steps": [], "start_time": time.time(), "metadata": {}}
         if trace is not None:
-            vars(self._seen).update(vars(trace))
+            seen |= vars(trace)
             self._end = weakref.finalize(trace, abandoned, run_id)
+        # Not the trace itself: that it goes is how we learn of a run that ends without a word.
+        self._seen = SimpleNamespace(**seen)
         self._abandoned = partial(abandoned, run_id)
         self._task = _current_task()
         if self._task is not None:
@@ -221,12 +223,13 @@ class WatchedRun:
         self.is_async = True
 
     def is_requested(self, messages: Any, system_prompt: Any) -> None:
-        self.given = self._conversation.messages(messages, system_prompt)
+        if messages is not None:
+            self._asked = Given.now(messages, system_prompt)
 
     def is_graph(self, name: Any, state: Any = None) -> None:
         self.graph = name if isinstance(name, str) else None
         if isinstance(state, dict):
-            self.given = self._conversation.messages(state.get("messages") or (), None) or None
+            self._asked = Given.now(state.get("messages") or ())
 
     def graph_answers(self, state: Any) -> None:
         """Take what the last node gave, which selectools tells in its result only."""
@@ -238,13 +241,14 @@ class WatchedRun:
         self.answer = reported if isinstance(reported, str) else None
 
     def model_call_begins(self, model: str, messages: Any = None, system: Any = None) -> None:
-        if not (self.model_calls and self.model_calls[-1].is_trying_again):
-            self.model_calls.append(ModelCall(model, len(self._seen.steps)))
-            self._noted.append(_Noted(len(self._seen.steps), self.model_calls[-1]))
-        self.model_calls[-1].is_trying_again = False
-        self.model_calls[-1].input = self._conversation.messages(messages, system)
-        if len(self.model_calls) > 1:
-            self.model_calls[-2].answered_before(self.model_calls[-1], self._tool_calls)
+        calls = self.model_calls
+        if not (calls and calls[-1].is_trying_again):
+            calls.append(ModelCall(model, len(self._seen.steps)))
+            self._noted.append(_Noted(calls[-1].after, calls[-1]))
+        call = calls[-1]
+        call.is_trying_again = False
+        if messages is not None:
+            call.given = Given.now(messages, system)
 
     def model_call_fails(self, attempt: int, error: Exception, backoff: float) -> None:
         if self.model_calls:
@@ -263,24 +267,24 @@ class WatchedRun:
 
     def model_call_ends(self, answer: Any = None) -> None:
         if self.model_calls:
-            self.model_calls[-1].ended = time.time()
-            is_text = isinstance(answer, str) and bool(answer)
-            self.model_calls[-1].output = [said("assistant", answer)] if is_text else None
+            call = self.model_calls[-1]
+            call.ended = time.time()
+            call.answer = answer if isinstance(answer, str) else None
 
     def tool_begins(self, call_id: str, name: str, arguments: dict[str, Any]) -> None:
         # A tool may change what it is called with.
         call = _ToolCall(call_id, name, arguments, plain_of(arguments))
-        step = TraceStep(StepType.TOOL_EXECUTION, tool_name=name, tool_args=call.arguments)
-        self._open_tools[call_id] = step
+        self._open_tools[call_id] = call
         self._tool_calls.append(call)
         if not self._sees_all:
-            self._noted.append(_Noted(0, step))
+            call.step = call.as_step()
+            self._noted.append(_Noted(0, call.step))
 
     def tool_ends(
         self, call_id: str, milliseconds: float, result: Any = None, error: str | None = None
     ) -> None:
-        step = self._open_tools.pop(call_id, None)
-        if step is not None:
+        call = self._open_tools.pop(call_id, None)
+        if call is not None and (step := call.step) is not None:
             step.duration_ms, step.tool_result, step.error = milliseconds, result, error
 
     def fails(self, error: BaseException, node: str | None = None) -> None:
@@ -306,7 +310,7 @@ class WatchedRun:
             InvalidTraceError: It is not a trace.
         """
         own = own_trace(self._seen if given is None else given)
-        self._describe(own)
+        self._describe(own, self._read_messages())
         reported = self._complete_model_calls(own.steps)
         failures = [what for _, what in self._noted if _is_error(what)]
         missing = []
@@ -321,16 +325,34 @@ class WatchedRun:
             own.steps.insert(after, step)
         _tell_calls(own.steps, self._tool_calls)
         _tell_what_was_asked_last(own.steps)
-        for step in list(self._open_tools.values()):
+        for call in list(self._open_tools.values()):
+            step = call.step or call.as_step()
             step.extra = {"unfinished": True}
             if self._sees_all:
                 own.steps.append(step)
         _time_what_has_no_end(own.steps)
         return own
 
-    def _describe(self, own: AgentTrace) -> None:
+    def _read_messages(self) -> list[dict[str, Any]] | None:
+        """Read what the calls were given and answered; return what the run was asked."""
+        if self._asked is None and not any([call.given for call in self.model_calls]):
+            return None  # they are not to be kept
+        called = {id(call.given): (call.given, call.arguments) for call in self._tool_calls}
+        conversation = Conversation(called)
+        asked = None if self._asked is None else conversation.messages(self._asked)
+        before: ModelCall | None = None
+        for call in self.model_calls.copy():
+            call.output = [said("assistant", call.answer)] if call.answer else None
+            if call.given is not None:
+                call.input = conversation.messages(call.given)
+                if before is not None:
+                    before.answered_before(call)
+            before = call
+        return asked
+
+    def _describe(self, own: AgentTrace, asked: list[dict[str, Any]] | None) -> None:
         """Say what the run was asked, what it answered, and whose it is."""
-        own.input = own.input or self.given
+        own.input = own.input or asked or None
         own.output = own.output or self.answer
         own.agent = own.agent or self._agent
         own.name = own.name or self.graph or self._agent
@@ -400,12 +422,20 @@ def own_trace(given: object) -> AgentTrace:
 
 
 class _ToolCall(msgspec.Struct, eq=False):
-    """A call of a tool, as selectools tells it when it begins."""
+    """A call of a tool, as selectools tells it when it begins.
+
+    Attributes:
+        step: What stands for it in a run whose own trace is not seen.
+    """
 
     id: str
     name: str
     given: object
     arguments: dict[str, Any]
+    step: TraceStep | None = None
+
+    def as_step(self) -> TraceStep:
+        return TraceStep(StepType.TOOL_EXECUTION, tool_name=self.name, tool_args=self.arguments)
 
 
 def _tell_calls(steps: list[TraceStep], calls: Iterable[_ToolCall]) -> None:
@@ -455,20 +485,6 @@ def _time_what_has_no_end(steps: list[TraceStep]) -> None:
         whole = (last.timestamp - inside[0].timestamp) * 1000
         last.duration_ms = max(0.0, whole - sum([step.duration_ms or 0.0 for step in inside]))
         last.timestamp -= last.duration_ms / 1000  # stamps are beginnings
-
-
-def _as_called(message: dict[str, Any], calls: Iterable[_ToolCall]) -> dict[str, Any]:
-    """A message with the arguments that tools were called with, which they may have changed."""
-    known = {str(call.id): call.arguments for call in calls}
-    parts = [_with_arguments(part, known) for part in message["parts"]]
-    return {**message, "parts": parts}
-
-
-def _with_arguments(part: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    arguments = known.get(part.get("id", "")) if part.get("type") == "tool_call" else None
-    if arguments is None or arguments == part.get("arguments"):
-        return part
-    return {**part, "arguments": arguments}
 
 
 def _match(step: TraceStep, left: list[_ToolCall]) -> None:
