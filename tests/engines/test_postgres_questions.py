@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
+from datetime import UTC, datetime
+
 import pytest
 from noted_reads import noted
 
 pytest.importorskip("psycopg", reason="the package psycopg is not installed")
 
-from selectools_observe import Annotation, InMemoryTraceStore, TraceFilter
+from selectools_observe import (
+    AgentTrace,
+    Annotation,
+    InMemoryTraceStore,
+    TraceFilter,
+    TraceStep,
+)
 from selectools_observe.backends.postgres.connections import Connections
 from selectools_observe.backends.sql.server_rows import key_of
 from selectools_observe.model.conditions import ScoreBound
+from selectools_observe.model.ordering import ORDERS
 from selectools_observe.stores.postgres import PostgresTraceStore
 from selectools_observe.testing.samples import various_traces
 
 RUNS = list(various_traces(200))
+
+
+def step(tokens):
+    return TraceStep("llm_call", 1e9, 1.0, prompt_tokens=tokens, completion_tokens=tokens)
+
+
 JUDGED = [Annotation(run.run_id, "quality", score=0.25) for run in RUNS[::20]]
 
 
@@ -71,6 +87,28 @@ def test_groups_by_label_read_runs_with_one_alone(stores, read, by, filters):
     ]
     annotated = len(JUDGED) + len(RUNS[::16])
     assert len(read) <= (filters.limit or 2 * annotated)  # the nearest may be read twice
+
+
+@pytest.mark.parametrize("order", [order for one in ORDERS for order in (one, f"-{one}")])
+def test_in_an_order_the_server_gives_what_is_on_a_page(stores, monkeypatch, order):
+    store, told = stores
+    runs = [*RUNS[:50], AgentTrace(run_id="huge", start_time=1e9, steps=[step(2**62), step(2**62)])]
+    moments = [datetime(2024, 1, 1 + place % 9, tzinfo=UTC) for place in range(len(runs))]
+    for one in stores:
+        one.delete_many([run.run_id for run in RUNS])
+        one.save_many(runs, created_at=moments)
+    read = noted(monkeypatch, Connections, "count")
+    for asked in ({}, {"min_steps": 1}, {"model": "gpt-4o"}):
+        filters = TraceFilter(order_by=order, limit=7, **asked)
+        expected = [run.run_id for run in told.query(dataclasses.replace(filters, limit=None))]
+        found, cursor = [], None
+        while cursor is not None or not found:
+            read.clear()
+            page = store.query(filters, cursor=cursor)
+            assert len(read) <= 8
+            found += [run.run_id for run in page]
+            cursor = page.next_cursor
+        assert found == expected
 
 
 def test_statistics_read_no_trace(stores, monkeypatch):

@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from ...model.clock import Clock
 from ...model.conditions import RunIs, StepHas, conjuncts
 from ...model.filters import TraceFilter, condition_of, needed_annotations
 from ...model.histogram import Tally
+from ...model.ordering import Order
+from ...model.pagination import Position
 from ..queries.paging import PageRequest
+from ..queries.row_queries import unordered
 from ..sql.ranges import Ranges
 from ..sql.terms import alternatives_of_condition, terms_of_condition, wanted_terms
 from .rows import keys_of, numbers
@@ -29,6 +33,13 @@ NEAREST = 2000
 _MOMENTS: dict[Clock, str] = {
     "created_at": "created_us", "started_at": "coalesce(started_us, created_us)",
 }  # fmt: skip
+ORDERED = {
+    "created_at": ("created_us", False), "started_at": ("started_us", True),
+    "total_ms": ("total_ms", False), "wall_ms": ("wall_ms", True), "cost_usd": ("cost_usd", False),
+    "tokens": ("(prompt_tokens::numeric + completion_tokens)", False), "steps": ("steps", False),
+}  # fmt: skip
+"""What runs are ordered by, as SQL, and whether it may be NULL."""
+_LARGEST = 2**62  # what LIMIT takes
 _BY_TERMS = (StepHas, RunIs)  # without a pattern
 _SUMMARIES = "SELECT seq, created_us, summary FROM {traces}"
 
@@ -165,6 +176,35 @@ def at(traces: str, request: PageRequest, places: Sequence[int]) -> tuple[str, V
         f"{direction(request)}"
     )
     return sql.format(traces=traces), [numbers(places), *condition.values]
+
+
+def ordered(traces: str, request: PageRequest, order: Order, offset: int) -> tuple[str, Values]:
+    """SQL for a page in another order than that of saving, as `SortKey` has it."""
+    value, may_be_null = ORDERED[order.field]
+    filters, after = unordered(request.filters), request.after
+    asked = place_of(structs.replace(request, after=None)).and_(_matching(filters))
+    if after is not None:
+        asked = asked.and_(_is_after(after, order))
+    if order.field == "created_at" and terms_wanted(filters) is not None:
+        value = f"{value} + 0"  # no column of an index, which may have to be walked to its end
+    direction = "DESC" if order.descending else "ASC"
+    nulls = " NULLS LAST" if may_be_null else ""
+    sql = (
+        f"{_SUMMARIES} WHERE {asked.sql} ORDER BY {value} {direction}{nulls}, seq {direction} "
+        "LIMIT %s OFFSET %s"
+    )
+    limit = None if request.limit is None else min(request.limit, _LARGEST)
+    return sql.format(traces=traces), [*asked.values, limit, min(offset, _LARGEST)]
+
+
+def _is_after(after: Position, order: Order) -> Condition:
+    """The rows after one, where the page begins."""
+    value, may_be_null = ORDERED[order.field]
+    sign = "<" if order.descending else ">"
+    if after.value is None:
+        return Condition(f"{value} IS NULL AND seq {sign} %s", [after.key])
+    unknown = f"{value} IS NULL OR " if may_be_null else ""
+    return Condition(f"({unknown}({value}, seq) {sign} (%s, %s))", [after.value, after.key])
 
 
 def by_terms(

@@ -17,9 +17,10 @@ from ...errors import CorruptTraceError, StorageError
 from ...model.annotations import Annotation, Latest, in_order, latest_of
 from ...model.clock import Clock
 from ...model.codec import TraceType, encode
-from ...model.filters import TraceFilter, needed_text
+from ...model.filters import TraceFilter, needed_text, order_of
 from ...model.groups import FIELD_KEYS, FacetCollector, GroupCollector, GroupPage, stored_key
 from ...model.histogram import Tally
+from ...model.ordering import Order
 from ...model.pagination import Position
 from ...model.rollups import Rollup
 from ...model.statistics import Collector
@@ -29,8 +30,9 @@ from ..files.journal_file import RecoveryTarget
 from ..queries.latest_keys import ORDER, has_latest
 from ..queries.paging import PageRequest, PageRow
 from ..queries.rollup_sums import unpack_sums
+from ..queries.row_queries import unordered
 from ..queries.text_scan import MOST_AT_ONCE
-from ..sql.ranges import is_exact
+from ..sql.ranges import is_decided_by_index, is_exact
 from ..sql.row import Row
 from ..sql.server_base import LARGEST, ServerStore, SummaryRow
 from ..sql.server_rows import annotations_of, key_of
@@ -209,7 +211,27 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         found = await self._read_annotations(run_ids)
         return {run_id: latest_of(those) for run_id, those in found.items()}
 
+    def _can_order(self, filters: TraceFilter, order: Order) -> bool:
+        return order.field in queries.ORDERED and is_decided_by_index(filters)
+
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
+        order = order_of(ask.filters)
+        if order is None:
+            return await self._page_as_saved(ask)
+        if ask.after is not None and ask.after.epoch != self._epoch():
+            return await self._ordered(ask, order)  # a cursor of another database
+        found: list[PageRow] = []
+        offset = ask.offset
+        while True:  # once more only if rows were damaged
+            sql, values = queries.ordered(self._traces, ask, order, offset)
+            rows = await self._connections.current().count(sql, values)
+            summaries = [(row[0], row[1], row[2]) for row in rows]
+            found += await self._chosen(unordered(ask.filters), summaries)
+            if ask.limit is None or len(found) >= ask.limit or len(rows) < ask.limit:
+                return found[: ask.limit]
+            offset += len(rows)
+
+    async def _page_as_saved(self, ask: PageRequest) -> Sequence[PageRow]:
         if 0 < ask.offset < LARGEST and is_exact(ask.filters) and not self._narrowing(ask.filters):
             # What the offset leaves out is counted by the server, and not sent.
             sql, values = queries.place_before(self._traces, ask)
