@@ -120,6 +120,7 @@ class WrittenTrace(msgspec.Struct, omit_defaults=True):
     agent: str | None = None
     tags: list[str] | None = None
     outcome: str | None = None
+    end_time: Number | None = None
 
 
 def written(
@@ -142,6 +143,7 @@ def written(
         trace.agent,
         trace.tags,
         trace.outcome,
+        trace.end_time,
     )
 
 
@@ -160,6 +162,7 @@ class _TraceHead(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     agent: str | None = None
     tags: list[str] | None = None
     outcome: str | None = None
+    end_time: Number | None = None
 
     def trace(self, steps: list[TraceStep]) -> AgentTrace:
         """The trace that was read, with these steps."""
@@ -177,6 +180,7 @@ class _TraceHead(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             self.agent,
             self.tags,
             self.outcome,
+            self.end_time,
         )
 
 

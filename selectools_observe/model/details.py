@@ -83,6 +83,7 @@ class DetailedRun(Protocol):
     agent: Any
     tags: Any
     outcome: Any
+    end_time: Number | None
 
 
 def details_of(trace: AgentTrace) -> RunDetails:
@@ -104,7 +105,7 @@ def details_of_parts(
         steps: Its steps.
         scan: What is known of the steps already.
     """
-    began, wall_ms = span_of(run.start_time, steps)
+    began, wall_ms = span_of(run.start_time, steps, run.end_time)
     name, session_id, user_id, agent = _names(run, metadata)
     asked, answered = run.input, run.output
     if asked is not None:

@@ -41,7 +41,8 @@ STEP_LITERAL = frozenset(STEP_FIELDS) - {"input", "output"}
 RUN_LITERAL = frozenset(
     {
         "run_id", "start_time", "total_duration_ms", "step_count", "steps", "parent_run_id",
-        "metadata", "name", "session_id", "user_id", "agent", "tags", "outcome", KEY,
+        "metadata", "name", "session_id", "user_id", "agent", "tags", "outcome", "end_time",
+        KEY,
     }
 )  # fmt: skip
 """The fields of a run that are never references."""

@@ -56,6 +56,7 @@ class _PackedSummary(msgspec.Struct):
     agent: Any = None
     tags: Any = None
     outcome: Any = None
+    end_time: Any = None
 
 
 _packer = msgspec.msgpack.Encoder(enc_hook=replace_foreign)

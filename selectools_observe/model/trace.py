@@ -223,6 +223,7 @@ class AgentTrace(msgspec.Struct):
         tags: Words to find it by.
         outcome: How it ended: one of `OUTCOMES`. Unset, summaries tell it by the steps (see
             `selectools_observe.model.details`).
+        end_time: When the run ended, seconds since the epoch. Unset, its last step tells.
         extra: Fields of a file that this version does not know; written back next to the others.
 
     The fields after ``metadata`` are written as further keys where they are set. A field that a
@@ -244,6 +245,7 @@ class AgentTrace(msgspec.Struct):
     agent: str | None = None
     tags: list[str] | None = None
     outcome: str | None = None
+    end_time: Number | None = None
     extra: dict[str, Any] | None = None
 
     def add(self, step: TraceStep) -> None:
@@ -277,13 +279,13 @@ class AgentTrace(msgspec.Struct):
     @property
     def started_at(self) -> datetime | None:
         """When the run began: ``start_time`` or its earliest step, UTC; None if no time is set."""
-        began = span_of(self.start_time, self.steps)[0]
+        began = span_of(self.start_time, self.steps, self.end_time)[0]
         return None if began is None else instant(began)
 
     @property
     def wall_ms(self) -> float | None:
-        """From the first beginning to the last end, milliseconds; None if no step has a time."""
-        return span_of(self.start_time, self.steps)[1]
+        """From the first beginning to the last end, milliseconds; None if nothing tells."""
+        return span_of(self.start_time, self.steps, self.end_time)[1]
 
     def timeline(self) -> str:
         """One line a step, then the totals, for people: the form that selectools gives."""
@@ -383,6 +385,7 @@ somebody's answer; or not at all."""
 
 DETAIL_FIELDS = (
     "name", "input", "output", "session_id", "user_id", "agent", "tags", "outcome",
+    "end_time",
 )  # fmt: skip
 """The fields of a run that are next to selectools' own."""
 
@@ -580,14 +583,16 @@ def total_ms(steps: Iterable[TraceStep]) -> Number:
 _NODE_END = StepType.GRAPH_NODE_END  # an enumeration takes long to look up a member of its own
 
 
-def span_of(start_time: Number, steps: Sequence[TimedStep]) -> tuple[Number | None, float | None]:
+def span_of(
+    start_time: Number, steps: Sequence[TimedStep], end_time: Number | None = None
+) -> tuple[Number | None, float | None]:
     """When a run began, seconds since 1970, and how long it took, milliseconds.
 
     A time that is not after 1970 or not finite is not known. A node's end is stamped when it ends,
     any other step when it begins.
     """
     began = start_time if _is_time(start_time) else None
-    ended = None
+    ended = end_time if end_time is not None and _is_time(end_time) else None
     for step in steps:
         at = step.timestamp
         if at.__class__ is not float and not is_finite(at):

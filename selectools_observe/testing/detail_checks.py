@@ -65,6 +65,7 @@ def detailed_runs() -> list[AgentTrace]:
         _run("odd", name="", outcome="lost", tags=[]),
         _run("timeless", TraceStep("llm_call", 0.0, 7.0), start_time=0.0),
         _run("later", _step(at=90), start_time=_BEGAN + 90),
+        _run("long", _step(ms=10), end_time=_BEGAN + 40.5),
     ]  # fmt: skip
 
 
@@ -89,7 +90,7 @@ QUESTIONS: list[tuple[dict[str, Any], set[str]]] = [
     ({"outcome": "lost"}, {"odd"}),
     (
         {"outcome": "ok"},
-        {"own", "told", "mended", "answered", "resumed", "timeless", "later"},
+        {"own", "told", "mended", "answered", "resumed", "timeless", "later", "long"},
     ),
     ({"has_error": True, "outcome": "ok"}, {"mended", "answered"}),
     ({"started_since": _START + _SECOND}, {"later"}),
@@ -98,6 +99,7 @@ QUESTIONS: list[tuple[dict[str, Any], set[str]]] = [
     ({"started_since": _START, "started_until": _START, "name": "nightly"}, {"broken"}),
     ({"min_wall_ms": 60_000}, {"broken"}),
     ({"min_wall_ms": 2000, "max_wall_ms": 2000}, {"own"}),
+    ({"min_wall_ms": 40_500, "max_wall_ms": 40_500}, {"long"}),
     ({"max_wall_ms": 10}, {"told", "killed", "odd", "later"}),
     ({"max_wall_ms": float("inf"), "started_until": _START, "outcome": "lost"}, {"odd"}),
 ]

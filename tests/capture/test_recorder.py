@@ -77,6 +77,27 @@ class TestARun:
         assert (cache.type, cache.duration_ms) == (StepType.CACHE_HIT, 1.5)
         assert recorder.counts.saved == 1
 
+    def test_takes_as_long_as_its_block(self, recorder, store):
+        with recorder.run() as run:
+            with run.llm_call("gpt-4o"):
+                pass
+            time.sleep(0.02)
+        loaded = store.load(run.run_id)
+        assert 20 <= loaded.wall_ms < 600_000
+        assert loaded.end_time == pytest.approx(loaded.start_time + loaded.wall_ms / 1000)
+
+    def test_that_somebody_replays_has_the_times_that_are_given(self, recorder, store):
+        at = 1_700_000_000.0
+        with recorder.run() as begun_before:
+            begun_before.add(TraceStep("llm_call", at, 5_000))
+        with recorder.run() as begun_then:
+            begun_then.trace.start_time = at
+            begun_then.add(TraceStep("llm_call", at + 1, 5_000))
+        with recorder.run() as ended_then:
+            ended_then.trace.start_time, ended_then.trace.end_time = at, at + 7
+        runs = [begun_before, begun_then, ended_then]
+        assert [store.load(run.run_id).wall_ms for run in runs] == [5_000, 6_000, 7_000]
+
     def test_durations_do_not_follow_the_clock(self, recorder, store, monkeypatch):
         with recorder.run() as run:
             with run.step("llm_call") as step:

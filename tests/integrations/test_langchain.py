@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 import uuid
 
 import pytest
@@ -297,6 +298,10 @@ class TestRunsThatFail:
             create_agent(Scripted(turns=FLAKY[:1]), [weather]).invoke(QUESTION, config(handler))
         trace = stored(store)
         assert trace.filter(type="llm_call")[0].error == "TimeoutError: try again"
+
+    def test_a_root_that_works_on_after_its_last_step(self, handler, store):
+        RunnableLambda(lambda _: time.sleep(0.02)).invoke(1, {"callbacks": [handler]})
+        assert 20 <= stored(store).wall_ms < 600_000
 
     def test_something_that_is_no_step(self, handler, store):
         def fails(question):

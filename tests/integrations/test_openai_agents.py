@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import threading
+import time
 
 import pytest
 
@@ -272,6 +273,15 @@ def test_the_async_store_and_several_threads(tmp_path):
     with SQLiteTraceStore(tmp_path / "traces.db") as reader:
         assert {s.metadata["workflow_name"] for s in reader.list()} == {f"w{n}" for n in range(8)}
         assert {s.steps for s in reader.list()} == {3}
+
+
+def test_a_run_takes_as_long_as_its_trace(store, processor):
+    with trace("support"):
+        with function_span("search"):
+            pass
+        time.sleep(0.02)
+    (summary,) = store.list()
+    assert 20 <= summary.wall_ms < 600_000
 
 
 def test_what_is_open_is_saved_unfinished_and_then_whole(store, processor):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from span_records import AGENT, CHAIN, LLM, MODEL, kinds, root, run_of, span, tool
 
+from selectools_observe import AgentTrace, TraceStep
+from selectools_observe.integrations.opentelemetry import runs_of_spans
+from selectools_observe.integrations.opentelemetry.to_spans import spans_of_run
 from selectools_observe.model.facets import usage_of
 from selectools_observe.model.messages import messages_of
 
@@ -378,3 +382,38 @@ class TestClaudeCode:
         assert (used.type.value, used.tool_name) == ("tool_execution", "Bash")
         assert (used.tool_args, used.error) == ({"full_command": "ls"}, "exit 1")
         assert used.duration_ms == 6_000
+
+
+BEGAN = 1_750_000_000
+
+
+def later(record):
+    """The span at a time that a run can have."""
+    at = BEGAN * 10**9
+    return msgspec.structs.replace(record, start_ns=record.start_ns + at, end_ns=record.end_ns + at)
+
+
+class TestWallTime:
+    """A run takes as long as its spans do, whatever of it is a step."""
+
+    @pytest.mark.parametrize(
+        "records",
+        [
+            [root()],
+            [root(attributes=CHAIN), span("q", 1, 9, {"db.system": "sqlite"})],
+            [root(), span("m", 1, 2, MODEL)],
+            [root(5), span("t", 4, 10, tool("t"))],
+            [root(), span("m", 0, 10, MODEL), span("t", 1, 8, tool("t"), "m")],
+            [span("root", 0, 10, tool("t"), None), span("m", 1, 2, MODEL)],
+            [span("root", 0, 10, MODEL, None)],
+        ],
+        ids=["no step", "none that is told", "early", "late", "in a call", "a tool", "a call"],
+    )
+    def test_it_is_that_of_all_spans(self, records):
+        assert run_of(*map(later, records)).wall_ms == 10_000
+
+    def test_it_is_sent_as_the_time_of_the_root(self):
+        trace = AgentTrace([TraceStep("llm_call", BEGAN, 1_000)], BEGAN, "r", end_time=BEGAN + 7)
+        sent = spans_of_run(trace)
+        assert sent[0].end_ns - sent[0].start_ns == 7 * 10**9
+        assert list(runs_of_spans(sent)) == [trace]

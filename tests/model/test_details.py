@@ -118,6 +118,22 @@ def test_output_is_the_last_text_of_the_model():
     assert details_of(run(*steps)).output == "Here."
 
 
+@pytest.mark.parametrize(
+    ("end_time", "wall_ms"),
+    [(None, 5_000), (T0 + 12, 12_000), (T0 + 2, 5_000), (0, 5_000), ("soon", 5_000)],
+)
+def test_a_run_may_end_after_its_last_step(end_time, wall_ms):
+    trace = AgentTrace([TraceStep("llm_call", T0, 5_000)], T0, "run", end_time=end_time)
+    assert trace.wall_ms == wall_ms
+    assert details_of(trace).wall_ms == wall_ms
+    assert AgentTrace.from_dict(trace.to_dict()).end_time == end_time
+
+
+def test_a_run_without_steps_may_tell_when_it_ended():
+    assert AgentTrace([], T0, "run", end_time=T0 + 3).wall_ms == 3_000
+    assert AgentTrace([], T0, "run", end_time=T0 - 3).wall_ms == 0
+
+
 def test_wall_time_is_from_first_to_last():
     trace = run(step(at=-5), step(at=2, ms=3000))
     assert trace.wall_ms == pytest.approx(10_000)

@@ -125,6 +125,10 @@ def test_the_durations_are_those_of_the_command(run_script, airline_traces):
     runs = [
         AgentTrace(start_time=at, steps=beside),
         AgentTrace(start_time=at),
+        AgentTrace(start_time=at, steps=beside, end_time=at + 60),
+        AgentTrace(start_time=at, steps=beside, end_time=at + 1),
+        AgentTrace(start_time=at, end_time=at + 2.5),
+        AgentTrace(start_time=0.0, end_time=at),
         *airline_traces[:80],
     ]
     script = f"""{_READ}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, Self, TypeVar
 
 from ...model.json_values import SCALARS, replace_foreign
-from ...model.trace import AgentTrace, StepType, TraceStep, step_type
+from ...model.trace import AgentTrace, StepType, TraceStep, span_of, step_type
 from ...runtime.interface import run_sync
 from ..error_text import error_text
 from ..foreign_values import as_text, plain_of
@@ -155,6 +155,7 @@ class Run:
     def __init__(self, lifecycle: RunLifecycle, trace: AgentTrace) -> None:
         self.trace = trace
         self.input = trace.input
+        self._began = trace.start_time, time.perf_counter()
         self._lifecycle = lifecycle
         self._live: LiveRun | None = None
         self._lock = threading.Lock()
@@ -340,6 +341,14 @@ class Run:
         self._seen.clear()
         with self._lock:
             self._ended = True
+        self._note_when()
+
+    def _note_when(self) -> None:
+        """Note when it ended, unless somebody said when it, or a step of it, was."""
+        began, at = self._began
+        trace = self.trace
+        if trace.end_time is None and span_of(trace.start_time, trace.steps)[0] == began:
+            trace.end_time = began + (time.perf_counter() - at)
 
     def _add_end(self, error: BaseException) -> None:
         """Show what ended the run, where no step does."""

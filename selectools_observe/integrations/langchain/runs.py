@@ -177,6 +177,8 @@ class Runs:
             if is_root:
                 self._forget(run.root)
         _end(run, error)
+        if is_root:
+            run.root.trace.end_time = run.began_at + (time.perf_counter() - run.began)
         if is_root and error is not None:
             _tell_error(run.root, error)
         return run, is_root

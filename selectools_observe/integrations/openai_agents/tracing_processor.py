@@ -57,6 +57,7 @@ class _Run(msgspec.Struct):
     """What is known of a trace that has not ended, or that has spans which have not."""
 
     start: float
+    end: float | None = None
     said: dict[str, Any] = {}
     traces: int = 0
     open: dict[str, Any] = {}
@@ -159,6 +160,7 @@ class TraceStoreProcessor(TracingProcessor):  # type: ignore[misc, unused-ignore
             run.is_cancelled |= _cancellation() not in {0, run.around}
             if run.traces:
                 return
+            run.end = time.time()
             if run.is_whole:
                 del self._runs[trace_id]
             ended = run.copy()
@@ -320,6 +322,7 @@ def _trace(trace_id: str, run: _Run) -> AgentTrace:
         session_id=_first(run.said.get("group_id"), metadata.get("session_id")),
         user_id=_first(metadata.get("user_id"), metadata.get("user.id")),
         agent=_agent(steps),
+        end_time=max([run.end, *(span.end for span in run.spans)]) if run.end else None,
         extra={KEPT: {"spans": beside} | ({"lost_events": run.lost} if run.lost else {})},
     )
 
@@ -358,6 +361,7 @@ def _joined(stored: AgentTrace, new: AgentTrace) -> AgentTrace:
     spans = {span["span_id"]: span for span in [*before.get("spans", []), *after["spans"]]}
     said = {name: getattr(new, name) or getattr(stored, name) for name in DETAIL_FIELDS}
     in_order = sorted(steps.values(), key=lambda step: step.timestamp)
+    said["end_time"] = max(filter(None, [stored.end_time, new.end_time]), default=None)
     said["input"], said["output"] = asked_and_answered(in_order)
     return AgentTrace(
         steps=in_order,

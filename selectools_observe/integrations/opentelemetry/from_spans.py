@@ -181,6 +181,7 @@ def run_header(group: Group, kinds: Mapping[str, Kind] | None = None) -> AgentTr
         agent=_text(metadata.get("gen_ai.agent.name")),
         session_id=_text(metadata.get("gen_ai.conversation.id")),
         user_id=_text(metadata.get("user.id")),
+        end_time=max(record.end_ns for record in group.records) / 10**9 or None,
     )
     root = group.root
     if metadata.get("unfinished") and _has_failed(group, kinds):

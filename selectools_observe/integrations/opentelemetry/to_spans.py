@@ -134,7 +134,7 @@ class Additions(NamedTuple):
         return run
 
 
-_DECIDED = frozenset({"run_id", "parent_run_id", "start_time", "metadata", KEPT})
+_DECIDED = frozenset({"run_id", "parent_run_id", "start_time", "end_time", "metadata", KEPT})
 
 
 def as_many(traces: object) -> Iterable[object]:
@@ -206,7 +206,7 @@ def _made(run: AgentTrace) -> list[SpanRecord]:
         span_id=root_id,
         name=str(run.metadata.get("gen_ai.agent.name") or "run"),
         start_ns=start,
-        end_ns=max([start, *(record.end_ns for record in records)]),
+        end_ns=max([start, _ns(run.end_time or 0), *(record.end_ns for record in records)]),
         status="error" if failed else "unset",
         attributes={
             _SPAN_KIND: "AGENT",

@@ -3,6 +3,7 @@
 import type { Json, JsonObject, Outline, Parents, Step, Totals, Trace } from "../types";
 
 const LONGEST_LABEL = 160;
+const LATEST = 253_402_300_800; // the year 10000, seconds since 1970
 
 /** The parents are the steps that each one stands inside of, as the package finds them. */
 export function outlineOf(trace: Trace, characters: number, parents: Parents): Outline {
@@ -38,7 +39,7 @@ export function outlineOf(trace: Trace, characters: number, parents: Parents): O
     duration,
     span,
     error: Uint8Array.from(rows.step, (index) => Number(failed(steps[index]!))),
-    clockLength: largestEnd(start, span),
+    clockLength: Math.max(largestEnd(start, span), toEnd(trace, started)),
     workLength: length,
     totals: totalsOf(steps),
   };
@@ -173,6 +174,12 @@ function largestEnd(start: Float64Array, span: Float64Array): number {
   let end = 0;
   start.forEach((begin, row) => (end = Math.max(end, begin + span[row]!)));
   return end;
+}
+
+/** Milliseconds until the run says that it ended; 0 if it does not, or not when it began. */
+function toEnd(trace: Trace, started: number): number {
+  const ended = finite(trace.end_time as Json) ?? 0;
+  return started > 0 && ended < LATEST ? (ended - started) * 1000 : 0;
 }
 
 function totalsOf(steps: Step[]): Totals {
