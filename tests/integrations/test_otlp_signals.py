@@ -9,8 +9,10 @@ from span_records import AGENT, MODEL, TRACE, ident, root, span
 
 from selectools_observe import InMemoryTraceStore
 from selectools_observe.integrations.opentelemetry import OtlpReceiver, runs_of_spans
+from selectools_observe.integrations.opentelemetry.otlp_logs import read_logs
 from selectools_observe.integrations.opentelemetry.otlp_proto import protobuf_of_spans
 from selectools_observe.integrations.opentelemetry.to_spans import spans_of_run
+from selectools_observe.model.limits import LimitError, Limits
 from selectools_observe.model.messages import messages_of
 
 JSON = "application/json"
@@ -151,6 +153,18 @@ def test_what_is_no_request(receiver, body):
         kind = "application/x-protobuf" if body[0] == 0xFF else JSON
         text = body.replace(b"resourceLogs", b"resourceMetrics") if signal == "metrics" else body
         assert receiver.receive(text, kind, signal=signal).status == 400
+
+
+def test_a_log_body_that_protobuf_cannot_decode_says_its_limit():
+    body = b""
+    for number in (1, 5) * 200 + (5, 2, 2, 1):  # arrays in values, in a record, in a request
+        size = len(body)
+        length = bytes([size]) if size < 128 else bytes([size % 128 + 128, size // 128])
+        body = bytes([number << 3 | 2]) + length + body
+    with pytest.raises(LimitError, match=r"\(limit: depth\)"):
+        read_logs(body)
+    with pytest.raises(LimitError, match=r"\(limit: values\)"):
+        read_logs(body, limits=Limits(values=100))
 
 
 def test_a_log_record_that_cannot_be_read_fails_alone(store, receiver):

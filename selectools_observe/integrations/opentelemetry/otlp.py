@@ -12,7 +12,7 @@ from ...model.limits import DEFAULT_LIMITS, Limits
 from ...model.trace import AgentTrace
 from .from_spans import OtherSpans, runs_of_spans
 from .otlp_json import is_object, spans_of_json
-from .otlp_limits import check_otlp
+from .otlp_limits import check_otlp, says_the_limit
 from .spans import SpanRecord
 from .to_spans import as_many, spans_of_run
 
@@ -55,7 +55,8 @@ def read_otlp(
     if isinstance(body, bytes) and not is_json:
         from .otlp_proto import spans_of_protobuf  # noqa: PLC0415 - JSON needs no protobuf
 
-        return OtlpRequest(list(spans_of_protobuf(body, rejected.append)), rejected)
+        with says_the_limit(body, limits, "request"):
+            return OtlpRequest(list(spans_of_protobuf(body, rejected.append)), rejected)
     if isinstance(body, bytes):
         try:
             body = loads(body)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ...model.limits import LimitError, Limits, check_json
 from ...runtime.gil import GilYielder
@@ -32,6 +34,8 @@ _MESSAGES: dict[str, dict[int, str]] = {
 # Attributes hold JSON as text, which is decoded too. What could be a value there is counted all
 # over the body, also in prose with many commas.
 _IN_TEXT = 4
+_DECODED = frozenset({"request", "log_request"})  # what is not protobuf is refused then
+_PROTOBUF_DEPTH = 100  # protobuf decodes nothing that is nested more deeply
 _SHIFTS = range(0, 70, 7)  # of the bits of a number
 _SLICE = 64 * 1024  # bytes
 _AT_A_STRETCH = 500  # fields
@@ -44,16 +48,42 @@ def check_otlp(body: bytes, limits: Limits, *, is_json: bool, message: str = "re
         LimitError: It would.
         ValueError: It is not protobuf.
     """
+    if len(body) > _IN_TEXT * limits.values:  # else it has not as many bytes
+        _check_texts(body, limits)
+    if is_json:
+        check_json(body, limits)
+    elif message in _DECODED and _is_small(body, limits):
+        deque(_fields(body, 0, len(body)), 0)  # decoding takes more for a request
+    else:
+        _check_protobuf(body, limits, message)
+
+
+@contextmanager
+def says_the_limit(body: bytes, limits: Limits, message: str) -> Iterator[None]:
+    """Say which limit a body is beyond that protobuf could not decode, if it is beyond one.
+
+    Raises:
+        LimitError: It is.
+    """
+    try:
+        yield
+    except ValueError:
+        _check_protobuf(body, limits, message)
+        raise
+
+
+def _check_texts(body: bytes, limits: Limits) -> None:
     possible, yielder = 0, GilYielder()
     for start in range(0, len(body), _SLICE):
         possible += sum(body.count(mark, start, start + _SLICE) for mark in (b",", b"[", b"{"))
         if possible > _IN_TEXT * limits.values:
             raise LimitError("values", limits.values)
         yielder.maybe_yield()
-    if is_json:
-        check_json(body, limits)
-    else:
-        _check_protobuf(body, limits, message)
+
+
+def _is_small(body: bytes, limits: Limits) -> bool:
+    """Whether a body can reach no limit: a field has two bytes at least."""
+    return len(body) <= 2 * limits.values and limits.depth >= _PROTOBUF_DEPTH
 
 
 def _check_protobuf(body: bytes, limits: Limits, root: str) -> None:

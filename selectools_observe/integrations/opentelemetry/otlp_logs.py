@@ -24,7 +24,7 @@ from .otlp_json import (
     number_in,
     value_of,
 )
-from .otlp_limits import check_otlp
+from .otlp_limits import check_otlp, says_the_limit
 from .semconv import DETAIL_EVENTS, MESSAGE_EVENTS
 from .spans import LOG_MARK, LogEvent, SpanEvent, SpanRecord
 
@@ -47,7 +47,8 @@ def read_logs(
     if isinstance(body, bytes) and not is_json:
         from .otlp_proto import logs_of_protobuf  # noqa: PLC0415 - JSON needs no protobuf
 
-        return _sorted_out(logs_of_protobuf(body), rejected)
+        with says_the_limit(body, limits, "log_request"):
+            return _sorted_out(logs_of_protobuf(body), rejected)
     if isinstance(body, bytes):
         try:
             body = loads(body)
