@@ -46,11 +46,38 @@ class TestModels:
         (step,) = run.steps
         assert (step.model, step.extra["request_model"]) == ("gpt-4o-2024-08-06", "gpt-4o")
 
-    @pytest.mark.parametrize("key", ["model", "model_name"])
+    @pytest.mark.parametrize("key", ["model", "model_name", "modelId"])
     def test_the_model_of_a_failed_call(self, key):
         said = LLM | {"llm.invocation_parameters": json.dumps({key: "gpt-4o", "temperature": 0})}
         step = model_step(said, status="error", status_message="timeout")
         assert (step.model, step.error) == ("gpt-4o", "timeout")
+
+    def test_the_model_of_a_failed_call_that_tells_its_request(self):
+        request = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "?"}]})
+        step = model_step(LLM | {"input.value": request}, status="error")
+        assert step.model == "gpt-4o"
+
+    def test_a_model_without_a_name(self):
+        assert model_step(MODEL | {"gen_ai.request.model": ""}).model is None
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            {"choices": [{"finish_reason": "stop", "message": {"content": "?"}}]},
+            {"stop_reason": "stop", "role": "assistant", "content": "?"},
+            {"candidates": [{"finishReason": "stop", "content": {"parts": [{"text": "?"}]}}]},
+        ],
+        ids=["OpenAI", "Anthropic", "Gemini"],
+    )
+    @pytest.mark.parametrize(
+        "beside",
+        [{}, {"llm.output_messages.0.message.content": "?"}],
+        ids=["alone", "beside messages"],
+    )
+    def test_a_finish_reason_in_the_response(self, response, beside):
+        told = {"model": "m", "usage": {"total_tokens": 3}, **response}
+        step = model_step(LLM | beside | {"output.value": json.dumps(told)})
+        assert step.extra["finish_reason"] == "stop"
 
     def test_time_to_the_first_chunk_and_finish_reasons(self):
         step = model_step(
@@ -183,6 +210,17 @@ class TestTools:
                 "locked",
                 1,
             ),
+            ([{"role": "tool", "content": "locked", "status": "error"}], "locked", 1),
+            ({"tool_call_id": "c", "content": "found"}, "found", 0),
+            ({"type": "error-text", "value": "locked"}, "locked", 1),
+            ({"type": "tool-error", "toolName": "x", "error": "locked"}, "locked", 1),
+            ({"type": "json", "value": {"error": "locked"}}, '{"error":"locked"}', 1),
+            ({"type": "text", "value": "found"}, "found", 0),
+            ({"type": "text", "value": "a", "n": 1}, '{"type":"text","value":"a","n":1}', 0),
+            ({"part_kind": "retry-prompt", "content": "locked", "tool_name": "x"}, "locked", 1),
+            ({"success": False, "error": "locked"}, '{"success":false,"error":"locked"}', 1),
+            ({"success": True, "error": "none"}, '{"success":true,"error":"none"}', 0),
+            ([{"order": 1}], '[{"order": 1}]', 0),
             ({"error": "locked"}, '{"error":"locked"}', 1),
             ({"content": "as it is"}, '{"content":"as it is"}', 0),
         ],

@@ -42,7 +42,8 @@ def complete_call(found: dict[str, Any], attributes: Attributes) -> None:
         if found.get("model") not in (None, model):
             attributes.keep("model")
         found["model"] = model
-    if isinstance(reason := response.get("finish_reason"), str):
+    reason = _finish_reason(response)
+    if reason is not None:
         found.setdefault("finish_reason", reason)
     usage = next((response[name] for name in _USAGE if response.get(name)), None)
     if isinstance(usage, Mapping):
@@ -51,6 +52,26 @@ def complete_call(found: dict[str, Any], attributes: Attributes) -> None:
                 reported = next((n for n in (_at(usage, place) for place in places) if n), None)
                 if reported is not None:
                     found[name] = reported
+
+
+def model_in_request(request: Any) -> str | None:
+    """The model that a call names only in its request, where that was told as its input."""
+    if not isinstance(request, Mapping):
+        return None
+    names = (request.get(name) for name in ("model", "modelId", "model_id"))
+    return next((name for name in names if isinstance(name, str) and name), None)
+
+
+def _finish_reason(response: Mapping[str, Any]) -> str | None:
+    """Why the model stopped: of a response of OpenAI, Anthropic or Gemini, its first answer."""
+    answers = response.get("choices") or response.get("candidates")
+    first = answers[0] if isinstance(answers, list) and answers else None
+    for place in (response, first):
+        for name in ("finish_reason", "finishReason", "stop_reason"):
+            reason = place.get(name) if isinstance(place, Mapping) else None
+            if isinstance(reason, str) and reason:
+                return reason
+    return None
 
 
 def _response(attributes: Mapping[str, Any], output: Any) -> Mapping[str, Any] | None:

@@ -17,7 +17,15 @@ _WRAPPERS = (
     {"type", "status", "content"},  # LangChain's ToolMessage, Strands' tool result
     {"toolUseId", "status"},
     {"output", "kwargs"},  # OpenLLMetry
+    {"tool_call_id", "content"},  # a message that answers a call
 )
+# By its type or kind, a result that says whether its tool failed, and where it has what it says:
+# of Vercel's AI SDK and of Pydantic AI.
+_KINDS = {
+    "text": ("value", False), "json": ("value", False),
+    "error-text": ("value", True), "error-json": ("value", True),
+    "tool-error": ("error", True), "retry-prompt": ("content", True),
+}  # fmt: skip
 _FAILED = frozenset({"error", "failed", "failure"})
 
 
@@ -43,15 +51,41 @@ def result_of(value: Any, *, is_wrapped: bool = False) -> ToolResult:
         is_wrapped: Its source puts what is no object under ``result``, as Google's ADK does.
     """
     reported = parsed_text(value)
-    if isinstance(reported, list) and reported and all(map(_is_text_part, reported)):
-        return ToolResult(_texts_of(reported), wrapped=True)
+    if isinstance(reported, list):
+        return _result_in_parts(reported, value)
     if not isinstance(reported, Mapping):
         return ToolResult(as_text(value))
     if is_wrapped and reported.keys() == {"result"}:
         return ToolResult(as_text(reported["result"]), wrapped=True)
     inner = reported.get("kwargs") if reported.get("lc") is not None else None
     reported = inner if isinstance(inner, Mapping) else reported
-    if not any(names <= reported.keys() for names in _WRAPPERS):
+    return _told_by_kind(reported) or _unwrapped(reported, value)
+
+
+def _result_in_parts(parts: list[Any], value: Any) -> ToolResult:
+    """What a list of texts says, or of one message that answers a call."""
+    if parts and all(map(_is_text_part, parts)):
+        return ToolResult(_texts_of(parts), wrapped=True)
+    if len(parts) == 1 and isinstance(parts[0], Mapping):
+        only = result_of(parts[0])
+        if only.wrapped:
+            return only
+    return ToolResult(as_text(value))
+
+
+def _told_by_kind(reported: Mapping[str, Any]) -> ToolResult | None:
+    kind = reported.get("part_kind", reported.get("type"))
+    place, has_failed = _KINDS.get(kind, ("", False)) if isinstance(kind, str) else ("", False)
+    is_other = place == "value" and reported.keys() != {"type", "value"}
+    if is_other or reported.get(place) is None:
+        return None
+    text = _texts_of(reported[place])
+    return ToolResult(text, (text or "error") if has_failed else None, wrapped=True)
+
+
+def _unwrapped(reported: Mapping[str, Any], value: Any) -> ToolResult:
+    is_message = reported.get("role") == "tool" and "content" in reported
+    if not is_message and not any(names <= reported.keys() for names in _WRAPPERS):
         return ToolResult(as_text(value))
     found = next(
         (reported[name] for name in _ANSWERS if reported.get(name) not in (None, "", [])), ""
@@ -68,7 +102,8 @@ def result_of(value: Any, *, is_wrapped: bool = False) -> ToolResult:
 def error_in(value: Any) -> str | None:
     """The text of a result that is nothing but an error: ``{"error": "database is locked"}``.
 
-    Or one that says how its tool failed: ``{"error_type": "ValueError", "error_details": "..."}``.
+    Or one that says ``"success": false`` beside it, or how its tool failed: ``{"error_type":
+    "ValueError", "error_details": "..."}``.
     """
     reported = parsed_text(value)
     if isinstance(reported, Mapping) and isinstance(reported.get("error_type"), str):
@@ -80,7 +115,7 @@ def error_in(value: Any) -> str | None:
         reported = {name: said for name, said in reported.items() if name != "status"}
         if len(reported) == 1 and reported.keys() <= {"error_message", "message"}:
             reported = {"error": next(iter(reported.values()))}
-    if isinstance(reported, Mapping) and len(reported) == 1:
+    if isinstance(reported, Mapping) and (len(reported) == 1 or reported.get("success") is False):
         text = reported.get("error")
         if isinstance(text, str) and text:
             return text
