@@ -33,21 +33,28 @@ from selectools_observe import (
 
 SQLITE = [store_kind for store_kind in STORE_KINDS if store_kind.startswith("sqlite")]
 JSONL = [store_kind for store_kind in STORE_KINDS if store_kind.startswith("jsonl")]
+# The default tries one face of each backend: both run the same coroutines on the same data.
+ONE_FACE = [
+    store_kind
+    if store_kind in {"memory-blocking", "sqlite-async", "jsonl-blocking"}
+    else pytest.param(store_kind, marks=pytest.mark.slow)
+    for store_kind in STORE_KINDS
+]
 
 
-@pytest.fixture(params=STORE_KINDS)
+@pytest.fixture(params=ONE_FACE)
 def handle(request, tmp_path):
     with Handle(request.param, tmp_path) as handle:
         yield handle
 
 
-@pytest.fixture(params=SQLITE)
+@pytest.fixture(params=ONE_FACE[2:4])
 def database(request, tmp_path):
     with Handle(request.param, tmp_path) as handle:
         yield handle
 
 
-@pytest.fixture(params=JSONL)
+@pytest.fixture(params=ONE_FACE[4:])
 def lines(request, tmp_path):
     with Handle(request.param, tmp_path) as handle:
         yield handle
