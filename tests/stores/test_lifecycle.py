@@ -29,6 +29,7 @@ from store_kinds import (
     open_files,
     trace,
 )
+from thinned import pairs
 
 from selectools_observe import (
     AsyncJSONLTraceStore,
@@ -143,8 +144,10 @@ class TestProgramsThatNeverClose:
         assert "Traceback" not in done.stderr
         assert stored(store_kind, file_of(store_kind, tmp_path)) == {"a"}
 
-    @pytest.mark.parametrize("store_kind", ON_DISK)
-    @pytest.mark.parametrize("ending", ["sys.exit(3)", "raise SystemExit(3)", "os._exit(3)"])
+    @pytest.mark.parametrize(
+        ("store_kind", "ending"),
+        pairs(ON_DISK, ["sys.exit(3)", "raise SystemExit(3)", "os._exit(3)"]),
+    )
     def test_whatever_way_they_end(self, store_kind, ending, tmp_path):
         program = f"""
             import asyncio, os, sys
