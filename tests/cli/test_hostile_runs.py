@@ -190,14 +190,15 @@ def test_every_route_with_one_hostile_value(tmp_path, share):
                     assert client.get(path).status_code == 200, (path, client.get(path).text)
 
 
-def test_every_view_of_a_run_with_a_field_of_another_kind(tmp_path):
+@pytest.mark.parametrize("share", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
+def test_every_view_of_a_run_with_a_field_of_another_kind(tmp_path, share):
     """`show` and the HTML export ended with a TypeError, and so did `save`."""
     starlette = pytest.importorskip("starlette.testclient")
     from selectools_observe.server import create_app
 
     path = tmp_path / "runs.db"
     with SQLiteTraceStore(path) as store:
-        made = of_other_kinds()
+        made = of_other_kinds()[share::3]
         store.save_many(made)
         with starlette.TestClient(create_app(store), base_url="http://localhost") as client:
             for trace in made:

@@ -10,6 +10,7 @@ from hostile import profile
 from hypothesis import given
 from hypothesis import strategies as st
 from span_records import AGENT, MODEL, kinds, root, run_of, span, tool
+from thinned import pairs
 
 from selectools_observe import InMemoryTraceStore
 from selectools_observe.integrations.opentelemetry import runs_of_spans
@@ -73,9 +74,9 @@ WHOLE = {
 
 
 @pytest.mark.parametrize(
-    ("meaning", "name"), [(meaning, name) for meaning in USAGE for name in USAGE[meaning]]
+    ("meaning", "name", "value"),
+    pairs([(meaning, name) for meaning in USAGE for name in USAGE[meaning]], [7, 7.0, "7", "7.0"]),
 )
-@pytest.mark.parametrize("value", [7, 7.0, "7", "7.0"])
 def test_tokens_under_every_name(meaning, name, value):
     step = call({name: value})
     assert (step.extra.get(meaning) or getattr(step, meaning, None)) == 7
@@ -123,8 +124,7 @@ AMOUNTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("amount", AMOUNTS, ids=str)
-@pytest.mark.parametrize("name", COSTS)
+@pytest.mark.parametrize(("name", "amount"), pairs(COSTS, AMOUNTS), ids=str)
 def test_costs_under_every_name_in_every_form(name, amount):
     for told in (amount, J(amount)) if isinstance(amount, dict) else (amount,):
         assert call({name: told}).cost_usd == pytest.approx(0.0123)
@@ -200,10 +200,12 @@ USERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", ["s1", 7, 0])
 @pytest.mark.parametrize(
-    ("field", "name"),
-    [*(("session_id", name) for name in SESSIONS), *(("user_id", name) for name in USERS)],
+    ("field", "name", "value"),
+    pairs(
+        [*(("session_id", name) for name in SESSIONS), *(("user_id", name) for name in USERS)],
+        ["s1", 7, 0],
+    ),
 )
 def test_whose_a_run_is_under_every_name(field, name, value):
     outer = run_of(root(attributes=AGENT | {name: value}), span("m", 1, 2, MODEL))

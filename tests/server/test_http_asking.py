@@ -28,8 +28,9 @@ class FiveMethods:
         return [*self._kept.query(filters)]
 
 
-@pytest.fixture(params=[AsyncInMemoryTraceStore, InMemoryTraceStore, FiveMethods])
+@pytest.fixture(scope="module", params=[AsyncInMemoryTraceStore, InMemoryTraceStore, FiveMethods])
 def service(request):
+    """A service of six runs, which is only asked."""
     with serving(request.param()) as service:
         for n in range(6):
             step = TraceStep(

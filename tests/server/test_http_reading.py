@@ -64,10 +64,14 @@ class AsyncFiveMethods(FiveMethods):
         return super().delete(run_id)
 
 
-KINDS = [*STORE_KINDS, "five-methods", "five-methods-async"]
+# The default asks one face of each kind of store.
+KINDS = ["memory-blocking", "sqlite-async", "jsonl-blocking", "five-methods-async"]
+OTHER_KINDS = {*STORE_KINDS, "five-methods"}.difference(KINDS)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(
+    params=[*KINDS, *(pytest.param(k, marks=pytest.mark.slow) for k in sorted(OTHER_KINDS))]
+)
 def any_service(request, tmp_path):
     """A service of an empty store, of each kind in turn."""
     if request.param.startswith("five"):

@@ -107,7 +107,8 @@ class listening:  # noqa: N801 - used as a function
         self._process.communicate(timeout=60)
 
 
-@pytest.fixture(params=[over_stdio, over_http])
+# That HTTP is there at all, and for whom, another test tells.
+@pytest.fixture(params=[over_stdio, pytest.param(over_http, marks=pytest.mark.slow)])
 def connect(request: pytest.FixtureRequest) -> Connect:
     chosen: Connect = request.param
     return chosen

@@ -393,7 +393,7 @@ def test_programs_killed_while_they_make_them(store, chance):
     same_but_for_errors(store.statistics(by=("day", "model", "tool")), expected)
 
 
-@pytest.mark.parametrize("kind", ["memory", "jsonl"])
+@pytest.mark.parametrize("kind", ["memory", pytest.param("jsonl", marks=pytest.mark.slow)])
 def test_other_stores_read_no_run_twice(kind, tmp_path, chance, monkeypatch):
     kinds = {
         "memory": InMemoryTraceStore,
@@ -460,7 +460,9 @@ def test_the_latest_groups_are_found_by_few_blocks(tmp_path, chance, monkeypatch
         assert len(looked_at) == 2
 
 
-@pytest.mark.parametrize("table", ["trace_rollups", "trace_rollup_sums"])
+@pytest.mark.parametrize(
+    "table", ["trace_rollups", pytest.param("trace_rollup_sums", marks=pytest.mark.slow)]
+)
 def test_tables_that_cannot_be_read_harm_nothing(tmp_path, chance, table):
     path = tmp_path / "runs.db"
     with SQLiteTraceStore(path, durability="normal") as store:
