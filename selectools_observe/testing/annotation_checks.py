@@ -292,14 +292,16 @@ class AnnotationChecks(Backend):
         assert [run_id[-1] for run_id in rising] == list("204315")
         falling = await caller.ids(TraceFilter(order_by="-score.q"))
         assert [run_id[-1] for run_id in falling] == list("340251")
-        pages, cursor = [], None
-        while True:
-            page = await caller.query(TraceFilter(order_by="-score.q", limit=2), cursor=cursor)
-            pages += [summary.run_id[-1] for summary in page]
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-        assert pages == list("340251")
+        for order, size in (("-score.q", 2), ("score.q", 2), ("score.q", 1), ("-score.q", 5)):
+            pages, cursor = [], None
+            while True:
+                filters = TraceFilter(order_by=order, limit=size)
+                page = await caller.query(filters, cursor=cursor)
+                pages += [summary.run_id[-1] for summary in page]
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+            assert pages == list("340251" if order[0] == "-" else "204315")
         with pytest.raises(ValueError, match=r"score\.NAME"):
             TraceFilter(order_by="score.")
 

@@ -89,6 +89,22 @@ def test_groups_by_label_read_runs_with_one_alone(stores, read, by, filters):
     assert len(read) <= (filters.limit or 2 * annotated)  # the nearest may be read twice
 
 
+@pytest.mark.parametrize("order", ["score.quality", "-score.quality"])
+def test_by_a_score_that_few_have_little_more_than_the_pages_is_read(stores, read, order):
+    store, _ = stores
+    filters = TraceFilter(order_by=order, limit=7)
+    expected = [run.run_id for run in store.query(dataclasses.replace(filters, limit=None))]
+    found, cursor, sizes = [], None, []
+    while cursor is not None or not found:
+        read.clear()
+        page = store.query(filters, cursor=cursor)
+        sizes.append(len(read))
+        found += [run.run_id for run in page]
+        cursor = page.next_cursor
+    assert found == expected
+    assert max(sizes) <= 3 * len(JUDGED) + 8
+
+
 @pytest.mark.parametrize("order", [order for one in ORDERS for order in (one, f"-{one}")])
 def test_in_an_order_the_server_gives_what_is_on_a_page(stores, monkeypatch, order):
     store, told = stores

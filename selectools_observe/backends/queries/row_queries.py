@@ -214,18 +214,37 @@ class RowQueries(ABC):
             place = (after.key,) if is_same_epoch else (after.created_us, after.tiebreaker)
             last = order.key(after.value, place)
         end = None if ask.limit is None else ask.offset + ask.limit
-        keyed: list[tuple[SortKey, PageRow]] = []
-        # What has no score comes last: those that have one may be enough, and are few.
-        asks = [every] if end is None or not order.is_of_score else [
-            msgspec.structs.replace(every, filters=scored(every.filters, order)), every
-        ]  # fmt: skip
-        for each in asks:
-            keyed = [(key_of(row), row) for row in await self._rows(each)]
-            keyed = [pair for pair in keyed if last is None or order.is_after(pair[0], last)]
-            if end is not None and len(keyed) >= end:
-                break
-        keyed.sort(key=itemgetter(0), reverse=order.descending)
-        return [row for _, row in keyed[ask.offset : end]]
+
+        def keyed(rows: Sequence[PageRow]) -> list[tuple[SortKey, PageRow]]:
+            pairs = [(key_of(row), row) for row in rows]
+            return [pair for pair in pairs if last is None or order.is_after(pair[0], last)]
+
+        if end is None or not order.is_of_score:
+            found = keyed(await self._rows(every))
+        else:  # few have one
+            rows = await self._rows(
+                msgspec.structs.replace(every, filters=scored(every.filters, order))
+            )
+            found = keyed(rows)
+            if len(found) < end:
+                seen = {row.key for row in rows}
+                most = end + len(rows) if is_same_epoch else None
+                others = await self._rows_as_saved(every, order, ask.after, most)
+                found += keyed([row for row in others if row.key not in seen])
+        found.sort(key=itemgetter(0), reverse=order.descending)
+        return [row for _, row in found[ask.offset : end]]
+
+    async def _rows_as_saved(
+        self, every: PageRequest, order: Order, after: Position | None, most: int | None
+    ) -> Sequence[PageRow]:
+        """The first rows as they were saved: as those come, last of all, that have no score."""
+        if most is None:
+            return await self._rows(every)
+        begin = after if after is not None and after.value is None else None
+        is_rising = not order.descending
+        return await self._rows(
+            msgspec.structs.replace(every, after=begin, limit=most, oldest_first=is_rising)
+        )
 
     async def _read(self, ask: PageRequest) -> Sequence[PageRow]:
         """The rows whose traces match, told by reading those that the backend cannot leave out."""
