@@ -4,7 +4,8 @@ statistics ask for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from math import nan
 from typing import NamedTuple, TypeAlias
 
@@ -21,6 +22,9 @@ _SMALL = 2**31
 Call: TypeAlias = tuple[bool, float, int, int, float]
 """Whether it failed, milliseconds, tokens sent and written, US dollars (no number: unknown)."""
 
+NamedCalls: TypeAlias = list[tuple[str, Call]]
+"""Calls, each with the name of what was called."""
+
 
 class StoredCalls(NamedTuple):
     """What statistics and facets ask of the steps of a run.
@@ -31,8 +35,8 @@ class StoredCalls(NamedTuple):
         facts: What filters ask of them.
     """
 
-    models: list[tuple[str, Call]]
-    tools: list[tuple[str, Call]]
+    models: NamedCalls
+    tools: NamedCalls
     facts: TraceFacts
 
 
@@ -61,24 +65,43 @@ _decoder = msgspec.json.Decoder(_Run)
 
 
 def stored_calls(data: bytes) -> StoredCalls | None:
-    """The calls of a run; None if it cannot be read."""
-    try:
-        run = _decoder.decode(data)
-    except (msgspec.MsgspecError, RecursionError):
-        return _of_unusual(data)
+    """The calls of a run, and facts of it; None if it cannot be read."""
+    run = _read(data)
+    if run is None:
+        return None
+    if isinstance(run, AgentTrace):
+        return StoredCalls(*_calls_of(run.steps), facts_of(run))
     steps = run.steps
     failed = [step for step in steps if has_failed(step)]
-    return StoredCalls(
-        [(step.model, _call(step)) for step in steps if step.model is not None],
-        [
-            (step.tool_name, _call(step))
-            for step in steps
-            if step.tool_name is not None and is_call_of_tool(step.type)
-        ],
-        TraceFacts(
-            run.parent_run_id, bool(failed), *_names(steps), *(_names(failed) if failed else ())
-        ),
-    )
+    names = *_names(steps), *(_names(failed) if failed else ())
+    return StoredCalls(*_calls_of(steps), TraceFacts(run.parent_run_id, bool(failed), *names))
+
+
+def calls_alone(data: bytes) -> tuple[NamedCalls, NamedCalls] | None:
+    """The calls of the models and of the tools of a run; None if it cannot be read."""
+    run = _read(data)
+    return None if run is None else _calls_of(run.steps)
+
+
+def _read(data: bytes) -> _Run | AgentTrace | None:
+    with suppress(msgspec.MsgspecError, RecursionError):
+        return _decoder.decode(data)
+    try:
+        trace: AgentTrace = decode(data)
+    except ValueError:
+        return None
+    return trace
+
+
+def _calls_of(steps: Sequence[_Step | TraceStep]) -> tuple[NamedCalls, NamedCalls]:
+    models: NamedCalls = []
+    tools: NamedCalls = []
+    for step in steps:
+        if step.model is not None:
+            models.append((str(step.model), _call(step)))
+        if step.tool_name is not None and is_call_of_tool(step.type):
+            tools.append((str(step.tool_name), _call(step)))
+    return models, tools
 
 
 def _names(steps: list[_Step]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
@@ -98,22 +121,6 @@ def _model_names(steps: list[_Step]) -> Iterator[str]:
             for name in (step.request_model, step.response_model):
                 if name is not None:
                     yield name
-
-
-def _of_unusual(data: bytes) -> StoredCalls | None:
-    try:
-        trace: AgentTrace = decode(data)
-    except ValueError:
-        return None
-    return StoredCalls(
-        [(str(step.model), _call(step)) for step in trace.steps if step.model is not None],
-        [
-            (str(step.tool_name), _call(step))
-            for step in trace.steps
-            if step.tool_name is not None and is_call_of_tool(step.type)
-        ],
-        facts_of(trace),
-    )
 
 
 def _call(step: _Step | TraceStep) -> Call:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from math import nan
 from typing import Any, TypeAlias
@@ -13,7 +14,7 @@ from ...model.details import cost_of
 from ...model.group_sums import CallColumns, RunColumns
 from ...model.rollups import CallRollup, Rollup
 from ...model.statistics import Collector, RunSums
-from ...model.stored_calls import Call, stored_calls
+from ...model.stored_calls import Call, calls_alone
 from ..queries.rollup_sums import NamedColumns, sums_of_runs
 from ..sql.row import Row
 
@@ -71,14 +72,14 @@ def calls_of(packed: bytes | None, trace: bytes | None) -> KeptCalls | None:
 
 
 def _kept(trace: bytes, *, has_cost: bool) -> KeptCalls | None:
-    calls = stored_calls(trace)
-    return None if calls is None else KeptCalls(has_cost, _named(calls.models), _named(calls.tools))
+    calls = calls_alone(trace)
+    return None if calls is None else KeptCalls(has_cost, *map(_named, calls))
 
 
 def _named(calls: Iterable[tuple[str, Call]]) -> list[tuple[str, list[Call]]]:
-    found: dict[str, list[Call]] = {}
+    found: defaultdict[str, list[Call]] = defaultdict(list)
     for name, call in calls:
-        found.setdefault(name, []).append(call)
+        found[name].append(call)
     return list(found.items())
 
 
