@@ -168,10 +168,23 @@ def gemini() -> list:
     return found
 
 
+def vercel() -> list:
+    call = {"type": "tool-call", "toolCallId": "c1", "toolName": "refund", "input": {"order": 7}}
+    result = {"type": "tool-result", "toolCallId": "c1", "toolName": "refund",
+              "output": {"type": "text", "value": "done"}}  # fmt: skip
+    return [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "Refund order 7."}]},
+        {"role": "assistant", "content": [call]},
+        {"role": "tool", "content": [result]},
+        {"role": "assistant", "content": [{"type": "text", "text": "Refunded."}]},
+    ]
+
+
 every_framework = pytest.mark.parametrize(
     "talk",
     [openai_chat, openai_responses, anthropic, genai_attributes, openinference, langchain,
-     langchain_dicts, livekit, gemini],
+     langchain_dicts, livekit, gemini, vercel],
     ids=lambda make: make.__name__,
 )  # fmt: skip
 
@@ -241,6 +254,8 @@ PIXEL = "data:image/png;base64,AAAA"
         {"inline_data": {"mime_type": "image/png", "data": "AAAA"}},
         {"type": "blob", "modality": "image", "mime_type": "image/png", "content": "AAAA"},
         {"message_content.type": "image", "message_content.image.image.url": PIXEL},
+        {"type": "image", "image": "AAAA", "mediaType": "image/png"},
+        {"image": {"format": "png", "source": {"bytes": "AAAA"}}},
     ],
 )
 def test_images_in_every_form(block):
@@ -254,6 +269,27 @@ def test_an_image_elsewhere_is_an_address():
     block = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
     (message,) = messages_from([{"role": "user", "content": [block]}])
     assert message.parts == [UriPart(uri="https://example.com/a.png", modality="image")]
+
+
+def test_amazon_bedrocks_blocks():
+    why = {"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "x"}}}
+    call = {"toolUse": {"toolUseId": "c1", "name": "refund", "input": {"order": 7}}}
+    result = {"toolResult": {"toolUseId": "c1", "status": "error", "content": [{"text": "no"}]}}
+    document = {"document": {"format": "pdf", "name": "a", "source": {"bytes": "AAAA"}}}
+    (message,) = messages_from([{"role": "user", "content": [why, call, result, document]}])
+    assert message.parts == [
+        ReasoningPart(content="Hm.", extra={"signature": "x"}),
+        CALL,
+        ToolResultPart(response=[{"text": "no"}], id="c1", is_error=True),
+        BlobPart(content="AAAA", modality="file", mime_type="pdf", name="a"),
+    ]
+
+
+def test_a_result_of_vercels_sdk_says_whether_it_failed():
+    block = {"type": "tool-result", "toolCallId": "c1", "toolName": "refund",
+             "output": {"type": "error-text", "value": "no"}}  # fmt: skip
+    (message,) = messages_from([{"role": "tool", "content": [block]}])
+    assert message.parts == [ToolResultPart(response="no", id="c1", name="refund", is_error=True)]
 
 
 def test_reasoning_of_gemini_and_of_chat():

@@ -110,7 +110,7 @@ def tool_call_of(call: Block) -> ToolCallPart | None:
 
 
 # A call's own first: OpenAI's responses have an `id` of the item too.
-_IDS = ("call_id", "tool_call_id", "tool_use_id", "toolCallId", "id")
+_IDS = ("call_id", "tool_call_id", "tool_use_id", "toolCallId", "toolUseId", "id")
 _ARGUMENTS = ("arguments", "args", "input")
 _CALL_KEYS = frozenset(
     {
@@ -165,12 +165,15 @@ def _left(block: Block, *known: str) -> dict[str, Json] | None:
 
 def _tool_result(block: Block) -> Part | None:
     response = next((block[name] for name in _RESPONSES if name in block), None)
-    status = block.get("status")
+    failed = block.get("is_error") is True or block.get("isError") is True
+    if isinstance(response, Mapping) and response.keys() == {"type", "value"}:  # Vercel's AI SDK
+        failed |= str(response["type"]).startswith("error")
+        response = response["value"]
     return ToolResultPart(
         response=response,
         id=_text(block, *_IDS),
         name=_text(block, "name", "tool_name", "toolName"),
-        is_error=block.get("is_error") is True or block.get("isError") is True or status == "error",
+        is_error=failed or block.get("status") == "error",
     )
 
 
@@ -193,7 +196,12 @@ def _image(block: Block) -> Part | None:
     image = block.get("image_url") or block.get("image") or block.get("source") or block
     if isinstance(image, Mapping) and isinstance(image.get("image"), Mapping):
         image = image["image"]
+    if isinstance(image, str) and _BASE64_TEXT.fullmatch(image):  # Vercel's AI SDK
+        image = {**block, "data": image}
     return medium_of(image, "image")
+
+
+_BASE64_TEXT = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
 _BASE64 = ("base64_image", "base64_data")  # Haystack
@@ -205,7 +213,11 @@ def medium_of(value: object, modality: Modality) -> Part | None:
         return media(value, modality)
     if not isinstance(value, Mapping):
         return None
-    mime_type = _text(value, "media_type", "mime_type", "mimeType", "format")
+    if isinstance(inner := value.get("source"), Mapping):  # Amazon Bedrock
+        value = {**value, **inner}
+    mime_type = _text(value, "media_type", "mime_type", "mimeType", "mediaType", "format")
+    if mime_type is not None and "/" not in mime_type and modality != "file":
+        mime_type = f"{modality}/{mime_type}"  # a format: OpenAI's sounds, Bedrock's pictures
     name = _text(value, "filename", "file_name", "name", "title", "displayName")
     if (address := _text(value, "url", "uri", "file_uri", "fileUri")) is not None:
         return media(address, modality, mime_type)
@@ -298,7 +310,7 @@ _BY_TYPE: dict[str, Reader] = {
     **dict.fromkeys(
         (
             "tool_result", "tool_call_response", "function_call_output", "tool-return",
-            "custom_tool_call_output", "mcp_tool_result",
+            "custom_tool_call_output", "mcp_tool_result", "tool-result",
         ),
         _tool_result,
     ),
@@ -325,7 +337,14 @@ _CALL = _named("function_call", "functionCall", "toolUse", "tool_call")
 _RESULT = _named("function_response", "functionResponse", "toolResult")
 _HAYSTACK_RESULT = _named("tool_call_result")
 _HAYSTACK_THOUGHT = _named("reasoning")
-_HAYSTACK_MEDIUM = _named("image", "file")
+_BEDROCK_THOUGHT = _named("reasoningContent")
+_SAYS_WHY = _named("reasoningText")
+_MEDIUM: dict[str, Modality] = {
+    "image": "image",
+    "video": "video",
+    "file": "file",
+    "document": "file",
+}
 _INLINE = _named("inline_data", "inlineData", "file_data", "fileData")
 
 
@@ -357,9 +376,19 @@ def _haystack_thought(block: Block) -> Part | None:
     return None if told is None else reasoning_of({**told, "text": told.get("reasoning_text")})
 
 
-def _haystack_medium(block: Block) -> Part | None:
-    told = _HAYSTACK_MEDIUM(block)
-    return None if told is None else medium_of(told, "image" if "image" in block else "file")
+def _bedrock_thought(block: Block) -> Part | None:
+    told = _BEDROCK_THOUGHT(block)
+    if told is None:
+        return None
+    return reasoning_of(told["reasoningText"] if _SAYS_WHY(told) is not None else told)
+
+
+def _named_medium(block: Block) -> Part | None:
+    """A picture, a video or a file by its name, as Haystack and Amazon Bedrock have it."""
+    for name, modality in _MEDIUM.items():
+        if isinstance(told := block.get(name), Mapping):
+            return medium_of(told, modality)
+    return None
 
 
 def _gemini_data(block: Block) -> Part | None:
@@ -371,5 +400,5 @@ def _gemini_data(block: Block) -> Part | None:
 
 _BY_KEY: tuple[Reader, ...] = (
     _gemini_call, _gemini_result, _gemini_data, _code, _code_result,
-    _haystack_result, _haystack_thought, _haystack_medium, _said,
+    _haystack_result, _haystack_thought, _bedrock_thought, _named_medium, _said,
 )  # fmt: skip
