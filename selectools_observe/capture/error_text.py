@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-CANCELLATIONS = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
-"""What makes code stop that has not failed."""
+_CANCELLATIONS = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
+
+
+def is_cancellation(error: object) -> bool:
+    """Whether it makes code stop that has not failed."""
+    return issubclass(type(error), _CANCELLATIONS)  # isinstance() would look at the error too
 
 
 def error_text(error: BaseException) -> str:

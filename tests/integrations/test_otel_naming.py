@@ -331,12 +331,13 @@ class TestWhose:
 
 
 class TestRoots:
-    def test_a_parent_of_zeros_is_none(self):
+    @pytest.mark.parametrize("parent", ["0" * 16, ident("m"), ident("m").upper()])
+    def test_a_parent_of_zeros_is_none_and_none_is_its_own(self, parent):
         record = span("m", 0, 1, MODEL, None)
         sent = {
             "traceId": TRACE,
             "spanId": ident("m"),
-            "parentSpanId": "0" * 16,
+            "parentSpanId": parent,
             "name": "m",
             "attributes": [
                 {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
@@ -344,9 +345,11 @@ class TestRoots:
         }
         (run,) = runs_of_otlp({"resourceSpans": [{"scopeSpans": [{"spans": [sent]}]}]})
         assert "unfinished" not in run.metadata
-        record.parent_span_id = "0" * 16
+        assert "parent_span_id" not in run.steps[0].extra["otel"]
+        record.parent_span_id = parent
         (run,) = runs_of_otlp(protobuf_of_spans([record]))
         assert "unfinished" not in run.metadata
+        assert "parent_span_id" not in run.steps[0].extra["otel"]
 
 
 class TestMoreForms:

@@ -64,9 +64,9 @@ def _never_silent(hook: Hook) -> Hook:
 
 def _run_id_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> UUID | None:
     for value in (*args, *kwargs.values()):
-        found = value.get("run_id") if isinstance(value, dict) else value
-        if isinstance(found, UUID):
-            return found
+        found = value.get("run_id") if type(value) is dict else value
+        if issubclass(type(found), UUID):  # isinstance() would look at what users raise and return
+            return cast("UUID", found)
     return None
 
 

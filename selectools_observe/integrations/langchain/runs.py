@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
-from ...capture.error_text import CANCELLATIONS, error_text
+from ...capture.error_text import error_text, is_cancellation
 from ...model.trace import AgentTrace, StepType, TraceStep
 from .values import goes_to, interrupts
 
@@ -296,7 +296,7 @@ def _end(run: Run, error: BaseException | None) -> None:
 
 def _fail(run: Run, error: BaseException) -> None:
     paused = interrupts(error)
-    if isinstance(error, CANCELLATIONS):
+    if is_cancellation(error):
         run.keep(unfinished=True)
     elif paused is not None:
         # What pauses a node inside pauses the nodes around it too: that is one interrupt.
@@ -330,7 +330,7 @@ def route(run: Run, places: list[str]) -> None:
 def _tell_error(root: Root, error: BaseException) -> None:
     """Have the trace say why its root run failed, if no step of it does."""
     steps = root.trace.steps
-    if isinstance(error, CANCELLATIONS):
+    if is_cancellation(error):
         summary = f"The run was ended by {type(error).__name__}"
         steps.append(TraceStep(StepType.CANCELLED, summary=summary))
     elif goes_to(error) is not None:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ...capture.error_text import CANCELLATIONS, error_text
+from ...capture.error_text import error_text, is_cancellation
 from ...capture.foreign_values import plain_attribute
 from ...capture.saver import OnError, SafeSaver
 from ...errors import TraceNotFoundError
@@ -270,7 +270,7 @@ def _cancellation() -> int:
     The SDK tells nobody of it, but ends its spans on the way out.
     """
     error = sys.exc_info()[1]
-    return id(error) if isinstance(error, CANCELLATIONS) else 0
+    return id(error) if is_cancellation(error) else 0
 
 
 def _said(trace: Any) -> dict[str, Any]:
