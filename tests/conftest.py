@@ -43,7 +43,13 @@ CREATE INDEX idx_traces_created ON traces(created_at DESC);
 # What a run leaves out that says neither what to run nor which marks: it takes minutes.
 DEFAULT = "not faults and not browser and not engines and not slow and not frameworks"
 # The fixtures of servers that are no part of a developer's machine.
-ENGINES = {"clickhouse_server", "other_postgres_server", "postgres_server", "redis_socket"}
+ENGINES = {
+    "chdb_python",
+    "clickhouse_server",
+    "other_postgres_server",
+    "postgres_server",
+    "redis_socket",
+}
 # Bytes that their files may take, several times over.
 MEMORY = 4 << 30
 

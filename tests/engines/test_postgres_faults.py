@@ -147,6 +147,7 @@ def check_all_there(url: str, writers) -> None:
 _SYNCHRONOUS = "ALTER SYSTEM SET synchronous_standby_names = '{}'"
 
 
+@pytest.mark.engines  # of their own
 class TestKilledServers:
     def test_nothing_acknowledged_is_lost_when_the_server_is_killed(self):
         with PostgresServer(_binaries()) as server:

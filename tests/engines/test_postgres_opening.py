@@ -114,6 +114,7 @@ def test_tables_of_the_version_before_are_brought_up_to_date(postgres_url):
         assert store.annotate(runs[0].run_id, "quality", score=1.0)
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize("name", ["postgres_url", "other_postgres_url"])
 def test_traces_are_compressed_by_the_best_that_the_server_has(request, name):
     url = request.getfixturevalue(name)

@@ -7,6 +7,8 @@ import pytest
 from selectools_observe import Retention
 from selectools_observe.testing.samples import make_trace
 
+pytestmark = pytest.mark.engines
+
 
 @pytest.fixture(params=["postgres", "clickhouse"])
 def open_store(request):
