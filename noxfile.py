@@ -92,6 +92,7 @@ def frameworks(session: nox.Session) -> None:
     folder = Path(session.create_tmp()) / "frameworks"
     folder.mkdir(exist_ok=True)
     session.run("python", "tests/frameworks/environments.py", str(folder))
+    session.run("python", "tests/frameworks/resolution.py")
     session.env["SELECTOOLS_OBSERVE_FRAMEWORKS"] = str(folder)
     if "--write" in session.posargs:
         session.env["SELECTOOLS_OBSERVE_FRAMEWORKS_WRITE"] = "1"
