@@ -40,6 +40,7 @@ def frozen(request):
     is_frozen = request.param == "the tests are"
     (gc.freeze if is_frozen else gc.unfreeze)()
     yield is_frozen
+    gc.collect()
     gc.freeze()
 
 
