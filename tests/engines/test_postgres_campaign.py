@@ -29,7 +29,7 @@ CLIENT_KILLS, BACKEND_KILLS, SERVER_KILLS, FAILOVERS = (
     (700, 250, 50, 20) if IS_LONG else (12, 4, 2, 2)
 )
 SETTINGS = "fsync = on\nfull_page_writes = on\n"
-TOGETHER = 8  # runs of one `save_many`
+TOGETHER = (1, 1, 1, 8, 64)  # runs of one `save_many`: statements, or a COPY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if IS_LONG else 600)]
 
@@ -44,7 +44,7 @@ def save_for_ever(url: str, name: str, tell: Callable[[str], None]) -> None:
     number = 0
     with PostgresTraceStore(url) as store:
         while True:
-            many = 1 if chance.random() < 0.7 else TOGETHER
+            many = chance.choice(TOGETHER)
             ids = [f"{name}-{number + n}" for n in range(many)]
             number += many
             with contextlib.suppress(StorageError):  # refused: not acknowledged
