@@ -113,15 +113,29 @@ class Pruning:
         await self._too_old(slack)
         await self._too_many(slack)
         await self._too_large(slack)
+        after = None if is_step else await self._size_after()
+        if self._grew_over(after):  # an index was written meanwhile
+            await self._too_large(0.0)
+            after = await self._size_after()
+        elif is_step:
+            await self._give_back()
         deleted = len(self._found) if self._dry_run else self._deleted
-        if deleted and not self._dry_run:
-            await self._store.give_back(all_of_it=not is_step)
-        after = None if is_step else await self._store.size()
-        if self._dry_run and after is not None:
-            after = max(0, after - self._bytes)
         return PruneReport(
             self._where, deleted, len(self._spared), before, after, self._dry_run, tuple(self._ids)
         )
+
+    async def _size_after(self) -> int | None:
+        await self._give_back()
+        after = await self._store.size()
+        return max(0, after - self._bytes) if self._dry_run and after is not None else after
+
+    async def _give_back(self) -> None:
+        if self._deleted and not self._dry_run:
+            await self._store.give_back(all_of_it=self._most is None)
+
+    def _grew_over(self, size: int | None) -> bool:
+        keep = self._rule.keep_bytes
+        return not self._dry_run and size is not None and keep is not None and size > keep
 
     async def _too_old(self, slack: float) -> None:
         cutoff = self._rule.cutoff(timestamps.now())

@@ -141,8 +141,11 @@ class AiosqliteWorker(Generic[HeldT]):
         self._no_fork = threading.Lock()
 
     def __del__(self) -> None:
-        # The store warns of what was left open; here the thread only has to end.
-        self.abandon()
+        # The store warns of what was left open; here the thread only has to end. Of garbage either
+        # may be asked first: the store must still see what was open.
+        self._is_closed = True
+        if self._thread is not None:
+            self._thread.end()
 
 
 class _LostError(Exception):

@@ -144,6 +144,23 @@ class TestProgramsThatNeverClose:
         assert "Traceback" not in done.stderr
         assert stored(store_kind, file_of(store_kind, tmp_path)) == {"a"}
 
+    def test_one_that_is_collected_with_what_it_holds(self, tmp_path):
+        program = """
+            import asyncio, gc, sys, weakref
+            import selectools_observe as so
+            async def main():
+                store = so.AsyncSQLiteTraceStore(sys.argv[1])
+                await store.save(so.AgentTrace(run_id="a"))
+                left, store = weakref.ref(store), None
+                while left() is not None:  # a thread may hold it for a moment
+                    gc.collect()
+                    await asyncio.sleep(0.001)
+            asyncio.run(main())
+        """
+        done = run_program(program, tmp_path / "traces.db")
+        assert f"AsyncSQLiteTraceStore({str(tmp_path / 'traces.db')!r}) was not" in done.stderr
+        assert "Traceback" not in done.stderr
+
     @pytest.mark.parametrize(
         ("store_kind", "ending"),
         pairs(ON_DISK, ["sys.exit(3)", "raise SystemExit(3)", "os._exit(3)"]),
