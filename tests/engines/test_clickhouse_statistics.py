@@ -142,3 +142,14 @@ def test_what_calls_add_up_to_is_told_by_the_columns(store, traces, monkeypatch)
     found = store.statistics(few, by=("day", "model", "tool", "user"))
     same_but_for_errors(found, statistics.result())
     assert store.facets(few) == facets.result(100)
+
+
+@pytest.mark.parametrize("cost", [float("nan"), float("inf")])
+def test_a_cost_that_is_no_number_is_not_known(clickhouse_server, cost):
+    """It is stored as nothing, as in every store."""
+    steps = [TraceStep("llm_call", model="m", cost_usd=each) for each in (0.5, cost, None)]
+    with ClickHouseTraceStore(f"{clickhouse_server.url}/no_number?durability=normal") as store:
+        store.save(AgentTrace(steps))
+        (models,) = store.statistics(by=("model",)).models
+        assert (models.calls, models.cost_usd.count, models.cost_usd.total) == (3, 1, 0.5)
+    clickhouse_server.ask("DROP DATABASE no_number")

@@ -163,8 +163,16 @@ def _counts(values: Sequence[Any]) -> Sequence[int]:
 
 
 def _costs(values: Sequence[Any]) -> bytes:
-    known = _numbers([value for value in values if value is not None])
+    told = [value for value in values if value is not None]
+    known = _numbers(told)
+    if known is not told:  # what is not finite is stored as nothing
+        values = [None if _is_lost(value) else value for value in values]
+        known = _numbers([value for value in values if value is not None])
     if len(known) == len(values):
         return b"".join(map(row_binary.nullable_float, known))
     costs = iter(map(row_binary.nullable_float, known))
     return b"".join([_NULL if value is None else next(costs) for value in values])
+
+
+def _is_lost(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
