@@ -75,7 +75,6 @@ _CLAUDE = {
         _ONE_CALL,
     ),
     "agent": "OpenInference: named after the SDK's function",
-    "time of the run": "the start of Claude Code is part of it",
     "tools": "Claude Code puts the server's name before them: mcp__shop__refund",
 }  # fmt: skip
 REASONS: dict[tuple[str, str], str] = {
