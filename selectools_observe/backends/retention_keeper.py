@@ -112,9 +112,9 @@ class Pruning:
             await self._delete_of(self._looked_at)
         await self._too_old(slack)
         await self._too_many(slack)
-        await self._too_large(slack)
+        is_within = await self._too_large(slack)
         after = None if is_step else await self._size_after()
-        if self._grew_over(after):  # an index was written meanwhile
+        if is_within and self._grew_over(after):  # an index was written meanwhile
             await self._too_large(0.0)
             after = await self._size_after()
         elif is_step:
@@ -168,28 +168,30 @@ class Pruning:
 
         await self._delete_of(self._looked_at, first)
 
-    async def _too_large(self, slack: float) -> None:
+    async def _too_large(self, slack: float) -> bool:
+        """Delete until the bytes are few enough; whether they are."""
         keep = self._rule.keep_bytes
         if keep is None:
-            return
+            return True
         for _ in range(_MOST_ROUNDS):
             size = self.size = await self._store.size()
             if size is None:
                 problem = "keep_bytes: this store cannot tell its size"
                 raise StorageError(self._where, problem, "Use keep_runs or older_than")
             if size - self._bytes_gone() <= keep * (1 + slack):
-                return
+                return True
             slack_taken = int(keep * slack)
             excess = size - self._bytes_gone() - keep + slack_taken
             runs = await self._store.count_of(_EVERYTHING)
             self.bytes_a_run = size // max(1, runs)
             if await self._took_oldest(1 + excess * runs // max(1, size)):
-                return
+                return False
             before = len(self._found)
             await self._delete_of(self._looked_at, until_bytes=excess)
             if self._dry_run or len(self._found) == before or self._is_enough:
-                return
+                return False
             slack = 0.0
+        return False
 
     async def _took_oldest(self, number: int) -> bool:
         """In a step, delete so many of the oldest without a look, if nothing is to be spared."""

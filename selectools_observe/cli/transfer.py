@@ -8,6 +8,7 @@ from typing import Protocol
 from ..errors import CorruptTraceError
 from ..interchange.exports import Saved, in_batches
 from ..interchange.form import SavedRun
+from ..interchange.store_copy import SAVED_AT_ONCE, STEPS_SAVED_AT_ONCE, save_runs
 from ..model.filters import TraceFilter
 from ..model.text import counted
 from ..protocols import QueryableTraceStore
@@ -15,8 +16,6 @@ from .command_session import Session
 from .exit_codes import NOTHING, OK
 from .terminal import Progress
 
-_RUNS_AT_ONCE = 500
-_STEPS_AT_ONCE = 20_000
 _MOST_WARNINGS = 20
 
 
@@ -38,7 +37,7 @@ class RunSaver:
 
     def save_all(self, runs: Iterable[SavedRun]) -> None:
         """Save runs and their annotations, a batch at a time."""
-        for some in in_batches(runs, _RUNS_AT_ONCE, _STEPS_AT_ONCE, _steps_of):
+        for some in in_batches(runs, SAVED_AT_ONCE, STEPS_SAVED_AT_ONCE, _steps_of):
             self._save(some)
 
     def _save(self, runs: list[SavedRun]) -> None:
@@ -49,11 +48,7 @@ class RunSaver:
             runs = [run for run in runs if run.trace.run_id not in there]
         if not runs:
             return
-        moments = [run.created_at for run in runs]
-        self.saved += len(self._store.save_many([run.trace for run in runs], created_at=moments))
-        said = [one for run in runs for one in run.annotations]
-        if said:
-            self._store.annotate_many(said)
+        self.saved += save_runs(self._store, runs)
 
 
 def _steps_of(run: SavedRun) -> int:

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import islice
 from typing import IO, NamedTuple, TypeVar
 
 from ..errors import CorruptTraceError
@@ -60,7 +59,6 @@ def saved_runs(
     store: QueryableTraceStore,
     filters: TraceFilter | None = None,
     skipped: Callable[[CorruptTraceError], None] = log.warning,
-    wanted: Callable[[Sequence[TraceSummary]], Sequence[TraceSummary]] | None = None,
 ) -> Iterator[Saved]:
     """All runs that match, oldest first; what cannot be read is told, or logged.
 
@@ -68,19 +66,8 @@ def saved_runs(
         store: Where they are.
         filters: Which runs; all if None.
         skipped: Told of each run that cannot be read.
-        wanted: Chooses among summaries; all if None.
     """
     summaries = store.iter_summaries(filters, oldest_first=True)
-    while some := list(islice(summaries, _SUMMARIES_AT_ONCE)):
-        chosen = iter(some if wanted is None else wanted(some))
-        yield from _runs_of(store, chosen, skipped)
-
-
-def _runs_of(
-    store: QueryableTraceStore,
-    summaries: Iterator[TraceSummary],
-    skipped: Callable[[CorruptTraceError], None],
-) -> Iterator[Saved]:
     for some in in_batches(summaries, _SUMMARIES_AT_ONCE, _STEPS_AT_ONCE, _steps_of):
         ids = [summary.run_id for summary in some]
         try:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 from ..errors import CorruptTraceError
 from ..model.annotations import Annotation
@@ -21,15 +22,43 @@ from ..stores.blocking import BlockingStore
 from .exports import in_batches
 
 _READ_AT_ONCE, _STEPS_READ_AT_ONCE = 256, 2_000
-_SAVED_AT_ONCE, _STEPS_SAVED_AT_ONCE = 500, 20_000
+SAVED_AT_ONCE, STEPS_SAVED_AT_ONCE = 500, 20_000
+
+
+class SavedElsewhere(Protocol):
+    """A run, when it was saved, and its annotations."""
+
+    @property
+    def trace(self) -> object: ...
+    @property
+    def created_at(self) -> datetime | None: ...
+    @property
+    def annotations(self) -> Sequence[Annotation]: ...
+
+
+def save_runs(store: QueryableTraceStore, runs: Sequence[SavedElsewhere]) -> int:
+    """Save runs in one batch, as of when they were saved, and their annotations; how many."""
+    moments = [run.created_at for run in runs]
+    # Our own stores take encoded ones too.
+    traces = cast("list[AgentTrace]", [run.trace for run in runs])
+    saved = store.save_many(traces, created_at=moments)
+    said = [one for run in runs for one in run.annotations]
+    if said:
+        store.annotate_many(said)
+    return len(saved)
 
 
 class _StoredRun(NamedTuple):
     """A run as it is stored."""
 
     summary: TraceSummary
-    trace: EncodedTrace
+    trace: EncodedTrace | AgentTrace
     annotations: Sequence[Annotation]
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was saved."""
+        return self.summary.created_at
 
 
 class Difference(NamedTuple):
@@ -77,6 +106,7 @@ class StoreCopy:
     ) -> None:
         self._source, self._target, self._filters = source, target, filters
         self._skipped, self._skip_existing = skipped, skip_existing
+        self._takes_json = isinstance(target, BlockingStore)
         self.saved = 0
         self.left_alone = 0
         self.annotated = 0
@@ -89,21 +119,9 @@ class StoreCopy:
         """
         runs = self._missing(looked_at)
         for some in in_batches(
-            runs, _SAVED_AT_ONCE, _STEPS_SAVED_AT_ONCE, lambda run: run.trace.steps
+            runs, SAVED_AT_ONCE, STEPS_SAVED_AT_ONCE, lambda run: run.summary.steps
         ):
-            self._save(some)
-
-    def _save(self, runs: Sequence[_StoredRun]) -> None:
-        moments = [run.summary.created_at for run in runs]
-        if isinstance(self._target, BlockingStore):
-            saved = self._target.save_many([run.trace for run in runs], created_at=moments)
-        else:
-            traces = [decode(run.trace.trace) for run in runs]
-            saved = self._target.save_many(traces, created_at=moments)
-        self.saved += len(saved)
-        said = [one for run in runs for one in run.annotations]
-        if said:
-            self._target.annotate_many(said)
+            self.saved += save_runs(self._target, some)
 
     def _missing(self, looked_at: Callable[[int], None]) -> Iterator[_StoredRun]:
         wanted = None if self._target.count(TraceFilter(limit=1)) == 0 else self._wanted
@@ -113,7 +131,8 @@ class StoreCopy:
             for run_id, summary in stored.summaries.items():
                 trace = self._encoded(run_id, stored.json.get(run_id))
                 if trace is not None:
-                    yield _StoredRun(summary, trace, stored.annotations.get(run_id, ()))
+                    given = trace if self._takes_json else decode(trace.trace)
+                    yield _StoredRun(summary, given, stored.annotations.get(run_id, ()))
                     done += 1
                     looked_at(done + self.left_alone)
         looked_at(done + self.left_alone)

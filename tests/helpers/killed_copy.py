@@ -8,19 +8,19 @@ import sys
 _PROGRAM = """
 import os, signal, sys
 from selectools_observe.cli import main
-from selectools_observe.interchange.store_copy import StoreCopy
+from selectools_observe.interchange import store_copy
 
-save, batches = StoreCopy._save, []
+save, batches = store_copy.save_runs, []
 
-def save_and_die(copy, runs):
+def save_and_die(target, runs):
     batches.append(runs)
     if len(batches) < 3:
-        return save(copy, runs)
-    moments = [run.summary.created_at for run in runs]
-    copy._target.save_many([run.trace for run in runs], created_at=moments)
+        return save(target, runs)
+    moments = [run.created_at for run in runs]
+    target.save_many([run.trace for run in runs], created_at=moments)
     os.kill(os.getpid(), signal.SIGKILL)
 
-StoreCopy._save = save_and_die
+store_copy.save_runs = save_and_die
 sys.argv[0] = "selectools-observe"
 main()
 """

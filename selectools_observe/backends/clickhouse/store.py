@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC
 
@@ -21,6 +21,7 @@ from ...model.rollups import Rollup
 from ...model.statistics import Collector
 from ...runtime.interface import Runtime
 from ..queries.paging import PageRequest, PageRow
+from ..queries.row_queries import unordered
 from ..sql.ranges import is_exact
 from ..sql.row import Row
 from ..sql.server_base import LARGEST, ServerStore, SummaryRow
@@ -124,16 +125,13 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         order = order_of(ask.filters)
         if order is None:
             return await self._page_as_saved(ask)
-        ask = msgspec.structs.replace(ask, filters=replace(ask.filters, order_by=None))
-        found: list[PageRow] = []
-        offset = ask.offset
-        while True:  # once more only if rows were damaged
+        ask = msgspec.structs.replace(ask, filters=unordered(ask.filters))
+
+        def rows_after(offset: int) -> Awaitable[Sequence[Row]]:
             sql = queries.ordered_page(self._database, ask, order, offset)
-            rows = await self._connections.current().scan(sql)
-            found += await self._chosen(ask.filters, [(row[0], row[1], row[2]) for row in rows])
-            if ask.limit is None or len(found) >= ask.limit or len(rows) < ask.limit:
-                return found[: ask.limit]
-            offset += len(rows)
+            return self._connections.current().scan(sql)
+
+        return await self._sorted_page(ask, rows_after)
 
     async def _page_as_saved(self, ask: PageRequest) -> Sequence[PageRow]:
         if 0 < ask.offset < LARGEST and is_exact(ask.filters):

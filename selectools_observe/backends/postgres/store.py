@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from operator import itemgetter
@@ -30,7 +30,6 @@ from ..files.journal_file import RecoveryTarget
 from ..queries.latest_keys import ORDER, has_latest
 from ..queries.paging import PageRequest, PageRow
 from ..queries.rollup_sums import unpack_sums
-from ..queries.row_queries import unordered
 from ..queries.text_scan import MOST_AT_ONCE
 from ..sql.ranges import is_decided_by_index, is_exact
 from ..sql.row import Row
@@ -220,16 +219,12 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
             return await self._page_as_saved(ask)
         if ask.after is not None and ask.after.epoch != self._epoch():
             return await self._ordered(ask, order)  # a cursor of another database
-        found: list[PageRow] = []
-        offset = ask.offset
-        while True:  # once more only if rows were damaged
+
+        def rows_after(offset: int) -> Awaitable[Sequence[Row]]:
             sql, values = queries.ordered(self._traces, ask, order, offset)
-            rows = await self._connections.current().count(sql, values)
-            summaries = [(row[0], row[1], row[2]) for row in rows]
-            found += await self._chosen(unordered(ask.filters), summaries)
-            if ask.limit is None or len(found) >= ask.limit or len(rows) < ask.limit:
-                return found[: ask.limit]
-            offset += len(rows)
+            return self._connections.current().count(sql, values)
+
+        return await self._sorted_page(ask, rows_after)
 
     async def _page_as_saved(self, ask: PageRequest) -> Sequence[PageRow]:
         if 0 < ask.offset < LARGEST and is_exact(ask.filters) and not self._narrowing(ask.filters):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -24,7 +24,7 @@ from ...runtime.interface import Runtime
 from ...runtime.loop_local import LoopLocal
 from ..base import PreparedT, StoreCore
 from ..queries.paging import PageRequest, PageRow
-from ..queries.row_queries import Loaded
+from ..queries.row_queries import Loaded, unordered
 from .ranges import is_exact
 from .row import Row
 from .server_rows import checked_trace, read_summary
@@ -195,6 +195,20 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
             if size is not None and len(found) >= size:
                 break
         return found[ask.offset :]
+
+    async def _sorted_page(
+        self, ask: PageRequest, rows_after: Callable[[int], Awaitable[Sequence[Row]]]
+    ) -> Sequence[PageRow]:
+        """A page in an order that the server puts rows in: those that it gives after an offset."""
+        found: list[PageRow] = []
+        offset = ask.offset
+        while True:  # once more only if rows were damaged
+            rows = await rows_after(offset)
+            summaries = [(row[0], row[1], row[2]) for row in rows]
+            found += await self._chosen(unordered(ask.filters), summaries)
+            if ask.limit is None or len(found) >= ask.limit or len(rows) < ask.limit:
+                return found[: ask.limit]
+            offset += len(rows)
 
     async def _matching(self, ask: PageRequest, size: int | None) -> AsyncIterator[PageRow]:
         """The rows that match, from the page's beginning; the first ``size`` of one moment."""

@@ -66,16 +66,11 @@ def _span(span: Any, resource: dict[str, Any], scope: dict[str, Any], at: str) -
         parent = None  # none at all, as some senders write it
     flags = number_in(span, "flags", at)
     status = _dict(span, "status", at)
-    trace_id = _id(span.get("traceId"), _TRACE_ID, f"{at}.traceId")
-    span_id = _id(span.get("spanId"), _SPAN_ID, f"{at}.spanId")
-    above = _id(parent, _SPAN_ID, f"{at}.parentSpanId") if parent else None
-    if above == span_id:
-        above = None  # none is in itself
     return SpanRecord(
-        trace_id=trace_id,
-        span_id=span_id,
-        parent_span_id=above,
-        remote_parent=above is not None and flags & KNOWS_REMOTE != 0 and flags & IS_REMOTE != 0,
+        trace_id=_id(span.get("traceId"), _TRACE_ID, f"{at}.traceId"),
+        span_id=_id(span.get("spanId"), _SPAN_ID, f"{at}.spanId"),
+        parent_span_id=_id(parent, _SPAN_ID, f"{at}.parentSpanId") if parent else None,
+        remote_parent=bool(parent) and flags & KNOWS_REMOTE != 0 and flags & IS_REMOTE != 0,
         name=str(span.get("name") or ""),
         kind=_named(span.get("kind"), SPAN_KINDS, "SPAN_KIND_"),
         start_ns=number_in(span, "startTimeUnixNano", at),

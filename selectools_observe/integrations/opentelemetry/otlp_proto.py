@@ -86,9 +86,8 @@ def logs_of_protobuf(body: bytes) -> Iterator[LogEvent]:
 
 def _record(span: Span, resource: dict[str, Any], scope: InstrumentationScope) -> SpanRecord:
     known = span.flags & KNOWS_REMOTE != 0
-    above = span.parent_span_id
-    # All zero is none at all, as some senders write it; and none is in itself.
-    parent = above.hex() if any(above) and above != span.span_id else None
+    # All zero is none at all, as some senders write it.
+    parent = span.parent_span_id.hex() if any(span.parent_span_id) else None
     return SpanRecord(
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),

@@ -9,6 +9,7 @@ from .attributes import Attributes, count, parsed_text
 
 _RESPONSES = ("output.value", "gcp.vertex.agent.llm_response")
 _ANSWERED = ("gen_ai.response.model", "llm.response.model_name", "ai.response.model")
+_ASKED_FOR = ("model", "model_name", "model_id", "modelId", "modelName")
 _MODELS = ("model", "model_version", "modelVersion")
 _USAGE = ("usage", "usage_metadata", "usageMetadata")
 # Where responses of OpenAI, Anthropic, Gemini and Genkit count, the first that is there.
@@ -54,11 +55,11 @@ def complete_call(found: dict[str, Any], attributes: Attributes) -> None:
                     found[name] = reported
 
 
-def model_in_request(request: Any) -> str | None:
-    """The model that a call names only in its request, where that was told as its input."""
+def model_named_in(request: object) -> str | None:
+    """The model that a request, or the parameters of one, names."""
     if not isinstance(request, Mapping):
         return None
-    names = (request.get(name) for name in ("model", "modelId", "model_id"))
+    names = (request.get(name) for name in _ASKED_FOR)
     return next((name for name in names if isinstance(name, str) and name), None)
 
 

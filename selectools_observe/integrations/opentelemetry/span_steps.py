@@ -20,7 +20,7 @@ from ...model.trace import STEP_FIELDS, StepType, TraceStep
 from .attributes import Attributes, count, number, parsed_text
 from .message_forms import normalise, take_requests
 from .message_memory import Conversation
-from .raw_responses import complete_call, model_in_request
+from .raw_responses import complete_call, model_named_in
 from .semconv import (
     ASKED_FOR,
     CACHE_WRITE_PARTS,
@@ -286,9 +286,9 @@ def _taken(
             attributes.forms = normalise(found, attributes, conversation)
         if kind is Kind.MODEL:
             attributes.requests = take_requests(found, attributes, conversation)
-            reason = _finish_reason(found.get("output"))
-            if reason is not None:
-                found.setdefault("finish_reason", reason)
+            if "finish_reason" not in found:
+                reason = _finish_reason(found.get("output"))
+                found |= {} if reason is None else {"finish_reason": reason}
     for name in ("input", "output"):
         if isinstance(found.get(name), list):
             found[name] = copied(found[name])
@@ -494,7 +494,7 @@ def _refine_call(found: dict[str, Any], attributes: Attributes) -> None:
     if not found.get("model"):
         if found.pop("model", None) is not None:
             attributes.keep("model")
-        model = _model_in_parameters(reported) or model_in_request(found.get("input"))
+        model = _model_in_parameters(reported) or model_named_in(found.get("input"))
         if model is not None:
             found["model"] = model
     asked = next((reported[n] for n in REQUEST_MODELS if isinstance(reported.get(n), str)), None)
@@ -537,9 +537,8 @@ def _add_cache_writes(found: dict[str, Any], reported: dict[str, Any]) -> None:
 def _model_in_parameters(reported: dict[str, Any]) -> str | None:
     for name in CALL_PARAMETERS:
         given = parsed_text(reported.get(name))
-        for key in ("model", "model_name", "model_id", "modelId", "modelName"):
-            if isinstance(given, dict) and isinstance(given.get(key), str) and given[key]:
-                return str(given[key])
+        if (model := model_named_in(given)) is not None:
+            return model
         written = _PYTHON_MODEL.search(given) if isinstance(given, str) else None
         if written is not None:
             return written[1]

@@ -81,12 +81,7 @@ def begins_a_run(span: SpanRecord) -> bool:
 
 
 def _is_top(span: SpanRecord, spans: dict[str, SpanRecord]) -> bool:
-    # A span that names itself as its parent would otherwise be nowhere.
-    return (
-        begins_a_run(span)
-        or span.parent_span_id not in spans
-        or span.parent_span_id == span.span_id
-    )
+    return begins_a_run(span) or span.parent_span_id not in spans
 
 
 def _in_circles(

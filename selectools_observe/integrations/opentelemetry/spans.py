@@ -78,6 +78,10 @@ class SpanRecord(msgspec.Struct, omit_defaults=True):
     trace_state: str = ""
     partial: bool = False
 
+    def __post_init__(self) -> None:
+        if self.parent_span_id == self.span_id:  # none is in itself
+            self.parent_span_id, self.remote_parent = None, False
+
 
 def joined(one: SpanRecord | None, other: SpanRecord) -> SpanRecord:
     """One record of two of the same span, the other being the later: with the events of both."""

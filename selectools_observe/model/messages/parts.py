@@ -378,9 +378,7 @@ def _haystack_thought(block: Block) -> Part | None:
 
 def _bedrock_thought(block: Block) -> Part | None:
     told = _BEDROCK_THOUGHT(block)
-    if told is None:
-        return None
-    return reasoning_of(told["reasoningText"] if _SAYS_WHY(told) is not None else told)
+    return None if told is None else reasoning_of(_SAYS_WHY(told) or told)
 
 
 def _named_medium(block: Block) -> Part | None:
