@@ -59,6 +59,7 @@ leaves = st.one_of(
         ),
         names,
     ),
+    st.builds(c.RunIs, st.just("run_id"), st.sampled_from(["run-0", "run-*", "run-9"])),
     st.just(c.HasError()),
     st.builds(c.HasField, st.sampled_from(c.FIELDS_TO_HAVE)),
     st.builds(c.IsAnnotated),

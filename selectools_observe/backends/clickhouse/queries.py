@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from ...model import timestamps
 from ...model.amounts import Number
 from ...model.clock import Clock
 from ...model.conditions import (
     Bound,
     Condition,
-    HasError,
-    HasField,
     IsAnnotated,
     LabelIs,
-    Moment,
-    Not,
+    NumberField,
+    Operator,
     ScoreBound,
+    TimeField,
     conjuncts,
 )
 from ...model.filters import TraceFilter, condition_of, needed_text
@@ -29,8 +27,14 @@ from ...model.ordering import Order
 from ...model.pagination import Position
 from ...model.text_query import FOLDABLE_CHARACTERS, HIDING, JSONSieve
 from ..queries.paging import PageRequest
+from ..sql.exact_conditions import SQL, exactly, terms_in_doubt
 from ..sql.ranges import Ranges
-from ..sql.terms import alternatives_of_condition, terms_of_condition, wanted_terms
+from ..sql.terms import (
+    alternatives_of_condition,
+    terms_of_condition,
+    terms_of_leaf,
+    wanted_terms,
+)
 from . import row_binary
 from .rows import packed_key
 
@@ -52,7 +56,29 @@ ORDERED = {
 """What runs are ordered by, as SQL."""
 
 _LARGEST = 2**100  # numbers beyond it are left to Python
-_HAS_ERROR: tuple[Condition, ...] = (HasError(), HasField("error"))
+_MAY_BE_NULL = ("started_at", "wall_ms")
+
+
+class ClickHouseColumns:
+    """What the columns of a row can be asked."""
+
+    has_error: SQL = ("has_error", [])
+
+    @staticmethod
+    def compares(field: NumberField | TimeField, sign: Operator, bound: Number) -> SQL:
+        sql = f"{ORDERED.get(field, field)} {sign} {_literal(bound)}"
+        return (f"ifNull({sql}, 0)" if field in _MAY_BE_NULL else sql), []
+
+    @staticmethod
+    def has_one(terms: list[int]) -> SQL:
+        return f"hasAny(terms, {terms})", []
+
+    @staticmethod
+    def is_run(run_id: str) -> SQL:
+        return f"key IN {literal_keys([packed_key(run_id)])}", []
+
+
+COLUMNS = ClickHouseColumns()
 
 
 def literal_place(place: int) -> str:
@@ -121,17 +147,16 @@ def newest(database: str) -> str:
     return f"SELECT place FROM {database}.traces ORDER BY place DESC LIMIT 1"
 
 
+def told(filters: TraceFilter) -> list[str]:
+    """Conditions that hold of the rows that match a filter of which SQL tells exactly."""
+    asked = None if filters.where is None else exactly(condition_of(filters), COLUMNS)
+    return [*_of_fields(filters, wanted_terms(filters)), *([asked[0]] if asked else [])]
+
+
 def matching(database: str, filters: TraceFilter) -> list[str]:
     """Conditions for what the filter asks for, as far as columns and terms tell."""
-    sql, values = Ranges(filters).of_facets()
-    for value in values:
-        sql = sql.replace("?", repr(value), 1)
-    conditions = [sql]
-    if filters.run_ids is not None:
-        conditions.append(f"key IN {literal_keys(map(packed_key, filters.run_ids))}")
-    terms = list(dict.fromkeys([*wanted_terms(filters), *terms_of_condition(filters)]))
-    if terms:
-        conditions.append(f"hasAll(terms, {terms})")
+    terms = [*wanted_terms(filters), *terms_of_condition(filters)]
+    conditions = _of_fields(filters, list(dict.fromkeys(terms)))
     conditions += [f"hasAny(terms, {some})" for some in alternatives_of_condition(filters)]
     needed = (_needed(database, part) for part in conjuncts(condition_of(filters)))
     conditions += dict.fromkeys(sql for sql in needed if sql)
@@ -140,6 +165,23 @@ def matching(database: str, filters: TraceFilter) -> list[str]:
     if words:
         conditions.append(_may_have(words))
     return conditions
+
+
+def _of_fields(filters: TraceFilter, terms: list[int]) -> list[str]:
+    """Conditions for the filter's ranges and ids, and for these terms."""
+    sql, values = Ranges(filters).of_facets()
+    for value in values:
+        sql = sql.replace("?", repr(value), 1)
+    conditions = [sql]
+    if filters.run_ids is not None:
+        conditions.append(f"key IN {literal_keys(map(packed_key, filters.run_ids))}")
+    return [*conditions, f"hasAll(terms, {terms})"] if terms else conditions
+
+
+def has_one_of(database: str, terms: list[int]) -> str:
+    """SQL that gives a row if a run has one of these terms."""
+    asked, _ = COLUMNS.has_one(terms)
+    return f"SELECT 1 FROM {database}.traces WHERE {asked} LIMIT 1"
 
 
 def _may_have(words: Iterable[str]) -> str:
@@ -156,16 +198,11 @@ def _needed(database: str, condition: Condition) -> str:
     if isinstance(condition, ScoreBound | LabelIs | IsAnnotated):
         return is_annotated(database)
     if isinstance(condition, Bound) and abs(condition.value) < _LARGEST:
-        column = ORDERED.get(condition.field, condition.field)
-        return f"{column} {condition.operator} {_literal(condition.value)}"
-    if isinstance(condition, Moment):
-        moment = timestamps.to_microseconds(condition.value)
-        return f"{ORDERED[condition.field]} {condition.operator} {_literal(moment)}"
-    if condition in _HAS_ERROR:
-        return "has_error"
-    if isinstance(condition, Not) and condition.part in _HAS_ERROR:
-        return "NOT has_error"
-    return ""
+        return COLUMNS.compares(condition.field, condition.operator, condition.value)[0]
+    if terms_of_leaf(condition)[0] or terms_in_doubt(condition):
+        return ""
+    known = exactly(condition, COLUMNS)
+    return "" if known is None else known[0]
 
 
 def _literal(number: Number) -> str:
@@ -219,7 +256,7 @@ def place_before(database: str, request: PageRequest) -> str:
 def ordered_page(database: str, request: PageRequest, order: Order, offset: int) -> str:
     """SQL for the summaries of a page in another order than that of saving, as `SortKey` has it."""
     value = ORDERED[order.field]
-    conditions = matching(database, request.filters)
+    conditions = told(request.filters)
     if request.newest is not None:
         conditions.append(f"place <= {literal_place(request.newest.key)}")
     if request.after is not None:
@@ -245,7 +282,7 @@ def _is_after(last: Position, value: str, *, descending: bool) -> str:
 
 def count(database: str, filters: TraceFilter) -> str:
     """SQL for how many match, up to the filter's limit."""
-    where = " AND ".join(matching(database, filters))
+    where = " AND ".join(told(filters))
     if filters.limit is None:
         return f"SELECT count() FROM {database}.traces WHERE {where}"
     limit = min(filters.limit, 2**62)
@@ -256,7 +293,7 @@ def over_time(database: str, filters: TraceFilter, tally: Tally) -> str:
     """SQL for how many match, and have an error, by the tally's buckets."""
     moment = _MOMENTS[tally.time]
     conditions: Sequence[str] = [
-        *matching(database, filters),
+        *told(filters),
         f"{moment} BETWEEN {tally.since} AND {tally.until}",
     ]
     return (

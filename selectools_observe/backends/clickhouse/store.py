@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from datetime import UTC
 
 import msgspec
@@ -22,7 +21,6 @@ from ...model.statistics import Collector
 from ...runtime.interface import Runtime
 from ..queries.paging import PageRequest, PageRow
 from ..queries.row_queries import unordered
-from ..sql.ranges import is_exact
 from ..sql.row import Row
 from ..sql.server_base import LARGEST, ServerStore, SummaryRow
 from ..sql.zone_offsets import Offset, offsets_of
@@ -46,6 +44,7 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
 
     _key_of = staticmethod(packed_key)
     _kind = "clickhouse"
+    _columns = queries.COLUMNS
     _largest_key = 2**127
 
     def __init__(self, runtime: Runtime, url: str, trace_type: TraceType) -> None:
@@ -118,8 +117,8 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         rows = await self._connections.current().scan(queries.page(self._database, ask, size))
         return [(row[0], row[1], row[2]) for row in rows]
 
-    def _can_order(self, filters: TraceFilter, order: Order) -> bool:
-        return order.field in queries.ORDERED and is_exact(replace(filters, order_by=None))
+    async def _can_order(self, filters: TraceFilter, order: Order) -> bool:
+        return order.field in queries.ORDERED and await self._is_exact(filters)
 
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
         order = order_of(ask.filters)
@@ -134,7 +133,7 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         return await self._sorted_page(ask, rows_after)
 
     async def _page_as_saved(self, ask: PageRequest) -> Sequence[PageRow]:
-        if 0 < ask.offset < LARGEST and is_exact(ask.filters):
+        if 0 < ask.offset < LARGEST and await self._is_exact(ask.filters):
             # What the offset leaves out is counted by the server, and not sent.
             sql = queries.place_before(self._database, ask)
             before = await self._connections.current().count(sql)
@@ -143,6 +142,10 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
             after = Position(self._kind, before[0][0])
             ask = msgspec.structs.replace(ask, after=after, offset=0)
         return await super()._page(ask)
+
+    async def _has_one_of(self, terms: list[int]) -> bool:
+        sql = queries.has_one_of(self._database, terms)
+        return bool(await self._connections.current().count(sql))
 
     async def _count_rows(self, filters: TraceFilter) -> int:
         ((found,),) = await self._connections.current().count(
@@ -167,13 +170,13 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
 
     async def _add_up(self, filters: TraceFilter, collector: Collector) -> bool:
         """Count in SQL, if that counts the same; whether it did. Few runs are counted exactly."""
-        if collector.other_keys or filters.limit is not None or not is_exact(filters):
+        if collector.other_keys or filters.limit is not None or not await self._is_exact(filters):
             return False
         runs = await self._count_rows(filters)
         if runs <= _FEW_RUNS:
             return False
         ask = self._connections.current().count
-        where = " AND ".join(queries.matching(self._database, filters))
+        where = " AND ".join(queries.told(filters))
         offsets: Sequence[Offset] | None = [Offset(0, 0)]
         if collector.counts_times and collector.zone is not UTC:
             ((first, last),) = await ask(run_sums.span(self._database, where, collector.time))
@@ -208,10 +211,10 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         cursor: str | None,
     ) -> GroupPage:
         key = stored_key(collector.by)
-        if key is None or filters.limit is not None or not is_exact(filters):
+        if key is None or filters.limit is not None or not await self._is_exact(filters):
             return await super()._group_page(filters, collector, order_by, limit, cursor)
         ask = self._connections.current().count
-        where = " AND ".join(queries.matching(self._database, filters))
+        where = " AND ".join(queries.told(filters))
         keys: list[str] | None = None
         if run_fields.can_order(order_by):
             last = read_cursor(cursor, collector.by, order_by) if cursor is not None else None
@@ -227,11 +230,11 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         return await self._page_of_groups(collector, order_by, limit, cursor)
 
     async def _facets(self, filters: TraceFilter, collector: FacetCollector) -> None:
-        if filters.limit is not None or not is_exact(filters):
+        if filters.limit is not None or not await self._is_exact(filters):
             await super()._facets(filters, collector)
             return
         ask = self._connections.current().count
-        where = " AND ".join(queries.matching(self._database, filters))
+        where = " AND ".join(queries.told(filters))
         values: dict[bytes, dict[str, int]] = {}
         for key, value, runs in await ask(run_fields.values(self._database, where)):
             values.setdefault(key, {})[run_fields.text_of(value)] = runs

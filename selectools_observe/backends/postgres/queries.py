@@ -13,34 +13,26 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from ...model import conditions
 from ...model.clock import Clock
-from ...model.conditions import RunIs, StepHas, conjuncts
+from ...model.conditions import Bound, HasError, Moment, RunIs, StepHas, conjuncts
 from ...model.filters import TraceFilter, condition_of, needed_annotations
 from ...model.histogram import Tally
 from ...model.ordering import Order
 from ...model.pagination import Position
 from ..queries.paging import PageRequest
 from ..queries.row_queries import unordered
+from ..sql.exact_conditions import exactly
 from ..sql.ranges import Ranges
 from ..sql.terms import alternatives_of_condition, terms_of_condition, wanted_terms
 from .rows import keys_of, numbers
 from .session import Values
-from .where_sql import needed
+from .where_sql import COLUMNS, MOMENTS, ORDERED, needed
 
 NEAREST = 2000
 """Rows that are looked through before the index of terms is asked."""
 
-_MOMENTS: dict[Clock, str] = {
-    "created_at": "created_us", "started_at": "coalesce(started_us, created_us)",
-}  # fmt: skip
-ORDERED = {
-    "created_at": ("created_us", False), "started_at": ("started_us", True),
-    "total_ms": ("total_ms", False), "wall_ms": ("wall_ms", True), "cost_usd": ("cost_usd", False),
-    "tokens": ("(prompt_tokens::numeric + completion_tokens)", False), "steps": ("steps", False),
-}  # fmt: skip
-"""What runs are ordered by, as SQL, and whether it may be NULL."""
 _LARGEST = 2**62  # what LIMIT takes
-_BY_TERMS = (StepHas, RunIs)  # without a pattern
 _SUMMARIES = "SELECT seq, created_us, summary FROM {traces}"
 
 
@@ -56,18 +48,31 @@ class Condition(msgspec.Struct, frozen=True):
 
 def ranges_of(filters: TraceFilter) -> Condition:
     """The filter's ranges, and what its ``where`` needs, but for what the index of terms finds."""
-    sql, values = Ranges(filters, of_condition=True).of_facets()
+    condition = _of_columns(Ranges(filters, of_condition=True))
+    for part in conjuncts(condition_of(filters)):
+        asked = None if _is_told_otherwise(part) else needed(part)
+        condition = condition if asked is None else condition.and_(Condition(*asked))
+    return condition
+
+
+def _of_columns(ranges: Ranges) -> Condition:
+    sql, values = ranges.of_facets()
     # Two counts of 64 bits may add up to more.
     sql = sql.replace("prompt_tokens + ", "prompt_tokens::numeric + ")
     sql = sql.replace("has_error = ?", "has_error = (? = 1)")
     if sql.startswith("1"):
         sql = f"true{sql[1:]}"
-    condition = Condition(sql.replace("?", "%s"), values)
-    for part in conjuncts(condition_of(filters)):
-        if not isinstance(part, _BY_TERMS) or "*" in getattr(part, "name", ""):
-            asked = needed(part)
-            condition = condition if asked is None else condition.and_(Condition(*asked))
-    return condition
+    return Condition(sql.replace("?", "%s"), values)
+
+
+def _is_told_otherwise(part: conditions.Condition) -> bool:
+    """Whether ranges narrow by a condition, or the index of terms."""
+    match part:
+        case Bound() | Moment() | HasError():
+            return True
+        case StepHas(field, name) | RunIs(field, name):
+            return "*" not in name and field != "run_id"
+    return False
 
 
 def runs_of(filters: TraceFilter) -> Condition:
@@ -149,7 +154,7 @@ def nearest(traces: str, request: PageRequest, limit: int | None) -> tuple[str, 
 def place_before(traces: str, request: PageRequest) -> tuple[str, Values]:
     """SQL for the place of the last row that the page's offset leaves out, without terms."""
     filters = request.filters
-    asked = place_of(request).and_(ranges_of(filters)).and_(runs_of(filters))
+    asked = place_of(request).and_(_told(filters))
     sql = f"SELECT seq FROM {traces} WHERE {asked.sql} ORDER BY seq {direction(request)}"
     return f"{sql} OFFSET %s LIMIT 1", [*asked.values, request.offset - 1]
 
@@ -182,7 +187,7 @@ def ordered(traces: str, request: PageRequest, order: Order, offset: int) -> tup
     """SQL for a page in another order than that of saving, as `SortKey` has it."""
     value, may_be_null = ORDERED[order.field]
     filters, after = unordered(request.filters), request.after
-    asked = place_of(structs.replace(request, after=None)).and_(_matching(filters))
+    asked = place_of(structs.replace(request, after=None)).and_(_told(filters))
     if after is not None:
         asked = asked.and_(_is_after(after, order))
     if order.field == "created_at" and terms_wanted(filters) is not None:
@@ -221,15 +226,31 @@ def by_terms(
     return sql.format(traces=traces), [*asked.values, limit]
 
 
+def _told(filters: TraceFilter) -> Condition:
+    """What holds of the rows that match a filter of which SQL tells exactly."""
+    condition, terms = _of_columns(Ranges(filters)).and_(runs_of(filters)), wanted_terms(filters)
+    if terms:
+        condition = condition.and_(Condition("terms @> %s::bigint[]", [terms]))
+    asked = None if filters.where is None else exactly(condition_of(filters), COLUMNS)
+    return condition if asked is None else condition.and_(Condition(*asked))
+
+
 def _matching(filters: TraceFilter) -> Condition:
     condition = ranges_of(filters).and_(runs_of(filters))
     terms = terms_wanted(filters)
     return condition if terms is None else condition.and_(terms)
 
 
+def has_one_of(traces: str, terms: list[int]) -> tuple[str, Values]:
+    """SQL that gives a row if a run has one of these terms."""
+    asked, values = COLUMNS.has_one(terms)
+    # Ordered, so that the planner asks the index: none has such a term, mostly.
+    return f"SELECT 1 FROM {traces} WHERE {asked} ORDER BY seq + 0 LIMIT 1", values
+
+
 def count(traces: str, filters: TraceFilter) -> tuple[str, Values]:
     """SQL for how many match, up to the filter's limit."""
-    condition = _matching(filters)
+    condition = _told(filters)
     sql = f"SELECT count(*) FROM (SELECT 1 FROM {traces} WHERE {condition.sql} LIMIT %s) found"
     limit = None if filters.limit is None else min(filters.limit, 2**62)
     return sql, [*condition.values, limit]
@@ -237,8 +258,8 @@ def count(traces: str, filters: TraceFilter) -> tuple[str, Values]:
 
 def over_time(traces: str, filters: TraceFilter, tally: Tally) -> tuple[str, Values]:
     """SQL for how many match, and have an error, by the tally's buckets."""
-    moment = _MOMENTS[tally.time]
-    condition = _matching(filters).and_(
+    moment = MOMENTS[tally.time]
+    condition = _told(filters).and_(
         Condition(f"{moment} BETWEEN %s AND %s", [tally.since, tally.until])
     )
     sql = (
@@ -250,7 +271,7 @@ def over_time(traces: str, filters: TraceFilter, tally: Tally) -> tuple[str, Val
 
 def places(traces: str, filters: TraceFilter, only: str = "true") -> tuple[str, Values]:
     """SQL for the places of all runs that match, and a condition, in any order."""
-    condition = _matching(filters)
+    condition = _told(filters)
     return f"SELECT seq FROM {traces} WHERE {condition.sql} AND {only}", condition.values
 
 
@@ -258,7 +279,7 @@ def between(
     traces: str, columns: str, filters: TraceFilter, first: int, end: int
 ) -> tuple[str, Values]:
     """SQL for the rows that match, of places from one to before another, newest first."""
-    condition = _matching(filters)
+    condition = _told(filters)
     sql = (
         f"SELECT {columns} FROM {traces} WHERE seq >= %s AND seq < %s AND {condition.sql} "
         "ORDER BY seq DESC"
@@ -268,6 +289,6 @@ def between(
 
 def first_and_last(traces: str, filters: TraceFilter, time: Clock) -> tuple[str, Values]:
     """SQL for the first and the last time of the runs that match."""
-    condition, moment = _matching(filters), _MOMENTS[time]
+    condition, moment = _told(filters), MOMENTS[time]
     sql = f"SELECT min({moment}), max({moment}) FROM {traces} WHERE {condition.sql}"
     return sql, condition.values

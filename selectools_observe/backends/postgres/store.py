@@ -31,7 +31,6 @@ from ..queries.latest_keys import ORDER, has_latest
 from ..queries.paging import PageRequest, PageRow
 from ..queries.rollup_sums import unpack_sums
 from ..queries.text_scan import MOST_AT_ONCE
-from ..sql.ranges import is_decided_by_index, is_exact
 from ..sql.row import Row
 from ..sql.server_base import LARGEST, ServerStore, SummaryRow
 from ..sql.server_rows import annotations_of, key_of
@@ -44,6 +43,7 @@ from .kept_kinds import FacetsOfParts, GroupsOfParts, SumsOfParts
 from .latest_groups import LatestGroups
 from .rows import TraceRow, array_of, keys_of, numbers, row_of
 from .session import Values, psycopg
+from .where_sql import COLUMNS, ORDERED
 from .word_index import MANY_WAITING, MOST_NAMED, WordKeeper, WordLookup, WordTable
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
 
     _key_of = staticmethod(key_of)
     _kind = "postgresql"
+    _columns = COLUMNS
 
     def __init__(self, runtime: Runtime, url: str, trace_type: TraceType) -> None:
         self._address: Address = parse_address(url)
@@ -210,8 +211,8 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         found = await self._read_annotations(run_ids)
         return {run_id: latest_of(those) for run_id, those in found.items()}
 
-    def _can_order(self, filters: TraceFilter, order: Order) -> bool:
-        return order.field in queries.ORDERED and is_decided_by_index(filters)
+    async def _can_order(self, filters: TraceFilter, order: Order) -> bool:
+        return order.field in ORDERED and await self._is_exact(filters)
 
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
         order = order_of(ask.filters)
@@ -227,8 +228,12 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         return await self._sorted_page(ask, rows_after)
 
     async def _page_as_saved(self, ask: PageRequest) -> Sequence[PageRow]:
-        if 0 < ask.offset < LARGEST and is_exact(ask.filters) and not self._narrowing(ask.filters):
-            # What the offset leaves out is counted by the server, and not sent.
+        filters = ask.filters
+        if (
+            0 < ask.offset < LARGEST
+            and not self._narrowing(filters)
+            and await self._is_exact(filters)
+        ):  # What the offset leaves out is counted by the server, and not sent.
             sql, values = queries.place_before(self._traces, ask)
             before = await self._connections.current().count(sql, values)
             if not before:
@@ -299,7 +304,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         return await read(*queries.by_terms(self._traces, ask, terms, size))
 
     async def _statistics(self, filters: TraceFilter, collector: Collector) -> None:
-        if collector.other_keys or not is_exact(filters):
+        if collector.other_keys or _is_cut(filters) or not await self._is_exact(filters):
             return await super()._statistics(filters, collector)
         places: Sequence[int] | None = None
         is_by_start = collector.time == "started_at" or not collector.counts_times
@@ -372,7 +377,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
             if page is not None:
                 return page
         key = stored_key(collector.by)
-        if key is None or not is_exact(filters):
+        if key is None or _is_cut(filters) or not await self._is_exact(filters):
             return await super()._group_page(filters, collector, order_by, limit, cursor)
         kind = GroupsOfParts(key, self._where)
         places: Sequence[int] | None = None
@@ -481,6 +486,10 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
     async def _compute(self, work: Callable[[], T]) -> T:
         return await self._runtime.call(work) if self._runtime.hops else work()
 
+    async def _has_one_of(self, terms: list[int]) -> bool:
+        sql, values = queries.has_one_of(self._traces, terms)
+        return bool(await self._connections.current().count(sql, values))
+
     async def _count_rows(self, filters: TraceFilter) -> int:
         sql, values = queries.count(self._traces, filters)
         ((found,),) = await self._connections.current().count(sql, values)
@@ -514,3 +523,8 @@ def _from(ask: PageRequest, after: Position) -> PageRequest:
 
 def _in_parts(places: Sequence[int]) -> Iterator[Sequence[int]]:
     return (places[start : start + _RUNS_AT_ONCE] for start in range(0, len(places), _RUNS_AT_ONCE))
+
+
+def _is_cut(filters: TraceFilter) -> bool:
+    """Whether the first in some order are asked for, not all."""
+    return filters.order_by is not None and filters.limit is not None

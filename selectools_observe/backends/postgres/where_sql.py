@@ -1,31 +1,66 @@
-"""A filter's ``where`` as SQL that narrows: what must hold of a row for it to hold."""
+"""A filter's ``where`` as SQL: what must hold of a row for it to hold, and what tells exactly."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any, TypeAlias
 
+from ...model.amounts import Number
+from ...model.clock import Clock
 from ...model.conditions import (
     AllOf,
     AnyOf,
     Condition,
-    HasError,
     HasField,
     MetadataIs,
     Not,
+    NumberField,
+    Operator,
     RunIs,
     StepHas,
+    TimeField,
 )
+from ..sql.exact_conditions import SQL, all_of, exactly, negated, some_of
+from ..sql.server_rows import key_of
 from ..sql.terms import terms_of_leaf
 
-SQL: TypeAlias = tuple[str, list[Any]]
-"""A condition on a row of ``traces``, never null, and its values."""
+MOMENTS: dict[Clock, str] = {
+    "created_at": "created_us", "started_at": "coalesce(started_us, created_us)",
+}  # fmt: skip
+"""The time of a run, by each clock."""
+ORDERED = {
+    "created_at": ("created_us", False), "started_at": ("started_us", True),
+    "total_ms": ("total_ms", False), "wall_ms": ("wall_ms", True), "cost_usd": ("cost_usd", False),
+    "tokens": ("(prompt_tokens::numeric + completion_tokens)", False), "steps": ("steps", False),
+}  # fmt: skip
+"""What runs are ordered by, as SQL, and whether it may be NULL."""
 
 # Whether any step says what it cost stands first in what is kept of the calls, as MessagePack.
 _HAS_COST = "(calls IS NULL OR get_byte(calls, 1) = 195)"
 _HAS_NO_COST = "(calls IS NULL OR get_byte(calls, 1) = 194)"
 _PLAIN = re.compile(r"[A-Za-z0-9 _.:@+-]{2,}")  # JSON writes it as it is
+
+
+class PostgresColumns:
+    """What the columns of a row can be asked."""
+
+    has_error: SQL = ("has_error", [])
+
+    @staticmethod
+    def compares(field: NumberField | TimeField, sign: Operator, bound: Number) -> SQL:
+        column, may_be_null = ORDERED.get(field, (field, False))
+        sql = f"{column} {sign} %s"
+        return (f"coalesce({sql}, false)" if may_be_null else sql), [bound]
+
+    @staticmethod
+    def has_one(terms: list[int]) -> SQL:
+        return "terms && %s::bigint[]", [terms]
+
+    @staticmethod
+    def is_run(run_id: str) -> SQL:
+        return "key = %s", [key_of(run_id)]
+
+
+COLUMNS = PostgresColumns()
 
 
 def needed(condition: Condition) -> SQL | None:
@@ -34,26 +69,26 @@ def needed(condition: Condition) -> SQL | None:
         case Not(HasField("cost")):
             return _HAS_NO_COST, []
         case Not(part):
-            return _not(enough(part))
+            return negated(enough(part))
         case AllOf(parts):
-            return _some_of(" AND ", map(needed, parts))
+            return some_of(" AND ", map(needed, parts))
         case AnyOf(parts):
-            return _all_of(" OR ", map(needed, parts))
-    return _of_leaf(condition) or _has_one(terms_of_leaf(condition)[0])
+            return all_of(" OR ", map(needed, parts))
+    known = _of_leaf(condition) or exactly(condition, COLUMNS)
+    terms, _ = terms_of_leaf(condition)
+    return COLUMNS.has_one(terms) if terms else known
 
 
 def enough(condition: Condition) -> SQL | None:
     """What tells of a row that a condition holds; None if nothing does."""
     match condition:
         case Not(part):
-            return _not(needed(part))
+            return negated(needed(part))
         case AllOf(parts):
-            return _all_of(" AND ", map(enough, parts))
+            return all_of(" AND ", map(enough, parts))
         case AnyOf(parts):
-            return _some_of(" OR ", map(enough, parts))
-        case HasError() | HasField("error"):
-            return "has_error", []
-    return _has_one(terms_of_leaf(condition)[1])
+            return some_of(" OR ", map(enough, parts))
+    return exactly(condition, COLUMNS)
 
 
 def _of_leaf(condition: Condition) -> SQL | None:
@@ -61,15 +96,9 @@ def _of_leaf(condition: Condition) -> SQL | None:
     match condition:
         case HasField("cost"):
             return _HAS_COST, []
-        case HasError() | HasField("error"):
-            return "has_error", []
         case StepHas(_, name) | RunIs(_, name) | MetadataIs(_, _, str(name)) if "*" in name:
             return _piece_of(name)
     return None
-
-
-def _has_one(terms: list[int]) -> SQL | None:
-    return ("terms && %s::bigint[]", [terms]) if terms else None
 
 
 def _piece_of(pattern: str) -> SQL | None:
@@ -78,22 +107,3 @@ def _piece_of(pattern: str) -> SQL | None:
     if not pieces:
         return None
     return "position(%s::bytea IN summary) > 0", [max(pieces, key=len).encode()]
-
-
-def _not(condition: SQL | None) -> SQL | None:
-    return None if condition is None else (f"NOT ({condition[0]})", condition[1])
-
-
-def _some_of(word: str, conditions: Iterable[SQL | None]) -> SQL | None:
-    """Those that are known, joined."""
-    some = [each for each in conditions if each is not None]
-    if not some:
-        return None
-    sql = word.join(f"({each})" for each, _ in some)
-    return f"({sql})", [value for _, values in some for value in values]
-
-
-def _all_of(word: str, conditions: Iterable[SQL | None]) -> SQL | None:
-    """All of them, joined; None if one is not known."""
-    every = list(conditions)
-    return None if None in every else _some_of(word, every)

@@ -189,7 +189,7 @@ class RowQueries(ABC):
         if ask.limit == 0:
             return []
         order = None if ask.filters.order_by is None else order_of(ask.filters)
-        if order is not None and not self._can_order(ask.filters, order):
+        if order is not None and not await self._can_order(ask.filters, order):
             return await self._ordered(ask, order)
         if self._must_read(ask.filters):
             return await self._read(ask)
@@ -271,7 +271,7 @@ class RowQueries(ABC):
             after = self._position(rows[-1])
             size = min(2 * size, MOST_AT_ONCE)
 
-    def _can_order(self, filters: TraceFilter, order: Order) -> bool:  # noqa: ARG002
+    async def _can_order(self, filters: TraceFilter, order: Order) -> bool:  # noqa: ARG002
         """Whether `_page` itself gives what this filter asks for in this order."""
         return False
 

@@ -45,17 +45,17 @@ _IN_SQL = (
 )  # fmt: skip
 _RANGES = frozenset({"limit", *_ASKED})
 # What only `matches` decides; a field that nobody put into SQL yet is one of these.
-_BY_INDEX = frozenset({*_IN_SQL, *_RANGES, "order_by"})
+_BUT_WHERE = frozenset({*_IN_SQL, *_RANGES, "order_by", "where"})
 
 
-def is_exact(filters: TraceFilter) -> bool:
-    """Whether ranges, ids and terms alone tell what matches, in the order of saving."""
-    return filters.order_by is None and is_decided_by_index(filters)
+def are_fields_exact(filters: TraceFilter) -> bool:
+    """Whether ranges, ids and terms say all that the filter's fields ask of a row but ``where``."""
+    return decided_by_costs(filters) and _BUT_WHERE.issuperset(fields_set(filters))
 
 
 def is_decided_by_index(filters: TraceFilter) -> bool:
     """Whether ranges, ids and terms say all that the filter asks of a row."""
-    return decided_by_costs(filters) and _BY_INDEX.issuperset(fields_set(filters))
+    return filters.where is None and are_fields_exact(filters)
 
 
 def is_told_by_ranges(filters: TraceFilter) -> bool:

@@ -13,7 +13,7 @@ from ...errors import CorruptTraceError
 from ...model.annotations import Latest
 from ...model.clock import Clock
 from ...model.codec import TraceType
-from ...model.filters import TraceFilter, verdict
+from ...model.filters import TraceFilter, condition_of, verdict
 from ...model.groups import GroupCollector, GroupPage
 from ...model.histogram import Tally, TraceHistogram, bounds_of, only_times
 from ...model.pagination import Position
@@ -25,7 +25,8 @@ from ...runtime.loop_local import LoopLocal
 from ..base import PreparedT, StoreCore
 from ..queries.paging import PageRequest, PageRow
 from ..queries.row_queries import Loaded, unordered
-from .ranges import is_exact
+from .exact_conditions import Columns, exactly, terms_in_doubt
+from .ranges import are_fields_exact
 from .row import Row
 from .server_rows import checked_trace, read_summary
 
@@ -88,6 +89,9 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
     _key_of: Callable[[str], Any]
     """The key of a run's row, by the run's id."""
 
+    _columns: Columns
+    """What its columns can be asked."""
+
     @abstractmethod
     def _new_connections(self) -> ConnectionsT:
         """Connections for an event loop, or for all threads."""
@@ -95,6 +99,10 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
     @abstractmethod
     async def _rows_of(self, ask: PageRequest, size: int | None) -> Sequence[SummaryRow]:
         """The first rows of a page as far as SQL tells what matches."""
+
+    @abstractmethod
+    async def _has_one_of(self, terms: list[int]) -> bool:
+        """Whether a run has one of these terms."""
 
     @abstractmethod
     async def _count_rows(self, filters: TraceFilter) -> int:
@@ -234,9 +242,19 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
                 found.append(PageRow(place, read[0]))
         return found
 
+    async def _is_exact(self, filters: TraceFilter) -> bool:
+        """Whether SQL tells what matches, but for the order."""
+        if filters.where is None or not are_fields_exact(filters):
+            return are_fields_exact(filters)
+        condition = condition_of(filters)
+        if exactly(condition, self._columns) is None:
+            return False
+        doubted = terms_in_doubt(condition)
+        return not doubted or not await self._has_one_of(doubted)
+
     async def _count(self, filters: TraceFilter) -> int:
         most = sys.maxsize if filters.limit is None else filters.limit
-        if is_exact(filters):
+        if await self._is_exact(filters):
             return min(await self._count_rows(filters), most)
         found = 0
         if most == 0:
@@ -252,7 +270,7 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
         if bounds is None:
             return TraceHistogram()
         tally = Tally(*bounds, buckets, time)
-        if is_exact(filters):
+        if await self._is_exact(filters):
             await self._tally_rows(filters, tally)
         else:
             async for row in self._matching(PageRequest(filters), _ROWS_AT_ONCE):

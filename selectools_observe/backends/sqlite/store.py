@@ -105,7 +105,7 @@ class SQLiteStore(FileCore[WrittenTrace]):
     async def _load_many(self, run_ids: Sequence[str]) -> Sequence[Loaded]:
         return await self._loop_local.current().load_many(run_ids)
 
-    def _can_order(self, filters: TraceFilter, order: Order) -> bool:
+    async def _can_order(self, filters: TraceFilter, order: Order) -> bool:
         return can_order(filters, order)
 
     async def _page(self, ask: PageRequest) -> Sequence[PageRow]:
