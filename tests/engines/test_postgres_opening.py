@@ -105,6 +105,8 @@ def test_tables_of_the_version_before_are_brought_up_to_date(postgres_url):
     with psycopg.connect(postgres_url.partition("?")[0], autocommit=True) as connection:
         connection.execute(f"ALTER TABLE {schema}.traces DROP COLUMN calls")
         connection.execute(f"DROP TABLE {schema}.annotations")
+        connection.execute(f"DROP INDEX {schema}.traces_numbers")
+        connection.execute(f"CREATE INDEX traces_created ON {schema}.traces (created_us)")
         connection.execute(f"UPDATE {schema}.store SET version = 1")
     with PostgresTraceStore(postgres_url) as store, InMemoryTraceStore() as told:
         store.save_many(runs[:3])
@@ -112,6 +114,10 @@ def test_tables_of_the_version_before_are_brought_up_to_date(postgres_url):
         by = ("model", "tool")
         assert store.statistics(by=by) == told.statistics(by=by)
         assert store.annotate(runs[0].run_id, "quality", score=1.0)
+    with psycopg.connect(postgres_url.partition("?")[0]) as connection:
+        sql = "SELECT indexname FROM pg_indexes WHERE schemaname = %s AND tablename = 'traces'"
+        indexes = {row[0] for row in connection.execute(sql, [schema])}
+    assert indexes == {"traces_pkey", "traces_seq", "traces_terms", "traces_numbers"}
 
 
 @pytest.mark.engines

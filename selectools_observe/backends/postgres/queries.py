@@ -2,7 +2,7 @@
 
 Nothing is left to the planner that it gets wrong: asked for the newest rows with a rare term it
 walks the whole table backwards, so the nearest rows are looked through first, and then the index of
-terms is asked by itself.
+terms is asked by itself, or that of numbers, which has all that ranges and orders ask of a row.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .session import Values
 from .where_sql import COLUMNS, MOMENTS, ORDERED, needed
 
 NEAREST = 2000
-"""Rows that are looked through before the index of terms is asked."""
+"""Rows that are looked through before an index is asked."""
 
 _LARGEST = 2**62  # what LIMIT takes
 _SUMMARIES = "SELECT seq, created_us, summary FROM {traces}"
@@ -159,11 +159,31 @@ def place_before(traces: str, request: PageRequest) -> tuple[str, Values]:
     return f"{sql} OFFSET %s LIMIT 1", [*asked.values, request.offset - 1]
 
 
-def nearest_with_terms(
-    traces: str, request: PageRequest, terms: Condition, limit: int | None
+def are_numbers_enough(filters: TraceFilter) -> bool:
+    """Whether the index of numbers has all that narrows, of which there is something."""
+    told = (Bound, Moment, HasError)
+    parts = conjuncts(condition_of(filters))
+    return (
+        bool(Ranges(filters, of_condition=True))
+        and filters.run_ids is None
+        and all(isinstance(part, told) or needed(part) is None for part in parts)
+    )
+
+
+def by_numbers(traces: str, request: PageRequest, limit: int) -> tuple[str, Values]:
+    """SQL for the rows that match, by the index of numbers."""
+    order, asked = direction(request), place_of(request).and_(ranges_of(request.filters))
+    chosen = f"SELECT seq FROM {{traces}} WHERE {asked.sql} ORDER BY seq + 0 {order} LIMIT %s"
+    sql = f"{_SUMMARIES} WHERE seq = ANY(ARRAY({chosen})) ORDER BY seq {order}"
+    return sql.format(traces=traces), [*asked.values, limit]
+
+
+def among_nearest(
+    traces: str, request: PageRequest, terms: Condition | None, limit: int | None
 ) -> tuple[str, Values]:
-    """SQL for the rows with those terms among the `NEAREST` ones."""
-    place, rest = place_of(request), ranges_of(request.filters).and_(terms)
+    """SQL for the rows that match and have those terms, among the `NEAREST` ones."""
+    place, rest = place_of(request), ranges_of(request.filters)
+    rest = rest if terms is None else rest.and_(terms)
     order = direction(request)
     near = f"SELECT * FROM {{traces}} WHERE {place.sql} ORDER BY seq {order} LIMIT {NEAREST}"
     sql = (
@@ -194,11 +214,12 @@ def ordered(traces: str, request: PageRequest, order: Order, offset: int) -> tup
         value = f"{value} + 0"  # no column of an index, which may have to be walked to its end
     direction = "DESC" if order.descending else "ASC"
     nulls = " NULLS LAST" if may_be_null else ""
-    sql = (
-        f"{_SUMMARIES} WHERE {asked.sql} ORDER BY {value} {direction}{nulls}, seq {direction} "
-        "LIMIT %s OFFSET %s"
-    )
+    by = f"ORDER BY {value} {direction}{nulls}, seq {direction}"
     limit = None if request.limit is None else min(request.limit, _LARGEST)
+    chosen = f"FROM {{traces}} WHERE {asked.sql} {by} LIMIT %s OFFSET %s"
+    sql = f"SELECT seq, created_us, summary {chosen}"
+    if limit is not None and limit <= NEAREST:  # of no other rows more than an index has
+        sql = f"{_SUMMARIES} WHERE seq = ANY(ARRAY(SELECT seq {chosen})) {by}"
     return sql.format(traces=traces), [*asked.values, limit, min(offset, _LARGEST)]
 
 

@@ -15,7 +15,7 @@ from .address import Address
 if TYPE_CHECKING:  # it needs the driver, and the SQL alone does not
     from .session import Session
 
-VERSION = 3
+VERSION = 4
 
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS {schema};
@@ -39,7 +39,6 @@ CREATE TABLE {schema}.traces (
   calls bytea                                -- MessagePack: what each call took, for statistics;
 );                                           -- null: the trace tells
 CREATE UNIQUE INDEX traces_seq ON {schema}.traces (seq);
-CREATE INDEX traces_created ON {schema}.traces (created_us);
 CREATE INDEX traces_terms ON {schema}.traces USING gin (terms);
 {others}CREATE TABLE {schema}.store (version integer NOT NULL, epoch text NOT NULL);
 CREATE VIEW {schema}.runs AS
@@ -49,7 +48,11 @@ CREATE VIEW {schema}.runs AS
     convert_from(trace, 'UTF8')::json AS trace
   FROM {schema}.traces;
 """
+# What ranges, times and orders ask is told by an index alone: rows are ten times as large.
 _OTHERS = """
+CREATE INDEX IF NOT EXISTS traces_numbers ON {schema}.traces (created_us) INCLUDE (
+  seq, started_us, wall_ms, total_ms, cost_usd, steps, prompt_tokens, completion_tokens, has_error
+);
 CREATE TABLE IF NOT EXISTS {schema}.annotations (
   key bytea NOT NULL REFERENCES {schema}.traces ON DELETE CASCADE,
   id text COLLATE "C" NOT NULL,
@@ -165,6 +168,7 @@ async def _migrate(session: Session, address: Address) -> None:
             (f"SELECT pg_advisory_xact_lock({lock_key(name)})", [()]),
             *((one, [()]) for one in added.format(schema=name).split(";\n") if one.strip()),
             (f"ALTER TABLE {name}.traces ADD COLUMN IF NOT EXISTS calls bytea", [()]),
+            (f"DROP INDEX IF EXISTS {name}.traces_created", [()]),
             (f"UPDATE {name}.store SET version = {VERSION} WHERE version < {VERSION}", [()]),
         ]
     )

@@ -295,12 +295,15 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
     async def _rows_of(self, ask: PageRequest, size: int | None) -> Sequence[SummaryRow]:
         read = self._connections.current().scan_summaries
         terms = self._narrowing(ask.filters)
-        if terms is None:
-            return await read(*queries.nearest(self._traces, ask, size))
-        if size is not None:
-            near = await read(*queries.nearest_with_terms(self._traces, ask, terms, size))
+        by_numbers = terms is None and queries.are_numbers_enough(ask.filters)
+        if size is not None and (terms or (by_numbers and size <= queries.NEAREST)):
+            near = await read(*queries.among_nearest(self._traces, ask, terms, size))
             if len(near) == size:
                 return near
+            if terms is None:
+                return await read(*queries.by_numbers(self._traces, ask, size))
+        if terms is None:
+            return await read(*queries.nearest(self._traces, ask, size))
         return await read(*queries.by_terms(self._traces, ask, terms, size))
 
     async def _statistics(self, filters: TraceFilter, collector: Collector) -> None:
