@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -16,7 +16,7 @@ from ..model.facets import facts_of
 from ..model.filters import TraceFilter, matches, order_of
 from ..model.ordering import ORDERS
 from ..model.text_query import hits_in, parse_text
-from ..model.trace import AgentTrace, TraceSummary
+from ..model.trace import AgentTrace, TraceFacts, TraceSummary
 from .backend import Backend
 from .callers import StoreCaller
 from .samples import make_step, make_trace, various_filters, various_traces
@@ -50,6 +50,18 @@ _ORDERS_BY_SCORE = ("score.quality", "-score.quality", "-score.absent")
 _ORDERS = (None, *(f"-{name}" if n % 2 else name for n, name in enumerate(ORDERS)))
 
 
+class ToldRun(NamedTuple):
+    """A run with its facts, which many questions ask for."""
+
+    trace: AgentTrace
+    facts: TraceFacts
+
+
+def told(trace: AgentTrace) -> ToldRun:
+    """The run with its facts."""
+    return ToldRun(trace, facts_of(trace))
+
+
 def _telling_traces(number: int) -> Iterator[AgentTrace]:
     """Traces that differ in all that can be asked for, texts among them; always the same ones."""
     chance = random.Random(5)  # noqa: S311
@@ -67,7 +79,7 @@ class QuestionChecks(Backend):
 
     async def test_questions_agree_with_plain_python(self, caller: StoreCaller) -> None:
         """In a store of some size, changed since."""
-        traces = await _stored(caller)
+        stored = await _stored(caller)
         fields = list(various_filters(len(_TEXTS) + len(_CONDITIONS), seed=7))
         asked: list[dict[str, Any]] = [{}]
         asked += [{"text": text} for text in _TEXTS]
@@ -80,7 +92,7 @@ class QuestionChecks(Backend):
         for number, question in enumerate(asked):
             limit, order_by = (None, 7, 1)[number % 3], _ORDERS[number % len(_ORDERS)]
             filters = TraceFilter(**{**question, "order_by": order_by, "limit": limit})
-            expected = _expected(filters, summaries, traces)
+            expected = _expected(filters, summaries, stored)
             assert await caller.ids(filters) == expected[:limit], filters
             assert await caller.count(filters) == len(expected[:limit]), filters
 
@@ -90,21 +102,21 @@ class QuestionChecks(Backend):
         """Of runs some of which were annotated before they were saved again, and after."""
         if not self.annotates:
             pytest.skip("this store keeps no annotations")
-        traces = await _stored(caller)
+        stored = await _stored(caller)
         present = await caller.ids()
         await caller.annotate_many(_various_annotations(present))
-        await caller.save_many(traces[run_id] for run_id in present[3:90:13])
+        await caller.save_many(stored[run_id].trace for run_id in present[3:90:13])
         summaries = list(await caller.list(1000))
         for number, where in enumerate(_OF_ANNOTATIONS):
             filters = TraceFilter(where=where)
-            expected = _expected(filters, summaries, traces)
+            expected = _expected(filters, summaries, stored)
             assert await caller.ids(filters) == expected, filters
             assert await caller.count(filters) == len(expected), filters
             assert (await caller.histogram(filters)).total == len(expected), filters
             assert (await caller.statistics(filters, by=())).total.runs == len(expected), filters
             ordered = replace(filters, order_by=_ORDERS_BY_SCORE[number % len(_ORDERS_BY_SCORE)])
-            assert await caller.ids(ordered) == _expected(ordered, summaries, traces), ordered
-            spared = _expected(replace(filters, where=f"({where}) label:good"), summaries, traces)
+            assert await caller.ids(ordered) == _expected(ordered, summaries, stored), ordered
+            spared = _expected(replace(filters, where=f"({where}) label:good"), summaries, stored)
             report = await caller.prune(where=filters, keep="label:good", dry_run=True)
             going = len(expected) - len(spared)
             assert (report.runs, report.spared) == (going, len(spared)), filters
@@ -112,11 +124,11 @@ class QuestionChecks(Backend):
     async def test_streams_and_histograms_answer_the_same_questions(
         self, caller: StoreCaller
     ) -> None:
-        traces = await _stored(caller, 150)
+        stored = await _stored(caller, 150)
         summaries = list(await caller.list(1000))
         for where, text in (("-user:alice", "refund"), ("tool:search!error", None)):
             filters = TraceFilter(where=where, text=text)
-            expected = _expected(filters, summaries, traces)
+            expected = _expected(filters, summaries, stored)
             streamed = [s.run_id async for s in caller.iter_summaries(filters)]
             assert streamed == expected
             streamed = [t.run_id async for t in caller.iter_traces(filters, oldest_first=True)]
@@ -124,15 +136,15 @@ class QuestionChecks(Backend):
             assert (await caller.histogram(filters)).total == len(expected)
             ordered = replace(filters, order_by="-total_ms", limit=9)
             streamed = [t.run_id async for t in caller.iter_traces(ordered)]
-            assert streamed == _expected(ordered, summaries, traces)[:9]
+            assert streamed == _expected(ordered, summaries, stored)[:9]
             with pytest.raises(ValueError, match="leave out order_by"):
                 [s async for s in caller.iter_summaries(ordered, oldest_first=True)]
 
     @pytest.mark.parametrize("order_by", _ORDERS[1:])
     async def test_pages_in_any_order_hold_still(self, caller: StoreCaller, order_by: str) -> None:
-        traces = await _stored(caller, 40)
+        stored = await _stored(caller, 40)
         filters = TraceFilter(order_by=order_by, where="-steps:2", limit=7)
-        expected = _expected(filters, list(await caller.list(1000)), traces)
+        expected = _expected(filters, list(await caller.list(1000)), stored)
         found, cursor, number = [], None, 0
         while True:
             page: Any = await caller.query(filters, cursor=cursor)
@@ -153,13 +165,15 @@ class QuestionChecks(Backend):
                 await caller.query(TraceFilter(order_by=other, limit=3), cursor=page.next_cursor)
 
     async def test_search_says_where_it_was_found(self, caller: StoreCaller) -> None:
-        traces = await _stored(caller, 150)
+        stored = await _stored(caller, 150)
         summaries = list(await caller.list(1000))
         for text in _TEXTS:
             filters = TraceFilter(where="-tool:book")
-            found = _expected(replace(filters, text=text), summaries, traces)
+            found = _expected(replace(filters, text=text), summaries, stored)
             expected = [
-                hit for run_id in found for hit in hits_in(parse_text(text), traces[run_id], 3)
+                hit
+                for run_id in found
+                for hit in hits_in(parse_text(text), stored[run_id].trace, 3)
             ]
             assert list(await caller.search(text, filters, limit=1000)) == expected
             hits: list[Any] = []
@@ -213,7 +227,7 @@ def _various_annotations(run_ids: Sequence[str]) -> Iterator[Annotation]:
         )  # fmt: skip
 
 
-async def _stored(caller: StoreCaller, number: int = 300) -> dict[str, AgentTrace]:
+async def _stored(caller: StoreCaller, number: int = 300) -> dict[str, ToldRun]:
     """Runs in a store that saw some saved again and some deleted."""
     traces = list(_telling_traces(number))
     for start in range(0, number, 50):
@@ -221,24 +235,24 @@ async def _stored(caller: StoreCaller, number: int = 300) -> dict[str, AgentTrac
     await caller.save_many(traces[5:200:11])
     for trace in traces[::17]:
         await caller.delete(trace.run_id)
-    return {trace.run_id: trace for trace in traces}
+    return {trace.run_id: told(trace) for trace in traces}
 
 
 def _expected(
-    filters: TraceFilter, summaries: Sequence[TraceSummary], traces: Mapping[str, AgentTrace]
+    filters: TraceFilter, summaries: Sequence[TraceSummary], runs: Mapping[str, ToldRun]
 ) -> list[str]:
     """The ids of `matching_runs`."""
-    return [summary.run_id for summary in matching_runs(filters, summaries, traces)]
+    return [summary.run_id for summary in matching_runs(filters, summaries, runs)]
 
 
 def matching_runs(
-    filters: TraceFilter, summaries: Sequence[TraceSummary], traces: Mapping[str, AgentTrace]
+    filters: TraceFilter, summaries: Sequence[TraceSummary], runs: Mapping[str, ToldRun]
 ) -> list[TraceSummary]:
     """What plain Python finds among summaries that come newest first; no limit."""
     matching = [
         (place, summary)
         for place, summary in enumerate(reversed(summaries))
-        if matches(filters, summary, facts_of(traces[summary.run_id]), traces[summary.run_id])
+        if matches(filters, summary, runs[summary.run_id].facts, runs[summary.run_id].trace)
     ]
     order = order_of(filters)
     if order is None:

@@ -12,11 +12,11 @@ from selectools_observe import AgentTrace, TraceFilter
 from selectools_observe.analytics import Collector
 from selectools_observe.model import conditions as c
 from selectools_observe.model.clock import time_of
-from selectools_observe.model.facets import facts_of
 from selectools_observe.model.groups import FacetCollector, GroupCollector
 from selectools_observe.model.ordering import ORDERS
 from selectools_observe.model.rollups import rollup_of
 from selectools_observe.testing.question_checks import matching_runs
+from selectools_observe.testing.question_checks import told as told_run
 from selectools_observe.testing.summing_checks import same_but_for_errors
 
 MOMENTS = [datetime(1970, 1, 1, tzinfo=UTC), datetime(2026, 3, 1, 5, tzinfo=UTC)]
@@ -118,7 +118,8 @@ def runs(draw: st.DrawFn, most: int = 4) -> list[AgentTrace]:
 def check(store: Any, question: TraceFilter) -> None:
     """Whether a store answers as plain Python does, by the runs that it holds."""
     summaries = list(store.list(1000))
-    runs = store.load_many([summary.run_id for summary in summaries])
+    loaded = store.load_many([summary.run_id for summary in summaries])
+    runs = {run_id: told_run(trace) for run_id, trace in loaded.items()}
     expected = matching_runs(question, summaries, runs)[: question.limit]
     ids = [summary.run_id for summary in expected]
     assert [summary.run_id for summary in store.query(question)] == ids
@@ -128,11 +129,12 @@ def check(store: Any, question: TraceFilter) -> None:
     users, facets = GroupCollector("k"), FacetCollector()
     # Statistics go by the runs, whatever their order: newest first, as they are handed out.
     for summary in expected:
-        rollup = rollup_of(runs[summary.run_id])
+        run = runs[summary.run_id]
+        rollup = rollup_of(run.trace)
         statistics.add_summary(summary)
         statistics.add_rollup(rollup, time_of(summary, statistics.time))
         users.add(summary)
-        facets.add(summary, facts_of(runs[summary.run_id]))
+        facets.add(summary, run.facts)
     found = store.statistics(question, by=("day", "model", "tool", "k"))
     same_but_for_errors(found, statistics.result())
     assert store.facets(question) == facets.result(100)

@@ -27,8 +27,10 @@ _OBJECTS = f"""
     WHERE type = 'trigger' AND lower(tbl_name) IN ({",".join("?" * len(_OURS))})
     OR type IN ('view', 'table') AND lower(name) IN ({",".join("?" * len(_OURS))})
 """
-
-
+_SCHEMA = f"""
+    SELECT type, name, tbl_name, sql FROM sqlite_master
+    WHERE lower(tbl_name) IN ({",".join("?" * len(_OURS))})
+"""
 _COLUMNS = "SELECT name, hidden, dflt_value, type FROM pragma_table_xinfo(?)"
 # The indexes that do more than to find rows. One that a key made has a number in its name.
 _INDEXES = """
@@ -53,6 +55,8 @@ class ForeignObjectsError(StorageError):
 def foreign_objects(connection: sqlite3.Connection) -> list[str]:
     """What on our tables is not ours, in words."""
     is_current = version_of(connection) == VERSION
+    if is_current and _schema_of(connection) == _own_schema():  # to the letter
+        return [*_last_rows(connection, _OURS), *_encoding(connection)]
     rows = [tuple(map(_text, row)) for row in connection.execute(_OBJECTS, _OURS * 2)]
     found = [
         f"{kind} {name!r} on {table!r}" if kind == "trigger" else f"{kind} {name!r}"
@@ -73,6 +77,11 @@ def foreign_objects(connection: sqlite3.Connection) -> list[str]:
         *_last_rows(connection, tables),
         *_encoding(connection),
     ]
+
+
+def _schema_of(connection: sqlite3.Connection) -> set[tuple[object, ...]]:
+    """Our tables, and all that is on them."""
+    return set(connection.execute(_SCHEMA, _OURS))
 
 
 def _encoding(connection: sqlite3.Connection) -> Iterator[str]:
@@ -174,6 +183,12 @@ def _is_ours(kind: str, name: str, table: str, sql: str, *, is_current: bool) ->
     if name in WORD_TABLES:
         return kind == "table" and sql == WORD_TABLES[name]
     return kind == "table" and not sql.upper().startswith("CREATE VIRTUAL")
+
+
+@functools.cache
+def _own_schema() -> set[tuple[object, ...]]:
+    with _own_database() as made:
+        return _schema_of(made)
 
 
 @functools.cache
