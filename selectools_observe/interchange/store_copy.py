@@ -22,7 +22,8 @@ from ..stores.blocking import BlockingStore
 from .exports import in_batches
 
 _READ_AT_ONCE, _STEPS_READ_AT_ONCE = 256, 2_000
-SAVED_AT_ONCE, STEPS_SAVED_AT_ONCE = 500, 20_000
+# Each commit writes the pages of the run ids' index anew, most of which a few hundred runs touch.
+SAVED_AT_ONCE, STEPS_SAVED_AT_ONCE = 2_000, 20_000
 
 
 class SavedElsewhere(Protocol):

@@ -10,6 +10,7 @@ import os, signal, sys
 from selectools_observe.cli import main
 from selectools_observe.interchange import store_copy
 
+store_copy.SAVED_AT_ONCE = 500
 save, batches = store_copy.save_runs, []
 
 def save_and_die(target, runs):

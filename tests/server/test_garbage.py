@@ -1,4 +1,4 @@
-"""Full collections wait for a quiet moment, but not for ever."""
+"""Full collections wait for a quiet moment, but not for ever; a command has few."""
 
 from __future__ import annotations
 
@@ -49,6 +49,15 @@ async def test_quiet_moments_are_used(collections, frozen):
     async with garbage.full_collections_when(lambda: True):
         assert gc.get_threshold() != before
         await until(collections, 4)
+    assert gc.get_threshold() == before
+    assert bool(gc.get_freeze_count()) == frozen
+
+
+def test_few_while_a_command_runs(frozen):
+    before = gc.get_threshold()
+    with garbage.few_collections():
+        assert gc.get_threshold()[0] > before[0]
+        assert gc.get_freeze_count()
     assert gc.get_threshold() == before
     assert bool(gc.get_freeze_count()) == frozen
 

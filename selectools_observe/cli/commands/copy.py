@@ -10,6 +10,7 @@ import click
 from ...interchange.store_copy import StoreCopy
 from ...model.filters import TraceFilter
 from ...model.text import counted
+from ...runtime.garbage import few_collections
 from ..command_session import Session, parsed
 from ..exit_codes import NOTHING
 from ..options import filter_options, no_runs_match, store_option, with_session
@@ -54,7 +55,11 @@ def copy(
     if _is_same(source, target):
         raise click.UsageError("source and target are the same store")
     skipped = Skipped(session)
-    with session.store(source) as store, session.store(target, must_exist=False) as other:
+    with (
+        session.store(source) as store,
+        session.store(target, must_exist=False) as other,
+        few_collections(),
+    ):
         filters = with_whole_ids(store, filters)
         total = store.count(filters)
         if not total:
