@@ -42,6 +42,7 @@ CREATE INDEX idx_traces_created ON traces(created_at DESC);
 
 # What a run leaves out that says neither what to run nor which marks: it takes minutes.
 DEFAULT = "not faults and not browser and not engines and not slow and not frameworks"
+LEFT_OUT = frozenset(DEFAULT.split()) - {"not", "and"}
 # The fixtures of servers that are no part of a developer's machine.
 ENGINES = {
     "chdb_python",
@@ -118,12 +119,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_pycollect_makeitem(
     collector: pytest.Module | pytest.Class, name: str, obj: object
 ) -> list[pytest.Item] | None:
-    """Nor does it make the tests of a class that is slow."""
-    if not inspect.isclass(obj) or collector.config.option.markexpr != DEFAULT:
+    """Nor does it make the tests of what says that it is left out: a file, a class, a function."""
+    if collector.config.option.markexpr != DEFAULT or not name.lower().startswith("test"):
         return None
-    tests = pytest.Class.from_parent(collector, name=name)
-    assert tests.obj is obj  # its marks are read with it
-    return [] if tests.get_closest_marker("slow") else None
+    if inspect.isclass(obj):
+        tests = pytest.Class.from_parent(collector, name=name)
+        assert tests.obj is obj  # its marks are read with it
+        marks = [*tests.iter_markers()]
+    else:
+        marks = [*collector.iter_markers(), *getattr(obj, "pytestmark", ())]
+    return None if LEFT_OUT.isdisjoint(mark.name for mark in marks) else []
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` is looked at

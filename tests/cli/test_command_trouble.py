@@ -208,17 +208,24 @@ def test_a_disk_that_is_full(tmp_path):
             assert "Traceback" not in done.stderr
 
 
+@pytest.fixture(scope="module")
+def many_runs(tmp_path_factory):
+    """More than a pipe holds, in all and in the last run."""
+    path = tmp_path_factory.mktemp("many") / "x.db"
+    steps = [so.TraceStep("llm_call", 1.0 + n, 1.0) for n in range(3000)]
+    with so.SQLiteTraceStore(path) as store:
+        store.save_many(so.AgentTrace(run_id=f"run-{n}") for n in range(3000))
+        store.save(so.AgentTrace(run_id="last", steps=steps))
+    return path
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["list", "--all"], ["list", "--all", "--jsonl"], ["export"], ["show", "--all"]],
     ids=" ".join,
 )
-def test_a_reader_that_has_enough(tmp_path, arguments):
-    steps = [so.TraceStep("llm_call", 1.0 + n, 1.0) for n in range(3000)]
-    with so.SQLiteTraceStore(tmp_path / "x.db") as store:
-        store.save_many(so.AgentTrace(run_id=f"run-{n}") for n in range(3000))
-        store.save(so.AgentTrace(run_id="last", steps=steps))
-    with start("-s", tmp_path / "x.db", *arguments) as program:
+def test_a_reader_that_has_enough(many_runs, arguments):
+    with start("-s", many_runs, *arguments) as program:
         assert program.stdout.readline()
         program.stdout.close()
         errors = program.stderr.read()

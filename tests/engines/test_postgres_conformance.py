@@ -34,6 +34,7 @@ class Server:
         return damage
 
 
+@pytest.mark.engines
 class TestAsyncPostgres(Server, AsyncQueryableTraceStoreConformance):
     @pytest.fixture
     def reopen(self, postgres_url):

@@ -42,7 +42,7 @@ class Layout:
     def __init__(self, checkout: Path) -> None:
         self.package = checkout / NAME
         self.files = {self._dotted(path): path for path in sorted(self.package.rglob("*.py"))}
-        self._trees: dict[str, ast.Module] = {}
+        self._found: dict[str, list[ast.Import | ast.ImportFrom]] = {}
         self.imports = {module: set(self._imports(module)) for module in self.files}
 
     def _dotted(self, path: Path) -> str:
@@ -63,13 +63,13 @@ class Layout:
 
     def _statements(self, module: str) -> list[ast.Import | ast.ImportFrom]:
         """The imports of a module, at its top or anywhere else."""
-        if module not in self._trees:
-            self._trees[module] = ast.parse(self.files[module].read_text())
-        return [
-            node
-            for node in ast.walk(self._trees[module])
-            if isinstance(node, ast.Import | ast.ImportFrom)
-        ]
+        if module not in self._found:
+            self._found[module] = [
+                node
+                for node in _statements_in(ast.parse(self.files[module].read_text()))
+                if isinstance(node, ast.Import | ast.ImportFrom)
+            ]
+        return self._found[module]
 
     def arrows_of_modules(self) -> Iterator[tuple[str, str]]:
         """Each module with each that it imports, at its top or anywhere else."""
@@ -143,6 +143,16 @@ class Layout:
     def lines(self) -> int:
         """Lines of code, comments and docstrings."""
         return sum(len(path.read_text().splitlines()) for path in self.files.values())
+
+
+def _statements_in(node: ast.AST) -> Iterator[ast.stmt]:
+    """The statements at any depth, without the expressions in them."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        found = getattr(node, name, ())
+        for inner in found if isinstance(found, list) else ():  # a lambda's body is an expression
+            if isinstance(inner, ast.stmt):
+                yield inner
+            yield from _statements_in(inner)
 
 
 def _folder_says_which(modules: list[str]) -> bool:

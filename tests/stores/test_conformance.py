@@ -299,6 +299,7 @@ class TestAsyncRedis(Redis, Async, AsyncTraceStoreConformance):
             await client.aclose()
 
 
+@pytest.mark.engines
 class TestRedis(Redis, Blocking, TraceStoreConformance):
     @pytest.fixture
     def opener(self, redis_socket, example, prefix):
