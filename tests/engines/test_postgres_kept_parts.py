@@ -11,7 +11,7 @@ pytest.importorskip("psycopg", reason="the package psycopg is not installed")
 
 import psycopg
 
-from selectools_observe import AgentTrace, InMemoryTraceStore, TraceFilter
+from selectools_observe import AgentTrace, Annotation, InMemoryTraceStore, TraceFilter
 from selectools_observe.backends.postgres import kept_parts, latest_groups
 from selectools_observe.backends.postgres.address import parse_address
 from selectools_observe.backends.postgres.direct import DirectConnection
@@ -107,6 +107,29 @@ def test_sums_are_right_after_runs_were_saved_again_and_deleted(stores):
         one.delete_many([run.run_id for run in RUNS[100:130]])
         one.save(AgentTrace(run_id="one more"))
     check(stores)
+
+
+@pytest.mark.parametrize(
+    ("filters", "most"),
+    [
+        (TraceFilter(limit=150), 24),
+        (TraceFilter(limit=1), 8),
+        (TraceFilter.parse("steps>=0", limit=150), 24),
+        (TraceFilter.parse("status:error OR meta.user:alice"), len(RUNS)),
+        (TraceFilter(model="gpt-4o", limit=40), len(RUNS)),
+        (TraceFilter(limit=20, order_by="-steps"), None),
+        (TraceFilter.parse("tool:bo*", limit=20), None),
+    ],
+    ids=str,
+)
+def test_facets_of_some_runs_are_counted_by_whole_parts(stores, monkeypatch, filters, most):
+    store, told = stores
+    for one in stores:
+        one.annotate_many(Annotation(run.run_id, "tone", label="curt") for run in RUNS[::40])
+    store.facets()
+    read = noted(monkeypatch, PostgresStore, "_kept", asked=True)
+    assert store.facets(filters) == told.facets(filters)
+    assert (len(read) <= most) if most is not None else not read
 
 
 def test_parts_are_made_in_idle_time(stores, postgres_url, read, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -13,6 +14,20 @@ from ..queries.rollup_sums import FIRST_BYTE, pack_sums, sums_of_parts, unpack_s
 from ..sql.row import Row
 from ..sql.server_rows import read_summary
 from . import group_columns, kept_calls
+from .kept_parts import Kind
+
+CollectorT = TypeVar("CollectorT", FacetCollector, GroupCollector)
+_AskedT_contra = TypeVar("_AskedT_contra", FacetCollector, GroupCollector, contravariant=True)
+
+
+class Adding(Kind, Protocol[_AskedT_contra]):
+    """What is kept of parts to be handed to a collector."""
+
+    def add_rows(self, collector: _AskedT_contra, rows: Sequence[Row]) -> None:
+        """Count the runs of rows."""
+
+    def has_added(self, collector: _AskedT_contra, data: bytes) -> bool:
+        """Count the runs of a part; False if it is damaged."""
 
 
 class SumsOfParts:
@@ -67,26 +82,23 @@ class FacetsOfParts:
     def of_parts(self, parts: Sequence[bytes]) -> bytes | None:
         """The facets of parts together."""
         collector = FacetCollector()
-        try:
-            for data in parts:
-                self.add_part(collector, data)
-        except msgspec.MsgspecError:
+        if not all([self.has_added(collector, data) for data in parts]):
             return None
         return _encode(FacetCounts(*collector.counts()))
 
-    def add_rows(self, collector: FacetCollector, rows: Iterable[Row]) -> None:
+    def add_rows(self, collector: FacetCollector, rows: Sequence[Row]) -> None:
         """Count the runs of rows, but their labels."""
         for summary, facts in self._read(rows):
             collector.add(summary, facts)
 
-    def add_part(self, collector: FacetCollector, data: bytes) -> None:
-        """Count the runs of a part.
-
-        Raises:
-            msgspec.MsgspecError: It is damaged.
-        """
-        told = _decoder.decode(data)
+    def has_added(self, collector: FacetCollector, data: bytes) -> bool:
+        """Count the runs of a part; False if it is damaged."""
+        try:
+            told = _decoder.decode(data)
+        except msgspec.MsgspecError:
+            return False
         collector.add_counts(told.runs, told.counts)
+        return True
 
     def _read(self, rows: Iterable[Row]) -> Iterable[tuple[TraceSummary, TraceFacts]]:
         found = (read_summary(self._where, row[0], row[1], row[2]) for row in rows)

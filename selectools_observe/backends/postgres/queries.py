@@ -16,7 +16,7 @@ from msgspec import structs
 from ...model import conditions
 from ...model.clock import Clock
 from ...model.conditions import Bound, HasError, Moment, RunIs, StepHas, conjuncts
-from ...model.filters import TraceFilter, condition_of, needed_annotations
+from ...model.filters import TraceFilter, condition_of, fields_set, needed_annotations
 from ...model.histogram import Tally
 from ...model.ordering import Order
 from ...model.pagination import Position
@@ -291,9 +291,13 @@ def over_time(traces: str, filters: TraceFilter, tally: Tally) -> tuple[str, Val
 
 
 def places(traces: str, filters: TraceFilter, only: str = "true") -> tuple[str, Values]:
-    """SQL for the places of all runs that match, and a condition, in any order."""
+    """SQL for the places of runs that match, and a condition, in any order: the newest, if some."""
     condition = _told(filters)
-    return f"SELECT seq FROM {traces} WHERE {condition.sql} AND {only}", condition.values
+    sql = f"SELECT seq FROM {traces} WHERE {condition.sql} AND {only}"
+    if filters.limit is None:
+        return sql, condition.values
+    by = "seq" if fields_set(filters) == ("limit",) else "seq + 0"
+    return f"{sql} ORDER BY {by} DESC LIMIT %s", [*condition.values, min(filters.limit, _LARGEST)]
 
 
 def between(

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from operator import itemgetter
 from typing import TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from ...errors import CorruptTraceError, StorageError
@@ -39,7 +37,7 @@ from .address import Address, parse_address
 from .connections import Connections
 from .direct import DirectConnection
 from .journal_table import JournalTable, recover
-from .kept_kinds import FacetsOfParts, GroupsOfParts, SumsOfParts
+from .kept_kinds import Adding, CollectorT, FacetsOfParts, GroupsOfParts, SumsOfParts
 from .latest_groups import LatestGroups
 from .rows import TraceRow, array_of, keys_of, numbers, row_of
 from .session import Values, psycopg
@@ -315,7 +313,10 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
             await self._add_sums(filters, collector)
         else:
             places = await self._places(filters)
-            left = await self._without_sums(places, collector) if is_by_start else places
+            left = places
+            if is_by_start:
+                added = partial(self._has_added, collector=collector)
+                left = await self._without_parts(SumsOfParts(), places, added)
             for some in _in_parts(left):
                 rows = await self._kept(some)
                 await self._compute(partial(kept_calls.add_runs, collector, rows))
@@ -324,11 +325,16 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
             await self._add_annotations(collector, annotated)
         return None
 
-    async def _without_sums(self, places: Sequence[int], collector: Collector) -> Sequence[int]:
-        """Count the runs of whole parts by what these add up to; the places of the others."""
+    async def _without_parts(
+        self,
+        kind: kept_parts.Kind,
+        places: Sequence[int],
+        has_added: Callable[[kept_parts.Part], Awaitable[bool]],
+    ) -> Sequence[int]:
+        """Count the runs of whole parts by what is kept of them; the places of the others."""
         counted: set[int] = set()
-        for part in await self._kept_parts(SumsOfParts()).whole(places):
-            if await self._has_added(part, collector):
+        for part in await self._kept_parts(kind).whole(places):
+            if await has_added(part):
                 counted.update(part.blocks)
         return [place for place in places if place >> kept_parts.BLOCK_BITS not in counted]
 
@@ -350,17 +356,16 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         return True
 
     async def _facets(self, filters: TraceFilter, collector: FacetCollector) -> None:
-        if not kept_parts.can_use(filters):
-            return await super()._facets(filters, collector)
         kind = FacetsOfParts(self._where)
-        for part in await self._parts(kind, filters):
-            if part.data is not None:
-                with suppress(msgspec.MsgspecError):
-                    await self._compute(partial(kind.add_part, collector, part.data))
-                    continue
-            async for rows in self._rows_within(kind, filters, part):
-                await self._compute(partial(kind.add_rows, collector, rows))
-        for some in _in_parts(await self._annotated(filters, None)):
+        places: Sequence[int] | None = None
+        if kept_parts.can_use(filters):
+            await self._add_kept(kind, filters, collector)
+        elif _is_cut(filters) or not await self._is_exact(filters):
+            return await super()._facets(filters, collector)
+        else:
+            places = await self._places(filters)
+            await self._add_at(kind, places, collector)
+        for some in _in_parts(await self._annotated(filters, places)):
             for row in await self._chosen(_EVERYTHING, await self._summaries_at(some)):
                 collector.add_labels(row.summary)
         return None
@@ -385,21 +390,19 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         kind = GroupsOfParts(key, self._where)
         places: Sequence[int] | None = None
         if key in FIELD_KEYS and kept_parts.can_use(filters):
-            await self._add_groups(kind, filters, collector)
+            await self._add_kept(kind, filters, collector)
         else:
             places = await self._places(filters)
-            for some in _in_parts(places):
-                rows = await self._kept(some, kind.columns)
-                await self._compute(partial(kind.add_rows, collector, rows))
+            await self._add_at(kind, places, collector)
         for some in _in_parts(await self._annotated(filters, places)):
             for row in await self._chosen(_EVERYTHING, await self._summaries_at(some)):
                 collector.add_annotations(row.summary)
         return await self._page_of_groups(collector, order_by, limit, cursor)
 
-    async def _add_groups(
-        self, kind: GroupsOfParts, filters: TraceFilter, collector: GroupCollector
+    async def _add_kept(
+        self, kind: Adding[CollectorT], filters: TraceFilter, collector: CollectorT
     ) -> None:
-        """Count the runs of some time by what is kept of the groups of parts."""
+        """Count the runs of some time by what is kept of parts."""
         for part in await self._parts(kind, filters):
             if part.data is not None:
                 work = partial(kind.has_added, collector, part.data)
@@ -407,6 +410,19 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
                     continue
             async for rows in self._rows_within(kind, filters, part):
                 await self._compute(partial(kind.add_rows, collector, rows))
+
+    async def _add_at(
+        self, kind: Adding[CollectorT], places: Sequence[int], collector: CollectorT
+    ) -> None:
+        """Count the runs at these places, by what is kept of parts that lie there whole."""
+
+        async def has_added(part: kept_parts.Part) -> bool:
+            data = part.data
+            return data is not None and await self._compute(lambda: kind.has_added(collector, data))
+
+        for some in _in_parts(await self._without_parts(kind, places, has_added)):
+            rows = await self._kept(some, kind.columns)
+            await self._compute(partial(kind.add_rows, collector, rows))
 
     async def _read_rows(self, sql: str, values: Values) -> Sequence[PageRow]:
         rows = await self._connections.current().scan_summaries(sql, values)
@@ -458,8 +474,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
     async def _places(self, filters: TraceFilter) -> Sequence[int]:
         """The places of all runs that match, newest first."""
         found = await self._connections.current().count(*queries.places(self._traces, filters))
-        places = sorted((place for (place,) in found), reverse=True)
-        return places if filters.limit is None else places[: filters.limit]
+        return sorted((place for (place,) in found), reverse=True)
 
     async def _annotated(self, filters: TraceFilter, places: Sequence[int] | None) -> Sequence[int]:
         """The places of runs that match and have annotations, among these if given."""
