@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
 import click
 
 from .. import __version__
 from .command_session import Session
-from .commands.annotate import annotate
-from .commands.annotations import list_annotations
-from .commands.backup import backup
-from .commands.compact import compact
-from .commands.compare import compare
-from .commands.completion import completion
-from .commands.copy import copy
-from .commands.delete import delete
-from .commands.demo import demo
-from .commands.export import export
-from .commands.facets import facets
-from .commands.groups import groups
-from .commands.import_ import import_
-from .commands.list import list_runs
-from .commands.mcp import mcp
-from .commands.prune import prune
-from .commands.query import query
-from .commands.repair import repair
-from .commands.reprice import reprice
-from .commands.schema import schema
-from .commands.search import search
-from .commands.serve import serve
-from .commands.show import show
-from .commands.stats import stats
-from .commands.tail import tail
-from .commands.verify import verify
 from .exit_codes import EXIT_CODES, PipeClosedError
 from .options import output_options, store_option
 
 _EXIT_CODES = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+
+
+# Each is a function of the module of its name, but where a name of Python's is in the way.
+_SUBCOMMANDS = {
+    "list": "list_runs", "show": "show", "query": "query", "search": "search", "tail": "tail",
+    "stats": "stats", "groups": "groups", "facets": "facets", "compare": "compare",
+    "annotate": "annotate", "annotations": "list_annotations", "export": "export",
+    "import": "import_", "copy": "copy", "delete": "delete", "prune": "prune",
+    "verify": "verify", "backup": "backup", "repair": "repair", "reprice": "reprice",
+    "compact": "compact", "schema": "schema", "serve": "serve", "mcp": "mcp", "demo": "demo",
+    "completion": "completion",
+}  # fmt: skip
+
+
+class _Subcommands(Mapping[str, click.Command]):
+    """The subcommands by their names; none is imported before it is asked for."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        function = _SUBCOMMANDS[name]
+        module = import_module(f".commands.{'import_' if name == 'import' else name}", __package__)
+        found: click.Command = getattr(module, function)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_SUBCOMMANDS)
+
+    def __len__(self) -> int:
+        return len(_SUBCOMMANDS)
 
 
 class _Group(click.Group):
@@ -48,6 +53,7 @@ class _Group(click.Group):
 
 @click.group(
     cls=_Group,
+    commands=_Subcommands(),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=f"\b\nExit codes:\n{_EXIT_CODES}",
@@ -66,34 +72,3 @@ def command(ctx: click.Context) -> None:
     ctx.with_resource(session.terminal.listening())
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
-
-
-for _subcommand in (
-    list_runs,
-    show,
-    query,
-    search,
-    tail,
-    stats,
-    groups,
-    facets,
-    compare,
-    annotate,
-    list_annotations,
-    export,
-    import_,
-    copy,
-    delete,
-    prune,
-    verify,
-    backup,
-    repair,
-    reprice,
-    compact,
-    schema,
-    serve,
-    mcp,
-    demo,
-    completion,
-):
-    command.add_command(_subcommand)
