@@ -5,11 +5,9 @@ Needs the extra ``prices`` for the table of `genai-prices`; prices of your own n
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from importlib import metadata as packages
 from os import PathLike, fspath
 from typing import Any, TypeAlias
 
@@ -261,7 +259,9 @@ def _package() -> Callable[[TraceStep, str], CostEstimate | None]:
     """
     with needs("prices", "An estimate of costs"):
         from genai_prices import Usage, calc_price  # noqa: PLC0415 - slow, and an extra
-    table = f"genai-prices {packages.version('genai-prices')}"
+    from importlib import metadata  # noqa: PLC0415 - slow, seldom used
+
+    table = f"genai-prices {metadata.version('genai-prices')}"
 
     def calculate(step: TraceStep, model: str) -> CostEstimate | None:
         began = _moment(step)
@@ -289,6 +289,8 @@ def _moment(step: TraceStep) -> datetime | None:
 def _read(path: str | PathLike[str] | None) -> dict[str, object]:
     if path is None:
         return {}
+    import tomllib  # noqa: PLC0415 - seldom used
+
     with open(path, "rb") as file:
         try:
             return tomllib.load(file)
