@@ -21,9 +21,9 @@ from ..protocols import QueryableTraceStore
 from ..stores.blocking import BlockingStore
 from .exports import in_batches
 
-_READ_AT_ONCE, _STEPS_READ_AT_ONCE = 256, 2_000
-# Each commit writes the pages of the run ids' index anew, most of which a few hundred runs touch.
-SAVED_AT_ONCE, STEPS_SAVED_AT_ONCE = 2_000, 20_000
+_READ_AT_ONCE, _STEPS_READ_AT_ONCE = 512, 2_000
+# A few hundred runs touch most pages of the indexes of ids and terms, which each commit writes anew.
+SAVED_AT_ONCE, STEPS_SAVED_AT_ONCE = 4_000, 20_000
 
 
 class SavedElsewhere(Protocol):

@@ -13,7 +13,7 @@ from ...errors import CorruptTraceError
 from ...model.annotations import Latest
 from ...model.clock import Clock
 from ...model.codec import TraceType
-from ...model.filters import TraceFilter, condition_of, verdict
+from ...model.filters import TraceFilter, condition_of, fields_set, verdict
 from ...model.groups import GroupCollector, GroupPage
 from ...model.histogram import Tally, TraceHistogram, bounds_of, only_times
 from ...model.pagination import Position
@@ -234,11 +234,12 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
         every = [(row[0], read_summary(self._where, *row)) for row in rows]
         run_ids = [read[0].run_id for _, read in every if read is not None]
         latest = await self._latest(run_ids) if run_ids else {}
+        asked = fields_set(filters)
         found: list[PageRow] = []
         for place, read in every:
             if read is not None and read[0].run_id in latest:
                 read[0].annotations = latest[read[0].run_id]
-            if read is not None and verdict(filters, *read) is not False:
+            if read is not None and (not asked or verdict(filters, *read) is not False):
                 found.append(PageRow(place, read[0]))
         return found
 
