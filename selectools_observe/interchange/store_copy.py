@@ -22,7 +22,7 @@ from ..stores.blocking import BlockingStore
 from .exports import in_batches
 
 _READ_AT_ONCE, _STEPS_READ_AT_ONCE = 512, 2_000
-# A few hundred runs touch most pages of the indexes of ids and terms, which each commit writes anew.
+# Some hundred runs touch most pages of the indexes of ids and terms, which each commit writes.
 SAVED_AT_ONCE, STEPS_SAVED_AT_ONCE = 4_000, 20_000
 
 
