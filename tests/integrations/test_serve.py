@@ -70,7 +70,9 @@ def listening(routers):
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}") as client:
+            with httpx.Client(
+                verify=False, base_url=f"http://127.0.0.1:{server.server_port}"
+            ) as client:
                 yield client
         finally:
             server.shutdown()
@@ -197,7 +199,7 @@ def test_create_app(tmp_path):
         [*command, tmp_path / "traces.db", str(port)], stdout=subprocess.DEVNULL
     ) as server:
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            with httpx.Client(verify=False, base_url=f"http://127.0.0.1:{port}") as client:
                 wait_until_up(client)
                 answer = client.post("/invoke", json=QUESTION).json()
                 with client.stream("POST", "/stream", json=QUESTION) as response:
@@ -250,7 +252,9 @@ class TestAgentAPI:
                 stack.callback(thread.join)
                 stack.callback(vars(server).update, should_exit=True)
                 assert ready.wait(60)
-                client = httpx.Client(base_url=f"http://127.0.0.1:{serve.port}", timeout=60)
+                client = httpx.Client(
+                    verify=False, base_url=f"http://127.0.0.1:{serve.port}", timeout=60
+                )
                 wait_until_up(stack.enter_context(client))
                 return client
 

@@ -191,7 +191,7 @@ def test_idle_connections_do_not_keep_others_out(monkeypatch):
             ) as idle:
                 assert idle.stdout.readline() == "held\n"
                 for _ in range(5):
-                    with httpx.Client(timeout=60) as client:
+                    with httpx.Client(verify=False, timeout=60) as client:
                         url = f"http://127.0.0.1:{service.port}/health"
                         assert client.get(url).status_code == 200
                 idle.stdin.close()

@@ -51,7 +51,7 @@ class Events:
 def listening(service, last_id=None, **params):
     headers = {} if last_id is None else {"Last-Event-ID": last_id}
     with (
-        httpx.Client(base_url=service.client.base_url, timeout=60) as client,
+        httpx.Client(verify=False, base_url=service.client.base_url, timeout=60) as client,
         client.stream("GET", "/api/live", params=params, headers=headers) as response,
     ):
         events = Events(response)

@@ -25,7 +25,10 @@ from selectools_observe.server import service as running
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_it_while_streams_are_open(path, stop):
-    with program(path) as (process, url), httpx.Client(base_url=url, timeout=60) as client:
+    with (
+        program(path) as (process, url),
+        httpx.Client(verify=False, base_url=url, timeout=60) as client,
+    ):
         with client.stream("GET", "/api/live") as stream:
             lines = stream.iter_lines()
             assert next(lines) == "retry: 2000"
@@ -43,7 +46,10 @@ def test_answers_under_way_are_finished(path):
         trace = run_of("large")
         trace.steps[0].tool_result = "x" * 20_000_000
         store.save(trace)
-    with program(path) as (process, url), httpx.Client(base_url=url, timeout=60) as client:
+    with (
+        program(path) as (process, url),
+        httpx.Client(verify=False, base_url=url, timeout=60) as client,
+    ):
         with client.stream("GET", "/api/traces/large") as stream:
             parts = stream.iter_raw()
             size = len(next(parts))
@@ -58,7 +64,10 @@ def test_what_was_acknowledged_survives_a_kill(path):
     acknowledged = []
 
     def keep_saving(url):
-        with contextlib.suppress(httpx.HTTPError), httpx.Client(base_url=url) as client:
+        with (
+            contextlib.suppress(httpx.HTTPError),
+            httpx.Client(verify=False, base_url=url) as client,
+        ):
             for number in range(100_000):
                 trace = run_of(f"{threading.get_ident()}-{number}")
                 if client.post("/api/traces", json=trace.to_dict()).status_code == 201:
@@ -73,7 +82,7 @@ def test_what_was_acknowledged_survives_a_kill(path):
         process.kill()
         for thread in threads:
             thread.join(60)
-    with program(path) as (process, url), httpx.Client(base_url=url) as client:
+    with program(path) as (process, url), httpx.Client(verify=False, base_url=url) as client:
         for run_id in acknowledged:
             assert client.get(f"/api/traces/{run_id}").status_code == 200
 

@@ -129,7 +129,7 @@ class TestLogin:
 
     @pytest.mark.parametrize("way", ["link", "form"])
     def test_a_cookie_remembers_it(self, guarded, way):
-        with httpx.Client(base_url=guarded.client.base_url) as browser:
+        with httpx.Client(verify=False, base_url=guarded.client.base_url) as browser:
             if way == "link":
                 response = browser.get("/", params={"token": TOKEN})
             else:
@@ -165,13 +165,15 @@ class TestLogin:
 
     @pytest.mark.parametrize("value", [TOKEN, "", "x", session_of("another")])
     def test_a_forged_cookie_opens_nothing(self, guarded, value):
-        with httpx.Client(base_url=guarded.client.base_url) as browser:
+        with httpx.Client(verify=False, base_url=guarded.client.base_url) as browser:
             browser.cookies.set(cookie_of(TOKEN), value)
             assert browser.get("/api/about").status_code == 401
 
     def test_a_wrong_header_is_not_mended_by_a_cookie(self, guarded):
         cookies = {cookie_of(TOKEN): session_of(TOKEN)}
-        with httpx.Client(base_url=guarded.client.base_url, cookies=cookies) as browser:
+        with httpx.Client(
+            verify=False, base_url=guarded.client.base_url, cookies=cookies
+        ) as browser:
             assert browser.get("/api/about").status_code == 200
             wrong = browser.get("/api/about", headers={"Authorization": "Bearer x"})
             assert wrong.status_code == 401

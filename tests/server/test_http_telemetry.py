@@ -110,7 +110,10 @@ def test_spans_whose_root_does_not_come_are_saved_when_it_stops(path):
 
 
 def test_a_service_that_took_spans_ends(path):
-    with program(path) as (process, url), httpx.Client(base_url=url, timeout=60) as client:
+    with (
+        program(path) as (process, url),
+        httpx.Client(verify=False, base_url=url, timeout=60) as client,
+    ):
         assert client.post("/v1/traces", json=BODY).status_code == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0

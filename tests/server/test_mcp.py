@@ -80,7 +80,7 @@ async def over_http(path: Path) -> AsyncIterator[ClientSession]:
     with listening(path, SELECTOOLS_OBSERVE_TOKEN=TOKEN) as url:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with (
-            httpx.AsyncClient(headers=headers) as client,
+            httpx.AsyncClient(headers=headers, verify=False) as client,
             streamable_http_client(url, http_client=client) as (read, write, _),
             ClientSession(read, write) as session,
         ):
@@ -325,7 +325,7 @@ async def test_http_is_for_those_who_know_the_token(path: Path) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     headers = {"Accept": "application/json, text/event-stream"}
     with listening(path, SELECTOOLS_OBSERVE_TOKEN=TOKEN) as url:
-        async with httpx.AsyncClient(headers=headers) as client:
+        async with httpx.AsyncClient(headers=headers, verify=False) as client:
             assert (await client.post(url, json=body)).status_code == 401
             known = {"Authorization": f"Bearer {TOKEN}"}
             assert (await client.post(url, json=body, headers=known)).status_code == 200
