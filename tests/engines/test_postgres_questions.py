@@ -221,6 +221,17 @@ def test_metadata_that_is_an_array_is_looked_into(stores, where):
     assert runs[0] == runs[1]
 
 
+@pytest.mark.parametrize(
+    "where", ["cost>1000 OR tokens>100000", "-latency<1000000 steps>=0", "cost>1000 -model:zz*"]
+)
+def test_numbers_that_no_run_has_are_looked_for_in_their_index(stores, read, where):
+    store, told = stores
+    filters = TraceFilter.parse(where, limit=5)
+    assert not store.query(filters)
+    assert not told.query(filters)
+    assert not read
+
+
 def test_a_bounded_count_reads_no_more_than_it_must(stores, read):
     store, _ = stores
     assert store.count(TraceFilter.parse("steps>=0 -model:nothing*", limit=5)) == 5

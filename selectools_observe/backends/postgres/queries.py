@@ -15,7 +15,7 @@ from msgspec import structs
 
 from ...model import conditions
 from ...model.clock import Clock
-from ...model.conditions import Bound, HasError, Moment, RunIs, StepHas, conjuncts
+from ...model.conditions import Bound, HasError, Moment, RunIs, StepHas, conjuncts, leaves
 from ...model.filters import TraceFilter, condition_of, fields_set, needed_annotations
 from ...model.histogram import Tally
 from ...model.ordering import Order
@@ -33,6 +33,7 @@ NEAREST = 2000
 """Rows that are looked through before an index is asked."""
 
 _LARGEST = 2**62  # what LIMIT takes
+_OF_NUMBERS = (Bound, Moment, HasError)  # what the index of numbers has
 _SUMMARIES = "SELECT seq, created_us, summary FROM {traces}"
 
 
@@ -161,12 +162,11 @@ def place_before(traces: str, request: PageRequest) -> tuple[str, Values]:
 
 def are_numbers_enough(filters: TraceFilter) -> bool:
     """Whether the index of numbers has all that narrows, of which there is something."""
-    told = (Bound, Moment, HasError)
-    parts = conjuncts(condition_of(filters))
+    asked = [part for part in conjuncts(condition_of(filters)) if needed(part) is not None]
     return (
-        bool(Ranges(filters, of_condition=True))
+        bool(asked or Ranges(filters))
         and filters.run_ids is None
-        and all(isinstance(part, told) or needed(part) is None for part in parts)
+        and all(isinstance(leaf, _OF_NUMBERS) for part in asked for leaf in leaves(part))
     )
 
 
