@@ -59,7 +59,6 @@ leaves = st.one_of(
         ),
         names,
     ),
-    st.builds(c.RunIs, st.just("run_id"), st.sampled_from(["run-0", "run-*", "run-9"])),
     st.just(c.HasError()),
     st.builds(c.HasField, st.sampled_from(c.FIELDS_TO_HAVE)),
     st.builds(c.IsAnnotated),
@@ -93,7 +92,8 @@ queries = st.one_of(
     said.filter(bool),
     said.filter(bool).map(lambda text: f'"{text}"'),
 )
-conditions = _combined(st.one_of(leaves, st.builds(c.Contains, queries)))
+by_id = st.builds(c.RunIs, st.just("run_id"), st.sampled_from(["run-0", "run-*", "run-9"]))
+conditions = _combined(st.one_of(leaves, by_id, st.builds(c.Contains, queries)))
 questions = st.builds(
     TraceFilter,
     where=st.one_of(st.none(), conditions),
