@@ -8,7 +8,7 @@ from typing import Protocol
 from ..errors import CorruptTraceError
 from ..interchange.exports import Saved, in_batches
 from ..interchange.form import SavedRun
-from ..interchange.store_copy import SAVED_AT_ONCE, STEPS_SAVED_AT_ONCE, save_runs
+from ..interchange.store_copy import STEPS_SAVED_AT_ONCE, save_runs
 from ..model.filters import TraceFilter
 from ..model.text import counted
 from ..protocols import QueryableTraceStore
@@ -16,6 +16,7 @@ from .command_session import Session
 from .exit_codes import NOTHING, OK
 from .terminal import Progress
 
+_SAVED_AT_ONCE = 500  # runs; fewer than a copy: those of a pipe may be seldom
 _MOST_WARNINGS = 20
 
 
@@ -37,7 +38,7 @@ class RunSaver:
 
     def save_all(self, runs: Iterable[SavedRun]) -> None:
         """Save runs and their annotations, a batch at a time."""
-        for some in in_batches(runs, SAVED_AT_ONCE, STEPS_SAVED_AT_ONCE, _steps_of):
+        for some in in_batches(runs, _SAVED_AT_ONCE, STEPS_SAVED_AT_ONCE, _steps_of):
             self._save(some)
 
     def _save(self, runs: list[SavedRun]) -> None:
