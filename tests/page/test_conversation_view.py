@@ -282,6 +282,6 @@ def test_a_picture_is_shown_whole_though_texts_are_cut(open_page, serve):
     page = open_page(f"{serve([run]).url}#/run/seen", tab="conversation")
     shown = page.locator("img.thumb")
     shown.wait_for(state="attached")
-    page.wait_for_function("document.querySelector('img.thumb').src.length > 40000")
+    page.wait_for_function("() => document.querySelector('img.thumb').src.length > 40000")
     assert shown.get_attribute("src") == f"data:image/gif;base64,{picture}"
     assert page.get_by_role("button", name="Show all").count() == 0

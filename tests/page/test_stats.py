@@ -156,4 +156,6 @@ def test_a_key_that_no_run_has_is_said_with_the_nearest_one(open_page, serve):
         page = open_page(f"{url}#/{view}?q=(task_idd%3A1%20OR%20task_idd%3A2)%20-tool%3Athink")
         page.get_by_text("No run has the metadata key 'task_idd'").wait_for()
         page.get_by_role("button", name="Use").click()
-        page.wait_for_function("document.getElementById('search').value.includes('(task_id:1')")
+        page.wait_for_function(
+            "() => document.getElementById('search').value.includes('(task_id:1')"
+        )
