@@ -273,7 +273,7 @@ def count(traces: str, filters: TraceFilter) -> tuple[str, Values]:
     """SQL for how many match, up to the filter's limit."""
     condition = _told(filters)
     sql = f"SELECT count(*) FROM (SELECT 1 FROM {traces} WHERE {condition.sql} LIMIT %s) found"
-    limit = None if filters.limit is None else min(filters.limit, 2**62)
+    limit = None if filters.limit is None else min(filters.limit, _LARGEST)
     return sql, [*condition.values, limit]
 
 

@@ -404,10 +404,8 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
     ) -> None:
         """Count the runs of some time by what is kept of parts."""
         for part in await self._parts(kind, filters):
-            if part.data is not None:
-                work = partial(kind.has_added, collector, part.data)
-                if await self._compute(work):
-                    continue
+            if await self._has_added_kept(kind, collector, part):
+                continue
             async for rows in self._rows_within(kind, filters, part):
                 await self._compute(partial(kind.add_rows, collector, rows))
 
@@ -415,14 +413,18 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         self, kind: Adding[CollectorT], places: Sequence[int], collector: CollectorT
     ) -> None:
         """Count the runs at these places, by what is kept of parts that lie there whole."""
-
-        async def has_added(part: kept_parts.Part) -> bool:
-            data = part.data
-            return data is not None and await self._compute(lambda: kind.has_added(collector, data))
-
-        for some in _in_parts(await self._without_parts(kind, places, has_added)):
+        added = partial(self._has_added_kept, kind, collector)
+        for some in _in_parts(await self._without_parts(kind, places, added)):
             rows = await self._kept(some, kind.columns)
             await self._compute(partial(kind.add_rows, collector, rows))
+
+    async def _has_added_kept(
+        self, kind: Adding[CollectorT], collector: CollectorT, part: kept_parts.Part
+    ) -> bool:
+        """Count the runs of a part by what is kept of it; False if nothing is, or it is damaged."""
+        if part.data is None:
+            return False
+        return await self._compute(partial(kind.has_added, collector, part.data))
 
     async def _read_rows(self, sql: str, values: Values) -> Sequence[PageRow]:
         rows = await self._connections.current().scan_summaries(sql, values)

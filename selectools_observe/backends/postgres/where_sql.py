@@ -74,9 +74,10 @@ def needed(condition: Condition) -> SQL | None:
             return some_of(" AND ", map(needed, parts))
         case AnyOf(parts):
             return all_of(" OR ", map(needed, parts))
-    known = _of_leaf(condition) or exactly(condition, COLUMNS)
     terms, _ = terms_of_leaf(condition)
-    return COLUMNS.has_one(terms) if terms else known
+    if terms:
+        return COLUMNS.has_one(terms)
+    return _of_leaf(condition) or exactly(condition, COLUMNS)
 
 
 def enough(condition: Condition) -> SQL | None:
@@ -92,7 +93,7 @@ def enough(condition: Condition) -> SQL | None:
 
 
 def _of_leaf(condition: Condition) -> SQL | None:
-    """What must hold for a condition that terms tell nothing of."""
+    """What must hold for a condition that neither terms nor columns tell whole."""
     match condition:
         case HasField("cost"):
             return _HAS_COST, []

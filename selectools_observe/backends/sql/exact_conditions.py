@@ -27,12 +27,11 @@ from ...model.conditions import (
     TimeField,
     leaves,
 )
+from .ranges import EXACT
 from .terms import terms_of_leaf
 
 SQL: TypeAlias = tuple[str, list[Any]]
 """A condition on a row of ``traces``, never null, and its values."""
-
-_EXACT = 2**53  # integers below it are floats as well
 
 
 class Columns(Protocol):
@@ -87,7 +86,7 @@ def terms_in_doubt(condition: Condition) -> list[int]:
 def _is_told(bound: Bound) -> bool:
     """Whether a column compares as the number does: a cost that is unknown is 0 there."""
     hides_unknown = bound.field != "cost_usd" or not COMPARISONS[bound.operator](0, bound.value)
-    return hides_unknown and abs(bound.value) < _EXACT
+    return hides_unknown and abs(bound.value) < EXACT
 
 
 def negated(condition: SQL | None) -> SQL | None:

@@ -30,7 +30,8 @@ _COLUMNS = {
 _ASKED: dict[str, tuple[str, conditions.Operator]] = {
     name: (_COLUMNS[field], operator) for name, (field, operator) in BOUNDS.items()
 } | {"has_error": ("has_error", "=")}
-_EXACT = 2**53
+EXACT = 2**53
+"""Integers below it are floats as well, which columns hold."""
 # What lets through no less, as columns hold floats.
 _WIDER: dict[conditions.Operator, conditions.Operator] = {
     "<": "<=", ">": ">=", "=": "=", "<=": "<=", ">=": ">=",
@@ -128,11 +129,11 @@ def _ranges_of_condition(filters: TraceFilter) -> Iterator[Range]:
                 yield "has_error", "=", 1
             case Not(HasError() | HasField("error")):
                 yield "has_error", "=", 0
-            case conditions.Bound("tokens", _, value) if abs(value) > _EXACT:
+            case conditions.Bound("tokens", _, value) if abs(value) > EXACT:
                 pass  # such a sum may be no integer
             case conditions.Bound(field, operator, value) | Moment(field, operator, value):
                 bound = _number(value)
-                yield _COLUMNS[field], operator if abs(bound) < _EXACT else _WIDER[operator], bound
+                yield _COLUMNS[field], operator if abs(bound) < EXACT else _WIDER[operator], bound
 
 
 def _sql_of_ends(ranges: Iterable[Range], if_above: str, if_below: str) -> tuple[str, list[Any]]:
