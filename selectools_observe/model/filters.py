@@ -20,6 +20,7 @@ from .conditions import (
     IsAnnotated,
     LabelIs,
     Operator,
+    RunIs,
     ScoreBound,
     conjuncts,
     judge,
@@ -468,13 +469,22 @@ def check_page(limit: int, offset: int) -> None:
 
 
 def check_filter(filters: TraceFilter) -> TraceFilter:
-    """Refuse what is no filter.
+    """A filter as stores take it; refuse what is none.
 
     Raises:
         TypeError: It is none.
     """
     if not isinstance(filters, TraceFilter):
         raise TypeError(f"filters must be a TraceFilter, not {type(filters).__name__}")
+    return filters if filters.where is None else _with_its_run_id(filters)
+
+
+def _with_its_run_id(filters: TraceFilter) -> TraceFilter:
+    """The filter; with the run that its ``where`` names as a field, by which stores find it."""
+    for part in conjuncts(condition_of(filters)):
+        match part:
+            case RunIs("run_id", run_id) if "*" not in run_id and filters.run_ids is None:
+                return replace(filters, run_ids=[run_id])
     return filters
 
 

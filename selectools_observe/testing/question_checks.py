@@ -35,6 +35,7 @@ _CONDITIONS = (
     "run:various-00*", "(user:alice OR user:bob) -(tool:book model:gpt-4o)", "refund OR user:bob",
     "-refund", "refund -gift user:alice", "user:ali*", "tags:x", "has:cost", "has:tool -has:model",
     '"gift card" OR (status:error -tool:search)', "meta.user:bob", "absent<1", "since:1d",
+    "run:various-007 -absent<1", "run:various-007 run:various-008", "-run:various-007 steps>1",
 )  # fmt: skip
 
 _OF_ANNOTATIONS = (

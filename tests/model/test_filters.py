@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selectools_observe import StepType, TraceFilter, TraceSummary
-from selectools_observe.model.filters import asks_for_facts, check_page, matches
+from selectools_observe.model.filters import asks_for_facts, check_filter, check_page, matches
 from selectools_observe.model.trace import TraceFacts
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -245,3 +245,13 @@ class TestMeaning:
 
     def test_the_limit_is_no_condition(self):
         assert holds(TraceFilter(limit=0))
+
+
+@pytest.mark.parametrize(
+    ("where", "run_ids"),
+    [("run:a steps>1", {"a"}), ("-run:a", None), ("run:a*", None), ("run:a OR run:b", None)],
+)
+def test_a_run_that_a_condition_names_is_found_by_its_id(where, run_ids):
+    asked = check_filter(TraceFilter.parse(where))
+    assert (None if asked.run_ids is None else set(asked.run_ids)) == run_ids
+    assert asked.where == TraceFilter.parse(where).where
