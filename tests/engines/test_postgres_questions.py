@@ -17,6 +17,7 @@ from selectools_observe import (
     TraceFilter,
     TraceStep,
 )
+from selectools_observe.backends.postgres import queries
 from selectools_observe.backends.postgres.connections import Connections
 from selectools_observe.backends.sql.server_rows import key_of
 from selectools_observe.model.conditions import ScoreBound
@@ -230,6 +231,51 @@ def test_numbers_that_no_run_has_are_looked_for_in_their_index(stores, read, whe
     assert not store.query(filters)
     assert not told.query(filters)
     assert not read
+
+
+@pytest.mark.parametrize("size", [3, 30])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "cost>1000 OR tool:nothing",
+        "tool:book OR steps>=4",
+        "(user:alice OR latency>20 OR tool:search status:error) started>2000-01-01",
+        "(tool:book OR is:error OR model:gpt-4o) -steps:1",
+        "tokens>10 OR score:1.5",
+    ],
+)
+def test_numbers_or_terms_are_looked_for_in_the_index_of_each(stores, monkeypatch, where, size):
+    store, told = stores
+    filters = TraceFilter.parse(where)
+    assert store.count(filters) == told.count(filters)
+    assert store.histogram(filters).total == told.count(filters)
+    expected = [run.run_id for run in told.query(filters)]
+    monkeypatch.setattr(queries, "nearest", None)  # would walk through all runs
+    found, cursor = [], None
+    while cursor is not None or not found:
+        page = store.query(dataclasses.replace(filters, limit=size), cursor=cursor)
+        found += [run.run_id for run in page]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        TraceFilter.parse("cost<1000000"),
+        TraceFilter(max_cost_usd=1e6),
+        TraceFilter(min_cost_usd=0),
+        TraceFilter.parse("cost<1000000 OR steps>1000"),
+    ],
+    ids=str,
+)
+def test_runs_of_unknown_cost_are_not_read_for_a_bound_of_costs(stores, read, filters):
+    store, told = stores
+    found = [run.run_id for run in store.query(filters)]
+    assert found == [run.run_id for run in told.query(filters)]
+    assert len(read) == len(found) < len(RUNS)
 
 
 def test_a_bounded_count_reads_no_more_than_it_must(stores, read):

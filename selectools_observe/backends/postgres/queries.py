@@ -8,6 +8,7 @@ terms is asked by itself, or that of numbers, which has all that ranges and orde
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -15,19 +16,29 @@ from msgspec import structs
 
 from ...model import conditions
 from ...model.clock import Clock
-from ...model.conditions import Bound, HasError, Moment, RunIs, StepHas, conjuncts, leaves
+from ...model.conditions import (
+    AllOf,
+    AnyOf,
+    Bound,
+    HasError,
+    Moment,
+    RunIs,
+    StepHas,
+    conjuncts,
+    leaves,
+)
 from ...model.filters import TraceFilter, condition_of, fields_set, needed_annotations
 from ...model.histogram import Tally
 from ...model.ordering import Order
 from ...model.pagination import Position
 from ..queries.paging import PageRequest
 from ..queries.row_queries import unordered
-from ..sql.exact_conditions import exactly
-from ..sql.ranges import Ranges
+from ..sql.exact_conditions import exactly, lets_through_unknown
+from ..sql.ranges import Ranges, decided_by_costs
 from ..sql.terms import alternatives_of_condition, terms_of_condition, wanted_terms
 from .rows import keys_of, numbers
 from .session import Values
-from .where_sql import COLUMNS, MOMENTS, ORDERED, needed
+from .where_sql import COLUMNS, HAS_COST, MOMENTS, ORDERED, needed
 
 NEAREST = 2000
 """Rows that are looked through before an index is asked."""
@@ -50,6 +61,8 @@ class Condition(msgspec.Struct, frozen=True):
 def ranges_of(filters: TraceFilter) -> Condition:
     """The filter's ranges, and what its ``where`` needs, but for what the index of terms finds."""
     condition = _of_columns(Ranges(filters, of_condition=True))
+    if not decided_by_costs(filters):
+        condition = condition.and_(Condition(HAS_COST, []))
     for part in conjuncts(condition_of(filters)):
         asked = None if _is_told_otherwise(part) else needed(part)
         condition = condition if asked is None else condition.and_(Condition(*asked))
@@ -70,7 +83,7 @@ def _is_told_otherwise(part: conditions.Condition) -> bool:
     """Whether ranges narrow by a condition, or the index of terms."""
     match part:
         case Bound() | Moment() | HasError():
-            return True
+            return not lets_through_unknown(part)
         case StepHas(field, name) | RunIs(field, name):
             return "*" not in name and field != "run_id"
     return False
@@ -166,8 +179,57 @@ def are_numbers_enough(filters: TraceFilter) -> bool:
     return (
         bool(asked or Ranges(filters))
         and filters.run_ids is None
-        and all(isinstance(leaf, _OF_NUMBERS) for part in asked for leaf in leaves(part))
+        and decided_by_costs(filters)
+        and all(map(_is_of_numbers, asked))
     )
+
+
+def _is_of_numbers(part: conditions.Condition) -> bool:
+    return all(
+        isinstance(leaf, _OF_NUMBERS) and not lets_through_unknown(leaf) for leaf in leaves(part)
+    )
+
+
+def by_index(
+    traces: str, request: PageRequest, terms: Condition | None, limit: int | None
+) -> tuple[str, Values] | None:
+    """SQL for the rows that match, by terms, numbers or both; None if no index finds them."""
+    if terms is not None:
+        return by_terms(traces, request, terms, limit)
+    if limit is None or limit > NEAREST:
+        return None
+    if are_numbers_enough(request.filters):
+        return by_numbers(traces, request, limit)
+    either = _either_of(request.filters)
+    if either is None:
+        return None
+    first, second = (structs.replace(request, filters=one) for one in either[:2])
+    sql, values = by_numbers(traces, first, limit)
+    others, their_values = by_terms(traces, second, either[2], limit)
+    sql = (
+        f"SELECT * FROM (({sql}) UNION ({others})) found ORDER BY seq {direction(request)} LIMIT %s"
+    )
+    return sql, [*values, *their_values, limit]
+
+
+def _either_of(filters: TraceFilter) -> tuple[TraceFilter, TraceFilter, Condition] | None:
+    """Two filters of which a run that matches this one matches one, and the second's terms.
+
+    The index of numbers tells of the first.
+    """
+    parts = tuple(conjuncts(condition_of(filters)))
+    for place, part in enumerate(parts):
+        if not isinstance(part, AnyOf):
+            continue
+        rest = parts[:place] + parts[place + 1 :]
+        ours = tuple(one for one in part.parts if _is_of_numbers(one))
+        others = tuple(one for one in part.parts if not _is_of_numbers(one))
+        first, second = (
+            replace(filters, where=AllOf((*rest, AnyOf(some)))) for some in (ours, others)
+        )
+        if ours and others and are_numbers_enough(first) and (terms := terms_wanted(second)):
+            return first, second, terms
+    return None
 
 
 def by_numbers(traces: str, request: PageRequest, limit: int) -> tuple[str, Values]:
@@ -271,23 +333,35 @@ def has_one_of(traces: str, terms: list[int]) -> tuple[str, Values]:
 
 def count(traces: str, filters: TraceFilter) -> tuple[str, Values]:
     """SQL for how many match, up to the filter's limit."""
-    condition = _told(filters)
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM {traces} WHERE {condition.sql} LIMIT %s) found"
-    limit = None if filters.limit is None else min(filters.limit, _LARGEST)
-    return sql, [*condition.values, limit]
+    rows = _rows_told(traces, "1", filters)
+    if filters.limit is not None:  # without, several processes of the server count
+        rows = Condition(f"{rows.sql} LIMIT %s", [*rows.values, min(filters.limit, _LARGEST)])
+    return f"SELECT count(*) FROM ({rows.sql}) found", rows.values
 
 
 def over_time(traces: str, filters: TraceFilter, tally: Tally) -> tuple[str, Values]:
     """SQL for how many match, and have an error, by the tally's buckets."""
-    moment = MOMENTS[tally.time]
-    condition = _told(filters).and_(
-        Condition(f"{moment} BETWEEN %s AND %s", [tally.since, tally.until])
-    )
+    rows = _rows_told(traces, f"{MOMENTS[tally.time]} AS moment, has_error", filters)
     sql = (
-        f"SELECT ({moment} - %s) / %s AS bucket, count(*), count(*) FILTER (WHERE has_error) "
-        f"FROM {traces} WHERE {condition.sql} GROUP BY 1"
+        "SELECT (moment - %s) / %s AS bucket, count(*), count(*) FILTER (WHERE has_error) "
+        f"FROM ({rows.sql}) found WHERE moment BETWEEN %s AND %s GROUP BY 1"
     )
-    return sql, [tally.since, tally.width, *condition.values]
+    return sql, [tally.since, tally.width, *rows.values, tally.since, tally.until]
+
+
+def _rows_told(traces: str, columns: str, filters: TraceFilter) -> Condition:
+    """SQL for the rows that match a filter of which SQL tells exactly, by the indexes it has."""
+    either = _either_of(filters)
+    if either is None:
+        told = _told(filters)
+    else:
+        first, second = map(_told, either[:2])
+        told = Condition(
+            f"{first.sql} UNION ALL SELECT {columns} FROM {traces} "
+            f"WHERE {second.sql} AND NOT ({first.sql})",
+            [*first.values, *second.values, *first.values],
+        )
+    return Condition(f"SELECT {columns} FROM {traces} WHERE {told.sql}", told.values)
 
 
 def places(traces: str, filters: TraceFilter, only: str = "true") -> tuple[str, Values]:

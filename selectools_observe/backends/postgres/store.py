@@ -293,16 +293,14 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
     async def _rows_of(self, ask: PageRequest, size: int | None) -> Sequence[SummaryRow]:
         read = self._connections.current().scan_summaries
         terms = self._narrowing(ask.filters)
-        by_numbers = terms is None and queries.are_numbers_enough(ask.filters)
-        if size is not None and (terms or (by_numbers and size <= queries.NEAREST)):
+        indexed = queries.by_index(self._traces, ask, terms, size)
+        if indexed is None:
+            return await read(*queries.nearest(self._traces, ask, size))
+        if size is not None:
             near = await read(*queries.among_nearest(self._traces, ask, terms, size))
             if len(near) == size:
                 return near
-            if terms is None:
-                return await read(*queries.by_numbers(self._traces, ask, size))
-        if terms is None:
-            return await read(*queries.nearest(self._traces, ask, size))
-        return await read(*queries.by_terms(self._traces, ask, terms, size))
+        return await read(*indexed)
 
     async def _statistics(self, filters: TraceFilter, collector: Collector) -> None:
         if collector.other_keys or _is_cut(filters) or not await self._is_exact(filters):

@@ -9,6 +9,7 @@ from ...model.clock import Clock
 from ...model.conditions import (
     AllOf,
     AnyOf,
+    Bound,
     Condition,
     HasField,
     MetadataIs,
@@ -19,7 +20,14 @@ from ...model.conditions import (
     StepHas,
     TimeField,
 )
-from ..sql.exact_conditions import SQL, all_of, exactly, negated, some_of
+from ..sql.exact_conditions import (
+    SQL,
+    all_of,
+    exactly,
+    lets_through_unknown,
+    negated,
+    some_of,
+)
 from ..sql.server_rows import key_of
 from ..sql.terms import terms_of_leaf
 
@@ -34,8 +42,9 @@ ORDERED = {
 }  # fmt: skip
 """What runs are ordered by, as SQL, and whether it may be NULL."""
 
-# Whether any step says what it cost stands first in what is kept of the calls, as MessagePack.
-_HAS_COST = "(calls IS NULL OR get_byte(calls, 1) = 195)"
+# It stands first in what is kept of the calls, as MessagePack.
+HAS_COST = "(calls IS NULL OR get_byte(calls, 1) = 195)"
+"""What holds of a row if any step says what it cost."""
 _HAS_NO_COST = "(calls IS NULL OR get_byte(calls, 1) = 194)"
 _PLAIN = re.compile(r"[A-Za-z0-9 _.:@+-]{2,}")  # JSON writes it as it is
 
@@ -96,7 +105,9 @@ def _of_leaf(condition: Condition) -> SQL | None:
     """What must hold for a condition that neither terms nor columns tell whole."""
     match condition:
         case HasField("cost"):
-            return _HAS_COST, []
+            return HAS_COST, []
+        case Bound() if lets_through_unknown(condition):
+            return HAS_COST, []
         case StepHas(_, name) | RunIs(_, name) | MetadataIs(_, _, str(name)) if "*" in name:
             return _piece_of(name)
     return None

@@ -84,9 +84,15 @@ def terms_in_doubt(condition: Condition) -> list[int]:
 
 
 def _is_told(bound: Bound) -> bool:
-    """Whether a column compares as the number does: a cost that is unknown is 0 there."""
-    hides_unknown = bound.field != "cost_usd" or not COMPARISONS[bound.operator](0, bound.value)
-    return hides_unknown and abs(bound.value) < EXACT
+    return not lets_through_unknown(bound) and abs(bound.value) < EXACT
+
+
+def lets_through_unknown(condition: Condition) -> bool:
+    """Whether a column does not compare as the number does: a cost that is unknown is 0 there."""
+    match condition:
+        case Bound("cost_usd", sign, bound):
+            return COMPARISONS[sign](0, bound)
+    return False
 
 
 def negated(condition: SQL | None) -> SQL | None:
