@@ -12,8 +12,8 @@ import clickhouse_connect
 
 from benchmarks.data import TraceDict
 from selectools_observe import AgentTrace
-from selectools_observe.backends.clickhouse import row_binary
-from selectools_observe.backends.clickhouse.rows import COLUMNS, TraceRow, place_of, row_of
+from selectools_observe.backends.clickhouse import native
+from selectools_observe.backends.clickhouse.rows import TraceRow, block_of, place_of, rows_of
 from selectools_observe.stores.clickhouse import ClickHouseTraceStore
 
 _FIRST_US = 1_715_800_000_000_000
@@ -33,20 +33,19 @@ class Client:
         self._client = clickhouse_connect.get_client(host=host, port=int(port))
 
     def native(self, trace: TraceDict) -> Any:
-        return row_of(AgentTrace.from_dict(trace))
+        return rows_of([AgentTrace.from_dict(trace)])[0]
 
     async def save_many(self, items: list[TraceRow]) -> None:
-        created = row_binary.pack_integer(_FIRST_US)
-        parts: list[bytes] = []
-        for row in items:
-            self._saved += 1
-            parts += (row_binary.place(place_of(_FIRST_US + self._saved, 0)), created, row.packed)
+        first = _FIRST_US + self._saved
+        self._saved += len(items)
+        places = [native.place(place_of(first + number, 0)) for number in range(len(items))]
+        block = block_of(items, places, _FIRST_US)
         self._client.raw_insert(
             f"{self._database}.traces",
-            column_names=COLUMNS,
-            insert_block=b"".join(parts),
+            column_names=list(block.types),
+            insert_block=b"".join(block),
             settings={"max_insert_block_size": 2**31, "min_insert_block_size_rows": 2**31},
-            fmt="RowBinary",
+            fmt=native.FORMAT,
         )
 
     async def close(self) -> None:

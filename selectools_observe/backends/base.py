@@ -111,7 +111,7 @@ class StoreCore(RowQueries, Generic[PreparedT]):
         created_at: Iterable[datetime | None] | None = None,
     ) -> RunIds:
         """See `AsyncQueryableTraceStore.save_many`."""
-        prepared = [self._prepare(trace) for trace in traces]
+        prepared = self._prepare_many(traces)
         if created_at is not None:
             prepared = _dated(prepared, timestamps.stated(created_at, len(prepared)))
         await self._begin()
@@ -602,6 +602,10 @@ class StoreCore(RowQueries, Generic[PreparedT]):
         Raises:
             InvalidTraceError: It cannot be stored.
         """
+
+    def _prepare_many(self, traces: Iterable[object]) -> Sequence[PreparedT]:
+        """The same of each of the traces as its turn comes."""
+        return list(map(self._prepare, traces))
 
     @abstractmethod
     async def _save(self, traces: Sequence[PreparedT]) -> None:

@@ -26,12 +26,11 @@ from selectools_observe import (
     TraceNotFoundError,
     TraceStep,
 )
-from selectools_observe.backends.clickhouse import kept_cells
+from selectools_observe.backends.clickhouse import kept_cells, native
 from selectools_observe.backends.clickhouse import store as clickhouse_store
 from selectools_observe.backends.clickhouse.address import parse_address
 from selectools_observe.backends.clickhouse.annotation_table import AnnotationTable
 from selectools_observe.backends.clickhouse.connections import Connections
-from selectools_observe.backends.clickhouse.rows import RowBlock
 from selectools_observe.backends.clickhouse.schema import ddl
 from selectools_observe.backends.clickhouse.servers import Servers
 from selectools_observe.cli.command_group import command
@@ -111,17 +110,17 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(chdb_python):
 def test_a_server_killed_in_the_midst_of_an_insert_has_all_of_it_once(chdb_python, monkeypatch):
     """The client sends it again, whether the answer or the whole of it was lost."""
     with ClickHouseServer(chdb_python) as server:
-        pieces = RowBlock.__iter__
+        pieces = native.Block.__iter__
         kills = iter(range(3))
 
         def killed_between(self):
-            for piece in pieces(self):
+            for number, piece in enumerate(pieces(self)):
                 yield piece
-                if next(kills, None) is not None:
+                if number == 500 and next(kills, None) is not None:
                     server.kill()
                     server.start()
 
-        monkeypatch.setattr(RowBlock, "__iter__", killed_between)
+        monkeypatch.setattr(native.Block, "__iter__", killed_between)
         with ClickHouseTraceStore(f"{server.url}/runs") as store:
             saved = store.save_many([trace(f"run-{n}") for n in range(1_000)])
             assert next(kills, None) is None
@@ -465,9 +464,9 @@ def test_inserts_ask_for_the_quorum_and_nothing_else_does(clickhouse_url, monkey
     asked: dict[str, object] = {}
     insert = Servers.insert
 
-    async def noted(self, table, columns, block, settings):
+    async def noted(self, table, block, settings):
         asked[table.rpartition(".")[2]] = settings.get("insert_quorum")
-        await insert(self, table, columns, block, settings)
+        await insert(self, table, block, settings)
 
     monkeypatch.setattr(Servers, "insert", noted)
     for quorum in ("2", "auto", None):

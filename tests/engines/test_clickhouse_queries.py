@@ -9,7 +9,13 @@ from noted_reads import noted
 
 pytest.importorskip("clickhouse_connect", reason="the package clickhouse-connect is not installed")
 
-from selectools_observe import Annotation, InMemoryTraceStore, TraceFilter, TraceStep
+from selectools_observe import (
+    AgentTrace,
+    Annotation,
+    InMemoryTraceStore,
+    TraceFilter,
+    TraceStep,
+)
 from selectools_observe.backends.clickhouse.connections import Connections
 from selectools_observe.model.filters import order_of
 from selectools_observe.model.groups import GROUP_ORDERS
@@ -182,3 +188,39 @@ def _groups(store, by, order_by):
         cursor = page.next_cursor
         if cursor is None:
             return
+
+
+@pytest.mark.parametrize("many", [300, 70_000])
+def test_names_of_steps_whatever_their_number(clickhouse_server, clickhouse_url, many):
+    steps = [TraceStep("llm_call", model=f"m{n}", cost_usd=n % 3 or None) for n in range(many)]
+    runs = [AgentTrace(steps, run_id="many"), AgentTrace(run_id="without steps")]
+    with ClickHouseTraceStore(clickhouse_url) as store:
+        store.save_many(runs)
+        assert store.statistics(by=("model",)).total.runs == 2
+    names = f"arrayMap(n -> concat('m', toString(n)), range({many}))"
+    found = clickhouse_server.ask(
+        f"SELECT step.model = {names}, length(step.tool), countEqual(step.cost_usd, NULL) FROM "
+        f"{clickhouse_url.partition('?')[0].rpartition('/')[2]}.traces ORDER BY place"
+    )
+    free = len(range(0, many, 3))
+    assert found.split() == ["1", str(many), str(free), "0", "0", "0"]
+
+
+def test_what_is_saved_is_each_trace_as_it_came(clickhouse_url):
+    one = AgentTrace()
+
+    def came():
+        for number in range(200):
+            one.run_id = f"run-{number}"
+            one.steps[:] = [TraceStep("llm_call", 1.0, model=f"m{number % 7}")] * (number % 3)
+            one.metadata["n"] = number
+            yield one
+
+    with ClickHouseTraceStore(clickhouse_url) as server, InMemoryTraceStore() as memory:
+        for store in (server, memory):
+            store.save_many(came())
+        assert [(s.run_id, s.metadata, s.steps) for s in server.list(200)] == [
+            (s.run_id, s.metadata, s.steps) for s in memory.list(200)
+        ]
+        assert server.facets() == memory.facets()
+        assert server.load("run-101") == memory.load("run-101")

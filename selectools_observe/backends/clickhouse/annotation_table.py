@@ -7,7 +7,6 @@ asked for the last of each. A row that says that it is removed hides them.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from struct import Struct
 
 import msgspec
 
@@ -16,16 +15,15 @@ from ...model.annotations import Annotation, annotation_to_bytes, stamped
 from ...model.checksum import checksum
 from ..sql.row import Row
 from ..sql.server_rows import annotations_of
-from . import row_binary
+from . import native
 from .rows import packed_key
 
-COLUMNS = (
-    "key", "id", "version", "removed", "created_us", "name", "label", "score", "crc", "annotation",
-)  # fmt: skip
-
-_pack_version = Struct("<QB").pack
-_pack_crc = Struct("<I").pack
-_NOTHING = b"\1"  # null
+_COLUMNS = {
+    "key": "UUID", "id": "String", "version": "UInt64", "removed": "UInt8", "created_us": "Int64",
+    "name": "String", "label": "Nullable(String)", "score": "Nullable(Float64)", "crc": "UInt32",
+    "annotation": "String",
+}  # fmt: skip
+_REMOVED = (True, 0, b"", None, None, 0, b"")  # the columns from `removed` on
 
 
 class AnnotationTable:
@@ -35,7 +33,7 @@ class AnnotationTable:
         where: The store, for messages.
         table: The table's name.
         ask: Gives the rows of a question about keys: the SQL is made with what they stand as in it.
-        insert: Inserts a block of rows as ``RowBinary``.
+        insert: Inserts a block of rows.
     """
 
     def __init__(
@@ -43,7 +41,7 @@ class AnnotationTable:
         where: str,
         table: str,
         ask: Callable[[Callable[[str], str], Sequence[bytes]], Awaitable[Sequence[Row]]],
-        insert: Callable[[bytes], Awaitable[None]],
+        insert: Callable[[native.Block], Awaitable[None]],
     ) -> None:
         self._where = where
         self._table = table
@@ -68,9 +66,7 @@ class AnnotationTable:
             made.append(stamped(one, now, others))
             others.append(made[-1])
         # Of one id that is there twice, the later counts.
-        await self._insert(
-            b"".join(_packed(one, version + number) for number, one in enumerate(made))
-        )
+        await self._insert(_block(_row(one, version + n) for n, one in enumerate(made)))
         return made
 
     async def remove(
@@ -86,9 +82,7 @@ class AnnotationTable:
         if rows:
             version = self._version_after(row[3] for row in rows)
             await self._insert(
-                b"".join(
-                    _packed_removal(row_binary.uuid(row[0].bytes), row[1], version) for row in rows
-                )
+                _block((native.uuid(row[0].bytes), row[1], version, *_REMOVED) for row in rows)
             )
         return len(rows)
 
@@ -103,35 +97,22 @@ class AnnotationTable:
         return max(now_us, max(versions, default=0) + 1)
 
 
-def _packed(one: Annotation, version: int) -> bytes:
+def _row(one: Annotation, version: int) -> Row:
     data = annotation_to_bytes(msgspec.structs.replace(one, created_at=None))
     assert one.created_at is not None  # noqa: S101 - it is stamped
-    return b"".join(
-        (
-            packed_key(one.run_id),
-            row_binary.text(one.id.encode()),
-            _pack_version(version, 0),
-            row_binary.pack_integer(timestamps.to_microseconds(one.created_at)),
-            row_binary.text(one.name.encode()),
-            _NOTHING if one.label is None else b"\0" + row_binary.text(one.label.encode()),
-            row_binary.nullable_float(None if one.score is None else float(one.score)),
-            _pack_crc(checksum(data)),
-            row_binary.text(data),
-        )
+    return (
+        packed_key(one.run_id),
+        one.id.encode(),
+        version,
+        False,
+        timestamps.to_microseconds(one.created_at),
+        one.name.encode(),
+        None if one.label is None else one.label.encode(),
+        None if one.score is None else float(one.score),
+        checksum(data),
+        data,
     )
 
 
-def _packed_removal(key: bytes, annotation_id: bytes, version: int) -> bytes:
-    return b"".join(
-        (
-            key,
-            row_binary.text(annotation_id),
-            _pack_version(version, 1),
-            row_binary.pack_integer(0),
-            row_binary.text(b""),
-            _NOTHING,
-            _NOTHING,
-            _pack_crc(0),
-            row_binary.text(b""),
-        )
-    )
+def _block(rows: Iterable[Row]) -> native.Block:
+    return native.block_of_values(_COLUMNS, *zip(*rows, strict=True))

@@ -25,12 +25,21 @@ from ...model.annotations import Annotation
 from ...runtime.batching import AwaitedBatcher
 from ...runtime.interface import Runtime
 from ..sql.row import Row
-from . import annotation_table, queries, row_binary, schema
+from . import native, queries, schema
 from .address import Address
 from .annotation_table import AnnotationTable
 from .driver import ClickHouseError
 from .driver_errors import is_passing
-from .rows import COLUMNS, KEY_COLUMNS, WRITER_BITS, RowBlock, TraceRow, packed_key, place_of
+from .native import Block
+from .rows import (
+    WRITER_BITS,
+    TraceRow,
+    block_of,
+    key_block,
+    noted_block,
+    packed_key,
+    place_of,
+)
 from .servers import Servers
 
 T = TypeVar("T")
@@ -137,17 +146,14 @@ class Connections:
         first_us = await self._next_us(len(rows))
         keys = [row.key for row in rows]
         places = [
-            row_binary.place(place_of(first_us + number, self._writer))
-            for number in range(len(rows))
+            native.place(place_of(first_us + number, self._writer)) for number in range(len(rows))
         ]
         created_us = timestamps.to_microseconds(self._now)
         token = token or f"{self._writer:x}-{first_us}"
         if stored:
-            noted = b"".join(key for key, _ in stored)
-            await self._insert_into("replacing", KEY_COLUMNS[:1], [noted], token)
-        pairs = b"".join(map(bytes.__add__, keys, places))
-        await self._insert_into("keys", KEY_COLUMNS, [pairs], f"{token}-{first_us}")
-        await self._insert_into("traces", COLUMNS, RowBlock(rows, places, created_us), token)
+            await self._insert_into("replacing", noted_block([key for key, _ in stored]), token)
+        await self._insert_into("keys", key_block(keys, places), f"{token}-{first_us}")
+        await self._insert_into("traces", block_of(rows, places, created_us), token)
         again = [key for key, _ in stored]
         again += await self._saved_by_others(keys, place_of(max(0, first_us - _MARGIN), 0))
         if again:
@@ -161,15 +167,13 @@ class Connections:
         ):
             return []
         ask = partial(queries.keys_of_others, self._database, since, self._writer)
-        return [row_binary.uuid(key.bytes) for (key,) in await self._about(ask, keys)]
+        return [native.uuid(key.bytes) for (key,) in await self._about(ask, keys)]
 
-    async def _insert_into(
-        self, table: str, columns: Sequence[str], block: Iterable[bytes], token: str
-    ) -> None:
+    async def _insert_into(self, table: str, block: Block, token: str) -> None:
         settings: dict[str, object] = {"insert_deduplication_token": token}
         if self._address.quorum != "0":
             settings["insert_quorum"] = self._address.quorum
-        await self._servers.insert(f"{self._database}.{table}", columns, block, settings)
+        await self._servers.insert(f"{self._database}.{table}", block, settings)
 
     async def _next_us(self, many: int) -> int:
         """The first of so many microseconds: now, but after all that was saved before."""
@@ -284,9 +288,9 @@ class Connections:
         present = {row[0] for row in await self._places_of(list(asked))}
         return next((run_id for key, run_id in asked.items() if key not in present), None)
 
-    async def _insert_annotations(self, block: bytes) -> None:
+    async def _insert_annotations(self, block: Block) -> None:
         token = f"{self._writer:x}-{secrets.token_hex(8)}"
-        await self._insert_into("annotations", annotation_table.COLUMNS, [block], token)
+        await self._insert_into("annotations", block, token)
 
     # Reading.
 
@@ -319,7 +323,7 @@ class Connections:
     async def _rows_of_keys(self, columns: str, keys: Sequence[bytes]) -> Sequence[Row]:
         """The key and columns of the rows of these runs, newest first."""
         ask = partial(queries.rows_of_keys, self._database, f"key, {columns}")
-        return [(row_binary.uuid(row[0].bytes), *row[1:]) for row in await self._about(ask, keys)]
+        return [(native.uuid(row[0].bytes), *row[1:]) for row in await self._about(ask, keys)]
 
     async def _about(self, sql: Callable[[str], str], keys: Sequence[bytes]) -> Sequence[Row]:
         """The rows of a question about keys, which the SQL is made with."""
@@ -334,7 +338,7 @@ class Connections:
         """The key and the place of each row of these runs."""
         if len(keys) > _FEW_KEYS:  # most are new, and `keys` alone tells
             found = await self._about(partial(queries.known_keys, self._database), keys)
-            keys = [row_binary.uuid(key.bytes) for (key,) in found]
+            keys = [native.uuid(key.bytes) for (key,) in found]
         return await self._rows_of_keys("place", keys) if keys else []
 
     # Opening and closing.
@@ -353,7 +357,7 @@ class Connections:
         """Delete the older rows that a program which was killed left."""
         noted = await self._servers.query(f"SELECT DISTINCT key FROM {self._database}.replacing")
         if noted:
-            rows = await self._places_of([row_binary.uuid(key.bytes) for (key,) in noted])
+            rows = await self._places_of([native.uuid(key.bytes) for (key,) in noted])
             await self._delete_older(rows)
             old = f"noted < now() - {_NOTES_KEPT}"
             await self._servers.command_on_all(

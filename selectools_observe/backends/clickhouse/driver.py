@@ -14,6 +14,7 @@ from ...extras import needs
 from ...runtime.interface import Runtime
 from ..sql.row import Row
 from .address import Address, Host
+from .native import FORMAT, Block
 
 with needs("clickhouse", "A ClickHouse store"):
     import clickhouse_connect
@@ -26,7 +27,7 @@ __all__ = ["ClickHouseError", "Driver", "Settings"]
 
 Settings: TypeAlias = Mapping[str, Any]
 
-_FORMAT = "RowBinary"
+_KEYS = "RowBinary"  # one after another
 _BYTES = {"String": "bytes"}
 _DATABASE = "default"  # ours may not be there yet: every table is named with it
 
@@ -60,29 +61,25 @@ class Driver:
 
         Args:
             sql: The question.
-            asked: Keys in ``RowBinary``, which the question may name as the table ``asked``.
+            asked: Keys, which the question may name as the table ``asked``.
         """
         table = None
         if asked:
-            table = ExternalData(file_name="asked", data=asked, fmt=_FORMAT, structure="key UUID")
+            table = ExternalData(file_name="asked", data=asked, fmt=_KEYS, structure="key UUID")
         ask = partial(self._client.query, sql, query_formats=_BYTES, external_data=table)
         return (await self._runtime.call(ask)).result_rows
 
-    async def insert(
-        self, table: str, columns: Sequence[str], block: Iterable[bytes], settings: Settings
-    ) -> None:
-        """Insert rows in ``RowBinary`` as one block."""
-        await self._runtime.call(partial(self._insert, table, columns, block, settings))
+    async def insert(self, table: str, block: Block, settings: Settings) -> None:
+        """Insert the rows of a block."""
+        await self._runtime.call(partial(self._insert, table, block, settings))
 
-    def _insert(
-        self, table: str, columns: Sequence[str], block: Iterable[bytes], settings: Settings
-    ) -> None:
+    def _insert(self, table: str, block: Block, settings: Settings) -> None:
         self._client.raw_insert(
             table,
-            column_names=columns,
+            column_names=list(block.types),
             insert_block=_compressed(block),
             settings={**_ONE_BLOCK, **settings},
-            fmt=_FORMAT,
+            fmt=FORMAT,
             compression="zstd",
         )
 

@@ -35,7 +35,7 @@ from ..sql.terms import (
     terms_of_leaf,
     wanted_terms,
 )
-from . import row_binary
+from . import native
 from .rows import packed_key
 
 _MOMENTS: dict[Clock, str] = {
@@ -88,7 +88,7 @@ def literal_place(place: int) -> str:
 
 def literal_keys(keys: Iterable[bytes]) -> str:
     """Keys as SQL, to be asked for with ``IN``."""
-    every = (UUID(bytes=row_binary.uuid(key)) for key in keys)
+    every = (UUID(bytes=native.uuid(key)) for key in keys)
     return "(" + (", ".join(f"'{key}'" for key in every) or "generateUUIDv4()") + ")"
 
 

@@ -5,17 +5,19 @@ Python makes the texts when a run is saved, so SQL groups by just what the other
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from itertools import chain
+from operator import attrgetter
+from typing import Any, TypeAlias
 
-from ...model.codec import EncodedTrace
+from ...model.details import RunDetails
 from ...model.group_sums import GroupSums
 from ...model.groups import FIELD_KEYS, GroupCollector, texts_of
 from ...model.percentiles import EXACT_UP_TO, Sketch
 from ..sql.row import Row
 from ..sql.terms import pack, terms_of_pair
-from . import row_binary, run_sums
+from . import native, run_sums
 
 _SCALARS = frozenset({str, int, bool, type(None)})
 # Other numbers are remembered by their texts: 0.0 and -0.0 are one key of a dictionary.
@@ -44,34 +46,39 @@ _SUMS = (
 _DURATION = run_sums.clamped("total_ms")
 
 
-def packed_fields(encoded: EncodedTrace, pairs: bytes, size: int) -> bytes:
-    """The texts of a run, as ``RowBinary``: those of each of `FIELD_KEYS`, and by key those of its
-    models, tools and types, and of all its metadata, as `packed_metadata` gives so many.
-    """
-    details, facts = encoded.details, encoded.facts
-    of_steps, packed = _packed_names(facts.models, facts.tool_names, facts.step_types)
-    return b"".join(
-        (
-            *map(
-                _packed_text,
-                (details.session_id, details.user_id, details.agent, details.name),
-            ),
-            _packed_texts(list(details.tags)),
-            _packed_text(details.outcome),
-            row_binary.size_of(of_steps + size),
-            packed,
-            pairs,
-        )
+Texts: TypeAlias = tuple[bytes, int, bytes]
+"""A key of ``fields``, how many texts a run has of it, and these: packed."""
+_Pair: TypeAlias = tuple[bytes, Texts]
+"""The terms of an entry of the metadata, and its texts."""
+
+
+def columns_of_fields(
+    details: Sequence[RunDetails], texts: Sequence[Sequence[Texts]]
+) -> Iterator[Sequence[bytes]]:
+    """The columns of `FIELD_KEYS` and ``fields``, by the details and the texts of each run."""
+    for name in ("session_id", "user_id", "agent", "name"):
+        values = list(map(attrgetter(name), details))
+        told = [_packed(value) for value in values if value is not None]
+        yield native.sizes([value is not None for value in values]), b"".join(told)
+    tags = [one.tags for one in details]
+    yield native.sizes(map(len, tags)), b"".join(map(_packed, chain.from_iterable(tags)))
+    yield native.sizes([1] * len(details)), b"".join([_packed(one.outcome) for one in details])
+    found = list(chain.from_iterable(texts))
+    yield (
+        native.sizes(map(len, texts)),
+        b"".join([each[0] for each in found]),
+        native.sizes([each[1] for each in found]),
+        b"".join([each[2] for each in found]),
     )
 
 
-def packed_metadata(metadata: Mapping[str, Any]) -> tuple[bytes, bytes]:
-    """The terms of metadata, and its texts by key as ``RowBinary``."""
-    found = [_pair(key, value) for key, value in metadata.items()]
-    return b"".join([terms for terms, _ in found]), b"".join([texts for _, texts in found])
+def pairs_of(metadata: Mapping[str, Any]) -> tuple[bytes, list[Texts]]:
+    """The terms of metadata, and its texts by key."""
+    found = list(map(_pair, metadata, metadata.values()))
+    return b"".join([terms for terms, _ in found]), [texts for _, texts in found]
 
 
-def _pair(key: str, value: Any) -> tuple[bytes, bytes]:
+def _pair(key: str, value: Any) -> _Pair:
     kind = value.__class__
     if len(key) >= _LONG:
         return _packed_pair(key, value)
@@ -83,43 +90,33 @@ def _pair(key: str, value: Any) -> tuple[bytes, bytes]:
 
 
 @lru_cache(maxsize=4096)  # most runs of an agent have the same
-def _packed_names(
+def names_of(
     models: frozenset[str], tools: frozenset[str], kinds: frozenset[str]
-) -> tuple[int, bytes]:
-    """The texts of a run's steps by key, those that there are, and how many keys they have."""
-    found = [pair for pair in (("model", models), ("tool", tools), ("type", kinds)) if pair[1]]
-    parts = [_packed(key) + _packed_texts(list(names)) for key, names in found]
-    return len(parts), b"".join(parts)
+) -> Sequence[Texts]:
+    """The texts of a run's steps by key, those that there are."""
+    names = (("model", models), ("tool", tools), ("type", kinds))
+    return tuple(_packed_texts(key, list(found)) for key, found in names if found)
 
 
-def _packed_pair(key: str, value: object) -> tuple[bytes, bytes]:
-    texts = _packed(f"metadata.{key}") + _packed_texts(texts_of(value))
-    return pack(terms_of_pair(key, value)), texts
+def _packed_pair(key: str, value: object) -> _Pair:
+    return pack(terms_of_pair(key, value)), _packed_texts(f"metadata.{key}", texts_of(value))
 
 
 _remembered_pair = lru_cache(maxsize=16384, typed=True)(_packed_pair)
 
 
 @lru_cache(maxsize=4096)
-def _remembered_number(key: str, text: str) -> tuple[bytes, bytes]:
+def _remembered_number(key: str, text: str) -> _Pair:
     return _packed_pair(key, float(text))
 
 
-def _packed_text(text: str | None) -> bytes:
-    return b"\0" if text is None else b"\1" + _packed(text)
-
-
-def _packed_texts(texts: list[str]) -> bytes:
-    if not texts:
-        return b"\0"
-    if len(texts) == 1:
-        return b"\1" + _packed(texts[0])
+def _packed_texts(key: str, texts: list[str]) -> Texts:
     distinct = dict.fromkeys(texts)
-    return row_binary.size_of(len(distinct)) + b"".join(map(_packed, distinct))
+    return _packed(key), len(distinct), b"".join(map(_packed, distinct))
 
 
 def _packed(text: str) -> bytes:
-    return row_binary.text(text.encode("utf-8", "surrogatepass"))
+    return native.text(text.encode("utf-8", "surrogatepass"))
 
 
 def text_of(kept: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from ..sql.row import Row
 from .address import Address
 from .driver import ClickHouseError, Driver, Settings
 from .driver_errors import explained, is_passing
+from .native import Block
 
 T = TypeVar("T")
 
@@ -54,11 +55,9 @@ class Servers:
         """The rows of a question to one shard."""
         return await self._run(lambda driver: driver.query(sql), self._only(shard))
 
-    async def insert(
-        self, table: str, columns: Sequence[str], block: Iterable[bytes], settings: Settings
-    ) -> None:
-        """Insert rows as one block, which is gone through again if a server is lost."""
-        await self._run(lambda driver: driver.insert(table, columns, block, settings))
+    async def insert(self, table: str, block: Block, settings: Settings) -> None:
+        """Insert the rows of a block, which is gone through again if a server is lost."""
+        await self._run(lambda driver: driver.insert(table, block, settings))
 
     async def command(self, sql: str) -> None:
         """Execute a statement on the server that is asked."""

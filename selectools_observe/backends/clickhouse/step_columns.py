@@ -3,48 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any, TypeAlias
 
 from ...model.codec import EncodedTrace, decode
 from ...model.rollups import CallRollup, Rollup, number, whole
 from ...model.trace import AgentTrace, StepType, TraceStep
-from . import row_binary
+from . import native
 
 _FIELDS = (
     "type", "model", "tool_name", "duration_ms", "prompt_tokens", "completion_tokens", "cost_usd",
     "error",
 )  # fmt: skip
-StepFields: TypeAlias = Sequence[Sequence[Any]]
+StepFields: TypeAlias = tuple[Sequence[Any], ...]
 """The fields of steps by field, each of all steps."""
 STEP_COLUMNS = (
     "step.type, step.model, step.tool, step.ms, step.prompt_tokens, step.completion_tokens, "
     "step.cost_usd, step.failed"
 )
-"""The columns of ``traces`` that `packed_steps` fills."""
+"""The columns of ``traces`` that `columns_of_steps` fills."""
 _values_of: Callable[[TraceStep], tuple[Any, ...]] = attrgetter(*_FIELDS)
 _NAMES = frozenset({str, type(None)})
 _NUMBERS = frozenset({int, float})
 _COUNTS = frozenset({int, type(None)})
 _NOTHING = frozenset({type(None)})
-_NULL = b"\1"
 _LARGEST = 2**63 - 1
-_LONG = 200  # characters; what is longer is not remembered
-_MOST_NAMES = 4096
-
-
-class _Packed(dict[str | None, bytes]):
-    """Names as ``String``s, those that were seen before without packing them again."""
-
-    def __missing__(self, name: str | None) -> bytes:
-        packed = row_binary.text(b"" if name is None else named(name))
-        if name is None or (len(name) < _LONG and len(self) < _MOST_NAMES):
-            self[name] = packed
-        return packed
-
-
-_packed_name = _Packed().__getitem__
 
 
 def named(name: str) -> bytes:
@@ -61,25 +46,23 @@ def name_of(kept: bytes) -> str:
 
 def fields_of_steps(trace: object, encoded: EncodedTrace) -> StepFields:
     """The fields of a run's steps, by what of the steps is stored."""
-    return _columns_at_hand(trace) or _columns_stored(encoded)
+    return _fields_at_hand(trace) or _fields_stored(encoded)
 
 
-def packed_steps(fields: StepFields) -> bytes:
-    """The columns of a run's steps as ``RowBinary``."""
-    kinds, models, tools, durations, prompts, completions, costs, errors = fields
-    size = row_binary.size_of(len(kinds))
-    return b"".join(
-        (
-            size, *map(_packed_name, kinds),
-            size, *map(_packed_name, models),
-            size, *map(_packed_name, tools),
-            size, row_binary.floats(_numbers(durations)),
-            size, row_binary.integers(_counts(prompts)),
-            size, row_binary.integers(_counts(completions)),
-            size, _costs(costs),
-            size, _failures(kinds, errors),
-        )
-    )  # fmt: skip
+def columns_of_steps(runs: Sequence[StepFields]) -> Iterator[Iterable[bytes]]:
+    """The columns of the steps of runs, in the format ``Native``."""
+    counts = [len(fields[0]) for fields in runs]
+    kinds, models, tools, durations, prompts, completions, costs, errors = (
+        list(chain.from_iterable(values)) for values in zip(*runs, strict=True)
+    )
+    for names in (kinds, models, tools):
+        yield native.arrays_of_names(counts, names, named)
+    sizes = native.sizes(counts)
+    yield sizes, native.floats(_numbers(durations))
+    yield sizes, native.integers(_counts(prompts))
+    yield sizes, native.integers(_counts(completions))
+    yield sizes, native.nullable_floats(_costs(costs))
+    yield sizes, _failures(kinds, errors)
 
 
 def rollup_of_columns(
@@ -112,26 +95,23 @@ def _calls(names: Sequence[bytes], steps: Sequence[tuple[Any, ...]]) -> list[Cal
     return list(calls.values())
 
 
-def _columns_at_hand(trace: object) -> StepFields:
-    """The fields of the steps by field; nothing if what is stored of them may differ."""
+def _fields_at_hand(trace: object) -> StepFields:
+    """The fields of the steps; nothing if what is stored of them may differ."""
     if not isinstance(trace, AgentTrace) or not {*map(type, trace.steps)} <= {TraceStep}:
-        return []
-    columns = _columns_of(trace.steps)
-    is_plain = all(_NAMES.issuperset(map(type, names)) for names in columns[1:3])
-    return columns if is_plain else []
+        return ()
+    fields = _fields_of(trace.steps)
+    is_plain = all(_NAMES.issuperset(map(type, names)) for names in fields[1:3])
+    return fields if is_plain else ()
 
 
-def _columns_stored(encoded: EncodedTrace) -> StepFields:
-    kinds, models, tools, *rest = _columns_of(decode(encoded.trace).steps)
-    return [
-        kinds,
-        *([n if n is None else str(n) for n in names] for names in (models, tools)),
-        *rest,
-    ]
+def _fields_stored(encoded: EncodedTrace) -> StepFields:
+    kinds, models, tools, *rest = _fields_of(decode(encoded.trace).steps)
+    named = ([n if n is None else str(n) for n in names] for names in (models, tools))
+    return (kinds, *named, *rest)
 
 
-def _columns_of(steps: Sequence[TraceStep]) -> StepFields:
-    return list(zip(*map(_values_of, steps), strict=True)) if steps else [()] * len(_FIELDS)
+def _fields_of(steps: Sequence[TraceStep]) -> StepFields:
+    return tuple(zip(*map(_values_of, steps), strict=True)) if steps else ((),) * len(_FIELDS)
 
 
 def _failures(kinds: Sequence[str], errors: Sequence[object]) -> bytes:
@@ -162,16 +142,12 @@ def _counts(values: Sequence[Any]) -> Sequence[int]:
     return [whole(value) for value in values]
 
 
-def _costs(values: Sequence[Any]) -> bytes:
+def _costs(values: Sequence[Any]) -> Sequence[float | None]:
     told = [value for value in values if value is not None]
     known = _numbers(told)
-    if known is not told:  # what is not finite is stored as nothing
-        values = [None if _is_lost(value) else value for value in values]
-        known = _numbers([value for value in values if value is not None])
-    if len(known) == len(values):
-        return b"".join(map(row_binary.nullable_float, known))
-    costs = iter(map(row_binary.nullable_float, known))
-    return b"".join([_NULL if value is None else next(costs) for value in values])
+    if known is told:
+        return values
+    return [None if value is None or _is_lost(value) else number(value) for value in values]
 
 
 def _is_lost(value: object) -> bool:

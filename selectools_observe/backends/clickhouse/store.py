@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC
 
 import msgspec
@@ -28,7 +28,7 @@ from . import queries, run_fields, run_sums
 from .address import parse_address
 from .connections import Connections
 from .kept_cells import KeptCells, can_keep
-from .rows import TraceRow, packed_key, row_of
+from .rows import TraceRow, packed_key, rows_of
 from .step_columns import STEP_COLUMNS, rollup_of_columns
 
 _FEW_RUNS = 1000  # whose percentiles are exact
@@ -56,7 +56,10 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         return Connections(self._runtime, self._address)
 
     def _prepare(self, trace: object) -> TraceRow:
-        return row_of(trace)
+        return rows_of([trace])[0]
+
+    def _prepare_many(self, traces: Iterable[object]) -> Sequence[TraceRow]:
+        return rows_of(traces)
 
     async def _update(self, run_id: str, change: Callable[[bytes | None], TraceRow | None]) -> bool:
         def changed(row: Row | None) -> TraceRow | None:
