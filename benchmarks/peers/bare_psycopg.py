@@ -13,7 +13,6 @@ import psycopg
 from benchmarks.data import TraceDict
 from selectools_observe import AgentTrace
 from selectools_observe.backends.postgres.rows import COLUMNS, PLACES, row_of
-from selectools_observe.model.codec import encode
 from selectools_observe.stores.postgres import PostgresTraceStore
 
 _INSERT = (
@@ -34,7 +33,7 @@ class Connection:
         self._connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
 
     def native(self, trace: TraceDict) -> Any:
-        values = row_of(encode(AgentTrace.from_dict(trace))).values
+        values = row_of(AgentTrace.from_dict(trace)).values
         self._keys[trace["run_id"]] = values[0]
         return values
 

@@ -1,12 +1,13 @@
-"""The calls of a run by its JSON, without making a trace of it: most of a run is text that no
-statistics ask for.
+"""The calls of a run as they are stored, without making a trace of its JSON: most of a run is text
+that no statistics ask for.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from math import nan
+from math import inf, nan
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -15,15 +16,20 @@ from .amounts import Number
 from .codec import decode
 from .facets import facts_of
 from .rollups import has_failed, is_call_of_tool, number, whole
-from .trace import AgentTrace, TraceFacts, TraceStep
+from .trace import AgentTrace, StepType, TraceFacts, TraceStep
 
 _SMALL = 2**31
+_STEPS = frozenset({TraceStep})
+_TEXTS = frozenset({str, type(None)})
 
 Call: TypeAlias = tuple[bool, float, int, int, float]
 """Whether it failed, milliseconds, tokens sent and written, US dollars (no number: unknown)."""
 
 NamedCalls: TypeAlias = list[tuple[str, Call]]
 """Calls, each with the name of what was called."""
+
+GroupedCalls: TypeAlias = tuple[list[tuple[str, list[Call]]], list[tuple[str, list[Call]]]]
+"""By the name of the model its calls, and the same of tools."""
 
 
 class StoredCalls(NamedTuple):
@@ -77,10 +83,47 @@ def stored_calls(data: bytes) -> StoredCalls | None:
     return StoredCalls(*_calls_of(steps), TraceFacts(run.parent_run_id, bool(failed), *names))
 
 
-def calls_alone(data: bytes) -> tuple[NamedCalls, NamedCalls] | None:
+def calls_alone(data: bytes) -> GroupedCalls | None:
     """The calls of the models and of the tools of a run; None if it cannot be read."""
     run = _read(data)
-    return None if run is None else _calls_of(run.steps)
+    if run is None:
+        return None
+    models, tools = _calls_of(run.steps)
+    return _grouped(models), _grouped(tools)
+
+
+def calls_at_hand(trace: object) -> GroupedCalls | None:
+    """The same of a trace that is being saved; None if what is stored may not be what is there."""
+    if type(trace) is not AgentTrace or not _STEPS.issuperset(map(type, trace.steps)):
+        return None
+    models: dict[str, list[Call]] = {}
+    tools: dict[str, list[Call]] = {}
+    for step in trace.steps:
+        model, tool = step.model, step.tool_name
+        if model is None and tool is None:
+            continue
+        call = _plain_call(step)
+        if call is None or model.__class__ not in _TEXTS or tool.__class__ not in _TEXTS:
+            return None
+        if model is not None:
+            _add(models, model, call)
+        if tool is not None and is_call_of_tool(step.type):
+            _add(tools, tool, call)
+    return list(models.items()), list(tools.items())
+
+
+def _add(found: dict[str, list[Call]], name: str, call: Call) -> None:
+    if name in found:
+        found[name].append(call)
+    else:
+        found[name] = [call]
+
+
+def _grouped(calls: NamedCalls) -> list[tuple[str, list[Call]]]:
+    found: defaultdict[str, list[Call]] = defaultdict(list)
+    for name, call in calls:
+        found[name].append(call)
+    return list(found.items())
 
 
 def _read(data: bytes) -> _Run | AgentTrace | None:
@@ -132,6 +175,23 @@ def _call(step: _Step | TraceStep) -> Call:
         _tokens(step.completion_tokens),
         nan if cost is None else number(cost),
     )
+
+
+def _plain_call(step: TraceStep) -> Call | None:
+    """The call of a step, if all that it says is stored as it is."""
+    took, cost, error = step.duration_ms, step.cost_usd, step.error
+    sent, written = step.prompt_tokens, step.completion_tokens
+    if (
+        took.__class__ is float
+        and -inf < took < inf
+        and (sent is None or (sent.__class__ is int and -_SMALL < sent < _SMALL))
+        and (written is None or (written.__class__ is int and -_SMALL < written < _SMALL))
+        and (cost is None or (cost.__class__ is float and -inf < cost < inf))
+        and error.__class__ in _TEXTS
+    ):
+        failed = error is not None or step.type is StepType.ERROR
+        return failed, took, sent or 0, written or 0, nan if cost is None else cost
+    return None
 
 
 def _tokens(count: int | None) -> int:

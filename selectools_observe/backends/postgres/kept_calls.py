@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import nan
 from typing import Any, TypeAlias
 
@@ -14,7 +13,7 @@ from ...model.details import cost_of
 from ...model.group_sums import CallColumns, RunColumns
 from ...model.rollups import CallRollup, Rollup
 from ...model.statistics import Collector, RunSums
-from ...model.stored_calls import Call, calls_alone
+from ...model.stored_calls import Call, GroupedCalls, calls_alone, calls_at_hand
 from ..queries.rollup_sums import NamedColumns, sums_of_runs
 from ..sql.row import Row
 
@@ -49,9 +48,15 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(KeptCalls)
 
 
-def packed_calls(encoded: EncodedTrace) -> bytes | None:
-    """The calls of a run, for its row; None if they cannot be packed: then the trace is read."""
-    kept = _kept(encoded.trace, has_cost=cost_of(encoded.usage, encoded.details) is not None)
+def packed_calls(encoded: EncodedTrace, trace: object = None) -> bytes | None:
+    """The calls of a run, for its row; None if they cannot be packed: then the trace is read.
+
+    Args:
+        encoded: The run.
+        trace: What it was encoded of, as long as that is as it was.
+    """
+    calls = calls_at_hand(trace) or calls_alone(encoded.trace)
+    kept = _kept(calls, has_cost=cost_of(encoded.usage, encoded.details) is not None)
     try:
         return None if kept is None else _encoder.encode(kept)
     except (UnicodeEncodeError, OverflowError, ValueError):
@@ -66,21 +71,13 @@ def calls_of(packed: bytes | None, trace: bytes | None) -> KeptCalls | None:
         return None
     try:
         steps = decode(trace).steps
-        return _kept(trace, has_cost=any(step.cost_usd is not None for step in steps))
+        return _kept(calls_alone(trace), has_cost=any(step.cost_usd is not None for step in steps))
     except ValueError:
         return None
 
 
-def _kept(trace: bytes, *, has_cost: bool) -> KeptCalls | None:
-    calls = calls_alone(trace)
-    return None if calls is None else KeptCalls(has_cost, *map(_named, calls))
-
-
-def _named(calls: Iterable[tuple[str, Call]]) -> list[tuple[str, list[Call]]]:
-    found: defaultdict[str, list[Call]] = defaultdict(list)
-    for name, call in calls:
-        found[name].append(call)
-    return list(found.items())
+def _kept(calls: GroupedCalls | None, *, has_cost: bool) -> KeptCalls | None:
+    return None if calls is None else KeptCalls(has_cost, *calls)
 
 
 class KeptRuns(msgspec.Struct, gc=False):

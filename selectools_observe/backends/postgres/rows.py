@@ -10,7 +10,7 @@ import msgspec
 
 from ...model import timestamps
 from ...model.checksum import checksum
-from ...model.codec import EncodedTrace
+from ...model.codec import encode
 from ..sql.server_rows import kept_summary, key_of, readable_id
 from ..sql.terms import terms_of, unpack
 from .kept_calls import packed_calls
@@ -55,8 +55,13 @@ class TraceRow(msgspec.Struct, frozen=True, gc=False):
         return (*columns[:_TERMS], numbers(unpack(columns[_TERMS])), *columns[_TERMS + 1 :])
 
 
-def row_of(encoded: EncodedTrace) -> TraceRow:
-    """The row of a trace."""
+def row_of(trace: object) -> TraceRow:
+    """The row of a trace.
+
+    Raises:
+        InvalidTraceError: It cannot be stored.
+    """
+    encoded = encode(trace)
     usage = encoded.usage
     return TraceRow(
         encoded.run_id,
@@ -75,7 +80,7 @@ def row_of(encoded: EncodedTrace) -> TraceRow:
             kept_summary(encoded),
             checksum(encoded.trace),
             encoded.trace,
-            packed_calls(encoded),
+            packed_calls(encoded, trace),
         ),
     )
 

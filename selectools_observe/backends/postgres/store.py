@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ...errors import CorruptTraceError, StorageError
 from ...model.annotations import Annotation, Latest, in_order, latest_of
 from ...model.clock import Clock
-from ...model.codec import TraceType, encode
+from ...model.codec import TraceType
 from ...model.filters import TraceFilter, needed_text, order_of
 from ...model.groups import FIELD_KEYS, FacetCollector, GroupCollector, GroupPage, stored_key
 from ...model.histogram import Tally
@@ -113,7 +113,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         return await self._connections.current().is_read_only()
 
     def _prepare(self, trace: object) -> TraceRow:
-        return row_of(encode(trace))
+        return row_of(trace)
 
     async def _update(self, run_id: str, change: Callable[[bytes | None], TraceRow | None]) -> bool:
         while True:
