@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ..model.codec import EncodedTrace, decode, encode
-from ..model.details import RunDetails, details_to_bytes, make_summary
+from ..model.details import RunDetails, make_summary
 from ..model.facets import facts_of
 from ..model.filters import TraceFilter, check_filter, check_page, matches
 from ..model.json_values import dumps, loads
@@ -51,41 +51,37 @@ class _KeptSummary(msgspec.Struct):
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float
-    facts: msgspec.Raw
-    details: msgspec.Raw
-    started_us: int | None
-    wall_ms: float | None
+    facts: TraceFacts
+    details: RunDetails
 
 
-_facts_encoder = msgspec.json.Encoder(order="deterministic")  # sets in order
+_encoder = msgspec.json.Encoder(order="deterministic")  # sets in order
 
 
 def summary_to_bytes(encoded: EncodedTrace, created_at: datetime) -> bytes:
     """All that `matches` asks of a trace, as JSON, to be kept next to the trace itself."""
-    return dumps(
-        _KeptSummary(
-            encoded.run_id,
-            encoded.steps,
-            encoded.total_ms,
-            to_text(created_at),
-            msgspec.Raw(encoded.metadata),
-            encoded.usage.prompt_tokens,
-            encoded.usage.completion_tokens,
-            encoded.usage.cost_usd,
-            msgspec.Raw(_facts_to_bytes(encoded.facts)),
-            msgspec.Raw(details_to_bytes(encoded.details) or b"{}"),
-            encoded.details.started_us,
-            encoded.details.wall_ms,
-        )
+    kept = _KeptSummary(
+        encoded.run_id,
+        encoded.steps,
+        encoded.total_ms,
+        to_text(created_at),
+        msgspec.Raw(encoded.metadata),
+        encoded.usage.prompt_tokens,
+        encoded.usage.completion_tokens,
+        encoded.usage.cost_usd,
+        encoded.facts,
+        encoded.details,
     )
-
-
-def _facts_to_bytes(facts: TraceFacts) -> bytes:
     try:
-        return _facts_encoder.encode(facts)
+        return _encoder.encode(kept)
     except UnicodeEncodeError:  # a name with a lone surrogate
-        names = msgspec.structs.asdict(facts).items()
-        return dumps({name: sorted(v) if isinstance(v, frozenset) else v for name, v in names})
+        facts = {
+            name: sorted(value) if isinstance(value, frozenset) else value
+            for name, value in msgspec.structs.asdict(encoded.facts).items()
+        }
+        parts = {"facts": facts, "details": encoded.details}
+        raw = {name: msgspec.Raw(dumps(part)) for name, part in parts.items()}
+        return dumps(msgspec.structs.replace(kept, **raw))
 
 
 class _ReadSummary(msgspec.Struct):
@@ -99,8 +95,6 @@ class _ReadSummary(msgspec.Struct):
     completion_tokens: int = 0
     cost_usd: float = 0.0
     details: RunDetails = RunDetails()
-    started_us: int | None = None
-    wall_ms: float | None = None
 
 
 _summary_decoder = msgspec.json.Decoder(_ReadSummary)
@@ -128,7 +122,7 @@ def summary_from_bytes(
             kept.metadata,
             TraceUsage(kept.prompt_tokens, kept.completion_tokens, kept.cost_usd),
             kept.facts.has_error,
-            msgspec.structs.replace(kept.details, started_us=kept.started_us, wall_ms=kept.wall_ms),
+            kept.details,
         )
     except TypeError as error:
         raise ValueError(f"not a stored summary: {error!r}") from error

@@ -23,7 +23,7 @@ import msgspec
 
 from .amounts import Number, is_finite
 from .facets import StepScan, is_free_of, is_set
-from .json_values import dumps, plain
+from .json_values import plain
 from .message_text import text_of
 from .shapes import SummarizedStep
 from .text import shortened
@@ -135,15 +135,6 @@ def details_of_parts(
 def cost_of(usage: TraceUsage, details: RunDetails) -> float | None:
     """What a run cost; None if no step says it."""
     return usage.cost_usd if usage.cost_usd or details.is_free else None
-
-
-def details_to_bytes(details: RunDetails) -> bytes:
-    """The details as JSON, but for the two that are numbers; nothing if all are as by default."""
-    bare = msgspec.structs.replace(details, started_us=None, wall_ms=None)
-    return b"" if bare == _NOTHING else dumps(bare)
-
-
-_NOTHING = RunDetails()
 
 
 def make_summary(  # noqa: PLR0917 - a summary's fields, in their order
