@@ -6,10 +6,11 @@ aiosqlite's threads do the work on databases, aiofiles' that on files.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from .aiosqlite_ import AiosqliteWorker, no_thread
+from .interface import Event
 from .work_item import WorkItem
 from .worker import ConnectionSource
 
@@ -31,6 +32,23 @@ class AsyncioRuntime:
 
     def event(self) -> asyncio.Event:
         return asyncio.Event()
+
+    def wake(self, events: Iterable[Event]) -> None:
+        waiting = iter(events)
+
+        def wake_next() -> None:
+            for event in waiting:
+                event.set()
+                loop.call_soon(wake_next)
+                return
+
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # the coroutine is thrown away
+            for event in waiting:
+                event.set()
+            return
+        wake_next()
 
     def scope_key(self) -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()

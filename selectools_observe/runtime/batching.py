@@ -11,7 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar
 
 from ..errors import TraceStoreError
 from .interface import Event, Runtime
@@ -27,6 +27,13 @@ ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 # Requests in a batch. Beyond this a batch gains little, and while one is done the next can form.
 _LARGEST = 128
+
+# Callers who are woken in one turn of an event loop, where batches overlap. Each does much before
+# its next request: were all woken at once, the batch under way would wait for them.
+_WOKEN_AT_ONCE = 4
+
+# Callers who are worth two batches: while one is done, the other gets ready.
+_WORTH_HALVING = 16
 
 
 class BatchFunction(Protocol[HeldT_contra, RequestT_contra, ResultT_co]):
@@ -56,9 +63,10 @@ class BatchWorker(Protocol[HeldT_co]):
 class _Request(Generic[RequestT, ResultT]):
     """One request, and its result once there is one."""
 
-    __slots__ = ("is_done", "result", "value")
+    __slots__ = ("is_done", "result", "value", "woken")
 
     result: ResultT | Exception
+    woken: Event  # of those who do not lead
 
     def __init__(self, value: RequestT) -> None:
         self.value = value
@@ -68,11 +76,19 @@ class _Request(Generic[RequestT, ResultT]):
 class _Batch(Generic[RequestT, ResultT]):
     """Requests that will be done together."""
 
-    __slots__ = ("done", "requests")
+    __slots__ = ("_woken_at_once", "events", "requests")
 
-    def __init__(self) -> None:
+    def __init__(self, woken_at_once: int) -> None:
+        self._woken_at_once = woken_at_once
         self.requests: list[_Request[RequestT, ResultT]] = []
-        self.done: Event | None = None  # made for the first who waits for it
+        self.events: list[Event] = []  # each for some of those who wait
+
+    def add(self, request: _Request[RequestT, ResultT], runtime: Runtime) -> None:
+        """Note the request of one who waits for the leader."""
+        if len(self.requests) > self._woken_at_once * len(self.events):
+            self.events.append(runtime.event())
+        request.woken = self.events[-1]
+        self.requests.append(request)
 
 
 class _Batching(ABC, Generic[RequestT, ResultT]):
@@ -85,7 +101,8 @@ class _Batching(ABC, Generic[RequestT, ResultT]):
         self._lock = runtime.lock()  # where nobody queues batches
         self._guard = threading.Lock()
         self._open: _Batch[RequestT, ResultT] | None = None
-        self._last_size = 1
+        self._enough = 1
+        self._woken_at_once = largest
 
     async def submit(self, value: RequestT) -> ResultT:
         """The result of one request."""
@@ -101,10 +118,10 @@ class _Batching(ABC, Generic[RequestT, ResultT]):
         with self._guard:
             leads = self._open is None or len(self._open.requests) >= self._largest
             if leads or self._open is None:
-                self._open = _Batch()
-            elif self._open.done is None:
-                self._open.done = self._runtime.event()
-            self._open.requests.append(request)
+                self._open = _Batch(self._woken_at_once)
+                self._open.requests.append(request)
+            else:
+                self._open.add(request, self._runtime)
             return self._open, leads
 
     async def _lead(self, batch: _Batch[RequestT, ResultT]) -> None:
@@ -117,16 +134,23 @@ class _Batching(ABC, Generic[RequestT, ResultT]):
             # After an interruption some requests have no result; their callers submit them again.
             if self._open is batch:
                 self._close(batch)
-            if batch.done is not None:
-                batch.done.set()
+            self._enough = self._worth_waiting_for(len(batch.requests))
+            self._runtime.wake(batch.events)
 
     async def _gather_and_run(self, batch: _Batch[RequestT, ResultT]) -> None:
-        """Let those join who were in the last batch: just released, they are about to come."""
+        """Let those join who were in the last batch: just released, they are about to come.
+
+        So many as are worth waiting for, and only as long as some come in each turn.
+        """
         present = 0
-        while present < len(batch.requests) < self._last_size:
+        while present < len(batch.requests) < self._enough:
             present = len(batch.requests)
             await self._runtime.checkpoint()
         await self._do(batch)
+
+    def _worth_waiting_for(self, done: int) -> int:
+        """How many requests the next batch waits for, those that were done having come back."""
+        return done
 
     @abstractmethod
     def _do(self, batch: _Batch[RequestT, ResultT]) -> Awaitable[None]:
@@ -136,7 +160,7 @@ class _Batching(ABC, Generic[RequestT, ResultT]):
         self, batch: _Batch[RequestT, ResultT], request: _Request[RequestT, ResultT]
     ) -> None:
         try:
-            is_done = await cast("Event", batch.done).wait()
+            is_done = await request.woken.wait()
         except BaseException:
             with self._guard:
                 if self._open is batch:
@@ -150,7 +174,6 @@ class _Batching(ABC, Generic[RequestT, ResultT]):
     def _begin(self, batch: _Batch[RequestT, ResultT]) -> list[_Request[RequestT, ResultT]]:
         """Close the batch; the requests to be done."""
         self._close(batch)
-        self._last_size = len(batch.requests)
         # Some are done if the one who led them was interrupted, and another does the rest.
         return [request for request in batch.requests if not request.is_done]
 
@@ -195,6 +218,8 @@ class AwaitedBatcher(_Batching[RequestT, ResultT]):
         function: Gives a result or an error for each request, in their order.
         repeatable: Whether a batch may be cancelled half way, and be done again for the others.
         largest: Requests in a batch.
+        overlaps: Whether the function mostly waits for others, so that many callers are better done
+            half and half: the program is at work on one batch while somebody else is on the other.
     """
 
     def __init__(
@@ -204,8 +229,12 @@ class AwaitedBatcher(_Batching[RequestT, ResultT]):
         *,
         repeatable: bool = False,
         largest: int = _LARGEST,
+        overlaps: bool = False,
     ) -> None:
         super().__init__(runtime, queues=False, largest=largest)
+        self._overlaps = overlaps and runtime.hops
+        if self._overlaps:
+            self._woken_at_once = _WOKEN_AT_ONCE
         self._function = function
         self._repeatable = repeatable
 
@@ -213,6 +242,12 @@ class AwaitedBatcher(_Batching[RequestT, ResultT]):
         if self._repeatable:
             return self._run(batch)
         return self._runtime.finish(partial(self._run, batch))
+
+    def _worth_waiting_for(self, done: int) -> int:
+        waiting = self._open
+        callers = done + (0 if waiting is None else len(waiting.requests))
+        is_halved = self._overlaps and callers >= _WORTH_HALVING
+        return callers // 2 if is_halved else done
 
     async def _run(self, batch: _Batch[RequestT, ResultT]) -> None:
         left = self._begin(batch)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from .worker import ConnectionSource, DirectWorker, Worker
@@ -47,6 +47,9 @@ class Runtime(Protocol):
         """Do work while nobody else has the lock."""
 
     def event(self) -> Event: ...
+    def wake(self, events: Iterable[Event]) -> None:
+        """Set events in their order; in an event loop each in a turn of its own."""
+
     def scope_key(self) -> object:
         """What loop-local state belongs to: the running event loop, or None for all threads."""
 
@@ -80,6 +83,10 @@ class BlockingRuntime:
 
     def event(self) -> BlockingEvent:
         return BlockingEvent()
+
+    def wake(self, events: Iterable[Event]) -> None:
+        for event in events:
+            event.set()
 
     def scope_key(self) -> None:
         return None
