@@ -12,11 +12,17 @@ import psycopg
 
 from benchmarks.data import TraceDict
 from selectools_observe import AgentTrace
-from selectools_observe.backends.postgres.rows import COLUMNS, PLACES, row_of
+from selectools_observe.backends.postgres.kept_calls import packed_calls
+from selectools_observe.backends.postgres.rows import COLUMNS, numbers
+from selectools_observe.backends.sql.server_rows import kept_summary, key_of, readable_id
+from selectools_observe.backends.sql.terms import terms_of, unpack
+from selectools_observe.model.checksum import checksum
+from selectools_observe.model.codec import EncodedTrace, encode
 from selectools_observe.stores.postgres import PostgresTraceStore
 
+_PLACES = ", ".join(["%s"] * 10 + ["%s::bigint[]"] + ["%s"] * 4)
 _INSERT = (
-    f"INSERT INTO selectools_observe.traces ({COLUMNS}, created_us) VALUES ({PLACES}, 0) "
+    f"INSERT INTO selectools_observe.traces ({COLUMNS}, created_us) VALUES ({_PLACES}, 0) "
     "ON CONFLICT (key) DO UPDATE SET trace = excluded.trace"
 )
 
@@ -33,7 +39,7 @@ class Connection:
         self._connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
 
     def native(self, trace: TraceDict) -> Any:
-        values = row_of(AgentTrace.from_dict(trace)).values
+        values = _values_of(encode(AgentTrace.from_dict(trace)))
         self._keys[trace["run_id"]] = values[0]
         return values
 
@@ -52,6 +58,27 @@ class Connection:
 
     async def close(self) -> None:
         await self._connection.close()
+
+
+def _values_of(encoded: EncodedTrace) -> tuple[Any, ...]:
+    usage, details = encoded.usage, encoded.details
+    return (
+        key_of(encoded.run_id),
+        readable_id(encoded.run_id),
+        encoded.steps,
+        encoded.total_ms,
+        usage.cost_usd,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        encoded.facts.has_error,
+        details.started_us,
+        details.wall_ms,
+        numbers(unpack(terms_of(encoded.metadata, encoded.facts, details))),
+        kept_summary(encoded),
+        checksum(encoded.trace),
+        encoded.trace,
+        packed_calls(encoded),
+    )
 
 
 def blocking(_kind: str, _path: Path) -> Any:

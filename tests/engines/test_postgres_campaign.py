@@ -29,7 +29,7 @@ CLIENT_KILLS, BACKEND_KILLS, SERVER_KILLS, FAILOVERS = (
     (700, 250, 50, 20) if IS_LONG else (12, 4, 2, 2)
 )
 SETTINGS = "fsync = on\nfull_page_writes = on\n"
-TOGETHER = (1, 1, 1, 8, 64)  # runs of one `save_many`: statements, or a COPY
+TOGETHER = (1, 1, 1, 8, 64)  # runs of one `save_many`
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if IS_LONG else 600)]
 

@@ -1,4 +1,4 @@
-"""Runs that are saved together go to the server in one ``COPY``, and become the same rows."""
+"""Runs that are saved together go to the server as arrays, and become the same rows."""
 
 from __future__ import annotations
 
@@ -86,6 +86,48 @@ def test_of_two_with_one_id_the_later_stays(postgres_url):
         assert ids_of(store)[-1] == traces[1].run_id
         assert store.count() == MANY
         assert store.load(traces[1].run_id).metadata == {"later": True}
+
+
+def test_one_id_again_and_again(postgres_url):
+    traces = [so.AgentTrace(run_id=f"run-{n % 3}", metadata={"n": n}) for n in range(300)]
+    with PostgresTraceStore(postgres_url) as store:
+        store.save_many(traces)
+        found = [each.metadata["n"] for each in store.iter_summaries(oldest_first=True)]
+    assert found == [297, 298, 299]
+
+
+def test_more_bytes_than_go_in_one_array(postgres_url):
+    traces = [so.AgentTrace(run_id=f"run-{n}", metadata={"n": n}) for n in range(12)]
+    for trace in traces[1::3]:
+        trace.add(so.TraceStep("llm_call", 1e9, tool_result="0123456789" * 300_000))
+    with PostgresTraceStore(postgres_url) as store:
+        store.save_many(traces)
+        assert ids_of(store) == [trace.run_id for trace in traces]
+        assert store.load("run-4").to_dict() == traces[4].to_dict()
+
+
+def test_what_is_saved_together_was_saved_at_one_moment(postgres_url):
+    with PostgresTraceStore(postgres_url) as store:
+        store.save_many(map(various, range(200)))
+        store.save(so.AgentTrace(run_id="later"))
+        *together, later = [each.created_at for each in store.iter_summaries(oldest_first=True)]
+    assert len(set(together)) == 1
+    assert later > together[0]
+
+
+def test_tables_that_are_made_anew_meanwhile(postgres_url):
+    place, _, schema = postgres_url.partition("?schema=")
+    with PostgresTraceStore(postgres_url) as store:
+        store.save(various(1))
+        with psycopg.connect(place, autocommit=True) as connection:
+            connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
+        with pytest.raises(so.StorageError, match="does not exist"):
+            store.save(various(2))
+        with PostgresTraceStore(postgres_url) as other:
+            other.save(various(3))
+        store.save_many(map(various, range(4, 6)))
+        assert store.update("run-4", lambda trace: trace)
+        assert ids_of(store) == ["run-3", "run-5", "run-4"]
 
 
 async def test_in_an_event_loop(postgres_url):

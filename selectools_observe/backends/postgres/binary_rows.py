@@ -1,69 +1,76 @@
-"""Rows of ``traces`` in the binary form of ``COPY``, which takes the server a third of the time.
+"""Rows of ``traces`` on their way to the server: arrays of ``saved_run`` in the binary form.
 
-The form: https://www.postgresql.org/docs/current/sql-copy.html. The length of each value is before
-it; all numbers are big-endian.
+One value of one statement brings many rows: a batch is one trip, and the server takes half of what
+values one by one take it. The form is that of ``record_recv`` and ``array_recv`` (PostgreSQL's
+``rowtypes.c`` and ``arrayfuncs.c``): numbers are big-endian, the length of each value is before it,
+-1 for none, and before that the number of its type.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from struct import Struct
 
-from ..sql.terms import unpack
-from .rows import COLUMNS, TraceRow
+from ...model.checksum import checksum
+from ...model.codec import EncodedTrace
+from ..sql.server_rows import kept_summary, key_of, readable_id
+from ..sql.terms import terms_of, unpack
+from .kept_calls import packed_calls
+from .rows import TraceRow
 
-_BEGIN, _END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
-_FIELDS = COLUMNS.count(",") + 2  # and when it was saved
 _ROWS_AT_ONCE = 64
-_NULL = b"\xff\xff\xff\xff"  # the length of no value
-_BIGINT = 20  # a type's number
+_BYTES_AT_ONCE = 4 * 1024 * 1024
 
-_head = Struct("!h i16s i").pack
-_numbers = Struct("!iq id id iq iq i?").pack
-_integer = Struct("!iq").pack
-_double = Struct("!id").pack
+_BOOLEAN, _BYTEA, _BIGINT, _TEXT, _DOUBLE, _BIGINTS = 16, 17, 20, 25, 701, 1016  # types' numbers
+_FIELDS = 16  # of a ``saved_run``
+
+_begin = Struct("!i ii16s ii").pack  # a record, its key, and the head of the id
+_numbers = Struct("!iiq iid iid iiq iiq ii?").pack
+_integer = Struct("!iiq").pack
+_double = Struct("!iid").pack
+_value = Struct("!ii").pack
 _length = Struct("!i").pack
-_NO_TERMS = Struct("!4i").pack(12, 0, 0, _BIGINT)
+_array_head = Struct("!iiIii").pack
+_NO_TIME, _NO_SPAN, _NO_CALLS = (_value(kind, -1) for kind in (_BIGINT, _DOUBLE, _BYTEA))
+_NO_TERMS = Struct("!ii 3i").pack(_BIGINTS, 12, 0, 0, _BIGINT)
 
 
-def binary_rows(rows: Sequence[TraceRow], now_us: int) -> Iterator[bytes]:
-    """What ``COPY`` takes of rows, in pieces: `COLUMNS`, and when each was saved.
+def packed_row(encoded: EncodedTrace, trace: object) -> bytes:
+    """The row of a run as a ``saved_run``, all but the last of its values: when it was saved.
 
     Args:
-        rows: The rows.
-        now_us: When those were saved that do not state it.
+        encoded: The run.
+        trace: What it was encoded of.
     """
-    yield _BEGIN
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        yield b"".join([_binary(row, now_us) for row in rows[start : start + _ROWS_AT_ONCE]])
-    yield _END
-
-
-def _binary(row: TraceRow, now_us: int) -> bytes:
-    (
-        key, run_id, steps, total_ms, cost_usd, sent, written, has_error, started_us, wall_ms,
-        terms, summary, crc, trace, calls,
-    ) = row.columns  # fmt: skip
-    name, saved_us = run_id.encode(), row.created_us
+    usage, details = encoded.usage, encoded.details
+    name = readable_id(encoded.run_id).encode()
+    summary, calls = kept_summary(encoded), packed_calls(encoded, trace)
     return b"".join(
         (
-            _head(_FIELDS, len(key), key, len(name)),
+            _begin(_FIELDS, _BYTEA, 16, key_of(encoded.run_id), _TEXT, len(name)),
             name,
-            _numbers(8, steps, 8, total_ms, 8, cost_usd, 8, sent, 8, written, 1, has_error),
-            _NULL if started_us is None else _integer(8, started_us),
-            _NULL if wall_ms is None else _double(8, wall_ms),
-            _array(terms),
-            _length(len(summary)),
+            _numbers(
+                _BIGINT, 8, encoded.steps,
+                _DOUBLE, 8, encoded.total_ms,
+                _DOUBLE, 8, usage.cost_usd,
+                _BIGINT, 8, usage.prompt_tokens,
+                _BIGINT, 8, usage.completion_tokens,
+                _BOOLEAN, 1, encoded.facts.has_error,
+            ),
+            _moment(details.started_us),
+            _NO_SPAN if details.wall_ms is None else _double(_DOUBLE, 8, details.wall_ms),
+            _array(terms_of(encoded.metadata, encoded.facts, details)),
+            _value(_BYTEA, len(summary)),
             summary,
-            _integer(8, crc),
-            _length(len(trace)),
-            trace,
-            _NULL if calls is None else _length(len(calls)),
+            _integer(_BIGINT, 8, checksum(encoded.trace)),
+            _value(_BYTEA, len(encoded.trace)),
+            encoded.trace,
+            _NO_CALLS if calls is None else _value(_BYTEA, len(calls)),
             calls or b"",
-            _integer(8, now_us if saved_us is None else saved_us),
         )
-    )
+    )  # fmt: skip
 
 
 def _array(terms: bytes) -> bytes:
@@ -73,9 +80,44 @@ def _array(terms: bytes) -> bytes:
         return _NO_TERMS
     items = [8] * (2 * size)
     items[1::2] = unpack(terms)
-    return _array_form(size).pack(20 + 12 * size, 1, 0, _BIGINT, size, 1, *items)
+    return _array_form(size).pack(_BIGINTS, 20 + 12 * size, 1, 0, _BIGINT, size, 1, *items)
 
 
 @lru_cache(maxsize=256)
 def _array_form(size: int) -> Struct:
-    return Struct(f"!6i {'iq' * size}")
+    return Struct(f"!ii 5i {'iq' * size}")
+
+
+def _moment(microseconds: int | None) -> bytes:
+    return _NO_TIME if microseconds is None else _integer(_BIGINT, 8, microseconds)
+
+
+def arrays_of(rows: Sequence[TraceRow], run_type: int) -> Iterator[bytes]:
+    """Rows as arrays, each for a statement of its own, in their order; no array has a run twice.
+
+    Args:
+        rows: The rows.
+        run_type: The number that the database has given ``saved_run``.
+    """
+    first = size = 0
+    keys: set[bytes] = set()
+    for place, row in enumerate(rows):
+        size += len(row.packed)
+        is_full = place - first >= _ROWS_AT_ONCE or size > _BYTES_AT_ONCE
+        if keys and (is_full or row.key in keys):
+            yield _array_of(rows[first:place], run_type)
+            first, size = place, len(row.packed)
+            keys.clear()
+        keys.add(row.key)
+    yield _array_of(rows[first:], run_type)
+
+
+def _array_of(rows: Sequence[TraceRow], run_type: int) -> bytes:
+    return b"".join(
+        [_array_head(1, 0, run_type, len(rows), 1), *chain.from_iterable(map(_item, rows))]
+    )
+
+
+def _item(row: TraceRow) -> tuple[bytes, bytes, bytes]:
+    saved = _moment(row.created_us)
+    return _length(len(row.packed) + len(saved)), row.packed, saved

@@ -6,6 +6,7 @@ No load waits for a commit or for a long query, and no page for a count of a mil
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TypeAlias, TypeVar
 
 from ...errors import StorageError
@@ -15,9 +16,9 @@ from ..sql.row import Row
 from ..sql.server_base import SummaryRow
 from . import schema
 from .address import Address
-from .binary_rows import binary_rows
-from .rows import COLUMNS, PLACES, TraceRow, array_of
-from .session import CheckedStatement, Load, Session, Statement, Values, psycopg
+from .binary_rows import arrays_of
+from .rows import COLUMNS, TraceRow, array_of
+from .session import RowArray, Session, Statement, Values, psycopg
 from .slot import SessionSlot
 
 T = TypeVar("T")
@@ -25,12 +26,15 @@ Unit: TypeAlias = Sequence[TraceRow]
 """Rows that are saved all or none."""
 
 # A writer that stops in the midst must not keep the lock; one that waits must not wait for ever.
-_LIMITS = (
+# All that a transaction saves was saved at one moment, told when nobody else saves.
+_BEFORE = (
     "SELECT set_config('lock_timeout', '30s', true), "
-    "set_config('idle_in_transaction_session_timeout', '30s', true)"
+    "set_config('idle_in_transaction_session_timeout', '30s', true), "
+    "pg_advisory_xact_lock({key}), "
+    "set_config('selectools_observe.now_us', "
+    "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text, true)"
 )
-_NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-_WORTH_LOADING = 32  # rows: a COPY takes three trips to the server more than statements do
+_NOW = "current_setting('selectools_observe.now_us')::bigint"
 
 
 class Connections:
@@ -51,36 +55,37 @@ class Connections:
         self._writer, self._loader, self._scanner, self._counter = (
             SessionSlot(runtime, address, self._prepare) for _ in range(4)
         )
-        self._saves: AwaitedBatcher[Unit, None] = AwaitedBatcher(runtime, self._save_units)
-        self._loads: AwaitedBatcher[bytes, Row | None] = AwaitedBatcher(runtime, self.load)
-        traces = f"{address.schema}.traces"
-        names = [name.strip() for name in COLUMNS.split(",")]
-        again = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
-        self._upsert = (
+        self._saves: AwaitedBatcher[Unit, None] = AwaitedBatcher(
+            runtime, self._save_units, overlaps=True
+        )
+        self._loads: AwaitedBatcher[bytes, Row | None] = AwaitedBatcher(
+            runtime, self.load, overlaps=True
+        )
+        traces, run_type = f"{address.schema}.traces", f"{address.schema}.saved_run"
+        names = [name.strip() for name in COLUMNS.split(",")[1:]]
+        again = ", ".join(f"{name} = excluded.{name}" for name in names)
+        changes = ", ".join(f"{name} = saved.{name}" for name in names)
+        insert = (
             f"INSERT INTO {traces} ({COLUMNS}, created_us) "
-            f"VALUES ({PLACES}, coalesce(%s::bigint, {_NOW})) "
-            f"ON CONFLICT (key) DO UPDATE SET seq = DEFAULT, created_us = excluded.created_us, "
-            f"{again}"
+            f"SELECT {COLUMNS}, coalesce(created_us, {_NOW}) FROM unnest(%s::{run_type}[]) "
+        )
+        self._save = (
+            f"{insert} ON CONFLICT (key) DO UPDATE "
+            f"SET seq = DEFAULT, created_us = excluded.created_us, {again}"
         )
         # A row that the same run had a moment ago is replaced, and no other.
-        self._insert = (
-            f"INSERT INTO {traces} ({COLUMNS}, created_us) "
-            f"VALUES ({PLACES}, coalesce(%s::bigint, {_NOW})) "
-            f"ON CONFLICT (key) DO NOTHING RETURNING 1"
-        )
-        places = dict(zip(names, PLACES.split(", "), strict=True))
-        changes = ", ".join(f"{name} = {places[name]}" for name in names[1:])
+        self._insert = f"{insert} ON CONFLICT (key) DO NOTHING RETURNING 1"
         self._replace = (
-            f"UPDATE {traces} SET seq = DEFAULT, {changes}, "
-            f"created_us = coalesce(%s::bigint, {_NOW}) "
-            f"WHERE key = %s AND seq = %s RETURNING 1"
+            f"UPDATE {traces} AS one SET seq = DEFAULT, {changes}, "
+            f"created_us = coalesce(saved.created_us, {_NOW}) "
+            f"FROM unnest(%s::{run_type}[]) AS saved "
+            f"WHERE one.key = saved.key AND one.seq = %s RETURNING 1"
         )
-        # A count: whether there is any would be looked for by walking through the table.
-        self._present = f"SELECT count(*), {_NOW} FROM {traces} WHERE key = ANY(%s::bytea[])"
-        self._copy = f"COPY {traces} ({COLUMNS}, created_us) FROM STDIN (FORMAT binary)"
+        self._run_type = f"SELECT '{run_type}'::regtype::oid::bigint"
         self._load_version = f"SELECT seq, trace, crc FROM {traces} WHERE key = %s"
         self._load = f"SELECT key, trace, crc FROM {traces} WHERE key = ANY(%s::bytea[])"
-        self._lock = f"SELECT pg_advisory_xact_lock({schema.lock_key(address.schema)})"
+        before = _BEFORE.format(key=schema.lock_key(address.schema))
+        self._before: list[Statement] = [(before, [()])]
 
     async def _prepare(self, session: Session) -> None:
         if not self._is_prepared:
@@ -109,28 +114,24 @@ class Connections:
         return None
 
     async def _save_rows(self, rows: Sequence[TraceRow]) -> None:
-        if len(rows) >= _WORTH_LOADING and await self._has_loaded(rows):
-            return
-        statements: list[Statement] = [
-            (_LIMITS, [()]),
-            (self._lock, [()]),
-            (self._upsert, [(*row.values, row.created_us) for row in rows]),
-        ]
-        await self._writer.run(lambda session: session.transaction(statements))
+        async def save(session: Session, run_type: int) -> None:
+            saves = [(RowArray(each),) for each in arrays_of(rows, run_type)]
+            await session.transaction([*self._before, (self._save, saves)])
 
-    async def _has_loaded(self, rows: Sequence[TraceRow]) -> bool:
-        """Save rows of runs that are not there yet; False, and nothing saved, if some are."""
-        keys = {row.key for row in rows}
-        if len(keys) < len(rows):
-            return False
+        await self._write_rows(save)
 
-        def load_of(found: Row) -> Load | None:
-            there, now_us = found
-            return None if there else (self._copy, binary_rows(rows, now_us))
+    async def _write_rows(self, write: Callable[[Session, int], Awaitable[T]]) -> T:
+        """Do work that is given the number of the rows' type, which a session asks for once."""
 
-        before: list[Statement] = [(_LIMITS, [()]), (self._lock, [()])]
-        asked: CheckedStatement = (self._present, [array_of(keys)])
-        return await self._writer.run(lambda session: session.load(before, asked, load_of))
+        async def work(session: Session) -> T:
+            known = session.run_type
+            if known is not None:
+                with suppress(psycopg.errors.DatatypeMismatch):  # the tables were made anew
+                    return await write(session, known)
+            ((session.run_type,),) = await session.rows(self._run_type)
+            return await write(session, session.run_type)
+
+        return await self._writer.run(work)
 
     async def is_read_only(self) -> bool:
         """Whether the server takes no saves; told at once if there is none that answers."""
@@ -149,15 +150,17 @@ class Connections:
 
     async def replace(self, row: TraceRow, version: int | None) -> bool:
         """Save a row in place of that version, None for none; whether it was that version still."""
-        key, *others = row.values
-        sql, values = (
-            (self._insert, (*row.values, row.created_us))
-            if version is None
-            else (self._replace, (*others, row.created_us, key, version))
-        )
-        checked: CheckedStatement = (sql, values)
-        before: list[Statement] = [(_LIMITS, [()]), (self._lock, [()])]
-        return await self._writer.run(lambda session: session.checked(before, checked))
+
+        async def replace(session: Session, run_type: int) -> bool:
+            (saved,) = map(RowArray, arrays_of([row], run_type))
+            done = (
+                (self._insert, [[saved]])
+                if version is None
+                else (self._replace, [[saved, version]])
+            )
+            return bool(await session.transaction([*self._before, done]))
+
+        return await self._write_rows(replace)
 
     async def load(self, keys: Sequence[bytes]) -> Sequence[Row | None]:
         """The key, the JSON and the checksum of each trace, in this order; None where it is not."""
@@ -168,8 +171,8 @@ class Connections:
 
     async def change_annotations(self, statements: Sequence[Statement]) -> None:
         """Write annotations in one transaction, after those that others write."""
-        before: list[Statement] = [(_LIMITS, [()]), (self._lock, [()])]
-        await self._writer.run(lambda session: session.transaction([*before, *statements]))
+        every = [*self._before, *statements]
+        await self._writer.run(lambda session: session.transaction(every))
 
     async def write(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Do work that changes the table."""

@@ -15,7 +15,18 @@ from .address import Address
 if TYPE_CHECKING:  # it needs the driver, and the SQL alone does not
     from .session import Session
 
-VERSION = 4
+VERSION = 5
+
+# What rows are when they are sent. It is never altered: older programs may be at work, and a
+# program that sends other values has a type of another name.
+_RUN_TYPE = """
+CREATE TYPE {schema}.saved_run AS (
+  key bytea, run_id text, steps bigint, total_ms double precision, cost_usd double precision,
+  prompt_tokens bigint, completion_tokens bigint, has_error boolean, started_us bigint,
+  wall_ms double precision, terms bigint[], summary bytea, crc bigint, trace bytea, calls bytea,
+  created_us bigint
+);
+"""
 
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS {schema};
@@ -113,7 +124,7 @@ def ddl(schema: str) -> str:
     Args:
         schema: The schema's name.
     """
-    text = _TABLES + _COMPRESS + _RECORD
+    text = _TABLES + _RUN_TYPE.lstrip() + _COMPRESS.lstrip() + _RECORD
     text = text.replace("{others}", _OTHERS.lstrip())
     return text.format(schema=schema, version=VERSION, epoch=uuid.uuid4().hex).strip() + "\n"
 
@@ -169,9 +180,16 @@ async def _migrate(session: Session, address: Address) -> None:
             *((one, [()]) for one in added.format(schema=name).split(";\n") if one.strip()),
             (f"ALTER TABLE {name}.traces ADD COLUMN IF NOT EXISTS calls bytea", [()]),
             (f"DROP INDEX IF EXISTS {name}.traces_created", [()]),
+            (_missing_type(name), [()]),
             (f"UPDATE {name}.store SET version = {VERSION} WHERE version < {VERSION}", [()]),
         ]
     )
+
+
+def _missing_type(name: str) -> str:
+    """SQL that makes the type of rows where it is not there: version 5 brought it."""
+    made = _RUN_TYPE.format(schema=name).strip()
+    return f"DO $$ BEGIN IF to_regtype('{name}.saved_run') IS NULL THEN {made} END IF; END $$"
 
 
 async def _version(session: Session, address: Address) -> tuple[int, str] | None:

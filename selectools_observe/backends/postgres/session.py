@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
 
 from ...extras import needs
@@ -18,43 +19,54 @@ from .address import Address
 with needs("postgres", "A PostgreSQL store"):
     import psycopg
 
-__all__ = ["AsyncSession", "BlockingSession", "Session", "Statement", "Values", "psycopg"]
+__all__ = [
+    "AsyncSession",
+    "BlockingSession",
+    "RowArray",
+    "Session",
+    "Statement",
+    "Values",
+    "psycopg",
+]
 
 Values: TypeAlias = Sequence[Any]
 Statement: TypeAlias = tuple[str, Sequence[Values]]
 """SQL, and the values of each of its executions."""
 
-CheckedStatement: TypeAlias = tuple[str, Values]
-"""SQL with its values, that returns a row if it did something."""
-
-Load: TypeAlias = tuple[str, Iterable[bytes]]
-"""A ``COPY`` from the client, and its data in pieces."""
-
 _PREPARE_AFTER = 5  # executions; psycopg's own default
+
+# psycopg's `transaction`, and `executemany`, wait for answers in the midst of a pipeline.
+_BEGIN, _COMMIT = b"BEGIN", b"COMMIT"
+
+
+class RowArray(bytes):
+    """A value in the binary form already; the statement says of what type it is."""
+
+    __slots__ = ()
+
+
+class _RowArrayDumper(psycopg.adapt.Dumper):
+    format = psycopg.pq.Format.BINARY
+    oid = 0  # unknown: told by the statement
+
+    def dump(self, obj: RowArray) -> bytes:
+        return obj
 
 
 class Session(Protocol):
-    """One open connection, used by one caller at a time. Its methods raise ``psycopg.Error``."""
+    """One open connection, used by one caller at a time. Its methods raise ``psycopg.Error``.
+
+    Attributes:
+        run_type: The number of the type that rows are sent as, once somebody asked.
+    """
+
+    run_type: int | None
 
     async def rows(self, sql: str, values: Values = ()) -> list[Row]:
         """Execute one statement, a transaction of its own; return its rows."""
 
-    async def transaction(self, statements: Sequence[Statement]) -> None:
-        """Execute statements in one transaction, sent in one go."""
-
-    async def checked(self, before: Sequence[Statement], last: CheckedStatement) -> bool:
-        """Execute statements in one transaction; whether the last of them did something."""
-
-    async def load(
-        self,
-        before: Sequence[Statement],
-        asked: CheckedStatement,
-        load_of: Callable[[Row], Load | None],
-    ) -> bool:
-        """Execute statements, and load what depends on the row that the last of them gives.
-
-        All in one transaction; whether something was loaded.
-        """
+    async def transaction(self, statements: Sequence[Statement]) -> list[Row]:
+        """Execute statements in one transaction, one trip to the server; return the last's rows."""
 
     async def is_direct(self) -> bool:
         """Whether the server itself is at the other end, and no pooler that lends its connections.
@@ -81,6 +93,8 @@ class BlockingSession:
 
     def __init__(self, connection: psycopg.Connection[Row]) -> None:
         self._connection = connection
+        self.run_type: int | None = None
+        connection.adapters.register_dumper(RowArray, _RowArrayDumper)
 
     @classmethod
     async def open(cls, address: Address) -> BlockingSession:
@@ -95,39 +109,21 @@ class BlockingSession:
             cursor.execute(_query(sql), values)
             return cursor.fetchall() if cursor.description else []
 
-    async def transaction(self, statements: Sequence[Statement]) -> None:
+    async def transaction(self, statements: Sequence[Statement]) -> list[Row]:
         connection = self._connection
-        with connection.pipeline(), connection.transaction(), connection.cursor() as cursor:
-            for sql, values in statements:
-                cursor.executemany(_query(sql), values)
-
-    async def checked(self, before: Sequence[Statement], last: CheckedStatement) -> bool:
-        with self._connection.transaction(), self._connection.cursor() as cursor:
-            for sql, values in before:
-                cursor.executemany(_query(sql), values)
-            cursor.execute(_query(last[0]), last[1])
-            return cursor.fetchone() is not None
-
-    async def load(
-        self,
-        before: Sequence[Statement],
-        asked: CheckedStatement,
-        load_of: Callable[[Row], Load | None],
-    ) -> bool:
-        connection = self._connection
-        with connection.transaction(), connection.cursor() as cursor:
-            with connection.pipeline():  # which takes no COPY
-                for sql, values in before:
-                    cursor.executemany(_query(sql), values)
-                cursor.execute(_query(asked[0]), asked[1])
-                row = cursor.fetchone()
-            load = None if row is None else load_of(row)
-            if load is None:
-                return False
-            with cursor.copy(_query(load[0])) as copy:
-                for piece in load[1]:
-                    copy.write(piece)
-            return True
+        try:
+            with connection.cursor() as cursor:
+                with connection.pipeline():
+                    connection.execute(_BEGIN)
+                    for sql, values in statements:
+                        for each in values:
+                            cursor.execute(_query(sql), each)
+                    connection.execute(_COMMIT)
+                return cursor.fetchall() if cursor.description else []
+        except psycopg.Error:
+            with suppress(psycopg.Error):
+                connection.rollback()
+            raise
 
     async def is_direct(self) -> bool:
         ((pid,),) = await self.rows("SELECT pg_backend_pid()")
@@ -153,6 +149,8 @@ class AsyncSession:
 
     def __init__(self, connection: psycopg.AsyncConnection[Row]) -> None:
         self._connection = connection
+        self.run_type: int | None = None
+        connection.adapters.register_dumper(RowArray, _RowArrayDumper)
 
     @classmethod
     async def open(cls, address: Address) -> AsyncSession:
@@ -173,40 +171,21 @@ class AsyncSession:
             await cursor.execute(_query(sql), values)
             return await cursor.fetchall() if cursor.description else []
 
-    async def transaction(self, statements: Sequence[Statement]) -> None:
+    async def transaction(self, statements: Sequence[Statement]) -> list[Row]:
         connection = self._connection
-        async with connection.pipeline(), connection.transaction(), connection.cursor() as cursor:
-            for sql, values in statements:
-                await cursor.executemany(_query(sql), values)
-
-    async def checked(self, before: Sequence[Statement], last: CheckedStatement) -> bool:
-        connection = self._connection
-        async with connection.transaction(), connection.cursor() as cursor:
-            for sql, values in before:
-                await cursor.executemany(_query(sql), values)
-            await cursor.execute(_query(last[0]), last[1])
-            return await cursor.fetchone() is not None
-
-    async def load(
-        self,
-        before: Sequence[Statement],
-        asked: CheckedStatement,
-        load_of: Callable[[Row], Load | None],
-    ) -> bool:
-        connection = self._connection
-        async with connection.transaction(), connection.cursor() as cursor:
-            async with connection.pipeline():  # which takes no COPY
-                for sql, values in before:
-                    await cursor.executemany(_query(sql), values)
-                await cursor.execute(_query(asked[0]), asked[1])
-                row = await cursor.fetchone()
-            load = None if row is None else load_of(row)
-            if load is None:
-                return False
-            async with cursor.copy(_query(load[0])) as copy:
-                for piece in load[1]:
-                    await copy.write(piece)
-            return True
+        try:
+            async with connection.cursor() as cursor:
+                async with connection.pipeline():
+                    await connection.execute(_BEGIN)
+                    for sql, values in statements:
+                        for each in values:
+                            await cursor.execute(_query(sql), each)
+                    await connection.execute(_COMMIT)
+                return await cursor.fetchall() if cursor.description else []
+        except psycopg.Error:
+            with suppress(psycopg.Error):
+                await connection.rollback()
+            raise
 
     async def is_direct(self) -> bool:
         ((pid,),) = await self.rows("SELECT pg_backend_pid()")

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ...errors import CorruptTraceError, StorageError
 from ...model.annotations import Annotation, Latest, in_order, latest_of
 from ...model.clock import Clock
-from ...model.codec import TraceType
+from ...model.codec import TraceType, encode
 from ...model.filters import TraceFilter, needed_text, order_of
 from ...model.groups import FIELD_KEYS, FacetCollector, GroupCollector, GroupPage, stored_key
 from ...model.histogram import Tally
@@ -34,12 +34,13 @@ from ..sql.server_base import LARGEST, ServerStore, SummaryRow
 from ..sql.server_rows import annotations_of, key_of
 from . import annotation_rows, kept_calls, kept_parts, queries
 from .address import Address, parse_address
+from .binary_rows import packed_row
 from .connections import Connections
 from .direct import DirectConnection
 from .journal_table import JournalTable, recover
 from .kept_kinds import Adding, CollectorT, FacetsOfParts, GroupsOfParts, SumsOfParts
 from .latest_groups import LatestGroups
-from .rows import TraceRow, array_of, keys_of, numbers, row_of
+from .rows import TraceRow, array_of, keys_of, numbers
 from .session import Values, psycopg
 from .where_sql import COLUMNS, ORDERED
 from .word_index import MANY_WAITING, MOST_NAMED, WordKeeper, WordLookup, WordTable
@@ -113,7 +114,8 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         return await self._connections.current().is_read_only()
 
     def _prepare(self, trace: object) -> TraceRow:
-        return row_of(trace)
+        encoded = encode(trace)
+        return TraceRow(encoded.run_id, packed_row(encoded, trace))
 
     async def _update(self, run_id: str, change: Callable[[bytes | None], TraceRow | None]) -> bool:
         while True:
