@@ -147,6 +147,17 @@ def newest(database: str) -> str:
     return f"SELECT place FROM {database}.traces ORDER BY place DESC LIMIT 1"
 
 
+def ends_of_newest(database: str, where: str, most: int) -> str:
+    """SQL for the places between which the newest so many runs of a condition are."""
+    places = f"SELECT place FROM {database}.traces WHERE {where} ORDER BY place DESC"
+    return f"SELECT min(place), max(place) FROM ({places} LIMIT {min(most, 2**62)})"
+
+
+def between(first: int, last: int) -> str:
+    """A condition for the rows from one place to another."""
+    return f"place BETWEEN {literal_place(first)} AND {literal_place(last)}"
+
+
 def told(filters: TraceFilter) -> list[str]:
     """Conditions that hold of the rows that match a filter of which SQL tells exactly."""
     asked = None if filters.where is None else exactly(condition_of(filters), COLUMNS)
@@ -220,7 +231,6 @@ def page(
     request: PageRequest,
     limit: int | None,
     *,
-    only: str = "",
     columns: str = "place, created_us, summary",
 ) -> str:
     """SQL for the rows of a page, whatever its offset.
@@ -229,12 +239,9 @@ def page(
         database: The store's.
         request: The page.
         limit: How many rows at most.
-        only: A condition more.
         columns: What of them is wanted.
     """
     conditions = matching(database, request.filters)
-    if only:
-        conditions.append(only)
     if request.after is not None:
         sign = ">" if request.oldest_first else "<"
         conditions.append(f"place {sign} {literal_place(request.after.key)}")
@@ -280,13 +287,20 @@ def _is_after(last: Position, value: str, *, descending: bool) -> str:
     return f"(isNull({value}) OR {value} {sign} {known} OR ({value} = {known} AND {later}))"
 
 
-def count(database: str, filters: TraceFilter) -> str:
-    """SQL for how many match, up to the filter's limit."""
-    where = " AND ".join(told(filters))
-    if filters.limit is None:
-        return f"SELECT count() FROM {database}.traces WHERE {where}"
-    limit = min(filters.limit, 2**62)
-    return f"SELECT count() FROM (SELECT 1 FROM {database}.traces WHERE {where} LIMIT {limit})"
+def count(database: str, where: str, limit: int | None = None) -> str:
+    """SQL for how many rows a condition holds of, up to a limit."""
+    rows = f"FROM {database}.traces WHERE {where}"
+    if limit is None:
+        return f"SELECT count() {rows}"
+    return f"SELECT count() FROM (SELECT 1 {rows} LIMIT {min(limit, 2**62)})"
+
+
+def annotated(database: str, where: str) -> str:
+    """SQL for the summaries of the runs that a condition holds of and that have annotations."""
+    return (
+        f"SELECT place, created_us, summary FROM {database}.traces "
+        f"WHERE {where} AND {is_annotated(database)} ORDER BY place DESC"
+    )
 
 
 def over_time(database: str, filters: TraceFilter, tally: Tally) -> str:

@@ -20,7 +20,7 @@ from ...model.rollups import Rollup
 from ...model.statistics import Collector
 from ...runtime.interface import Runtime
 from ..queries.paging import PageRequest, PageRow
-from ..queries.row_queries import unordered
+from ..queries.row_queries import EVERYTHING, unordered
 from ..sql.row import Row
 from ..sql.server_base import LARGEST, ServerStore, SummaryRow
 from ..sql.zone_offsets import Offset, offsets_of
@@ -151,10 +151,25 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         return bool(await self._connections.current().count(sql))
 
     async def _count_rows(self, filters: TraceFilter) -> int:
-        ((found,),) = await self._connections.current().count(
-            queries.count(self._database, filters)
-        )
+        return await self._counted(" AND ".join(queries.told(filters)), filters.limit)
+
+    async def _counted(self, where: str, limit: int | None = None) -> int:
+        """How many rows a condition holds of, up to a limit."""
+        sql = queries.count(self._database, where, limit)
+        ((found,),) = await self._connections.current().count(sql)
         return int(found)
+
+    async def _told(self, filters: TraceFilter) -> str | None:
+        """SQL that holds of the rows that match and no others, if there is such SQL."""
+        is_sorted = filters.order_by is not None and filters.limit is not None
+        if is_sorted or not await self._is_exact(filters):
+            return None
+        where = " AND ".join(queries.told(filters))
+        if filters.limit is None:
+            return where
+        sql = queries.ends_of_newest(self._database, where, filters.limit)
+        ((first, last),) = await self._connections.current().count(sql)
+        return f"{where} AND {queries.between(first, last)}"
 
     async def _size(self) -> int:
         # What rows hold: the disk has them compressed, and deleted ones until parts are merged.
@@ -173,13 +188,11 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
 
     async def _add_up(self, filters: TraceFilter, collector: Collector) -> bool:
         """Count in SQL, if that counts the same; whether it did. Few runs are counted exactly."""
-        if collector.other_keys or filters.limit is not None or not await self._is_exact(filters):
-            return False
-        runs = await self._count_rows(filters)
-        if runs <= _FEW_RUNS:
+        where = None if collector.other_keys else await self._told(filters)
+        runs = 0 if where is None else await self._counted(where)
+        if where is None or runs <= _FEW_RUNS:
             return False
         ask = self._connections.current().count
-        where = " AND ".join(queries.told(filters))
         offsets: Sequence[Offset] | None = [Offset(0, 0)]
         if collector.counts_times and collector.zone is not UTC:
             ((first, last),) = await ask(run_sums.span(self._database, where, collector.time))
@@ -201,8 +214,7 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         if not collector.can_add(sums, collector.time):
             return False
         collector.add_sums(sums)
-        annotated = await self._annotated(filters)
-        await self._add_annotations(collector, annotated)
+        await self._add_annotations(collector, await self._annotated(where))
         return True
 
     async def _group_page(
@@ -214,10 +226,10 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         cursor: str | None,
     ) -> GroupPage:
         key = stored_key(collector.by)
-        if key is None or filters.limit is not None or not await self._is_exact(filters):
+        where = None if key is None else await self._told(filters)
+        if key is None or where is None:
             return await super()._group_page(filters, collector, order_by, limit, cursor)
         ask = self._connections.current().count
-        where = " AND ".join(queries.told(filters))
         keys: list[str] | None = None
         if run_fields.can_order(order_by):
             last = read_cursor(cursor, collector.by, order_by) if cursor is not None else None
@@ -228,23 +240,23 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
         many = run_fields.many_of(sums)
         rows = run_fields.rows_of(self._database, where, key, many)
         run_fields.add_sums(collector, sums, await ask(run_fields.spreads(rows)) if many else [])
-        for row in await self._annotated(filters):
+        for row in await self._annotated(where):
             collector.add_annotations(row.summary)
         return await self._page_of_groups(collector, order_by, limit, cursor)
 
     async def _facets(self, filters: TraceFilter, collector: FacetCollector) -> None:
-        if filters.limit is not None or not await self._is_exact(filters):
+        where = await self._told(filters)
+        if where is None:
             await super()._facets(filters, collector)
             return
         ask = self._connections.current().count
-        where = " AND ".join(queries.told(filters))
         values: dict[bytes, dict[str, int]] = {}
         for key, value, runs in await ask(run_fields.values(self._database, where)):
             values.setdefault(key, {})[run_fields.text_of(value)] = runs
         having = await ask(run_fields.having(self._database, where))
         counts = [(run_fields.text_of(key), runs, values.get(key, {})) for key, runs in having]
-        collector.add_counts(await self._count_rows(filters), counts)
-        for row in await self._annotated(filters):
+        collector.add_counts(await self._counted(where), counts)
+        for row in await self._annotated(where):
             collector.add_labels(row.summary)
 
     async def _summaries_at(self, places: Sequence[int]) -> Sequence[SummaryRow]:
@@ -262,12 +274,10 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
             queries.rows_at(self._database, columns, places)
         )
 
-    async def _annotated(self, filters: TraceFilter) -> Sequence[PageRow]:
-        """The runs that match and have annotations."""
-        only = queries.is_annotated(self._database)
-        sql = queries.page(self._database, PageRequest(filters), None, only=only)
-        rows = await self._connections.current().count(sql)
-        return await self._chosen(filters, [(row[0], row[1], row[2]) for row in rows])
+    async def _annotated(self, where: str) -> Sequence[PageRow]:
+        """The runs that a condition holds of and that have annotations."""
+        rows = await self._connections.current().count(queries.annotated(self._database, where))
+        return await self._chosen(EVERYTHING, [(row[0], row[1], row[2]) for row in rows])
 
     async def _first_and_last(
         self, filters: TraceFilter, time: Clock

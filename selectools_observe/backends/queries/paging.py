@@ -9,7 +9,7 @@ import msgspec
 
 from ...model.filters import TraceFilter
 from ...model.pagination import Position
-from ...model.trace import TraceSummary
+from ...model.trace import TraceFacts, TraceSummary
 
 
 class PageRequest(msgspec.Struct, frozen=True):
@@ -39,11 +39,13 @@ class PageRow(msgspec.Struct, frozen=True, gc=False):
         key: Its number in that order.
         summary: The summary.
         tiebreaker: How many of the same instant are older.
+        facts: What filters ask of the run's steps, where it came with the summary.
     """
 
     key: int
     summary: TraceSummary
     tiebreaker: int = 0
+    facts: TraceFacts | None = None
 
 
 class PlacedSummaries(Sequence[PageRow]):

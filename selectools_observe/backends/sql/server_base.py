@@ -173,10 +173,11 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
         return [None if row is None else (row[1], row[2]) for row in rows]
 
     async def _facts(self, rows: Sequence[PageRow]) -> Sequence[TraceFacts | None]:
-        found = await self._summaries_at([row.key for row in rows]) if rows else []
-        read = {row[0]: read_summary(self._where, *row) for row in found}
-        told = [read.get(row.key) for row in rows]
-        return [None if one is None else one[1] for one in told]
+        unknown = [row.key for row in rows if row.facts is None]
+        found = await self._summaries_at(unknown) if unknown else []
+        read = ((row[0], read_summary(self._where, *row)) for row in found)
+        told = {place: one[1] for place, one in read if one is not None}
+        return [told.get(row.key, row.facts) for row in rows]
 
     async def _load(self, run_id: str) -> bytes | None:
         (found,) = await self._load_many([run_id])
@@ -240,7 +241,7 @@ class ServerStore(StoreCore[PreparedT], Generic[PreparedT, ConnectionsT]):
             if read is not None and read[0].run_id in latest:
                 read[0].annotations = latest[read[0].run_id]
             if read is not None and (not asked or verdict(filters, *read) is not False):
-                found.append(PageRow(place, read[0]))
+                found.append(PageRow(place, read[0], facts=read[1]))
         return found
 
     async def _is_exact(self, filters: TraceFilter) -> bool:
