@@ -1,5 +1,6 @@
 /** One script in three places: on the served page, in a file of its own, and as the worker of both. */
 
+import { base } from "./early"; // first, as its request goes out while the others start
 import { render } from "preact";
 import { App } from "./app";
 import type { Block, Facts } from "./reader/embedded";
@@ -20,9 +21,7 @@ function start(): void {
   const root = document.getElementById("app")!;
   const title = root.dataset.title ?? NAME;
   if (root.dataset.embedded === undefined) {
-    // The script stands in `static/`, the API beside it.
-    const base = new URL(".", document.baseURI).href;
-    return render(<App source={served(base, script?.src ?? null)} title={title} />, root);
+    return render(<App source={served(base(), script?.src ?? null)} title={title} />, root);
   }
   const url = script ? URL.createObjectURL(new Blob([script.textContent], { type: "text/javascript" })) : null;
   const runs = blocks();

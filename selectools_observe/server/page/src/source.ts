@@ -1,5 +1,6 @@
 /** Where runs come from: the service that sent the page, or the file that the page is. */
 
+import { early } from "./early";
 import { address, encoded, getJson, post, remove, tracePath, type Query } from "./http";
 import { connect, type Ask } from "./reader/remote";
 import type { Block } from "./reader/embedded";
@@ -88,22 +89,14 @@ export interface Source {
   follow(query: Query, onRun: (run: Summary) => void, onState: (state: LiveState) => void): () => void;
 }
 
-/** The list is read so many rows at a time. */
-export const FIRST_ROWS = 100;
-
 export type LiveState = "open" | "gap" | "lost";
 
 export function served(base: string, script: string | null): Source {
   const ask = connect(script, base, null);
-  let first = firstPage(base);
   return {
     live: true,
     ask,
-    list: (query, signal) => {
-      const early = JSON.stringify(query) === FIRST ? first : null;
-      first = null;
-      return early ?? getJson<Page>(base, "api/traces", query, signal);
-    },
+    list: (query, signal) => early(query) ?? getJson<Page>(base, "api/traces", query, signal),
     count: async (query, signal) =>
       (await getJson<{ count: number }>(base, "api/count", query, signal)).count,
     histogram: (query, signal) => getJson<Histogram>(base, "api/histogram", query, signal),
@@ -140,15 +133,6 @@ export function served(base: string, script: string | null): Source {
 
 /** Keys and values are those of so many of the newest runs: to count those of a million takes seconds. */
 const NEWEST = 20_000;
-const FIRST = JSON.stringify({ limit: FIRST_ROWS });
-
-/** Most people open the page to see the list: it is asked for before the page stands. */
-function firstPage(base: string): Promise<Page> | null {
-  if (!/^(#\/?(runs)?)?$/.test(location.hash)) return null;
-  const page = getJson<Page>(base, "api/traces", { limit: FIRST_ROWS });
-  page.catch(() => undefined); // whoever asks for it is told
-  return page;
-}
 
 export function embedded(blocks: Block[], script: string | null): Source {
   const ask = connect(script, "", blocks);

@@ -1,8 +1,9 @@
 /** The rows of a list that is fetched piece by piece, as they come into sight. */
 
+import { FIRST_ROWS as PAGE } from "../early";
 import { asPageError, type PageError } from "../errors";
 import type { Query } from "../http";
-import { FIRST_ROWS as PAGE, type Source } from "../source";
+import type { Source } from "../source";
 import { entryBefore } from "./seek";
 import type { Summary } from "../types";
 
