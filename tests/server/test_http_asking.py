@@ -175,3 +175,22 @@ def test_a_key_that_no_run_has_is_named_where_nothing_is_found(service):
         assert "warning" not in service.json(path, filter="reward<1 OR rewrd<1", **more)
         answer = service.json(path, filter="reward:1 or nowhere:2", **more)
         assert answer["warning"].startswith("'or' is a word to look for")
+
+
+def test_few_runs_are_looked_at_for_a_key_that_they_have():
+    limits = []
+
+    class Noting(AsyncInMemoryTraceStore):
+        async def facets(self, filters=None, *, most=100):
+            limits.append(filters.limit)
+            return await super().facets(filters, most=most)
+
+    with serving(Noting()) as service:
+        runs = [AgentTrace(run_id="old", metadata={"seldom": 1})]
+        runs += [AgentTrace(run_id=f"run-{n}", metadata={"reward": 1}) for n in range(30)]
+        for run in runs:
+            assert service.client.post("/api/traces", json=run.to_dict()).status_code == 201
+        assert "warning" not in service.json("/api/traces", filter="reward:2")
+        assert max(limits) < len(runs)
+        assert "warning" not in service.json("/api/traces", filter="seldom:2")
+        assert "'seldm'" in service.json("/api/traces", filter="seldm:2")["warning"]
