@@ -14,27 +14,16 @@ from ...runtime.batching import AwaitedBatcher
 from ...runtime.interface import Runtime
 from ..sql.row import Row
 from ..sql.server_base import SummaryRow
-from . import schema
+from . import save_sql, schema
 from .address import Address
 from .binary_rows import arrays_of
-from .rows import COLUMNS, TraceRow, array_of
+from .rows import TraceRow, array_of
 from .session import RowArray, Session, Statement, Values, psycopg
 from .slot import SessionSlot
 
 T = TypeVar("T")
 Unit: TypeAlias = Sequence[TraceRow]
 """Rows that are saved all or none."""
-
-# A writer that stops in the midst must not keep the lock; one that waits must not wait for ever.
-# All that a transaction saves was saved at one moment, told when nobody else saves.
-_BEFORE = (
-    "SELECT set_config('lock_timeout', '30s', true), "
-    "set_config('idle_in_transaction_session_timeout', '30s', true), "
-    "pg_advisory_xact_lock({key}), "
-    "set_config('selectools_observe.now_us', "
-    "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text, true)"
-)
-_NOW = "current_setting('selectools_observe.now_us')::bigint"
 
 
 class Connections:
@@ -61,31 +50,15 @@ class Connections:
         self._loads: AwaitedBatcher[bytes, Row | None] = AwaitedBatcher(
             runtime, self.load, overlaps=True
         )
-        traces, run_type = f"{address.schema}.traces", f"{address.schema}.saved_run"
-        names = [name.strip() for name in COLUMNS.split(",")[1:]]
-        again = ", ".join(f"{name} = excluded.{name}" for name in names)
-        changes = ", ".join(f"{name} = saved.{name}" for name in names)
-        insert = (
-            f"INSERT INTO {traces} ({COLUMNS}, created_us) "
-            f"SELECT {COLUMNS}, coalesce(created_us, {_NOW}) FROM unnest(%s::{run_type}[]) "
-        )
-        self._save = (
-            f"{insert} ON CONFLICT (key) DO UPDATE "
-            f"SET seq = DEFAULT, created_us = excluded.created_us, {again}"
-        )
+        name = address.schema
+        traces = f"{name}.traces"
+        self._before: list[Statement] = [(save_sql.before(name), [()])]
+        self._save_one, self._save = save_sql.call(name), save_sql.save(name)
         # A row that the same run had a moment ago is replaced, and no other.
-        self._insert = f"{insert} ON CONFLICT (key) DO NOTHING RETURNING 1"
-        self._replace = (
-            f"UPDATE {traces} AS one SET seq = DEFAULT, {changes}, "
-            f"created_us = coalesce(saved.created_us, {_NOW}) "
-            f"FROM unnest(%s::{run_type}[]) AS saved "
-            f"WHERE one.key = saved.key AND one.seq = %s RETURNING 1"
-        )
-        self._run_type = f"SELECT '{run_type}'::regtype::oid::bigint"
+        self._insert, self._replace = save_sql.insert(name), save_sql.replace(name)
+        self._run_type = f"SELECT '{name}.saved_run'::regtype::oid::bigint"
         self._load_version = f"SELECT seq, trace, crc FROM {traces} WHERE key = %s"
         self._load = f"SELECT key, trace, crc FROM {traces} WHERE key = ANY(%s::bytea[])"
-        before = _BEFORE.format(key=schema.lock_key(address.schema))
-        self._before: list[Statement] = [(before, [()])]
 
     async def _prepare(self, session: Session) -> None:
         if not self._is_prepared:
@@ -116,7 +89,10 @@ class Connections:
     async def _save_rows(self, rows: Sequence[TraceRow]) -> None:
         async def save(session: Session, run_type: int) -> None:
             saves = [(RowArray(each),) for each in arrays_of(rows, run_type)]
-            await session.transaction([*self._before, (self._save, saves)])
+            if len(saves) == 1:
+                await session.rows(self._save_one, saves[0])
+            else:
+                await session.transaction([*self._before, (self._save, saves)])
 
         await self._write_rows(save)
 

@@ -10,6 +10,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from ...errors import StorageError
+from . import save_sql
 from .address import Address
 
 if TYPE_CHECKING:  # it needs the driver, and the SQL alone does not
@@ -124,14 +125,11 @@ def ddl(schema: str) -> str:
     Args:
         schema: The schema's name.
     """
-    text = _TABLES + _RUN_TYPE.lstrip() + _COMPRESS.lstrip() + _RECORD
-    text = text.replace("{others}", _OTHERS.lstrip())
-    return text.format(schema=schema, version=VERSION, epoch=uuid.uuid4().hex).strip() + "\n"
-
-
-def lock_key(schema: str) -> str:
-    """SQL for the key of the advisory lock that orders the saves of a schema."""
-    return f"hashtextextended('selectools_observe.{schema}', 0)"
+    text = _TABLES.replace("{others}", _OTHERS.lstrip()) + _RUN_TYPE.lstrip()
+    rest = _COMPRESS.lstrip() + _RECORD
+    names = {"schema": schema, "version": VERSION, "epoch": uuid.uuid4().hex}
+    function = save_sql.function(schema)
+    return text.format(**names).strip() + function + rest.format(**names).strip() + "\n"
 
 
 async def prepare(session: Session, address: Address) -> str:
@@ -144,7 +142,7 @@ async def prepare(session: Session, address: Address) -> str:
     if found is None:
         # Another program may be at it too: who comes second finds the tables in place.
         # Two statements: only a new one sees what was committed while the first one waited.
-        lock = f"SELECT pg_advisory_xact_lock({lock_key(address.schema)})"
+        lock = f"SELECT pg_advisory_xact_lock({save_sql.lock_key(address.schema)})"
         await session.transaction([(lock, [()]), (_once(address.schema), [()])])
         found = await _version(session, address)
     if found is None:
@@ -176,11 +174,12 @@ async def _migrate(session: Session, address: Address) -> None:
     name, added = address.schema, _OTHERS
     await session.transaction(
         [
-            (f"SELECT pg_advisory_xact_lock({lock_key(name)})", [()]),
+            (f"SELECT pg_advisory_xact_lock({save_sql.lock_key(name)})", [()]),
             *((one, [()]) for one in added.format(schema=name).split(";\n") if one.strip()),
             (f"ALTER TABLE {name}.traces ADD COLUMN IF NOT EXISTS calls bytea", [()]),
             (f"DROP INDEX IF EXISTS {name}.traces_created", [()]),
             (_missing_type(name), [()]),
+            (save_sql.function(name), [()]),
             (f"UPDATE {name}.store SET version = {VERSION} WHERE version < {VERSION}", [()]),
         ]
     )
