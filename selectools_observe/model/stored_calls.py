@@ -60,6 +60,10 @@ class _Step(msgspec.Struct, gc=False):
     response_model: str | None = None
 
 
+StepOfCall: TypeAlias = _Step | TraceStep
+"""A step of a run that was read, at least what it says of calls."""
+
+
 class _Run(msgspec.Struct, gc=False):
     run_id: str
     start_time: Number
@@ -90,6 +94,12 @@ def calls_alone(data: bytes) -> GroupedCalls | None:
         return None
     models, tools = _calls_of(run.steps)
     return _grouped(models), _grouped(tools)
+
+
+def stored_steps(data: bytes) -> Sequence[StepOfCall]:
+    """The steps of a run, as far as they tell of calls; none if it cannot be read."""
+    run = _read(data)
+    return () if run is None else run.steps
 
 
 def calls_at_hand(trace: object) -> GroupedCalls | None:
@@ -136,7 +146,7 @@ def _read(data: bytes) -> _Run | AgentTrace | None:
     return trace
 
 
-def _calls_of(steps: Sequence[_Step | TraceStep]) -> tuple[NamedCalls, NamedCalls]:
+def _calls_of(steps: Sequence[StepOfCall]) -> tuple[NamedCalls, NamedCalls]:
     models: NamedCalls = []
     tools: NamedCalls = []
     for step in steps:
@@ -166,7 +176,7 @@ def _model_names(steps: list[_Step]) -> Iterator[str]:
                     yield name
 
 
-def _call(step: _Step | TraceStep) -> Call:
+def _call(step: StepOfCall) -> Call:
     took, cost = step.duration_ms, step.cost_usd
     return (
         step.error is not None or has_failed(step),

@@ -8,8 +8,9 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-from ...model.codec import EncodedTrace, decode
+from ...model.codec import EncodedTrace
 from ...model.rollups import CallRollup, Rollup, number, whole
+from ...model.stored_calls import StepOfCall, stored_steps
 from ...model.trace import AgentTrace, StepType, TraceStep
 from . import native
 
@@ -24,7 +25,7 @@ STEP_COLUMNS = (
     "step.cost_usd, step.failed"
 )
 """The columns of ``traces`` that `columns_of_steps` fills."""
-_values_of: Callable[[TraceStep], tuple[Any, ...]] = attrgetter(*_FIELDS)
+_values_of: Callable[[StepOfCall], tuple[Any, ...]] = attrgetter(*_FIELDS)
 _NAMES = frozenset({str, type(None)})
 _NUMBERS = frozenset({int, float})
 _COUNTS = frozenset({int, type(None)})
@@ -105,12 +106,12 @@ def _fields_at_hand(trace: object) -> StepFields:
 
 
 def _fields_stored(encoded: EncodedTrace) -> StepFields:
-    kinds, models, tools, *rest = _fields_of(decode(encoded.trace).steps)
+    kinds, models, tools, *rest = _fields_of(stored_steps(encoded.trace))
     named = ([n if n is None else str(n) for n in names] for names in (models, tools))
     return (kinds, *named, *rest)
 
 
-def _fields_of(steps: Sequence[TraceStep]) -> StepFields:
+def _fields_of(steps: Sequence[StepOfCall]) -> StepFields:
     return tuple(zip(*map(_values_of, steps), strict=True)) if steps else ((),) * len(_FIELDS)
 
 
