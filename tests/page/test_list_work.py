@@ -8,7 +8,7 @@ import re
 import pytest
 from conversations import conversations, run_of
 
-from selectools_observe import SQLiteTraceStore
+from selectools_observe import AgentTrace, SQLiteTraceStore
 
 
 @pytest.fixture
@@ -211,3 +211,25 @@ def test_the_next_run_and_back_to_where_one_was(page):
     page.get_by_text("3 of 12").wait_for()
     page.keyboard.press("Escape")
     page.locator("#run-2.chosen").wait_for()
+
+
+NOTE = """
+window.asked = [];
+const ask = window.fetch;
+window.fetch = (url, ...more) => {
+  asked.push([String(url), document.querySelector("#run-0 a") !== null]);
+  return ask(url, ...more);
+};
+"""
+
+
+def test_nothing_is_counted_before_the_first_rows_are_drawn(open_page, serve):
+    page = open_page("about:blank")
+    page.add_init_script(NOTE)
+    page.goto(serve([AgentTrace(run_id=f"run-{n}") for n in range(150)]).url)
+    page.locator(".bars").wait_for()
+    asked = page.evaluate("asked")
+    drawn = {url.split("/api/")[1].split("?")[0]: has_rows for url, has_rows in asked}
+    assert not drawn["traces"]
+    assert drawn["count"]
+    assert drawn["histogram"]

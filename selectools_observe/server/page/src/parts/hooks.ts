@@ -72,6 +72,14 @@ export function useLater<Value>(value: Value, ms: number): Value {
   return late;
 }
 
+/** Until what has changed is drawn; a page that nobody sees is not drawn, and not waited for. */
+export function drawn(): Promise<void> {
+  return new Promise((resolve) => {
+    if (document.hidden) resolve();
+    else requestAnimationFrame(() => setTimeout(resolve));
+  });
+}
+
 function isTyping(target: EventTarget | null): boolean {
   if (target instanceof HTMLInputElement && target.type === "checkbox") return false;
   return target instanceof HTMLElement && /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);

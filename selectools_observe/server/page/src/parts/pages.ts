@@ -4,6 +4,7 @@ import { FIRST_ROWS as PAGE } from "../early";
 import { asPageError, type PageError } from "../errors";
 import type { Query } from "../http";
 import type { Source } from "../source";
+import { drawn } from "./hooks";
 import { entryBefore } from "./seek";
 import type { Summary } from "../types";
 
@@ -164,6 +165,7 @@ export class RunPages implements Rows {
   private async count(): Promise<void> {
     this.counting = true;
     if (this.counted) return;
+    await drawn(); // a count of many runs takes what the browser draws these rows with
     try {
       const total = await this.source.count(this.query, this.stopper.signal);
       if (this.counted) return; // the end came into sight first

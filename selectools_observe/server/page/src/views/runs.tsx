@@ -9,7 +9,7 @@ import { chosenColumns, ColumnMenu, columnsOf, scoresIn, type Column } from "../
 import { FilterBar, type Known } from "../parts/filterbar";
 import { seen } from "../unseen";
 import { TimeLine } from "../parts/histogram";
-import { useKeys, useLater, useLoaded, useMedia } from "../parts/hooks";
+import { drawn, useKeys, useLater, useLoaded, useMedia } from "../parts/hooks";
 import { FoundRuns, RunPages, type Rows } from "../parts/pages";
 import { compareRuns, Marked, useMarks } from "../parts/marked";
 import { Running } from "../parts/running";
@@ -376,6 +376,7 @@ async function rowsFirst<Value>(rows: Rows, work: () => Promise<Value>): Promise
   for (let turns = 0; rows.loading && turns < 100; turns++) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+  await drawn();
   return work();
 }
 
