@@ -16,15 +16,15 @@ _CHANGES = [name.strip() for name in COLUMNS.split(",")[1:]]
 # A writer that stops in the midst must not keep the lock; one that waits must not wait for ever.
 # All that a transaction saves was saved at one moment, told when nobody else saves.
 _BEFORE = (
-    "set_config('lock_timeout', '30s', true), "
-    "set_config('idle_in_transaction_session_timeout', '30s', true), "
-    "pg_advisory_xact_lock({key}), "
-    "set_config('selectools_observe.now_us', {moment}::text, true)"
+    "set_config('lock_timeout', '30s', true),\n"
+    "    set_config('idle_in_transaction_session_timeout', '30s', true),\n"
+    "    pg_advisory_xact_lock({key}),\n"
+    "    set_config('selectools_observe.now_us', {moment}::text, true)"
 )
 
 _FUNCTION = """
-CREATE OR REPLACE FUNCTION {schema}.save_runs(runs {schema}.saved_run[]) RETURNS void
-LANGUAGE plpgsql AS $save$ BEGIN
+CREATE OR REPLACE FUNCTION {schema}.save_runs(runs {schema}.saved_run[])
+RETURNS void LANGUAGE plpgsql AS $save$ BEGIN
   PERFORM {before};
   {save};
 END $save$;
@@ -49,8 +49,8 @@ def save(schema: str, array: str = "%s") -> str:
     """Saves an array of rows."""
     changes = ", ".join(f"{name} = excluded.{name}" for name in _CHANGES)
     return (
-        f"{_insert(schema, array)} ON CONFLICT (key) DO UPDATE "
-        f"SET seq = DEFAULT, created_us = excluded.created_us, {changes}"
+        f"{_insert(schema, array)}\n  ON CONFLICT (key) DO UPDATE SET\n"
+        f"    seq = DEFAULT, created_us = excluded.created_us,\n    {changes}"
     )
 
 
@@ -61,8 +61,9 @@ def insert(schema: str) -> str:
 
 def _insert(schema: str, array: str) -> str:
     return (
-        f"INSERT INTO {schema}.traces ({COLUMNS}, created_us) SELECT {COLUMNS}, "
-        f"coalesce(created_us, {_NOW}) FROM unnest({array}::{schema}.saved_run[])"
+        f"INSERT INTO {schema}.traces (\n    {COLUMNS}, created_us)\n"
+        f"  SELECT\n    {COLUMNS},\n    coalesce(created_us, {_NOW})\n"
+        f"  FROM unnest({array}::{schema}.saved_run[])"
     )
 
 
