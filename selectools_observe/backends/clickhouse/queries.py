@@ -295,11 +295,19 @@ def count(database: str, where: str, limit: int | None = None) -> str:
     return f"SELECT count() FROM (SELECT 1 {rows} LIMIT {min(limit, 2**62)})"
 
 
-def annotated(database: str, where: str) -> str:
+def how_many_annotations(database: str) -> str:
+    """SQL for how many annotations there are, with those that were replaced or removed."""
+    return f"SELECT count() FROM {database}.annotations"
+
+
+def annotated(database: str, where: str, *, are_few: bool) -> str:
     """SQL for the summaries of the runs that a condition holds of and that have annotations."""
+    chosen = is_annotated(database)
+    if are_few:  # their places say which parts of the table to read; else all keys are read
+        chosen = f"place IN (SELECT place FROM {database}.keys WHERE {chosen})"
     return (
         f"SELECT place, created_us, summary FROM {database}.traces "
-        f"WHERE {where} AND {is_annotated(database)} ORDER BY place DESC"
+        f"WHERE {where} AND {chosen} ORDER BY place DESC"
     )
 
 

@@ -31,7 +31,7 @@ from .kept_cells import KeptCells, can_keep
 from .rows import TraceRow, packed_key, rows_of
 from .step_columns import STEP_COLUMNS, rollup_of_columns
 
-_FEW_RUNS = 1000  # whose percentiles are exact
+_FEW_RUNS = 1000  # whose percentiles are exact, and that are looked up by their keys
 _MANY_RUNS = 100_000  # of which it is kept what they add up to
 
 
@@ -276,7 +276,12 @@ class ClickHouseStore(ServerStore[TraceRow, Connections]):
 
     async def _annotated(self, where: str) -> Sequence[PageRow]:
         """The runs that a condition holds of and that have annotations."""
-        rows = await self._connections.current().count(queries.annotated(self._database, where))
+        ask = self._connections.current().count
+        ((annotations,),) = await ask(queries.how_many_annotations(self._database))
+        if not annotations:
+            return []
+        are_few = annotations <= _FEW_RUNS
+        rows = await ask(queries.annotated(self._database, where, are_few=are_few))
         return await self._chosen(EVERYTHING, [(row[0], row[1], row[2]) for row in rows])
 
     async def _first_and_last(
