@@ -114,7 +114,7 @@ def test_in_an_order_the_server_gives_what_is_on_a_page(stores, monkeypatch, ord
     for one in stores:
         one.delete_many([run.run_id for run in RUNS])
         one.save_many(runs, created_at=moments)
-    read = noted(monkeypatch, Connections, "count")
+    read = noted(monkeypatch, Connections, "sort")
     for asked in ({}, {"min_steps": 1}, {"model": "gpt-4o"}):
         filters = TraceFilter(order_by=order, limit=7, **asked)
         expected = [run.run_id for run in told.query(dataclasses.replace(filters, limit=None))]
@@ -126,6 +126,19 @@ def test_in_an_order_the_server_gives_what_is_on_a_page(stores, monkeypatch, ord
             found += [run.run_id for run in page]
             cursor = page.next_cursor
         assert found == expected
+
+
+def test_no_page_waits_for_a_count(stores, monkeypatch):
+    store, told = stores
+    monkeypatch.setattr(Connections, "count", None)  # a count of many is under way
+    for filters in (
+        TraceFilter(order_by="-total_ms", limit=5),
+        TraceFilter.parse("meta.a.b:1", order_by="steps", limit=5),
+        TraceFilter(text="number", limit=5),
+    ):
+        expected = [run.run_id for run in told.query(filters)]
+        assert [run.run_id for run in store.query(filters)] == expected
+    assert [run.run_id for run in store.list(5, 100)] == [run.run_id for run in told.list(5, 100)]
 
 
 def test_statistics_read_no_trace(stores, monkeypatch):

@@ -1,6 +1,7 @@
-"""The connections of one event loop, or of all threads: one writes, three read.
+"""The connections of one event loop, or of all threads: one writes, four read.
 
-No load waits for a commit or for a long query, and no page for a count of a million rows.
+No load waits for a commit or for a long query, and no page for a count of a million rows, nor for
+another that is put in order.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Connections:
         self._address = address
         self._note_epoch = note_epoch
         self._is_prepared = False
-        self._writer, self._loader, self._scanner, self._counter = (
-            SessionSlot(runtime, address, self._prepare) for _ in range(4)
+        self._writer, self._loader, self._scanner, self._sorter, self._counter = (
+            SessionSlot(runtime, address, self._prepare) for _ in range(5)
         )
         self._saves: AwaitedBatcher[Unit, None] = AwaitedBatcher(
             runtime, self._save_units, overlaps=True
@@ -162,6 +163,10 @@ class Connections:
         """Read the summaries of a page."""
         return [(row[0], row[1], row[2]) for row in await self.scan(sql, values)]
 
+    async def sort(self, sql: str, values: Values = ()) -> list[Row]:
+        """Read a page for which all of the table may be looked through."""
+        return await self._sorter.run(lambda session: session.rows(sql, values))
+
     async def count(self, sql: str, values: Values = ()) -> list[Row]:
         """Read what may be all of the table."""
         return await self._counter.run(lambda session: session.rows(sql, values))
@@ -183,4 +188,4 @@ class Connections:
 
     @property
     def _slots(self) -> tuple[SessionSlot, ...]:
-        return (self._writer, self._loader, self._scanner, self._counter)
+        return (self._writer, self._loader, self._scanner, self._sorter, self._counter)

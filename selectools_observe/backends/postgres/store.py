@@ -223,7 +223,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
 
         def rows_after(offset: int) -> Awaitable[Sequence[Row]]:
             sql, values = queries.ordered(self._traces, ask, order, offset)
-            return self._connections.current().count(sql, values)
+            return self._connections.current().sort(sql, values)
 
         return await self._sorted_page(ask, rows_after)
 
@@ -235,7 +235,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
             and await self._is_exact(filters)
         ):  # What the offset leaves out is counted by the server, and not sent.
             sql, values = queries.place_before(self._traces, ask)
-            before = await self._connections.current().count(sql, values)
+            before = await self._connections.current().sort(sql, values)
             if not before:
                 return []
             ask = replace(ask, after=Position(self._kind, before[0][0]), offset=0)
@@ -279,7 +279,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
         """The rows that match the rest, of those that the index of words names."""
         while True:
             sql, values = self._word_table.named(words, ask)
-            places = [row[0] for row in await self._connections.current().count(sql, values)]
+            places = [row[0] for row in await self._connections.current().sort(sql, values)]
             for start in range(0, len(places), MOST_AT_ONCE):
                 some = places[start : start + MOST_AT_ONCE]
                 found = queries.at(self._traces, ask, some)
@@ -508,7 +508,7 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
 
     async def _has_one_of(self, terms: list[int]) -> bool:
         sql, values = queries.has_one_of(self._traces, terms)
-        return bool(await self._connections.current().count(sql, values))
+        return bool(await self._connections.current().scan(sql, values))
 
     async def _count_rows(self, filters: TraceFilter) -> int:
         sql, values = queries.count(self._traces, filters)
