@@ -5,11 +5,13 @@ The server refuses to run as root: started by root, it runs as ``postgres`` or `
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -72,6 +74,24 @@ def account() -> str | None:
             continue
         return name
     raise RuntimeError("root cannot run PostgreSQL, and there is no account to run it as")
+
+
+def _children_of(pid: int) -> list[int]:
+    every = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [one for one in every if (state := _state_of(one)) and int(state[1]) == pid]
+
+
+def _is_alive(pid: int) -> bool:
+    state = _state_of(pid)
+    return state is not None and state[0] not in "ZX"  # a zombie holds nothing any more
+
+
+def _state_of(pid: int) -> list[str] | None:
+    """The state of a process, its parent, and what else ``/proc`` tells; None if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
 
 
 class PostgresServer:
@@ -157,12 +177,20 @@ class PostgresServer:
 
     def kill(self) -> None:
         """End it at once, as a power cut would: the postmaster and all it started."""
-        if self._process is not None:
-            os.killpg(self._process.pid, 9)
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGSTOP)  # it starts no others meanwhile
+            started = _children_of(self._process.pid)
+            for pid in (self._process.pid, *started):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self._process.wait()
-            self._process = None
-            # The next start refuses while a backend of this one holds the shared memory.
-            Path(f"{self.data}/postmaster.pid").unlink(missing_ok=True)
+            # The next start refuses while one of them holds the shared memory.
+            while any(map(_is_alive, started)):
+                time.sleep(0.005)
+        self._process = None
+        Path(f"{self.data}/postmaster.pid").unlink(missing_ok=True)
 
     def stop(self) -> None:
         """End it in order, connections and all."""
