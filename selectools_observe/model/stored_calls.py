@@ -4,7 +4,6 @@ that no statistics ask for.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from math import inf, nan
@@ -130,9 +129,9 @@ def _add(found: dict[str, list[Call]], name: str, call: Call) -> None:
 
 
 def _grouped(calls: NamedCalls) -> list[tuple[str, list[Call]]]:
-    found: defaultdict[str, list[Call]] = defaultdict(list)
+    found: dict[str, list[Call]] = {}
     for name, call in calls:
-        found[name].append(call)
+        _add(found, name, call)
     return list(found.items())
 
 
