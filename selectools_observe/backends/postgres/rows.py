@@ -14,7 +14,7 @@ COLUMNS = (
     "key, run_id, steps, total_ms, cost_usd, prompt_tokens, completion_tokens, has_error, "
     "started_us, wall_ms, terms, summary, crc, trace, calls"
 )
-_KEY = slice(12, 28)
+_KEY = slice(12, 28)  # after how many values there are, its type and its length
 
 
 class TraceRow(msgspec.Struct, frozen=True, gc=False):

@@ -39,10 +39,13 @@ _PREPARE_AFTER = 5  # executions; psycopg's own default
 _BEGIN, _COMMIT = b"BEGIN", b"COMMIT"
 
 
-class RowArray(bytes):
+class RowArray:
     """A value in the binary form already; the statement says of what type it is."""
 
-    __slots__ = ()
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
 
 class _RowArrayDumper(psycopg.adapt.Dumper):
@@ -50,7 +53,7 @@ class _RowArrayDumper(psycopg.adapt.Dumper):
     oid = 0  # unknown: told by the statement
 
     def dump(self, obj: RowArray) -> bytes:
-        return obj
+        return obj.data
 
 
 class Session(Protocol):
