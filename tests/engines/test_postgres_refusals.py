@@ -79,6 +79,17 @@ def test_too_many_connections(guest, postgres_url):
         assert store.load("one").run_id == "one"
 
 
+def test_a_run_that_is_too_large_is_named(postgres_url, monkeypatch):
+    monkeypatch.setattr("selectools_observe.backends.postgres.store._LARGEST_ROW", 10_000)
+    with PostgresTraceStore(postgres_url) as store:
+        store.save(run("small"))
+        with pytest.raises(StorageError, match=r"'large' is larger .* at most 1 GB"):
+            store.save_many([run("other"), run("large", 6_000)])
+        with pytest.raises(StorageError, match="'small' is larger"):
+            store.update("small", lambda _: run("small", 6_000))
+        assert store.count() == 1
+
+
 def test_a_full_disk_refuses_saves_and_loses_none(small_disk, postgres_url):
     name = f"small_{postgres_url.rpartition('=')[2]}"
     execute(postgres_url, f"CREATE TABLESPACE {name} LOCATION '{small_disk}'")

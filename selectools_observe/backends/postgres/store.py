@@ -52,6 +52,7 @@ T = TypeVar("T")
 _EVERYTHING = TraceFilter()
 _RUNS_AT_ONCE = 4096  # of which statistics are made
 _NEWEST = 512  # runs that are read, whatever the index of words knows
+_LARGEST_ROW = 1_065_000_000  # bytes: of 2**30, what the server needs besides to compress it
 
 
 class PostgresStore(ServerStore[TraceRow, Connections]):
@@ -115,7 +116,14 @@ class PostgresStore(ServerStore[TraceRow, Connections]):
 
     def _prepare(self, trace: object) -> TraceRow:
         encoded = encode(trace)
-        return TraceRow(encoded.run_id, packed_row(encoded, trace))
+        packed = packed_row(encoded, trace)
+        if len(packed) > _LARGEST_ROW:
+            raise StorageError(
+                self._where,
+                f"the run {encoded.run_id!r:.80} is larger than PostgreSQL can take",
+                "Save less of it: PostgreSQL takes at most 1 GB at once",
+            )
+        return TraceRow(encoded.run_id, packed)
 
     async def _update(self, run_id: str, change: Callable[[bytes | None], TraceRow | None]) -> bool:
         while True:
