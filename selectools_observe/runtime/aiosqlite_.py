@@ -224,7 +224,9 @@ class ConnectionThread:
             await self._idle()  # if the loop is closed next, the thread must not report to it
             raise
         except (sqlite3.ProgrammingError, ValueError):
-            if self.is_retired:
+            # Also where it was closed meanwhile: if that is cancelled, aiosqlite forgets the
+            # connection before it does what waits in its queue.
+            if self.is_retired or self._is_ending:
                 raise _LostError from None
             raise
 

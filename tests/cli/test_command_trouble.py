@@ -347,15 +347,27 @@ class TestHostileRuns:
             assert len(done.stdout) < 20_000
 
 
+_TAKE_TERMINAL = """if True:
+    import os, sys
+    os.close(os.open(os.ttyname(0), os.O_RDWR))  # whose keys interrupt it from now on
+    os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 def in_terminal(
     *arguments: str, width: int = 100, keys: str = "", **variables: str
 ) -> tuple[str, int]:
     """Run the command in a terminal of its own; what it wrote, and its exit code."""
-    child, terminal = pty.fork()
-    if child == 0:  # pragma: no cover - another process
-        os.execve(
-            sys.executable, [*PROGRAM, *arguments], environment(TERM="xterm-256color", **variables)
-        )
+    terminal, inside = pty.openpty()
+    child = subprocess.Popen(  # not `pty.fork`: other threads of the tests might hold a lock
+        [sys.executable, "-c", _TAKE_TERMINAL, sys.executable, *PROGRAM[1:], *arguments],
+        env=environment(TERM="xterm-256color", **variables),
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        start_new_session=True,
+    )
+    os.close(inside)
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
     written, asked = b"", not keys
     deadline = time.monotonic() + 60
@@ -374,9 +386,9 @@ def in_terminal(
         if not asked and b"[y/N]" in written:
             os.write(terminal, keys.encode())
             asked = True
-    _, status = os.waitpid(child, 0)
+    code = child.wait()
     os.close(terminal)
-    return written.decode("utf-8", "replace"), os.waitstatus_to_exitcode(status)
+    return written.decode("utf-8", "replace"), code
 
 
 @pytest.fixture

@@ -828,6 +828,27 @@ class TestCancellation:
         assert all(isinstance(result, StoreClosedError | None) for result in results)
 
 
+async def test_a_read_that_waits_while_a_close_is_cancelled(tmp_path):
+    """aiosqlite forgets its connection before it does what waits in its queue."""
+    store = AsyncSQLiteTraceStore(tmp_path / "t.db")
+    await store.save(trace("a"))
+    worker = store._loop_local.current()._scanner
+    begun, may_go_on = threading.Event(), threading.Event()
+    before = asyncio.create_task(worker.run(lambda _: begun.set() or may_go_on.wait()))
+    await asyncio.to_thread(begun.wait)
+    read = asyncio.create_task(worker.fetch_all("SELECT 1"))
+    closing = asyncio.create_task(worker.close())
+    for _ in range(5):  # until it waits behind the others
+        await asyncio.sleep(0)
+    closing.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    may_go_on.set()
+    _, found, _ = await asyncio.gather(before, read, closing, return_exceptions=True)
+    assert isinstance(found, StoreClosedError)
+    await store.aclose()
+
+
 class Forgetful(asyncio.SelectorEventLoop):
     """Loses what threads tell it, as a loop does that a signal handler raises through."""
 
