@@ -101,13 +101,21 @@ def stored_steps(data: bytes) -> Sequence[StepOfCall]:
     return () if run is None else run.steps
 
 
+def steps_at_hand(trace: object) -> Sequence[TraceStep] | None:
+    """The steps of a trace that is being saved; None of an object that only has its shape."""
+    if type(trace) is AgentTrace and _STEPS.issuperset(map(type, trace.steps)):
+        return trace.steps
+    return None
+
+
 def calls_at_hand(trace: object) -> GroupedCalls | None:
-    """The same of a trace that is being saved; None if what is stored may not be what is there."""
-    if type(trace) is not AgentTrace or not _STEPS.issuperset(map(type, trace.steps)):
+    """The calls of a trace that is being saved; None if what is stored may be something else."""
+    steps = steps_at_hand(trace)
+    if steps is None:
         return None
     models: dict[str, list[Call]] = {}
     tools: dict[str, list[Call]] = {}
-    for step in trace.steps:
+    for step in steps:
         model, tool = step.model, step.tool_name
         if model is None and tool is None:
             continue

@@ -30,6 +30,13 @@ def test_of_any_run(trace: AgentTrace) -> None:
     assert _columns(trace) == _columns(encoded) == _columns(encoded_of(encoded.trace))
 
 
+def test_an_error_that_is_stored_as_nothing_is_none() -> None:
+    steps = [TraceStep("llm_call", 1e9, 1.0, model="m", error=float("nan"))]
+    trace = AgentTrace(steps, run_id="r")
+    assert _columns(trace) == _columns(encode(trace))
+    assert _columns(trace)[-1].endswith(b"\0")
+
+
 def _columns(trace: object) -> list[bytes]:
     fields = fields_of_steps(trace, encode(trace))
     return [b"".join(pieces) for pieces in columns_of_steps([fields])]

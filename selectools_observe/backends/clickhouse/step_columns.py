@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 from ...model.codec import EncodedTrace
 from ...model.rollups import CallRollup, Rollup, number, whole
-from ...model.stored_calls import StepOfCall, stored_steps
-from ...model.trace import AgentTrace, StepType, TraceStep
+from ...model.stored_calls import StepOfCall, steps_at_hand, stored_steps
+from ...model.trace import StepType
 from . import native
 
 _FIELDS = (
@@ -26,7 +26,7 @@ STEP_COLUMNS = (
 )
 """The columns of ``traces`` that `columns_of_steps` fills."""
 _values_of: Callable[[StepOfCall], tuple[Any, ...]] = attrgetter(*_FIELDS)
-_NAMES = frozenset({str, type(None)})
+_TEXTS = frozenset({str, type(None)})
 _NUMBERS = frozenset({int, float})
 _COUNTS = frozenset({int, type(None)})
 _NOTHING = frozenset({type(None)})
@@ -98,10 +98,12 @@ def _calls(names: Sequence[bytes], steps: Sequence[tuple[Any, ...]]) -> list[Cal
 
 def _fields_at_hand(trace: object) -> StepFields:
     """The fields of the steps; nothing if what is stored of them may differ."""
-    if not isinstance(trace, AgentTrace) or not {*map(type, trace.steps)} <= {TraceStep}:
+    steps = steps_at_hand(trace)
+    if steps is None:
         return ()
-    fields = _fields_of(trace.steps)
-    is_plain = all(_NAMES.issuperset(map(type, names)) for names in fields[1:3])
+    fields = _fields_of(steps)
+    _, models, tools, *_, errors = fields
+    is_plain = all(_TEXTS.issuperset(map(type, texts)) for texts in (models, tools, errors))
     return fields if is_plain else ()
 
 
